@@ -1,0 +1,30 @@
+# Helpers for the steps of .ci/run. Sourced, never run.
+. .ci/versions
+
+ci_cache=${FAILOPEN_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/failopen-ci}
+mkdir -p "$ci_cache"
+
+# tool MODULE/PATH@VERSION prints the path of the built command, installing
+# it first if this machine does not have that exact version.
+tool() {
+  local pkg=$1 dir
+  dir=$ci_cache/$(printf %s "$pkg" | tr -c 'A-Za-z0-9.\n' _)
+  [ -x "$dir/$(basename "${pkg%@*}")" ] || GOBIN=$dir GOFLAGS= go install "$pkg" >&2
+  printf '%s/%s\n' "$dir" "$(basename "${pkg%@*}")"
+}
+
+# modules prints the folder of every Go module in this repository, the root
+# first.
+modules() { git ls-files 'go.mod' '*/go.mod' | xargs -n1 dirname | sort; }
+
+# nested_modules prints the folders of the modules below the root.
+nested_modules() { modules | grep -vx '\.' || true; }
+
+# apt_need COMMAND PACKAGE... installs Debian packages if COMMAND is absent.
+apt_need() {
+  local cmd=$1
+  shift
+  command -v "$cmd" >/dev/null && return 0
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}

@@ -1,0 +1,3 @@
+module github.com/failopen/failopen
+
+go 1.25.0

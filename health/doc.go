@@ -1,0 +1,2 @@
+// Package health answers the probes of a platform.
+package health
