@@ -82,6 +82,7 @@ type BatchStore interface {
 	GetMany(ctx context.Context, keys []string) (map[string]Item, error)
 }
 
-// MaxSkew is how far ahead of the own clock another writer's time may be
-// before it is held to be wrong.
-const MaxSkew = 5 * time.Second
+// MaxSkew is how far ahead of the own clock a Version may be before its
+// writer's clock is held to be wrong. Clocks that differ by up to half of it
+// do no harm; the other half is the lead of an invalidation over them.
+const MaxSkew = 10 * time.Second

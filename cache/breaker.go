@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// breaker is gobreaker behind a gate of one word, so that a miss during an
+// outage costs one atomic load instead of a mutex. The gate also draws each
+// wait anew, so that a fleet does not probe in step.
+type breaker struct {
+	// shutUntil is 0 while closed, else the time on the cache's clock at
+	// which the next probe may go to gobreaker.
+	shutUntil atomic.Int64
+
+	cb        *gobreaker.TwoStepCircuitBreaker[struct{}]
+	now       func() int64
+	cooldown  time.Duration
+	permanent bool // of the last fault; written and read under gobreaker's mutex
+	opened    atomic.Int64
+}
+
+// newBreaker returns a closed breaker. changed is called at each change of
+// state, with gobreaker's mutex held.
+func newBreaker(name string, now func() int64, trip int, cooldown time.Duration, changed func(from, to gobreaker.State)) *breaker {
+	b := &breaker{now: now, cooldown: cooldown}
+	b.cb = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:         name,
+		MaxRequests:  1, // one probe at a time, and one success closes
+		Interval:     10 * time.Second,
+		BucketPeriod: time.Second,
+		// The gate opens between 80 % and 120 % of cooldown, and
+		// gobreaker must be ready when it does.
+		Timeout: cooldown * 7 / 10,
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			return b.permanent || n.ConsecutiveFailures >= uint32(trip) ||
+				(n.Requests >= 20 && n.TotalFailures*2 >= n.Requests)
+		},
+		IsExcluded: func(err error) bool { return errors.Is(err, ErrRejected) },
+		IsSuccessful: func(err error) bool {
+			b.permanent = errors.Is(err, ErrPermanent)
+			return err == nil || errors.Is(err, ErrNotFound)
+		},
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch to {
+			case gobreaker.StateOpen:
+				b.opened.Add(1)
+				wait := float64(b.cooldown) * (0.8 + 0.4*rand.Float64())
+				b.shutUntil.Store(b.now() + int64(wait))
+			case gobreaker.StateClosed:
+				b.shutUntil.Store(0)
+			}
+			changed(from, to)
+		},
+	})
+	return b
+}
+
+// open reports whether calls are being skipped right now. It allocates
+// nothing and takes no lock.
+func (b *breaker) open(now int64) bool {
+	return now < b.shutUntil.Load()
+}
+
+// allow asks for permission to make one call. If ok, report must be called
+// with the call's outcome, exactly once.
+func (b *breaker) allow(now int64) (report func(error), ok bool) {
+	if b.open(now) {
+		return nil, false
+	}
+	report, err := b.cb.Allow()
+	return report, err == nil
+}
+
+// state returns "closed", "half-open" or "open".
+func (b *breaker) state() string { return b.cb.State().String() }

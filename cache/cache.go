@@ -1,0 +1,660 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// staleRetry is how long a stale value that was served in place of a failing
+// origin keeps the next caller from trying again.
+const staleRetry = 2 * time.Second
+
+// Cache is a two-tier read-through cache whose remote tier cannot hurt: a
+// fault of the [Store] never reaches a caller.
+//
+// Get returns the value, or the origin's error, or the caller's own
+// ctx.Err(), ErrLoadTimeout or ErrOriginBusy: nothing else. What a Get costs
+// when the Store is gone is at most RemoteBudget until its breaker opens,
+// and nothing after.
+//
+// Values are shared between callers and must not be changed by them. A Cache
+// is safe for concurrent use. Make it with New; whoever made it calls Close.
+// Most callers want Get.
+type Cache[V any] struct {
+	opts  Options[V]
+	local *local[V]
+	floor atomic.Int64 // InvalidateAll: older items of the store are misses
+
+	remote *remote // nil without a Store
+	queue  *writeback[V]
+	codec  Codec[V]
+	sealer sealer
+	keys   keyer
+
+	epoch time.Time
+	slots chan struct{} // one for each load in progress
+	life  *life
+	n     counters
+}
+
+// New makes a cache. It calls neither the store nor the origin, so a service
+// starts while both are down.
+func New[V any](o Options[V]) (*Cache[V], error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache[V]{
+		opts:   o,
+		local:  newLocal[V](o.MaxEntries, o.MaxBytes),
+		codec:  o.Codec,
+		sealer: sealer{schema: o.Schema, aead: o.AEAD},
+		keys:   keyer{name: o.Name, secret: append([]byte(nil), o.KeySecret...)},
+		epoch:  time.Now(),
+		slots:  make(chan struct{}, o.Concurrency),
+		life:   newLife(),
+	}
+	if o.KeySecret == nil {
+		c.keys.secret = nil
+	}
+	if o.Store != nil {
+		c.remote = newRemote(c)
+		c.queue = newWriteback(o.WriteQueue, c.write)
+	}
+	return c, nil
+}
+
+// Source says where a result came from.
+type Source uint8
+
+// The sources of a [Result].
+const (
+	SourceUnknown Source = iota // there is no value: an error
+	SourceLocal                 // fresh in the local tier
+	SourceRemote                // fresh in the store
+	SourceOrigin                // just loaded
+	SourceStale                 // past its TTL; the origin failed (StaleIfError)
+)
+
+var sourceNames = [...]string{"unknown", "local", "remote", "origin", "stale"}
+
+func (s Source) String() string {
+	if int(s) < len(sourceNames) {
+		return sourceNames[s]
+	}
+	return sourceNames[0]
+}
+
+// Result is the outcome of a lookup. Err is what Get returns; an ErrNotFound
+// has a Source too, since it can be remembered like a value.
+type Result[V any] struct {
+	Value  V
+	Err    error
+	Source Source
+	Age    time.Duration // since the load of the value began
+}
+
+// Get returns the value of key: from the local tier, the store or the
+// origin, whichever has it first. A nil ctx stands for context.Background.
+func (c *Cache[V]) Get(ctx context.Context, key string) (V, error) {
+	r := c.lookup(ctx, key, c.opts.Load)
+	return r.Value, r.Err
+}
+
+// GetOrLoad is Get with a loader of this call's own. Callers that miss the
+// same key at the same time share one load, the first one's.
+func (c *Cache[V]) GetOrLoad(ctx context.Context, key string, load func(ctx context.Context, key string) (V, error)) (V, error) {
+	if load == nil {
+		var zero V
+		return zero, errNilLoad
+	}
+	r := c.lookup(ctx, key, load)
+	return r.Value, r.Err
+}
+
+// Lookup is Get that also tells where the value came from, and its age.
+func (c *Cache[V]) Lookup(ctx context.Context, key string) Result[V] {
+	return c.lookup(ctx, key, c.opts.Load)
+}
+
+// now is the cache's monotonic clock: nanoseconds since New.
+func (c *Cache[V]) now() int64 { return int64(time.Since(c.epoch)) }
+
+// errAbandoned ends a flight that nobody waits for.
+var errAbandoned = errors.New("cache: abandoned")
+
+var background = context.Background()
+
+type loader[V any] func(ctx context.Context, key string) (V, error)
+
+// lookup is the hot path. A hit writes nothing that another core reads, and
+// allocates nothing.
+func (c *Cache[V]) lookup(ctx context.Context, key string, load loader[V]) Result[V] {
+	now := c.now()
+	hash := maphash.String(c.local.seed, key)
+	s := c.local.shard(hash)
+	if e := s.find(hash, key); e != nil && now < e.fresh {
+		s.touch(e, now)
+		return c.hit(e, now)
+	}
+	return c.miss(ctx, hash, s, key, load)
+}
+
+// hit makes the result of a fresh entry.
+func (c *Cache[V]) hit(e *entry[V], now int64) Result[V] {
+	if e.stale {
+		c.n.stale.Add(1)
+		return Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}
+	}
+	c.n.local.inc()
+	if e.kind == kindGone {
+		return Result[V]{Err: ErrNotFound, Source: SourceLocal, Age: time.Duration(now - e.created)}
+	}
+	return Result[V]{Value: e.value, Source: SourceLocal, Age: time.Duration(now - e.created)}
+}
+
+// miss joins the flight of key, or starts it, and waits for its result or
+// for the caller's context.
+func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key string, load loader[V]) Result[V] {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if err := ctx.Err(); err != nil {
+		c.n.canceled.Add(1)
+		return Result[V]{Err: err}
+	}
+	s.mu.Lock()
+	old := s.find(hash, key)
+	if now := c.now(); old != nil && now < old.fresh {
+		s.mu.Unlock()
+		return c.hit(old, now)
+	}
+	f := s.flights[key]
+	if f == nil {
+		if !c.life.enter() {
+			s.mu.Unlock()
+			return c.passThrough(ctx, key, load)
+		}
+		f = &flight[V]{c: c, s: s, hash: hash, key: key, load: load, old: old, done: make(chan struct{})}
+		s.flights[key] = f
+		go f.run(ctx)
+	} else {
+		c.n.coalesced.Add(1)
+	}
+	f.waiters++
+	s.mu.Unlock()
+	return f.wait(ctx)
+}
+
+// flight is the one search for a missing key, detached from every caller.
+// Its steps run one after the other, though not always on one goroutine:
+// run, fromStore, fromOrigin, land.
+type flight[V any] struct {
+	c    *Cache[V]
+	s    *shard[V]
+	hash uint64
+	key  string
+	load loader[V]
+	old  *entry[V] // what the local tier had: expired, a tombstone, or nil
+	done chan struct{}
+
+	result Result[V] // written before done is closed
+
+	// Guarded by s.mu.
+	waiters   int
+	loading   bool          // the origin is being asked: the flight goes on to its end
+	detached  bool          // overtaken by Set or Invalidate, or abandoned: the result is not kept
+	abandoned bool          // the last waiter left before the origin was asked
+	quit      chan struct{} // made when the flight queues for a slot; closed when it is abandoned
+}
+
+// wait returns the flight's result, or the caller's error if its context ends
+// first. A flight that nobody waits for any more, and that has not asked the
+// origin yet, ends.
+func (f *flight[V]) wait(ctx context.Context) Result[V] {
+	select {
+	case <-f.done:
+		return f.c.arrived(f.result)
+	case <-ctx.Done():
+	}
+	f.s.mu.Lock()
+	f.waiters--
+	if f.waiters == 0 && !f.loading && !f.abandoned {
+		f.abandoned, f.detached = true, true
+		f.leave()
+		if f.quit != nil {
+			close(f.quit)
+		}
+	}
+	f.s.mu.Unlock()
+	select {
+	case <-f.done: // both at once: the value is here, so give it
+		return f.c.arrived(f.result)
+	default:
+	}
+	f.c.n.canceled.Add(1)
+	return Result[V]{Err: ctx.Err()}
+}
+
+// arrived counts a result that a caller gets from a flight.
+func (c *Cache[V]) arrived(r Result[V]) Result[V] {
+	switch r.Source {
+	case SourceLocal:
+		c.n.local.inc()
+	case SourceRemote:
+		c.n.remote.Add(1)
+	case SourceOrigin:
+		c.n.origin.Add(1)
+	case SourceStale:
+		c.n.stale.Add(1)
+	default:
+		c.n.failed.Add(1)
+	}
+	return r
+}
+
+// leave takes the flight out of its shard, so that nobody joins it. The
+// caller holds s.mu.
+func (f *flight[V]) leave() {
+	if f.s.flights[f.key] == f {
+		delete(f.s.flights, f.key)
+	}
+}
+
+// run asks the store, within its budget, and goes on with the origin.
+func (f *flight[V]) run(ctx context.Context) {
+	c := f.c
+	base := context.WithoutCancel(ctx)
+	if c.remote == nil {
+		f.fromOrigin(base, f.old)
+		return
+	}
+	budget := c.budget(ctx)
+	if budget == 0 {
+		c.n.reads.skipped.Add(1)
+		f.fromOrigin(base, f.old)
+		return
+	}
+	storeKey := c.keys.store(f.key)
+	c.remote.get(base, f.key, storeKey, budget, func(item Item, err error) {
+		f.fromStore(base, storeKey, item, err)
+	})
+}
+
+// budget is how long a Get with this context may wait for the store; 0 means
+// that it should not ask.
+func (c *Cache[V]) budget(ctx context.Context) time.Duration {
+	budget := c.opts.RemoteBudget
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left < 2*time.Millisecond {
+			return 0
+		}
+		budget = min(budget, left/4)
+	}
+	return budget
+}
+
+// fromStore judges what the store answered. Only a fresh item that can be
+// trusted ends the search; everything else, whatever it is, goes on to the
+// origin.
+func (f *flight[V]) fromStore(ctx context.Context, storeKey string, item Item, err error) {
+	c := f.c
+	fallback := f.old
+	if err == nil {
+		e, err := c.open(f.key, storeKey, item)
+		switch now := c.now(); {
+		case err != nil:
+			c.n.poison.Add(1)
+			c.emit(EventPoison, "read", f.key, err)
+		case e == nil || e.version < c.floor.Load() || (f.old != nil && e.version < f.old.version):
+			c.n.outdated.Add(1)
+		case e.kind == kindTombstone:
+		case now < e.fresh:
+			e.hash = f.hash
+			f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)})
+			return
+		case now < e.usable:
+			fallback = e
+		}
+	}
+	f.fromOrigin(ctx, fallback)
+}
+
+func (e *entry[V]) err() error {
+	if e.kind == kindGone {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// fromOrigin waits for a slot and loads. fallback, if it is a value that is
+// still usable, is served if the origin fails.
+func (f *flight[V]) fromOrigin(ctx context.Context, fallback *entry[V]) {
+	c := f.c
+	began := time.Now()
+	patience := c.opts.LoadTimeout
+	if err := f.takeSlot(patience); err != nil {
+		f.fail(fallback, err)
+		return
+	}
+	c.n.loads.Add(1)
+	version := time.Now().UnixMilli()
+	created := c.now()
+	bounded(ctx, patience-time.Since(began), "loader", ErrLoadTimeout, &c.n.zombies,
+		func(ctx context.Context) (V, error) {
+			defer func() { <-c.slots }() // held by a stuck loader for as long as it is stuck
+			return f.load(ctx, f.key)
+		},
+		func(v V, err error) {
+			switch {
+			case err == nil:
+				e := c.fresh(f.key, f.hash, v, version, created)
+				f.land(e, Result[V]{Value: v, Source: SourceOrigin, Age: time.Duration(c.now() - created)})
+			case errors.Is(err, ErrNotFound):
+				e := c.gone(f.key, f.hash, version, created)
+				f.land(e, Result[V]{Err: err, Source: SourceOrigin, Age: time.Duration(c.now() - created)})
+			default:
+				c.n.loadErrors.Add(1)
+				if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
+					c.n.loadsLate.Add(1)
+				}
+				f.fail(fallback, err)
+			}
+		})
+}
+
+// takeSlot waits for one of the Concurrency slots: at most for patience, and
+// only as long as somebody waits for the flight.
+func (f *flight[V]) takeSlot(patience time.Duration) error {
+	c := f.c
+	f.s.mu.Lock()
+	if f.abandoned {
+		f.s.mu.Unlock()
+		return errAbandoned
+	}
+	select {
+	case c.slots <- struct{}{}:
+		f.loading = true
+		f.s.mu.Unlock()
+		return nil
+	default:
+	}
+	f.quit = make(chan struct{})
+	f.s.mu.Unlock()
+
+	c.n.loadsQueued.Add(1)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+	case <-f.quit:
+		return errAbandoned
+	case <-timer.C:
+		c.n.loadsBusy.Add(1)
+		return ErrOriginBusy
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.abandoned { // at the same moment
+		<-c.slots
+		return errAbandoned
+	}
+	f.loading = true
+	return nil
+}
+
+// fail ends the flight with the fallback, if that may still be served, or
+// with err.
+func (f *flight[V]) fail(fallback *entry[V], err error) {
+	c := f.c
+	now := c.now()
+	if err == errAbandoned {
+		f.land(nil, Result[V]{Err: err})
+		return
+	}
+	if fallback == nil || fallback.kind != kindValue || now >= fallback.usable {
+		c.emit(EventLoadFailed, "", f.key, err)
+		f.land(nil, Result[V]{Err: err})
+		return
+	}
+	c.emit(EventServedStale, "", f.key, err)
+	e := &entry[V]{
+		key: f.key, hash: f.hash, value: fallback.value, cost: fallback.cost,
+		created: fallback.created, version: fallback.version, usable: fallback.usable,
+		fresh: min(now+jitter(staleRetry), fallback.usable), stale: true,
+	}
+	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)})
+}
+
+// land keeps e (unless the flight was overtaken, or e is nil), gives the
+// result to everybody who waits, and queues what the origin said for the
+// store.
+func (f *flight[V]) land(e *entry[V], r Result[V]) {
+	c := f.c
+	f.s.mu.Lock()
+	f.leave()
+	keep := e != nil && !f.detached
+	if keep {
+		c.local.put(f.s, e, c.now())
+		if r.Source == SourceOrigin {
+			c.enqueue(e)
+		}
+	}
+	f.s.mu.Unlock()
+	f.result = r
+	close(f.done)
+	c.life.exit()
+}
+
+// fresh makes the entry of a value that was loaded, or set, just now.
+func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created int64) *entry[V] {
+	now := c.now()
+	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created}
+	e.fresh = now + jitter(c.opts.TTL)
+	e.usable = e.fresh + int64(c.opts.StaleIfError)
+	if c.opts.Expires != nil {
+		err := contain("Expires", func() error {
+			if end := c.opts.Expires(v); !end.IsZero() {
+				last := now + int64(time.Until(end))
+				e.fresh, e.usable = min(e.fresh, last), min(e.usable, last)
+			}
+			return nil
+		})
+		if err != nil { // its end is unknown: do not serve it again
+			c.callbackFailed(key, err)
+			e.fresh, e.usable = now, now
+		}
+	}
+	c.weigh(e)
+	return e
+}
+
+// weigh sets the cost of e.
+func (c *Cache[V]) weigh(e *entry[V]) {
+	if c.opts.Cost == nil {
+		return
+	}
+	err := contain("Cost", func() error {
+		e.cost = int64(max(c.opts.Cost(e.value), 0) + len(e.key) + entryOverhead)
+		return nil
+	})
+	if err != nil { // its size is unknown: larger than any bound
+		c.callbackFailed(e.key, err)
+		e.cost = math.MaxInt64
+	}
+}
+
+func (c *Cache[V]) callbackFailed(key string, err error) {
+	c.n.callbackPanics.Add(1)
+	c.emit(EventCallback, "", key, err)
+}
+
+// gone makes the entry of a key that the origin does not know: "not found"
+// for NegativeTTL, or, without one, a tombstone for whatever was there.
+func (c *Cache[V]) gone(key string, hash uint64, version, created int64) *entry[V] {
+	e := &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, created: created, cost: int64(len(key) + entryOverhead)}
+	if c.opts.NegativeTTL > 0 {
+		e.kind = kindGone
+		e.fresh = c.now() + jitter(c.opts.NegativeTTL)
+		e.usable = e.fresh
+	}
+	return e
+}
+
+// jitter draws from d ± 10 %.
+func jitter(d time.Duration) int64 {
+	return int64(float64(d) * (0.9 + 0.2*rand.Float64()))
+}
+
+// passThrough answers a miss after Close: it asks the origin, within the
+// caller's own context.
+func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
+	c.n.loads.Add(1)
+	answer := make(chan Result[V], 1)
+	go bounded(ctx, c.opts.LoadTimeout, "loader", ErrLoadTimeout, &c.n.zombies,
+		func(ctx context.Context) (V, error) { return load(ctx, key) },
+		func(v V, err error) {
+			r := Result[V]{Value: v, Err: err}
+			if err == nil || errors.Is(err, ErrNotFound) {
+				r.Source = SourceOrigin
+			}
+			answer <- r
+		})
+	select {
+	case r := <-answer:
+		return c.arrived(r)
+	case <-ctx.Done():
+		c.n.canceled.Add(1)
+		return Result[V]{Err: ctx.Err()}
+	}
+}
+
+// Set makes v the value of key, as if it had just been loaded: at once in the
+// local tier, and soon in the store. A load that began before does not
+// overwrite it. The error is ctx's own or nil; what becomes of the write to
+// the store is in Stats.
+func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
+	if ctx != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	hash := maphash.String(c.local.seed, key)
+	e := c.fresh(key, hash, v, time.Now().UnixMilli(), c.now())
+	s := c.local.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.overtake(key)
+	c.local.put(s, e, c.now())
+	c.enqueue(e)
+	return nil
+}
+
+// overtake keeps the flight of key, if there is one, from storing its result
+// and from being joined. The caller holds s.mu.
+func (s *shard[V]) overtake(key string) {
+	if f := s.flights[key]; f != nil {
+		f.detached = true
+		f.leave()
+	}
+}
+
+// Invalidate forgets the value of key, here and in the store. From its
+// return on, this process does not serve a value whose load began before the
+// call, even if the store still holds it, for as long as the local tier
+// remembers the key.
+//
+// It is the one method that reports a fault of the store, since its caller
+// must know that other processes may serve the old value (a session that was
+// logged out) until it expires there.
+func (c *Cache[V]) Invalidate(ctx context.Context, key string) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	hash := maphash.String(c.local.seed, key)
+	now := c.now()
+	tombstone := &entry[V]{
+		key: key, hash: hash, kind: kindTombstone, version: invalidationVersion(),
+		created: now, cost: int64(len(key) + entryOverhead),
+	}
+	s := c.local.shard(hash)
+	s.mu.Lock()
+	s.overtake(key)
+	c.local.put(s, tombstone, now)
+	if c.queue != nil {
+		c.queue.forget(key)
+	}
+	s.mu.Unlock()
+	if c.remote == nil {
+		return nil
+	}
+	return c.invalidateRemote(ctx, tombstone)
+}
+
+// invalidationVersion is later than the version of every load that began
+// before now on a machine whose clock is at most MaxSkew/2 ahead.
+func invalidationVersion() int64 { return time.Now().Add(MaxSkew / 2).UnixMilli() }
+
+// invalidateRemote writes the tombstone and waits for the outcome.
+func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) error {
+	item, err := c.item(tombstone)
+	if err != nil {
+		return err
+	}
+	outcome := make(chan error, 1)
+	go c.remote.set(context.WithoutCancel(ctx), tombstone.key, item.key, item.Item, c.opts.WriteTimeout,
+		func(err error) { outcome <- err })
+	select {
+	case err = <-outcome:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("cache: invalidated in this process only, the store keeps the old value until it expires: %w", err)
+	}
+	return nil
+}
+
+// InvalidateAll forgets everything that was loaded before the call, in this
+// process: its local tier is emptied, and older items of the store are
+// misses to it from now on. The store itself is not touched.
+func (c *Cache[V]) InvalidateAll() {
+	c.floor.Store(invalidationVersion())
+	for i := range c.local.shards {
+		s := &c.local.shards[i]
+		s.mu.Lock()
+		for key := range s.flights {
+			s.overtake(key)
+		}
+		s.reset()
+		s.mu.Unlock()
+	}
+}
+
+// Close stops the cache. It waits for loads and writes in progress until ctx
+// is done, then drops and counts what is left, and returns ctx's error. A
+// Get after Close still works: it asks the origin. Close again does nothing.
+func (c *Cache[V]) Close(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c.life.close()
+	var err error
+	select {
+	case <-c.life.idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if c.queue != nil {
+		if dropped := c.queue.drain(ctx); dropped > 0 {
+			c.n.writesDropped.Add(int64(dropped))
+			err = fmt.Errorf("cache: closed with %d values unwritten: %w", dropped, ctx.Err())
+		}
+	}
+	return err
+}

@@ -1,0 +1,202 @@
+package cachetest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/cache"
+)
+
+// Store is a [cache.Store] in memory. The zero value is empty and healthy. It
+// is safe for concurrent use.
+//
+// Faults are injected with Inject, before each call or for one direction
+// only. Beside that it behaves as the shared tier should: versions are
+// compared, and items stay until they are overwritten, expired or not, as in
+// DynamoDB.
+type Store struct {
+	mu     sync.Mutex
+	items  map[string]cache.Item
+	fault  map[Op]Fault
+	calls  map[Op]int
+	active int
+}
+
+// Op is one direction of a store's traffic.
+type Op string
+
+// The operations of a [Store].
+const (
+	Get     Op = "get"
+	Set     Op = "set"
+	GetMany Op = "get-many"
+)
+
+// Fault is called before an operation. If it returns an error, that is what
+// the operation returns; if it does not return, neither does the operation.
+type Fault func(ctx context.Context, op Op, key string) error
+
+// Fail is a Fault that returns err at once.
+func Fail(err error) Fault {
+	return func(context.Context, Op, string) error { return err }
+}
+
+// Hang is a Fault that waits until the context ends: a black hole, as a
+// client that honours its context sees it.
+func Hang(ctx context.Context, _ Op, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Deaf returns a Fault that ignores the context and waits until released is
+// closed.
+func Deaf(released <-chan struct{}) Fault {
+	return func(context.Context, Op, string) error {
+		<-released
+		return errors.New("cachetest: released at last")
+	}
+}
+
+// Panic is a Fault that panics.
+func Panic(context.Context, Op, string) error { panic("cachetest: the store panics") }
+
+// Goexit is a Fault that ends the goroutine.
+func Goexit(context.Context, Op, string) error {
+	runtime.Goexit()
+	return nil
+}
+
+// Inject puts a fault before the given operations (all of them if none is
+// given), until it is replaced. A nil fault heals.
+func (s *Store) Inject(f Fault, ops ...Op) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(ops) == 0 {
+		ops = []Op{Get, Set, GetMany}
+	}
+	if s.fault == nil {
+		s.fault = make(map[Op]Fault)
+	}
+	for _, op := range ops {
+		s.fault[op] = f
+	}
+}
+
+// Calls returns how often the operation was called.
+func (s *Store) Calls(op Op) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[op]
+}
+
+// Active returns how many calls are in progress.
+func (s *Store) Active() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active
+}
+
+// Keys returns the keys of all items, sorted.
+func (s *Store) Keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.items))
+}
+
+// Item returns the item under key.
+func (s *Store) Item(key string) (cache.Item, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item, ok := s.items[key]
+	item.Value = slices.Clone(item.Value)
+	return item, ok
+}
+
+// Put places an item under key, whatever its version.
+func (s *Store) Put(key string, item cache.Item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(key, item)
+}
+
+func (s *Store) put(key string, item cache.Item) {
+	if s.items == nil {
+		s.items = make(map[string]cache.Item)
+	}
+	item.Value = slices.Clone(item.Value)
+	s.items[key] = item
+}
+
+// begin counts a call and lets the fault of op have its way.
+func (s *Store) begin(ctx context.Context, op Op, key string) error {
+	s.mu.Lock()
+	if s.calls == nil {
+		s.calls = make(map[Op]int)
+	}
+	s.calls[op]++
+	s.active++
+	fault := s.fault[op]
+	s.mu.Unlock()
+	if fault != nil {
+		if err := fault(ctx, op, key); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Store) end() {
+	s.mu.Lock()
+	s.active--
+	s.mu.Unlock()
+}
+
+// Get implements [cache.Store].
+func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
+	defer s.end()
+	if err := s.begin(ctx, Get, key); err != nil {
+		return cache.Item{}, err
+	}
+	item, ok := s.Item(key)
+	if !ok {
+		return cache.Item{}, cache.ErrNotFound
+	}
+	return item, nil
+}
+
+// Set implements [cache.Store].
+func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
+	defer s.end()
+	if err := s.begin(ctx, Set, key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	there, ok := s.items[key]
+	broken := time.Now().Add(cache.MaxSkew).UnixMilli()
+	if ok && there.Version > item.Version && there.Version <= broken {
+		return nil
+	}
+	s.put(key, item)
+	return nil
+}
+
+// GetMany implements [cache.BatchStore].
+func (s *Store) GetMany(ctx context.Context, keys []string) (map[string]cache.Item, error) {
+	defer s.end()
+	if err := s.begin(ctx, GetMany, ""); err != nil {
+		return nil, err
+	}
+	found := make(map[string]cache.Item, len(keys))
+	for _, key := range keys {
+		if item, ok := s.Item(key); ok {
+			found[key] = item
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,179 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+// The envelope is what the Store keeps: a header that lets a reader judge an
+// item without trusting the store, and the encoded value.
+//
+//	offset  bytes
+//	     0  2  magic "fO"
+//	     2  1  layout of this header: 1
+//	     3  1  kind (value, gone, tombstone); bit 7: nonce and ciphertext follow
+//	     4  2  Options.Schema
+//	     6  8  version: Unix ms at which the load began
+//	    14  8  fresh until, Unix ms
+//	    22  8  usable until (stale-if-error), Unix ms
+//	    30  8  first bytes of SHA-256 of the store's key
+//	    38  4  CRC-32C of bytes 0–37 and the payload
+//	    42     payload
+//
+// The SDK only logs a wrong X-Amz-Crc32, so the checksum here is the one
+// that counts.
+const (
+	envelopeLayout = 1
+	envelopeHeader = 42
+	encryptedBit   = 0x80
+)
+
+var (
+	envelopeMagic = []byte("fO")
+	castagnoli    = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// envelope is a decoded header with its payload.
+type envelope struct {
+	kind    kind
+	version int64
+	fresh   int64
+	usable  int64
+	payload []byte
+}
+
+// sealer writes and reads the envelopes of one cache.
+type sealer struct {
+	schema uint16
+	aead   cipher.AEAD
+}
+
+func (s sealer) seal(key string, e envelope) ([]byte, error) {
+	b := make([]byte, envelopeHeader, envelopeHeader+len(e.payload)+64)
+	copy(b, envelopeMagic)
+	b[2] = envelopeLayout
+	b[3] = byte(e.kind)
+	binary.BigEndian.PutUint16(b[4:], s.schema)
+	binary.BigEndian.PutUint64(b[6:], uint64(e.version))
+	binary.BigEndian.PutUint64(b[14:], uint64(e.fresh))
+	binary.BigEndian.PutUint64(b[22:], uint64(e.usable))
+	id := sha256.Sum256([]byte(key))
+	copy(b[30:38], id[:])
+	if s.aead == nil {
+		b = append(b, e.payload...)
+	} else {
+		b[3] |= encryptedBit
+		nonce := make([]byte, s.aead.NonceSize())
+		if _, err := rand.Read(nonce); err != nil {
+			return nil, fmt.Errorf("cache: nonce: %w", err)
+		}
+		b = append(b, nonce...)
+		b = s.aead.Seal(b, nonce, e.payload, additional(key, b))
+	}
+	binary.BigEndian.PutUint32(b[38:], checksum(b))
+	return b, nil
+}
+
+// open checks b, which was found under key. Every error wraps ErrPoison.
+func (s sealer) open(key string, b []byte) (envelope, error) {
+	poison := func(format string, args ...any) (envelope, error) {
+		return envelope{}, fmt.Errorf("%w: "+format, append([]any{ErrPoison}, args...)...)
+	}
+	switch {
+	case len(b) < envelopeHeader:
+		return poison("%d bytes are too few for an envelope", len(b))
+	case !bytes.Equal(b[:2], envelopeMagic):
+		return poison("not an envelope")
+	case b[2] != envelopeLayout:
+		return poison("layout %d, want %d", b[2], envelopeLayout)
+	case binary.BigEndian.Uint32(b[38:]) != checksum(b):
+		return poison("wrong checksum")
+	case binary.BigEndian.Uint16(b[4:]) != s.schema:
+		return poison("schema %d, want %d", binary.BigEndian.Uint16(b[4:]), s.schema)
+	}
+	if id := sha256.Sum256([]byte(key)); !bytes.Equal(id[:8], b[30:38]) {
+		return poison("it belongs to another key")
+	}
+	e := envelope{
+		kind:    kind(b[3] &^ encryptedBit),
+		version: int64(binary.BigEndian.Uint64(b[6:])),
+		fresh:   int64(binary.BigEndian.Uint64(b[14:])),
+		usable:  int64(binary.BigEndian.Uint64(b[22:])),
+		payload: b[envelopeHeader:],
+	}
+	encrypted := b[3]&encryptedBit != 0
+	switch {
+	case e.kind > kindTombstone:
+		return poison("unknown kind %d", e.kind)
+	case encrypted != (s.aead != nil):
+		return poison("encrypted: %t, want %t", encrypted, s.aead != nil)
+	case !encrypted:
+		return e, nil
+	}
+	n := s.aead.NonceSize()
+	if len(e.payload) < n {
+		return poison("%d bytes are too few for a nonce", len(e.payload))
+	}
+	plain, err := s.aead.Open(nil, e.payload[:n], e.payload[n:], additional(key, b))
+	if err != nil {
+		return poison("%v", err)
+	}
+	e.payload = plain
+	return e, nil
+}
+
+// additional is what the encryption authenticates beside the payload: the
+// key and the header, so that neither can be exchanged.
+func additional(key string, b []byte) []byte {
+	return append([]byte(key), b[:38]...)
+}
+
+func checksum(b []byte) uint32 {
+	sum := crc32.Update(0, castagnoli, b[:38])
+	return crc32.Update(sum, castagnoli, b[envelopeHeader:])
+}
+
+// maxStoreKey is the longest key that DynamoDB takes as a partition key.
+const maxStoreKey = 2048
+
+// keyer maps the cache's keys to the store's and to names for events.
+type keyer struct {
+	name   string
+	secret []byte
+}
+
+// store returns the key under which an item is stored. A key that is empty,
+// too long or secret is stored as its digest; "#" marks the difference from
+// a plain key, which is marked with "=".
+func (k keyer) store(key string) string {
+	prefix := ""
+	if k.name != "" {
+		prefix = k.name + ":"
+	}
+	if k.secret == nil && key != "" && len(prefix)+1+len(key) <= maxStoreKey {
+		return prefix + "=" + key
+	}
+	return prefix + "#" + base64.RawURLEncoding.EncodeToString(k.digest(key))
+}
+
+// id returns a short name for a key that gives a secret key away to nobody.
+func (k keyer) id(key string) string {
+	return base64.RawURLEncoding.EncodeToString(k.digest(key)[:9])
+}
+
+func (k keyer) digest(key string) []byte {
+	if k.secret != nil {
+		m := hmac.New(sha256.New, k.secret)
+		m.Write([]byte(key))
+		return m.Sum(nil)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return sum[:]
+}

@@ -1,0 +1,219 @@
+package cache
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The local tier is a sharded LRU with lazy promotion. A reader walks a hash
+// chain of atomic pointers and writes nothing that another reader reads, so a
+// hot key costs the same on every core. Writers hold the shard's mutex. An
+// entry moves to the front of its shard's LRU list at most once in
+// promoteEvery, by whichever reader comes first and finds the mutex free.
+//
+// A chain may be relinked (growth) or shortened (eviction) under a reader's
+// feet; the worst that can happen to the reader is to miss an entry that is
+// there. The miss path looks again under the mutex, so no load is wasted.
+
+const (
+	promoteEvery  = int64(time.Second)
+	maxShards     = 64
+	shardMinimum  = 256 // entries for each shard, so that LRU order means something
+	entryOverhead = 160 // bytes of an entry beside its key and value, roughly
+)
+
+// kind says what an entry stands for. The zero value is a value.
+type kind uint8
+
+const (
+	kindValue     kind = iota
+	kindGone           // the origin said ErrNotFound
+	kindTombstone      // invalidated: never served, but older items of the store are not either
+)
+
+// entry is immutable but for its links and promoted. Deadlines are on the
+// cache's monotonic clock (nanoseconds since New).
+type entry[V any] struct {
+	key     string
+	value   V
+	hash    uint64
+	fresh   int64 // served without question before this
+	usable  int64 // served if the origin fails before this
+	created int64 // when the load of the value began; may be negative
+	version int64 // the same as Unix milliseconds: orders writers
+	cost    int64
+	kind    kind
+	stale   bool // re-armed because the origin failed
+
+	promoted atomic.Int64
+	chain    atomic.Pointer[entry[V]]
+	newer    *entry[V] // LRU list, under shard.mu
+	older    *entry[V]
+}
+
+type table[V any] []atomic.Pointer[entry[V]]
+
+func (t table[V]) bucket(hash uint64) *atomic.Pointer[entry[V]] {
+	return &t[hash&uint64(len(t)-1)]
+}
+
+type shard[V any] struct {
+	table atomic.Pointer[table[V]]
+
+	mu      sync.Mutex
+	lru     entry[V] // sentinel of a ring: lru.older is the most recent, lru.newer the least
+	entries int
+	bytes   int64
+	flights map[string]*flight[V]
+
+	_ [64]byte // a neighbour's mutex does not share our cache line
+}
+
+type local[V any] struct {
+	seed       maphash.Seed
+	shards     []shard[V]
+	shift      int
+	maxEntries int   // of one shard
+	maxBytes   int64 // of one shard; 0: no bound
+	evicted    atomic.Int64
+}
+
+func newLocal[V any](maxEntries int, maxBytes int64) *local[V] {
+	shards := 1
+	for shards < maxShards && maxEntries/(shards*2) >= shardMinimum {
+		shards *= 2
+	}
+	l := &local[V]{
+		seed:       maphash.MakeSeed(),
+		shards:     make([]shard[V], shards),
+		shift:      64 - bits.TrailingZeros(uint(shards)),
+		maxEntries: (maxEntries + shards - 1) / shards,
+		maxBytes:   (maxBytes + int64(shards) - 1) / int64(shards),
+	}
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.reset()
+		s.flights = make(map[string]*flight[V])
+	}
+	return l
+}
+
+func (l *local[V]) shard(hash uint64) *shard[V] {
+	return &l.shards[hash>>l.shift]
+}
+
+// find returns the entry of key, fresh or not, or nil. It needs no lock; with
+// the lock held it never overlooks an entry.
+func (s *shard[V]) find(hash uint64, key string) *entry[V] {
+	for e := s.table.Load().bucket(hash).Load(); e != nil; e = e.chain.Load() {
+		if e.hash == hash && e.key == key {
+			return e
+		}
+	}
+	return nil
+}
+
+// touch moves e to the front of the LRU list if it was not moved lately.
+func (s *shard[V]) touch(e *entry[V], now int64) {
+	if now-e.promoted.Load() < promoteEvery || !s.mu.TryLock() {
+		return
+	}
+	if e.newer != nil { // still in the list
+		e.promoted.Store(now)
+		s.unlink(e)
+		s.link(e)
+	}
+	s.mu.Unlock()
+}
+
+// put makes e the entry of its key and evicts what exceeds the shard's
+// bounds. The caller holds s.mu.
+func (l *local[V]) put(s *shard[V], e *entry[V], now int64) {
+	if old := s.find(e.hash, e.key); old != nil {
+		s.remove(old)
+	}
+	if l.maxBytes > 0 && e.cost > l.maxBytes {
+		l.evicted.Add(1)
+		return
+	}
+	if t := *s.table.Load(); s.entries >= len(t) {
+		s.grow(len(t) * 2)
+	}
+	e.promoted.Store(now)
+	b := s.table.Load().bucket(e.hash)
+	e.chain.Store(b.Load())
+	b.Store(e)
+	s.link(e)
+	s.entries++
+	s.bytes += e.cost
+	for s.entries > l.maxEntries || (l.maxBytes > 0 && s.bytes > l.maxBytes) {
+		s.remove(s.lru.newer)
+		l.evicted.Add(1)
+	}
+}
+
+// remove takes e out of the shard. The caller holds s.mu. Readers that stand
+// on e still find their way to the end of its chain.
+func (s *shard[V]) remove(e *entry[V]) {
+	for p := s.table.Load().bucket(e.hash); ; {
+		at := p.Load()
+		if at == e {
+			p.Store(e.chain.Load())
+			break
+		}
+		p = &at.chain
+	}
+	s.unlink(e)
+	e.newer, e.older = nil, nil
+	s.entries--
+	s.bytes -= e.cost
+}
+
+// reset empties the shard. The caller holds s.mu, or is its only user.
+func (s *shard[V]) reset() {
+	t := make(table[V], 16)
+	s.table.Store(&t)
+	for e := s.lru.older; e != nil && e != &s.lru; {
+		next := e.older
+		e.newer, e.older = nil, nil
+		e = next
+	}
+	s.lru.newer, s.lru.older = &s.lru, &s.lru
+	s.entries, s.bytes = 0, 0
+}
+
+// grow relinks every entry into a table of n buckets. The caller holds s.mu.
+func (s *shard[V]) grow(n int) {
+	t := make(table[V], n)
+	for e := s.lru.older; e != &s.lru; e = e.older {
+		b := t.bucket(e.hash)
+		e.chain.Store(b.Load())
+		b.Store(e)
+	}
+	s.table.Store(&t)
+}
+
+// link puts e at the front of the LRU list.
+func (s *shard[V]) link(e *entry[V]) {
+	e.newer, e.older = &s.lru, s.lru.older
+	e.newer.older, e.older.newer = e, e
+}
+
+func (s *shard[V]) unlink(e *entry[V]) {
+	e.newer.older, e.older.newer = e.older, e.newer
+}
+
+// size returns the number of entries and the sum of their costs.
+func (l *local[V]) size() (entries int, bytes int64) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		entries += s.entries
+		bytes += s.bytes
+		s.mu.Unlock()
+	}
+	return entries, bytes
+}

@@ -1,0 +1,222 @@
+package cache
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options configure a [Cache]. TTL and Load must be set; every other zero
+// value stands for the default that its comment names. New copies Options
+// and never writes to them.
+type Options[V any] struct {
+	// Name is the prefix of this cache's keys in the Store ("name:key"),
+	// so that several caches can share a table, and its name in events
+	// and logs. Default: none.
+	Name string
+
+	// Load asks the origin, the system of record, for the value of key.
+	// Required. It returns an error that wraps ErrNotFound for an
+	// authoritative "there is no such thing"; any other error is a fault
+	// of the origin. Its context carries the values of the caller that
+	// came first but not its cancellation, since others may wait for the
+	// same value; it ends after LoadTimeout.
+	Load func(ctx context.Context, key string) (V, error)
+
+	// Store is the remote tier. Nil: local tier only.
+	Store Store
+
+	// Codec turns values into the bytes that Store keeps. Default: the
+	// bytes themselves for string and []byte, JSON for other types.
+	Codec Codec[V]
+
+	// Schema is the version of V's encoding. An item that was written
+	// with another one is a miss; change it when V changes.
+	Schema uint16
+
+	// AEAD, if set, encrypts values in the Store. The additional data is
+	// the key under which the item is stored, so an item that was moved
+	// to another key does not decrypt, and is a miss.
+	AEAD cipher.AEAD
+
+	// KeySecret, if set, keeps keys out of the Store: they reach it only
+	// as HMAC-SHA-256 under this secret. Set it when keys are secrets,
+	// such as session tokens. All instances need the same.
+	KeySecret []byte
+
+	// TTL is how long a value is fresh. Required, > 0. Each value's own
+	// is drawn from TTL ± 10 %, so that what was loaded together does not
+	// expire together.
+	TTL time.Duration
+
+	// NegativeTTL is how long ErrNotFound is remembered, in both tiers.
+	// Default: 5 s, or TTL if that is less. Negative: not at all.
+	NegativeTTL time.Duration
+
+	// StaleIfError is how long after its TTL a value may still be served
+	// when the origin fails. Default 0, off: to fail open means to go to
+	// the origin, not to let everybody in. An authoritative ErrNotFound
+	// always beats a stale value.
+	StaleIfError time.Duration
+
+	// Expires, if set, gives the moment after which a value must not be
+	// served in any case, not even as stale: the end of a session's own
+	// life. Zero time: no such moment.
+	Expires func(V) time.Time
+
+	// LoadTimeout bounds one call of Load, the wait for one of the
+	// Concurrency slots included. Default 10 s. If Load ignores its
+	// context, callers are released all the same.
+	LoadTimeout time.Duration
+
+	// Concurrency is how many calls of Load may run at once: the
+	// origin's protection when the Store is gone or the cache is cold.
+	// Default 256 (at 80 ms a load: 3,200 loads a second).
+	Concurrency int
+
+	// RemoteBudget is how long a Get may wait for the Store before it
+	// asks the origin. Default 50 ms: several times a healthy p99 of
+	// DynamoDB, and a delay that a user does not notice. It is never
+	// more than a quarter of what is left of the caller's deadline, and
+	// with less than 2 ms left of it the Store is not asked.
+	RemoteBudget time.Duration
+
+	// WriteTimeout bounds one write to the Store. Default 1 s; no caller
+	// of Get waits for it.
+	WriteTimeout time.Duration
+
+	// WriteQueue is how many keys may wait to be written to the Store.
+	// Default 1,024. What comes when it is full is dropped and counted;
+	// the next process just asks the origin.
+	WriteQueue int
+
+	// Trip is how many consecutive faults of the Store open its circuit
+	// breaker (one of two: reads and writes are judged apart). Default
+	// 3. Half of at least 20 calls within 10 s, and a single fault that
+	// wraps ErrPermanent, open it too.
+	Trip int
+
+	// Cooldown is how long an open breaker waits before it lets one
+	// probe through; each wait is drawn from Cooldown ± 20 %. Default 1 s.
+	Cooldown time.Duration
+
+	// MaxEntries bounds the local tier. Default 65,536.
+	MaxEntries int
+
+	// MaxBytes bounds the local tier by the sum of Cost over its values
+	// (keys and a fixed overhead for each entry are added). Default 0: no
+	// bound in bytes. It needs Cost.
+	MaxBytes int64
+
+	// Cost returns the size of a value in bytes. Used only with MaxBytes.
+	Cost func(V) int
+
+	// OnEvent, if set, is told of faults, breaker changes and drops; see
+	// [Event]. It is called from the cache's own goroutines, several at
+	// once, and must return soon. Its panics are contained and counted.
+	OnEvent func(Event)
+
+	// Logger, if set, gets one record for each change of a breaker's
+	// state. Nil: no logging.
+	Logger *slog.Logger
+}
+
+const (
+	defaultNegativeTTL  = 5 * time.Second
+	defaultLoadTimeout  = 10 * time.Second
+	defaultConcurrency  = 256
+	defaultRemoteBudget = 50 * time.Millisecond
+	defaultWriteTimeout = time.Second
+	defaultWriteQueue   = 1024
+	defaultTrip         = 3
+	defaultCooldown     = time.Second
+	defaultMaxEntries   = 65536
+)
+
+// withDefaults returns o with every default filled in, or an error that
+// names each field that is wrong.
+func (o Options[V]) withDefaults() (Options[V], error) {
+	if err := o.validate(); err != nil {
+		return o, err
+	}
+	if o.Codec == nil {
+		o.Codec = defaultCodec[V]()
+	}
+	if o.NegativeTTL == 0 {
+		o.NegativeTTL = min(defaultNegativeTTL, o.TTL)
+	}
+	setDefault(&o.LoadTimeout, defaultLoadTimeout)
+	setDefault(&o.Concurrency, defaultConcurrency)
+	setDefault(&o.RemoteBudget, defaultRemoteBudget)
+	setDefault(&o.WriteTimeout, defaultWriteTimeout)
+	setDefault(&o.WriteQueue, defaultWriteQueue)
+	setDefault(&o.Trip, defaultTrip)
+	setDefault(&o.Cooldown, defaultCooldown)
+	setDefault(&o.MaxEntries, defaultMaxEntries)
+	return o, nil
+}
+
+func (o *Options[V]) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("cache: Options."+format, args...))
+	}
+	if o.Load == nil {
+		bad("Load is nil: the cache needs a loader that asks the origin")
+	}
+	if o.TTL <= 0 {
+		bad("TTL is %v: it must be > 0, how long a loaded value is fresh", o.TTL)
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"StaleIfError", o.StaleIfError},
+		{"LoadTimeout", o.LoadTimeout},
+		{"RemoteBudget", o.RemoteBudget},
+		{"WriteTimeout", o.WriteTimeout},
+		{"Cooldown", o.Cooldown},
+	} {
+		if d.d < 0 {
+			bad("%s is %v: it must not be negative", d.name, d.d)
+		}
+	}
+	for _, n := range []struct {
+		name string
+		n    int64
+	}{
+		{"Concurrency", int64(o.Concurrency)},
+		{"WriteQueue", int64(o.WriteQueue)},
+		{"Trip", int64(o.Trip)},
+		{"MaxEntries", int64(o.MaxEntries)},
+		{"MaxBytes", o.MaxBytes},
+	} {
+		if n.n < 0 {
+			bad("%s is %d: it must not be negative", n.name, n.n)
+		}
+	}
+	if o.NegativeTTL > o.TTL && o.TTL > 0 {
+		bad("NegativeTTL (%v) is longer than TTL (%v): a missing thing would be remembered longer than a present one", o.NegativeTTL, o.TTL)
+	}
+	if o.MaxBytes > 0 && o.Cost == nil {
+		bad("MaxBytes is set but Cost is not: the cache cannot know how large a value is")
+	}
+	if o.MaxBytes == 0 && o.Cost != nil {
+		bad("Cost is set but MaxBytes is not: there is no bound that it would serve")
+	}
+	if o.KeySecret != nil && len(o.KeySecret) < 16 {
+		bad("KeySecret has %d bytes: it needs at least 16", len(o.KeySecret))
+	}
+	return errors.Join(errs...)
+}
+
+// setDefault replaces a zero value.
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

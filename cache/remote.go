@@ -1,0 +1,117 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// maxZombies is how many calls that ignore their context may be stuck at
+// once; beyond it the store is not called. Each costs a goroutine.
+const maxZombies = 64
+
+// remote guards the Store: time, panics, breakers, counts. It knows nothing
+// of values.
+type remote struct {
+	store   Store
+	reads   *breaker
+	writes  *breaker
+	now     func() int64
+	zombies *atomic.Int64
+	nReads  *storeCounters
+	nWrites *storeCounters
+	fault   func(op, key string, err error)
+}
+
+// get reads the item under storeKey within budget and hands it to then,
+// exactly once, on this or another goroutine. The error is nil, ErrNotFound
+// for a miss, or a fault.
+func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Duration, then func(Item, error)) {
+	report, ok := r.admit(r.reads, r.nReads)
+	if !ok {
+		then(Item{}, ErrStoreSkipped)
+		return
+	}
+	bounded(ctx, budget, "store", ErrStoreTimeout, r.zombies,
+		func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
+		func(item Item, err error) {
+			report(err)
+			if errors.Is(err, ErrNotFound) {
+				r.nReads.misses.Add(1)
+			} else if err != nil {
+				r.count(r.nReads, "read", key, err)
+			}
+			then(item, err)
+		})
+}
+
+// set writes item within timeout and hands the outcome to then, exactly
+// once.
+func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, then func(error)) {
+	report, ok := r.admit(r.writes, r.nWrites)
+	if !ok {
+		then(ErrStoreSkipped)
+		return
+	}
+	bounded(ctx, timeout, "store", ErrStoreTimeout, r.zombies,
+		func(ctx context.Context) (struct{}, error) { return struct{}{}, r.store.Set(ctx, storeKey, item) },
+		func(_ struct{}, err error) {
+			report(err)
+			if err != nil && !errors.Is(err, ErrRejected) {
+				r.count(r.nWrites, "write", key, err)
+			}
+			then(err)
+		})
+}
+
+// admit asks the breaker, and the number of stuck calls, for permission.
+func (r *remote) admit(b *breaker, n *storeCounters) (report func(error), ok bool) {
+	if r.zombies.Load() < maxZombies {
+		report, ok = b.allow(r.now())
+	}
+	if !ok {
+		n.skipped.Add(1)
+		return nil, false
+	}
+	n.calls.Add(1)
+	return report, true
+}
+
+func (r *remote) count(n *storeCounters, op, key string, err error) {
+	n.faults.Add(1)
+	if errors.Is(err, ErrStoreTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		n.late.Add(1)
+	}
+	r.fault(op, key, err)
+}
+
+// newRemote puts breakers around o.Store.
+func newRemote[V any](c *Cache[V]) *remote {
+	changed := func(op string) func(from, to gobreaker.State) {
+		return func(from, to gobreaker.State) {
+			if c.opts.Logger != nil {
+				level := slog.LevelInfo
+				if to == gobreaker.StateOpen {
+					level = slog.LevelWarn
+				}
+				c.opts.Logger.Log(context.Background(), level, "cache: circuit breaker of the store changed",
+					"cache", c.opts.Name, "op", op, "from", from.String(), "to", to.String())
+			}
+			c.tell(Event{Kind: EventBreaker, Cache: c.opts.Name, Op: op, From: from.String(), To: to.String()})
+		}
+	}
+	return &remote{
+		store:   c.opts.Store,
+		reads:   newBreaker("reads", c.now, c.opts.Trip, c.opts.Cooldown, changed("read")),
+		writes:  newBreaker("writes", c.now, c.opts.Trip, c.opts.Cooldown, changed("write")),
+		now:     c.now,
+		zombies: &c.n.zombies,
+		nReads:  &c.n.reads,
+		nWrites: &c.n.writes,
+		fault:   func(op, key string, err error) { c.emit(EventStoreFault, op, key, err) },
+	}
+}
