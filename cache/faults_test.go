@@ -718,7 +718,7 @@ func faultAE(t *testing.T) {
 	}, func(w *world) {
 		deaf := func(context.Context, cachetest.Op, string) error { idle(150 * time.Millisecond); return nil }
 		faults := []cachetest.Fault{
-			nil, nil, nil, cachetest.Hang, cachetest.Panic, cachetest.Goexit, deaf,
+			nil, nil, nil, nil, nil, nil, nil, nil, cachetest.Hang, cachetest.Panic, cachetest.Goexit, deaf,
 			cachetest.Fail(errDown), cachetest.Fail(cache.ErrPermanent), cachetest.Fail(cache.ErrRejected), cachetest.Fail(context.Canceled),
 		}
 		const keys = 500
@@ -796,5 +796,5 @@ func ae(t *testing.T, w *world, rnd *rand.Rand, i int) {
 			t.Errorf("Get(%s) took %v", key, took)
 		}
 	}
-	idle(time.Duration(rnd.IntN(10)) * time.Millisecond)
+	idle(time.Duration(rnd.IntN(50)) * time.Millisecond)
 }
