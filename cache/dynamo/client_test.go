@@ -1,0 +1,192 @@
+package dynamo_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/dynamo"
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+)
+
+const budget = 50 * time.Millisecond
+
+// tcpStore is a store on a started server, over real sockets.
+func tcpStore(t *testing.T, s *dynamotest.Server) *dynamo.Store {
+	t.Helper()
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	cfg := config(s, dynamotest.AccessKey, dynamotest.SecretKey)
+	cfg.HTTPClient = nil
+	cfg.BaseEndpoint = aws.String(s.URL())
+	client := dynamo.NewClient(cfg)
+	if err := dynamo.CreateTable(t.Context(), client, dynamo.Options{Table: "sessions"}); err != nil {
+		t.Fatal(err)
+	}
+	store, err := dynamo.NewStore(client, dynamo.Options{Table: "sessions"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// What the SDK's defaults make of the same faults: 93 s, for ever, and 3 to 5
+// seconds.
+func TestStore_failsWithinTheBudget(t *testing.T) {
+	fault := func(f dynamotest.Fault) func(*dynamotest.Server) error {
+		return func(s *dynamotest.Server) error {
+			s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &f })
+			return nil
+		}
+	}
+	network := func(n dynamotest.Network) func(*dynamotest.Server) error {
+		return func(s *dynamotest.Server) error { return s.SetNetwork(n) }
+	}
+	for name, breakIt := range map[string]func(*dynamotest.Server) error{
+		"black hole":     network(dynamotest.BlackHole),
+		"silent":         network(dynamotest.Silent),
+		"refused":        network(dynamotest.Refused),
+		"broken":         network(dynamotest.Broken),
+		"hang":           fault(dynamotest.Fault{Kind: dynamotest.Hang}),
+		"reset":          fault(dynamotest.Fault{Kind: dynamotest.Reset}),
+		"close":          fault(dynamotest.Fault{Kind: dynamotest.Close}),
+		"truncate":       fault(dynamotest.Fault{Kind: dynamotest.Truncate}),
+		"drip":           fault(dynamotest.Fault{Kind: dynamotest.Drip}),
+		"page":           fault(dynamotest.Fault{Kind: dynamotest.HTML}),
+		"throttled":      fault(dynamotest.Fault{Code: "ThrottlingException"}),
+		"internal error": fault(dynamotest.Fault{Code: "InternalServerError", Status: 500}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := dynamotest.New(dynamotest.Options{})
+			store := tcpStore(t, server)
+			if err := store.Set(t.Context(), "k", cache.Item{Value: make([]byte, 100), Version: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := breakIt(server); err != nil {
+				t.Fatal(err)
+			}
+			for op, call := range map[string]func(context.Context) error{
+				"Get": func(ctx context.Context) error { return second(store.Get(ctx, "k")) },
+				"Set": func(ctx context.Context) error { return store.Set(ctx, "k", cache.Item{Version: 2}) },
+			} {
+				ctx, cancel := context.WithTimeout(t.Context(), budget)
+				began := time.Now()
+				err := call(ctx)
+				took := time.Since(began)
+				cancel()
+				if err == nil || errors.Is(err, cache.ErrNotFound) {
+					t.Errorf("%s: %v; want a fault", op, err)
+				}
+				if took > 20*budget { // the machine may be slow; the SDK's defaults are slower
+					t.Errorf("%s took %v", op, took)
+				}
+			}
+			server.SetFault(nil)
+			if err := server.SetNetwork(dynamotest.Up); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Get(t.Context(), "k"); err != nil {
+				t.Errorf("after the fault: %v", err)
+			}
+		})
+	}
+}
+
+// The SDK looks for credentials inside the attempt. A provider that hangs must
+// not outlast the caller's deadline.
+func TestStore_isNotHeldByCredentials(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	cfg := config(server, "", "")
+	release := make(chan struct{})
+	defer close(release)
+	cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		<-release // not even the context stops it
+		return aws.Credentials{}, errors.New("no metadata service")
+	}))
+	store, err := dynamo.NewStore(dynamo.NewClient(cfg), dynamo.Options{Table: "sessions"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), budget)
+	defer cancel()
+	began := time.Now()
+	if _, err = store.Get(ctx, "k"); err == nil || errors.Is(err, cache.ErrPermanent) {
+		t.Errorf("Get: %v; want a transient fault", err)
+	}
+	if took := time.Since(began); took > 20*budget {
+		t.Errorf("Get took %v", took)
+	}
+}
+
+// Reads make one attempt and writes two, whatever the application's
+// configuration says.
+func TestStore_attempts(t *testing.T) {
+	synctest.Test(t, testAttempts)
+}
+
+func testAttempts(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{Fault: func(*dynamotest.Request) *dynamotest.Fault {
+		return &dynamotest.Fault{Code: "InternalServerError", Status: 500}
+	}})
+	cfg := config(server, dynamotest.AccessKey, dynamotest.SecretKey)
+	cfg.RetryMaxAttempts = 9
+	cfg.RetryMode = aws.RetryModeAdaptive
+	store, err := dynamo.NewStore(dynamo.NewClient(cfg), dynamo.Options{Table: "sessions"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 150 { // more than the SDK's token bucket would pay for
+		_, get := store.Get(t.Context(), "k")
+		_, many := store.GetMany(t.Context(), []string{"k"})
+		set := store.Set(t.Context(), "k", cache.Item{})
+		for _, err := range []error{get, many, set} {
+			if err == nil || strings.Contains(err.Error(), "quota") {
+				t.Fatalf("%v; want the server's error", err)
+			}
+		}
+	}
+	got := server.Stats().Requests
+	if got["GetItem"] != 150 || got["BatchGetItem"] != 150 || got["PutItem"] != 300 {
+		t.Errorf("requests: %v; want 150, 150 and 300", got)
+	}
+}
+
+// 500 puts over loopback lose no connection to the body's early close.
+func TestNewClient_keepsConnections(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	store := tcpStore(t, server)
+	before := server.Stats().Connections
+	for i := range 500 {
+		if err := store.Set(t.Context(), "k", cache.Item{Value: make([]byte, 20<<10), Version: int64(i)}); err != nil {
+			t.Fatalf("put %d: %v", i, err)
+		}
+	}
+	if n := server.Stats().Connections - before; n > 1 {
+		t.Errorf("%d new connections for puts in a row", n)
+	}
+}
+
+// A custom HTTP client is used, with its own settings.
+func TestNewClient_keepsACustomHTTPClient(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	cfg := config(server, dynamotest.AccessKey, dynamotest.SecretKey)
+	calls := 0
+	inner := server.HTTPClient()
+	cfg.HTTPClient = doFunc(func(r *http.Request) (*http.Response, error) { calls++; return inner.Do(r) })
+	if err := dynamo.CreateTable(t.Context(), dynamo.NewClient(cfg), dynamo.Options{Table: "sessions"}); err != nil || calls == 0 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+type doFunc func(*http.Request) (*http.Response, error)
+
+func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,0 +1,247 @@
+package dynamotest
+
+import (
+	"maps"
+	"slices"
+)
+
+const (
+	maxBatchGet    = 100
+	maxBatchWrite  = 25
+	maxBatchAnswer = 16 << 20
+)
+
+type keysAndAttributes struct {
+	Keys                     []item
+	ConsistentRead           bool              `json:",omitempty"`
+	ProjectionExpression     *string           `json:",omitempty"`
+	ExpressionAttributeNames map[string]string `json:",omitempty"`
+}
+
+// batchGetItem reads what capacity and the size of an answer allow, and hands
+// the other keys back as unprocessed.
+func (c *call) batchGetItem(in *struct {
+	RequestItems           map[string]*keysAndAttributes
+	ReturnConsumedCapacity string
+},
+) (any, *apiError) {
+	if err := c.checkBatchGet(in.RequestItems); err != nil {
+		return nil, err
+	}
+	responses := map[string][]item{}
+	unprocessed := map[string]*keysAndAttributes{}
+	var consumed []any
+	size, done := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
+		want := in.RequestItems[name]
+		t, err := c.itemTable(name)
+		if err != nil {
+			return nil, err
+		}
+		responses[name] = []item{}
+		rest := *want
+		rest.Keys = nil
+		used := 0.0
+		for _, k := range want.Keys {
+			key, _ := t.keyOf(k, true) // checked above
+			found := t.items[key]
+			units := readUnits(found.size(), want.ConsistentRead)
+			if size+found.size() > maxBatchAnswer || !c.server.read.take(units, c.now) {
+				rest.Keys = append(rest.Keys, k)
+				continue
+			}
+			done++
+			size += found.size()
+			used += units
+			if found != nil {
+				only, _ := want.projection()
+				responses[name] = append(responses[name], c.shown(t, found.project(only)))
+			}
+		}
+		if rest.Keys != nil {
+			unprocessed[name] = &rest
+		}
+		consumed = append(consumed, capacity(name, used, in.ReturnConsumedCapacity))
+		c.server.mu.Unlock()
+	}
+	if len(unprocessed) > 0 {
+		c.server.throttled.Add(1)
+	}
+	if done == 0 {
+		return nil, overCapacity(c, slices.Sorted(maps.Keys(in.RequestItems))[0])
+	}
+	out := map[string]any{"Responses": responses, "UnprocessedKeys": unprocessed}
+	if wantsCapacity(in.ReturnConsumedCapacity) {
+		out["ConsumedCapacity"] = consumed
+	}
+	return out, nil
+}
+
+func (k *keysAndAttributes) projection() ([]string, error) {
+	x := expression{names: k.ExpressionAttributeNames, used: map[string]bool{}}
+	if k.ProjectionExpression == nil {
+		return nil, nil
+	}
+	return x.parseProjection(*k.ProjectionExpression)
+}
+
+// checkBatchGet refuses the whole batch for any wrong part of it.
+func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
+	if len(requests) == 0 {
+		return emptyBatch()
+	}
+	keys := 0
+	for _, name := range slices.Sorted(maps.Keys(requests)) {
+		want := requests[name]
+		if want == nil || len(want.Keys) == 0 {
+			return validation("1 validation error detected: Value '[]' at 'requestItems.%s.member.keys' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
+		}
+		if keys += len(want.Keys); keys > maxBatchGet {
+			return validation("Too many items requested for the BatchGetItem call")
+		}
+		if _, err := want.projection(); err != nil {
+			return asAPI(err)
+		}
+		seen := map[string]bool{}
+		err := c.eachKey(name, want.Keys, func(key string) *apiError {
+			if seen[key] {
+				return validation("Provided list of item keys contains duplicates")
+			}
+			seen[key] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *call) eachKey(name string, keys []item, visit func(string) *apiError) *apiError {
+	t, err := c.itemTable(name)
+	if err != nil {
+		return err
+	}
+	defer c.server.mu.Unlock()
+	for _, k := range keys {
+		key, err := t.keyOf(k, true)
+		if err != nil {
+			return err
+		}
+		if err := visit(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func emptyBatch() *apiError {
+	return validation("1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
+}
+
+type writeRequest struct {
+	PutRequest    *struct{ Item item } `json:",omitempty"`
+	DeleteRequest *struct{ Key item }  `json:",omitempty"`
+}
+
+// batchWriteItem puts and deletes what capacity allows.
+func (c *call) batchWriteItem(in *struct {
+	RequestItems                map[string][]writeRequest
+	ReturnConsumedCapacity      string
+	ReturnItemCollectionMetrics any
+},
+) (any, *apiError) {
+	if err := c.checkBatchWrite(in.RequestItems); err != nil {
+		return nil, err
+	}
+	unprocessed := map[string][]writeRequest{}
+	var consumed []any
+	done := 0
+	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
+		t, err := c.itemTable(name)
+		if err != nil {
+			return nil, err
+		}
+		used := 0.0
+		for _, w := range in.RequestItems[name] {
+			key, next, _ := w.resolve(t) // checked above
+			units := writeUnits(max(t.items[key].size(), next.size()))
+			if !c.server.write.take(units, c.now) {
+				unprocessed[name] = append(unprocessed[name], w)
+				continue
+			}
+			done++
+			used += units
+			if next == nil {
+				delete(t.items, key)
+			} else {
+				t.items[key] = next
+			}
+		}
+		consumed = append(consumed, capacity(name, used, in.ReturnConsumedCapacity))
+		c.server.mu.Unlock()
+	}
+	if len(unprocessed) > 0 {
+		c.server.throttled.Add(1)
+	}
+	if done == 0 {
+		return nil, overCapacity(c, slices.Sorted(maps.Keys(in.RequestItems))[0])
+	}
+	out := map[string]any{"UnprocessedItems": unprocessed}
+	if wantsCapacity(in.ReturnConsumedCapacity) {
+		out["ConsumedCapacity"] = consumed
+	}
+	return out, nil
+}
+
+func (c *call) checkBatchWrite(requests map[string][]writeRequest) *apiError {
+	if len(requests) == 0 {
+		return emptyBatch()
+	}
+	writes := 0
+	for _, name := range slices.Sorted(maps.Keys(requests)) {
+		if len(requests[name]) == 0 {
+			return validation("1 validation error detected: Value '[]' at 'requestItems.%s.member' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
+		}
+		if writes += len(requests[name]); writes > maxBatchWrite {
+			return validation("Too many items requested for the BatchWriteItem call")
+		}
+		if err := c.checkWrites(name, requests[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *call) checkWrites(name string, writes []writeRequest) *apiError {
+	t, err := c.itemTable(name)
+	if err != nil {
+		return err
+	}
+	defer c.server.mu.Unlock()
+	seen := map[string]bool{}
+	for _, w := range writes {
+		key, _, err := w.resolve(t)
+		switch {
+		case err != nil:
+			return err
+		case seen[key]:
+			return validation("Provided list of item keys contains duplicates")
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
+func (w writeRequest) resolve(t *table) (key string, next item, err *apiError) {
+	switch {
+	case (w.PutRequest == nil) == (w.DeleteRequest == nil):
+		return "", nil, validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	case w.PutRequest != nil:
+		key, err = t.check(w.PutRequest.Item)
+		return key, w.PutRequest.Item, err
+	default:
+		key, err = t.keyOf(w.DeleteRequest.Key, true)
+		return key, nil, err
+	}
+}

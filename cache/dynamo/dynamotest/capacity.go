@@ -1,0 +1,84 @@
+package dynamotest
+
+import "time"
+
+// A bucket is capacity in units a second. Like the service it lets a request
+// through as long as anything is left, and then owes.
+type bucket struct {
+	rate   float64 // negative: unlimited
+	tokens float64
+	last   time.Time
+}
+
+func unlimited() bucket { return bucket{rate: -1} }
+
+func (b *bucket) take(units float64, now time.Time) bool {
+	if b.rate < 0 {
+		return true
+	}
+	if !b.last.IsZero() {
+		b.tokens = min(b.rate, b.tokens+b.rate*now.Sub(b.last).Seconds())
+	}
+	b.last = now
+	if b.tokens <= 0 {
+		return false
+	}
+	b.tokens -= units
+	return true
+}
+
+// SetCapacity limits the units of read and of write capacity that all tables
+// together provide in a second; a burst is one second's worth. What exceeds
+// it is answered with ProvisionedThroughputExceededException, or, in a batch,
+// handed back unprocessed. 0 throttles everything, a negative number (the
+// default) nothing.
+func (s *Server) SetCapacity(read, write float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = bucket{rate: read, tokens: read}
+	s.write = bucket{rate: write, tokens: write}
+}
+
+// readUnits: one for each 4 KiB begun, half of it for an eventually consistent
+// read, at least the price of one read.
+func readUnits(size int, consistent bool) float64 {
+	n := float64(max(1, (size+4095)/4096))
+	if consistent {
+		return n
+	}
+	return n / 2
+}
+
+// writeUnits: one for each KiB begun.
+func writeUnits(size int) float64 { return float64(max(1, (size+1023)/1024)) }
+
+func (c *call) throttled(t *table) *apiError {
+	c.server.throttled.Add(1)
+	return overCapacity(c, t.name)
+}
+
+func overCapacity(c *call, table string) *apiError {
+	e := dynamo("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
+	reason := "TableReadProvisionedThroughputExceeded"
+	if c.op != "GetItem" && c.op != "BatchGetItem" {
+		reason = "TableWriteProvisionedThroughputExceeded"
+	}
+	e.extra = map[string]any{"ThrottlingReasons": []any{map[string]any{"reason": reason, "resource": tableARN(c.region, table)}}}
+	return e
+}
+
+func wantsCapacity(mode string) bool { return mode == "TOTAL" || mode == "INDEXES" }
+
+func capacity(table string, units float64, mode string) map[string]any {
+	out := map[string]any{"TableName": table, "CapacityUnits": units}
+	if mode == "INDEXES" {
+		out["Table"] = map[string]any{"CapacityUnits": units}
+	}
+	return out
+}
+
+func (in *target) consumed(out map[string]any, units float64) {
+	if wantsCapacity(in.ReturnConsumedCapacity) {
+		out["ConsumedCapacity"] = capacity(in.TableName, units, in.ReturnConsumedCapacity)
+	}
+}

@@ -1,0 +1,424 @@
+package dynamotest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A condition decides about an item; nil is an item that does not exist.
+type condition func(item) bool
+
+// An operand is a side of a comparison: the value that a path or a function
+// has in an item, or nil.
+type operand func(item) *value
+
+// expression is what the members of a request that hold a ConditionExpression
+// or a ProjectionExpression have in common.
+type expression struct {
+	names  map[string]string
+	values map[string]*value
+	// used names and values: the service refuses a request with others.
+	used map[string]bool
+}
+
+// parseCondition follows the grammar of the developer guide,
+// "Condition and filter expressions, operators, and functions".
+func (x *expression) parseCondition(text string) (condition, error) {
+	p := parser{x: x, what: "ConditionExpression"}
+	var c condition
+	err := p.run(text, func() { c = p.or() })
+	return c, err
+}
+
+// parseProjection reads a list of top-level attribute names.
+func (x *expression) parseProjection(text string) ([]string, error) {
+	p := parser{x: x, what: "ProjectionExpression"}
+	var names []string
+	err := p.run(text, func() {
+		for {
+			path := p.path()
+			if len(path) != 1 {
+				panic(syntaxError("dynamotest projects top-level attributes only"))
+			}
+			names = append(names, path[0].name)
+			if !p.accept(",") {
+				return
+			}
+		}
+	})
+	return names, err
+}
+
+// unused names the first placeholder that no expression used.
+func (x *expression) unused() error {
+	for _, kind := range []struct {
+		member string
+		names  []string
+	}{
+		{"ExpressionAttributeNames", slices.Sorted(maps.Keys(x.names))},
+		{"ExpressionAttributeValues", slices.Sorted(maps.Keys(x.values))},
+	} {
+		for _, name := range kind.names {
+			if !x.used[name] {
+				return validation("Value provided in %s unused in expressions: keys: {%s}", kind.member, name)
+			}
+		}
+	}
+	return nil
+}
+
+// parser is a recursive descent over tokens. It panics with a syntaxError,
+// which run turns into an error.
+type parser struct {
+	x      *expression
+	what   string
+	tokens []string
+	pos    int
+	depth  int
+}
+
+type syntaxError string
+
+func (p *parser) run(text string, parse func()) (err error) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case syntaxError:
+			err = validation("Invalid %s: %s", p.what, string(e))
+		default:
+			panic(e)
+		}
+	}()
+	if strings.TrimSpace(text) == "" {
+		panic(syntaxError("The expression can not be empty;"))
+	}
+	p.tokens = tokenize(text)
+	parse()
+	if p.pos < len(p.tokens) {
+		p.fail()
+	}
+	return nil
+}
+
+// tokenize splits text into words, placeholders, operators and brackets. A
+// character that begins none of them becomes a token that no rule accepts.
+func tokenize(text string) []string {
+	var tokens []string
+	for i := 0; i < len(text); {
+		c := text[i]
+		j := i + 1
+		switch {
+		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
+			i++
+			continue
+		case isWord(c) || c == '#' || c == ':':
+			for j < len(text) && isWord(text[j]) {
+				j++
+			}
+		case c == '<' || c == '>':
+			if j < len(text) && (text[j] == '=' || c == '<' && text[j] == '>') {
+				j++
+			}
+		}
+		tokens = append(tokens, text[i:j])
+		i = j
+	}
+	return tokens
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+func (p *parser) peek() string {
+	if p.pos < len(p.tokens) {
+		return p.tokens[p.pos]
+	}
+	return "<EOF>"
+}
+
+func (p *parser) next() string {
+	t := p.peek()
+	p.pos++
+	return t
+}
+
+// accept consumes the next token if it is t; keywords in any case.
+func (p *parser) accept(t string) bool {
+	if p.pos < len(p.tokens) && strings.EqualFold(p.tokens[p.pos], t) {
+		p.pos++
+		return true
+	}
+	return false
+}
+
+func (p *parser) expect(t string) {
+	if !p.accept(t) {
+		p.fail()
+	}
+}
+
+func (p *parser) fail() {
+	near := p.tokens[max(0, min(p.pos-1, len(p.tokens))):min(p.pos+2, len(p.tokens))]
+	panic(syntaxError(fmt.Sprintf("Syntax error; token: %q, near: %q", p.peek(), strings.Join(near, " "))))
+}
+
+func (p *parser) or() condition {
+	c := p.and()
+	for p.accept("OR") {
+		a, b := c, p.and()
+		c = func(it item) bool { return a(it) || b(it) }
+	}
+	return c
+}
+
+func (p *parser) and() condition {
+	c := p.not()
+	for p.accept("AND") {
+		a, b := c, p.not()
+		c = func(it item) bool { return a(it) && b(it) }
+	}
+	return c
+}
+
+func (p *parser) not() condition {
+	if p.depth++; p.depth > 300 {
+		panic(syntaxError("The expression has too many levels of nesting;"))
+	}
+	defer func() { p.depth-- }()
+	if p.accept("NOT") {
+		c := p.not()
+		return func(it item) bool { return !c(it) }
+	}
+	if p.accept("(") {
+		c := p.or()
+		p.expect(")")
+		return c
+	}
+	if p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" && p.peek() != "size" {
+		return p.function()
+	}
+	return p.comparison()
+}
+
+// function reads the functions that are conditions of their own. Their names
+// are case-sensitive.
+func (p *parser) function() condition {
+	name := p.next()
+	p.expect("(")
+	var c condition
+	switch name {
+	case "attribute_exists":
+		path := p.path()
+		c = func(it item) bool { return path.find(it) != nil }
+	case "attribute_not_exists":
+		path := p.path()
+		c = func(it item) bool { return path.find(it) == nil }
+	case "attribute_type":
+		path := p.path()
+		p.expect(",")
+		want := p.operand()
+		c = func(it item) bool {
+			v, w := path.find(it), want(it)
+			return v != nil && w != nil && w.kind == "S" && v.kind == w.str
+		}
+	case "begins_with":
+		a := p.operand()
+		p.expect(",")
+		b := p.operand()
+		c = func(it item) bool { return beginsWith(a(it), b(it)) }
+	case "contains":
+		a := p.operand()
+		p.expect(",")
+		b := p.operand()
+		c = func(it item) bool { return contains(a(it), b(it)) }
+	default:
+		panic(syntaxError("Invalid function name; function: " + name))
+	}
+	p.expect(")")
+	return c
+}
+
+func (p *parser) comparison() condition {
+	a := p.operand()
+	switch op := strings.ToUpper(p.next()); op {
+	case "=", "<>", "<", "<=", ">", ">=":
+		b := p.operand()
+		return func(it item) bool { return holds(a(it), op, b(it)) }
+	case "BETWEEN":
+		lo := p.operand()
+		p.expect("AND")
+		hi := p.operand()
+		return func(it item) bool { return holds(a(it), ">=", lo(it)) && holds(a(it), "<=", hi(it)) }
+	case "IN":
+		p.expect("(")
+		list := []operand{p.operand()}
+		for p.accept(",") {
+			list = append(list, p.operand())
+		}
+		p.expect(")")
+		return func(it item) bool {
+			return slices.ContainsFunc(list, func(b operand) bool { return holds(a(it), "=", b(it)) })
+		}
+	}
+	p.pos--
+	p.fail()
+	return nil
+}
+
+func (p *parser) operand() operand {
+	if p.peek() == "size" && p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" {
+		p.pos += 2
+		path := p.path()
+		p.expect(")")
+		return func(it item) *value { return sizeOf(path.find(it)) }
+	}
+	if strings.HasPrefix(p.peek(), ":") {
+		name := p.next()
+		v := p.x.values[name]
+		if v == nil {
+			panic(syntaxError("An expression attribute value used in expression is not defined; attribute value: " + name))
+		}
+		p.x.used[name] = true
+		return func(item) *value { return v }
+	}
+	path := p.path()
+	return func(it item) *value { return path.find(it) }
+}
+
+// A path leads to an attribute: names, and indexes into lists.
+type path []step
+
+type step struct {
+	name  string
+	index int // of a list, when name is empty
+}
+
+func (p *parser) path() path {
+	out := path{{name: p.name()}}
+	for {
+		switch {
+		case p.accept("."):
+			out = append(out, step{name: p.name()})
+		case p.accept("["):
+			i, err := strconv.Atoi(p.peek())
+			if err != nil || i < 0 {
+				p.fail()
+			}
+			p.pos++
+			p.expect("]")
+			out = append(out, step{index: i})
+		default:
+			return out
+		}
+	}
+}
+
+func (p *parser) name() string {
+	t := p.peek()
+	switch {
+	case strings.HasPrefix(t, "#"):
+		p.pos++
+		name, ok := p.x.names[t]
+		if !ok {
+			panic(syntaxError("An expression attribute name used in the document path is not defined; attribute name: " + t))
+		}
+		p.x.used[t] = true
+		return name
+	case p.pos < len(p.tokens) && isWord(t[0]) && t[0] > '9':
+		if reserved[strings.ToUpper(t)] {
+			panic(syntaxError("Attribute name is a reserved keyword; reserved keyword: " + t))
+		}
+		p.pos++
+		return t
+	}
+	p.fail()
+	return ""
+}
+
+func (p path) find(it item) *value {
+	v := it[p[0].name]
+	for _, s := range p[1:] {
+		switch {
+		case v == nil:
+			return nil
+		case s.name != "":
+			v = v.m[s.name]
+		case v.kind == "L" && s.index < len(v.list):
+			v = &v.list[s.index]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+// holds compares two values. A comparison with an absent value, or of two
+// types, is false, except that they are unequal.
+func holds(a *value, op string, b *value) bool {
+	if a == nil || b == nil {
+		return op == "<>" && a != b
+	}
+	switch op {
+	case "=":
+		return a.equal(b)
+	case "<>":
+		return !a.equal(b)
+	}
+	c, ok := a.compare(b)
+	if !ok {
+		return false
+	}
+	switch op {
+	case "<":
+		return c < 0
+	case "<=":
+		return c <= 0
+	case ">":
+		return c > 0
+	default:
+		return c >= 0
+	}
+}
+
+func beginsWith(a, b *value) bool {
+	if a == nil || b == nil || a.kind != b.kind {
+		return false
+	}
+	return a.kind == "S" && strings.HasPrefix(a.str, b.str) ||
+		a.kind == "B" && strings.HasPrefix(string(a.bin), string(b.bin))
+}
+
+func contains(a, b *value) bool {
+	switch {
+	case a == nil || b == nil:
+		return false
+	case a.kind == "S" && b.kind == "S":
+		return strings.Contains(a.str, b.str)
+	case a.kind == "B" && b.kind == "B":
+		return strings.Contains(string(a.bin), string(b.bin))
+	}
+	return slices.ContainsFunc(a.list, func(e value) bool { return e.equal(b) })
+}
+
+func sizeOf(v *value) *value {
+	if v == nil {
+		return nil
+	}
+	n := 0
+	switch v.kind {
+	case "S", "B":
+		n = v.size()
+	case "M":
+		n = len(v.m)
+	case "L", "SS", "NS", "BS":
+		n = len(v.list)
+	default:
+		return nil
+	}
+	d, _ := parseDecimal(strconv.Itoa(n)) // an int is always a number
+	return &value{kind: "N", num: d}
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package dynamotest
+
+import "errors"
+
+func (l *listener) drop() error {
+	return errors.New("there is no BlackHole over TCP on this operating system; use Silent")
+}
+
+func (l *listener) stopDropping() error { return nil }

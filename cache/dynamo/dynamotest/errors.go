@@ -1,0 +1,61 @@
+package dynamotest
+
+import "fmt"
+
+// An apiError is an answer that is not a success, as the service words it.
+type apiError struct {
+	status  int
+	space   string // namespace of __type
+	code    string
+	message string
+	extra   map[string]any // members of the body beside __type and message
+}
+
+// Namespaces of __type. The SDKs strip them; other clients match on them.
+const (
+	spaceDynamo   = "com.amazonaws.dynamodb.v20120810#"
+	spaceCoral    = "com.amazon.coral.service#"
+	spaceValidate = "com.amazon.coral.validate#"
+)
+
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+
+func (e *apiError) body() map[string]any {
+	b := map[string]any{"__type": e.space + e.code}
+	for k, v := range e.extra {
+		b[k] = v
+	}
+	switch {
+	case e.message == "":
+	case e.code == "AccessDeniedException":
+		b["Message"] = e.message // the service's own capital
+	default:
+		b["message"] = e.message
+	}
+	return b
+}
+
+func validation(format string, args ...any) *apiError {
+	return &apiError{400, spaceValidate, "ValidationException", fmt.Sprintf(format, args...), nil}
+}
+
+func invalid(format string, args ...any) *apiError {
+	return validation("One or more parameter values were invalid: "+format, args...)
+}
+
+func coral(code, format string, args ...any) *apiError {
+	return &apiError{400, spaceCoral, code, fmt.Sprintf(format, args...), nil}
+}
+
+func dynamo(code, format string, args ...any) *apiError {
+	return &apiError{400, spaceDynamo, code, fmt.Sprintf(format, args...), nil}
+}
+
+// noTable is the answer of the item operations, noTableNamed of the others.
+func noTable() *apiError {
+	return dynamo("ResourceNotFoundException", "Requested resource not found")
+}
+
+func noTableNamed(name string) *apiError {
+	return dynamo("ResourceNotFoundException", "Requested resource not found: Table: %s not found", name)
+}

@@ -1,0 +1,202 @@
+package dynamotest
+
+import "slices"
+
+// target is what the operations on one item have in common.
+type target struct {
+	TableName                string
+	ExpressionAttributeNames map[string]string
+	ReturnConsumedCapacity   string
+}
+
+func (c *call) getItem(in *struct {
+	target
+	Key                  item
+	ConsistentRead       bool
+	ProjectionExpression *string
+},
+) (any, *apiError) {
+	x := expression{names: in.ExpressionAttributeNames, used: map[string]bool{}}
+	var only []string
+	if in.ProjectionExpression != nil {
+		var err error
+		if only, err = x.parseProjection(*in.ProjectionExpression); err != nil {
+			return nil, asAPI(err)
+		}
+	}
+	if err := x.check(in.ProjectionExpression != nil); err != nil {
+		return nil, err
+	}
+	t, err := c.itemTable(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	key, err := t.keyOf(in.Key, true)
+	if err != nil {
+		return nil, err
+	}
+	found := t.items[key]
+	units := readUnits(found.size(), in.ConsistentRead)
+	if !c.server.read.take(units, c.now) {
+		return nil, c.throttled(t)
+	}
+	out := map[string]any{}
+	if found != nil {
+		out["Item"] = c.shown(t, found.project(only))
+	}
+	in.consumed(out, units)
+	return out, nil
+}
+
+// conditional is what PutItem and DeleteItem have in common.
+type conditional struct {
+	target
+	ConditionExpression                 *string
+	ExpressionAttributeValues           item
+	ReturnValues                        string
+	ReturnValuesOnConditionCheckFailure string
+	ReturnItemCollectionMetrics         any // there are no collections here
+}
+
+func (c *call) putItem(in *struct {
+	conditional
+	Item item
+},
+) (any, *apiError) {
+	return c.write(&in.conditional, func(t *table) (string, item, *apiError) {
+		key, err := t.check(in.Item)
+		return key, in.Item, err
+	})
+}
+
+func (c *call) deleteItem(in *struct {
+	conditional
+	Key item
+},
+) (any, *apiError) {
+	return c.write(&in.conditional, func(t *table) (string, item, *apiError) {
+		key, err := t.keyOf(in.Key, true)
+		return key, nil, err
+	})
+}
+
+// write replaces the item under a key with another, or with nothing, if the
+// condition holds for what is there.
+func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiError)) (any, *apiError) {
+	holds, err := in.condition()
+	if err != nil {
+		return nil, err
+	}
+	if in.ReturnValues != "" && in.ReturnValues != "NONE" && in.ReturnValues != "ALL_OLD" {
+		return nil, validation("Return values set to invalid value")
+	}
+	t, err := c.itemTable(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	key, next, err := resolve(t)
+	if err != nil {
+		return nil, err
+	}
+	old := t.items[key]
+	units := writeUnits(max(old.size(), next.size()))
+	if !c.server.write.take(units, c.now) {
+		return nil, c.throttled(t)
+	}
+	if !holds(old) {
+		failed := dynamo("ConditionalCheckFailedException", "The conditional request failed")
+		if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" && old != nil {
+			failed.extra = map[string]any{"Item": old}
+		}
+		return nil, failed
+	}
+	if next == nil {
+		delete(t.items, key)
+	} else {
+		t.items[key] = next
+	}
+	out := map[string]any{}
+	if in.ReturnValues == "ALL_OLD" && old != nil {
+		out["Attributes"] = old
+	}
+	in.consumed(out, units)
+	return out, nil
+}
+
+func (in *conditional) condition() (condition, *apiError) {
+	always := func(item) bool { return true }
+	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
+	if in.ConditionExpression == nil {
+		return always, x.check(false)
+	}
+	holds, err := x.parseCondition(*in.ConditionExpression)
+	if err != nil {
+		return nil, asAPI(err)
+	}
+	return holds, x.check(true)
+}
+
+func (x *expression) check(hasExpression bool) *apiError {
+	switch {
+	case !hasExpression && x.names != nil:
+		return validation("ExpressionAttributeNames can only be specified when using expressions")
+	case !hasExpression && x.values != nil:
+		return validation("ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null")
+	}
+	if err := x.unused(); err != nil {
+		return asAPI(err)
+	}
+	return nil
+}
+
+func asAPI(err error) *apiError { return err.(*apiError) } // parsers return nothing else
+
+// itemTable finds the table of an operation on items. The lock is held on
+// success.
+func (c *call) itemTable(name string) (*table, *apiError) {
+	t, err := c.named(name)
+	if err != nil && err.code == "ResourceNotFoundException" {
+		return nil, noTable()
+	}
+	return t, err
+}
+
+func (it item) project(only []string) item {
+	if only == nil {
+		return it
+	}
+	out := item{}
+	for _, name := range only {
+		if v := it[name]; v != nil {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// shown is an item as it is answered: as it is, or with garbage in the binary
+// attributes. The lock is held.
+func (c *call) shown(t *table, it item) item {
+	if !c.server.corrupt {
+		return it
+	}
+	out := item{}
+	for name, v := range it {
+		if v.kind == "B" && name != t.hash.name && (t.sort == nil || name != t.sort.name) {
+			v = &value{kind: "B", bin: garbage(v.bin)}
+		}
+		out[name] = v
+	}
+	return out
+}
+
+// garbage has the length of b and every byte wrong.
+func garbage(b []byte) []byte {
+	out := slices.Clone(b)
+	for i := range out {
+		out[i] = ^out[i]
+	}
+	return out
+}

@@ -1,0 +1,180 @@
+package dynamotest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Network is the state of the network in front of a [Server].
+type Network int
+
+const (
+	// Up is the zero Network: everything passes.
+	Up Network = iota
+
+	// Silent accepts connections and never answers. Live connections fall
+	// silent as well; what was sent into them is handled when the network
+	// is up again.
+	Silent
+
+	// BlackHole drops the packets: a new connection is not even refused,
+	// and live ones fall silent, as when a VPC endpoint fails. Over TCP it
+	// needs an operating system that drops SYNs to a full queue (Linux);
+	// elsewhere [Server.SetNetwork] returns an error.
+	BlackHole
+
+	// Stall completes connections in the kernel but never accepts them;
+	// live connections work. In memory it is Silent.
+	Stall
+
+	// Refused refuses new connections and resets live ones, as when the
+	// process behind an address is gone.
+	Refused
+
+	// Broken accepts connections and resets them, and the live ones too.
+	Broken
+)
+
+// network is the gate that connections pass.
+type network struct {
+	mu          sync.Mutex
+	state       Network
+	changed     chan struct{} // closed at the next change
+	connections atomic.Int64
+}
+
+func (n *network) get() (Network, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state, n.changed
+}
+
+func (n *network) set(state Network) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.state != state {
+		n.state = state
+		close(n.changed)
+		n.changed = make(chan struct{})
+	}
+}
+
+// pass is the gate for a request in memory.
+func (n *network) pass(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		state, changed := n.get()
+		switch state {
+		case Up:
+			return nil
+		case Refused:
+			return errRefused
+		case Broken:
+			return errConnReset
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// transport is the TCP side of a Server: everything that Start makes.
+type transport struct {
+	mu     sync.Mutex // guards what follows; held while the listener changes
+	inner  *listener
+	server *http.Server
+	done   *sync.WaitGroup // the serving goroutine, and each connection's
+}
+
+// Start listens on a free port of 127.0.0.1 and serves in the background until
+// [Server.Close].
+func (s *Server) Start() error {
+	t := &s.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.server != nil {
+		return errors.New("dynamotest: the server has been started already")
+	}
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("dynamotest: %w", err)
+	}
+	l := newListener(&s.network, tcp.(*net.TCPListener))
+	done := new(sync.WaitGroup)
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: time.Minute,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				done.Add(1)
+			case http.StateHijacked, http.StateClosed:
+				done.Done()
+			}
+		},
+	}
+	done.Go(func() {
+		_ = srv.Serve(l) // always ErrServerClosed: the listener ends with the server
+	})
+	t.inner, t.server, t.done = l, srv, done
+	return l.apply(s.network.current())
+}
+
+func (n *network) current() Network {
+	state, _ := n.get()
+	return state
+}
+
+// URL is the endpoint of a started server, such as "http://127.0.0.1:40013",
+// and "" before.
+func (s *Server) URL() string {
+	t := &s.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.inner == nil {
+		return ""
+	}
+	return "http://" + t.inner.addr.String()
+}
+
+// Close ends the listener and all connections, and waits for them. The tables
+// stay, and Start may be called again. Without Start it does nothing.
+func (s *Server) Close() {
+	t := &s.transport
+	t.mu.Lock()
+	srv, done := t.server, t.done
+	t.inner, t.server, t.done = nil, nil, nil
+	t.mu.Unlock()
+	if srv == nil {
+		return
+	}
+	_ = srv.Close() // closes our listener, whose Close does not fail
+	done.Wait()
+}
+
+// SetNetwork changes the state of the network, for new connections and live
+// ones. It returns an error if the operating system cannot do it, or if the
+// port was taken by somebody else while it was Refused; the state is then the
+// one before.
+func (s *Server) SetNetwork(state Network) error {
+	t := &s.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.inner != nil {
+		if err := t.inner.apply(state); err != nil {
+			return fmt.Errorf("dynamotest: %w", err)
+		}
+	}
+	s.network.set(state)
+	return nil
+}

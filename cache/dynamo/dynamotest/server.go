@@ -1,0 +1,220 @@
+package dynamotest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options for a [Server]. The zero value works.
+type Options struct {
+	// Now is the server's clock: for signatures, dates in policies, time to
+	// live and the Date header. Default: time.Now.
+	Now func() time.Time
+
+	// Fault is asked about each request before anything else happens to
+	// it; nil, or an answer of nil, lets it pass. See [Server.SetFault].
+	Fault func(*Request) *Fault
+}
+
+// A Server is an embedded DynamoDB endpoint. Serve it with [Server.Start],
+// reach it in memory with [Server.HTTPClient], or mount it as an
+// http.Handler. It keeps its tables in memory until it is garbage.
+//
+// All methods are safe for concurrent use, and all switches act from the next
+// request on.
+type Server struct {
+	now func() time.Time
+
+	mu         sync.Mutex // guards what follows
+	tables     map[string]*table
+	principals map[string]*principal // nil until somebody adds or deletes one
+	revoked    []Revocation
+	fault      func(*Request) *Fault
+	latency    time.Duration
+	corrupt    bool
+	read       bucket
+	write      bucket
+	requests   map[string]int64
+
+	denied    atomic.Int64
+	throttled atomic.Int64
+	serial    atomic.Int64 // of request ids
+
+	network   network
+	transport transport
+}
+
+// New returns a server without tables that listens nowhere yet.
+func New(opts Options) *Server {
+	s := &Server{
+		now:      opts.Now,
+		tables:   map[string]*table{},
+		fault:    opts.Fault,
+		read:     unlimited(),
+		write:    unlimited(),
+		requests: map[string]int64{},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.network.changed = make(chan struct{})
+	return s
+}
+
+// Stats counts what a server has done since it was made.
+type Stats struct {
+	Requests    map[string]int64 // by operation, as they came in
+	Denied      int64            // answered with AccessDeniedException
+	Throttled   int64            // answered as over capacity, batches in part or whole
+	Connections int64            // accepted by Start's listener
+}
+
+// Total is the number of requests of all operations.
+func (s Stats) Total() int64 {
+	var n int64
+	for _, c := range s.Requests {
+		n += c
+	}
+	return n
+}
+
+// Stats returns a snapshot.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{
+		Requests:    maps.Clone(s.requests),
+		Denied:      s.denied.Load(),
+		Throttled:   s.throttled.Load(),
+		Connections: s.network.connections.Load(),
+	}
+}
+
+// A call is one request on its way through the server.
+type call struct {
+	server    *Server
+	op        string
+	region    string
+	secure    bool
+	now       time.Time
+	principal *principal
+}
+
+// maxBody is the largest request that the service reads.
+const maxBody = 16 << 20
+
+// ServeHTTP answers one request of the DynamoDB protocol (JSON 1.0).
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		fmt.Fprintf(w, "healthy: %s ", r.Host) // the service's own greeting
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		s.answer(w, r, nil, &apiError{413, spaceCoral, "RequestEntityTooLargeException", "", nil})
+		return
+	} else if err != nil {
+		return // the client is gone
+	}
+	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
+	s.count(op)
+	fault := s.faultFor(op, r, body)
+	if !s.pause(r, fault) || fault.instead(s, w, r) {
+		return
+	}
+	out, apiErr := s.handle(op, r, body)
+	s.answer(fault.around(w, r), r, out, apiErr)
+}
+
+func (s *Server) count(op string) {
+	if _, known := operations[op]; !known {
+		op = "unknown" // the map must not grow with what clients send
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests[op]++
+}
+
+func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError) {
+	run := operations[op]
+	if run == nil {
+		return nil, coral("UnknownOperationException", "")
+	}
+	sig, apiErr := parseAuthorization(r)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	c := &call{server: s, op: op, region: sig.region, secure: r.TLS != nil || r.URL.Scheme == "https", now: s.now()}
+	if c.principal, apiErr = s.authenticate(r, body, sig, c.now); apiErr != nil {
+		return nil, apiErr
+	}
+	return run(c, body)
+}
+
+// answer writes a success or an error with the headers that the SDKs look at.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, out any, apiErr *apiError) {
+	status := http.StatusOK
+	if apiErr != nil {
+		status, out = apiErr.status, apiErr.body()
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		panic(fmt.Sprintf("dynamotest: an answer to %s cannot be encoded: %v", r.Header.Get("X-Amz-Target"), err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/x-amz-json-1.0")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
+	h.Set("X-Amzn-Requestid", fmt.Sprintf("DYNAMOTEST%016X", s.serial.Add(1)))
+	h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone is its own business
+}
+
+// operations are the implemented ones, by name.
+var operations = map[string]func(*call, []byte) (any, *apiError){
+	"CreateTable":        operation((*call).createTable),
+	"DescribeTable":      operation((*call).describeTable),
+	"DeleteTable":        operation((*call).deleteTable),
+	"ListTables":         operation((*call).listTables),
+	"UpdateTimeToLive":   operation((*call).updateTimeToLive),
+	"DescribeTimeToLive": operation((*call).describeTimeToLive),
+	"GetItem":            operation((*call).getItem),
+	"PutItem":            operation((*call).putItem),
+	"DeleteItem":         operation((*call).deleteItem),
+	"BatchGetItem":       operation((*call).batchGetItem),
+	"BatchWriteItem":     operation((*call).batchWriteItem),
+}
+
+// operation decodes the request's body for run.
+func operation[In any](run func(*call, *In) (any, *apiError)) func(*call, []byte) (any, *apiError) {
+	return func(c *call, body []byte) (any, *apiError) {
+		in := new(In)
+		if err := strictJSON(body, in); err != nil {
+			return nil, c.decodeError(err)
+		}
+		return run(c, in)
+	}
+}
+
+func (c *call) decodeError(err error) *apiError {
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return validation("dynamotest does not implement the parameter %s of %s", name, c.op)
+	}
+	var syntax *json.SyntaxError
+	var shape *json.UnmarshalTypeError
+	if errors.As(err, &syntax) || errors.As(err, &shape) || errors.As(err, new(serializationError)) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return coral("SerializationException", "%s", err)
+	}
+	return validation("%s", err)
+}

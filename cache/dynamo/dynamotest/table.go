@@ -1,0 +1,275 @@
+package dynamotest
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// A table holds items by the encoding of their primary key. Items are never
+// changed after they were stored, so that an answer can be encoded after the
+// server's lock was released.
+type table struct {
+	name    string
+	hash    keyAttribute
+	sort    *keyAttribute
+	billing string
+	created time.Time
+	ttl     string // attribute, "" while disabled
+	items   map[string]item
+}
+
+type keyAttribute struct{ name, kind string }
+
+// Limits of the service.
+const (
+	maxItem    = 400 << 10
+	maxHashKey = 2048
+	maxSortKey = 1024
+)
+
+// keyOf encodes the primary key of an item, or (keyOnly) a key that must be
+// nothing else.
+func (t *table) keyOf(it item, keyOnly bool) (string, *apiError) {
+	attrs := []keyAttribute{t.hash}
+	if t.sort != nil {
+		attrs = append(attrs, *t.sort)
+	}
+	if keyOnly && len(it) != len(attrs) {
+		return "", errKeySchema()
+	}
+	key := ""
+	for i, a := range attrs {
+		v := it[a.name]
+		switch {
+		case keyOnly && (v == nil || v.kind != a.kind):
+			return "", errKeySchema()
+		case v == nil:
+			return "", invalid("Missing the key %s in the item", a.name)
+		case v.kind != a.kind:
+			return "", invalid("Type mismatch for key %s expected: %s actual: %s", a.name, a.kind, v.kind)
+		}
+		if err := checkKeySize(a.name, v, i == 0); err != nil {
+			return "", err
+		}
+		text := string(v.appendScalar(nil))
+		key += fmt.Sprintf("%d:%s", len(text), text)
+	}
+	return key, nil
+}
+
+func errKeySchema() *apiError {
+	return validation("The provided key element does not match the schema")
+}
+
+func checkKeySize(name string, v *value, hash bool) *apiError {
+	switch size := v.size(); {
+	case v.kind == "S" && size == 0:
+		return validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", name)
+	case v.kind == "B" && size == 0:
+		return validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty binary value. Key: %s", name)
+	case hash && size > maxHashKey:
+		return invalid("Size of hashkey has exceeded the maximum size limit of2048 bytes")
+	case !hash && size > maxSortKey:
+		return invalid("Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+	}
+	return nil
+}
+
+// check returns the key of an item that may be stored. The lock is held.
+func (t *table) check(it item) (string, *apiError) {
+	key, err := t.keyOf(it, false)
+	if err != nil {
+		return "", err
+	}
+	if it.size() > maxItem {
+		return "", validation("Item size has exceeded the maximum allowed size")
+	}
+	return key, nil
+}
+
+var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
+
+func checkTableName(name string) *apiError {
+	bad := func(constraint string) *apiError {
+		return validation("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: Member must %s", name, constraint)
+	}
+	switch {
+	case name == "":
+		return validation("1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null")
+	case len(name) < 3:
+		return bad("have length greater than or equal to 3")
+	case len(name) > 255:
+		return bad("have length less than or equal to 255")
+	case !tableName.MatchString(name):
+		return bad("satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
+	}
+	return nil
+}
+
+type createTableInput struct {
+	TableName            string
+	AttributeDefinitions []struct{ AttributeName, AttributeType string }
+	KeySchema            []struct{ AttributeName, KeyType string }
+	BillingMode          string
+	// Accepted and without effect here.
+	ProvisionedThroughput     any
+	OnDemandThroughput        any
+	Tags                      any
+	SSESpecification          any
+	TableClass                any
+	DeletionProtectionEnabled any
+}
+
+func (c *call) createTable(in *createTableInput) (any, *apiError) {
+	if err := checkTableName(in.TableName); err != nil {
+		return nil, err
+	}
+	if err := c.authorize(in.TableName); err != nil {
+		return nil, err
+	}
+	t := &table{name: in.TableName, billing: in.BillingMode, created: c.now, items: map[string]item{}}
+	if err := t.schema(in); err != nil {
+		return nil, err
+	}
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tables[t.name] != nil {
+		return nil, dynamo("ResourceInUseException", "Table already exists: %s", t.name)
+	}
+	s.tables[t.name] = t
+	return map[string]any{"TableDescription": t.describe(c, "ACTIVE")}, nil
+}
+
+func (t *table) schema(in *createTableInput) *apiError {
+	switch {
+	case in.BillingMode != "" && in.BillingMode != "PROVISIONED" && in.BillingMode != "PAY_PER_REQUEST":
+		return validation("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", in.BillingMode)
+	case in.BillingMode != "PAY_PER_REQUEST" && in.ProvisionedThroughput == nil:
+		return invalid("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
+	case in.BillingMode == "PAY_PER_REQUEST" && in.ProvisionedThroughput != nil:
+		return invalid("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+	case len(in.KeySchema) == 0:
+		return validation("1 validation error detected: Value null at 'keySchema' failed to satisfy constraint: Member must not be null")
+	case len(in.KeySchema) > 2:
+		return validation("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2")
+	}
+	kinds := map[string]string{}
+	for _, d := range in.AttributeDefinitions {
+		if !slices.Contains([]string{"S", "N", "B"}, d.AttributeType) {
+			return validation("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]", d.AttributeType)
+		}
+		kinds[d.AttributeName] = d.AttributeType
+	}
+	for i, k := range in.KeySchema {
+		a := keyAttribute{k.AttributeName, kinds[k.AttributeName]}
+		switch {
+		case a.kind == "":
+			return invalid("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", a.name, slices.Sorted(maps.Keys(kinds)))
+		case i == 0 && k.KeyType == "HASH":
+			t.hash = a
+		case i == 1 && k.KeyType == "RANGE" && a.name != t.hash.name:
+			t.sort = &a
+		default:
+			return invalid("Invalid KeySchema: the first element must be of type HASH, the second of type RANGE, with another attribute")
+		}
+	}
+	if len(kinds) != len(in.KeySchema) {
+		return invalid("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+	}
+	return nil
+}
+
+// describe is a TableDescription. The lock is held.
+func (t *table) describe(c *call, status string) map[string]any {
+	definitions := []map[string]string{{"AttributeName": t.hash.name, "AttributeType": t.hash.kind}}
+	keys := []map[string]string{{"AttributeName": t.hash.name, "KeyType": "HASH"}}
+	if t.sort != nil {
+		definitions = append(definitions, map[string]string{"AttributeName": t.sort.name, "AttributeType": t.sort.kind})
+		keys = append(keys, map[string]string{"AttributeName": t.sort.name, "KeyType": "RANGE"})
+	}
+	size := 0
+	for _, it := range t.items {
+		size += it.size()
+	}
+	d := map[string]any{
+		"TableName":             t.name,
+		"TableArn":              tableARN(c.region, t.name),
+		"TableStatus":           status,
+		"AttributeDefinitions":  definitions,
+		"KeySchema":             keys,
+		"CreationDateTime":      float64(t.created.UnixMilli()) / 1000,
+		"ItemCount":             len(t.items),
+		"TableSizeBytes":        size,
+		"ProvisionedThroughput": map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+	}
+	if t.billing == "PAY_PER_REQUEST" {
+		d["BillingModeSummary"] = map[string]any{"BillingMode": t.billing}
+	}
+	return d
+}
+
+// named finds the table of an operation on tables, after the checks that come
+// before. The lock is held on success.
+func (c *call) named(name string) (*table, *apiError) {
+	if err := checkTableName(name); err != nil {
+		return nil, err
+	}
+	if err := c.authorize(name); err != nil {
+		return nil, err
+	}
+	c.server.mu.Lock()
+	if t := c.server.tables[name]; t != nil {
+		return t, nil
+	}
+	c.server.mu.Unlock()
+	return nil, noTableNamed(name)
+}
+
+func (c *call) describeTable(in *struct{ TableName string }) (any, *apiError) {
+	t, err := c.named(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	return map[string]any{"Table": t.describe(c, "ACTIVE")}, nil
+}
+
+func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {
+	t, err := c.named(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	delete(c.server.tables, t.name)
+	return map[string]any{"TableDescription": t.describe(c, "DELETING")}, nil
+}
+
+func (c *call) listTables(in *struct {
+	ExclusiveStartTableName string
+	Limit                   *int
+},
+) (any, *apiError) {
+	if err := c.authorize("*"); err != nil {
+		return nil, err
+	}
+	limit := 100
+	if in.Limit != nil {
+		limit = *in.Limit
+	}
+	if limit < 1 || limit > 100 {
+		return nil, validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value between 1 and 100", limit)
+	}
+	c.server.mu.Lock()
+	names := slices.Sorted(maps.Keys(c.server.tables))
+	c.server.mu.Unlock()
+	names = slices.DeleteFunc(names, func(n string) bool { return n <= in.ExclusiveStartTableName })
+	out := map[string]any{"TableNames": append([]string{}, names...)}
+	if len(names) > limit {
+		out["TableNames"], out["LastEvaluatedTableName"] = names[:limit], names[limit-1]
+	}
+	return out, nil
+}

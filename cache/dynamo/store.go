@@ -1,0 +1,383 @@
+package dynamo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/failopen/failopen/cache"
+)
+
+// Client is what the store needs of a DynamoDB client. *dynamodb.Client and
+// the DAX client have it.
+type Client interface {
+	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
+	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+}
+
+// Options of a [Store]. Table is required.
+type Options struct {
+	// Table is the table's name or ARN.
+	Table string
+
+	// KeyAttribute is the table's partition key, of type S. Default: "key".
+	KeyAttribute string
+
+	// TTLAttribute is the attribute that the table's time to live is set
+	// to; it holds epoch seconds. Default: "ttl".
+	TTLAttribute string
+
+	// KeyPrefix goes before every key, so that several caches can share a
+	// table. Default: none.
+	KeyPrefix string
+}
+
+// Names of the store's other attributes. They are short because each item
+// pays for them; both are placeholders' values in expressions, never part of
+// one.
+const (
+	valueAttribute   = "v"
+	versionAttribute = "n"
+)
+
+// Limits of DynamoDB.
+const (
+	maxItemBytes = 400 << 10
+	maxKeyBytes  = 2048
+	maxBatchGet  = 100
+)
+
+// A Store is a [cache.BatchStore] on a DynamoDB table. It is safe for
+// concurrent use, starts no goroutine, needs no closing, and calls DynamoDB
+// only in Get, GetMany and Set.
+//
+// Get and GetMany make one attempt (GetMany a second one for the keys that
+// DynamoDB did not process), Set at most two, a few milliseconds apart;
+// neither waits for a client-side rate limiter. The deadline is the
+// context's.
+//
+// A fault that waiting does not heal (access denied, no such table, bad
+// credentials, a table with another key schema) wraps [cache.ErrPermanent].
+// An item or a key that DynamoDB cannot hold is refused with
+// [cache.ErrRejected] without a call. An item in the table that is not the
+// store's own comes back as far as it can be read, if need be with an empty
+// Value: the cache finds out.
+type Store struct {
+	client Client
+	opts   Options
+
+	// A write is retried in the background, where a few milliseconds hurt
+	// nobody.
+	writeRetryer aws.Retryer
+
+	stats counters
+}
+
+var _ cache.BatchStore = (*Store)(nil)
+
+// NewStore returns a store on opts.Table. It does not call DynamoDB: a service
+// starts while the table is unreachable, or not there yet.
+func NewStore(client Client, opts Options) (*Store, error) {
+	if client == nil {
+		return nil, errors.New("dynamo: no client")
+	}
+	if opts.Table == "" {
+		return nil, errors.New("dynamo: Options.Table is empty")
+	}
+	opts.KeyAttribute = cmp.Or(opts.KeyAttribute, "key")
+	opts.TTLAttribute = cmp.Or(opts.TTLAttribute, "ttl")
+	if err := opts.checkAttributes(); err != nil {
+		return nil, err
+	}
+	if len(opts.KeyPrefix) >= maxKeyBytes || !utf8.ValidString(opts.KeyPrefix) {
+		return nil, fmt.Errorf("dynamo: Options.KeyPrefix (%d bytes) must be UTF-8 and shorter than a key's %d bytes", len(opts.KeyPrefix), maxKeyBytes)
+	}
+	return &Store{client: client, opts: opts, writeRetryer: newWriteRetryer()}, nil
+}
+
+// checkAttributes refuses names that collide: one attribute would overwrite
+// the other.
+func (o Options) checkAttributes() error {
+	used := map[string]string{valueAttribute: "the value", versionAttribute: "the version"}
+	for _, f := range []struct{ field, name string }{{"KeyAttribute", o.KeyAttribute}, {"TTLAttribute", o.TTLAttribute}} {
+		if other := used[f.name]; other != "" {
+			return fmt.Errorf("dynamo: Options.%s is %q, which is the name of %s", f.field, f.name, other)
+		}
+		used[f.name] = "Options." + f.field
+	}
+	return nil
+}
+
+func newWriteRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 2
+		o.RateLimiter = ratelimit.None
+		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return smallDelay(), nil })
+	})
+}
+
+// smallDelay is 2 to 10 ms: long enough for another connection or partition,
+// short enough for a budget of 50 ms.
+func smallDelay() time.Duration {
+	return 2*time.Millisecond + rand.N(8*time.Millisecond)
+}
+
+// readOptions make one attempt. The cache's origin is a better second attempt
+// than the same table.
+func readOptions(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
+
+func (s *Store) writeOptions(o *dynamodb.Options) { o.Retryer = s.writeRetryer }
+
+// Get reads one item.
+func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
+	full, err := s.key(key)
+	if err != nil {
+		s.stats.rejected.Add(1)
+		return cache.Item{}, err
+	}
+	s.stats.gets.Add(1)
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: full}, readOptions)
+	if err != nil {
+		return cache.Item{}, s.fault("GetItem", err)
+	}
+	if len(out.Item) == 0 {
+		s.stats.misses.Add(1)
+		s.stats.readHalves.Add(1)
+		return cache.Item{}, fmt.Errorf("dynamo: %w", cache.ErrNotFound)
+	}
+	return s.item(out.Item), nil
+}
+
+// GetMany reads many items, 100 in a call. A key that DynamoDB does not
+// process, twice, is left out, as is one that it cannot hold.
+func (s *Store) GetMany(ctx context.Context, keys []string) (map[string]cache.Item, error) {
+	found := make(map[string]cache.Item, len(keys))
+	batch := make([]map[string]types.AttributeValue, 0, min(len(keys), maxBatchGet))
+	for i, key := range keys {
+		if full, err := s.key(key); err == nil {
+			batch = append(batch, full)
+		} else {
+			s.stats.rejected.Add(1)
+		}
+		if len(batch) == maxBatchGet || i == len(keys)-1 {
+			if err := s.getBatch(ctx, batch, found); err != nil {
+				return found, err
+			}
+			batch = batch[:0]
+		}
+	}
+	return found, nil
+}
+
+// getBatch adds what it finds to found.
+func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeValue, found map[string]cache.Item) error {
+	for attempt := 0; len(keys) > 0 && attempt < 2; attempt++ {
+		if attempt > 0 && !sleep(ctx, smallDelay()) {
+			return nil // no time left: the rest are misses
+		}
+		s.stats.gets.Add(int64(len(keys)))
+		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+			RequestItems: map[string]types.KeysAndAttributes{s.opts.Table: {Keys: keys}},
+		}, readOptions)
+		if err != nil {
+			return s.fault("BatchGetItem", err)
+		}
+		asked := len(keys)
+		keys = nil
+		for _, rest := range out.UnprocessedKeys { // keyed by our one table, by name or by ARN
+			keys = append(keys, rest.Keys...)
+		}
+		answered := 0
+		for _, items := range out.Responses {
+			for _, attrs := range items {
+				answered++
+				if key, ok := attrs[s.opts.KeyAttribute].(*types.AttributeValueMemberS); ok && len(key.Value) >= len(s.opts.KeyPrefix) {
+					found[key.Value[len(s.opts.KeyPrefix):]] = s.item(attrs)
+				}
+			}
+		}
+		s.stats.unprocessed.Add(int64(len(keys)))
+		missed := int64(max(0, asked-len(keys)-answered))
+		s.stats.misses.Add(missed)
+		s.stats.readHalves.Add(missed)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Set writes one item, unless a newer version is there. Items over 400 KB are
+// refused with [cache.ErrRejected].
+func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
+	attrs, err := s.key(key)
+	if err == nil {
+		s.fill(attrs, item)
+		err = checkSize(attrs)
+	}
+	if err != nil {
+		s.stats.rejected.Add(1)
+		return err
+	}
+	s.stats.sets.Add(1)
+	s.stats.writeUnits.Add(writeUnits(attrs))
+	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &s.opts.Table,
+		Item:      attrs,
+		// The parts: nothing there, or not ours; an older or the same
+		// version; a version from a clock that is ahead.
+		ConditionExpression:      aws.String("attribute_not_exists(#n) OR #n <= :n OR #n > :future"),
+		ExpressionAttributeNames: map[string]string{"#n": versionAttribute},
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":n":      number(item.Version),
+			":future": number(time.Now().Add(cache.MaxSkew).UnixMilli()),
+		},
+	}, s.writeOptions)
+	if newer := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &newer) {
+		s.stats.kept.Add(1)
+		return nil
+	}
+	if err != nil {
+		return s.fault("PutItem", err)
+	}
+	return nil
+}
+
+// key is the primary key of a cache's key. Text that is not UTF-8 would be
+// changed on the way, and two keys could become one.
+func (s *Store) key(key string) (map[string]types.AttributeValue, error) {
+	full := s.opts.KeyPrefix + key
+	switch {
+	case full == "":
+		return nil, fmt.Errorf("dynamo: the key is empty: %w", cache.ErrRejected)
+	case len(full) > maxKeyBytes:
+		return nil, fmt.Errorf("dynamo: a key of %d bytes (limit %d): %w", len(full), maxKeyBytes, cache.ErrRejected)
+	case !utf8.ValidString(full):
+		return nil, fmt.Errorf("dynamo: the key is not UTF-8: %w", cache.ErrRejected)
+	}
+	return map[string]types.AttributeValue{s.opts.KeyAttribute: &types.AttributeValueMemberS{Value: full}}, nil
+}
+
+func (s *Store) fill(attrs map[string]types.AttributeValue, item cache.Item) {
+	attrs[valueAttribute] = &types.AttributeValueMemberB{Value: item.Value}
+	attrs[versionAttribute] = number(item.Version)
+	if !item.Expires.IsZero() {
+		// Rounded up: DynamoDB must not delete before the time is over.
+		attrs[s.opts.TTLAttribute] = number(item.Expires.Add(time.Second - 1).Unix())
+	}
+}
+
+// item reads attributes as far as they are what Set writes.
+func (s *Store) item(attrs map[string]types.AttributeValue) cache.Item {
+	s.stats.readHalves.Add(int64((itemBytes(attrs) + 4095) / 4096))
+	var it cache.Item
+	if v, ok := attrs[valueAttribute].(*types.AttributeValueMemberB); ok {
+		it.Value = v.Value
+	}
+	it.Version = parseNumber(attrs[versionAttribute])
+	if sec := parseNumber(attrs[s.opts.TTLAttribute]); sec != 0 {
+		it.Expires = time.Unix(sec, 0)
+	}
+	return it
+}
+
+func number(n int64) *types.AttributeValueMemberN {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+// parseNumber is 0 for anything but an integer.
+func parseNumber(v types.AttributeValue) int64 {
+	n, ok := v.(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	i, err := strconv.ParseInt(n.Value, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return i
+}
+
+func checkSize(attrs map[string]types.AttributeValue) error {
+	if n := itemBytes(attrs); n > maxItemBytes {
+		return fmt.Errorf("dynamo: an item of %d bytes (limit %d): %w", n, maxItemBytes, cache.ErrRejected)
+	}
+	return nil
+}
+
+// itemBytes is the size that DynamoDB limits and bills: names and values, a
+// number two digits to the byte.
+func itemBytes(attrs map[string]types.AttributeValue) int {
+	n := 0
+	for name, v := range attrs {
+		n += len(name)
+		switch v := v.(type) {
+		case *types.AttributeValueMemberS:
+			n += len(v.Value)
+		case *types.AttributeValueMemberB:
+			n += len(v.Value)
+		case *types.AttributeValueMemberN:
+			n += 1 + (len(v.Value)+1)/2
+		}
+	}
+	return n
+}
+
+func writeUnits(attrs map[string]types.AttributeValue) int64 {
+	return int64((itemBytes(attrs) + 1023) / 1024)
+}
+
+// Stats counts what a [Store] has done. The units estimate the bill: reads
+// that answered, and writes that were sent, failed ones included.
+type Stats struct {
+	Gets        int64 // keys asked for
+	Misses      int64 // keys that were not there
+	Unprocessed int64 // keys of a batch that DynamoDB handed back
+	Sets        int64 // items sent
+	Kept        int64 // sets that found a newer version
+	Rejected    int64 // items and keys that DynamoDB cannot hold
+	Faults      int64 // calls that failed, except for a refused item
+	ReadUnits   float64
+	WriteUnits  float64
+}
+
+type counters struct {
+	gets, misses, unprocessed, sets, kept, rejected, faults, readHalves, writeUnits atomic.Int64
+}
+
+// Stats returns a snapshot.
+func (s *Store) Stats() Stats {
+	c := &s.stats
+	return Stats{
+		Gets:        c.gets.Load(),
+		Misses:      c.misses.Load(),
+		Unprocessed: c.unprocessed.Load(),
+		Sets:        c.sets.Load(),
+		Kept:        c.kept.Load(),
+		Rejected:    c.rejected.Load(),
+		Faults:      c.faults.Load(),
+		ReadUnits:   float64(c.readHalves.Load()) / 2,
+		WriteUnits:  float64(c.writeUnits.Load()),
+	}
+}

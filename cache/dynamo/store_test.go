@@ -1,0 +1,272 @@
+package dynamo_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/dynamo"
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+)
+
+// config signs with the given key, for an endpoint in memory.
+func config(s *dynamotest.Server, accessKey, secret string) aws.Config {
+	return aws.Config{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(dynamotest.MemoryURL),
+		HTTPClient:   s.HTTPClient(),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secret}, nil
+		}),
+	}
+}
+
+// newStore is a store on a fresh table of s.
+func newStore(t *testing.T, s *dynamotest.Server, opts dynamo.Options) *dynamo.Store {
+	t.Helper()
+	client := dynamo.NewClient(config(s, dynamotest.AccessKey, dynamotest.SecretKey))
+	if opts.Table == "" {
+		opts.Table = "sessions"
+	}
+	if err := dynamo.CreateTable(t.Context(), client, opts); err != nil {
+		t.Fatal(err)
+	}
+	store, err := dynamo.NewStore(client, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestStore_returnsWhatWasSet(t *testing.T) {
+	store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
+	want := cache.Item{Value: []byte("\x00\xffbytes"), Version: time.Now().UnixMilli(), Expires: time.Unix(2_000_000_000, 0)}
+	if err := store.Set(t.Context(), "k", want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.Get(t.Context(), "k")
+	if err != nil || !bytes.Equal(got.Value, want.Value) || got.Version != want.Version || !got.Expires.Equal(want.Expires) {
+		t.Errorf("Get = %+v, %v; want %+v", got, err, want)
+	}
+	if _, err := store.Get(t.Context(), "other"); !errors.Is(err, cache.ErrNotFound) {
+		t.Errorf("Get of an absent key: %v; want ErrNotFound", err)
+	}
+}
+
+func TestStore_keepsNewerVersion(t *testing.T) {
+	store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
+	now := time.Now().UnixMilli()
+	ahead := now + cache.MaxSkew.Milliseconds() + 60_000
+	for _, step := range []struct {
+		version int64
+		value   string
+		want    string
+	}{
+		{now, "first", "first"},
+		{now - 1, "older", "first"},
+		{now, "same version", "same version"},
+		{now + 1, "newer", "newer"},
+		{ahead, "clock ahead", "clock ahead"},
+		{now + 2, "right clock", "right clock"},
+	} {
+		if err := store.Set(t.Context(), "k", cache.Item{Value: []byte(step.value), Version: step.version}); err != nil {
+			t.Fatalf("%s: %v", step.value, err)
+		}
+		got, err := store.Get(t.Context(), "k")
+		if err != nil || string(got.Value) != step.want {
+			t.Errorf("after %q: %q, %v; want %q", step.value, got.Value, err, step.want)
+		}
+	}
+	if st := store.Stats(); st.Kept != 1 || st.Sets != 6 {
+		t.Errorf("Stats = %+v; want 1 kept of 6 sets", st)
+	}
+}
+
+func TestStore_rejectsWithoutACall(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	store := newStore(t, server, dynamo.Options{KeyPrefix: "s/"})
+	before := server.Stats().Total()
+	long := strings.Repeat("k", 2047)
+	big := cache.Item{Value: make([]byte, 500<<10)}
+	for name, err := range map[string]error{
+		"long key":     store.Set(t.Context(), long, cache.Item{}),
+		"not UTF-8":    store.Set(t.Context(), "a\xff", cache.Item{}),
+		"big value":    store.Set(t.Context(), "k", big),
+		"get long key": second(store.Get(t.Context(), long)),
+	} {
+		if !errors.Is(err, cache.ErrRejected) {
+			t.Errorf("%s: %v; want ErrRejected", name, err)
+		}
+	}
+	if n := server.Stats().Total() - before; n != 0 {
+		t.Errorf("%d calls were made for what cannot be stored", n)
+	}
+}
+
+// The largest item that the store's own arithmetic lets through must be the
+// largest that the endpoint takes.
+func TestStore_agreesOnTheLimit(t *testing.T) {
+	store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
+	item := cache.Item{Version: 1_700_000_000_123, Expires: time.Unix(1_800_000_000, 0)}
+	overhead := len("key"+"k"+"v"+"n"+"ttl") + 8 + 6
+	item.Value = make([]byte, 400<<10-overhead)
+	if err := store.Set(t.Context(), "k", item); err != nil {
+		t.Errorf("the largest item: %v", err)
+	}
+	item.Value = append(item.Value, 0)
+	if err := store.Set(t.Context(), "k", item); !errors.Is(err, cache.ErrRejected) {
+		t.Errorf("a byte more: %v; want ErrRejected", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestStore_marksPermanentFaults(t *testing.T) {
+	for code, want := range map[string]bool{
+		"AccessDeniedException":                  true,
+		"ResourceNotFoundException":              true,
+		"ExpiredTokenException":                  true,
+		"UnrecognizedClientException":            true,
+		"ProvisionedThroughputExceededException": false,
+		"ThrottlingException":                    false,
+		"InternalServerError":                    false,
+	} {
+		server := dynamotest.New(dynamotest.Options{})
+		store := newStore(t, server, dynamo.Options{})
+		server.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Code: code, Message: "m"} })
+		_, get := store.Get(t.Context(), "k")
+		_, many := store.GetMany(t.Context(), []string{"k"})
+		set := store.Set(t.Context(), "k", cache.Item{})
+		for op, err := range map[string]error{"Get": get, "GetMany": many, "Set": set} {
+			api := smithy.APIError(nil)
+			if !errors.As(err, &api) || api.ErrorCode() != code {
+				t.Errorf("%s %s: %v does not carry the code", code, op, err)
+			}
+			if errors.Is(err, cache.ErrPermanent) != want {
+				t.Errorf("%s %s: permanent = %v; want %v", code, op, !want, want)
+			}
+			if errors.Is(err, cache.ErrNotFound) || errors.Is(err, cache.ErrRejected) {
+				t.Errorf("%s %s: %v is a fault, not a miss or a refusal", code, op, err)
+			}
+		}
+	}
+}
+
+func TestStore_namesAnotherKeySchema(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))
+	create := func(table string, attrs ...string) {
+		in := &dynamodb.CreateTableInput{TableName: &table, BillingMode: types.BillingModePayPerRequest}
+		for i, a := range attrs {
+			name, kind, _ := strings.Cut(a, ":")
+			in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeType(kind)})
+			in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: &name, KeyType: []types.KeyType{types.KeyTypeHash, types.KeyTypeRange}[i]})
+		}
+		if _, err := client.CreateTable(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create("other-name", "pk:S")
+	create("other-type", "key:N")
+	create("composite", "key:S", "sort:S")
+	for _, table := range []string{"other-name", "other-type", "composite"} {
+		store, err := dynamo.NewStore(client, dynamo.Options{Table: table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, get := store.Get(t.Context(), "k")
+		_, many := store.GetMany(t.Context(), []string{"k"})
+		for op, err := range map[string]error{
+			"Get": get, "GetMany": many,
+			"Set":         store.Set(t.Context(), "k", cache.Item{Version: 1}),
+			"CreateTable": dynamo.CreateTable(t.Context(), client, dynamo.Options{Table: table}),
+		} {
+			if !errors.Is(err, dynamo.ErrKeySchema) {
+				t.Errorf("%s %s: %v; want ErrKeySchema", table, op, err)
+			}
+			if op != "CreateTable" && !errors.Is(err, cache.ErrPermanent) {
+				t.Errorf("%s %s: %v; want ErrPermanent too", table, op, err)
+			}
+		}
+	}
+}
+
+func TestStore_getMany(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	store := newStore(t, server, dynamo.Options{KeyPrefix: "p/"})
+	var keys []string
+	for i := range 250 {
+		keys = append(keys, fmt.Sprint("k", i))
+		if i%2 == 0 {
+			if err := store.Set(t.Context(), keys[i], cache.Item{Value: []byte(keys[i]), Version: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, err := store.GetMany(t.Context(), append(keys, "not\xff UTF-8"))
+	if err != nil || len(got) != 125 {
+		t.Fatalf("GetMany found %d, %v; want 125", len(got), err)
+	}
+	for k, it := range got {
+		if string(it.Value) != k {
+			t.Errorf("%s: %q", k, it.Value)
+		}
+	}
+	if n := server.Stats().Requests["BatchGetItem"]; n != 3 {
+		t.Errorf("%d calls for 250 keys; want 3", n)
+	}
+}
+
+func TestStore_treatsUnprocessedKeysAsMisses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // time stands still: no capacity comes back
+		server := dynamotest.New(dynamotest.Options{})
+		store := newStore(t, server, dynamo.Options{})
+		var keys []string
+		for i := range 40 {
+			keys = append(keys, fmt.Sprint("k", i))
+			if err := store.Set(t.Context(), keys[i], cache.Item{Value: []byte("v"), Version: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server.SetCapacity(5, -1)
+		got, err := store.GetMany(t.Context(), keys)
+		if err != nil || len(got) < 10 || len(got) > 12 {
+			t.Errorf("GetMany with capacity for 10 keys found %d, %v", len(got), err)
+		}
+		if n := server.Stats().Requests["BatchGetItem"]; n != 2 {
+			t.Errorf("%d calls; want one retry", n)
+		}
+		server.SetCapacity(0, -1)
+		if _, err := store.GetMany(t.Context(), keys); err == nil || errors.Is(err, cache.ErrPermanent) {
+			t.Errorf("GetMany without any capacity: %v; want a transient fault", err)
+		}
+	})
+}
+
+func TestNewStore_refusesBadOptions(t *testing.T) {
+	client := dynamo.NewClient(aws.Config{Region: "us-east-1"})
+	for name, opts := range map[string]dynamo.Options{
+		"Table":        {},
+		"TTLAttribute": {Table: "t", KeyAttribute: "id", TTLAttribute: "id"},
+		"KeyAttribute": {Table: "t", KeyAttribute: "v"},
+		"KeyPrefix":    {Table: "t", KeyPrefix: strings.Repeat("x", 2048)},
+	} {
+		if _, err := dynamo.NewStore(client, opts); err == nil || !strings.Contains(err.Error(), "Options."+name) {
+			t.Errorf("%+v: %v; want an error that names Options.%s", opts, err, name)
+		}
+	}
+	if _, err := dynamo.NewStore(nil, dynamo.Options{Table: "t"}); err == nil {
+		t.Error("a nil client was accepted")
+	}
+}
