@@ -33,6 +33,7 @@ type Cache[V any] struct {
 
 	remote *remote // nil without a Store
 	queue  *writeback[V]
+	owed   owed[V]
 	codec  Codec[V]
 	sealer sealer
 	keys   keyer
@@ -313,7 +314,7 @@ func (f *flight[V]) fromStore(ctx context.Context, storeKey string, item Item, e
 		case err != nil:
 			c.n.poison.Add(1)
 			c.emit(EventPoison, "read", f.key, err)
-		case e == nil || e.version < c.floor.Load() || (f.old != nil && e.version < f.old.version):
+		case e == nil || e.version < c.oldest(f):
 			c.n.outdated.Add(1)
 		case e.kind == kindTombstone:
 		case now < e.fresh:
@@ -325,6 +326,16 @@ func (f *flight[V]) fromStore(ctx context.Context, storeKey string, item Item, e
 		}
 	}
 	f.fromOrigin(ctx, fallback)
+}
+
+// oldest is the version that an item of the store must have to be of use: not
+// older than what this process has seen, or was told to forget.
+func (c *Cache[V]) oldest(f *flight[V]) int64 {
+	oldest := max(c.floor.Load(), c.owed.version(f.key))
+	if f.old != nil {
+		oldest = max(oldest, f.old.version)
+	}
+	return oldest
 }
 
 func (e *entry[V]) err() error {
@@ -566,8 +577,8 @@ func (s *shard[V]) overtake(key string) {
 
 // Invalidate forgets the value of key, here and in the store. From its
 // return on, this process does not serve a value whose load began before the
-// call, even if the store still holds it, for as long as the local tier
-// remembers the key.
+// call, even if the store still holds it. What the store could not be told it
+// is told later, with the next write that succeeds.
 //
 // It is the one method that reports a fault of the store, since its caller
 // must know that other processes may serve the old value (a session that was
@@ -581,13 +592,17 @@ func (c *Cache[V]) Invalidate(ctx context.Context, key string) error {
 	tombstone := &entry[V]{
 		key: key, hash: hash, kind: kindTombstone, version: invalidationVersion(),
 		created: now, cost: int64(len(key) + entryOverhead),
+		usable: now + int64(c.opts.TTL)*11/10 + int64(c.opts.StaleIfError+MaxSkew),
 	}
 	s := c.local.shard(hash)
 	s.mu.Lock()
 	s.overtake(key)
 	c.local.put(s, tombstone, now)
-	if c.queue != nil {
+	if c.remote != nil {
 		c.queue.forget(key)
+		if !c.owed.add(tombstone, now) { // too many to remember: distrust everything older
+			c.floor.Store(tombstone.version)
+		}
 	}
 	s.mu.Unlock()
 	if c.remote == nil {
@@ -608,14 +623,19 @@ func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) er
 	}
 	outcome := make(chan error, 1)
 	go c.remote.set(context.WithoutCancel(ctx), tombstone.key, item.key, item.Item, c.opts.WriteTimeout,
-		func(err error) { outcome <- err })
+		func(err error) {
+			if err == nil {
+				c.owed.paid(tombstone)
+			}
+			outcome <- err
+		})
 	select {
 	case err = <-outcome:
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("cache: invalidated in this process only, the store keeps the old value until it expires: %w", err)
+		return fmt.Errorf("cache: invalidated in this process; the store does not know yet: %w", err)
 	}
 	return nil
 }

@@ -547,6 +547,54 @@ func faultT(t *testing.T) {
 			t.Error("the store's old item was not counted as outdated")
 		}
 	})
+	// Nor when the local tier has forgotten the key: a session that was
+	// logged out during an outage does not come back after it.
+	inWorld(t, func(o *cache.Options[string]) { o.MaxEntries = 1 }, func(w *world) {
+		for _, key := range []string{"a", "b"} {
+			w.want(key, cache.SourceOrigin)
+			settle()
+		}
+		w.store.Inject(cachetest.Fail(errDown), cachetest.Set)
+		w.origin.Remove("a")
+		_ = w.Invalidate(context.Background(), "a")
+		w.want("b", cache.SourceRemote) // evicts
+		w.wantErr("a", cache.ErrNotFound)
+		w.want("b", cache.SourceRemote)
+		w.origin.Fail(errDown)
+		w.wantErr("a", errDown)
+		if owed := w.Stats().Owed; owed != 1 {
+			t.Errorf("%d invalidations are owed, want 1", owed)
+		}
+		// The next write that succeeds takes the news along.
+		w.store.Inject(nil)
+		w.origin.Fail(nil)
+		pass(2 * time.Second)
+		w.want("c", cache.SourceOrigin)
+		settle()
+		other := newWorld(t, w.store, nil)
+		other.origin.Fail(errDown)
+		other.wantErr("a", errDown)
+		other.close()
+		if owed := w.Stats().Owed; owed != 0 {
+			t.Errorf("%d invalidations are still owed, want none", owed)
+		}
+	})
+	// More than can be remembered: everything older is distrusted.
+	inWorld(t, func(o *cache.Options[string]) { o.MaxEntries = 1 }, func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		settle()
+		w.store.Inject(cachetest.Fail(errDown), cachetest.Set)
+		for i := range 5000 {
+			_ = w.Invalidate(context.Background(), fmt.Sprint(i))
+		}
+		if owed := w.Stats().Owed; owed > 4096 {
+			t.Errorf("%d invalidations are remembered", owed)
+		}
+		w.want("a", cache.SourceOrigin)
+		other := newWorld(t, w.store, nil)
+		other.want("a", cache.SourceRemote)
+		other.close()
+	})
 	inWorld(t, nil, func(w *world) {
 		w.want("a", cache.SourceOrigin)
 		settle()

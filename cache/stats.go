@@ -29,6 +29,7 @@ type Stats struct {
 	Writes StoreStats
 
 	WritesQueued  int64 // gauge: keys waiting to be written
+	Owed          int64 // gauge: invalidations that the store has not been told of
 	WritesDropped int64 // values that were not written: queue full, breaker open, closed
 	Poison        int64 // items that could not be used
 	Outdated      int64 // items older than what was known here, or from a clock that is wrong
@@ -91,6 +92,7 @@ func (c *Cache[V]) Stats() Stats {
 		s.Reads.Breaker, s.Reads.Opened = c.remote.reads.state(), c.remote.reads.opened.Load()
 		s.Writes.Breaker, s.Writes.Opened = c.remote.writes.state(), c.remote.writes.opened.Load()
 		s.WritesQueued = int64(c.queue.len())
+		s.Owed = c.owed.n.Load()
 	}
 	return s
 }

@@ -107,6 +107,8 @@ func (c *Cache[V]) write(e *entry[V]) bool {
 	c.remote.set(background, e.key, item.key, item.Item, c.opts.WriteTimeout, func(err error) {
 		switch {
 		case err == nil:
+			c.owed.paid(e)
+			c.payOwed(e)
 			return
 		case errors.Is(err, ErrRejected):
 			c.n.rejected.Add(1)
@@ -120,4 +122,17 @@ func (c *Cache[V]) write(e *entry[V]) bool {
 		}
 	})
 	return !replaced.Load()
+}
+
+// payOwed queues what the store has not been told, now that a write of
+// something else has succeeded.
+func (c *Cache[V]) payOwed(written *entry[V]) {
+	if written.kind == kindTombstone {
+		return // one of a row: the others are queued, or will be
+	}
+	for _, t := range c.owed.due(c.now()) {
+		if !c.queue.add(t) {
+			return
+		}
+	}
 }

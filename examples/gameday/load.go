@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/examples/tokenservice/auth"
+	"github.com/failopen/failopen/examples/tokenservice/record"
+	"github.com/failopen/failopen/examples/tokenservice/stack"
+)
+
+// sample is one request as its client saw it.
+type sample struct {
+	took    time.Duration
+	source  string
+	verdict verdict
+	failure string // how it failed, if it did
+}
+
+type verdict int
+
+const (
+	right  verdict = iota
+	wrong          // a good token refused, a bad one let in, or somebody else's session
+	failed         // no answer to the question: an error or a time-out
+)
+
+// load is the traffic of one service: clients that validate tokens, most of
+// them often and a few of them rarely (Zipf), now and then one that is not
+// good, and log-outs.
+type load struct {
+	svc     *stack.Service
+	tokens  []string
+	timeout time.Duration
+	http    *http.Client
+	seed    uint64
+
+	mu      sync.Mutex
+	samples []sample
+	logouts map[string]*logout
+	next    int // token to log out
+}
+
+// logout is a log-out in progress or done.
+type logout struct {
+	ended time.Time // zero: in progress
+	ok    bool      // the service said that the session is over
+}
+
+const (
+	clients = 32
+	pace    = 50 * time.Millisecond // between two requests of a client
+	invalid = 20                    // one request in so many has a token that never existed
+)
+
+func newLoad(svc *stack.Service, seed uint64, timeout time.Duration) *load {
+	tokens := append([]string(nil), svc.Record.Tokens()...)
+	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(tokens), func(i, j int) { tokens[i], tokens[j] = tokens[j], tokens[i] })
+	return &load{
+		svc: svc, tokens: tokens, timeout: timeout, seed: seed,
+		logouts: make(map[string]*logout),
+		http:    &http.Client{Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * clients}},
+	}
+}
+
+// run sends traffic for d and returns what came back. Requests that were sent
+// within d are waited for.
+func (l *load) run(ctx context.Context, phase int, d time.Duration) []sample {
+	l.mu.Lock()
+	l.samples = nil
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var wg sync.WaitGroup
+	for client := range clients {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(l.seed, uint64(phase)<<32|uint64(client)))
+			zipf := rand.NewZipf(rnd, 1.2, 8, uint64(len(l.tokens)-1))
+			for rest(ctx, time.Duration(rnd.Float64()*float64(2*pace))) {
+				token := l.tokens[zipf.Uint64()]
+				if rnd.IntN(invalid) == 0 {
+					token = record.NewToken(rnd)
+				}
+				l.add(l.request(token))
+			}
+		})
+	}
+	wg.Go(func() {
+		for rest(ctx, 4*pace) {
+			l.logOut()
+		}
+	})
+	wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.samples
+}
+
+// rest waits for d; false if ctx ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *load) add(s sample) {
+	l.mu.Lock()
+	l.samples = append(l.samples, s)
+	l.mu.Unlock()
+}
+
+// count returns how many requests were answered rightly, and how many not.
+func (l *load) count() (ok, bad int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.samples {
+		if s.verdict == right {
+			ok++
+		} else {
+			bad++
+		}
+	}
+	return ok, bad
+}
+
+// request validates a token and judges the answer by what is true at the
+// system of record. What changed while the request was under way may be
+// answered either way.
+func (l *load) request(token string) sample {
+	loggedOut, judged := l.loggedOut(token)
+	began := time.Now()
+	truth, goodBefore := l.svc.Record.Truth(token)
+	status, source, session, err := l.ask(token)
+	s := sample{took: time.Since(began), source: source}
+	_, goodAfter := l.svc.Record.Truth(token)
+	mayPass, mayRefuse := goodBefore, !goodBefore || !goodAfter
+	if !judged {
+		mayPass, mayRefuse = true, true
+	} else if loggedOut {
+		mayPass, mayRefuse = false, true
+	}
+	switch {
+	case err != nil:
+		s.verdict, s.failure = failed, describe(err)
+	case status == http.StatusOK:
+		if !mayPass || (goodBefore && session.User != truth.User) {
+			s.verdict = wrong
+		}
+	case status == http.StatusUnauthorized:
+		if !mayRefuse {
+			s.verdict = wrong
+		}
+	default:
+		s.verdict, s.failure = failed, fmt.Sprint(status)
+	}
+	return s
+}
+
+func (l *load) ask(token string) (status int, source string, session record.Session, err error) {
+	req, err := http.NewRequest(http.MethodGet, l.svc.URL+"/me", nil)
+	if err != nil {
+		return 0, "", session, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := l.http.Do(req)
+	if err != nil {
+		return 0, "", session, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusOK {
+		err = json.Unmarshal(body, &session)
+	}
+	return resp.StatusCode, resp.Header.Get(auth.SourceHeader), session, err
+}
+
+func describe(err error) string {
+	var netErr net.Error
+	if errors.As(err, &netErr) && netErr.Timeout() {
+		return "time-out"
+	}
+	return "broken"
+}
+
+// logOut ends the session of a token that is asked for often enough for a
+// mistake to show.
+func (l *load) logOut() {
+	l.mu.Lock()
+	l.next++
+	token := l.tokens[(l.next*7)%len(l.tokens)]
+	if l.logouts[token] != nil {
+		l.mu.Unlock()
+		return
+	}
+	out := &logout{}
+	l.logouts[token] = out
+	l.mu.Unlock()
+
+	ok := false
+	req, err := http.NewRequest(http.MethodPost, l.svc.URL+"/logout", nil)
+	if err == nil {
+		req.Header.Set("Authorization", "Bearer "+token)
+		var resp *http.Response
+		if resp, err = l.http.Do(req); err == nil {
+			_ = resp.Body.Close()
+			ok = resp.StatusCode == http.StatusNoContent
+		}
+	}
+	l.mu.Lock()
+	out.ended, out.ok = time.Now(), ok
+	l.mu.Unlock()
+}
+
+// loggedOut says whether the token's session was ended before now, and
+// whether that can be judged: not while the log-out is in progress, and not
+// if the service said that it failed.
+func (l *load) loggedOut(token string) (out, judged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := l.logouts[token]
+	if o == nil {
+		return false, true
+	}
+	return o.ok, o.ok && !o.ended.IsZero()
+}

@@ -1,0 +1,121 @@
+// Tokenservice is an HTTP service that validates session tokens against a
+// slow system of record, through a two-tier cache that fails open. Beside it
+// runs the same service as it was written before the outage. Everything is in
+// this process, on loopback; type the name of a fault to break DynamoDB.
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/examples/tokenservice/auth"
+	"github.com/failopen/failopen/examples/tokenservice/stack"
+)
+
+func main() {
+	seed := flag.Uint64("seed", 1, "seed of the sessions and of the delays")
+	flag.Usage = func() {
+		fmt.Fprint(os.Stderr, `Usage: tokenservice [-seed N]
+
+Starts two token services, a system of record and a DynamoDB endpoint, and
+prints their addresses and a few tokens to try. Then it reads commands:
+
+  iam-revoked, black-hole, throttled, corrupt-items, dns-gone
+            break DynamoDB in that way
+  restore   heal it
+  stats     print the statistics of the cache
+  quit
+
+`)
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *seed, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "tokenservice:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, seed uint64, in io.Reader, out io.Writer) (err error) {
+	s, err := stack.Start(ctx, stack.Options{Seed: seed, Log: slog.New(slog.NewTextHandler(out, nil))})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if closed := s.Close(ctx); err == nil {
+			err = closed
+		}
+	}()
+	fmt.Fprintf(out, "Try a token with each service, break DynamoDB, and try again:\n\n")
+	for i, svc := range []*stack.Service{s.FailOpen, s.Naive} {
+		token := svc.Record.Tokens()[i]
+		fmt.Fprintf(out, "  # %s\n  curl -i -m 5 -H 'Authorization: Bearer %s' %s/me\n", svc.Name, token, svc.URL)
+	}
+	fmt.Fprintf(out, "\nCommands: %s, restore, stats, quit\n", strings.Join(names(s), ", "))
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scan := bufio.NewScanner(in); scan.Scan(); {
+			select {
+			case lines <- strings.TrimSpace(scan.Text()):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case line, open := <-lines:
+			if !open || line == "quit" {
+				return nil
+			}
+			fmt.Fprintln(out, command(s, line))
+		}
+	}
+}
+
+func names(s *stack.Stack) (names []string) {
+	for _, f := range s.Faults() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// command carries out one line and says what came of it.
+func command(s *stack.Stack, line string) string {
+	switch line {
+	case "":
+		return ""
+	case "restore":
+		if err := s.Restore(); err != nil {
+			return err.Error()
+		}
+		return "DynamoDB is well"
+	case "stats":
+		return fmt.Sprintf("%+v", s.FailOpen.Auth.(*auth.FailOpen).Stats())
+	}
+	for _, f := range s.Faults() {
+		if f.Name == line {
+			if err := f.Begin(); err != nil {
+				return err.Error()
+			}
+			return "from now on " + f.About
+		}
+	}
+	return fmt.Sprintf("no command %q: try %s, restore, stats or quit", line, strings.Join(names(s), ", "))
+}

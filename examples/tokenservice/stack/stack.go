@@ -1,0 +1,231 @@
+// Package stack puts the whole example together in one process, on loopback:
+// a system of record and a token service, both twice, and one DynamoDB
+// endpoint that the two services share and that can be broken.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/failopen/failopen/cache/dynamo"
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/examples/tokenservice/auth"
+	"github.com/failopen/failopen/examples/tokenservice/record"
+)
+
+const (
+	region  = "us-east-1"
+	account = "123456789012" // dynamotest's
+	host    = "dynamodb.us-east-1.example.test"
+	// localSessions is deliberately small, so that all tiers have work.
+	localSessions = 256
+)
+
+// Service is one token service with a system of record of its own, so that
+// what one service does (a log-out) is not seen by the other.
+type Service struct {
+	Name   string
+	URL    string
+	Record *record.Server
+	Auth   auth.Authenticator
+
+	http   *httptest.Server
+	client *http.Client // to the record
+}
+
+// Stack is everything.
+type Stack struct {
+	Dynamo   *dynamotest.Server
+	FailOpen *Service
+	Naive    *Service
+	dns      *nameServer
+}
+
+// Options of a Stack.
+type Options struct {
+	Seed uint64
+	Log  *slog.Logger // of the services; default: none
+}
+
+// Start starts everything. The caller closes it.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s := &Stack{Dynamo: dynamotest.New(dynamotest.Options{})}
+	defer func() {
+		if err != nil {
+			s.Close(ctx)
+		}
+	}()
+	if s.dns, err = startNameServer(); err != nil {
+		return nil, err
+	}
+	if err := s.Dynamo.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.startFailOpen(ctx, o); err != nil {
+		return nil, fmt.Errorf("start failopen service: %w", err)
+	}
+	if err := s.startNaive(ctx, o); err != nil {
+		return nil, fmt.Errorf("start naive service: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Stack) startFailOpen(ctx context.Context, o Options) error {
+	const table = "sessions"
+	cfg, err := s.config(ctx, "failopen", table)
+	if err != nil {
+		return err
+	}
+	store, err := dynamo.NewStore(dynamo.NewClient(cfg), dynamo.Options{Table: table})
+	if err != nil {
+		return err
+	}
+	svc := newService("failopen", o.Seed)
+	s.FailOpen = svc
+	secret := []byte("an example's secret, not one to keep")
+	svc.Auth, err = auth.NewFailOpen(svc.recordClient(), store, secret, localSessions, o.Log)
+	if err != nil {
+		return err
+	}
+	svc.serve()
+	return nil
+}
+
+func (s *Stack) startNaive(ctx context.Context, o Options) error {
+	const table = "sessions-naive"
+	cfg, err := s.config(ctx, "naive", table)
+	if err != nil {
+		return err
+	}
+	svc := newService("naive", o.Seed)
+	s.Naive = svc
+	svc.Auth = auth.NewNaive(svc.recordClient(), dynamodb.NewFromConfig(cfg), table, localSessions, o.Log)
+	svc.serve()
+	return nil
+}
+
+// config makes a table, a user who may use it, and the configuration of that
+// user's AWS clients: the SDK's defaults, but for the address and the name
+// server.
+func (s *Stack) config(ctx context.Context, user, table string) (aws.Config, error) {
+	policy, err := dynamo.Policy(dynamo.PolicyScope{Region: region, Account: account, Table: table})
+	if err != nil {
+		return aws.Config{}, err
+	}
+	setup := fmt.Sprintf(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Resource":"arn:aws:dynamodb:%s:%s:table/%s",
+		"Action":["dynamodb:CreateTable","dynamodb:DescribeTable","dynamodb:UpdateTimeToLive","dynamodb:DescribeTimeToLive","dynamodb:DeleteItem"]}}`,
+		region, account, table)
+	secret := user + "-secret"
+	if err := s.Dynamo.AddUser(user, secret, policy, setup); err != nil {
+		return aws.Config{}, err
+	}
+	address, err := url.Parse(s.Dynamo.URL())
+	if err != nil {
+		return aws.Config{}, err
+	}
+	cfg := aws.Config{
+		Region:       region,
+		BaseEndpoint: aws.String("http://" + net.JoinHostPort(host, address.Port())),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: user, SecretAccessKey: secret}, nil
+		}),
+		HTTPClient: awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) {
+			d.Resolver = s.dns.resolver()
+		}),
+	}
+	err = dynamo.CreateTable(ctx, dynamo.NewClient(cfg), dynamo.Options{Table: table})
+	return cfg, err
+}
+
+func newService(name string, seed uint64) *Service {
+	return &Service{
+		Name:   name,
+		Record: record.Start(record.Options{Seed: seed}),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
+	}
+}
+
+func (svc *Service) recordClient() *record.Client {
+	return &record.Client{URL: svc.Record.URL(), HTTP: svc.client}
+}
+
+func (svc *Service) serve() {
+	svc.http = httptest.NewServer(auth.Service(svc.Auth))
+	svc.URL = svc.http.URL
+}
+
+func (svc *Service) close(ctx context.Context) error {
+	if svc == nil {
+		return nil
+	}
+	var err error
+	if svc.http != nil {
+		svc.http.CloseClientConnections()
+		svc.http.Close()
+	}
+	if svc.Auth != nil {
+		err = svc.Auth.Close(ctx)
+	}
+	svc.client.CloseIdleConnections()
+	svc.Record.Close()
+	return err
+}
+
+// Close stops everything, in the order in which it was started, backwards.
+func (s *Stack) Close(ctx context.Context) error {
+	err := errors.Join(s.Naive.close(ctx), s.FailOpen.close(ctx))
+	s.Dynamo.Close()
+	if s.dns != nil {
+		s.dns.close()
+	}
+	return err
+}
+
+// Fault is a way in which DynamoDB fails.
+type Fault struct {
+	Name  string
+	About string
+	Begin func() error
+}
+
+// Faults are all that this stack knows.
+func (s *Stack) Faults() []Fault {
+	do := func(f func()) func() error { return func() error { f(); return nil } }
+	return []Fault{
+		{"iam-revoked", "somebody removes the services' access to the tables", do(func() { s.Dynamo.Revoke() })},
+		{"black-hole", "packets to DynamoDB vanish, as behind a failed VPC endpoint", func() error { return s.Dynamo.SetNetwork(dynamotest.BlackHole) }},
+		{"throttled", "every request exceeds the table's capacity", do(func() { s.Dynamo.SetCapacity(0, 0) })},
+		{"corrupt-items", "items come back as garbage, in valid answers", do(func() { s.Dynamo.SetCorrupt(true) })},
+		{"dns-gone", "the name of DynamoDB has no address, and live connections end", func() error {
+			s.dns.empty.Store(true)
+			// End the live connections, as their age or a deployment would.
+			if err := s.Dynamo.SetNetwork(dynamotest.Refused); err != nil {
+				return err
+			}
+			return s.Dynamo.SetNetwork(dynamotest.Up)
+		}},
+	}
+}
+
+// Restore heals everything.
+func (s *Stack) Restore() error {
+	s.Dynamo.Restore()
+	s.Dynamo.SetCapacity(-1, -1)
+	s.Dynamo.SetCorrupt(false)
+	s.dns.empty.Store(false)
+	return s.Dynamo.SetNetwork(dynamotest.Up)
+}
