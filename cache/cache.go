@@ -171,40 +171,58 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		return Result[V]{Err: err}
 	}
 	s.mu.Lock()
-	old := s.find(hash, key)
-	if now := c.now(); old != nil && now < old.fresh {
+	if e, now := s.find(hash, key), c.now(); e != nil && now < e.fresh {
 		s.mu.Unlock()
-		return c.hit(old, now)
+		return c.hit(e, now)
 	}
-	f := s.flights[key]
+	f, leads := c.join(s, hash, key, load)
+	s.mu.Unlock()
 	if f == nil {
-		if !c.life.enter() {
-			s.mu.Unlock()
-			return c.passThrough(ctx, key, load)
-		}
-		f = &flight[V]{c: c, s: s, hash: hash, key: key, load: load, old: old, done: make(chan struct{})}
-		s.flights[key] = f
+		return c.passThrough(ctx, key, load)
+	}
+	if leads {
 		go f.run(ctx)
-	} else {
+	}
+	return f.wait(ctx)
+}
+
+// join adds a caller to the flight of key. leads says that the flight is new
+// and has to be run; there is none after Close. The caller holds s.mu.
+func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V]) (f *flight[V], leads bool) {
+	f = s.flights[key]
+	switch {
+	case f != nil:
 		c.n.coalesced.Add(1)
+	case !c.life.enter():
+		return nil, false
+	default:
+		leads = true
+		f = &flight[V]{c: c, s: s, hash: hash, key: key, load: load, fallback: s.find(hash, key), done: make(chan struct{})}
+		if f.fallback != nil {
+			f.seen = f.fallback.version
+		}
+		s.flights[key] = f
 	}
 	f.waiters++
-	s.mu.Unlock()
-	return f.wait(ctx)
+	return f, leads
 }
 
 // flight is the one search for a missing key, detached from every caller.
 // Its steps run one after the other, though not always on one goroutine:
-// run, fromStore, fromOrigin, land.
+// run, landFrom or fromOrigin, loaded, land.
 type flight[V any] struct {
 	c    *Cache[V]
 	s    *shard[V]
 	hash uint64
 	key  string
 	load loader[V]
-	old  *entry[V] // what the local tier had: expired, a tombstone, or nil
-	done chan struct{}
+	seen int64 // version of what the local tier had: an older item of the store is of no use
 
+	// fallback is what may be served if the origin fails and it is still
+	// usable then: what the local tier had, or the store. Nil: nothing.
+	fallback *entry[V]
+
+	done   chan struct{}
 	result Result[V] // written before done is closed
 
 	// Guarded by s.mu.
@@ -273,18 +291,20 @@ func (f *flight[V]) run(ctx context.Context) {
 	c := f.c
 	base := context.WithoutCancel(ctx)
 	if c.remote == nil {
-		f.fromOrigin(base, f.old)
+		f.fromOrigin(base)
 		return
 	}
 	budget := c.budget(ctx)
 	if budget == 0 {
 		c.n.reads.skipped.Add(1)
-		f.fromOrigin(base, f.old)
+		f.fromOrigin(base)
 		return
 	}
 	storeKey := c.keys.store(f.key)
 	c.remote.get(base, f.key, storeKey, budget, func(item Item, err error) {
-		f.fromStore(base, storeKey, item, err)
+		if err != nil || !f.landFrom(storeKey, item) {
+			f.fromOrigin(base)
+		}
 	})
 }
 
@@ -302,40 +322,27 @@ func (c *Cache[V]) budget(ctx context.Context) time.Duration {
 	return budget
 }
 
-// fromStore judges what the store answered. Only a fresh item that can be
-// trusted ends the search; everything else, whatever it is, goes on to the
-// origin.
-func (f *flight[V]) fromStore(ctx context.Context, storeKey string, item Item, err error) {
+// landFrom judges an item of the store. Only a fresh one that can be trusted
+// ends the flight; after everything else, whatever it is, the origin is asked.
+func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	c := f.c
-	fallback := f.old
-	if err == nil {
-		e, err := c.open(f.key, storeKey, item)
-		switch now := c.now(); {
-		case err != nil:
-			c.n.poison.Add(1)
-			c.emit(EventPoison, "read", f.key, err)
-		case e == nil || e.version < c.oldest(f):
-			c.n.outdated.Add(1)
-		case e.kind == kindTombstone:
-		case now < e.fresh:
-			e.hash = f.hash
-			f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)})
-			return
-		case now < e.usable:
-			fallback = e
-		}
+	e, err := c.open(f.key, storeKey, item)
+	switch now := c.now(); {
+	case err != nil:
+		c.n.poison.Add(1)
+		c.emit(EventPoison, "read", f.key, err)
+	case e == nil || e.version < max(f.seen, c.floor.Load(), c.owed.version(f.key)):
+		c.n.outdated.Add(1)
+	case e.kind == kindTombstone:
+		f.fallback = nil
+	case now < e.fresh:
+		e.hash = f.hash
+		f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)})
+		return true
+	default:
+		f.fallback = e
 	}
-	f.fromOrigin(ctx, fallback)
-}
-
-// oldest is the version that an item of the store must have to be of use: not
-// older than what this process has seen, or was told to forget.
-func (c *Cache[V]) oldest(f *flight[V]) int64 {
-	oldest := max(c.floor.Load(), c.owed.version(f.key))
-	if f.old != nil {
-		oldest = max(oldest, f.old.version)
-	}
-	return oldest
+	return false
 }
 
 func (e *entry[V]) err() error {
@@ -345,40 +352,41 @@ func (e *entry[V]) err() error {
 	return nil
 }
 
-// fromOrigin waits for a slot and loads. fallback, if it is a value that is
-// still usable, is served if the origin fails.
-func (f *flight[V]) fromOrigin(ctx context.Context, fallback *entry[V]) {
+// fromOrigin waits for a slot and loads.
+func (f *flight[V]) fromOrigin(ctx context.Context) {
 	c := f.c
 	began := time.Now()
-	patience := c.opts.LoadTimeout
-	if err := f.takeSlot(patience); err != nil {
-		f.fail(fallback, err)
+	if err := f.takeSlot(c.opts.LoadTimeout); err != nil {
+		f.fail(err)
 		return
 	}
 	c.n.loads.Add(1)
-	version := time.Now().UnixMilli()
-	created := c.now()
-	bounded(ctx, patience-time.Since(began), "loader", ErrLoadTimeout, &c.n.zombies,
+	asked := time.Now()
+	version, created := asked.UnixMilli(), c.now()
+	bounded(ctx, c.opts.LoadTimeout-asked.Sub(began), "loader", ErrLoadTimeout, &c.n.zombies,
 		func(ctx context.Context) (V, error) {
 			defer func() { <-c.slots }() // held by a stuck loader for as long as it is stuck
 			return f.load(ctx, f.key)
 		},
-		func(v V, err error) {
-			switch {
-			case err == nil:
-				e := c.fresh(f.key, f.hash, v, version, created)
-				f.land(e, Result[V]{Value: v, Source: SourceOrigin, Age: time.Duration(c.now() - created)})
-			case errors.Is(err, ErrNotFound):
-				e := c.gone(f.key, f.hash, version, created)
-				f.land(e, Result[V]{Err: err, Source: SourceOrigin, Age: time.Duration(c.now() - created)})
-			default:
-				c.n.loadErrors.Add(1)
-				if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
-					c.n.loadsLate.Add(1)
-				}
-				f.fail(fallback, err)
-			}
-		})
+		func(v V, err error) { f.loaded(v, err, version, created) })
+}
+
+// loaded judges what the origin said.
+func (f *flight[V]) loaded(v V, err error, version, created int64) {
+	c := f.c
+	age := time.Duration(c.now() - created)
+	switch {
+	case err == nil:
+		f.land(c.fresh(f.key, f.hash, v, version, created), Result[V]{Value: v, Source: SourceOrigin, Age: age})
+	case errors.Is(err, ErrNotFound):
+		f.land(c.gone(f.key, f.hash, version, created), Result[V]{Err: err, Source: SourceOrigin, Age: age})
+	default:
+		c.n.loadErrors.Add(1)
+		if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
+			c.n.loadsLate.Add(1)
+		}
+		f.fail(err)
+	}
 }
 
 // takeSlot waits for one of the Concurrency slots: at most for patience, and
@@ -423,23 +431,24 @@ func (f *flight[V]) takeSlot(patience time.Duration) error {
 
 // fail ends the flight with the fallback, if that may still be served, or
 // with err.
-func (f *flight[V]) fail(fallback *entry[V], err error) {
+func (f *flight[V]) fail(err error) {
 	c := f.c
 	now := c.now()
-	if err == errAbandoned {
+	old := f.fallback
+	switch {
+	case err == errAbandoned:
 		f.land(nil, Result[V]{Err: err})
 		return
-	}
-	if fallback == nil || fallback.kind != kindValue || now >= fallback.usable {
+	case old == nil || old.kind != kindValue || now >= old.usable:
 		c.emit(EventLoadFailed, "", f.key, err)
 		f.land(nil, Result[V]{Err: err})
 		return
 	}
 	c.emit(EventServedStale, "", f.key, err)
 	e := &entry[V]{
-		key: f.key, hash: f.hash, value: fallback.value, cost: fallback.cost,
-		created: fallback.created, version: fallback.version, usable: fallback.usable,
-		fresh: min(now+jitter(staleRetry), fallback.usable), stale: true,
+		key: f.key, hash: f.hash, value: old.value, cost: old.cost,
+		created: old.created, version: old.version, usable: old.usable,
+		fresh: min(now+jitter(staleRetry), old.usable), stale: true,
 	}
 	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)})
 }

@@ -22,6 +22,7 @@ const (
 	promoteEvery  = int64(time.Second)
 	maxShards     = 64
 	shardMinimum  = 256 // entries for each shard, so that LRU order means something
+	shardBytes    = 1 << 20
 	entryOverhead = 160 // bytes of an entry beside its key and value, roughly
 )
 
@@ -83,7 +84,7 @@ type local[V any] struct {
 
 func newLocal[V any](maxEntries int, maxBytes int64) *local[V] {
 	shards := 1
-	for shards < maxShards && maxEntries/(shards*2) >= shardMinimum {
+	for shards < maxShards && maxEntries/(shards*2) >= shardMinimum && (maxBytes == 0 || maxBytes/int64(shards*2) >= shardBytes) {
 		shards *= 2
 	}
 	l := &local[V]{

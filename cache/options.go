@@ -26,6 +26,11 @@ type Options[V any] struct {
 	// same value; it ends after LoadTimeout.
 	Load func(ctx context.Context, key string) (V, error)
 
+	// LoadMany, if set, asks the origin for many keys at once, for GetMany.
+	// A key that is absent from the map does not exist, if the error is
+	// nil; if it is not, that key failed with it. Default: Load for each.
+	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
+
 	// Store is the remote tier. Nil: local tier only.
 	Store Store
 
@@ -108,7 +113,8 @@ type Options[V any] struct {
 
 	// MaxBytes bounds the local tier by the sum of Cost over its values
 	// (keys and a fixed overhead for each entry are added). Default 0: no
-	// bound in bytes. It needs Cost.
+	// bound in bytes. It needs Cost. A value of more than 1 MiB may be too
+	// large for its part of the tier, and is then not kept.
 	MaxBytes int64
 
 	// Cost returns the size of a value in bytes. Used only with MaxBytes.

@@ -49,6 +49,25 @@ func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Dura
 		})
 }
 
+// getMany is get for many keys in one call. Items that came in spite of an
+// error are handed on too; key stands for all of them in events.
+func (r *remote) getMany(ctx context.Context, store BatchStore, key string, storeKeys []string, budget time.Duration, then func(map[string]Item, error)) {
+	report, ok := r.admit(r.reads, r.nReads)
+	if !ok {
+		then(nil, ErrStoreSkipped)
+		return
+	}
+	bounded(ctx, budget, "store", ErrStoreTimeout, r.zombies,
+		func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
+		func(items map[string]Item, err error) {
+			report(err)
+			if err != nil {
+				r.count(r.nReads, "read", key, err)
+			}
+			then(items, err)
+		})
+}
+
 // set writes item within timeout and hands the outcome to then, exactly
 // once.
 func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, then func(error)) {

@@ -1,0 +1,191 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"time"
+)
+
+// GetMany is Get for many keys: one read of the store, if it is a
+// [BatchStore], and one load of what is missing, if Options.LoadMany is set.
+//
+// The map holds what was found; keys that do not exist are absent from it. If
+// some keys failed, the error wraps the first failure, and the map still holds
+// the others. Keys may repeat.
+func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
+	if ctx == nil {
+		ctx = background
+	}
+	if err := ctx.Err(); err != nil {
+		c.n.canceled.Add(1)
+		return nil, err
+	}
+	found := make(map[string]V, len(keys))
+	waiting := make(map[string]*flight[V])
+	var mine []*flight[V]
+	var failures failures
+	for _, key := range keys {
+		if _, again := waiting[key]; again {
+			continue
+		}
+		r, f, leads := c.board(ctx, key)
+		switch {
+		case f == nil && r.Err == nil:
+			found[key] = r.Value
+		case f != nil:
+			waiting[key] = f
+			if leads {
+				mine = append(mine, f)
+			}
+		default:
+			failures.add(r.Err)
+		}
+	}
+	if len(mine) > 0 {
+		go c.runMany(ctx, mine)
+	}
+	for key, f := range waiting {
+		r := f.wait(ctx)
+		if r.Err == nil {
+			found[key] = r.Value
+		}
+		failures.add(r.Err)
+	}
+	return found, failures.err()
+}
+
+// board looks for key in the local tier, or finds the flight that searches
+// for it. leads says that the flight is new, and that the caller has to run
+// it. After Close there are no flights, only results.
+func (c *Cache[V]) board(ctx context.Context, key string) (r Result[V], f *flight[V], leads bool) {
+	hash := maphash.String(c.local.seed, key)
+	s := c.local.shard(hash)
+	s.mu.Lock()
+	if e, now := s.find(hash, key), c.now(); e != nil && now < e.fresh {
+		s.mu.Unlock()
+		return c.hit(e, now), nil, false
+	}
+	f, leads = c.join(s, hash, key, c.opts.Load)
+	s.mu.Unlock()
+	if f == nil {
+		return c.passThrough(ctx, key, c.opts.Load), nil, false
+	}
+	return r, f, leads
+}
+
+// failures are the keys of a GetMany that could not be answered.
+type failures struct {
+	n     int
+	first error
+}
+
+// add counts err, unless it is nil or an answer.
+func (f *failures) add(err error) {
+	if err == nil || errors.Is(err, ErrNotFound) {
+		return
+	}
+	f.n++
+	if f.first == nil {
+		f.first = err
+	}
+}
+
+func (f *failures) err() error {
+	if f.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("cache: %d keys failed, the first with: %w", f.n, f.first)
+}
+
+// runMany is flight.run for many flights at once.
+func (c *Cache[V]) runMany(ctx context.Context, flights []*flight[V]) {
+	base := context.WithoutCancel(ctx)
+	batch, ok := c.opts.Store.(BatchStore)
+	budget := c.budget(ctx)
+	if !ok || len(flights) == 1 || budget == 0 {
+		if c.opts.LoadMany == nil || len(flights) == 1 {
+			for _, f := range flights {
+				go f.run(ctx)
+			}
+			return
+		}
+		c.loadMany(base, flights)
+		return
+	}
+	storeKeys := make([]string, len(flights))
+	for i, f := range flights {
+		storeKeys[i] = c.keys.store(f.key)
+	}
+	c.remote.getMany(base, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, err error) {
+		c.fromStoreMany(base, flights, storeKeys, items, err)
+	})
+}
+
+// fromStoreMany lands what the store had and goes on to the origin with the
+// rest.
+func (c *Cache[V]) fromStoreMany(ctx context.Context, flights []*flight[V], storeKeys []string, items map[string]Item, err error) {
+	var rest []*flight[V]
+	for i, f := range flights {
+		item, ok := items[storeKeys[i]]
+		switch {
+		case ok && f.landFrom(storeKeys[i], item):
+			continue
+		case !ok && err == nil:
+			c.n.reads.misses.Add(1)
+		}
+		rest = append(rest, f)
+	}
+	switch {
+	case len(rest) == 0:
+	case len(rest) == 1 || c.opts.LoadMany == nil:
+		for _, f := range rest {
+			go f.fromOrigin(ctx)
+		}
+	default:
+		c.loadMany(ctx, rest)
+	}
+}
+
+// loadMany asks the origin once, in one slot, for all flights.
+func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
+	began := time.Now()
+	if err := flights[0].takeSlot(c.opts.LoadTimeout); err != nil {
+		for _, f := range flights {
+			if err == errAbandoned && f != flights[0] {
+				go f.fromOrigin(ctx) // only the first one's callers have left
+				continue
+			}
+			f.fail(err)
+		}
+		return
+	}
+	keys := make([]string, len(flights))
+	for i, f := range flights {
+		keys[i] = f.key
+		f.s.mu.Lock()
+		f.loading = true
+		f.s.mu.Unlock()
+	}
+	c.n.loads.Add(1)
+	version, created := began.UnixMilli(), c.now()
+	bounded(ctx, c.opts.LoadTimeout-time.Since(began), "loader", ErrLoadTimeout, &c.n.zombies,
+		func(ctx context.Context) (map[string]V, error) {
+			defer func() { <-c.slots }()
+			return c.opts.LoadMany(ctx, keys)
+		},
+		func(values map[string]V, err error) {
+			for _, f := range flights {
+				v, ok := values[f.key]
+				switch {
+				case ok:
+					f.loaded(v, nil, version, created)
+				case err == nil:
+					f.loaded(v, ErrNotFound, version, created)
+				default:
+					f.loaded(v, err, version, created)
+				}
+			}
+		})
+}

@@ -1,0 +1,403 @@
+package cache_test
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/cachetest"
+)
+
+func TestNew_refuses(t *testing.T) {
+	good := func() cache.Options[string] { return cache.Options[string]{Load: load, TTL: time.Minute} }
+	if c, err := cache.New(good()); err != nil {
+		t.Fatal(err)
+	} else if err := c.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*cache.Options[string]){
+		"Load is nil":                       func(o *cache.Options[string]) { o.Load = nil },
+		"TTL is 0s":                         func(o *cache.Options[string]) { o.TTL = 0 },
+		"TTL is -1s":                        func(o *cache.Options[string]) { o.TTL = -time.Second },
+		"StaleIfError is -1s":               func(o *cache.Options[string]) { o.StaleIfError = -time.Second },
+		"LoadTimeout is -1s":                func(o *cache.Options[string]) { o.LoadTimeout = -time.Second },
+		"RemoteBudget is -1s":               func(o *cache.Options[string]) { o.RemoteBudget = -time.Second },
+		"WriteTimeout is -1s":               func(o *cache.Options[string]) { o.WriteTimeout = -time.Second },
+		"Cooldown is -1s":                   func(o *cache.Options[string]) { o.Cooldown = -time.Second },
+		"Concurrency is -1":                 func(o *cache.Options[string]) { o.Concurrency = -1 },
+		"WriteQueue is -1":                  func(o *cache.Options[string]) { o.WriteQueue = -1 },
+		"Trip is -1":                        func(o *cache.Options[string]) { o.Trip = -1 },
+		"MaxEntries is -1":                  func(o *cache.Options[string]) { o.MaxEntries = -1 },
+		"MaxBytes is -1":                    func(o *cache.Options[string]) { o.MaxBytes = -1 },
+		"MaxBytes is set but Cost is not":   func(o *cache.Options[string]) { o.MaxBytes = 1 },
+		"Cost is set but MaxBytes is not":   func(o *cache.Options[string]) { o.Cost = func(string) int { return 1 } },
+		"NegativeTTL (1h0m0s) is longer":    func(o *cache.Options[string]) { o.NegativeTTL = time.Hour },
+		"KeySecret has 3 bytes":             func(o *cache.Options[string]) { o.KeySecret = []byte("abc") },
+		"KeySecret has 0 bytes: it needs":   func(o *cache.Options[string]) { o.KeySecret = []byte{} },
+		"TTL is 0s: it must be > 0, how lo": func(o *cache.Options[string]) { *o = cache.Options[string]{} },
+	} {
+		o := good()
+		change(&o)
+		c, err := cache.New(o)
+		if c != nil || err == nil || !strings.Contains(err.Error(), "cache: Options."+want) {
+			t.Errorf("want an error about %q, got %v", want, err)
+		}
+	}
+}
+
+func TestGet_bad_input(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		//lint:ignore SA1012 that is what is tested
+		if v, err := w.Get(nil, "a"); err != nil || v != "value of a" { //nolint:staticcheck // nil on purpose
+			t.Errorf("Get with a nil context: %q, %v", v, err)
+		}
+		if _, err := w.GetOrLoad(context.Background(), "b", nil); err == nil || !strings.Contains(err.Error(), "load is nil") {
+			t.Errorf("GetOrLoad without a loader: %v", err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := w.Get(ctx, "c"); err != context.Canceled {
+			t.Errorf("Get with a canceled context: %v, want context.Canceled", err)
+		}
+		if v, err := w.Get(ctx, "a"); err != nil || v != "value of a" {
+			t.Errorf("a local hit with a canceled context: %q, %v; want the value", v, err)
+		}
+		if err := w.Set(ctx, "a", "x"); err != context.Canceled {
+			t.Errorf("Set with a canceled context: %v", err)
+		}
+	})
+}
+
+func TestGetOrLoad(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		own := func(context.Context, string) (string, error) { return "my own", nil }
+		for range 2 {
+			if v, err := w.GetOrLoad(context.Background(), "a", own); v != "my own" || err != nil {
+				t.Errorf("GetOrLoad: %q, %v", v, err)
+			}
+		}
+		if w.origin.Total() != 0 {
+			t.Error("the cache's own loader was asked")
+		}
+	})
+}
+
+func TestLookup_tells_source_and_age(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		if r := w.get("a", time.Second); r.Source != cache.SourceOrigin || r.Age != 10*time.Millisecond {
+			t.Errorf("source %v, age %v; want origin, the 10 ms of the load", r.Source, r.Age)
+		}
+		pass(20 * time.Second)
+		if r := w.get("a", 0); r.Source != cache.SourceLocal || r.Age != 20*time.Second+10*time.Millisecond {
+			t.Errorf("source %v, age %v; want local, 20.01 s", r.Source, r.Age)
+		}
+		other := newWorld(t, w.store, nil)
+		if r := other.get("a", 0); r.Source != cache.SourceRemote || r.Age.Round(time.Second) != 20*time.Second {
+			t.Errorf("source %v, age %v; want remote, about 20 s", r.Source, r.Age)
+		}
+		// What was 20 s old in the store is not fresh for a whole TTL here.
+		pass(50 * time.Second)
+		other.store.Inject(cachetest.Fail(errDown))
+		other.want("a", cache.SourceOrigin)
+		other.close()
+	})
+}
+
+func TestNegative(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.NegativeTTL = 10 * time.Second }, func(w *world) {
+		for range 3 {
+			w.wantErr("nobody", cache.ErrNotFound)
+		}
+		settle()
+		other := newWorld(t, w.store, nil)
+		other.wantErr("nobody", cache.ErrNotFound)
+		if own, others := w.origin.Total(), other.origin.Total(); own != 1 || others != 0 {
+			t.Errorf("loads: %d here, %d in the other process; want 1, 0", own, others)
+		}
+		other.close()
+		w.origin.Put("nobody", "value of nobody")
+		pass(12 * time.Second)
+		w.want("nobody", cache.SourceOrigin)
+	})
+	inWorld(t, func(o *cache.Options[string]) { o.NegativeTTL = -1 }, func(w *world) {
+		for range 3 {
+			w.wantErr("nobody", cache.ErrNotFound)
+		}
+		if loads := w.origin.Total(); loads != 3 {
+			t.Errorf("%d loads, want 3: not found is not remembered", loads)
+		}
+	})
+}
+
+func TestSet(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.origin.Slow(time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = w.Get(context.Background(), "a") })
+		pass(500 * time.Millisecond)
+		w.origin.Put("a", "something else")
+		if err := w.Set(context.Background(), "a", "value of a"); err != nil {
+			t.Fatal(err)
+		}
+		w.want("a", cache.SourceLocal)
+		wg.Wait() // the load that was under way does not overwrite it
+		w.want("a", cache.SourceLocal)
+		settle()
+		other := newWorld(t, w.store, nil)
+		other.want("a", cache.SourceRemote)
+		other.close()
+	})
+}
+
+func TestExpires(t *testing.T) {
+	end := time.Time{}
+	inWorld(t, func(o *cache.Options[string]) {
+		o.StaleIfError = time.Hour
+		o.Expires = func(string) time.Time { return end }
+	}, func(w *world) {
+		end = time.Now().Add(20 * time.Second)
+		w.want("a", cache.SourceOrigin)
+		pass(15 * time.Second)
+		w.want("a", cache.SourceLocal)
+		pass(6 * time.Second)
+		w.origin.Fail(errDown)
+		w.wantErr("a", errDown) // not even stale
+		other := newWorld(t, w.store, staleFor(time.Hour))
+		other.origin.Fail(errDown)
+		other.wantErr("a", errDown) // nor elsewhere
+		other.close()
+	})
+}
+
+func TestJitter(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.Store = nil }, func(w *world) {
+		w.origin.Slow(0)
+		for i := range 1000 {
+			w.origin.Put(fmt.Sprint(i), "v")
+			_, _ = w.Get(context.Background(), fmt.Sprint(i))
+		}
+		loads := w.origin.Total()
+		pass(53 * time.Second)
+		for i := range 1000 {
+			_, _ = w.Get(context.Background(), fmt.Sprint(i))
+		}
+		if n := w.origin.Total() - loads; n != 0 {
+			t.Errorf("%d of 1,000 expired before 90 %% of the TTL", n)
+		}
+		pass(7 * time.Second)
+		for i := range 1000 {
+			_, _ = w.Get(context.Background(), fmt.Sprint(i))
+		}
+		if n := w.origin.Total() - loads; n < 300 || n > 700 {
+			t.Errorf("%d of 1,000 expired around the TTL; want about half of them", n)
+		}
+	})
+}
+
+func TestConcurrency_protects_the_origin(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.Concurrency, o.LoadTimeout = 8, time.Second }, func(w *world) {
+		w.origin.Slow(100 * time.Millisecond)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		outcomes := make(map[error]int)
+		for i := range 100 {
+			key := fmt.Sprint(i)
+			w.origin.Put(key, "value of "+key)
+			wg.Go(func() {
+				_, err := w.Get(context.Background(), key)
+				if errors.Is(err, context.DeadlineExceeded) { // got its slot with less than 100 ms left
+					err = cache.ErrLoadTimeout
+				}
+				mu.Lock()
+				outcomes[err]++
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		if busiest := w.origin.Busiest(); busiest != 8 {
+			t.Errorf("%d loads at once, want 8", busiest)
+		}
+		if outcomes[nil] < 72 || outcomes[nil]+outcomes[cache.ErrOriginBusy]+outcomes[cache.ErrLoadTimeout] != 100 {
+			t.Errorf("outcomes %v; want at least 9 rounds of 8 served, and ErrOriginBusy or ErrLoadTimeout for the rest", outcomes)
+		}
+		if s := w.Stats(); s.LoadsQueued != 92 || s.LoadsBusy != int64(outcomes[cache.ErrOriginBusy]) {
+			t.Errorf("%d queued, %d busy; want 92, %d", s.LoadsQueued, s.LoadsBusy, outcomes[cache.ErrOriginBusy])
+		}
+	})
+}
+
+func TestMaxEntries(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.Store, o.MaxEntries = nil, 100 }, func(w *world) {
+		for i := range 1000 {
+			_ = w.Set(context.Background(), fmt.Sprint(i), "v")
+		}
+		if s := w.Stats(); s.Entries != 100 || s.Evicted != 900 {
+			t.Errorf("%d entries, %d evicted; want 100, 900", s.Entries, s.Evicted)
+		}
+		_, _ = w.Get(context.Background(), "950")
+		if s := w.Stats(); s.Local != 1 {
+			t.Error("a recent entry is not there")
+		}
+	})
+}
+
+func TestMaxBytes(t *testing.T) {
+	change := func(o *cache.Options[string]) {
+		o.Store, o.MaxBytes = nil, 64<<10
+		o.Cost = func(v string) int {
+			if v == "panic" {
+				panic("no idea")
+			}
+			return len(v)
+		}
+	}
+	inWorld(t, change, func(w *world) {
+		for i := range 1000 {
+			_ = w.Set(context.Background(), fmt.Sprint(i), strings.Repeat("x", 1000))
+		}
+		if s := w.Stats(); s.Bytes > 64<<10 || s.Bytes < 32<<10 || s.Entries > 64 {
+			t.Errorf("%d bytes in %d entries; want at most %d bytes", s.Bytes, s.Entries, 64<<10)
+		}
+		_ = w.Set(context.Background(), "huge", strings.Repeat("x", 1<<20))
+		_ = w.Set(context.Background(), "0", "panic")
+		if s := w.Stats(); s.Entries < 30 || s.CallbackPanics != 1 || !w.saw(cache.EventCallback) {
+			t.Errorf("a value that cannot be kept drove out the others, or its panic was not counted: %+v", s)
+		}
+		w.want("a", cache.SourceOrigin)
+	})
+}
+
+func TestKeySecret(t *testing.T) {
+	change := func(o *cache.Options[string]) { o.Name, o.KeySecret = "sessions", []byte("0123456789abcdef") }
+	inWorld(t, change, func(w *world) {
+		w.store.Inject(cachetest.Fail(errDown), cachetest.Get)
+		w.origin.Put("secret-token", "value of secret-token")
+		w.want("secret-token", cache.SourceOrigin)
+		settle()
+		keys := w.store.Keys()
+		if len(keys) != 1 || !strings.HasPrefix(keys[0], "sessions:#") || strings.Contains(keys[0], "secret-token") {
+			t.Errorf("stored under %q", keys)
+		}
+		for _, e := range w.events {
+			if s := fmt.Sprintf("%+v", e); strings.Contains(s, "secret-token") {
+				t.Errorf("the key is in an event: %s", s)
+			}
+		}
+		other := newWorld(t, w.store, func(o *cache.Options[string]) { o.Name, o.KeySecret = "sessions", []byte("another secret 1") })
+		other.origin.Put("secret-token", "value of secret-token")
+		other.want("secret-token", cache.SourceOrigin)
+		other.close()
+	})
+}
+
+func TestAEAD(t *testing.T) {
+	change := func(b byte) func(*cache.Options[string]) {
+		block, err := aes.NewCipher([]byte(strings.Repeat(string(b), 16)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(o *cache.Options[string]) { o.AEAD = aead }
+	}
+	inWorld(t, change('k'), func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		w.wantErr("nobody", cache.ErrNotFound)
+		settle()
+		item, _ := w.store.Item("=a")
+		if strings.Contains(string(item.Value), "value of") {
+			t.Error("the value is stored in clear")
+		}
+		same := newWorld(t, w.store, change('k'))
+		same.want("a", cache.SourceRemote)
+		same.wantErr("nobody", cache.ErrNotFound)
+		if same.origin.Total() != 0 {
+			t.Error("with the same key the items cannot be read")
+		}
+		same.close()
+		for name, other := range map[string]func(*cache.Options[string]){"another key": change('x'), "no key": nil} {
+			other := newWorld(t, w.store, other)
+			other.store.Inject(cachetest.Fail(errDown), cachetest.Set)
+			other.want("a", cache.SourceOrigin)
+			if other.Stats().Poison != 1 {
+				t.Errorf("%s: the item was not counted as poison", name)
+			}
+			other.close()
+		}
+	})
+}
+
+func TestHook_panics(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.OnEvent = func(cache.Event) { panic("hook") } }, func(w *world) {
+		w.store.Inject(cachetest.Fail(cache.ErrPermanent))
+		for _, key := range []string{"a", "b", "c"} {
+			w.want(key, cache.SourceOrigin)
+		}
+		settle()
+		if n := w.Stats().CallbackPanics; n == 0 {
+			t.Error("the panics of the hook were not counted")
+		}
+	})
+}
+
+func TestBreaker(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.store.Inject(cachetest.Fail(fmt.Errorf("access denied: %w", cache.ErrPermanent)), cachetest.Get)
+		w.want("a", cache.SourceOrigin)
+		if s := w.Stats().Reads; s.Breaker != "open" || s.Calls != 1 {
+			t.Errorf("after one permanent fault the breaker is %s after %d calls; want open, 1", s.Breaker, s.Calls)
+		}
+		w.want("b", cache.SourceOrigin)
+		if s := w.Stats(); s.Reads.Skipped != 1 || s.Writes.Breaker != "closed" {
+			t.Errorf("%d reads skipped, write breaker %s; want 1, closed", s.Reads.Skipped, s.Writes.Breaker)
+		}
+		settle()
+		w.store.Inject(nil)
+		pass(1300 * time.Millisecond)
+		other := newWorld(t, w.store, nil)
+		other.want("c", cache.SourceOrigin)
+		other.close()
+		w.want("c", cache.SourceRemote)
+		if s := w.Stats().Reads; s.Breaker != "closed" || s.Opened != 1 {
+			t.Errorf("after recovery: %s, opened %d; want closed, 1", s.Breaker, s.Opened)
+		}
+		var changes []string
+		for _, e := range w.events {
+			if e.Kind == cache.EventBreaker {
+				changes = append(changes, e.Op+" "+e.From+">"+e.To)
+			}
+		}
+		if got := strings.Join(changes, ", "); got != "read closed>open, read open>half-open, read half-open>closed" {
+			t.Errorf("changes: %s", got)
+		}
+	})
+	// Half of many calls failing opens it too, though no three in a row.
+	inWorld(t, nil, func(w *world) {
+		for i := range 40 {
+			if i%2 == 0 {
+				w.store.Inject(cachetest.Fail(errDown), cachetest.Get)
+			} else {
+				w.store.Inject(nil)
+			}
+			_, _ = w.Get(context.Background(), fmt.Sprint(i))
+		}
+		if s := w.Stats().Reads; s.Opened != 1 {
+			t.Errorf("opened %d times, want once: %+v", s.Opened, s)
+		}
+	})
+}
+
+func TestStrings(t *testing.T) {
+	if got := fmt.Sprint(cache.SourceLocal, cache.SourceStale, cache.Source(99), cache.EventPoison, cache.EventKind(99)); got != "local stale unknown poison unknown" {
+		t.Error(got)
+	}
+}

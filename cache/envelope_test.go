@@ -1,0 +1,121 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"strings"
+	"testing"
+	"testing/quick"
+)
+
+func testSealers(t testing.TB) []sealer {
+	t.Helper()
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []sealer{{}, {schema: 7}, {aead: aead}}
+}
+
+func TestEnvelope_round_trip(t *testing.T) {
+	for _, s := range testSealers(t) {
+		if err := quick.Check(func(key string, k uint8, version, fresh, usable int64, payload []byte) bool {
+			want := envelope{kind: kind(k % 3), version: version, fresh: fresh, usable: usable, payload: payload}
+			b, err := s.seal(key, want)
+			if err != nil {
+				return false
+			}
+			got, err := s.open(key, b)
+			return err == nil && got.kind == want.kind && got.version == version && got.fresh == fresh &&
+				got.usable == usable && bytes.Equal(got.payload, payload)
+		}, nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEnvelope_any_change flips every bit, and cuts at every length: whatever
+// a store does to an item, the reader notices.
+func TestEnvelope_any_change(t *testing.T) {
+	for i, s := range testSealers(t) {
+		good, err := s.seal("key", envelope{version: 1, fresh: 2, usable: 3, payload: []byte("payload")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bit := range len(good) * 8 {
+			bad := bytes.Clone(good)
+			bad[bit/8] ^= 1 << (bit % 8)
+			if _, err := s.open("key", bad); !errors.Is(err, ErrPoison) {
+				t.Errorf("sealer %d, bit %d of byte %d flipped: %v, want ErrPoison", i, bit%8, bit/8, err)
+			}
+		}
+		for n := range good {
+			if _, err := s.open("key", good[:n]); !errors.Is(err, ErrPoison) {
+				t.Errorf("sealer %d, cut to %d bytes: %v, want ErrPoison", i, n, err)
+			}
+		}
+		if _, err := s.open("another key", good); !errors.Is(err, ErrPoison) {
+			t.Errorf("sealer %d, under another key: %v, want ErrPoison", i, err)
+		}
+	}
+}
+
+// FuzzEnvelope_open feeds what a store might hold. Nothing may panic, and what
+// opens must be what would be sealed.
+func FuzzEnvelope_open(f *testing.F) {
+	sealers := testSealers(f)
+	for _, s := range sealers {
+		b, err := s.seal("key", envelope{version: 1, fresh: 2, usable: 3, payload: []byte("payload")})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add("key", b)
+	}
+	f.Add("", []byte(nil))
+	f.Add("key", []byte(strings.Repeat("\xff", envelopeHeader)))
+	f.Fuzz(func(t *testing.T, key string, b []byte) {
+		for _, s := range sealers {
+			e, err := s.open(key, b)
+			if err != nil {
+				if !errors.Is(err, ErrPoison) {
+					t.Errorf("%v does not wrap ErrPoison", err)
+				}
+				continue
+			}
+			if s.aead != nil {
+				continue
+			}
+			if again, err := s.seal(key, e); err != nil || !bytes.Equal(again, b) {
+				t.Errorf("opened %x, sealed again %x, %v", b, again, err)
+			}
+		}
+	})
+}
+
+func TestKeyer(t *testing.T) {
+	plain, named := keyer{}, keyer{name: "n"}
+	secret := keyer{name: "n", secret: []byte("0123456789abcdef")}
+	long := strings.Repeat("x", maxStoreKey)
+	seen := make(map[string]string)
+	for _, k := range []keyer{plain, named, secret} {
+		for _, key := range []string{"", "a", "=a", "#a", "n:=a", long, long + "x", long[:maxStoreKey-1], long[:maxStoreKey-3]} {
+			got := k.store(key)
+			if len(got) == 0 || len(got) > maxStoreKey {
+				t.Errorf("key of %d bytes becomes one of %d", len(key), len(got))
+			}
+			if other, dup := seen[got]; dup {
+				t.Errorf("%.20q and %.20q are both stored under %.20q", other, key, got)
+			}
+			seen[got] = key
+		}
+	}
+	if plain.id("a") == secret.id("a") {
+		t.Error("KeySecret does not change the identifiers in events")
+	}
+}

@@ -1,0 +1,129 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/cachetest"
+)
+
+// The shared tier fails, and nobody notices: the value comes from the origin.
+func Example() {
+	store := new(cachetest.Store) // in production: cache/dynamo
+	sessions, err := cache.New(cache.Options[string]{
+		Load: func(_ context.Context, token string) (string, error) { // the system of record
+			if token != "token-1" {
+				return "", cache.ErrNotFound
+			}
+			return "user 1", nil
+		},
+		Store: store,
+		TTL:   5 * time.Minute,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = sessions.Close(ctx) }()
+
+	store.Inject(cachetest.Fail(errors.New("AccessDeniedException")))
+
+	user, err := sessions.Get(ctx, "token-1")
+	fmt.Println(user, err)
+	_, err = sessions.Get(ctx, "stolen")
+	fmt.Println(err)
+	fmt.Println("faults seen:", sessions.Stats().Reads.Faults)
+	// Output:
+	// user 1 <nil>
+	// cache: not found
+	// faults seen: 2
+}
+
+// Lookup tells where a value came from, for a metric or a header.
+func ExampleCache_Lookup() {
+	c, err := cache.New(cache.Options[string]{
+		Load: func(_ context.Context, key string) (string, error) { return "value of " + key, nil },
+		TTL:  time.Minute,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = c.Close(ctx) }()
+
+	for range 2 {
+		r := c.Lookup(ctx, "k")
+		fmt.Println(r.Value, "from", r.Source)
+	}
+	// Output:
+	// value of k from origin
+	// value of k from local
+}
+
+// A loader says ErrNotFound when it knows that there is no such thing, and
+// anything else when it does not know. The difference decides what happens to
+// a value that is past its TTL.
+func ExampleOptions_staleIfError() {
+	session, down := "user 1", error(nil)
+	c, err := cache.New(cache.Options[string]{
+		Load: func(context.Context, string) (string, error) {
+			if down != nil {
+				return "", down // a fault: the last value will do for a while
+			}
+			if session == "" {
+				return "", cache.ErrNotFound // an answer: logged out
+			}
+			return session, nil
+		},
+		TTL:          time.Nanosecond, // so that each Get asks the origin
+		NegativeTTL:  -1,
+		StaleIfError: time.Hour,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = c.Close(ctx) }()
+
+	show := func() {
+		r := c.Lookup(ctx, "token-1")
+		fmt.Printf("%q %v, from %v\n", r.Value, r.Err, r.Source)
+	}
+	show()
+	session = ""
+	show()
+	down = errors.New("the origin is down")
+	show() // "gone" was an answer: nothing stale is served after it
+	// Output:
+	// "user 1" <nil>, from origin
+	// "" cache: not found, from origin
+	// "" the origin is down, from unknown
+}
+
+// Invalidate ends a session everywhere; its error means that other instances
+// could not be told.
+func ExampleCache_Invalidate() {
+	store := new(cachetest.Store)
+	c, err := cache.New(cache.Options[string]{
+		Load:  func(context.Context, string) (string, error) { return "user 1", nil },
+		Store: store,
+		TTL:   time.Minute,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = c.Close(ctx) }()
+
+	store.Inject(cachetest.Fail(errors.New("access denied")), cachetest.Set)
+	fmt.Println(c.Invalidate(ctx, "token-1"))
+	// Output:
+	// cache: invalidated in this process; the store does not know yet: access denied
+}

@@ -1,0 +1,150 @@
+package cache
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+// model is the plainest LRU that promotes lazily, to compare with.
+type model struct {
+	limit    int
+	order    list.List // of keys, most recent first
+	at       map[string]*list.Element
+	value    map[string]int
+	promoted map[string]int64
+}
+
+func (m *model) put(key string, v int, now int64) {
+	if e, ok := m.at[key]; ok {
+		m.order.Remove(e)
+	}
+	m.at[key], m.value[key], m.promoted[key] = m.order.PushFront(key), v, now
+	if m.order.Len() > m.limit {
+		last := m.order.Remove(m.order.Back()).(string)
+		delete(m.at, last)
+	}
+}
+
+func (m *model) get(key string, now int64) (int, bool) {
+	e, ok := m.at[key]
+	if !ok {
+		return 0, false
+	}
+	if now-m.promoted[key] >= promoteEvery {
+		m.order.MoveToFront(e)
+		m.promoted[key] = now
+	}
+	return m.value[key], true
+}
+
+// TestLocal_model compares random operations with the model, step by step.
+func TestLocal_model(t *testing.T) {
+	const limit, keys = 100, 300
+	l := newLocal[int](limit, 0)
+	m := &model{limit: limit, at: make(map[string]*list.Element), value: make(map[string]int), promoted: make(map[string]int64)}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	now := int64(0)
+	for step := range 200_000 {
+		now += rnd.Int64N(int64(100 * time.Millisecond))
+		key := fmt.Sprint(rnd.IntN(keys))
+		hash := maphash.String(l.seed, key)
+		s := l.shard(hash)
+		switch op := rnd.IntN(1000); {
+		case op == 0:
+			s.reset()
+			m.order.Init()
+			clear(m.at)
+		case op < 400:
+			s.mu.Lock()
+			l.put(s, &entry[int]{key: key, hash: hash, value: step}, now)
+			s.mu.Unlock()
+			m.put(key, step, now)
+		case op < 450:
+			s.mu.Lock()
+			if e := s.find(hash, key); e != nil {
+				s.remove(e)
+				m.order.Remove(m.at[key])
+				delete(m.at, key)
+			}
+			s.mu.Unlock()
+		default:
+			want, there := m.get(key, now)
+			e := s.find(hash, key)
+			if (e != nil) != there || (there && e.value != want) {
+				t.Fatalf("step %d: get(%s): found %t, want %t with %d", step, key, e != nil, there, want)
+			}
+			if e != nil {
+				s.touch(e, now)
+			}
+		}
+		if n, _ := l.size(); n != m.order.Len() {
+			t.Fatalf("step %d: %d entries, want %d", step, n, m.order.Len())
+		}
+	}
+}
+
+// TestLocal_readers lets readers walk chains that are relinked under them. A
+// reader may overlook an entry, but must not find a wrong one or get lost; and
+// one that is never removed must be found under the mutex.
+func TestLocal_readers(t *testing.T) {
+	l := newLocal[string](64, 0)
+	key := func(i int) (string, uint64) {
+		k := fmt.Sprint(i)
+		return k, maphash.String(l.seed, k)
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				k, hash := key(i % 200)
+				s := l.shard(hash)
+				if e := s.find(hash, k); e != nil {
+					if e.value != k {
+						t.Errorf("found %q under %q", e.value, k)
+						return
+					}
+					s.touch(e, int64(i)*int64(time.Second))
+				}
+			}
+		})
+	}
+	for i := range 100_000 {
+		k, hash := key(i % 200)
+		s := l.shard(hash)
+		s.mu.Lock()
+		l.put(s, &entry[string]{key: k, hash: hash, value: k}, int64(i))
+		if s.find(hash, k) == nil {
+			t.Error("an entry cannot be found right after put")
+		}
+		if i%5000 == 0 {
+			s.reset()
+		}
+		s.mu.Unlock()
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestLocal_hit_allocates_nothing(t *testing.T) {
+	c, err := New(Options[string]{Load: func(context.Context, string) (string, error) { return "v", nil }, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(background) }()
+	_, _ = c.Get(background, "a")
+	if n := testing.AllocsPerRun(1000, func() { _, _ = c.Get(background, "a") }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
