@@ -1,0 +1,252 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Call is what is about to happen.
+type Call struct {
+	Service   string
+	Region    string
+	Operation string
+	Tables    []string // that the call touches; a rule's Table matches any
+}
+
+// Options of an [Injector]. The zero value works.
+type Options struct {
+	// Seed makes Probability and Jitter repeatable: with the same calls in
+	// the same order, the same faults. 0: random.
+	Seed uint64
+
+	// Scope, if set, chooses calls by their context; only those for which
+	// it reports true are faulted. With it a drill can hit marked requests
+	// alone.
+	Scope func(context.Context) bool
+
+	// OnFault, if set, is told of every fault before it happens, on the
+	// call's own goroutine. It must be quick and safe for concurrent use.
+	// A panic in it, or in Scope, is contained and counted.
+	OnFault func(Event)
+}
+
+// An Event is one call that was hit.
+type Event struct {
+	Time  time.Time
+	Rule  int // its place among the rules, from 0
+	Call  Call
+	Fault *Fault
+}
+
+// An Injector decides which calls fail. It is safe for concurrent use, starts
+// no goroutine and needs no closing. Without rules it costs one atomic load a
+// call.
+type Injector struct {
+	opts   Options
+	rules  atomic.Pointer[ruleSet] // nil without rules
+	panics atomic.Int64
+
+	mu   sync.Mutex // guards rand
+	rand *rand.Rand
+}
+
+// ruleSet is never changed but for its counters.
+type ruleSet struct {
+	began time.Time
+	rules []Rule
+	match []matcher
+	stats []struct{ matched, hits atomic.Int64 }
+}
+
+// New returns an injector without rules.
+func New(opts Options) *Injector {
+	seed := opts.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	return &Injector{opts: opts, rand: rand.New(rand.NewPCG(seed, seed))}
+}
+
+// Set replaces all rules, from the next call on, and starts their windows of
+// time and their counters. Calls are matched in the order of the rules; the
+// first match wins. If a rule is invalid, Set returns an error that names it,
+// and the rules stay as they were.
+func (i *Injector) Set(rules ...Rule) error {
+	if len(rules) == 0 {
+		i.Clear()
+		return nil
+	}
+	set := &ruleSet{began: time.Now(), stats: make([]struct{ matched, hits atomic.Int64 }, len(rules))}
+	for n, r := range rules {
+		if err := r.Validate(); err != nil {
+			return fmt.Errorf("fault: rule %d: %w", n+1, err)
+		}
+		set.rules = append(set.rules, r.clone())
+		set.match = append(set.match, newMatcher(r))
+	}
+	i.rules.Store(set)
+	return nil
+}
+
+// clone copies a rule and what it points to.
+func (r Rule) clone() Rule {
+	if r.Error != nil {
+		e := *r.Error
+		r.Error = &e
+	}
+	if r.Latency != nil {
+		l := *r.Latency
+		r.Latency = &l
+	}
+	return r
+}
+
+// Clear removes all rules. Calls that a black hole has swallowed stay there
+// until their contexts are done.
+func (i *Injector) Clear() { i.rules.Store(nil) }
+
+// Active reports whether there are rules. It is the one atomic load.
+func (i *Injector) Active() bool { return i.rules.Load() != nil }
+
+// Rules returns a copy of the rules.
+func (i *Injector) Rules() []Rule {
+	if set := i.rules.Load(); set != nil {
+		return slices.Clone(set.rules)
+	}
+	return nil
+}
+
+// RuleStats counts what one rule has done since it was set.
+type RuleStats struct {
+	Rule    Rule
+	Matched int64 // calls that it was about, in scope and inside its window
+	Hits    int64 // those that it hit
+}
+
+// Stats is a snapshot of an injector's counters.
+type Stats struct {
+	Rules      []RuleStats
+	HookPanics int64 // in Scope and OnFault, since New
+}
+
+// Stats returns a snapshot. The counters of rules start when they are set.
+func (i *Injector) Stats() Stats {
+	s := Stats{HookPanics: i.panics.Load()}
+	if set := i.rules.Load(); set != nil {
+		for n, r := range set.rules {
+			s.Rules = append(s.Rules, RuleStats{r, set.stats[n].matched.Load(), set.stats[n].hits.Load()})
+		}
+	}
+	return s
+}
+
+// Next decides about one call: nil lets it pass. It is for those who write an
+// adapter such as faultaws.
+func (i *Injector) Next(ctx context.Context, c Call) *Fault {
+	set := i.rules.Load()
+	if set == nil || !i.inScope(ctx) {
+		return nil
+	}
+	elapsed := time.Since(set.began)
+	for n := range set.rules {
+		r := &set.rules[n]
+		if elapsed < r.From || r.Until > 0 && elapsed >= r.Until || !set.match[n].matches(c) {
+			continue
+		}
+		set.stats[n].matched.Add(1)
+		if r.Probability > 0 && r.Probability < 1 && i.float() >= r.Probability {
+			continue
+		}
+		set.stats[n].hits.Add(1)
+		f := i.newFault(r, c)
+		i.tell(Event{time.Now(), n, c, f})
+		return f
+	}
+	return nil
+}
+
+func (i *Injector) newFault(r *Rule, c Call) *Fault {
+	f := &Fault{Kind: r.Net}
+	if r.Latency != nil {
+		f.Delay = r.Latency.Base + time.Duration(i.float()*float64(r.Latency.Jitter))
+	}
+	if r.Error != nil {
+		f.Error = r.Error.expand(c)
+	}
+	return f
+}
+
+func (i *Injector) float() float64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.rand.Float64()
+}
+
+func (i *Injector) inScope(ctx context.Context) (in bool) {
+	if i.opts.Scope == nil {
+		return true
+	}
+	defer i.contain()
+	return i.opts.Scope(ctx)
+}
+
+func (i *Injector) tell(e Event) {
+	if i.opts.OnFault != nil {
+		defer i.contain()
+		i.opts.OnFault(e)
+	}
+}
+
+func (i *Injector) contain() {
+	if recover() != nil {
+		i.panics.Add(1)
+	}
+}
+
+// matcher holds a rule's patterns in comparable form.
+type matcher struct{ service, region, operation, table string }
+
+func newMatcher(r Rule) matcher {
+	return matcher{plain(r.Service), strings.ToLower(r.Region), strings.ToLower(r.Operation), strings.ToLower(r.Table)}
+}
+
+// plain makes "CloudWatch Logs" and "cloudwatchlogs" the same.
+func plain(service string) string {
+	return strings.ToLower(strings.ReplaceAll(service, " ", ""))
+}
+
+func (m matcher) matches(c Call) bool {
+	if m.service != "" && !glob(m.service, plain(c.Service)) ||
+		m.region != "" && !glob(m.region, strings.ToLower(c.Region)) ||
+		m.operation != "" && !glob(m.operation, strings.ToLower(c.Operation)) {
+		return false
+	}
+	return m.table == "" || slices.ContainsFunc(c.Tables, func(t string) bool { return glob(m.table, strings.ToLower(t)) })
+}
+
+// glob matches * with any text.
+func glob(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == s
+	}
+	s, ok := strings.CutPrefix(s, parts[0])
+	if !ok {
+		return false
+	}
+	last := len(parts) - 1
+	for _, part := range parts[1:last] {
+		_, after, found := strings.Cut(s, part)
+		if !found {
+			return false
+		}
+		s = after
+	}
+	return strings.HasSuffix(s, parts[last])
+}

@@ -1,0 +1,122 @@
+package fault
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ParseRules reads a JSON array of rules. Durations are text, such as "1m30s".
+// The error names the rule, counted from 1, and the field, or the line of text
+// that is not JSON.
+func ParseRules(data []byte) ([]Rule, error) {
+	var raw []json.RawMessage
+	if err := decode(data, &raw); err != nil {
+		return nil, fmt.Errorf("fault: rules: %w", located(data, err))
+	}
+	rules := make([]Rule, len(raw))
+	for i, text := range raw {
+		if err := rules[i].UnmarshalJSON(text); err != nil {
+			return nil, fmt.Errorf("fault: rule %d: %w", i+1, err)
+		}
+		if err := rules[i].Validate(); err != nil {
+			return nil, fmt.Errorf("fault: rule %d: %w", i+1, err)
+		}
+	}
+	return rules, nil
+}
+
+// ruleJSON is a rule's wire form.
+type ruleJSON struct {
+	Service     string       `json:"service,omitempty"`
+	Region      string       `json:"region,omitempty"`
+	Operation   string       `json:"operation,omitempty"`
+	Table       string       `json:"table,omitempty"`
+	Probability float64      `json:"probability,omitempty"`
+	From        duration     `json:"from,omitzero"`
+	Until       duration     `json:"until,omitzero"`
+	Error       *errorJSON   `json:"error,omitempty"`
+	Latency     *latencyJSON `json:"latency,omitempty"`
+	Net         Kind         `json:"net,omitempty"`
+}
+
+type errorJSON struct {
+	StatusCode int    `json:"statusCode,omitempty"`
+	Code       string `json:"code"`
+	Message    string `json:"message,omitempty"`
+}
+
+type latencyJSON struct {
+	Base   duration `json:"base,omitzero"`
+	Jitter duration `json:"jitter,omitzero"`
+}
+
+// MarshalJSON writes the form that [ParseRules] reads.
+func (r Rule) MarshalJSON() ([]byte, error) {
+	return json.Marshal(ruleJSON{
+		r.Service, r.Region, r.Operation, r.Table, r.Probability,
+		duration(r.From), duration(r.Until), (*errorJSON)(r.Error), latencyToJSON(r.Latency), r.Net,
+	})
+}
+
+// UnmarshalJSON reads one rule and does not validate it. A field that no rule
+// has is an error: it is most likely misspelt.
+func (r *Rule) UnmarshalJSON(data []byte) error {
+	var in ruleJSON
+	if err := decode(data, &in); err != nil {
+		return err
+	}
+	*r = Rule{
+		Service: in.Service, Region: in.Region, Operation: in.Operation, Table: in.Table, Probability: in.Probability,
+		From: time.Duration(in.From), Until: time.Duration(in.Until), Error: (*APIError)(in.Error), Net: in.Net,
+	}
+	if in.Latency != nil {
+		r.Latency = &Latency{time.Duration(in.Latency.Base), time.Duration(in.Latency.Jitter)}
+	}
+	return nil
+}
+
+func latencyToJSON(l *Latency) *latencyJSON {
+	if l == nil {
+		return nil
+	}
+	return &latencyJSON{duration(l.Base), duration(l.Jitter)}
+}
+
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return fmt.Errorf(`%s is not a duration; want text such as "1m30s"`, data)
+	}
+	parsed, err := time.ParseDuration(text)
+	*d = duration(parsed)
+	return err
+}
+
+func decode(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
+		return errors.New("there is text after the JSON value")
+	}
+	return nil
+}
+
+// located adds the line to an error of JSON's syntax.
+func located(data []byte, err error) error {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return err
+	}
+	before := data[:min(int(syntax.Offset), len(data))]
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(before, []byte("\n")), err)
+}

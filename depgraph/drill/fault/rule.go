@@ -1,0 +1,193 @@
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Rule says which calls fail, and how. The first four fields choose calls;
+// empty means any, case does not matter, and * stands for any text. Error, Net
+// and Latency say what happens: at least one of them is set, and not both
+// Error and Net. Latency alone lets the call pass, late.
+//
+// In JSON a rule looks like one of LocalStack's chaos rules, and more:
+//
+//	{"service": "dynamodb", "operation": "GetItem", "probability": 0.5,
+//	 "error": {"statusCode": 500, "code": "InternalServerError"},
+//	 "from": "30s", "until": "5m"}
+type Rule struct {
+	// Service is the name of the dependency: "dynamodb", "sts", or what
+	// was given to RoundTripper and Dialer. Blanks in it do not matter.
+	Service   string
+	Region    string
+	Operation string
+	Table     string
+
+	// Probability that a call which matches is hit; else the next rules
+	// are tried. 0 means 1.
+	Probability float64
+
+	// From and Until bound the rule in time, counted from the moment when
+	// the rules were set. Until 0 means for ever.
+	From, Until time.Duration
+
+	// Error is an answer of the service.
+	Error *APIError
+
+	// Latency passes before whatever happens next.
+	Latency *Latency
+
+	// Net is a fault of the network, or of the answer on its way.
+	Net Kind
+}
+
+// An APIError is an answer by which a service refuses a call.
+type APIError struct {
+	// StatusCode of HTTP. Default: 400, where DynamoDB puts nearly all of
+	// its errors.
+	StatusCode int
+
+	// Code such as "AccessDeniedException". Required.
+	Code string
+
+	// Message of the error. {service}, {region}, {operation} and {table}
+	// stand for the call's own. Default: the service's text, where it is
+	// known.
+	Message string
+}
+
+// Latency is Base, plus up to Jitter more at random.
+type Latency struct {
+	Base, Jitter time.Duration
+}
+
+// Kind is a fault of the network, or of an answer on its way.
+type Kind string
+
+const (
+	// Reset breaks the connection after the request was sent.
+	Reset Kind = "reset"
+
+	// BlackHole accepts the call and never answers: it ends with the
+	// call's context, and without a deadline not at all.
+	BlackHole Kind = "blackhole"
+
+	// Timeout is an answer that takes longer than http.Client.Timeout,
+	// which Latency gives (default 1 s): errors.Is(err,
+	// context.DeadlineExceeded) is true while the caller's own context is
+	// fine.
+	Timeout Kind = "timeout"
+
+	// DialTimeout is a connection attempt that nobody answers, not even
+	// with a refusal, given up after Latency (default 30 s, as the AWS SDK
+	// does).
+	DialTimeout Kind = "dialtimeout"
+
+	// Refuse refuses the connection.
+	Refuse Kind = "refuse"
+
+	// NXDomain is a host name that is no longer there.
+	NXDomain Kind = "nxdomain"
+
+	// Truncate ends the connection after half of the answer.
+	Truncate Kind = "truncate"
+
+	// Corrupt changes binary data in the answer, which stays valid JSON.
+	// The service does its work, as with Truncate.
+	Corrupt Kind = "corrupt"
+
+	// Empty is a success without a body.
+	Empty Kind = "empty"
+
+	// HTML is a success whose body is a web page, as from a captive portal.
+	HTML Kind = "html"
+)
+
+// Kinds are all of them, in the order of the documentation.
+func Kinds() []Kind {
+	return []Kind{Reset, BlackHole, Timeout, DialTimeout, Refuse, NXDomain, Truncate, Corrupt, Empty, HTML}
+}
+
+// passes reports whether the service sees the call although it is faulted.
+func (k Kind) passes() bool { return k == "" || k == Truncate || k == Corrupt }
+
+// Validate says what is wrong with a rule, if anything: the field, its value
+// and what was expected.
+func (r Rule) Validate() error {
+	switch {
+	case r.Error == nil && r.Net == "" && r.Latency == nil:
+		return fmt.Errorf("nothing happens: want error, net or latency")
+	case r.Error != nil && r.Net != "":
+		return fmt.Errorf("error and net are both set: a call can fail in one way only")
+	case r.Net != "" && !slices.Contains(Kinds(), r.Net):
+		return fmt.Errorf("net: unknown kind %q; want one of %s", r.Net, join(Kinds()))
+	case !(r.Probability >= 0 && r.Probability <= 1): // NaN too
+		return fmt.Errorf("probability: %v is not between 0 and 1", r.Probability)
+	case r.From < 0:
+		return fmt.Errorf("from: %v is negative", r.From)
+	case r.Until < 0:
+		return fmt.Errorf("until: %v is negative", r.Until)
+	case r.Until > 0 && r.Until <= r.From:
+		return fmt.Errorf("until: %v is not after from, %v", r.Until, r.From)
+	case r.Error != nil && r.Error.Code == "":
+		return fmt.Errorf("error: code is missing")
+	case r.Error != nil && r.Error.StatusCode != 0 && (r.Error.StatusCode < 400 || r.Error.StatusCode > 599):
+		return fmt.Errorf("error: statusCode: %d is not an HTTP error, 400 to 599", r.Error.StatusCode)
+	case r.Latency != nil && (r.Latency.Base < 0 || r.Latency.Jitter < 0 || r.Latency.Base+r.Latency.Jitter <= 0):
+		return fmt.Errorf("latency: base %v and jitter %v: want neither negative, and their sum above 0", r.Latency.Base, r.Latency.Jitter)
+	}
+	return nil
+}
+
+func join(kinds []Kind) string {
+	var b strings.Builder
+	for i, k := range kinds {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(k))
+	}
+	return b.String()
+}
+
+// Denied is the answer of a service to which the caller's access was revoked.
+func Denied(service string) Rule {
+	return Rule{Service: service, Error: &APIError{Code: "AccessDeniedException"}}
+}
+
+// Expired is the answer to credentials that have run out.
+func Expired(service string) Rule {
+	return Rule{Service: service, Error: &APIError{Code: "ExpiredTokenException"}}
+}
+
+// Throttled is a table over its provisioned capacity.
+func Throttled(service string) Rule {
+	return Rule{Service: service, Error: &APIError{Code: "ProvisionedThroughputExceededException"}}
+}
+
+// NoTable is a table that is gone.
+func NoTable(service string) Rule {
+	return Rule{Service: service, Error: &APIError{Code: "ResourceNotFoundException"}}
+}
+
+// InternalError is a service that fails with status 500.
+func InternalError(service string) Rule {
+	return Rule{Service: service, Error: &APIError{StatusCode: 500, Code: "InternalServerError"}}
+}
+
+// Unavailable is a service that fails with status 503.
+func Unavailable(service string) Rule {
+	return Rule{Service: service, Error: &APIError{StatusCode: 503, Code: "ServiceUnavailableException"}}
+}
+
+// Slow lets calls pass after base, and up to jitter more.
+func Slow(service string, base, jitter time.Duration) Rule {
+	return Rule{Service: service, Latency: &Latency{base, jitter}}
+}
+
+// Network breaks a service's connections or answers.
+func Network(service string, kind Kind) Rule {
+	return Rule{Service: service, Net: kind}
+}
