@@ -18,6 +18,7 @@ func BenchmarkGet(b *testing.B) {
 	b.Run("local-hit", benchLocalHit)
 	b.Run("breaker-open", benchBreakerOpen)
 	b.Run("stampede", benchStampede)
+	b.Run("remote-hit", benchRemoteHit)
 }
 
 func newBench(b *testing.B, o cache.Options[string]) *cache.Cache[string] {

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -42,7 +43,7 @@ const (
 //     the response's header arrives, and WriteTo on a closed body then makes
 //     net/http tear the connection down (aws-sdk-go-v2 issue 2737).
 //
-// The proxy, CA bundle and TLS settings of an HTTP client of the SDK's own
+// The dialer, proxy, CA bundle and TLS settings of an HTTP client of the SDK's own
 // (*awshttp.BuildableClient, or none) are kept. Any other cfg.HTTPClient is
 // used as it is, with the body's WriteTo hidden: its time-outs are its
 // owner's. optFns are applied last. NewClient makes no call.
@@ -63,14 +64,28 @@ func tuned(c aws.HTTPClient) aws.HTTPClient {
 	if !ok {
 		return c
 	}
-	return b.WithDialerOptions(func(d *net.Dialer) {
-		d.Timeout = dialTimeout
-	}).WithTransportOptions(func(t *http.Transport) {
+	return b.WithTransportOptions(func(t *http.Transport) {
+		t.DialContext = bounded(t.DialContext)
 		t.TLSHandshakeTimeout = tlsTimeout
 		t.ResponseHeaderTimeout = headerTimeout
 		t.MaxIdleConns = max(t.MaxIdleConns, idlePerHost)
 		t.MaxIdleConnsPerHost = idlePerHost
 	})
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// bounded gives each dial at most dialTimeout, whoever's dial it is: with
+// BuildableClient.WithDialerOptions the application's own would be lost.
+func bounded(dial dialFunc) dialFunc {
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 }
 
 // httpClient hides the WriteTo of request bodies.
