@@ -38,21 +38,23 @@ const (
 // entry is immutable but for its links and promoted. Deadlines are on the
 // cache's monotonic clock (nanoseconds since New).
 type entry[V any] struct {
-	key     string
-	value   V
-	hash    uint64
-	fresh   int64 // served without question before this
-	usable  int64 // served if the origin fails before this
-	created int64 // when the load of the value began; may be negative
-	version int64 // the same as Unix milliseconds: orders writers
-	cost    int64
-	kind    kind
-	stale   bool // re-armed because the origin failed
-
-	promoted atomic.Int64
+	// What a hit reads comes first, to lie in as few cache lines as can be.
 	chain    atomic.Pointer[entry[V]]
-	newer    *entry[V] // LRU list, under shard.mu
-	older    *entry[V]
+	hash     uint64
+	key      string
+	fresh    int64 // served without question before this
+	promoted atomic.Int64
+	created  int64 // when the load of the value began; may be negative
+	kind     kind
+	stale    bool // re-armed because the origin failed
+	value    V
+
+	usable  int64 // served if the origin fails before this
+	version int64 // created as Unix milliseconds: orders writers
+	cost    int64
+
+	newer *entry[V] // LRU list, under shard.mu
+	older *entry[V]
 }
 
 type table[V any] []atomic.Pointer[entry[V]]
