@@ -101,7 +101,6 @@ func (f *failures) err() error {
 
 // runMany is flight.run for many flights at once.
 func (c *Cache[V]) runMany(ctx context.Context, flights []*flight[V]) {
-	base := context.WithoutCancel(ctx)
 	batch, ok := c.opts.Store.(BatchStore)
 	budget := c.budget(ctx)
 	if !ok || len(flights) == 1 || budget == 0 {
@@ -111,15 +110,15 @@ func (c *Cache[V]) runMany(ctx context.Context, flights []*flight[V]) {
 			}
 			return
 		}
-		c.loadMany(base, flights)
+		c.loadMany(ctx, flights)
 		return
 	}
 	storeKeys := make([]string, len(flights))
 	for i, f := range flights {
 		storeKeys[i] = c.keys.store(f.key)
 	}
-	c.remote.getMany(base, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, err error) {
-		c.fromStoreMany(base, flights, storeKeys, items, err)
+	c.remote.getMany(ctx, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, err error) {
+		c.fromStoreMany(ctx, flights, storeKeys, items, err)
 	})
 }
 

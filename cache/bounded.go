@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,36 +20,144 @@ import (
 //   - A panic or a runtime.Goexit is reported as a *PanicError.
 //
 // So what comes next in a request runs inside done, on whichever goroutine
-// got there first.
+// got there first. The values of ctx are passed on, not its end.
 func bounded[T any](ctx context.Context, d time.Duration, where string, late error, zombies *atomic.Int64,
 	call func(context.Context) (T, error), done func(T, error),
 ) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	var settled atomic.Bool
-	// The grace lets a call that honours its context win the race.
-	watchdog := time.AfterFunc(d+min(d/50, 10*time.Millisecond), func() {
-		if settled.CompareAndSwap(false, true) {
-			zombies.Add(1)
-			var zero T
-			done(zero, late)
-		}
+	c := &callContext{values: ctx, deadline: time.Now().Add(d)}
+	c.watch(d, func() {
+		zombies.Add(1)
+		var zero T
+		done(zero, late)
 	})
-
 	var v T
-	err := error(&PanicError{Where: where}) // what stands if Goexit skips the assignment
+	err := error(&goexit) // what stands if Goexit skips the assignment
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{Where: where, Value: p, Stack: debug.Stack()}
+		} else if err == &goexit {
+			err = &PanicError{Where: where}
 		}
-		watchdog.Stop()
-		cancel()
-		if settled.CompareAndSwap(false, true) {
+		c.end(context.Canceled)
+		if c.settle() {
 			done(v, err)
 		} else {
 			zombies.Add(-1)
 		}
 	}()
-	v, err = call(ctx)
+	v, err = call(c)
+}
+
+var goexit PanicError
+
+// callContext is the context of one bounded call: what WithoutCancel,
+// WithTimeout and a watchdog's timer would be, in one allocation and with one
+// timer, since every miss of the cache makes one.
+type callContext struct {
+	values   context.Context
+	deadline time.Time
+	timer    *time.Timer
+	settled  atomic.Bool // the outcome was reported
+
+	mu    sync.Mutex
+	ended error
+	done  chan struct{} // made when asked for
+	after []*func()     // registered by AfterFunc, nil when stopped
+}
+
+// watch starts the timer: after d the context ends, and a moment later, if
+// the call has not been settled by then, abandon is called.
+func (c *callContext) watch(d time.Duration, abandon func()) {
+	// The grace lets a call that honours its context win the race.
+	grace := min(d/50, 10*time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(d, func() {
+		if c.end(context.DeadlineExceeded) {
+			c.mu.Lock()
+			c.timer.Reset(grace)
+			c.mu.Unlock()
+		} else if c.settle() {
+			abandon()
+		}
+	})
+}
+
+// settle reports whether the caller is the first to report the outcome.
+func (c *callContext) settle() bool {
+	if !c.settled.CompareAndSwap(false, true) {
+		return false
+	}
+	c.timer.Stop()
+	return true
+}
+
+// end ends the context; false if it had ended before.
+func (c *callContext) end(err error) bool {
+	c.mu.Lock()
+	if c.ended != nil {
+		c.mu.Unlock()
+		return false
+	}
+	c.ended = err
+	if c.done != nil {
+		close(c.done)
+	}
+	after := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for _, f := range after {
+		go (*f)()
+	}
+	return true
+}
+
+// Deadline implements context.Context.
+func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Value implements context.Context.
+func (c *callContext) Value(key any) any { return c.values.Value(key) }
+
+// Err implements context.Context.
+func (c *callContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+// Done implements context.Context.
+func (c *callContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.ended != nil {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// AfterFunc is what context.AfterFunc and the contexts derived from this one
+// use instead of a goroutine that waits for Done.
+func (c *callContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		go f()
+		return func() bool { return false }
+	}
+	c.after = append(c.after, &f)
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		i := slices.Index(c.after, &f)
+		if i < 0 {
+			return false
+		}
+		c.after = slices.Delete(c.after, i, i+1)
+		return true
+	}
 }
 
 // life counts the work in progress, so that Close can wait for it.

@@ -39,7 +39,9 @@ type Cache[V any] struct {
 	keys   keyer
 
 	epoch time.Time
-	slots chan struct{} // one for each load in progress
+	slots chan struct{}   // one for each load in progress
+	hands chan *flight[V] // to idle hands
+	idle  atomic.Int64    // idle hands
 	life  *life
 	n     counters
 }
@@ -59,6 +61,7 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		keys:   keyer{name: o.Name, secret: append([]byte(nil), o.KeySecret...)},
 		epoch:  time.Now(),
 		slots:  make(chan struct{}, o.Concurrency),
+		hands:  make(chan *flight[V]),
 		life:   newLife(),
 	}
 	if o.KeySecret == nil {
@@ -181,7 +184,8 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		return c.passThrough(ctx, key, load)
 	}
 	if leads {
-		go f.run(ctx)
+		f.ctx = ctx
+		c.start(f)
 	}
 	return f.wait(ctx)
 }
@@ -216,7 +220,8 @@ type flight[V any] struct {
 	hash uint64
 	key  string
 	load loader[V]
-	seen int64 // version of what the local tier had: an older item of the store is of no use
+	ctx  context.Context // of the caller that came first, for run
+	seen int64           // version of what the local tier had: an older item of the store is of no use
 
 	// fallback is what may be served if the origin fails and it is still
 	// usable then: what the local tier had, or the store. Nil: nothing.
@@ -286,24 +291,61 @@ func (f *flight[V]) leave() {
 	}
 }
 
+const (
+	maxIdleHands = 4
+	handLinger   = 100 * time.Millisecond
+)
+
+// start runs the flight on a goroutine other than the caller's: an idle hand,
+// if there is one. A new goroutine would do, but for the growth of its stack,
+// which takes longer than all the rest of a miss.
+func (c *Cache[V]) start(f *flight[V]) {
+	select {
+	case c.hands <- f:
+	default:
+		go c.hand(f)
+	}
+}
+
+// hand runs flights until there has been none for handLinger.
+func (c *Cache[V]) hand(f *flight[V]) {
+	linger := time.NewTimer(handLinger)
+	defer linger.Stop()
+	for {
+		f.run(f.ctx)
+		f = nil // and what it holds
+		if c.idle.Add(1) <= maxIdleHands {
+			linger.Reset(handLinger)
+			select {
+			case f = <-c.hands:
+			case <-linger.C:
+			case <-c.life.closed:
+			}
+		}
+		c.idle.Add(-1)
+		if f == nil {
+			return
+		}
+	}
+}
+
 // run asks the store, within its budget, and goes on with the origin.
 func (f *flight[V]) run(ctx context.Context) {
 	c := f.c
-	base := context.WithoutCancel(ctx)
 	if c.remote == nil {
-		f.fromOrigin(base)
+		f.fromOrigin(ctx)
 		return
 	}
 	budget := c.budget(ctx)
 	if budget == 0 {
 		c.n.reads.skipped.Add(1)
-		f.fromOrigin(base)
+		f.fromOrigin(ctx)
 		return
 	}
 	storeKey := c.keys.store(f.key)
-	c.remote.get(base, f.key, storeKey, budget, func(item Item, err error) {
+	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, err error) {
 		if err != nil || !f.landFrom(storeKey, item) {
-			f.fromOrigin(base)
+			f.fromOrigin(ctx)
 		}
 	})
 }
@@ -631,7 +673,7 @@ func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) er
 		return err
 	}
 	outcome := make(chan error, 1)
-	go c.remote.set(context.WithoutCancel(ctx), tombstone.key, item.key, item.Item, c.opts.WriteTimeout,
+	go c.remote.set(ctx, tombstone.key, item.key, item.Item, c.opts.WriteTimeout,
 		func(err error) {
 			if err == nil {
 				c.owed.paid(tombstone)
