@@ -29,7 +29,7 @@ func puts(n int) string {
 	return "[" + strings.Join(list, ",") + "]"
 }
 
-func put(attrs string) step {
+func putting(attrs string) step {
 	return step{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"}` + attrs + `}}`}
 }
 
@@ -38,7 +38,7 @@ func conditional(condition, rest string) step {
 	return step{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"},"n":{"N":"2"}},"ConditionExpression":"` + condition + `"` + rest + `}`}
 }
 
-func get(want string) step {
+func getting(want string) step {
 	return step{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ConsistentRead":true}`, want: want}
 }
 
@@ -71,36 +71,36 @@ const (
 // public conformance suites record them.
 var contract = []contractCase{
 	// Items.
-	{name: "an item that was never put", steps: []step{get(`{"Item":null}`)}},
+	{name: "an item that was never put", steps: []step{getting(`{"Item":null}`)}},
 	{name: "an item comes back as it was put", steps: []step{
-		put(`,"s":{"S":"ü"},"b":{"B":"AP8="},"t":{"BOOL":true},"z":{"NULL":true},"l":{"L":[{"S":"a"},{"N":"1"}]},"m":{"M":{"x":{"S":"y"}}},"ss":{"SS":["a","b"]},"ns":{"NS":["1","2"]},"bs":{"BS":["AA=="]},"e":{"S":""}`),
-		get(`{"Item":{"s":{"S":"ü"},"b":{"B":"AP8="},"t":{"BOOL":true},"z":{"NULL":true},"l":{"L":[{"S":"a"},{"N":"1"}]},"m":{"M":{"x":{"S":"y"}}},"ss":{"SS":["a","b"]},"ns":{"NS":["1","2"]},"bs":{"BS":["AA=="]},"e":{"S":""}}}`),
+		putting(`,"s":{"S":"ü"},"b":{"B":"AP8="},"t":{"BOOL":true},"z":{"NULL":true},"l":{"L":[{"S":"a"},{"N":"1"}]},"m":{"M":{"x":{"S":"y"}}},"ss":{"SS":["a","b"]},"ns":{"NS":["1","2"]},"bs":{"BS":["AA=="]},"e":{"S":""}`),
+		getting(`{"Item":{"s":{"S":"ü"},"b":{"B":"AP8="},"t":{"BOOL":true},"z":{"NULL":true},"l":{"L":[{"S":"a"},{"N":"1"}]},"m":{"M":{"x":{"S":"y"}}},"ss":{"SS":["a","b"]},"ns":{"NS":["1","2"]},"bs":{"BS":["AA=="]},"e":{"S":""}}}`),
 	}},
 	{name: "numbers are normalized", steps: []step{
-		put(`,"a":{"N":"007"},"b":{"N":"1.50"},"c":{"N":"-0"},"d":{"N":"1e3"},"e":{"N":"0.0001e-2"},"f":{"N":"-12345678901234567890123456789012345678"}`),
-		get(`{"Item":{"a":{"N":"7"},"b":{"N":"1.5"},"c":{"N":"0"},"d":{"N":"1000"},"e":{"N":"0.000001"},"f":{"N":"-12345678901234567890123456789012345678"}}}`),
+		putting(`,"a":{"N":"007"},"b":{"N":"1.50"},"c":{"N":"-0"},"d":{"N":"1e3"},"e":{"N":"0.0001e-2"},"f":{"N":"-12345678901234567890123456789012345678"}`),
+		getting(`{"Item":{"a":{"N":"7"},"b":{"N":"1.5"},"c":{"N":"0"},"d":{"N":"1000"},"e":{"N":"0.000001"},"f":{"N":"-12345678901234567890123456789012345678"}}}`),
 	}},
-	{name: "39 digits", steps: []step{put(`,"n":{"N":"123456789012345678901234567890123456789"}`).refused("Attempting to store more than 38 significant digits in a Number")}},
-	{name: "a number too large", steps: []step{put(`,"n":{"N":"1e126"}`).refused("Number overflow. Attempting to store a number with magnitude larger than supported range")}},
-	{name: "a number too small", steps: []step{put(`,"n":{"N":"1e-131"}`).refused("Number underflow. Attempting to store a number with magnitude smaller than supported range")}},
-	{name: "not a number", steps: []step{put(`,"n":{"N":"x"}`).refused("The parameter cannot be converted to a numeric value: x")}},
-	{name: "an empty set", steps: []step{put(`,"n":{"SS":[]}`).refused("One or more parameter values were invalid: An string set  may not be empty")}},
-	{name: "a value of two types", steps: []step{put(`,"n":{"S":"a","N":"1"}`).refused("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")}},
-	{name: "a value of no type", steps: []step{put(`,"n":{}`).refused("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")}},
-	{name: "put replaces the whole item", steps: []step{put(`,"a":{"S":"1"}`), put(`,"b":{"S":"2"}`), get(`{"Item":{"a":null,"b":{"S":"2"}}}`)}},
+	{name: "39 digits", steps: []step{putting(`,"n":{"N":"123456789012345678901234567890123456789"}`).refused("Attempting to store more than 38 significant digits in a Number")}},
+	{name: "a number too large", steps: []step{putting(`,"n":{"N":"1e126"}`).refused("Number overflow. Attempting to store a number with magnitude larger than supported range")}},
+	{name: "a number too small", steps: []step{putting(`,"n":{"N":"1e-131"}`).refused("Number underflow. Attempting to store a number with magnitude smaller than supported range")}},
+	{name: "not a number", steps: []step{putting(`,"n":{"N":"x"}`).refused("The parameter cannot be converted to a numeric value: x")}},
+	{name: "an empty set", steps: []step{putting(`,"n":{"SS":[]}`).refused("One or more parameter values were invalid: An string set  may not be empty")}},
+	{name: "a value of two types", steps: []step{putting(`,"n":{"S":"a","N":"1"}`).refused("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")}},
+	{name: "a value of no type", steps: []step{putting(`,"n":{}`).refused("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")}},
+	{name: "put replaces the whole item", steps: []step{putting(`,"a":{"S":"1"}`), putting(`,"b":{"S":"2"}`), getting(`{"Item":{"a":null,"b":{"S":"2"}}}`)}},
 	{name: "put returns the old item", steps: []step{
-		put(`,"a":{"S":"1"}`),
+		putting(`,"a":{"S":"1"}`),
 		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"}},"ReturnValues":"ALL_OLD"}`, want: `{"Attributes":{"k":{"S":"$K"},"a":{"S":"1"}}}`},
 		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"}},"ReturnValues":"ALL_NEW"}`, status: 400, code: validationError, message: "ReturnValues can only be ALL_OLD or NONE"},
 	}},
 	{name: "delete", steps: []step{
-		put(""),
+		putting(""),
 		{op: "DeleteItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ReturnValues":"ALL_OLD"}`, want: `{"Attributes":{"k":{"S":"$K"}}}`},
 		{op: "DeleteItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ReturnValues":"ALL_OLD"}`, want: `{"Attributes":null}`},
-		get(`{"Item":null}`),
+		getting(`{"Item":null}`),
 	}},
 	{name: "projection", steps: []step{
-		put(`,"a":{"S":"1"},"value":{"S":"2"}`),
+		putting(`,"a":{"S":"1"},"value":{"S":"2"}`),
 		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ProjectionExpression":"#v","ExpressionAttributeNames":{"#v":"value"}}`, want: `{"Item":{"value":{"S":"2"},"a":null,"k":null}}`},
 	}},
 	{name: "composite keys", steps: []step{
@@ -128,8 +128,8 @@ var contract = []contractCase{
 		step{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"` + strings.Repeat("x", 1025) + `"}}}`}.refused("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes"),
 	}},
 	{name: "400 KB", steps: []step{
-		put(`,"b":{"B":"` + bytesOf(409_600-len("k"+"key-123456789012"+"b")) + `"}`),
-		put(`,"b":{"B":"` + bytesOf(409_600-len("k"+"key-123456789012"+"b")+1) + `"}`).refused(tooBig),
+		putting(`,"b":{"B":"` + bytesOf(409_600-len("k"+"key-123456789012"+"b")) + `"}`),
+		putting(`,"b":{"B":"` + bytesOf(409_600-len("k"+"key-123456789012"+"b")+1) + `"}`).refused(tooBig),
 	}},
 
 	// Conditions.
@@ -140,7 +140,7 @@ var contract = []contractCase{
 		conditional("attribute_exists(x)", "").conditionFailed(),
 	}},
 	{name: "comparisons", steps: []step{
-		put(`,"n":{"N":"1"}`),
+		putting(`,"n":{"N":"1"}`),
 		conditional("n < :one OR n > :two", values12).conditionFailed(),
 		conditional("n <= :one AND n <> :two", values12),
 		conditional("n = :one", `,"ExpressionAttributeValues":{":one":{"N":"1"}}`).conditionFailed(),
@@ -153,28 +153,28 @@ var contract = []contractCase{
 	{name: "AND binds tighter than OR", steps: []step{conditional("attribute_not_exists(k) OR attribute_exists(k) AND attribute_exists(x)", "")}},
 	{name: "keywords in any case", steps: []step{conditional("not attribute_exists(k) aNd attribute_not_exists(x)", "")}},
 	{name: "begins_with, contains, size, attribute_type", steps: []step{
-		put(`,"a":{"S":"hello"},"l":{"L":[{"S":"x"}]}`),
+		putting(`,"a":{"S":"hello"},"l":{"L":[{"S":"x"}]}`),
 		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"}},"ConditionExpression":"begins_with(a, :he) AND contains(a, :ll) AND size(a) = :5 AND attribute_type(a, :s) AND contains(l, :x) AND l[0] = :x","ExpressionAttributeValues":{":he":{"S":"he"},":ll":{"S":"ll"},":5":{"N":"5"},":s":{"S":"S"},":x":{"S":"x"}}}`},
 	}},
 	{name: "numbers compare as numbers", steps: []step{
-		put(`,"n":{"N":"10"}`),
+		putting(`,"n":{"N":"10"}`),
 		conditional("n > :nine", `,"ExpressionAttributeValues":{":nine":{"N":"9"}}`),
 	}},
 	{name: "nested paths", steps: []step{
-		put(`,"m":{"M":{"l":{"L":[{"N":"1"},{"M":{"x":{"S":"y"}}}]}}}`),
+		putting(`,"m":{"M":{"l":{"L":[{"N":"1"},{"M":{"x":{"S":"y"}}}]}}}`),
 		conditional("m.l[1].#x = :y AND m.l[0] = :one AND attribute_not_exists(m.l[2])", `,"ExpressionAttributeNames":{"#x":"x"},"ExpressionAttributeValues":{":y":{"S":"y"},":one":{"N":"1"}}`),
 	}},
 	{name: "the item that failed a condition", steps: []step{
-		put(`,"n":{"N":"1"}`),
+		putting(`,"n":{"N":"1"}`),
 		conditional("attribute_not_exists(k)", `,"ReturnValuesOnConditionCheckFailure":"ALL_OLD"`).conditionFailed().answers(`{"Item":{"k":{"S":"$K"},"n":{"N":"1"}}}`),
 	}},
 	{name: "a conditional delete", steps: []step{
-		put(`,"n":{"N":"1"}`),
+		putting(`,"n":{"N":"1"}`),
 		step{op: "DeleteItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ConditionExpression":"n > :one","ExpressionAttributeValues":{":one":{"N":"1"}}}`}.conditionFailed(),
 		{op: "DeleteItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ConditionExpression":"n = :one","ExpressionAttributeValues":{":one":{"N":"1"}}}`},
 	}},
 	{name: "the store's own condition", steps: []step{
-		put(`,"n":{"N":"5"}`),
+		putting(`,"n":{"N":"5"}`),
 		conditional("attribute_not_exists(#n) OR #n <= :n OR #n > :future", `,"ExpressionAttributeNames":{"#n":"n"},"ExpressionAttributeValues":{":n":{"N":"4"},":future":{"N":"9"}}`).conditionFailed(),
 		conditional("attribute_not_exists(#n) OR #n <= :n OR #n > :future", `,"ExpressionAttributeNames":{"#n":"n"},"ExpressionAttributeValues":{":n":{"N":"6"},":future":{"N":"9"}}`),
 	}},
@@ -260,7 +260,7 @@ var contract = []contractCase{
 	},
 	{
 		name: "an expired item is still there", documented: "items are deleted within a few days of their expiry; until then reads return them",
-		steps: []step{put(`,"ttl":{"N":"1000000000"}`), get(`{"Item":{"ttl":{"N":"1000000000"}}}`)},
+		steps: []step{putting(`,"ttl":{"N":"1000000000"}`), getting(`{"Item":{"ttl":{"N":"1000000000"}}}`)},
 	},
 
 	// The protocol.
