@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/cachetest"
 	"github.com/failopen/failopen/cache/dynamo"
 	"github.com/failopen/failopen/cache/dynamo/dynamotest"
 )
@@ -269,4 +272,138 @@ func TestNewStore_refusesBadOptions(t *testing.T) {
 	if _, err := dynamo.NewStore(nil, dynamo.Options{Table: "t"}); err == nil {
 		t.Error("a nil client was accepted")
 	}
+}
+
+// The suite that every Store must pass: in memory, and on the endpoint that
+// FAILOPEN_DYNAMODB_ENDPOINT names.
+func TestStore_contract(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
+		cachetest.TestStore(t, func(*testing.T) cache.Store { return store })
+	})
+	t.Run("endpoint", func(t *testing.T) {
+		url := os.Getenv("FAILOPEN_DYNAMODB_ENDPOINT")
+		if url == "" {
+			t.Skip("FAILOPEN_DYNAMODB_ENDPOINT names no other server")
+		}
+		cfg := config(dynamotest.New(dynamotest.Options{}), dynamotest.AccessKey, dynamotest.SecretKey)
+		cfg.BaseEndpoint, cfg.HTTPClient = &url, nil
+		client := dynamo.NewClient(cfg)
+		opts := dynamo.Options{Table: fmt.Sprintf("failopen-store-%08x", rand.Uint32()), KeyPrefix: "p/"}
+		if err := dynamo.CreateTable(t.Context(), client, opts); err != nil {
+			t.Fatal(err)
+		}
+		if err := dynamo.CreateTable(t.Context(), client, opts); err != nil {
+			t.Errorf("on a table that is there: %v", err)
+		}
+		t.Cleanup(func() {
+			if _, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &opts.Table}); err != nil {
+				t.Error(err)
+			}
+		})
+		store, err := dynamo.NewStore(client, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cachetest.TestStore(t, func(*testing.T) cache.Store { return store })
+	})
+}
+
+// A table with a time to live on another attribute is not what the store
+// fills.
+func TestCreateTable_namesAnotherTimeToLive(t *testing.T) {
+	client := dynamo.NewClient(config(dynamotest.New(dynamotest.Options{}), dynamotest.AccessKey, dynamotest.SecretKey))
+	if err := dynamo.CreateTable(t.Context(), client, dynamo.Options{Table: "sessions", TTLAttribute: "expires"}); err != nil {
+		t.Fatal(err)
+	}
+	err := dynamo.CreateTable(t.Context(), client, dynamo.Options{Table: "sessions"})
+	if err == nil || !strings.Contains(err.Error(), `"expires"`) || !strings.Contains(err.Error(), `"ttl"`) {
+		t.Errorf("%v; want an error that names both attributes", err)
+	}
+	if err := dynamo.CreateTable(t.Context(), client, dynamo.Options{}); err == nil {
+		t.Error("an empty table name was accepted")
+	}
+}
+
+// A foreign item under one of our keys is handed on as far as it can be read,
+// and the next write replaces it.
+func TestStore_survivesForeignItems(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	store := newStore(t, server, dynamo.Options{})
+	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))
+	for name, attrs := range map[string]map[string]types.AttributeValue{
+		"bare":        {},
+		"other types": {"v": &types.AttributeValueMemberS{Value: "text"}, "ttl": &types.AttributeValueMemberS{Value: "soon"}},
+		"a fraction":  {"v": &types.AttributeValueMemberB{Value: []byte("x")}, "n": &types.AttributeValueMemberN{Value: "0.5"}},
+	} {
+		attrs["key"] = &types.AttributeValueMemberS{Value: name}
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: attrs}); err != nil {
+			t.Fatal(err)
+		}
+		if it, err := store.Get(t.Context(), name); err != nil || it.Version != 0 {
+			t.Errorf("%s: %+v, %v", name, it, err)
+		}
+		if err := store.Set(t.Context(), name, cache.Item{Value: []byte("ours"), Version: time.Now().UnixMilli()}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if it, err := store.Get(t.Context(), name); err != nil || string(it.Value) != "ours" {
+			t.Errorf("%s, replaced: %q, %v", name, it.Value, err)
+		}
+	}
+}
+
+// The estimate of the bill agrees with what the endpoint says it consumed.
+func TestStore_estimatesTheBill(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	store := newStore(t, server, dynamo.Options{})
+	for i, size := range []int{10, 1000, 5000, 100_000} {
+		if err := store.Set(t.Context(), fmt.Sprint(i), cache.Item{Value: make([]byte, size), Version: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Get(t.Context(), fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.Get(t.Context(), "none"); !errors.Is(err, cache.ErrNotFound) {
+		t.Fatal(err)
+	}
+	// Reads: 0.5, 0.5, 1, 12.5 and 0.5 for the miss. Writes: 1, 1, 5, 98.
+	if st := store.Stats(); st.ReadUnits != 15 || st.WriteUnits != 105 || st.Gets != 5 || st.Misses != 1 || st.Sets != 4 {
+		t.Errorf("Stats = %+v", st)
+	}
+}
+
+// The store's price over the bare call.
+func BenchmarkGet(b *testing.B) {
+	server := dynamotest.New(dynamotest.Options{})
+	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))
+	opts := dynamo.Options{Table: "sessions"}
+	if err := dynamo.CreateTable(b.Context(), client, opts); err != nil {
+		b.Fatal(err)
+	}
+	store, err := dynamo.NewStore(client, opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := store.Set(b.Context(), "k", cache.Item{Value: make([]byte, 1024), Version: 1}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("raw", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := client.GetItem(b.Context(), &dynamodb.GetItemInput{
+				TableName: aws.String("sessions"), Key: map[string]types.AttributeValue{"key": &types.AttributeValueMemberS{Value: "k"}},
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("store", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := store.Get(b.Context(), "k"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

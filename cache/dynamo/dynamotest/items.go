@@ -89,7 +89,7 @@ func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiEr
 		return nil, err
 	}
 	if in.ReturnValues != "" && in.ReturnValues != "NONE" && in.ReturnValues != "ALL_OLD" {
-		return nil, validation("Return values set to invalid value")
+		return nil, validation("ReturnValues can only be ALL_OLD or NONE")
 	}
 	t, err := c.itemTable(in.TableName)
 	if err != nil {

@@ -1,0 +1,601 @@
+package dynamotest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+)
+
+// client makes one attempt a call.
+func client(url string, do aws.HTTPClient, creds aws.Credentials) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: &url,
+		HTTPClient:   do,
+		Retryer:      aws.NopRetryer{},
+		Credentials:  aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return creds, nil }),
+	})
+}
+
+var developer = aws.Credentials{AccessKeyID: dynamotest.AccessKey, SecretAccessKey: dynamotest.SecretKey}
+
+func memory(s *dynamotest.Server) *dynamodb.Client {
+	return client(dynamotest.MemoryURL, s.HTTPClient(), developer)
+}
+
+// tcp starts the server; its client has connections of its own.
+func tcp(t *testing.T, s *dynamotest.Server) *dynamodb.Client {
+	t.Helper()
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{}
+	t.Cleanup(func() { tr.CloseIdleConnections(); s.Close() })
+	return client(s.URL(), &http.Client{Transport: tr}, developer)
+}
+
+func createTable(t *testing.T, c *dynamodb.Client) {
+	t.Helper()
+	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("sessions"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: "S"}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: "HASH"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func key(k string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"key": &types.AttributeValueMemberS{Value: k}}
+}
+
+func put(ctx context.Context, c *dynamodb.Client, k string, ttl time.Time) error {
+	it := key(k)
+	it["v"] = &types.AttributeValueMemberB{Value: []byte("value of " + k)}
+	if !ttl.IsZero() {
+		it["ttl"] = &types.AttributeValueMemberN{Value: fmt.Sprint(ttl.Unix())}
+	}
+	_, err := c.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: it})
+	return err
+}
+
+func get(ctx context.Context, c *dynamodb.Client, k string) (string, error) {
+	out, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("sessions"), Key: key(k)})
+	if err != nil || out.Item == nil {
+		return "", err
+	}
+	return string(out.Item["v"].(*types.AttributeValueMemberB).Value), nil
+}
+
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func TestServer_checksSignatures(t *testing.T) {
+	drift := time.Duration(0)
+	s := dynamotest.New(dynamotest.Options{Now: func() time.Time { return time.Now().Add(drift) }})
+	if err := s.SetPrincipal(dynamotest.Principal{AccessKey: "ROLE", SecretKey: "secret", SessionToken: "token", Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}}); err != nil {
+		t.Fatal(err)
+	}
+	good := aws.Credentials{AccessKeyID: "ROLE", SecretAccessKey: "secret", SessionToken: "token"}
+	for name, c := range map[string]struct {
+		creds aws.Credentials
+		drift time.Duration
+		code  string
+		text  string
+	}{
+		"right":                    {good, 0, "", ""},
+		"within the skew":          {good, 4 * time.Minute, "", ""},
+		"another secret":           {aws.Credentials{AccessKeyID: "ROLE", SecretAccessKey: "guess", SessionToken: "token"}, 0, "InvalidSignatureException", "does not match"},
+		"an unknown key":           {aws.Credentials{AccessKeyID: "NOBODY", SecretAccessKey: "secret"}, 0, "UnrecognizedClientException", "security token included in the request is invalid"},
+		"the development key":      {developer, 0, "UnrecognizedClientException", ""},
+		"without the token":        {aws.Credentials{AccessKeyID: "ROLE", SecretAccessKey: "secret"}, 0, "UnrecognizedClientException", ""},
+		"another token":            {aws.Credentials{AccessKeyID: "ROLE", SecretAccessKey: "secret", SessionToken: "t"}, 0, "UnrecognizedClientException", ""},
+		"the server's clock ahead": {good, 6 * time.Minute, "InvalidSignatureException", "Signature expired"},
+		"the client's clock ahead": {good, -6 * time.Minute, "InvalidSignatureException", "Signature not yet current"},
+	} {
+		drift = c.drift
+		_, err := client(dynamotest.MemoryURL, s.HTTPClient(), c.creds).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+		if code(err) != c.code || err != nil && !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v; want %s", name, err, c.code)
+		}
+	}
+}
+
+// A signature covers the body: a request that was changed on its way is
+// refused.
+func TestServer_refusesAChangedBody(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	inner := s.HTTPClient()
+	c := client(dynamotest.MemoryURL, doFunc(func(r *http.Request) (*http.Response, error) {
+		r.Body = io.NopCloser(strings.NewReader(`{"Limit":1}`))
+		return inner.Do(r)
+	}), developer)
+	if _, err := c.ListTables(t.Context(), &dynamodb.ListTablesInput{}); code(err) != "InvalidSignatureException" {
+		t.Errorf("%v; want InvalidSignatureException", err)
+	}
+}
+
+type doFunc func(*http.Request) (*http.Response, error)
+
+func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestServer_credentialsExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := dynamotest.New(dynamotest.Options{})
+		p := dynamotest.Principal{AccessKey: "A", SecretKey: "s", Expires: time.Now().Add(time.Hour), Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}}
+		if err := s.SetPrincipal(p); err != nil {
+			t.Fatal(err)
+		}
+		c := client(dynamotest.MemoryURL, s.HTTPClient(), aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s"})
+		list := func() error { _, err := c.ListTables(t.Context(), &dynamodb.ListTablesInput{}); return err }
+		if err := list(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		if err := list(); code(err) != "ExpiredTokenException" {
+			t.Errorf("%v; want ExpiredTokenException", err)
+		}
+		s.DeletePrincipal("A")
+		if err := list(); code(err) != "UnrecognizedClientException" {
+			t.Errorf("%v; want UnrecognizedClientException", err)
+		}
+	})
+}
+
+func TestServer_revokeAndRestore(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := memory(s)
+	createTable(t, c)
+	try := func() (read, write error) {
+		_, read = get(t.Context(), c, "k")
+		return read, put(t.Context(), c, "k", time.Time{})
+	}
+	for _, step := range []struct {
+		name        string
+		do          func()
+		read, write string
+	}{
+		{"at first", func() {}, "", ""},
+		{"all revoked", func() { s.Revoke() }, "AccessDeniedException", "AccessDeniedException"},
+		{"restored", s.Restore, "", ""},
+		{"writes revoked", func() { s.Revoke(dynamotest.Revocation{Action: "dynamodb:Put*"}) }, "", "AccessDeniedException"},
+		{"another table too", func() { s.Revoke(dynamotest.Revocation{Table: "others"}) }, "", "AccessDeniedException"},
+		{"the table too", func() { s.Revoke(dynamotest.Revocation{Table: "sessions"}) }, "AccessDeniedException", "AccessDeniedException"},
+		{"restored again", s.Restore, "", ""},
+		{"another user", func() { s.Revoke(dynamotest.Revocation{AccessKey: "X"}) }, "", ""},
+		{"the user", func() { s.Revoke(dynamotest.Revocation{AccessKey: dynamotest.AccessKey}) }, "AccessDeniedException", "AccessDeniedException"},
+	} {
+		step.do()
+		if r, w := try(); code(r) != step.read || code(w) != step.write {
+			t.Errorf("%s: read %v, write %v; want %q and %q", step.name, r, w, step.read, step.write)
+		}
+	}
+	_, err := get(t.Context(), c, "k")
+	const want = "User: arn:aws:iam::123456789012:user/DYNAMOTEST is not authorized to perform: dynamodb:GetItem on resource: arn:aws:dynamodb:us-east-1:123456789012:table/sessions because no identity-based policy allows the dynamodb:GetItem action"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the denial reads %v; want %s", err, want)
+	}
+	if n := s.Stats().Denied; n != 9 {
+		t.Errorf("%d denials were counted; want 9", n)
+	}
+}
+
+func TestServer_timeToLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := dynamotest.New(dynamotest.Options{})
+		c := memory(s)
+		createTable(t, c)
+		for k, ttl := range map[string]time.Time{"soon": time.Now().Add(time.Minute), "later": time.Now().Add(time.Hour), "never": {}, "long ago": time.Now().Add(-6 * 365 * 24 * time.Hour)} {
+			if err := put(t.Context(), c, k, ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if n := s.Sweep(); n != 0 {
+			t.Errorf("%d items were swept without a time to live", n)
+		}
+		_, err := c.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{TableName: aws.String("sessions"), TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("ttl"), Enabled: aws.Bool(true)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := get(t.Context(), c, "soon"); v == "" || err != nil {
+			t.Error("an expired item is there until it is swept")
+		}
+		if n := s.Sweep(); n != 1 || s.Len("sessions") != 3 {
+			t.Errorf("%d items were swept, %d are left; want 1 and 3", n, s.Len("sessions"))
+		}
+		if v, err := get(t.Context(), c, "soon"); v != "" || err != nil {
+			t.Errorf("after the sweep: %q, %v", v, err)
+		}
+	})
+}
+
+func TestServer_capacity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := dynamotest.New(dynamotest.Options{})
+		c := memory(s)
+		createTable(t, c)
+		if err := put(t.Context(), c, "k", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		served := func(n int) (ok int) {
+			for range n {
+				if _, err := get(t.Context(), c, "k"); err == nil {
+					ok++
+				} else if code(err) != "ProvisionedThroughputExceededException" {
+					t.Fatal(err)
+				}
+			}
+			return ok
+		}
+		s.SetCapacity(10, -1)
+		if n := served(50); n != 20 { // a read costs half a unit
+			t.Errorf("%d of 50 reads were served in the first moment; want 20", n)
+		}
+		time.Sleep(time.Second)
+		if n := served(50); n != 20 {
+			t.Errorf("%d of 50 a second later; want 20", n)
+		}
+		if err := put(t.Context(), c, "k", time.Time{}); err != nil {
+			t.Errorf("writes are not limited: %v", err)
+		}
+		s.SetCapacity(0, 0)
+		if n, err := served(5), put(t.Context(), c, "k", time.Time{}); n != 0 || err == nil {
+			t.Errorf("without capacity %d reads were served, and a write gave %v", n, err)
+		}
+		s.SetCapacity(-1, -1)
+		if n := served(50); n != 50 {
+			t.Errorf("%d of 50 without a limit", n)
+		}
+	})
+}
+
+func TestServer_corrupt(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := memory(s)
+	createTable(t, c)
+	if err := put(t.Context(), c, "k", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	s.SetCorrupt(true)
+	bad, err := get(t.Context(), c, "k")
+	if err != nil || len(bad) != len("value of k") || bad == "value of k" {
+		t.Errorf("%q, %v; want garbage of the same length", bad, err)
+	}
+	s.SetCorrupt(false)
+	if good, err := get(t.Context(), c, "k"); err != nil || good != "value of k" {
+		t.Errorf("afterwards: %q, %v", good, err)
+	}
+}
+
+func TestServer_faultHook(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := memory(s)
+	createTable(t, c)
+	var seen []dynamotest.Request
+	s.SetFault(func(r *dynamotest.Request) *dynamotest.Fault {
+		seen = append(seen, *r)
+		if r.Operation == "PutItem" {
+			return &dynamotest.Fault{Code: "InternalServerError", Message: "no", Status: 500}
+		}
+		return nil
+	})
+	if err := put(t.Context(), c, "k", time.Time{}); code(err) != "InternalServerError" {
+		t.Error(err)
+	}
+	if _, err := get(t.Context(), c, "k"); err != nil {
+		t.Error(err)
+	}
+	want := fmt.Sprint([]dynamotest.Request{{Operation: "PutItem", Tables: []string{"sessions"}, AccessKey: "DYNAMOTEST"}, {Operation: "GetItem", Tables: []string{"sessions"}, AccessKey: "DYNAMOTEST"}})
+	if fmt.Sprint(seen) != want {
+		t.Errorf("the hook saw %v; want %v", seen, want)
+	}
+	if s.Len("sessions") != 0 {
+		t.Error("a put that failed was stored")
+	}
+}
+
+// Each fault looks the same over TCP and in memory.
+func TestServer_faults(t *testing.T) {
+	timeout := func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+	is := func(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+	kind := func(k dynamotest.Kind) func(*dynamotest.Server) error {
+		return func(s *dynamotest.Server) error {
+			s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Kind: k} })
+			return nil
+		}
+	}
+	network := func(n dynamotest.Network) func(*dynamotest.Server) error {
+		return func(s *dynamotest.Server) error { return s.SetNetwork(n) }
+	}
+	for name, c := range map[string]struct {
+		set func(*dynamotest.Server) error
+		err func(error) bool // nil: none
+	}{
+		"hang":     {kind(dynamotest.Hang), timeout},
+		"reset":    {kind(dynamotest.Reset), is(syscall.ECONNRESET)},
+		"close":    {kind(dynamotest.Close), is(io.EOF)},
+		"empty":    {kind(dynamotest.Empty), nil},
+		"page":     {kind(dynamotest.HTML), func(err error) bool { return strings.Contains(err.Error(), "deserialization failed") }},
+		"truncate": {kind(dynamotest.Truncate), is(io.ErrUnexpectedEOF)},
+		"drip":     {kind(dynamotest.Drip), timeout},
+		"checksum": {kind(dynamotest.BadChecksum), nil},
+		"silent":   {network(dynamotest.Silent), timeout},
+		"hole":     {network(dynamotest.BlackHole), timeout},
+		"refused": {network(dynamotest.Refused), func(err error) bool {
+			return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+		}},
+		"broken": {network(dynamotest.Broken), is(syscall.ECONNRESET)},
+		"delay": {func(s *dynamotest.Server) error {
+			s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Delay: time.Hour} })
+			return nil
+		}, timeout},
+		"latency": {func(s *dynamotest.Server) error { s.SetLatency(time.Hour); return nil }, timeout},
+	} {
+		for mode, start := range map[string]func(*dynamotest.Server) *dynamodb.Client{
+			"memory": memory,
+			"tcp":    func(s *dynamotest.Server) *dynamodb.Client { return tcp(t, s) },
+		} {
+			t.Run(name+"/"+mode, func(t *testing.T) {
+				s := dynamotest.New(dynamotest.Options{})
+				client := start(s)
+				createTable(t, client)
+				if err := put(t.Context(), client, "k", time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.set(s); err != nil {
+					t.Skip(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				_, err := get(ctx, client, "k")
+				if c.err == nil && err != nil || c.err != nil && (err == nil || !c.err(err)) {
+					t.Errorf("%v (%T)", err, err)
+				}
+				s.SetFault(nil)
+				s.SetLatency(0)
+				if err := s.SetNetwork(dynamotest.Up); err != nil {
+					t.Fatal(err)
+				}
+				if v, err := get(t.Context(), client, "k"); err != nil || v != "value of k" {
+					t.Errorf("after the fault: %q, %v", v, err)
+				}
+			})
+		}
+	}
+}
+
+// New connections are not accepted; live ones work.
+func TestServer_stall(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	live := tcp(t, s)
+	createTable(t, live)
+	if err := s.SetNetwork(dynamotest.Stall); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t.Context(), live, "k"); err != nil {
+		t.Errorf("on the live connection: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	if _, err := get(ctx, client(s.URL(), &http.Client{Transport: tr}, developer), "k"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("on a new connection: %v; want a time-out", err)
+	}
+}
+
+// A SYN black hole does not even complete connections.
+func TestServer_blackHole(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	tcp(t, s)
+	if err := s.SetNetwork(dynamotest.BlackHole); err != nil {
+		t.Skip(err)
+	}
+	addr := strings.TrimPrefix(s.URL(), "http://")
+	conn, err := net.DialTimeout("tcp", addr, 150*time.Millisecond)
+	if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("dial: %v, %v; want a time-out", conn, err)
+	}
+	if err := s.SetNetwork(dynamotest.Up); err != nil {
+		t.Fatal(err)
+	}
+	conn, err = net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+// Switching the network in mid-traffic loses no state and leaks nothing.
+func TestServer_networkStorm(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := tcp(t, s)
+	createTable(t, c)
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for n := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				_ = put(ctx, c, fmt.Sprint(n, "-", i%10), time.Time{}) // it may fail
+				cancel()
+			}
+		})
+	}
+	for range 3 {
+		for _, n := range []dynamotest.Network{dynamotest.Silent, dynamotest.Refused, dynamotest.Stall, dynamotest.Broken, dynamotest.BlackHole, dynamotest.Up} {
+			if err := s.SetNetwork(n); err != nil {
+				t.Error(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			if err := put(ctx, memory(s), "x", time.Time{}); (err == nil) != (n == dynamotest.Up) {
+				t.Errorf("in memory, with network %d: %v", n, err)
+			}
+			cancel()
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if err := put(t.Context(), c, "last", time.Time{}); err != nil {
+		t.Errorf("after the storm: %v", err)
+	}
+	s.Close()
+	// The client's attempts to connect live on for a while; the server's
+	// goroutines must not.
+	var left string
+	for range 1000 {
+		buf := make([]byte, 1<<20)
+		left = string(buf[:runtime.Stack(buf, true)])
+		if !strings.Contains(left, "net/http.(*conn).serve") && !strings.Contains(left, "net/http.(*Server).Serve") {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("after Close:\n%s", left)
+}
+
+func TestServer_startAndClose(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	s.Close() // before Start it does nothing
+	for range 2 {
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Start(); err == nil {
+			t.Error("a second Start was accepted")
+		}
+		resp, err := http.Get(s.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.HasPrefix(string(body), "healthy: ") {
+			t.Errorf("%q, %v", body, err)
+		}
+		s.Close()
+		if s.URL() != "" {
+			t.Errorf("URL after Close: %s", s.URL())
+		}
+	}
+}
+
+// It is an http.Handler like any other.
+func TestServer_inHTTPTest(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	h := httptest.NewServer(s)
+	defer h.Close()
+	c := client(h.URL, h.Client(), developer)
+	createTable(t, c)
+	for k, want := range map[dynamotest.Kind]error{dynamotest.Reset: syscall.ECONNRESET, dynamotest.Truncate: io.ErrUnexpectedEOF} {
+		s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Kind: k} })
+		if _, err := get(t.Context(), c, "k"); !errors.Is(err, want) {
+			t.Errorf("%v; want %v", err, want)
+		}
+	}
+}
+
+func TestServer_refusesWhatItDoesNotImplement(t *testing.T) {
+	c := memory(dynamotest.New(dynamotest.Options{}))
+	createTable(t, c)
+	_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: key("k"), Expected: map[string]types.ExpectedAttributeValue{"v": {Exists: aws.Bool(false)}}})
+	if code(err) != "ValidationException" || !strings.Contains(err.Error(), `dynamotest does not implement the parameter "Expected" of PutItem`) {
+		t.Errorf("%v", err)
+	}
+	_, err = c.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("sessions")})
+	if code(err) != "UnknownOperationException" {
+		t.Errorf("%v", err)
+	}
+}
+
+// One of many conditional writers wins, every time.
+func TestServer_conditionsAreAtomic(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := memory(s)
+	createTable(t, c)
+	for round := range 20 {
+		wins := make(chan bool, 16)
+		for range 16 {
+			go func() {
+				_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: key(fmt.Sprint(round)), ConditionExpression: aws.String("attribute_not_exists(#k)"), ExpressionAttributeNames: map[string]string{"#k": "key"}})
+				wins <- err == nil
+			}()
+		}
+		n := 0
+		for range 16 {
+			if <-wins {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("round %d: %d winners", round, n)
+		}
+	}
+}
+
+func BenchmarkServer(b *testing.B) {
+	for _, mode := range []string{"memory", "tcp"} {
+		s := dynamotest.New(dynamotest.Options{})
+		c := memory(s)
+		if mode == "tcp" {
+			if err := s.Start(); err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			c = client(s.URL(), http.DefaultClient, developer)
+		}
+		if _, err := c.CreateTable(b.Context(), &dynamodb.CreateTableInput{
+			TableName: aws.String("sessions"), BillingMode: types.BillingModePayPerRequest,
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: "S"}},
+			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: "HASH"}},
+		}); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(mode+"/put", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := put(b.Context(), c, "k", time.Time{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(mode+"/get", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := get(b.Context(), c, "k"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
