@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ func TestFaults_aws(t *testing.T) {
 var awsRows = []faultRow{
 	{"A_every_error_of_the_SDK", faultAws},
 	{"V_unprocessed_keys", faultV},
+	{"X_500_KB_value_3_KB_key", faultXaws},
 	{"Z_IAM_revoked_and_restored", faultZ},
 	{"AA_credentials_hang", faultAA},
 	{"AB_table_missing_at_start", faultAB},
@@ -168,6 +170,25 @@ func newCloudClient(c *cloud) *world {
 		c.t.Fatal(err)
 	}
 	return newWorld(c.t, nil, func(o *cache.Options[string]) { o.Store = store })
+}
+
+func faultXaws(t *testing.T) {
+	inCloud(t, true, oneEntry, func(c *cloud) {
+		large, long := strings.Repeat("x", 500<<10), strings.Repeat("k", 3<<10)
+		c.origin.Put("large", large)
+		c.origin.Put(long, "value of "+long)
+		for range 2 {
+			if v, err := c.Get(context.Background(), "large"); err != nil || v != large {
+				t.Errorf("500 KB: %d bytes, %v", len(v), err)
+			}
+			c.get(long, time.Second)
+			settle()
+		}
+		if s := c.Stats(); s.Rejected != 2 || s.Writes.Faults != 0 || s.Writes.Breaker != "closed" || s.Remote != 1 {
+			t.Errorf("rejected %d, write faults %d, breaker %s, remote %d; want 2, 0, closed, 1", s.Rejected, s.Writes.Faults, s.Writes.Breaker, s.Remote)
+		}
+		c.close()
+	})
 }
 
 func faultZ(t *testing.T) {

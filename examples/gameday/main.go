@@ -64,7 +64,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	}
 	o := options{seed: *seed, duration: 5 * time.Second, timeout: 2 * time.Second}
 	if *short {
-		o.duration, o.timeout = 1100*time.Millisecond, time.Second
+		o.duration, o.timeout = time.Second, time.Second
 	}
 	progress := newProgress(stdout)
 	if *asJSON {
