@@ -18,10 +18,9 @@ import (
 )
 
 // TestFaults is the fault matrix: each row is a way in which a tier, the
-// origin or the caller fails, and what must come of it. Rows that need the
-// real AWS client (V, Z, AA, AB, AC) are in faults_aws_test.go.
+// origin or the caller fails, and what must come of it.
 func TestFaults(t *testing.T) {
-	for _, row := range faultRows {
+	for _, row := range append(faultRows, awsRows...) {
 		t.Run(row.name, row.test)
 	}
 }
