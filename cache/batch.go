@@ -149,8 +149,8 @@ func (c *Cache[V]) fromStoreMany(ctx context.Context, flights []*flight[V], stor
 
 // loadMany asks the origin once, in one slot, for all flights.
 func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
-	began := time.Now()
-	if err := flights[0].takeSlot(c.opts.LoadTimeout); err != nil {
+	asked, patience := time.Now(), c.opts.LoadTimeout
+	if queued, err := flights[0].takeSlot(patience); err != nil {
 		for _, f := range flights {
 			if err == errAbandoned && f != flights[0] {
 				go f.fromOrigin(ctx) // only the first one's callers have left
@@ -159,6 +159,9 @@ func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
 			f.fail(err)
 		}
 		return
+	} else if queued {
+		patience -= time.Since(asked)
+		asked = time.Now()
 	}
 	keys := make([]string, len(flights))
 	for i, f := range flights {
@@ -168,8 +171,8 @@ func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
 		f.s.mu.Unlock()
 	}
 	c.n.loads.Add(1)
-	version, created := began.UnixMilli(), c.now()
-	bounded(ctx, c.opts.LoadTimeout-time.Since(began), "loader", ErrLoadTimeout, &c.n.zombies,
+	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
+	bounded(ctx, asked, patience, "loader", ErrLoadTimeout, &c.n.zombies,
 		func(ctx context.Context) (map[string]V, error) {
 			defer func() { <-c.slots }()
 			return c.opts.LoadMany(ctx, keys)

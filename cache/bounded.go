@@ -10,7 +10,7 @@ import (
 )
 
 // bounded makes one call of foreign code on this goroutine, with a context
-// that ends after d, and hands the outcome to done: exactly once, and at the
+// that ends d after now, and hands the outcome to done: exactly once, and at the
 // latest a moment after d, whatever the call does.
 //
 //   - A call that honours its context, or is quick, is reported here.
@@ -21,10 +21,10 @@ import (
 //
 // So what comes next in a request runs inside done, on whichever goroutine
 // got there first. The values of ctx are passed on, not its end.
-func bounded[T any](ctx context.Context, d time.Duration, where string, late error, zombies *atomic.Int64,
+func bounded[T any](ctx context.Context, now time.Time, d time.Duration, where string, late error, zombies *atomic.Int64,
 	call func(context.Context) (T, error), done func(T, error),
 ) {
-	c := &callContext{values: ctx, deadline: time.Now().Add(d)}
+	c := &callContext{values: ctx, deadline: now.Add(d)}
 	c.watch(d, func() {
 		zombies.Add(1)
 		var zero T

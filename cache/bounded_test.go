@@ -27,7 +27,7 @@ func once(t *testing.T, d time.Duration, call func(context.Context) (int, error)
 	calls := 0
 	began := time.Now()
 	finished := make(chan struct{})
-	go bounded(context.WithValue(background, testKey{}, "value"), d, "test", ErrStoreTimeout, zombies, call, func(v int, err error) {
+	go bounded(context.WithValue(background, testKey{}, "value"), began, d, "test", ErrStoreTimeout, zombies, call, func(v int, err error) {
 		r = told{v, err, time.Since(began), zombies}
 		if calls++; calls > 1 {
 			t.Error("done was called twice")

@@ -147,7 +147,7 @@ func (c *Cache[V]) lookup(ctx context.Context, key string, load loader[V]) Resul
 		s.touch(e, now)
 		return c.hit(e, now)
 	}
-	return c.miss(ctx, hash, s, key, load)
+	return c.miss(ctx, hash, s, key, load, now)
 }
 
 // hit makes the result of a fresh entry.
@@ -165,7 +165,7 @@ func (c *Cache[V]) hit(e *entry[V], now int64) Result[V] {
 
 // miss joins the flight of key, or starts it, and waits for its result or
 // for the caller's context.
-func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key string, load loader[V]) Result[V] {
+func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key string, load loader[V], now int64) Result[V] {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -174,7 +174,7 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		return Result[V]{Err: err}
 	}
 	s.mu.Lock()
-	if e, now := s.find(hash, key), c.now(); e != nil && now < e.fresh {
+	if e := s.find(hash, key); e != nil && now < e.fresh { // came meanwhile
 		s.mu.Unlock()
 		return c.hit(e, now)
 	}
@@ -379,7 +379,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 		f.fallback = nil
 	case now < e.fresh:
 		e.hash = f.hash
-		f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)})
+		f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)}, now)
 		return true
 	default:
 		f.fallback = e
@@ -397,15 +397,17 @@ func (e *entry[V]) err() error {
 // fromOrigin waits for a slot and loads.
 func (f *flight[V]) fromOrigin(ctx context.Context) {
 	c := f.c
-	began := time.Now()
-	if err := f.takeSlot(c.opts.LoadTimeout); err != nil {
+	asked, patience := time.Now(), c.opts.LoadTimeout
+	if queued, err := f.takeSlot(patience); err != nil {
 		f.fail(err)
 		return
+	} else if queued {
+		patience -= time.Since(asked)
+		asked = time.Now()
 	}
 	c.n.loads.Add(1)
-	asked := time.Now()
-	version, created := asked.UnixMilli(), c.now()
-	bounded(ctx, c.opts.LoadTimeout-asked.Sub(began), "loader", ErrLoadTimeout, &c.n.zombies,
+	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
+	bounded(ctx, asked, patience, "loader", ErrLoadTimeout, &c.n.zombies,
 		func(ctx context.Context) (V, error) {
 			defer func() { <-c.slots }() // held by a stuck loader for as long as it is stuck
 			return f.load(ctx, f.key)
@@ -416,12 +418,13 @@ func (f *flight[V]) fromOrigin(ctx context.Context) {
 // loaded judges what the origin said.
 func (f *flight[V]) loaded(v V, err error, version, created int64) {
 	c := f.c
-	age := time.Duration(c.now() - created)
+	now := c.now()
+	age := time.Duration(now - created)
 	switch {
 	case err == nil:
-		f.land(c.fresh(f.key, f.hash, v, version, created), Result[V]{Value: v, Source: SourceOrigin, Age: age})
+		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
 	case errors.Is(err, ErrNotFound):
-		f.land(c.gone(f.key, f.hash, version, created), Result[V]{Err: err, Source: SourceOrigin, Age: age})
+		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
 	default:
 		c.n.loadErrors.Add(1)
 		if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
@@ -432,19 +435,20 @@ func (f *flight[V]) loaded(v V, err error, version, created int64) {
 }
 
 // takeSlot waits for one of the Concurrency slots: at most for patience, and
-// only as long as somebody waits for the flight.
-func (f *flight[V]) takeSlot(patience time.Duration) error {
+// only as long as somebody waits for the flight. queued says that it had to
+// wait.
+func (f *flight[V]) takeSlot(patience time.Duration) (queued bool, err error) {
 	c := f.c
 	f.s.mu.Lock()
 	if f.abandoned {
 		f.s.mu.Unlock()
-		return errAbandoned
+		return false, errAbandoned
 	}
 	select {
 	case c.slots <- struct{}{}:
 		f.loading = true
 		f.s.mu.Unlock()
-		return nil
+		return false, nil
 	default:
 	}
 	f.quit = make(chan struct{})
@@ -456,19 +460,19 @@ func (f *flight[V]) takeSlot(patience time.Duration) error {
 	select {
 	case c.slots <- struct{}{}:
 	case <-f.quit:
-		return errAbandoned
+		return true, errAbandoned
 	case <-timer.C:
 		c.n.loadsBusy.Add(1)
-		return ErrOriginBusy
+		return true, ErrOriginBusy
 	}
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	if f.abandoned { // at the same moment
 		<-c.slots
-		return errAbandoned
+		return true, errAbandoned
 	}
 	f.loading = true
-	return nil
+	return true, nil
 }
 
 // fail ends the flight with the fallback, if that may still be served, or
@@ -479,11 +483,11 @@ func (f *flight[V]) fail(err error) {
 	old := f.fallback
 	switch {
 	case err == errAbandoned:
-		f.land(nil, Result[V]{Err: err})
+		f.land(nil, Result[V]{Err: err}, now)
 		return
 	case old == nil || old.kind != kindValue || now >= old.usable:
 		c.emit(EventLoadFailed, "", f.key, err)
-		f.land(nil, Result[V]{Err: err})
+		f.land(nil, Result[V]{Err: err}, now)
 		return
 	}
 	c.emit(EventServedStale, "", f.key, err)
@@ -492,21 +496,21 @@ func (f *flight[V]) fail(err error) {
 		created: old.created, version: old.version, usable: old.usable,
 		fresh: min(now+jitter(staleRetry), old.usable), stale: true,
 	}
-	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)})
+	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}, now)
 }
 
 // land keeps e (unless the flight was overtaken, or e is nil), gives the
 // result to everybody who waits, and queues what the origin said for the
 // store.
-func (f *flight[V]) land(e *entry[V], r Result[V]) {
+func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	c := f.c
 	f.s.mu.Lock()
 	f.leave()
 	keep := e != nil && !f.detached
 	if keep {
-		c.local.put(f.s, e, c.now())
+		c.local.put(f.s, e, now)
 		if r.Source == SourceOrigin {
-			c.enqueue(e)
+			c.enqueue(e, now)
 		}
 	}
 	f.s.mu.Unlock()
@@ -516,8 +520,7 @@ func (f *flight[V]) land(e *entry[V], r Result[V]) {
 }
 
 // fresh makes the entry of a value that was loaded, or set, just now.
-func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created int64) *entry[V] {
-	now := c.now()
+func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64) *entry[V] {
 	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created}
 	e.fresh = now + jitter(c.opts.TTL)
 	e.usable = e.fresh + int64(c.opts.StaleIfError)
@@ -560,11 +563,11 @@ func (c *Cache[V]) callbackFailed(key string, err error) {
 
 // gone makes the entry of a key that the origin does not know: "not found"
 // for NegativeTTL, or, without one, a tombstone for whatever was there.
-func (c *Cache[V]) gone(key string, hash uint64, version, created int64) *entry[V] {
+func (c *Cache[V]) gone(key string, hash uint64, version, created, now int64) *entry[V] {
 	e := &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, created: created, cost: int64(len(key) + entryOverhead)}
 	if c.opts.NegativeTTL > 0 {
 		e.kind = kindGone
-		e.fresh = c.now() + jitter(c.opts.NegativeTTL)
+		e.fresh = now + jitter(c.opts.NegativeTTL)
 		e.usable = e.fresh
 	}
 	return e
@@ -580,7 +583,7 @@ func jitter(d time.Duration) int64 {
 func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
 	c.n.loads.Add(1)
 	answer := make(chan Result[V], 1)
-	go bounded(ctx, c.opts.LoadTimeout, "loader", ErrLoadTimeout, &c.n.zombies,
+	go bounded(ctx, time.Now(), c.opts.LoadTimeout, "loader", ErrLoadTimeout, &c.n.zombies,
 		func(ctx context.Context) (V, error) { return load(ctx, key) },
 		func(v V, err error) {
 			r := Result[V]{Value: v, Err: err}
@@ -607,13 +610,14 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 		return ctx.Err()
 	}
 	hash := maphash.String(c.local.seed, key)
-	e := c.fresh(key, hash, v, time.Now().UnixMilli(), c.now())
+	now := c.now()
+	e := c.fresh(key, hash, v, time.Now().UnixMilli(), now, now)
 	s := c.local.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.overtake(key)
-	c.local.put(s, e, c.now())
-	c.enqueue(e)
+	c.local.put(s, e, now)
+	c.enqueue(e, now)
 	return nil
 }
 

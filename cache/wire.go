@@ -81,8 +81,8 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 }
 
 // enqueue hands e to the write-back, unless it would be of no use.
-func (c *Cache[V]) enqueue(e *entry[V]) {
-	switch now := c.now(); {
+func (c *Cache[V]) enqueue(e *entry[V], now int64) {
+	switch {
 	case c.queue == nil || (now >= e.usable && e.kind != kindTombstone):
 	case c.remote.writes.open(now):
 		c.n.writes.skipped.Add(1)
