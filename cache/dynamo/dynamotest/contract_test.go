@@ -90,7 +90,9 @@ func runContract(t *testing.T, p *peer) {
 		`{"TableName":"$T","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`,
 		`{"TableName":"$C","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"},{"AttributeName":"s","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"},{"AttributeName":"s","KeyType":"RANGE"}]}`,
 	} {
-		p.step(t, "tables", step{op: "CreateTable", body: table})
+		if p.step(t, "tables", step{op: "CreateTable", body: table}); t.Failed() {
+			return
+		}
 	}
 	defer func() {
 		for _, table := range []string{"$T", "$C"} {

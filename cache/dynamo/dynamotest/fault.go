@@ -68,7 +68,7 @@ const (
 )
 
 // DripInterval is the time between two bytes of a dripping answer.
-const DripInterval = 50 * time.Millisecond
+const DripInterval = 100 * time.Millisecond
 
 // SetFault replaces the fault hook: a function that is asked about each
 // request, on the request's own goroutine, and must be safe for concurrent

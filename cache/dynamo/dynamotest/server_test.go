@@ -49,7 +49,17 @@ func tcp(t *testing.T, s *dynamotest.Server) *dynamodb.Client {
 	}
 	tr := &http.Transport{}
 	t.Cleanup(func() { tr.CloseIdleConnections(); s.Close() })
-	return client(s.URL(), &http.Client{Transport: tr}, developer)
+	return client(s.URL(), keeping(tr), developer)
+}
+
+// keeping hides the WriteTo of request bodies, so that connections live on:
+// see dynamo.NewClient.
+func keeping(tr *http.Transport) aws.HTTPClient {
+	c := &http.Client{Transport: tr}
+	return doFunc(func(r *http.Request) (*http.Response, error) {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+		return c.Do(r)
+	})
 }
 
 func createTable(t *testing.T, c *dynamodb.Client) {
@@ -74,11 +84,18 @@ func put(ctx context.Context, c *dynamodb.Client, k string, ttl time.Time) error
 	if !ttl.IsZero() {
 		it["ttl"] = &types.AttributeValueMemberN{Value: fmt.Sprint(ttl.Unix())}
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	_, err := c.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: it})
 	return err
 }
 
+// patience ends a test that hangs.
+const patience = 30 * time.Second
+
 func get(ctx context.Context, c *dynamodb.Client, k string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	out, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("sessions"), Key: key(k)})
 	if err != nil || out.Item == nil {
 		return "", err
@@ -404,8 +421,36 @@ func TestServer_stall(t *testing.T) {
 	defer cancel()
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
-	if _, err := get(ctx, client(s.URL(), &http.Client{Transport: tr}, developer), "k"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := get(ctx, client(s.URL(), keeping(tr), developer), "k"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("on a new connection: %v; want a time-out", err)
+	}
+}
+
+// What was sent into a silent network arrives when it is up again, as TCP does.
+func TestServer_silentDelays(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := tcp(t, s)
+	createTable(t, c)
+	if err := s.SetNetwork(dynamotest.Silent); err != nil {
+		t.Fatal(err)
+	}
+	before := s.Stats().Total()
+	done := make(chan error)
+	go func() { done <- put(t.Context(), c, "k", time.Time{}) }()
+	timer := time.NewTimer(50 * time.Millisecond) // long enough for loopback
+	select {
+	case err := <-done:
+		t.Errorf("an answer came through: %v", err)
+	case <-timer.C:
+	}
+	if n := s.Stats().Total() - before; n != 0 || s.Len("sessions") != 0 {
+		t.Errorf("%d requests came through, %d items are there", n, s.Len("sessions"))
+	}
+	if err := s.SetNetwork(dynamotest.Up); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || s.Len("sessions") != 1 {
+		t.Errorf("afterwards: %v, %d items", err, s.Len("sessions"))
 	}
 }
 

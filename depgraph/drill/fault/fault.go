@@ -289,19 +289,20 @@ func (e *APIError) namespace() string {
 	return "com.amazonaws.dynamodb.v20120810#"
 }
 
+// response is the answer with the headers that the AWS SDKs look at.
 func (e *APIError) response(req *http.Request) *http.Response {
 	body, _ := json.Marshal(map[string]string{"__type": e.namespace() + e.Code, "message": e.Message}) // strings do not fail
-	return response(req, e.StatusCode, "application/x-amz-json-1.0", body)
+	resp := response(req, e.StatusCode, "application/x-amz-json-1.0", body)
+	resp.Header.Set("X-Amzn-Requestid", fmt.Sprintf("DRILL%021X", rand.Uint64()))
+	resp.Header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	return resp
 }
 
-// response is an answer with the headers that the AWS SDKs look at.
 func response(req *http.Request, status int, contentType string, body []byte) *http.Response {
 	h := http.Header{}
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	h.Set("X-Amzn-Requestid", fmt.Sprintf("DRILL%021X", rand.Uint64()))
-	h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
 	return &http.Response{
 		Status:     strconv.Itoa(status) + " " + http.StatusText(status),
 		StatusCode: status,

@@ -61,7 +61,7 @@ var volatile = []struct {
 	pattern *regexp.Regexp
 	with    string
 }{
-	{regexp.MustCompile(`RequestID: [A-Z0-9]*`), "RequestID: ID"},
+	{regexp.MustCompile(`RequestID: [A-Z0-9]+`), "RequestID: ID"},
 	{regexp.MustCompile(`(127\.0\.0\.1|169\.254\.169\.254)(:\d+)?`), "HOST"},
 	{regexp.MustCompile(` on \S+:\d+: no such host`), ": no such host"}, // the resolver's address
 }
