@@ -63,6 +63,7 @@ func (s *Sink) deliverBatch() {
 			err = io.ErrNoProgress
 		}
 		s.tookBatch(res, err == nil)
+		s.spool.note()
 		if err != nil {
 			s.failedBatch(err)
 		}

@@ -38,9 +38,9 @@ type chunk struct {
 	seq     uint64 // ascending through the queue, and from one process to the next
 	base    int64  // when the chunk was opened, Unix milliseconds
 	opened  time.Time
-	slot    int    // bytes a slot
-	mixed   bool   // some slots are not to be written as they stand
-	durable bool   // the header in mem follows every change
+	slot    int  // bytes a slot
+	mixed   bool // some slots are not to be written as they stand
+	durable bool // the header in mem follows every change
 
 	used  int // end of the records
 	floor int // begin of the slots

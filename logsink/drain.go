@@ -61,6 +61,7 @@ func (s *Sink) next() bool {
 	defer s.mu.Unlock()
 	for !s.dead {
 		if len(s.inflight) > 0 || s.pick() || len(s.out.pending) > 0 {
+			s.notePosition()
 			s.out.idle = 0
 			s.progress.Store(time.Now().UnixNano())
 			return true
@@ -182,6 +183,7 @@ func (s *Sink) deliver() {
 			err = io.ErrShortWrite
 		}
 		s.took(n, mark, fallback, err == nil)
+		s.spool.note()
 		if err != nil {
 			s.failed(err, fallback, n > 0)
 		}

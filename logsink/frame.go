@@ -15,6 +15,9 @@ import (
 //	24  checksum (CRC-32C) of bytes 0 to 24
 //	28  n, the number of slots
 //	32  done, the offset up to which the destination has taken it
+//	36  fileDone and
+//	40  fileSize: when the destination, a regular file, had fileSize bytes, done
+//	    was fileDone; see resume.go
 //
 // n and done change in place. n is stored after the record and its slot, and
 // every slot has a checksum of its own: a record counts only if all of it is
@@ -24,6 +27,7 @@ const (
 	offSeq     = 8
 	offN       = 28
 	offDone    = 32
+	offFile    = 36
 
 	mappedHead = 4096 // bytes of a mapped file before its first frame
 )

@@ -59,8 +59,11 @@ func childWrites() {
 	var b []byte
 	for i := 0; ; i++ {
 		b = fmt.Appendf(b[:0], "%d %s\n", i, pad)
-		for s.Stats().Queued > limit {
-			s.Sync() //nolint:errcheck // the test is about loss by the kill, not by a full sink
+		for st := s.Stats(); st.Queued > limit || st.QueuedBytes > 3<<20; st = s.Stats() {
+			// The test is about loss by the kill, not by a full sink.
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
+			s.Flush(ctx) //nolint:errcheck // it is frozen
+			cancel()
 		}
 		s.Write(b)
 		binary.LittleEndian.PutUint64(acked, uint64(i+1))
@@ -206,7 +209,7 @@ func checkLines(t *testing.T, all []byte, acked int, told string) {
 				t.Fatalf("line %d came again at %d: more than was in flight", n, next)
 			}
 		default:
-			t.Fatalf("lines %d to %d are missing", next, n-1)
+			t.Fatalf("lines %d to %d are missing; %s", next, n-1, told)
 		}
 	}
 	if next < acked || torn > 0 || !strings.Contains(told, "corrupt 0") {

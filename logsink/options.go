@@ -135,10 +135,8 @@ func New(o Options) (*Sink, error) {
 	}
 	s.openMemory()
 	s.openSpill()
-	if s.count.recovered > 0 && o.Dest != nil {
-		s.out.pending = startLine(o.Dest)
-		s.out.unasked = len(s.out.pending) > 0
-	}
+	s.file = regularFile(o.Dest)
+	s.resume()
 	s.out.idle = int(idleAfter) // asleep: the first record is delivered at once
 	s.out.watch = time.AfterFunc(time.Hour, s.overdue)
 	s.out.watch.Stop()

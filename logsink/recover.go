@@ -2,7 +2,6 @@ package logsink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -139,6 +138,16 @@ func (s *Sink) orderLeftovers() {
 	}
 }
 
+// maps reports whether the mapped file has left chunk seq.
+func (s *Sink) maps(seq uint64) bool {
+	for c := s.head; c != nil; c = c.next {
+		if c.seq == seq {
+			return true
+		}
+	}
+	return false
+}
+
 func keys(m map[uint64]bool) []uint64 {
 	list := make([]uint64, 0, len(m))
 	for k := range m {
@@ -159,50 +168,6 @@ func (s *Sink) noteDisk(err error) {
 	s.count.diskErrors++
 	s.count.diskErr = err
 	s.tell(Event{Kind: DiskFailed, Err: err})
-}
-
-// startLine returns a line break if the destination is a regular file that
-// ends within a line: a process was killed in the middle of a write, and what
-// comes next must not become part of that.
-func startLine(dest io.Writer) []byte {
-	f, ok := dest.(*os.File)
-	if !ok {
-		return nil
-	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-		return nil
-	}
-	last := []byte{0}
-	if _, err := f.ReadAt(last, info.Size()-1); err != nil {
-		if last, err = readLast(f.Name(), info); err != nil {
-			return []byte{'\n'} // it may well end within a line
-		}
-	}
-	if last[0] == '\n' {
-		return nil
-	}
-	return []byte{'\n'}
-}
-
-// readLast opens a file that is open for writing only, to look at its last
-// byte.
-func readLast(name string, same os.FileInfo) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !os.SameFile(info, same) {
-		return nil, errors.New("another file")
-	}
-	last := make([]byte, 1)
-	_, err = f.ReadAt(last, info.Size()-1)
-	return last, err
 }
 
 // RecoverFile delivers to w what a process left in path, its mapped file or

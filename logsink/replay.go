@@ -83,7 +83,7 @@ func (p *spool) delivered(c *chunk) {
 	if o, ok := p.forget(c); ok {
 		o.seg.open--
 		if !p.retire(o.seg) {
-			p.putDone(o, len(c.mem))
+			p.later(func() error { return o.putDone(len(c.mem)) })
 		}
 	}
 	p.s.mu.Unlock()
@@ -101,15 +101,38 @@ func (p *spool) forget(c *chunk) (openedFrame, bool) {
 	return openedFrame{}, false
 }
 
-// putDone notes on disk how much of a frame is delivered, so that the next
-// process does not deliver it again.
-func (p *spool) putDone(o openedFrame, done int) {
+// note tells the disk how much of the oldest chunk in flight is delivered, if
+// it is a frame on disk, so that the next process does not deliver it again.
+func (p *spool) note() {
+	if p == nil {
+		return
+	}
+	s := p.s
+	s.mu.Lock()
+	if len(s.inflight) == 0 || s.inflight[0].frame >= 0 {
+		s.mu.Unlock()
+		return
+	}
+	c := s.inflight[0]
+	var err error
+	if i := slices.IndexFunc(p.open, func(o openedFrame) bool { return o.c == c }); i >= 0 {
+		o, done := p.open[i], c.sent
+		s.mu.Unlock()
+		err = o.putDone(done)
+		s.mu.Lock()
+	}
+	if err != nil {
+		s.noteDisk(fmt.Errorf("logsink: spill: %w", err))
+	}
+	s.mu.Unlock()
+}
+
+// putDone writes how much of a frame is delivered.
+func (o openedFrame) putDone(done int) error {
 	var b [4]byte
 	binary.LittleEndian.PutUint32(b[:], uint32(done))
-	p.later(func() error {
-		_, err := o.seg.f.WriteAt(b[:], o.at+offDone)
-		return err
-	})
+	_, err := o.seg.f.WriteAt(b[:], o.at+offDone)
+	return err
 }
 
 // retire removes a segment of which all is delivered. What was counted in it
@@ -178,7 +201,7 @@ func (p *spool) close() {
 			o.seg.open--
 			p.retire(o.seg)
 		} else {
-			p.putDone(o, o.c.sent)
+			p.later(func() error { return o.putDone(o.c.sent) })
 		}
 	}
 	p.open = nil

@@ -3,6 +3,7 @@ package logsink
 import (
 	"context"
 	"io"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -98,6 +99,7 @@ type Sink struct {
 	dest     func(p []byte) (int, error)
 	spool    *spool // nil without SpillDir
 	mapped   *mapping
+	file     *os.File // the destination, if it is a regular file
 	ctx      context.Context // of the destination's calls; ends when Shutdown gives up
 	cancel   context.CancelFunc
 	wake     chan struct{}

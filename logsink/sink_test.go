@@ -401,7 +401,7 @@ func TestSink_fallback_while_broken(t *testing.T) {
 func TestSink_keeps_records_while_the_destination_fails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rec logsinktest.Recorder
-		var failing = true
+		failing := true
 		var mu sync.Mutex
 		dest := writerFunc(func(p []byte) (int, error) {
 			mu.Lock()

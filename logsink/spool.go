@@ -165,12 +165,17 @@ func (p *spool) count(seg *segment) error {
 			return err
 		}
 		p.s.seq = max(p.s.seq, h.seq)
-		p.seqs[h.seq] = true
 		if next+int64(h.size) > seg.size {
+			if p.s.maps(h.seq) { // its way to disk was cut short
+				p.bytes -= seg.size - next
+				seg.size = next
+				return seg.f.Truncate(next)
+			}
 			seg.records[Normal] += int64(h.n) // torn: none of it can be read
 			at = next + 1
 			continue
 		}
+		p.seqs[h.seq] = true
 		slots := make([]byte, h.n*fullSlot)
 		if _, err := seg.f.ReadAt(slots, next+int64(h.size-len(slots))); err != nil {
 			return err
