@@ -55,12 +55,8 @@ func (s *Sink) deliverBatch() {
 	s.collect()
 	for len(s.out.refs) > 0 && s.ctx.Err() == nil {
 		res, err := s.writeBatch(s.out.recs)
-		if n := len(s.out.recs); res.Done < 0 || res.Done > n {
-			err = fmt.Errorf("logsink: the destination reported %d of %d records done", res.Done, n)
-			res = BatchResult{Done: min(max(res.Done, 0), n)}
-		}
-		if res.Done == 0 && err == nil {
-			err = io.ErrNoProgress
+		if res.Done, err = sane(res.Done, len(s.out.recs), err); res.Done > 0 && errors.Is(err, io.ErrShortWrite) {
+			err = nil // the rest comes with the next call
 		}
 		s.tookBatch(res, err == nil)
 		s.spool.note()

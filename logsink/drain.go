@@ -176,12 +176,7 @@ func (s *Sink) deliver() {
 		mark := len(s.out.pending) > 0
 		dest, fallback := s.target()
 		n, err := s.write(dest, p)
-		if n < 0 || n > len(p) {
-			err = fmt.Errorf("logsink: the destination reported %d of %d bytes written", n, len(p))
-			n = min(max(n, 0), len(p))
-		} else if n < len(p) && err == nil {
-			err = io.ErrShortWrite
-		}
+		n, err = sane(n, len(p), err)
 		s.took(n, mark, fallback, err == nil)
 		s.spool.note()
 		if err != nil {
@@ -220,6 +215,19 @@ func (s *Sink) piece() []byte {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// sane makes sense of what a destination returned. More than everything is
+// everything (a writer that counts what it made of the bytes); less without an
+// error is a short write.
+func sane(n, of int, err error) (int, error) {
+	switch {
+	case n < 0:
+		return 0, errors.Join(err, fmt.Errorf("logsink: the destination reported %d of %d written", n, of))
+	case n < of && err == nil:
+		return n, io.ErrShortWrite
+	}
+	return min(n, of), err
 }
 
 // took notes that a writer has taken n bytes of what piece returned.

@@ -170,7 +170,7 @@ func (s *Sink) interrupt(d deadliner) {
 		return // it has none, as a regular file or a terminal
 	}
 	<-s.done
-	_ = d.SetWriteDeadline(time.Time{}) // worked a moment ago; the sink has no more use for it
+	_ = d.SetWriteDeadline(time.Time{}) // it worked a moment ago, or the sink has closed it
 }
 
 // keeps reports whether what is in the queue is on disk and stays there.
@@ -211,6 +211,9 @@ func (s *Sink) end() {
 		s.events.closed = true
 		close(s.events.queue)
 		s.mu.Unlock()
+	}
+	if s.private != nil {
+		s.private.Close() //nolint:errcheck // it has no buffer; what it took was counted
 	}
 	s.cancel()
 	close(s.done)

@@ -99,7 +99,8 @@ type Sink struct {
 	dest     func(p []byte) (int, error)
 	spool    *spool // nil without SpillDir
 	mapped   *mapping
-	file     *os.File // the destination, if it is a regular file
+	file     *os.File        // the destination, if it is a regular file
+	private  *os.File        // the destination that Stdout opened, closed with the sink
 	ctx      context.Context // of the destination's calls; ends when Shutdown gives up
 	cancel   context.CancelFunc
 	wake     chan struct{}
