@@ -393,7 +393,11 @@ func (s *Sink) failed(err error, fallback, moved bool) {
 	if moved && !broken && errors.Is(err, io.ErrShortWrite) {
 		return // it takes some; go on
 	}
-	s.rest(s.nextPause())
+	d := s.nextPause()
+	if moved && errors.Is(err, syscall.EAGAIN) {
+		d = min(d, time.Millisecond) // a non-blocking pipe: the reader is slower than we are, that is all
+	}
+	s.rest(d)
 }
 
 // nextPause doubles from RetryMin to RetryMax.
