@@ -96,7 +96,7 @@ func TestStdout_frozen_pipe(t *testing.T) {
 }
 
 func childDeadStdout() error {
-	s, err := Stdout(Options{})
+	s, err := Stdout(Options{SyncTimeout: 20 * time.Millisecond, CloseTimeout: 100 * time.Millisecond})
 	if err != nil {
 		return err
 	}
