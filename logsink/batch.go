@@ -1,0 +1,192 @@
+package logsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Record is what one Write brought, as a [BatchDest] gets it.
+type Record struct {
+	Time     time.Time // when it was written, to the millisecond
+	Priority Priority
+	Data     []byte // valid until WriteBatch returns; must not be changed
+}
+
+// BatchDest is a destination that takes records instead of bytes: a service
+// with limits and rules for each of them. It is called by one goroutine.
+type BatchDest interface {
+	// WriteBatch takes some records from the front of recs, which is never
+	// empty and in order of time as far as the clock was. The result says how
+	// many need not come again. Done may be less than len(recs) without an
+	// error: the rest follows in the next call. With an error the rest is
+	// tried again after a pause: the sink's own, or that of a [RetryAfter] in
+	// the error's chain.
+	//
+	// Ctx ends when Shutdown gives up. A destination that ignores it holds a
+	// goroutine, not Shutdown.
+	WriteBatch(ctx context.Context, recs []Record) (BatchResult, error)
+}
+
+// BatchResult is what became of the front of a batch.
+type BatchResult struct {
+	Done     int   // records from the front that are finished: delivered or rejected
+	Rejected []int // indexes below Done, ascending, of those refused for good
+}
+
+// RetryAfter is implemented by an error of a [BatchDest] that knows how long
+// to wait before the next attempt.
+type RetryAfter interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// ref is where a record of the batch lies.
+type ref struct {
+	c    *chunk
+	slot int
+}
+
+// deliverBatch hands what is in flight to the BatchDest, or returns early when
+// the sink is dead.
+func (s *Sink) deliverBatch() {
+	s.collect()
+	for len(s.out.refs) > 0 && s.ctx.Err() == nil {
+		res, err := s.writeBatch(s.out.recs)
+		if res.Done, err = sane(res.Done, len(s.out.recs), err); res.Done > 0 && errors.Is(err, io.ErrShortWrite) {
+			err = nil // the rest comes with the next call
+		}
+		s.tookBatch(res, err == nil)
+		s.spool.note()
+		if err != nil {
+			s.failedBatch(err)
+		}
+	}
+	if len(s.out.refs) == 0 {
+		s.landAll()
+	}
+}
+
+// collect lists the records in flight. Markers are formatted and become
+// records, which their slot then stands for.
+func (s *Sink) collect() {
+	s.out.recs, s.out.refs = s.out.recs[:0], s.out.refs[:0]
+	if len(s.out.pending) > 0 {
+		s.add(Record{Time: time.Now(), Data: s.out.pending}, ref{})
+		s.out.pending = nil
+	}
+	for _, c := range s.inflight {
+		for i := c.rec; i < c.n; i++ {
+			w := c.word(i)
+			rec := Record{Time: time.UnixMilli(c.millis(i)), Priority: Priority(w >> 31), Data: c.record(i)}
+			switch {
+			case w&flagBad != 0:
+				continue
+			case w&flagGap != 0:
+				if s.opt.Gap == nil {
+					continue
+				}
+				if rec.Data = s.format(readGap(rec.Data)); len(rec.Data) == 0 {
+					continue
+				}
+			}
+			s.add(rec, ref{c, i})
+		}
+	}
+}
+
+func (s *Sink) add(rec Record, at ref) {
+	s.out.recs = append(s.out.recs, rec)
+	s.out.refs = append(s.out.refs, at)
+}
+
+// writeBatch is one call of the destination, contained like write.
+func (s *Sink) writeBatch(recs []Record) (res BatchResult, err error) {
+	s.out.watch.Reset(slowAfter)
+	defer func() {
+		s.out.watch.Stop()
+		s.setBusy(false)
+		if r := recover(); r != nil {
+			s.countPanic()
+			res, err = BatchResult{}, fmt.Errorf("logsink: the destination panicked: %v", r)
+		}
+	}()
+	return s.opt.Batch.WriteBatch(s.ctx, recs)
+}
+
+// tookBatch counts the records that are done.
+func (s *Sink) tookBatch(res BatchResult, good bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if res.Done > 0 {
+		s.moved()
+	}
+	if good {
+		s.healthy()
+	}
+	var whole, rejected [2]int
+	refused := res.Rejected
+	for i, at := range s.out.refs[:res.Done] {
+		isRefused := len(refused) > 0 && refused[0] == i
+		if isRefused {
+			refused = refused[1:]
+		}
+		if at.c == nil {
+			s.count.markers++
+			continue
+		}
+		w := at.c.word(at.slot)
+		at.c.rec, at.c.sent = at.slot+1, int(w&endMask)
+		switch {
+		case w&flagGap != 0:
+			s.count.markers++
+		case isRefused:
+			rejected[w>>31]++
+			at.c.finish(one(w))
+		default:
+			whole[w>>31]++
+			at.c.finish(one(w))
+		}
+	}
+	s.settle(whole, rejected, false)
+	s.out.refs = s.out.refs[res.Done:]
+	s.out.recs = s.out.recs[res.Done:]
+	for len(s.inflight) > 0 && s.inflight[0].live() == 0 && (len(s.out.refs) == 0 || s.out.refs[0].c != s.inflight[0]) {
+		s.landed()
+	}
+}
+
+func one(word uint32) (n [2]int) {
+	n[word>>31] = 1
+	return n
+}
+
+// landAll ends chunks that had nothing to deliver.
+func (s *Sink) landAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.inflight) > 0 {
+		s.landed()
+	}
+}
+
+// failedBatch counts an error and waits as long as it asks.
+func (s *Sink) failedBatch(err error) {
+	s.mu.Lock()
+	s.count.writeErrors++
+	s.count.lastErr = err
+	s.count.state = Retrying
+	s.tell(Event{Kind: WriteFailed, Err: err})
+	s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	pause := s.nextPause()
+	var after RetryAfter
+	if errors.As(err, &after) {
+		pause = after.RetryAfter()
+	}
+	s.rest(pause)
+}

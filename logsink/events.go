@@ -1,0 +1,94 @@
+package logsink
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// EventKind says what happened.
+type EventKind uint8
+
+const (
+	// GapOpened: a record was dropped, the first of a gap.
+	GapOpened EventKind = iota + 1
+	// GapClosed: records are accepted again, or the gap is about to be
+	// passed; Event.Gap says what was lost.
+	GapClosed
+	// Stalled: the destination has taken nothing for Options.StallAfter.
+	Stalled
+	// Recovered: after Stalled or WriteFailed the destination takes records.
+	Recovered
+	// WriteFailed: the destination returned Event.Err; the sink tries again.
+	WriteFailed
+	// DiskFailed: the mapped file or the spill directory failed with
+	// Event.Err; the sink goes on without it.
+	DiskFailed
+	// DiskRecovered: the spill directory works again.
+	DiskRecovered
+	// LeftoverFound: an earlier process left Event.Records records on disk,
+	// which are delivered first.
+	LeftoverFound
+)
+
+var kindNames = [...]string{"unknown", "gap opened", "gap closed", "stalled", "recovered", "write failed", "disk failed", "disk recovered", "leftover found"}
+
+// String returns the kind in words.
+func (k EventKind) String() string {
+	if int(k) >= len(kindNames) {
+		k = 0
+	}
+	return kindNames[k]
+}
+
+// Event is something that an operator may want to know of while it happens.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time
+	Gap     GapInfo // GapClosed
+	Err     error   // WriteFailed, DiskFailed
+	Records int64   // LeftoverFound
+}
+
+// events hands events to OnEvent, in order, from one goroutine. The drainer
+// cannot do that: it may be stuck in the destination just then.
+type events struct {
+	queue  chan Event
+	lost   atomic.Int64
+	panics atomic.Int64
+	call   func(Event)
+	closed bool // under Sink.mu
+}
+
+const eventQueue = 64
+
+func newEvents(call func(Event)) *events {
+	e := &events{queue: make(chan Event, eventQueue), call: call}
+	go func() {
+		for ev := range e.queue {
+			e.one(ev)
+		}
+	}()
+	return e
+}
+
+func (e *events) one(ev Event) {
+	defer func() {
+		if recover() != nil {
+			e.panics.Add(1)
+		}
+	}()
+	e.call(ev)
+}
+
+// tell queues an event. Called with the lock; it never waits.
+func (s *Sink) tell(ev Event) {
+	if s.events == nil || s.events.closed {
+		return
+	}
+	ev.Time = time.Now()
+	select {
+	case s.events.queue <- ev:
+	default:
+		s.events.lost.Add(1)
+	}
+}

@@ -1,0 +1,176 @@
+package logsink
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// GapInfo says what is missing at a place in the log.
+type GapInfo struct {
+	Dropped int64     // records, of all reasons
+	Bytes   int64     // what they weighed
+	Reasons Drops     // by reason: Full, Oversize, Evicted
+	Since   time.Time // when the first of them was dropped
+	Until   time.Time // when records were accepted again
+}
+
+// GapJSON is a marker as a line of JSON, as slog's JSONHandler writes it.
+func GapJSON(g GapInfo) []byte {
+	return fmt.Appendf(nil, `{"time":%q,"level":"WARN","msg":"log records dropped","dropped":%d,"bytes":%d,"full":%d,"evicted":%d,"oversize":%d,"since":%q}`+"\n",
+		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, stamp(g.Since))
+}
+
+// GapLogfmt is a marker as a line of logfmt, as slog's TextHandler writes it.
+func GapLogfmt(g GapInfo) []byte {
+	return fmt.Appendf(nil, "time=%s level=WARN msg=\"log records dropped\" dropped=%d bytes=%d full=%d evicted=%d oversize=%d since=%s\n",
+		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, stamp(g.Since))
+}
+
+// GapText is a marker for people.
+func GapText(g GapInfo) []byte {
+	return fmt.Appendf(nil, "--- %d log records (%d bytes) dropped since %s ---\n", g.Dropped, g.Bytes, stamp(g.Since))
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// gapState is what of the loss was announced already. There are two kinds of
+// gap. At the young end, where records are refused, a slot with flagGap takes
+// the place of the lost ones in the queue, and so survives a spill and a crash.
+// At the old end, where chunks are evicted, the drainer is about to pass.
+type gapState struct {
+	since    int64 // Unix milliseconds, of the gap at the young end
+	reported loss  // of refused records, by markers in the queue
+
+	evicting     bool // chunks were evicted that no marker told of
+	evictedSince int64
+	evicted      int64 // as reported
+	evictedBytes int64
+}
+
+// loss is what a gap counts.
+type loss struct{ full, oversize, bytes int64 }
+
+const gapSize = 5 * 8
+
+// refusedSoFar is everything ever lost at the young end.
+func (s *Sink) refusedSoFar() loss {
+	var l loss
+	for lane := range s.refused {
+		l.full += s.refused[lane].full.Load()
+		l.bytes += s.refused[lane].fullBytes.Load()
+		l.oversize += s.count.oversize[lane]
+	}
+	l.bytes += s.count.oversizeBytes
+	return l
+}
+
+// openGap notes that a record was refused.
+func (s *Sink) openGap() {
+	if s.attend {
+		return
+	}
+	s.attend = true
+	s.gap.since = time.Now().UnixMilli()
+	s.tell(Event{Kind: GapOpened})
+}
+
+// closeGap puts the marker of the gap before a record of size bytes that has
+// room in c. It returns the chunk that has room for the record then. Without
+// room for both the gap stays open.
+func (s *Sink) closeGap(c *chunk, size int) *chunk {
+	if s.opt.Gap != nil {
+		with := s.room(gapSize+c.slot+size, Normal)
+		if with == nil {
+			return c
+		}
+		c = with
+	}
+	g, since, now := s.takeGap()
+	if s.opt.Gap != nil {
+		var b [gapSize]byte
+		le := binary.LittleEndian
+		for i, v := range []int64{g.full, g.oversize, g.bytes, since, now} {
+			le.PutUint64(b[8*i:], uint64(v))
+		}
+		c.append(b[:], flagGap, 0)
+	}
+	return c
+}
+
+// takeGap ends the gap at the young end and returns what it lost.
+func (s *Sink) takeGap() (g loss, since, until int64) {
+	total, was := s.refusedSoFar(), s.gap.reported
+	g = loss{total.full - was.full, total.oversize - was.oversize, total.bytes - was.bytes}
+	s.gap.reported = total
+	s.attend = false
+	since, until = s.gap.since, time.Now().UnixMilli()
+	s.tell(Event{Kind: GapClosed, Gap: g.info(since, until)})
+	return g, since, until
+}
+
+func (l loss) info(since, until int64) GapInfo {
+	return GapInfo{
+		Dropped: l.full + l.oversize,
+		Bytes:   l.bytes,
+		Reasons: Drops{Full: l.full, Oversize: l.oversize},
+		Since:   time.UnixMilli(since),
+		Until:   time.UnixMilli(until),
+	}
+}
+
+// readGap is the gap that a slot holds.
+func readGap(rec []byte) GapInfo {
+	var v [gapSize / 8]int64
+	if len(rec) != gapSize {
+		return GapInfo{}
+	}
+	for i := range v {
+		v[i] = int64(binary.LittleEndian.Uint64(rec[8*i:]))
+	}
+	return loss{v[0], v[1], v[2]}.info(v[3], v[4])
+}
+
+// openEvictionGap notes that a chunk is about to be evicted.
+func (s *Sink) openEvictionGap() {
+	if s.gap.evicting {
+		return
+	}
+	s.gap.evicting = true
+	s.gap.evictedSince = time.Now().UnixMilli()
+	s.tell(Event{Kind: GapOpened})
+}
+
+// takeEvictionGap returns the gap before the chunk that is now the oldest, if
+// there is one.
+func (s *Sink) takeEvictionGap() (GapInfo, bool) {
+	if !s.gap.evicting {
+		return GapInfo{}, false
+	}
+	n := s.count.evicted[Normal] + s.count.evicted[High]
+	now := time.Now()
+	g := GapInfo{
+		Dropped: n - s.gap.evicted,
+		Bytes:   s.count.evictedBytes - s.gap.evictedBytes,
+		Since:   time.UnixMilli(s.gap.evictedSince),
+		Until:   now,
+	}
+	g.Reasons.Evicted = g.Dropped
+	s.gap.evicting = false
+	s.gap.evicted, s.gap.evictedBytes = n, s.count.evictedBytes
+	s.tell(Event{Kind: GapClosed, Gap: g})
+	return g, true
+}
+
+// format calls the user's Gap. A panic in it is contained and counted.
+func (s *Sink) format(g GapInfo) (line []byte) {
+	defer func() {
+		if recover() != nil {
+			s.mu.Lock()
+			s.count.panics++
+			s.mu.Unlock()
+			line = nil
+		}
+	}()
+	return s.opt.Gap(g)
+}

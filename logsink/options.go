@@ -1,0 +1,227 @@
+package logsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Options say how a [Sink] behaves. Only a destination is needed: Dest or
+// Batch. The zero value of every other field is its default. New copies the
+// Options and never writes to them.
+type Options struct {
+	// Dest is where the records go. One goroutine of the sink writes to it,
+	// pieces of one or more whole records. A short write or an error is
+	// resumed at the byte where it stopped. Dest may block for ever.
+	Dest io.Writer
+
+	// Batch is a destination of records instead of bytes, such as that of
+	// package cloudwatch. Exactly one of Dest and Batch must be set.
+	Batch BatchDest
+
+	// MaxBytes bounds the memory of the records, what is in flight included.
+	// Default 4 MiB, at least 64 KiB; rounded down to whole chunks. Rule: the
+	// peak rate in bytes a second times the longest stall to survive.
+	MaxBytes int
+
+	// MaxRecord is the longest record in bytes; longer ones are counted as
+	// Oversize. Default, and at most: a quarter of MaxBytes, so that one line
+	// cannot displace all others.
+	MaxRecord int
+
+	// DropOldest makes room for new records by dropping the oldest, a chunk at
+	// a time. The default drops what is new: that is cheaper, keeps the cause
+	// of an incident, and leaves one contiguous gap.
+	DropOldest bool
+
+	// Classify chooses the lane of a record written to the Sink itself; nil
+	// means Normal. It is called in Write and must be quick, must not keep or
+	// change its argument, and must be safe for concurrent use.
+	Classify func(record []byte) Priority
+
+	// Linger is how long the drainer waits for more records before it writes.
+	// It spares every Write the wake-up of a sleeping goroutine, and costs as
+	// much delay. Default 2 ms, and 1 s with Batch. Negative: deliver at once.
+	Linger time.Duration
+
+	// MaxWrite is the most bytes of one call of Dest, records kept whole (a
+	// longer record still goes in one call). Default: no limit; 4096 with
+	// Mapped. On a pipe that other processes write to as well, 4096
+	// (PIPE_BUF) keeps lines from being torn.
+	MaxWrite int
+
+	// Gap formats the marker that is delivered where records were dropped:
+	// [GapJSON], [GapLogfmt], [GapText] or your own. Nil: no marker; the loss
+	// is in Stats only. It is called by the drainer.
+	Gap func(GapInfo) []byte
+
+	// Fallback takes the records while Dest is broken: its reader is gone or
+	// it was closed. It should be something that cannot block, such as a file.
+	Fallback io.Writer
+
+	// OnEvent is told what happens, from one goroutine of the sink's own. A
+	// slow OnEvent loses events (counted), never records.
+	OnEvent func(Event)
+
+	// StallAfter is how long a write may take before it counts as stalled.
+	// Default 1 s.
+	StallAfter time.Duration
+
+	// RetryMin and RetryMax bound the pause after an error of the destination;
+	// it doubles from the one to the other, and any progress resets it.
+	// Defaults 10 ms and 5 s.
+	RetryMin, RetryMax time.Duration
+
+	// SyncTimeout bounds Sync, and Flush and Recover without a deadline of
+	// their own. Default 1 s.
+	SyncTimeout time.Duration
+
+	// CloseTimeout bounds Close, and Shutdown without a deadline of its own.
+	// Default 2 s.
+	CloseTimeout time.Duration
+
+	// Mapped is the path of a file that holds the sink's memory, so that a
+	// process that is killed leaves its undelivered records to the next one
+	// that is started with the same path (or to RecoverFile). One process at a
+	// time. If the file cannot be used the sink works in plain memory, and
+	// says so in Stats and by an event.
+	Mapped string
+
+	// SpillDir is a directory for what memory cannot hold in a long outage. It
+	// comes back in order, also in the next process. One process at a time. If
+	// it cannot be used the sink works without it, and says so.
+	SpillDir string
+
+	// SpillBytes bounds SpillDir. Default 1 GiB, at least 1 MiB.
+	SpillBytes int64
+}
+
+const (
+	frameSize    = 64 << 10 // of a chunk, and of a frame of the mapped file
+	minFrames    = 16       // smaller budgets get smaller chunks
+	minBytes     = 64 << 10
+	minMapped    = 256 << 10
+	defaultBytes = 4 << 20
+	pipeBuf      = 4096
+)
+
+// New makes a Sink and starts it. It fails only for Options that contradict
+// themselves, never for the state of a disk or of the destination: a service
+// starts also while its logs are blocked.
+func New(o Options) (*Sink, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Sink{
+		opt:      o,
+		classify: o.Classify,
+		stamps:   o.Batch != nil,
+		limit:    [2]int{o.MaxBytes, o.MaxBytes},
+		wake:     make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if o.Dest != nil {
+		s.dest = o.Dest.Write
+	}
+	if o.Classify != nil {
+		s.reserve()
+	}
+	if o.OnEvent != nil {
+		s.events = newEvents(o.OnEvent)
+	}
+	s.openMemory()
+	s.openSpill()
+	s.file = regularFile(o.Dest)
+	s.resume()
+	s.out.idle = int(idleAfter) // asleep: the first record is delivered at once
+	s.out.watch = time.AfterFunc(time.Hour, s.overdue)
+	s.out.watch.Stop()
+	go s.drain()
+	return s, nil
+}
+
+// complete fills in the defaults and refuses contradictions.
+func (o *Options) complete() error {
+	switch {
+	case o.Dest == nil && o.Batch == nil:
+		return errors.New("logsink: Options.Dest or Options.Batch must be set")
+	case o.Dest != nil && o.Batch != nil:
+		return errors.New("logsink: Options.Dest and Options.Batch are both set; a sink has one destination")
+	case o.Batch != nil && o.MaxWrite != 0:
+		return errors.New("logsink: Options.MaxWrite limits writes to Dest; Options.Batch has limits of its own")
+	case o.SpillDir == "" && o.SpillBytes != 0:
+		return errors.New("logsink: Options.SpillBytes is set and Options.SpillDir is not")
+	}
+	size(&o.MaxBytes, defaultBytes)
+	if o.MaxBytes < minBytes {
+		return fmt.Errorf("logsink: Options.MaxBytes is %d, the least is %d", o.MaxBytes, minBytes)
+	}
+	if o.Mapped != "" && o.MaxBytes < minMapped {
+		return fmt.Errorf("logsink: Options.MaxBytes is %d, with Options.Mapped the least is %d", o.MaxBytes, minMapped)
+	}
+	o.MaxBytes -= o.MaxBytes % o.chunkSize()
+	size(&o.MaxRecord, o.MaxBytes/4)
+	if o.MaxRecord < 0 || o.MaxRecord > o.MaxBytes/4 {
+		return fmt.Errorf("logsink: Options.MaxRecord is %d, the most is a quarter of MaxBytes, %d", o.MaxRecord, o.MaxBytes/4)
+	}
+	if o.MaxWrite == 0 && o.Mapped != "" && o.Batch == nil {
+		o.MaxWrite = pipeBuf
+	}
+	if o.MaxWrite < 0 {
+		return fmt.Errorf("logsink: Options.MaxWrite is %d", o.MaxWrite)
+	}
+	if o.SpillBytes == 0 {
+		o.SpillBytes = 1 << 30
+	}
+	if o.SpillBytes < 1<<20 {
+		return fmt.Errorf("logsink: Options.SpillBytes is %d, the least is %d", o.SpillBytes, 1<<20)
+	}
+	linger := 2 * time.Millisecond
+	if o.Batch != nil {
+		linger = time.Second
+	}
+	if o.Linger == 0 {
+		o.Linger = linger
+	}
+	for _, d := range []struct {
+		name string
+		d    *time.Duration
+		or   time.Duration
+	}{
+		{"StallAfter", &o.StallAfter, time.Second},
+		{"RetryMin", &o.RetryMin, 10 * time.Millisecond},
+		{"RetryMax", &o.RetryMax, 5 * time.Second},
+		{"SyncTimeout", &o.SyncTimeout, time.Second},
+		{"CloseTimeout", &o.CloseTimeout, 2 * time.Second},
+	} {
+		if *d.d == 0 {
+			*d.d = d.or
+		}
+		if *d.d < 0 {
+			return fmt.Errorf("logsink: Options.%s is %v", d.name, *d.d)
+		}
+	}
+	if o.RetryMin > o.RetryMax {
+		return fmt.Errorf("logsink: Options.RetryMin is %v and Options.RetryMax %v", o.RetryMin, o.RetryMax)
+	}
+	return nil
+}
+
+func size(n *int, or int) {
+	if *n == 0 {
+		*n = or
+	}
+}
+
+// chunkSize is 64 KiB, or less where that would leave too few chunks.
+func (o *Options) chunkSize() int {
+	n := frameSize
+	for n > 4096 && o.MaxBytes/n < minFrames && o.Mapped == "" {
+		n /= 2
+	}
+	return n
+}

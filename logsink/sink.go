@@ -1,0 +1,412 @@
+package logsink
+
+import (
+	"context"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Priority is the lane of a record. The zero value is [Normal].
+type Priority uint8
+
+const (
+	// Normal is the lane of everything that nobody marked.
+	Normal Priority = iota
+	// High is the lane of what an engineer needs when things go wrong: WARN
+	// and above. A part of the budget is kept for it. It never blocks either.
+	High
+)
+
+// String returns "normal" or "high".
+func (p Priority) String() string {
+	if p == High {
+		return "high"
+	}
+	return "normal"
+}
+
+// What a lane's gate says.
+const (
+	gateOpen = iota
+	gateFull
+	gateClosed
+)
+
+// What the drainer is doing, as far as Write must know.
+const (
+	awake   = iota // it runs, or is about to
+	lingers        // it waits for more to come; a reason to hurry wakes it
+	asleep         // nothing came for a while; any record wakes it
+)
+
+// Sink is a log writer whose Write never waits for the destination.
+//
+// A record is what one call of Write brings; loggers write a line a call. It
+// is copied into the sink's memory, which is bounded in bytes, and one
+// goroutine delivers it from there. When the destination is slow or frozen the
+// memory fills, and records are dropped: each is counted under one reason of
+// [Drops]. At every instant, in every failure,
+//
+//	Attempted == Delivered + Dropped.Total() + Queued
+//
+// A Sink is made by [New], [Stdout] or [Stderr], and is safe for use by many
+// goroutines. Records of one goroutine keep their order. Whoever makes it
+// shuts it down, with [Sink.Shutdown] or [Sink.Close]; a write after that is
+// counted and does no harm. The destination stays open: it belongs to the
+// caller.
+//
+// Most programs call [New] or [Stdout], hand the Sink to their logger as its
+// io.Writer, and defer Close.
+type Sink struct {
+	// The part that every Write reads. It changes when the sink fills or has
+	// room again, not with every record.
+	gate     [2]atomic.Uint32
+	busy     atomic.Bool // a yield does not help: the destination is at work, or rests after an error
+	classify func([]byte) Priority
+	stamps   bool // records carry their time
+	_        [64]byte
+
+	// Records refused at the gate, without the lock.
+	refused [2]refusals
+
+	// mu guards the queue and its counters. It is held for a copy of one
+	// record or less; never during a call of the destination, of a callback,
+	// or of the disk.
+	mu       sync.Mutex
+	arena    *arena
+	head     *chunk // oldest in the queue
+	last     *chunk // youngest in the queue
+	tail     *chunk // last, while it takes records; else nil
+	inflight []*chunk
+	seq      uint64 // of the youngest chunk ever opened
+	upTo     uint64 // the drainer takes chunks up to this one without lingering
+	live     int    // bytes of all frames taken, in flight included
+	limit    [2]int // how far live may go, by lane
+	parked   uint8  // awake, lingers or asleep
+	attend   bool   // the next Normal record takes the slow path: a gap is to be marked
+	closed   bool   // Shutdown has begun
+	dead     bool   // Shutdown has given up
+	gap      gapState
+	count    counters
+	waiting  []waiter // calls of Flush
+
+	opt      Options
+	dest     func(p []byte) (int, error)
+	spool    *spool // nil without SpillDir
+	mapped   *mapping
+	file     *os.File        // the destination, if it is a regular file
+	private  *os.File        // the destination that Stdout opened, closed with the sink
+	ctx      context.Context // of the destination's calls; ends when Shutdown gives up
+	cancel   context.CancelFunc
+	wake     chan struct{}
+	closing  chan struct{} // closed when Shutdown begins
+	done     chan struct{} // closed when the drainer has ended
+	events   *events       // nil without OnEvent
+	out      delivery      // the drainer's own state
+	progress atomic.Int64  // when the records in flight last moved on; 0: none are
+}
+
+// refusals are counters that Write changes without the lock, a cache line a
+// lane.
+type refusals struct {
+	full, fullBytes, closed atomic.Int64
+	_                       [40]byte
+}
+
+var _ interface {
+	io.WriteCloser
+	io.StringWriter
+	Sync() error
+} = (*Sink)(nil)
+
+// Write copies p and returns len(p) and nil, always: a logger can do nothing
+// about a lost line, and the loss is counted. It does not wait for the
+// destination, does not retain p, and does not panic after Close.
+func (s *Sink) Write(p []byte) (int, error) {
+	lane := Normal
+	if s.classify != nil {
+		lane = s.laneOf(p)
+	}
+	s.put(p, lane)
+	return len(p), nil
+}
+
+// put is the hot path: one atomic load when the lane is full; else a lock, a
+// copy, and the end of the record.
+func (s *Sink) put(p []byte, lane Priority) {
+	if s.gate[lane].Load() != gateOpen && s.shut(lane, len(p)) {
+		return
+	}
+	s.mu.Lock()
+	if c := s.tail; c != nil && c.fits(len(p)) && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
+		c.append(p, uint32(lane)<<31, 0)
+		s.count.accepted[lane]++
+		s.unlockAfter(lane)
+		return
+	}
+	if s.putSlow(p, lane, !s.busy.Load()) {
+		return
+	}
+	runtime.Gosched()
+	s.mu.Lock()
+	s.putSlow(p, lane, false)
+}
+
+// shut counts a record that a closed gate keeps out. If the drainer is not in
+// the destination it may only lack a processor, which the writers hold: then
+// shut gives way once and looks again.
+func (s *Sink) shut(lane Priority, size int) bool {
+	if s.gate[lane].Load() == gateFull && !s.busy.Load() {
+		runtime.Gosched()
+		if s.gate[lane].Load() == gateOpen {
+			return false
+		}
+	}
+	if s.gate[lane].Load() == gateClosed {
+		s.refused[lane].closed.Add(1)
+		return true
+	}
+	s.refused[lane].full.Add(1)
+	s.refused[lane].fullBytes.Add(int64(size))
+	return true
+}
+
+// putSlow is put with everything that is not usual. It is called with the
+// lock and gives it up. It reports false if there was no room and mayYield
+// says that the caller comes again; the record is not counted yet then.
+func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
+	switch {
+	case s.closed:
+		s.mu.Unlock()
+		s.refused[lane].closed.Add(1)
+		return true
+	case len(p) > s.opt.MaxRecord:
+		s.count.oversize[lane]++
+		s.count.oversizeBytes += int64(len(p))
+		s.openGap()
+		s.mu.Unlock()
+		return true
+	}
+	c := s.room(len(p), lane)
+	if c == nil {
+		if mayYield {
+			s.mu.Unlock()
+			return false
+		}
+		s.refuse(p, lane)
+		s.mu.Unlock()
+		return true
+	}
+	if s.attend && lane == Normal {
+		c = s.closeGap(c, len(p))
+	}
+	stamp := uint32(0)
+	if s.stamps {
+		stamp = uint32(time.Since(c.opened).Milliseconds())
+	}
+	c.append(p, uint32(lane)<<31, stamp)
+	s.count.accepted[lane]++
+	s.unlockAfter(lane)
+	return true
+}
+
+// unlockAfter ends a write that was accepted: it gives up the lock, and wakes
+// the drainer if there is a reason.
+func (s *Sink) unlockAfter(lane Priority) {
+	if s.parked == awake || !s.urgent(lane) {
+		s.mu.Unlock()
+		return
+	}
+	s.parked = awake
+	s.mu.Unlock()
+	s.rouse()
+}
+
+// urgent reports whether the parked drainer should look now, and tells it how
+// far to go without lingering: a quarter of the budget waits, or somebody will
+// look for this record, or it is the first one after a while. A BatchDest
+// lingers to save calls, so that only the first reason counts there.
+func (s *Sink) urgent(lane Priority) bool {
+	hurry := s.live >= s.opt.MaxBytes/4 || s.opt.Batch == nil && (lane == High || s.parked == asleep)
+	if hurry {
+		s.upTo = s.seq
+	}
+	return hurry || s.parked == asleep
+}
+
+// rouse tells the drainer to look again.
+func (s *Sink) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// room returns the chunk that takes a record of size bytes, opening one if
+// the lane's part of the budget allows it, or nil.
+func (s *Sink) room(size int, lane Priority) *chunk {
+	if s.gate[lane].Load() == gateFull {
+		return nil
+	}
+	if c := s.tail; c != nil && c.fits(size) {
+		return c
+	}
+	slot := plainSlot
+	if s.stamps || s.mapped != nil || s.spool != nil {
+		slot = fullSlot
+	}
+	k := s.arena.framesFor(size, slot)
+	c := s.claim(k, lane)
+	for c == nil && s.opt.DropOldest && s.evict() {
+		c = s.claim(k, lane)
+	}
+	if c == nil {
+		return nil
+	}
+	s.seq++
+	c.reset(s.seq, time.Now(), slot, s.mapped != nil)
+	s.push(c)
+	s.tail = c
+	if s.spool != nil && s.live >= s.spool.from {
+		s.spool.rouse()
+	}
+	return c
+}
+
+// claim takes k frames if the lane may have them.
+func (s *Sink) claim(k int, lane Priority) *chunk {
+	if s.live+k*s.arena.size > s.limit[lane] {
+		return nil
+	}
+	c := s.arena.alloc(k)
+	if c == nil {
+		return nil
+	}
+	s.live += k * s.arena.size
+	if s.live > s.limit[Normal] && !s.opt.DropOldest {
+		s.gate[Normal].Store(gateFull) // this chunk is of the reserve
+	}
+	return c
+}
+
+// push puts c at the end of the queue.
+func (s *Sink) push(c *chunk) {
+	if s.last == nil {
+		s.head = c
+	} else {
+		s.last.next = c
+	}
+	s.last = c
+}
+
+// pop takes the oldest chunk out of the queue.
+func (s *Sink) pop() *chunk {
+	c := s.head
+	if c == nil {
+		return nil
+	}
+	if s.head = c.next; s.head == nil {
+		s.last = nil
+	}
+	if s.tail == c {
+		s.tail = nil
+	}
+	c.next = nil
+	return c
+}
+
+// release gives a chunk's memory back and opens the gates that were waiting
+// for it.
+func (s *Sink) release(c *chunk) {
+	if c.frame < 0 {
+		return // it was read from disk
+	}
+	s.arena.release(c)
+	s.live -= c.frames * s.arena.size
+	for lane := range s.gate {
+		if s.gate[lane].Load() == gateFull && s.live+s.arena.size <= s.limit[lane] {
+			s.gate[lane].Store(gateOpen)
+		}
+	}
+}
+
+// refuse counts a record that found no room. When not even an ordinary chunk
+// can be had the gate closes behind it, so that those that follow pay one
+// atomic load, and so that the gap is one gap.
+func (s *Sink) refuse(p []byte, lane Priority) {
+	s.refused[lane].full.Add(1)
+	s.refused[lane].fullBytes.Add(int64(len(p)))
+	if !s.opt.DropOldest && s.live+s.arena.size > s.limit[lane] {
+		s.gate[lane].Store(gateFull)
+	}
+	s.openGap()
+}
+
+// evict drops the oldest chunk that is not in flight, to make room.
+func (s *Sink) evict() bool {
+	c := s.pop()
+	if c == nil {
+		return false
+	}
+	s.openEvictionGap()
+	for lane, n := range c.left {
+		s.count.evicted[lane] += int64(n)
+	}
+	s.count.evictedBytes += int64(c.used - c.sent)
+	s.release(c)
+	s.tellWaiting()
+	return true
+}
+
+// Lane returns a writer into s for records of the given priority. It shares
+// everything with s. Asking for [High] sets its reserve aside: from then on a
+// fifth of the budget is for that lane alone.
+func (s *Sink) Lane(p Priority) io.Writer {
+	if p != High {
+		return laneWriter{s, Normal}
+	}
+	s.mu.Lock()
+	s.reserve()
+	s.mu.Unlock()
+	return laneWriter{s, High}
+}
+
+// reserve sets the high lane's part of the budget aside. Nobody who has no
+// use for it pays for it.
+func (s *Sink) reserve() { s.limit[Normal] = s.opt.MaxBytes - s.opt.MaxBytes/5 }
+
+type laneWriter struct {
+	s    *Sink
+	lane Priority
+}
+
+func (w laneWriter) Write(p []byte) (int, error) {
+	w.s.put(p, w.lane)
+	return len(p), nil
+}
+
+// WriteString is Write for a string, without a copy on the way.
+func (s *Sink) WriteString(p string) (int, error) {
+	return s.Write(unsafe.Slice(unsafe.StringData(p), len(p))) // Write only reads it
+}
+
+// laneOf asks the caller's Classify. A panic in it is contained and counted.
+func (s *Sink) laneOf(p []byte) (lane Priority) {
+	defer func() {
+		if recover() != nil {
+			s.mu.Lock()
+			s.count.panics++
+			s.mu.Unlock()
+			lane = Normal
+		}
+	}()
+	if s.classify(p) == High {
+		return High
+	}
+	return Normal
+}

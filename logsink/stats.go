@@ -1,0 +1,206 @@
+package logsink
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Stats is a consistent snapshot of a [Sink]. At every instant
+//
+//	Attempted == Delivered + Dropped.Total() + Queued
+//
+// Markers are no records; they have a count of their own.
+type Stats struct {
+	// Attempted counts the records that came in: by Write in this process,
+	// and Recovered from an earlier one.
+	Attempted int64 `json:"attempted"`
+	// Delivered counts the records that the destination (or the fallback) has
+	// taken as a whole.
+	Delivered int64 `json:"delivered"`
+	// Queued counts the records whose fate is open: in memory, on disk, or in
+	// a call of the destination that has not returned.
+	Queued int64 `json:"queued"`
+	// Dropped counts the records that are lost, by reason.
+	Dropped Drops `json:"dropped"`
+	// High is that part of the four counters above that came through the high
+	// lane.
+	High Lanes `json:"high"`
+
+	// QueuedBytes is the memory that holds records, in flight included: whole
+	// chunks, at most Options.MaxBytes.
+	QueuedBytes int64 `json:"queued_bytes"`
+	// Fallback counts the part of Delivered that the fallback took.
+	Fallback int64 `json:"fallback"`
+	// Markers counts the gap markers delivered.
+	Markers int64 `json:"markers"`
+	// WriteErrors counts errors of the destination and the fallback, each of
+	// which was followed by another attempt.
+	WriteErrors int64 `json:"write_errors"`
+	// Panics counts panics of the destination and of callbacks, all contained.
+	Panics int64 `json:"panics"`
+	// EventsLost counts events that a slow OnEvent did not take.
+	EventsLost int64 `json:"events_lost"`
+
+	// Recovered counts the records that an earlier process had left on disk.
+	Recovered int64 `json:"recovered"`
+	// Spilled is the part of Queued that is in the spill directory, and
+	// SpilledBytes the size of the segments there.
+	Spilled      int64 `json:"spilled"`
+	SpilledBytes int64 `json:"spilled_bytes"`
+	// DiskErrors counts failures of the mapped file and the spill directory.
+	DiskErrors int64 `json:"disk_errors"`
+	// DiskError is the last of them while it lasts: what was asked for is not
+	// in effect. Empty: all is well, or nothing was asked for.
+	DiskError string `json:"disk_error,omitempty"`
+
+	// StalledFor is how long the records in flight have waited for the
+	// destination to take anything; 0 when nothing is in flight. It may make a
+	// service degraded; it must never make it not live.
+	StalledFor time.Duration `json:"stalled_for_ns"`
+	// State is what the destination's last answer says of it.
+	State State `json:"state"`
+	// LastError is the destination's last error, kept after it recovered.
+	LastError string `json:"last_error,omitempty"`
+}
+
+// Lanes are the counters of one lane.
+type Lanes struct {
+	Attempted int64 `json:"attempted"`
+	Delivered int64 `json:"delivered"`
+	Queued    int64 `json:"queued"`
+	Dropped   Drops `json:"dropped"`
+}
+
+// Drops are counts of lost records by reason.
+type Drops struct {
+	Full      int64 `json:"full"`      // no room, and the policy drops what is new
+	Evicted   int64 `json:"evicted"`   // dropped by what came later (Options.DropOldest), from memory or from the spill
+	Oversize  int64 `json:"oversize"`  // longer than Options.MaxRecord
+	Closed    int64 `json:"closed"`    // written after Shutdown began
+	Rejected  int64 `json:"rejected"`  // refused for good by a BatchDest
+	Abandoned int64 `json:"abandoned"` // still in memory when Shutdown's time was over
+	Corrupt   int64 `json:"corrupt"`   // damaged on disk
+}
+
+// Total is the sum of all reasons.
+func (d Drops) Total() int64 {
+	return d.Full + d.Evicted + d.Oversize + d.Closed + d.Rejected + d.Abandoned + d.Corrupt
+}
+
+// State is how the destination is.
+type State uint8
+
+const (
+	// Healthy: the last answer was good, or there was none yet.
+	Healthy State = iota
+	// Retrying: the last answer was an error; the sink tries again.
+	Retrying
+	// Broken: nobody reads, or it was closed. The sink still tries, every
+	// RetryMax.
+	Broken
+)
+
+// String returns "healthy", "retrying" or "broken".
+func (s State) String() string {
+	switch s {
+	case Retrying:
+		return "retrying"
+	case Broken:
+		return "broken"
+	}
+	return "healthy"
+}
+
+// MarshalText makes a State readable in JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// counters are the counts under Sink.mu, by lane where there are two.
+type counters struct {
+	accepted, delivered, evicted, oversize, rejected, abandoned, corrupt [2]int64
+
+	oversizeBytes, evictedBytes    int64
+	fallback, markers, writeErrors int64
+	panics, recovered, diskErrors  int64
+	state                          State
+	stalled                        bool
+	lastErr, diskErr               error
+}
+
+// Stats returns a snapshot. It takes the lock that Write takes, which is never
+// held while anything waits, and costs about as much as a Write.
+func (s *Sink) Stats() Stats {
+	s.mu.Lock()
+	c := s.count
+	st := Stats{QueuedBytes: int64(s.live)}
+	st.Spilled, st.SpilledBytes = s.spool.held()
+	lanes := [2]Lanes{s.lane(Normal), s.lane(High)}
+	s.mu.Unlock()
+
+	st.High = lanes[High]
+	n := lanes[Normal]
+	st.Attempted = n.Attempted + st.High.Attempted
+	st.Delivered = n.Delivered + st.High.Delivered
+	st.Queued = n.Queued + st.High.Queued
+	st.Dropped = n.Dropped.plus(st.High.Dropped)
+	st.Fallback, st.Markers, st.WriteErrors = c.fallback, c.markers, c.writeErrors
+	st.Panics, st.Recovered, st.DiskErrors = c.panics, c.recovered, c.diskErrors
+	st.State = c.state
+	if c.lastErr != nil {
+		st.LastError = c.lastErr.Error()
+	}
+	if c.diskErr != nil {
+		st.DiskError = c.diskErr.Error()
+	}
+	if s.events != nil {
+		st.EventsLost = s.events.lost.Load()
+		st.Panics += s.events.panics.Load()
+	}
+	if at := s.progress.Load(); at != 0 {
+		st.StalledFor = max(0, time.Since(time.Unix(0, at)))
+	}
+	return st
+}
+
+// lane adds up one lane. Called with the lock.
+func (s *Sink) lane(p Priority) Lanes {
+	c, r := &s.count, &s.refused[p]
+	l := Lanes{Delivered: c.delivered[p]}
+	l.Dropped = Drops{
+		Full:      r.full.Load(),
+		Closed:    r.closed.Load(),
+		Evicted:   c.evicted[p],
+		Oversize:  c.oversize[p],
+		Rejected:  c.rejected[p],
+		Abandoned: c.abandoned[p],
+		Corrupt:   c.corrupt[p],
+	}
+	d := l.Dropped
+	l.Attempted = c.accepted[p] + d.Full + d.Closed + d.Oversize
+	l.Queued = c.accepted[p] - c.delivered[p] - d.Evicted - d.Rejected - d.Abandoned - d.Corrupt
+	return l
+}
+
+func (d Drops) plus(o Drops) Drops {
+	return Drops{
+		Full:      d.Full + o.Full,
+		Evicted:   d.Evicted + o.Evicted,
+		Oversize:  d.Oversize + o.Oversize,
+		Closed:    d.Closed + o.Closed,
+		Rejected:  d.Rejected + o.Rejected,
+		Abandoned: d.Abandoned + o.Abandoned,
+		Corrupt:   d.Corrupt + o.Corrupt,
+	}
+}
+
+// Var is a Sink as an expvar.Var: expvar.Publish("logsink", logsink.Var{sink}).
+// This package does not import expvar, which opens an HTTP handler.
+type Var struct{ *Sink }
+
+// String returns Stats as JSON.
+func (v Var) String() string {
+	b, err := json.Marshal(v.Stats())
+	if err != nil {
+		return "null" // Stats has no value that JSON cannot hold
+	}
+	return string(b)
+}
