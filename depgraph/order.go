@@ -161,6 +161,7 @@ type starter struct {
 	unit      []int32   // mutual runtime component of v, once computed
 	unitWait  []int32   // sum of serveWait over the unit
 	members   [][]int32 // of each unit
+	eager     bool      // alternatives are part of a mutual runtime dependency
 }
 
 func newStarter(g *Graph, cold bool) *starter {
@@ -231,17 +232,28 @@ func (s *starter) reset() {
 // waves runs the simulation in steps of one wave. Units are only computed if
 // services wait for each other at run time.
 func (s *starter) waves() [][]int32 {
-	s.unit = nil
-	s.reset()
-	waves, complete := s.run()
-	if complete {
-		return waves
+	if !s.runtimeGroups() {
+		s.reset()
+		if waves, complete := s.run(); complete {
+			return waves
+		}
 	}
 	s.makeUnits()
 	s.reset()
 	s.sumUnits()
-	waves, _ = s.run()
+	waves, _ := s.run()
 	return waves
+}
+
+// runtimeGroups reports whether alternatives are needed only to serve. Then a
+// cycle may come up through one member late, or together at once.
+func (s *starter) runtimeGroups() bool {
+	for i := range s.g.groups {
+		if f := s.g.groups[i].flags; s.counts(f) && f&fStartup == 0 && s.g.partial(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // makeUnits groups services that need each other at run time.
@@ -251,6 +263,10 @@ func (s *starter) makeUnits() {
 	s.members = make([][]int32, count)
 	for v, c := range comp {
 		s.members[c] = append(s.members[c], int32(v))
+	}
+	if s.runtimeGroups() {
+		_, wider := s.g.components(sel{fRuntime, fSoft | s.skip})
+		s.eager = wider != count
 	}
 }
 
@@ -291,7 +307,7 @@ func (s *starter) run() (waves [][]int32, complete bool) {
 				served++
 				serving, ready = s.serve(serving[head], serving, ready)
 			}
-			if len(ready) > 0 {
+			if !s.eager {
 				break
 			}
 			if serving = s.together(serving[:0]); len(serving) == 0 {
@@ -361,9 +377,6 @@ func (s *starter) serve(w int32, serving, ready []int32) (_, _ []int32) {
 // greatest set each of whose members is satisfied by the set and by what
 // serves already. Only mutual dependencies through alternatives need it.
 func (s *starter) together(serving []int32) []int32 {
-	if len(s.g.groups) == 0 {
-		return serving
-	}
 	in := slices.Clone(s.started)
 	for changed := true; changed; {
 		changed = false

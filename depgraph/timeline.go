@@ -124,7 +124,7 @@ func (t *timeline) run(maxParallel int) {
 				serving, ready = s.serve(serving[head], serving, ready)
 				t.serving(serving[before:], v, now)
 			}
-			if starting.Len()+waiting.Len()+len(ready) > 0 {
+			if !s.eager {
 				break
 			}
 			if serving = s.together(serving[:0]); len(serving) == 0 {
