@@ -17,6 +17,9 @@ type timeline struct {
 	lastOf               []int32 // the service whose readiness let v serve
 	remaining            []time.Duration
 	order                []int32 // in order of begin
+	// unit replaces durations if there are none, so that the critical path is
+	// the longest chain.
+	unit time.Duration
 }
 
 func newTimeline(s *starter, waves [][]int32) *timeline {
@@ -33,13 +36,21 @@ func newTimeline(s *starter, waves [][]int32) *timeline {
 			t.wave[v] = int32(i)
 		}
 	}
+	t.unit = 1
+	for v := range n {
+		if s.active[v] && s.g.services[v].Start > 0 {
+			t.unit = 0
+		}
+	}
 	for _, w := range slices.Backward(waves) {
 		for _, v := range w {
-			t.remaining[v] = t.longestAfter(v) + s.g.services[v].Start
+			t.remaining[v] = t.longestAfter(v) + t.duration(v)
 		}
 	}
 	return t
 }
+
+func (t *timeline) duration(v int32) time.Duration { return t.s.g.services[v].Start + t.unit }
 
 // longestAfter is the longest chain of starts that waits for v directly.
 func (t *timeline) longestAfter(v int32) (longest time.Duration) {
@@ -106,7 +117,7 @@ func (t *timeline) run(maxParallel int) {
 	for waiting.Len()+starting.Len() > 0 {
 		for waiting.Len() > 0 && (maxParallel == 0 || starting.Len() < maxParallel) {
 			v := heap.Pop(waiting).(int32)
-			t.begin[v], t.ready[v] = now, now+s.g.services[v].Start
+			t.begin[v], t.ready[v] = now, now+t.duration(v)
 			if b := t.because[v]; now > 0 && (b < 0 || t.ready[b] < now) {
 				t.because[v] = freed // it could have begun earlier, had there been room
 			}
@@ -162,6 +173,12 @@ func (t *timeline) report(res *Order) {
 			res.Critical = append(res.Critical, t.s.g.services[v].Name)
 		}
 		slices.Reverse(res.Critical)
+	}
+	if t.unit > 0 {
+		res.Total = 0
+		clear(t.begin)
+		clear(t.ready)
+		clear(t.serves)
 	}
 	for _, v := range t.order {
 		res.Timeline = append(res.Timeline, Slot{

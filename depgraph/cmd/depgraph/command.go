@@ -38,6 +38,7 @@ type command struct {
 	phase, plane, restart             string
 	maxParallel                       int
 	whatIf                            list
+	force                             bool
 }
 
 // list is a flag that can be repeated and takes commas.

@@ -91,6 +91,21 @@ The exit code is 1 if a cycle keeps something from starting.
 			about:   `  depgraph export -f yaml                      one manifest with everything`,
 		},
 		{
+			name: "import", usage: "compose|kubernetes|backstage|systemd FILE...", summary: "write manifests from what other tools know",
+			minArgs: 2, maxArgs: -1, run: (*command).importFrom,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests")
+			},
+			about: `Writes one manifest for each service into the folder given with -o, for people
+to edit. What the source does not say, above all which edges are soft, is left
+for them.
+
+  depgraph import compose compose.yaml compose.prod.yaml -o services
+  depgraph import kubernetes manifests/ -o services
+  depgraph import backstage catalog-info.yaml -o services
+  depgraph import systemd /lib/systemd/system -o services`,
+		},
+		{
 			name: "baseline", summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,
 			about: `  depgraph baseline -o known.json
   depgraph check --baseline known.json`,
