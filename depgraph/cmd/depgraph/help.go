@@ -86,9 +86,16 @@ The exit code is 1 if a cycle keeps something from starting.
   depgraph why checkout iam --all`,
 		},
 		{
+			name: "report", summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
+			about: `  depgraph report -o report.html`,
+		},
+		{
 			name: "export", summary: "the graph for other programs", run: (*command).export,
-			formats: []string{"json", "yaml"},
-			about:   `  depgraph export -f yaml                      one manifest with everything`,
+			formats: []string{"json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml"},
+			about: `  depgraph export -f dot | dot -Tsvg > graph.svg
+  depgraph export -f mermaid -o graph.mmd
+  depgraph export -f markdown > DEPENDENCIES.md
+  depgraph export -f yaml                      one manifest with everything`,
 		},
 		{
 			name: "import", usage: "compose|kubernetes|backstage|systemd FILE...", summary: "write manifests from what other tools know",
@@ -154,6 +161,7 @@ Then ask:
 
   depgraph check                     for CI
   depgraph blast inventory           what goes down with it?
+  depgraph report -o report.html     everything on one page
 
 Verbs:
 
