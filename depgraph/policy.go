@@ -188,6 +188,9 @@ func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
 		if ok && r.Name == "" {
 			d.problems.addf(r.At, "%s: a rule needs a name", field)
 		}
+		if _, builtIn := FindRule(r.Name); builtIn {
+			d.problems.addf(r.At, "%s: %q is the name of a built-in rule", field, r.Name)
+		}
 		if slices.ContainsFunc(d.p.Custom, func(o CustomRule) bool { return o.Name == r.Name }) {
 			d.problems.addf(r.At, "%s: there are two rules named %q", field, r.Name)
 		}
