@@ -13,7 +13,8 @@ type OrderOptions struct {
 	// Cold orders a black start in which people help: edges with a break-glass
 	// procedure do not block, and are listed in Order.ByHand.
 	Cold bool
-	// Restart limits the order to one service and what must be up before it.
+	// Restart limits the order to one service and what it needs to start and to
+	// serve, all alternatives included.
 	Restart string
 	// Shutdown orders a full stop: dependents first. There is no timeline, as
 	// manifests say nothing about how long stopping takes.
@@ -176,7 +177,7 @@ func newStarter(g *Graph, cold bool) *starter {
 	return s
 }
 
-// limitTo keeps only v and what it needs to start.
+// limitTo keeps only v and what it needs to start and to serve.
 func (s *starter) limitTo(v int32) {
 	clear(s.active)
 	s.active[v] = true
@@ -185,9 +186,7 @@ func (s *starter) limitTo(v int32) {
 		stack = stack[:len(stack)-1]
 		for e := s.g.out[u]; e < s.g.out[u+1]; e++ {
 			w, f := s.g.to[e], s.g.flags[e]
-			// v itself only has to start; what it needs has to serve.
-			relevant := f&fStartup != 0 || u != v && f&fRuntime != 0
-			if relevant && f&(fSoft|s.skip) == 0 && !s.active[w] {
+			if s.counts(f) && !s.active[w] {
 				s.active[w] = true
 				stack = append(stack, w)
 			}

@@ -52,7 +52,7 @@ func mustCompile(t testing.TB, services []Service) *Graph {
 // systems calls f with many random systems, each from a seed that a failure names.
 func systems(t *testing.T, count, maxN int, groups bool, f func(t *testing.T, r *rand.Rand, services []Service)) {
 	t.Helper()
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		count /= 10
 	}
 	for seed := range uint64(count) {
