@@ -258,7 +258,7 @@ func (a *availability) findForced(ctx context.Context) error {
 	a.forced = make([]bool, len(a.own))
 	return a.n.impact(ctx, nil, func(block int, p *impactPass) {
 		for bit := 0; bit < blockSize && block*blockSize+bit < len(a.forced); bit++ {
-			a.forced[block*blockSize+bit] = p.rows[a.root].has(bit)
+			a.forced[block*blockSize+bit] = p.of(a.root).has(bit)
 		}
 	})
 }

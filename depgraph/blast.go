@@ -161,8 +161,8 @@ func (g *Graph) BlastAll(ctx context.Context, progress func(Progress)) ([]int, e
 	var planes counter
 	err := g.wholeNet().impact(ctx, progress, func(block int, p *impactPass) {
 		planes.reset()
-		for v := range p.rows {
-			planes.add(&p.rows[v])
+		for v := range counts {
+			planes.add(p.of(int32(v)))
 		}
 		for i := 0; i < blockSize && block*blockSize+i < len(counts); i++ {
 			counts[block*blockSize+i] = planes.at(i) - 1
@@ -206,6 +206,7 @@ func (g *Graph) FalseRedundancies(ctx context.Context, progress func(Progress)) 
 	var found []FalseRedundancy
 	for i, names := range shared {
 		if len(names) > 0 {
+			slices.Sort(names) // blocks come in any order
 			gr := &g.groups[n.groups[i].id]
 			found = append(found, FalseRedundancy{
 				Service: g.services[gr.owner].Name, Members: g.namesOf(gr.members), Need: int(gr.need),

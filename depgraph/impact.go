@@ -3,7 +3,10 @@ package depgraph
 import (
 	"context"
 	"math/bits"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // net is the part of a graph that decides what is up at run time: hard
@@ -88,110 +91,185 @@ func (r *bitrow) or(o *bitrow) {
 
 func (r *bitrow) has(bit int) bool { return r[bit/64]&(1<<(bit%64)) != 0 }
 
-// impactPass holds, for one block of sources, which of them take a vertex down.
+// plan is a net condensed for passes: services that need each other share one
+// row, as they go down together. Rows are numbered dependencies first.
+type plan struct {
+	n       *net
+	row     []int32 // of each vertex
+	out     []int32 // offsets into to
+	to      []int32 // rows that a row needs, without doubles
+	first   []int32 // offsets: groups of each row, indices into byRow
+	byRow   []int32 // groups, by row of their owner
+	members [][]int32
+	// outer holds ranges of rows that need each other through groups as well.
+	// They are repeated until nothing changes; most ranges have one row.
+	outer []int32
+}
+
+// newPlan condenses the net over hard edges. Components that also count edges
+// to members of groups are unions of rows; sorting by them first, and by the
+// components over hard edges second, puts dependencies first in both.
+func (n *net) newPlan() *plan {
+	outer, outerCount := components(n.out, n.to, n.flags, sel{any: fRuntime})
+	hard, count := components(n.out, n.to, n.flags, sel{fRuntime, fGroup})
+	rowOuter := make([]int32, count)
+	for v, c := range hard {
+		rowOuter[c] = outer[v]
+	}
+	place := countingSort(rowOuter, outerCount)
+	p := &plan{n: n, row: make([]int32, len(hard)), outer: make([]int32, 0, outerCount+1)}
+	byRow := make([]int32, len(hard))
+	for v, c := range hard {
+		p.row[v] = place[c]
+	}
+	at := countingSort(p.row, count)
+	for v, i := range at {
+		byRow[i] = int32(v)
+	}
+	p.out, p.first = make([]int32, 1, count+1), make([]int32, 1, count+1)
+	p.members = make([][]int32, len(n.groups))
+	seen := make([]int32, count)
+	last := int32(-1)
+	for i := 0; i < len(byRow); {
+		r := p.row[byRow[i]]
+		if o := outer[byRow[i]]; o != last {
+			p.outer, last = append(p.outer, r), o
+		}
+		seen[r] = r + 1
+		for ; i < len(byRow) && p.row[byRow[i]] == r; i++ {
+			p.addVertex(byRow[i], r, seen)
+		}
+		p.out, p.first = append(p.out, int32(len(p.to))), append(p.first, int32(len(p.byRow)))
+	}
+	p.outer = append(p.outer, count)
+	return p
+}
+
+func (p *plan) addVertex(v, r int32, seen []int32) {
+	n := p.n
+	for e := n.out[v]; e < n.out[v+1]; e++ {
+		if w := p.row[n.to[e]]; n.flags[e]&fGroup == 0 && seen[w] != r+1 {
+			seen[w] = r + 1
+			p.to = append(p.to, w)
+		}
+	}
+	for g := n.first[v]; g < n.first[v+1]; g++ {
+		p.byRow = append(p.byRow, g)
+		rows := make([]int32, len(n.groups[g].members))
+		for k, m := range n.groups[g].members {
+			rows[k] = p.row[m]
+		}
+		p.members[g] = rows
+	}
+}
+
+// countingSort returns the place of each item when sorted by key, stably.
+func countingSort(keys []int32, count int32) []int32 {
+	next := make([]int32, count+1)
+	for _, k := range keys {
+		next[k+1]++
+	}
+	for k := range count {
+		next[k+1] += next[k]
+	}
+	place := make([]int32, len(keys))
+	for i, k := range keys {
+		place[i] = next[k]
+		next[k]++
+	}
+	return place
+}
+
+// impactPass holds, for one block of sources, which of them take a row down.
 type impactPass struct {
-	n     *net
+	*plan
 	rows  []bitrow
 	block int
-	atOr  []bitrow // scratch of threshold
+	at    []bitrow // scratch of threshold
 }
 
-// step is one hard component in the order of a pass.
-type step struct{ members []int32 }
+// of returns the sources that take vertex v down.
+func (p *impactPass) of(v int32) *bitrow { return &p.rows[p.row[v]] }
 
 // impact computes for every vertex the set of services whose loss alone takes
-// it down, in blocks of sources, and calls visit after each block.
-//
-// Components over hard edges share one row. Outer components, which also
-// count edges to members of groups, are visited dependencies first; inside
-// one, the hard components are repeated until nothing changes, which computes
-// the least fixpoint. Without groups on a cycle, one pass is enough.
+// it down, in blocks of sources, and calls visit after each block, one call at
+// a time but in any order.
 func (n *net) impact(ctx context.Context, progress func(Progress), visit func(block int, p *impactPass)) error {
-	outer := n.schedule()
-	p := &impactPass{n: n, rows: make([]bitrow, len(n.verts))}
+	plan := n.newPlan()
 	blocks := (len(n.verts) + blockSize - 1) / blockSize
-	for p.block = range blocks {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		clear(p.rows)
-		for _, steps := range outer {
-			for changed := true; changed; {
-				changed = false
-				for i := range steps {
-					changed = p.update(steps[i].members) || changed
+	var next atomic.Int64
+	var mu sync.Mutex // guards visit, progress and finished
+	finished := 0
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), blocks) {
+		wg.Go(func() {
+			p := &impactPass{plan: plan, rows: make([]bitrow, len(plan.out)-1)}
+			for ctx.Err() == nil {
+				p.block = int(next.Add(1)) - 1
+				if p.block >= blocks {
+					return
 				}
-				if len(steps) == 1 {
-					break
+				p.run()
+				mu.Lock()
+				visit(p.block, p)
+				if finished++; progress != nil {
+					progress(Progress{Stage: "computing blast radii", Done: finished, Total: blocks})
 				}
+				mu.Unlock()
 			}
-		}
-		visit(p.block, p)
-		if progress != nil {
-			progress(Progress{Stage: "computing blast radii", Done: p.block + 1, Total: blocks})
-		}
+		})
 	}
-	return nil
+	wg.Wait()
+	return ctx.Err()
 }
 
-// schedule returns the outer components with their hard components.
-func (n *net) schedule() [][]step {
-	outer, count := components(n.out, n.to, n.flags, sel{any: fRuntime})
-	hard, hardCount := components(n.out, n.to, n.flags, sel{fRuntime, fGroup})
-	members := make([][]int32, hardCount)
-	flat := make([]int32, len(hard)+int(hardCount))
-	size := flat[len(hard):]
-	for _, c := range hard {
-		size[c]++
+// run computes the least fixpoint for one block.
+func (p *impactPass) run() {
+	clear(p.rows)
+	for i := p.block * blockSize; i < min((p.block+1)*blockSize, len(p.row)); i++ {
+		bit := i % blockSize
+		p.rows[p.row[i]][bit/64] |= 1 << (bit % 64)
 	}
-	for c, at := 0, int32(0); c < len(size); c++ {
-		members[c] = flat[at : at : at+size[c]]
-		at += size[c]
-	}
-	for v, c := range hard {
-		members[c] = append(members[c], int32(v))
-	}
-	steps := make([][]step, count)
-	for _, m := range members { // numbered dependencies first
-		c := outer[m[0]]
-		steps[c] = append(steps[c], step{m})
-	}
-	return steps
-}
-
-// update recomputes the common row of a hard component and reports a change.
-func (p *impactPass) update(members []int32) bool {
-	n := p.n
-	row := p.rows[members[0]]
-	for _, v := range members {
-		if bit := int(v) - p.block*blockSize; bit >= 0 && bit < blockSize {
-			row[bit/64] |= 1 << (bit % 64)
-		}
-		for e := n.out[v]; e < n.out[v+1]; e++ {
-			if n.flags[e]&fGroup == 0 {
-				row.or(&p.rows[n.to[e]])
+	for i := range len(p.outer) - 1 {
+		from, to := p.outer[i], p.outer[i+1]
+		for changed := true; changed; {
+			changed = false
+			for r := from; r < to; r++ {
+				changed = p.update(r) || changed
+			}
+			if to-from == 1 {
+				break
 			}
 		}
-		for i := n.first[v]; i < n.first[v+1]; i++ {
-			t := p.threshold(int(i))
-			row.or(&t)
-		}
 	}
-	changed := row != p.rows[members[0]]
-	for _, v := range members {
-		p.rows[v] = row
+}
+
+// update recomputes one row and reports a change.
+func (p *impactPass) update(r int32) bool {
+	row := p.rows[r]
+	for _, w := range p.to[p.out[r]:p.out[r+1]] {
+		row.or(&p.rows[w])
 	}
+	for _, g := range p.byRow[p.first[r]:p.first[r+1]] {
+		t := p.threshold(int(g))
+		row.or(&t)
+	}
+	changed := row != p.rows[r]
+	p.rows[r] = row
 	return changed
 }
 
 // threshold returns the sources that take so many members of a group down
 // that the quorum is lost: at[j] holds the sources that take more than j down.
 func (p *impactPass) threshold(group int) bitrow {
-	gr := &p.n.groups[group]
-	tolerated := len(gr.members) - int(gr.need)
-	at := append(p.atOr[:0], make([]bitrow, tolerated+1)...)
-	p.atOr = at
-	for _, m := range gr.members {
+	members := p.members[group]
+	tolerated := len(members) - int(p.n.groups[group].need)
+	if tolerated == len(members)-1 {
+		return p.all(members)
+	}
+	at := append(p.at[:0], make([]bitrow, tolerated+1)...)
+	p.at = at
+	for _, m := range members {
 		row := &p.rows[m]
 		for j := tolerated; j > 0; j-- {
 			for i := range row {
@@ -203,6 +281,21 @@ func (p *impactPass) threshold(group int) bitrow {
 	return at[tolerated]
 }
 
+// all returns the sources that take every one of the rows down.
+func (p *impactPass) all(rows []int32) bitrow {
+	common := p.rows[rows[0]]
+	for _, m := range rows[1:] {
+		row := &p.rows[m]
+		for i := range common {
+			common[i] &= row[i]
+		}
+		if common == (bitrow{}) {
+			break
+		}
+	}
+	return common
+}
+
 // hardRow returns the sources that take v down without help of its own groups.
 func (p *impactPass) hardRow(v int32) bitrow {
 	n := p.n
@@ -212,7 +305,7 @@ func (p *impactPass) hardRow(v int32) bitrow {
 	}
 	for e := n.out[v]; e < n.out[v+1]; e++ {
 		if n.flags[e]&fGroup == 0 {
-			row.or(&p.rows[n.to[e]])
+			row.or(p.of(n.to[e]))
 		}
 	}
 	return row
