@@ -76,8 +76,7 @@ func (b *blaster) run(plane Plane) {
 	for head := 0; head < len(b.queue); head++ {
 		w := b.queue[head]
 		for i := g.in[w]; i < g.in[w+1]; i++ {
-			v, e := g.from[i], g.inEdge[i]
-			f := g.flags[e]
+			v, e, f := g.from[i], g.inEdge[i], g.inFlags[i]
 			if b.state[w] == blastLost && plane != PlaneUnknown && plane != planeOf(f) {
 				continue
 			}
@@ -106,21 +105,22 @@ func (b *blaster) report() *Blast {
 	touched := b.queue
 	for _, w := range b.queue {
 		for i := g.in[w]; i < g.in[w+1]; i++ {
-			v, e := g.from[i], g.inEdge[i]
+			v := g.from[i]
 			if b.state[v]&(blastLost|blastDown) != 0 {
 				continue
 			}
-			if b.state[v] == 0 {
+			harm := b.harm(g.inEdge[i], g.inFlags[i])
+			if b.state[v] == 0 && harm != 0 {
 				touched = append(touched, v)
 			}
-			b.state[v] |= b.harm(e)
+			b.state[v] |= harm
 		}
 	}
-	slices.Sort(touched)
+	sortVertices(touched, len(g.services))
 	pick := func(want blastState) []string {
 		names := []string{}
-		for i, v := range touched {
-			if b.state[v]&want != 0 && (i == 0 || touched[i-1] != v) {
+		for _, v := range touched {
+			if b.state[v]&want != 0 {
 				names = append(names, g.services[v].Name)
 			}
 		}
@@ -133,8 +133,7 @@ func (b *blaster) report() *Blast {
 }
 
 // harm says what the loss of edge e's target does to an owner that stays up.
-func (b *blaster) harm(e int32) blastState {
-	f := b.g.flags[e]
+func (b *blaster) harm(e int32, f flag) blastState {
 	if f&fGroup != 0 {
 		gr := &b.g.groups[b.g.group[e]]
 		switch spare := int32(len(gr.members)) - b.missing[b.g.group[e]] - gr.need; {

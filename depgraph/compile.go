@@ -3,9 +3,11 @@ package depgraph
 import (
 	"cmp"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -30,6 +32,7 @@ func Compile(services []Service, o Options) (*Graph, error) {
 		textIDs: map[edgeText]int32{{}: 0},
 	}
 	c.vertices(services)
+	c.lookUp()
 	c.edges()
 	if err := c.problems.err(); err != nil {
 		return nil, err
@@ -46,6 +49,8 @@ type compiler struct {
 	dangling int
 	fileIDs  map[string]int32
 	textIDs  map[edgeText]int32
+	resolved []int32   // vertices of all names in deps, in order; -1 if unknown
+	firstOf  []int32   // offsets into resolved, by vertex
 	raw      []rawEdge // edges of one service, before they are sorted
 	order    []int32   // dependencies of one service, in canonical order
 }
@@ -141,15 +146,62 @@ func (c *compiler) reserve(edges int) {
 	g.file, g.line, g.text = make([]int32, 0, edges), make([]int32, 0, edges), make([]int32, 0, edges)
 }
 
-// edges resolves the names and writes the rows.
+// lookUp finds the vertex of every name, on all cores: in a large graph nearly
+// every look-up misses the processor's caches, and nothing else takes as long.
+func (c *compiler) lookUp() {
+	n := len(c.deps)
+	c.firstOf = make([]int32, n+1)
+	for v, deps := range c.deps {
+		c.firstOf[v+1] = c.firstOf[v]
+		for i := range deps {
+			c.firstOf[v+1] += int32(max(1, len(deps[i].AnyOf)))
+		}
+	}
+	c.resolved = make([]int32, c.firstOf[n])
+	workers := 1
+	if n >= minParallel {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() { c.lookUpRange(n*w/workers, n*(w+1)/workers) })
+	}
+	wg.Wait()
+}
+
+// minParallel is the number of services from which more cores pay.
+const minParallel = 5000
+
+func (c *compiler) lookUpRange(from, to int) {
+	at := c.firstOf[from]
+	find := func(name string) {
+		id, ok := c.g.index[name]
+		if !ok {
+			id = -1
+		}
+		c.resolved[at] = id
+		at++
+	}
+	for v := from; v < to; v++ {
+		for i := range c.deps[v] {
+			d := &c.deps[v][i]
+			if len(d.AnyOf) == 0 {
+				find(d.On)
+			}
+			for _, name := range d.AnyOf {
+				find(name)
+			}
+		}
+	}
+}
+
+// edges checks the dependencies and writes the rows.
 func (c *compiler) edges() {
 	g := c.g
 	for v := range g.services {
 		g.out[v], g.ownGroup[v] = int32(len(g.to)), int32(len(g.groups))
 		c.raw = c.raw[:0]
-		for _, i := range c.canonical(c.deps[v]) {
-			c.resolve(int32(v), &c.deps[v][i])
-		}
+		c.service(int32(v))
 		sortRaw(c.raw)
 		c.checkRepeats(int32(v))
 		for i := range c.raw {
@@ -161,39 +213,63 @@ func (c *compiler) edges() {
 	g.out[len(g.services)], g.ownGroup[len(g.services)] = int32(len(g.to)), int32(len(g.groups))
 }
 
-// canonical returns the indices of deps in an order that does not depend on
-// the order of the input. Only groups need it; the rows are sorted anyway.
-func (c *compiler) canonical(deps []Dependency) []int32 {
-	c.order = c.order[:0]
+// service appends the edges of one service to raw.
+func (c *compiler) service(v int32) {
+	deps := c.deps[v]
+	if c.groups(deps) < 2 {
+		at := c.firstOf[v]
+		for i := range deps {
+			names := max(1, int32(len(deps[i].AnyOf)))
+			c.resolve(v, &deps[i], c.resolved[at:at+names])
+			at += names
+		}
+		return
+	}
+	for _, i := range c.canonical(deps) {
+		at := c.firstOf[v]
+		for j := range i {
+			at += int32(max(1, len(deps[j].AnyOf)))
+		}
+		c.resolve(v, &deps[i], c.resolved[at:at+int32(max(1, len(deps[i].AnyOf)))])
+	}
+}
+
+func (c *compiler) groups(deps []Dependency) int {
 	groups := 0
 	for i := range deps {
-		c.order = append(c.order, int32(i))
 		if len(deps[i].AnyOf) > 0 {
 			groups++
 		}
 	}
-	if groups > 1 {
-		key := func(d *Dependency) string {
-			names := slices.Sorted(slices.Values(d.AnyOf))
-			return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + d.phases().String()
-		}
-		slices.SortStableFunc(c.order, func(a, b int32) int {
-			return cmp.Or(strings.Compare(key(&deps[a]), key(&deps[b])), comparePositions(deps[a].At, deps[b].At))
-		})
+	return groups
+}
+
+// canonical returns the indices of deps in an order that does not depend on
+// the order of the input. Only several groups need it, as they are numbered;
+// the rows are sorted anyway.
+func (c *compiler) canonical(deps []Dependency) []int32 {
+	c.order = c.order[:0]
+	for i := range deps {
+		c.order = append(c.order, int32(i))
 	}
+	key := func(d *Dependency) string {
+		names := slices.Sorted(slices.Values(d.AnyOf))
+		return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + d.phases().String()
+	}
+	slices.SortStableFunc(c.order, func(a, b int32) int {
+		return cmp.Or(strings.Compare(key(&deps[a]), key(&deps[b])), comparePositions(deps[a].At, deps[b].At))
+	})
 	return c.order
 }
 
 // resolve appends the edges of one dependency to raw.
-func (c *compiler) resolve(v int32, d *Dependency) {
-	owner := c.g.services[v].Name
-	if !c.checkDependency(owner, d) {
+func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
+	if !c.checkDependency(v, d) {
 		return
 	}
 	r := rawEdge{group: -1, file: c.fileID(d.At.File), line: int32(d.At.Line), text: c.textID(d), flags: flagsOf(d)}
 	if len(d.AnyOf) == 0 {
-		if to, ok := c.target(owner, d, d.On); ok {
-			r.to = to
+		if r.to = ids[0]; c.checkTarget(v, r.to, d, d.On) {
 			c.raw = append(c.raw, r)
 		}
 		return
@@ -203,36 +279,36 @@ func (c *compiler) resolve(v int32, d *Dependency) {
 		r.flags |= fGroup
 	}
 	r.group = int32(len(c.g.groups))
-	for _, name := range d.AnyOf {
-		if to, ok := c.target(owner, d, name); ok {
-			r.to = to
-			gr.members = append(gr.members, to)
+	for i, name := range d.AnyOf {
+		if r.to = ids[i]; c.checkTarget(v, r.to, d, name) {
+			gr.members = append(gr.members, r.to)
 			c.raw = append(c.raw, r)
 		}
 	}
 	slices.Sort(gr.members)
 	for i := 1; i < len(gr.members); i++ {
 		if gr.members[i] == gr.members[i-1] {
-			c.problems.addf(d.At, "%s: any-of names %q twice", owner, c.g.services[gr.members[i]].Name)
+			c.problems.addf(d.At, "%s: any-of names %q twice", c.g.services[v].Name, c.g.services[gr.members[i]].Name)
 		}
 	}
 	c.g.groups = append(c.g.groups, gr)
 }
 
-// target looks up one name.
-func (c *compiler) target(owner string, d *Dependency, name string) (int32, bool) {
-	if to, ok := c.g.index[name]; ok && name != owner {
-		return to, true
+// checkTarget reports a name that leads nowhere, or back to the owner.
+func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
+	if to >= 0 && to != v {
+		return true
 	}
+	owner := c.g.services[v].Name
 	switch {
 	case strings.TrimSpace(name) == "":
 		c.problems.addf(d.At, "%s: depends on an empty name", owner)
-	case name == owner:
+	case to == v:
 		c.problems.addf(d.At, "%s: depends on itself", owner)
 	default:
 		c.dangle(owner, name, d.At)
 	}
-	return 0, false
+	return false
 }
 
 // maxHints bounds the search for similar names, which looks at all of them.
@@ -266,29 +342,40 @@ func (c *compiler) checkRepeats(v int32) {
 }
 
 func sortRaw(raw []rawEdge) {
-	less := func(a, b rawEdge) int {
-		return cmp.Or(cmp.Compare(a.to, b.to), cmp.Compare(a.group, b.group), cmp.Compare(a.flags, b.flags), cmp.Compare(a.line, b.line))
-	}
 	if len(raw) > 12 {
-		slices.SortFunc(raw, less)
+		slices.SortFunc(raw, compareRaw)
 		return
 	}
 	for i := 1; i < len(raw); i++ {
-		for j := i; j > 0 && less(raw[j], raw[j-1]) < 0; j-- {
+		for j := i; j > 0 && compareRaw(raw[j], raw[j-1]) < 0; j-- {
 			raw[j], raw[j-1] = raw[j-1], raw[j]
 		}
 	}
 }
 
+func compareRaw(a, b rawEdge) int {
+	if a.to != b.to {
+		return int(a.to) - int(b.to)
+	}
+	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.flags, b.flags), cmp.Compare(a.line, b.line))
+}
+
 func flagsOf(d *Dependency) flag {
 	f := flag(d.phases())
-	for _, p := range []struct {
-		is bool
-		f  flag
-	}{{d.Soft, fSoft}, {d.Plane == Control, fControl}, {d.Pinned, fPinned}, {d.BreakGlass != "", fBreakGlass}, {d.Liveness, fLiveness}} {
-		if p.is {
-			f |= p.f
-		}
+	if d.Soft {
+		f |= fSoft
+	}
+	if d.Plane == Control {
+		f |= fControl
+	}
+	if d.Pinned {
+		f |= fPinned
+	}
+	if d.BreakGlass != "" {
+		f |= fBreakGlass
+	}
+	if d.Liveness {
+		f |= fLiveness
 	}
 	return f
 }
@@ -325,6 +412,7 @@ func (c *compiler) textID(d *Dependency) int32 {
 func (g *Graph) reverse() {
 	n := len(g.services)
 	g.in, g.from, g.inEdge = make([]int32, n+1), make([]int32, len(g.to)), make([]int32, len(g.to))
+	g.inFlags = make([]flag, len(g.to))
 	for _, w := range g.to {
 		g.in[w+1]++
 	}
@@ -336,7 +424,7 @@ func (g *Graph) reverse() {
 		for e := g.out[v]; e < g.out[v+1]; e++ {
 			i := next[g.to[e]]
 			next[g.to[e]]++
-			g.from[i], g.inEdge[i] = int32(v), e
+			g.from[i], g.inEdge[i], g.inFlags[i] = int32(v), e, g.flags[e]
 		}
 	}
 }
@@ -367,8 +455,8 @@ func (c *compiler) checkService(s *Service) {
 const maxStart = 30 * 24 * time.Hour
 
 // checkDependency reports a dependency that contradicts itself.
-func (c *compiler) checkDependency(owner string, d *Dependency) bool {
-	before := len(c.problems)
+func (c *compiler) checkDependency(v int32, d *Dependency) bool {
+	before, owner := len(c.problems), c.g.services[v].Name
 	switch {
 	case d.On != "" && len(d.AnyOf) > 0:
 		c.problems.addf(d.At, "%s: a dependency has both on and any-of; it takes one of them", owner)

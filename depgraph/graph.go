@@ -2,6 +2,7 @@ package depgraph
 
 import (
 	"iter"
+	"math/bits"
 	"slices"
 )
 
@@ -25,9 +26,10 @@ type Graph struct {
 	line  []int32
 	text  []int32 // index into texts; 0 is the empty text
 
-	in     []int32 // len(services)+1 offsets into from and inEdge
-	from   []int32
-	inEdge []int32 // the edge as numbered in to
+	in      []int32 // len(services)+1 offsets into from, inEdge and inFlags
+	from    []int32
+	inEdge  []int32 // the edge as numbered in to
+	inFlags []flag  // a copy of flags, so that walking backwards stays in one place
 
 	groups   []group
 	ownGroup []int32 // len(services)+1 offsets: groups of each service
@@ -276,4 +278,24 @@ func (g *Graph) sortedNames(in func(v int32) bool) []string {
 		}
 	}
 	return names
+}
+
+// sortVertices sorts different vertices of a graph with n; a large share of
+// them by marking, in linear time.
+func sortVertices(vs []int32, n int) {
+	if len(vs) < n/64 {
+		slices.Sort(vs)
+		return
+	}
+	marks := make([]uint64, (n+63)/64)
+	for _, v := range vs {
+		marks[v/64] |= 1 << (v % 64)
+	}
+	i := 0
+	for w, word := range marks {
+		for ; word != 0; word &= word - 1 {
+			vs[i] = int32(w*64 + bits.TrailingZeros64(word))
+			i++
+		}
+	}
 }

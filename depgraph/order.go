@@ -293,7 +293,7 @@ func (s *starter) run() (waves [][]int32, complete bool) {
 	}
 	serving := make([]int32, 0, n)
 	for len(ready) > 0 {
-		slices.Sort(ready)
+		sortVertices(ready, len(s.active))
 		waves = append(waves, ready)
 		serving = serving[:0]
 		for _, v := range ready {
@@ -349,13 +349,12 @@ func (s *starter) mark(v int32, serving []int32) []int32 {
 func (s *starter) serve(w int32, serving, ready []int32) (_, _ []int32) {
 	g := s.g
 	for i := g.in[w]; i < g.in[w+1]; i++ {
-		v, e := g.from[i], g.inEdge[i]
-		f := g.flags[e]
+		v, f := g.from[i], g.inFlags[i]
 		if !s.counts(f) || !s.active[v] {
 			continue
 		}
 		if f&fGroup != 0 {
-			gr := g.group[e]
+			gr := g.group[g.inEdge[i]]
 			if s.groupHave[gr]++; s.groupHave[gr] != g.groups[gr].need {
 				continue
 			}

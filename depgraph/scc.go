@@ -95,3 +95,15 @@ func gather(comp []int32, count int32) [][]int32 {
 	}
 	return members
 }
+
+// Components returns the members of each component with two or more services
+// over hard edges of startup and run time, in order of name. Cycles explains
+// them.
+func (g *Graph) Components() [][]string {
+	found := g.cyclic(hardAny)
+	components := make([][]string, len(found))
+	for i, members := range found {
+		components[i] = g.namesOf(members)
+	}
+	return components
+}

@@ -11,6 +11,12 @@ func (g *Graph) WithSoft(refs ...EdgeRef) (*Graph, error) {
 	}
 	changed := *g
 	changed.flags, changed.groups = slices.Clone(g.flags), slices.Clone(g.groups)
+	changed.inFlags = slices.Clone(g.inFlags)
+	for i, e := range g.inEdge {
+		if soft[e] {
+			changed.inFlags[i] |= fSoft
+		}
+	}
 	for e := range soft {
 		changed.flags[e] |= fSoft
 		if i := g.group[e]; i >= 0 && g.flags[e]&fGroup != 0 {
