@@ -3,15 +3,18 @@ module github.com/failopen/failopen/docs/benchmarks
 go 1.25.0
 
 require (
+	github.com/dominikbraun/graph v0.23.0
 	github.com/failopen/failopen v0.0.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/viccon/sturdyc v1.1.5
+	gonum.org/v1/gonum v0.17.0
 )
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
 )
 
 replace github.com/failopen/failopen => ../..

@@ -1,0 +1,275 @@
+package depgraph
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// MinutesPerYear is what an unavailability of 1 costs in a year of 365 days.
+const MinutesPerYear = 365 * 24 * 60
+
+// AvailOptions changes the question. The zero value asks about the graph as
+// it is.
+type AvailOptions struct {
+	// Soften lists edges to count as soft: what would be gained?
+	Soften []EdgeRef
+	// Own replaces the own availability of services, in percent.
+	Own map[string]float64
+	// Savings asks for the gain of softening each hard dependency of the
+	// service itself. It costs one more computation for each of them.
+	Savings bool
+	// MaxNodes limits the decision diagram; zero means 2,000,000 (about
+	// 100 MiB). Beyond it, the result is an estimate.
+	MaxNodes int
+	// Samples is the size of the estimate; zero means 200,000.
+	Samples int
+}
+
+// EdgeRef names an edge.
+type EdgeRef struct{ From, To string }
+
+// Avail is the availability of a service together with everything it needs.
+type Avail struct {
+	Service string
+	// Availability is the share of time, between 0 and 1, in which the service
+	// and all that it needs at run time are up. Each shared dependency counts
+	// once.
+	Availability float64
+	// Exact is false if the structure was too large for the decision diagram.
+	// Then Availability is a Monte Carlo estimate with StdErr, and the truth
+	// is certainly between Low and High.
+	Exact             bool
+	Low, High, StdErr float64
+	// Target is what the manifest promises, as a share; 0 means nothing.
+	Target float64
+	// Importance lists what costs availability, the most costly first.
+	Importance []Importance
+	// Savings is filled if asked for, the greatest first.
+	Savings []Saving
+	// Assumed names the services without a declared availability; they count
+	// as always up.
+	Assumed []string
+	// Needs is the number of services that can take this one down, alone or
+	// together with others.
+	Needs int
+}
+
+// Importance is what one service costs another.
+type Importance struct {
+	Service string
+	// Birnbaum is the derivative of the availability by that of the service:
+	// the probability that it makes the difference (Birnbaum 1969).
+	Birnbaum float64
+	// MinutesPerYear is what a service that never failed would save.
+	MinutesPerYear float64
+}
+
+// Saving is what making one edge soft would save.
+type Saving struct {
+	Edge           EdgeRef
+	MinutesPerYear float64
+}
+
+// Availability computes the availability of one service.
+//
+// It assumes that services fail independently; what they share (a region, DNS,
+// credentials, a configuration channel) must be a service of the graph. It is
+// exact unless said: services whose loss alone is fatal multiply; what is left
+// of the any-of groups is split into parts that share nothing, and each part
+// is a binary decision diagram. Cycles count as up unless something is down
+// (the greatest fixpoint).
+func (g *Graph) Availability(ctx context.Context, name string, o AvailOptions) (*Avail, error) {
+	v, ok := g.index[name]
+	if !ok {
+		return nil, g.unknown(name)
+	}
+	soft, err := g.softened(o.Soften)
+	if err != nil {
+		return nil, err
+	}
+	for other, percent := range o.Own {
+		if _, ok := g.index[other]; !ok {
+			return nil, g.unknown(other)
+		}
+		if !(percent > 0 && percent <= 100) {
+			return nil, fmt.Errorf("depgraph: AvailOptions.Own[%q] is %v; it is a percentage above 0, up to 100", other, percent)
+		}
+	}
+	a := newAvailability(g, v, soft, o)
+	res, err := a.solve(ctx)
+	if err != nil || !o.Savings {
+		return res, err
+	}
+	res.Savings, err = g.savings(ctx, v, res, o)
+	return res, err
+}
+
+func (g *Graph) softened(refs []EdgeRef) (map[int32]bool, error) {
+	soft := map[int32]bool{}
+	for _, r := range refs {
+		v, ok := g.index[r.From]
+		if !ok {
+			return nil, g.unknown(r.From)
+		}
+		found := false
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			if g.services[g.to[e]].Name == r.To {
+				found = true
+				g.softenEdge(v, e, soft)
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("depgraph: there is no edge from %q to %q", r.From, r.To)
+		}
+	}
+	return soft, nil
+}
+
+// softenEdge marks an edge, and with it the whole group it belongs to.
+func (g *Graph) softenEdge(v, e int32, soft map[int32]bool) {
+	soft[e] = true
+	if g.flags[e]&fGroup == 0 {
+		return
+	}
+	for other := g.out[v]; other < g.out[v+1]; other++ {
+		if g.group[other] == g.group[e] {
+			soft[other] = true
+		}
+	}
+}
+
+// maxSavings bounds the number of extra computations.
+const maxSavings = 100
+
+func (g *Graph) savings(ctx context.Context, v int32, base *Avail, o AvailOptions) ([]Saving, error) {
+	o.Savings = false
+	already := o.Soften
+	var all []Saving
+	for e := g.out[v]; e < g.out[v+1] && len(all) < maxSavings; e++ {
+		f := g.flags[e]
+		if f&fRuntime == 0 || f&fSoft != 0 || e > g.out[v] && g.to[e] == g.to[e-1] {
+			continue
+		}
+		ref := EdgeRef{g.services[v].Name, g.services[g.to[e]].Name}
+		o.Soften = append(slices.Clip(already), ref)
+		better, err := g.Availability(ctx, ref.From, o)
+		if err != nil {
+			return nil, err
+		}
+		if saved := (better.Availability - base.Availability) * MinutesPerYear; saved > 0 && better.Exact && base.Exact {
+			all = append(all, Saving{ref, saved})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Saving) int { return cmp.Compare(b.MinutesPerYear, a.MinutesPerYear) })
+	return all, nil
+}
+
+// availability solves one question on the part of the graph that matters.
+type availability struct {
+	g       *Graph
+	n       *net
+	root    int32
+	opts    AvailOptions
+	own     []float64 // of each vertex of n
+	forced  []bool    // loss alone takes the root down
+	gain    []float64 // derivative of the result, by vertex
+	assumed []string
+}
+
+func newAvailability(g *Graph, v int32, soft map[int32]bool, o AvailOptions) *availability {
+	verts := g.reachable(v, soft)
+	local := func(w int32) int32 {
+		i, _ := slices.BinarySearch(verts, w)
+		return int32(i)
+	}
+	a := &availability{g: g, n: g.netOf(verts, local, soft), root: local(v), opts: o, own: make([]float64, len(verts)), gain: make([]float64, len(verts))}
+	for i, w := range verts {
+		s := &g.services[w]
+		percent, given := o.Own[s.Name]
+		if !given {
+			percent = ownPercent(s)
+		}
+		if percent == 0 {
+			percent = 100
+			a.assumed = append(a.assumed, s.Name)
+		}
+		a.own[i] = percent / 100
+	}
+	return a
+}
+
+// ownPercent is the declared own availability. What is somebody else's and
+// declares only a target publishes it: that is all one can know.
+func ownPercent(s *Service) float64 {
+	if s.Availability.Own == 0 && (s.Kind == Cloud || s.Kind == External) {
+		return s.Availability.Target
+	}
+	return s.Availability.Own
+}
+
+func (a *availability) solve(ctx context.Context) (*Avail, error) {
+	if err := a.findForced(ctx); err != nil {
+		return nil, err
+	}
+	series := 1.0
+	for i, f := range a.forced {
+		if f {
+			series *= a.own[i]
+		}
+	}
+	res := &Avail{
+		Service: a.g.services[a.n.verts[a.root]].Name, Exact: true, Needs: len(a.own), Assumed: a.assumed,
+		Target: a.g.services[a.n.verts[a.root]].Availability.Target / 100,
+	}
+	parts := a.openParts()
+	value := series
+	probabilities := make([]float64, len(parts))
+	for i, p := range parts {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var err error
+		if probabilities[i], err = p.exact(a.opts.MaxNodes); errors.Is(err, errTooLarge) {
+			return a.estimate(ctx, res, series, parts)
+		}
+		value *= probabilities[i]
+	}
+	for i, p := range parts {
+		if probabilities[i] > 0 {
+			p.scale(value / probabilities[i])
+		}
+	}
+	for i, f := range a.forced {
+		if f && a.own[i] > 0 {
+			a.gain[i] = value / a.own[i]
+		}
+	}
+	res.Availability, res.Low, res.High = value, value, value
+	res.Importance = a.importance()
+	return res, nil
+}
+
+// findForced finds the services whose loss alone takes the root down: the
+// root, its hard dependencies, and what the alternatives of a group share.
+func (a *availability) findForced(ctx context.Context) error {
+	a.forced = make([]bool, len(a.own))
+	return a.n.impact(ctx, nil, func(block int, p *impactPass) {
+		for bit := 0; bit < blockSize && block*blockSize+bit < len(a.forced); bit++ {
+			a.forced[block*blockSize+bit] = p.of(a.root).has(bit)
+		}
+	})
+}
+
+func (a *availability) importance() []Importance {
+	var all []Importance
+	for i, gain := range a.gain {
+		if minutes := gain * (1 - a.own[i]) * MinutesPerYear; minutes > 0 {
+			all = append(all, Importance{a.g.services[a.n.verts[i]].Name, gain, minutes})
+		}
+	}
+	slices.SortStableFunc(all, func(x, y Importance) int { return cmp.Compare(y.MinutesPerYear, x.MinutesPerYear) })
+	return all
+}

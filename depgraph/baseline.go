@@ -1,0 +1,112 @@
+package depgraph
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Baseline is a list of findings that are known and tolerated. It is compared
+// edge by edge, never by count: a component that gains an edge is a new
+// finding, even if another one lost an edge.
+type Baseline struct {
+	known map[BaselineEntry]bool
+}
+
+// BaselineEntry is one tolerated edge, or service, of one rule.
+type BaselineEntry struct {
+	Rule    string `json:"rule"`
+	From    string `json:"from,omitempty"`
+	To      string `json:"to,omitempty"`
+	Service string `json:"service,omitempty"`
+}
+
+type baselineFile struct {
+	Version  int             `json:"version"`
+	Findings []BaselineEntry `json:"findings"`
+}
+
+// NewBaseline returns a baseline that tolerates the findings.
+func NewBaseline(findings []Finding) *Baseline {
+	b := &Baseline{known: map[BaselineEntry]bool{}}
+	for i := range findings {
+		for _, e := range findings[i].entries() {
+			b.known[e] = true
+		}
+	}
+	return b
+}
+
+// entries are what has to be known for the finding to be known.
+func (f *Finding) entries() []BaselineEntry {
+	if len(f.Edges) == 0 {
+		return []BaselineEntry{{Rule: f.Rule, Service: f.Service}}
+	}
+	all := make([]BaselineEntry, len(f.Edges))
+	for i, e := range f.Edges {
+		all[i] = BaselineEntry{Rule: f.Rule, From: e.From, To: e.To}
+	}
+	return all
+}
+
+// LoadBaseline reads a baseline file.
+func LoadBaseline(name string) (*Baseline, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("depgraph: baseline: %w", err)
+	}
+	var f baselineFile
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return nil, fmt.Errorf("depgraph: baseline %s: %w", name, err)
+	}
+	if f.Version != 1 {
+		return nil, fmt.Errorf("depgraph: baseline %s: version %d is unknown; this program reads version 1", name, f.Version)
+	}
+	b := &Baseline{known: map[BaselineEntry]bool{}}
+	for _, e := range f.Findings {
+		b.known[e] = true
+	}
+	return b, nil
+}
+
+// Write writes the baseline as JSON, sorted, so that it can be reviewed.
+func (b *Baseline) Write(w io.Writer) error {
+	f := baselineFile{Version: 1, Findings: []BaselineEntry{}}
+	for e := range b.known {
+		f.Findings = append(f.Findings, e)
+	}
+	slices.SortFunc(f.Findings, func(x, y BaselineEntry) int {
+		return cmp.Or(strings.Compare(x.Rule, y.Rule), strings.Compare(x.Service, y.Service), strings.Compare(x.From, y.From), strings.Compare(x.To, y.To))
+	})
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	return enc.Encode(f)
+}
+
+// Filter splits findings into new ones and the number of known ones. Stale
+// counts entries of the baseline that nothing matched any more.
+func (b *Baseline) Filter(findings []Finding) (fresh []Finding, known, stale int) {
+	used := map[BaselineEntry]bool{}
+	for i := range findings {
+		all := true
+		for _, e := range findings[i].entries() {
+			if b.known[e] {
+				used[e] = true
+			} else {
+				all = false
+			}
+		}
+		if all {
+			known++
+		} else {
+			fresh = append(fresh, findings[i])
+		}
+	}
+	return fresh, known, len(b.known) - len(used)
+}

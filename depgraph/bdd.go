@@ -1,0 +1,182 @@
+package depgraph
+
+import "errors"
+
+// bdd is a reduced ordered binary decision diagram (Bryant 1986) over the
+// availability of services. Only monotone functions are built, so that "and"
+// and "or" are all it needs. Nodes 0 and 1 are the constants; children have
+// lower numbers than their parents, so probabilities are one loop.
+type bdd struct {
+	level  []int32 // variable of each node; constants are below all variables
+	lo, hi []int32
+	unique hashTable
+	cache  hashTable
+	limit  int
+}
+
+var errTooLarge = errors.New("depgraph: the decision diagram is too large")
+
+const constantLevel = 1<<31 - 1
+
+func newBDD(limit int) *bdd {
+	return &bdd{
+		level: []int32{constantLevel, constantLevel}, lo: []int32{0, 1}, hi: []int32{0, 1}, limit: limit,
+		unique: newHashTable(), cache: newHashTable(),
+	}
+}
+
+// node returns the node for "if variable then hi else lo".
+func (b *bdd) node(level, lo, hi int32) int32 {
+	if lo == hi {
+		return lo
+	}
+	slot := b.unique.slot(level, lo, hi)
+	if *slot != 0 {
+		return *slot
+	}
+	if len(b.level) >= b.limit {
+		panic(errTooLarge) // recovered in probability; never leaves the package
+	}
+	*slot = int32(len(b.level))
+	b.level, b.lo, b.hi = append(b.level, level), append(b.lo, lo), append(b.hi, hi)
+	return *slot
+}
+
+func (b *bdd) variable(level int32) int32 { return b.node(level, 0, 1) }
+
+func (b *bdd) and(x, y int32) int32 {
+	switch {
+	case x == y || y == 1:
+		return x
+	case x == 1:
+		return y
+	case x == 0 || y == 0:
+		return 0
+	}
+	return b.apply(0, min(x, y), max(x, y))
+}
+
+func (b *bdd) or(x, y int32) int32 {
+	switch {
+	case x == y || y == 0:
+		return x
+	case x == 0:
+		return y
+	case x == 1 || y == 1:
+		return 1
+	}
+	return b.apply(1, min(x, y), max(x, y))
+}
+
+// apply computes an operation on two inner nodes. The recursion is as deep as
+// there are variables, not nodes.
+func (b *bdd) apply(op, x, y int32) int32 {
+	if known := *b.cache.slot(op, x, y); known != 0 {
+		return known - 1
+	}
+	level := min(b.level[x], b.level[y])
+	xlo, xhi := b.cofactors(x, level)
+	ylo, yhi := b.cofactors(y, level)
+	var lo, hi int32
+	if op == 0 {
+		lo, hi = b.and(xlo, ylo), b.and(xhi, yhi)
+	} else {
+		lo, hi = b.or(xlo, ylo), b.or(xhi, yhi)
+	}
+	result := b.node(level, lo, hi)
+	*b.cache.slot(op, x, y) = result + 1 // the table may have grown since
+	return result
+}
+
+func (b *bdd) cofactors(x, level int32) (lo, hi int32) {
+	if b.level[x] == level {
+		return b.lo[x], b.hi[x]
+	}
+	return x, x
+}
+
+// atLeast is true if at least need of the functions are.
+func (b *bdd) atLeast(need int, fs []int32) int32 {
+	// at[j]: at least j of the functions so far.
+	at := make([]int32, need+1)
+	at[0] = 1
+	for _, f := range fs {
+		for j := need; j > 0; j-- {
+			at[j] = b.or(at[j], b.and(f, at[j-1]))
+		}
+	}
+	return at[need]
+}
+
+// probability returns the probability that f is true, and, added to gain, the
+// derivative by the probability of each variable.
+func (b *bdd) probability(f int32, up func(level int32) float64, gain func(level int32, derivative float64)) float64 {
+	p := make([]float64, f+1)
+	reach := make([]float64, f+1)
+	if f > 0 {
+		p[1] = 1
+	}
+	for x := int32(2); x <= f; x++ {
+		a := up(b.level[x])
+		p[x] = a*p[b.hi[x]] + (1-a)*p[b.lo[x]]
+	}
+	reach[f] = 1
+	for x := f; x >= 2; x-- {
+		if reach[x] == 0 {
+			continue
+		}
+		a := up(b.level[x])
+		gain(b.level[x], reach[x]*(p[b.hi[x]]-p[b.lo[x]]))
+		reach[b.hi[x]] += reach[x] * a
+		reach[b.lo[x]] += reach[x] * (1 - a)
+	}
+	return p[f]
+}
+
+// hashTable maps three numbers to one, zero meaning absent. It only grows.
+type hashTable struct {
+	keys   [][3]int32
+	values []int32
+	used   int
+}
+
+func newHashTable() hashTable {
+	return hashTable{keys: make([][3]int32, 256), values: make([]int32, 256)}
+}
+
+// slot returns the place of a key's value, valid until the next call. A key is
+// never all zero, which marks a free place.
+func (t *hashTable) slot(a, b, c int32) *int32 {
+	if t.used*4 >= len(t.keys)*3 {
+		t.grow()
+	}
+	key := [3]int32{a, b, c}
+	mask := len(t.keys) - 1
+	for i := hash3(key) & mask; ; i = (i + 1) & mask {
+		if t.keys[i] == key {
+			return &t.values[i]
+		}
+		if t.keys[i] == ([3]int32{}) {
+			t.keys[i] = key
+			t.used++
+			return &t.values[i]
+		}
+	}
+}
+
+func (t *hashTable) grow() {
+	keys, values := t.keys, t.values
+	t.keys, t.values, t.used = make([][3]int32, 2*len(keys)), make([]int32, 2*len(keys)), 0
+	for i, k := range keys {
+		if values[i] != 0 {
+			*t.slot(k[0], k[1], k[2]) = values[i]
+		}
+	}
+}
+
+func hash3(k [3]int32) int {
+	h := uint64(uint32(k[0]))*0x9E3779B97F4A7C15 ^ uint64(uint32(k[1]))*0xC2B2AE3D27D4EB4F ^ uint64(uint32(k[2]))*0x165667B19E3779F9
+	h ^= h >> 29
+	h *= 0xBF58476D1CE4E5B9
+	return int(h >> 33)
+}

@@ -1,0 +1,217 @@
+package depgraph
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// Blast is what the loss of some services does to a running system.
+type Blast struct {
+	// Of are the services that were lost; they are in no other list.
+	Of []string
+	// Down do not serve any more.
+	Down []string
+	// Degraded serve, but a soft dependency of theirs is down.
+	Degraded []string
+	// RedundancyLost serve, but one of their groups lost a member and cannot
+	// lose another.
+	RedundancyLost []string
+	// CannotStart serve, but would not come back after a restart.
+	CannotStart []string
+}
+
+// BlastOptions limits how services are lost.
+type BlastOptions struct {
+	// Plane is what is lost of the services: zero means all of each. With
+	// Control, only dependencies on their control planes fail.
+	Plane Plane
+}
+
+// Blast computes the blast radius of one or more services that fail together.
+// Only needs of run time pull a running service down; needs of startup show in
+// CannotStart. It takes time in proportion to what is reached.
+func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
+	if len(lost) == 0 {
+		return nil, errors.New("depgraph: Blast needs at least one service")
+	}
+	b := blaster{g: g, state: make([]blastState, len(g.services)), missing: make([]int32, len(g.groups))}
+	for _, name := range lost {
+		v, ok := g.index[name]
+		if !ok {
+			return nil, g.unknown(name)
+		}
+		if b.state[v] != blastLost {
+			b.state[v] = blastLost
+			b.queue = append(b.queue, v)
+		}
+	}
+	b.run(o.Plane)
+	return b.report(), nil
+}
+
+// blastState is a set: a service that is neither lost nor down can be several
+// of the others.
+type blastState uint8
+
+const (
+	blastLost blastState = 1 << iota
+	blastDown
+	blastDegraded
+	blastThin
+	blastCannotStart
+)
+
+type blaster struct {
+	g       *Graph
+	state   []blastState
+	queue   []int32 // what is lost or down
+	missing []int32 // members down, by group
+}
+
+// run spreads the failure: a service is down with its first hard dependency,
+// or when a group of its own is short of its quorum.
+func (b *blaster) run(plane Plane) {
+	g := b.g
+	for head := 0; head < len(b.queue); head++ {
+		w := b.queue[head]
+		for i := g.in[w]; i < g.in[w+1]; i++ {
+			v, e, f := g.from[i], g.inEdge[i], g.inFlags[i]
+			if b.state[w] == blastLost && plane != PlaneUnknown && plane != planeOf(f) {
+				continue
+			}
+			b.edge(v, e, f)
+		}
+	}
+}
+
+func (b *blaster) edge(v, e int32, f flag) {
+	if f&fGroup != 0 {
+		gr := b.g.group[e]
+		b.missing[gr]++
+		if int(b.missing[gr]) <= len(b.g.groups[gr].members)-int(b.g.groups[gr].need) {
+			return
+		}
+	}
+	if f&fRuntime != 0 && f&fSoft == 0 && b.state[v] == 0 {
+		b.state[v] = blastDown
+		b.queue = append(b.queue, v)
+	}
+}
+
+// report looks at the neighbours of what is down.
+func (b *blaster) report() *Blast {
+	g := b.g
+	touched := b.queue
+	for _, w := range b.queue {
+		for i := g.in[w]; i < g.in[w+1]; i++ {
+			v := g.from[i]
+			if b.state[v]&(blastLost|blastDown) != 0 {
+				continue
+			}
+			harm := b.harm(g.inEdge[i], g.inFlags[i])
+			if b.state[v] == 0 && harm != 0 {
+				touched = append(touched, v)
+			}
+			b.state[v] |= harm
+		}
+	}
+	sortVertices(touched, len(g.services))
+	pick := func(want blastState) []string {
+		names := []string{}
+		for _, v := range touched {
+			if b.state[v]&want != 0 {
+				names = append(names, g.services[v].Name)
+			}
+		}
+		return names
+	}
+	return &Blast{
+		Of: pick(blastLost), Down: pick(blastDown), Degraded: pick(blastDegraded),
+		RedundancyLost: pick(blastThin), CannotStart: pick(blastCannotStart),
+	}
+}
+
+// harm says what the loss of edge e's target does to an owner that stays up.
+func (b *blaster) harm(e int32, f flag) blastState {
+	if f&fGroup != 0 {
+		gr := &b.g.groups[b.g.group[e]]
+		switch spare := int32(len(gr.members)) - b.missing[b.g.group[e]] - gr.need; {
+		case spare > 0:
+			return 0
+		case spare == 0:
+			return blastThin
+		}
+	}
+	switch {
+	case f&fRuntime != 0 && f&fSoft != 0:
+		return blastDegraded
+	case f&fStartup != 0 && f&fSoft == 0 && f&fRuntime == 0:
+		return blastCannotStart
+	}
+	return 0
+}
+
+// BlastAll returns, for every service in order of name, how many others go
+// down with it alone. It answers all of them in one pass over the graph for
+// each 512 services.
+func (g *Graph) BlastAll(ctx context.Context, progress func(Progress)) ([]int, error) {
+	counts := make([]int, len(g.services))
+	var planes counter
+	err := g.wholeNet().impact(ctx, progress, func(block int, p *impactPass) {
+		planes.reset()
+		for v := range counts {
+			planes.add(p.of(int32(v)))
+		}
+		for i := 0; i < blockSize && block*blockSize+i < len(counts); i++ {
+			counts[block*blockSize+i] = planes.at(i) - 1
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}
+
+// FalseRedundancy is a group of alternatives that fail together.
+type FalseRedundancy struct {
+	Service string
+	Members []string
+	Need    int
+	// Shared are services whose loss leaves the group short of its quorum. What
+	// the owner needs anyway is left out.
+	Shared []string
+	At     Position
+}
+
+// FalseRedundancies returns the hard runtime groups whose alternatives share a
+// dependency, in order of service.
+func (g *Graph) FalseRedundancies(ctx context.Context, progress func(Progress)) ([]FalseRedundancy, error) {
+	n := g.wholeNet()
+	shared := make([][]string, len(n.groups))
+	err := n.impact(ctx, progress, func(block int, p *impactPass) {
+		for i := range n.groups {
+			common, anyway := p.threshold(i), p.hardRow(n.groups[i].owner)
+			for bit := range blockSize {
+				if common.has(bit) && !anyway.has(bit) {
+					shared[i] = append(shared[i], g.services[block*blockSize+bit].Name)
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []FalseRedundancy
+	for i, names := range shared {
+		if len(names) > 0 {
+			slices.Sort(names) // blocks come in any order
+			gr := &g.groups[n.groups[i].id]
+			found = append(found, FalseRedundancy{
+				Service: g.services[gr.owner].Name, Members: g.namesOf(gr.members), Need: int(gr.need),
+				Shared: names, At: g.position(gr.file, gr.line),
+			})
+		}
+	}
+	return found, nil
+}

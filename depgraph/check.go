@@ -1,0 +1,363 @@
+package depgraph
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Finding is one result of a check.
+type Finding struct {
+	// Rule is the ID of a built-in rule or the name of a policy's.
+	Rule     string
+	Name     string
+	Severity Severity
+	// Service is what the finding is about; for a cycle, its first service.
+	Service string
+	// Edges are what a baseline compares: for a cycle, all edges of the
+	// component. It is empty for findings about a service as such.
+	Edges []Edge
+	// Message is one line; Fix says what to do.
+	Message, Fix string
+	At           Position
+	// Component is set for cycles.
+	Component *Component
+}
+
+// CheckOptions says what to check.
+type CheckOptions struct {
+	Policy *Policy // nil: the built-in rules with their defaults
+	// Only and Skip hold IDs or names of rules. An empty Only means all.
+	Only, Skip []string
+	Progress   func(Progress)
+}
+
+// Check runs the rules and returns the findings, in order of severity, rule,
+// place and message.
+func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
+	if o.Policy == nil {
+		o.Policy = &Policy{}
+	}
+	if err := o.Policy.knows(append(slices.Clip(o.Only), o.Skip...)); err != nil {
+		return nil, err
+	}
+	c := checker{ctx: ctx, g: g, o: o}
+	for _, r := range rules() {
+		setting := o.Policy.Rules[r.ID]
+		if setting.Set {
+			r.Severity = setting.Severity
+		}
+		c.setting = setting
+		if r.Severity == Off || !o.wants(r.ID, r.Name) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := r.run(&c, &r); err != nil {
+			return nil, err
+		}
+	}
+	for i := range o.Policy.Custom {
+		if r := &o.Policy.Custom[i]; r.Severity != Off && o.wants(r.Name, r.Name) {
+			c.custom(r)
+		}
+	}
+	slices.SortStableFunc(c.found, compareFindings)
+	return c.found, ctx.Err()
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.Rule, b.Rule),
+		comparePositions(a.At, b.At), strings.Compare(a.Service, b.Service), strings.Compare(a.Message, b.Message))
+}
+
+func (o *CheckOptions) wants(id, name string) bool {
+	named := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, id) || strings.EqualFold(s, name) })
+	}
+	return (len(o.Only) == 0 || named(o.Only)) && !named(o.Skip)
+}
+
+// checker runs rules over one graph and shares what several of them need.
+type checker struct {
+	ctx     context.Context
+	g       *Graph
+	o       CheckOptions
+	setting RuleSetting
+	found   []Finding
+	cycles  []Component
+	solved  bool
+}
+
+func (c *checker) report(r *Rule, f Finding) {
+	f.Rule, f.Name = r.ID, r.Name
+	if f.Severity == Off {
+		f.Severity = r.Severity
+	}
+	if f.Fix == "" {
+		f.Fix = r.Fix
+	}
+	if f.At == (Position{}) && len(f.Edges) > 0 {
+		f.At = f.Edges[0].At
+	}
+	c.found = append(c.found, f)
+}
+
+// edges runs a test on every edge and reports a finding for each message.
+func (c *checker) edges(r *Rule, test func(v, e int32) string) error {
+	g := c.g
+	for v := range g.services {
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			if msg := test(int32(v), e); msg != "" {
+				c.report(r, Finding{Service: g.services[v].Name, Edges: []Edge{g.edge(int32(v), e)}, Message: msg})
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) hardCycles() ([]Component, error) {
+	if c.solved {
+		return c.cycles, nil
+	}
+	var err error
+	c.cycles, err = c.g.Cycles(c.ctx, CyclesOptions{HardOnly: true, Progress: c.o.Progress})
+	c.solved = err == nil
+	return c.cycles, err
+}
+
+func (c *checker) deadlocks(r *Rule) error {
+	return c.reportCycles(r, BootstrapDeadlock, "bootstrap deadlock: %d services wait for each other at startup")
+}
+
+func (c *checker) runtimeCycles(r *Rule) error {
+	return c.reportCycles(r, RuntimeCycle, "runtime cycle: %d services need each other to serve")
+}
+
+func (c *checker) deployCycles(r *Rule) error {
+	components, err := c.g.Cycles(c.ctx, CyclesOptions{Deploy: true})
+	for i := range components {
+		c.reportCycle(r, &components[i], "deploy cycle: a fix to any of %d services needs the others")
+	}
+	return err
+}
+
+func (c *checker) reportCycles(r *Rule, kind ComponentKind, format string) error {
+	components, err := c.hardCycles()
+	for i := range components {
+		if components[i].Kind == kind {
+			c.reportCycle(r, &components[i], format)
+		}
+	}
+	return err
+}
+
+func (c *checker) reportCycle(r *Rule, k *Component, format string) {
+	f := Finding{
+		Service: k.Services[0], Edges: k.Edges, Component: k, Fix: k.FixText(),
+		Message: fmt.Sprintf(format, len(k.Cycle)), At: k.Cycle[0].At,
+	}
+	if len(k.BreakGlass) > 0 && r.Severity == Error {
+		f.Severity = Warn
+		f.Message += "; people can get past it by hand"
+	}
+	c.report(r, f)
+}
+
+// FixText says in one line which edges to soften, and how sure that is.
+func (k *Component) FixText() string {
+	if k.Pinned {
+		return "pinned edges form a cycle of their own: unpin one of them, or write a break-glass procedure"
+	}
+	if len(k.Soften) == 0 {
+		return ""
+	}
+	names := make([]string, 0, len(k.Soften))
+	for i, e := range k.Soften {
+		if i == 20 {
+			names = append(names, fmt.Sprintf("and %d more", len(k.Soften)-20))
+			break
+		}
+		names = append(names, e.From+" -> "+e.To)
+	}
+	sure := "proven minimum"
+	if !k.ProvenMinimum {
+		sure = fmt.Sprintf("cost %d, no set costs less than %d", k.Cost, k.LowerBound)
+	}
+	noun := "edges"
+	if len(k.Soften) == 1 {
+		noun = "edge"
+	}
+	return fmt.Sprintf("make %d %s soft (%s): %s", len(k.Soften), noun, sure, strings.Join(names, ", "))
+}
+
+func (c *checker) tierInversion(r *Rule) error {
+	return c.edges(r, func(v, e int32) string {
+		a, b := &c.g.services[v], &c.g.services[c.g.to[e]]
+		if c.g.flags[e]&(fSoft|fGroup) != 0 || b.Criticality == CriticalityUnknown || b.Criticality >= a.Criticality {
+			return ""
+		}
+		return fmt.Sprintf("%s (%s) has a hard dependency on %s (%s)", a.Name, a.Criticality, b.Name, b.Criticality)
+	})
+}
+
+func (c *checker) sloInversion(r *Rule) error {
+	return c.edges(r, func(v, e int32) string {
+		a, b := &c.g.services[v], &c.g.services[c.g.to[e]]
+		promised := cmp.Or(b.Availability.Target, b.Availability.Own)
+		target := a.Availability.Target
+		if !hardRuntime.has(c.g.flags[e]) || target == 0 || promised == 0 {
+			return ""
+		}
+		needed := 100 - (100-target)/10
+		if promised >= needed-1e-9 {
+			return ""
+		}
+		return fmt.Sprintf("%s targets %v %%, so %s should promise %.6g %% and promises %v %%", a.Name, target, b.Name, needed, promised)
+	})
+}
+
+func (c *checker) liveness(r *Rule) error {
+	return c.edges(r, func(v, e int32) string {
+		if c.g.flags[e]&fLiveness == 0 {
+			return ""
+		}
+		return fmt.Sprintf("the liveness check of %s touches %s", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)
+	})
+}
+
+func (c *checker) controlPlane(r *Rule) error {
+	return c.edges(r, func(v, e int32) string {
+		if f := c.g.flags[e]; !hardStartup.has(f) || f&fControl == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s needs the control plane of %s to start", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)
+	})
+}
+
+func (c *checker) dangling(r *Rule) error {
+	var known []string
+	for i := range c.g.services {
+		if !c.g.services[i].Undeclared {
+			known = append(known, c.g.services[i].Name)
+		}
+	}
+	hints := 0
+	return c.edges(r, func(v, e int32) string {
+		name := c.g.services[c.g.to[e]].Name
+		if !c.g.services[c.g.to[e]].Undeclared {
+			return ""
+		}
+		msg := fmt.Sprintf("%s depends on %q, which nobody declares", c.g.services[v].Name, name)
+		if hints++; hints <= maxHints {
+			if near := nearest(name, known); near != "" {
+				msg += fmt.Sprintf("; did you mean %q?", near)
+			}
+		}
+		return msg
+	})
+}
+
+func (c *checker) noOwner(r *Rule) error {
+	for i := range c.g.services {
+		s := &c.g.services[i]
+		if s.Owner == "" && s.Kind != Cloud && s.Kind != External && !s.Undeclared {
+			c.report(r, Finding{Service: s.Name, Message: s.Name + " has no owner", At: s.At})
+		}
+	}
+	return nil
+}
+
+func (c *checker) falseRedundancy(r *Rule) error {
+	if len(c.g.groups) == 0 {
+		return nil
+	}
+	found, err := c.g.FalseRedundancies(c.ctx, c.o.Progress)
+	for _, f := range found {
+		shared := strings.Join(f.Shared[:min(5, len(f.Shared))], ", ")
+		if len(f.Shared) > 5 {
+			shared += fmt.Sprintf(" and %d more", len(f.Shared)-5)
+		}
+		edges := make([]Edge, 0, len(f.Members))
+		for _, e := range c.g.EdgesFrom(f.Service) {
+			if e.At == f.At && slices.Contains(f.Members, e.To) {
+				edges = append(edges, e)
+			}
+		}
+		c.report(r, Finding{
+			Service: f.Service, Edges: edges, At: f.At,
+			Message: fmt.Sprintf("%s needs %d of %s, but they all fail with %s", f.Service, f.Need, strings.Join(f.Members, ", "), shared),
+		})
+	}
+	return err
+}
+
+func (c *checker) softUnverified(r *Rule) error {
+	return c.edges(r, func(v, e int32) string {
+		if c.g.flags[e]&fSoft == 0 || c.g.texts[c.g.text[e]].evidence != "" {
+			return ""
+		}
+		return fmt.Sprintf("%s says it fails open without %s; there is no evidence", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)
+	})
+}
+
+// A graph below minSinglePoint services has no meaningful share.
+const (
+	minSinglePoint     = 10
+	defaultSinglePoint = 50 // percent
+)
+
+func (c *checker) singlePoints(r *Rule) error {
+	if c.g.Len() < minSinglePoint {
+		return nil
+	}
+	percent := cmp.Or(c.setting.Percent, defaultSinglePoint)
+	counts, err := c.g.BlastAll(c.ctx, c.o.Progress)
+	for v, n := range counts {
+		if share := 100 * float64(n) / float64(len(counts)-1); share > percent {
+			s := &c.g.services[v]
+			c.report(r, Finding{Service: s.Name, At: s.At, Message: fmt.Sprintf("%s takes %d of %d other services down", s.Name, n, len(counts)-1)})
+		}
+	}
+	return err
+}
+
+func (c *checker) externals(r *Rule) error {
+	return c.edges(r, func(v, e int32) string {
+		s := &c.g.services[c.g.to[e]]
+		if !hardRuntime.has(c.g.flags[e]) || s.Kind != External || c.g.texts[c.g.text[e]].fallback != "" {
+			return ""
+		}
+		return fmt.Sprintf("%s has a hard dependency on %s, which is external, and no fallback", c.g.services[v].Name, s.Name)
+	})
+}
+
+// observers reports each observer that needs, directly or not, something that
+// the services it watches need as well: it goes dark together with them.
+func (c *checker) observers(r *Rule) error {
+	g := c.g
+	used := make([]bool, len(g.services)) // by something that is no observer
+	for v := range g.services {
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			if g.services[v].Kind != Observer && hardAny.has(g.flags[e]) {
+				used[g.to[e]] = true
+			}
+		}
+	}
+	for v := range g.services {
+		if g.services[v].Kind != Observer {
+			continue
+		}
+		if path := g.pathTo(int32(v), hardAny, func(w int32) bool { return used[w] && g.services[w].Kind != Observer }); path != nil {
+			edges := g.edgeList(path)
+			c.report(r, Finding{
+				Service: g.services[v].Name, Edges: edges,
+				Message: fmt.Sprintf("observer %s needs %s, which the services it watches need too", g.services[v].Name, edges[len(edges)-1].To),
+			})
+		}
+	}
+	return nil
+}

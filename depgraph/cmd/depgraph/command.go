@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// command holds what the flags of one run say.
+type command struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+	args           []string // positional
+
+	// Flags of every verb.
+	paths    list
+	format   string
+	output   string
+	config   string
+	failOn   string
+	only     list
+	skip     list
+	baseline string
+
+	// Flags of single verbs.
+	all, hard, cold, shutdown, noSoft bool
+	phase, plane, restart             string
+	maxParallel                       int
+	whatIf                            list
+	force                             bool
+}
+
+// list is a flag that can be repeated and takes commas.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(s string) error {
+	for _, part := range strings.Split(s, ",") {
+		if part != "" {
+			*l = append(*l, part)
+		}
+	}
+	return nil
+}
+
+// pathList is a list without commas, which may be part of a path.
+type pathList struct{ *list }
+
+func (l pathList) Set(s string) error {
+	*l.list = append(*l.list, s)
+	return nil
+}
+
+func newCommand(ctx context.Context, stdout, stderr io.Writer) *command {
+	return &command{ctx: ctx, stdout: stdout, stderr: stderr}
+}
+
+// globals declares the flags of every verb.
+func (c *command) globals(fs *flag.FlagSet) {
+	fs.Var(pathList{&c.paths}, "d", "folder or `file` with manifests; can be repeated (default: the current folder)")
+	fs.StringVar(&c.format, "f", c.format, "output `format`")
+	fs.StringVar(&c.format, "format", c.format, "same as -f")
+	fs.StringVar(&c.output, "o", c.output, "write to this `file` instead of the standard output")
+	fs.StringVar(&c.config, "config", c.config, "policy `file` (default: .depgraph.yaml in the first folder, if there is one)")
+	fs.StringVar(&c.failOn, "fail-on", c.failOn, "lowest `severity` that makes the exit code 1: error, warn, info or none")
+	fs.Var(&c.only, "only", "run only these `rules`, separated by commas")
+	fs.Var(&c.skip, "skip", "leave these `rules` out")
+	fs.StringVar(&c.baseline, "baseline", c.baseline, "tolerate the findings in this `file`")
+}
+
+// verb reads the flags before the verb and returns the verb and what follows.
+func (c *command) verb(args []string) (name string, rest []string, err error) {
+	fs := c.flagSet("depgraph")
+	if err := fs.Parse(args); err != nil {
+		return "", nil, asUsage(err)
+	}
+	if fs.NArg() == 0 {
+		return "", nil, nil
+	}
+	return fs.Arg(0), fs.Args()[1:], nil
+}
+
+// parse reads the flags after the verb, which may stand between arguments.
+func (c *command) parse(v verb, args []string) error {
+	fs := c.flagSet(v.name)
+	if v.flags != nil {
+		v.flags(c, fs)
+	}
+	for len(args) > 0 {
+		if err := fs.Parse(args); err != nil {
+			return asUsage(err)
+		}
+		consumed := args[:len(args)-fs.NArg()]
+		args = fs.Args()
+		if len(consumed) > 0 && consumed[len(consumed)-1] == "--" {
+			c.args = append(c.args, args...)
+			break
+		}
+		if len(args) > 0 {
+			c.args = append(c.args, args[0])
+			args = args[1:]
+		}
+	}
+	if len(c.args) < v.minArgs || v.maxArgs >= 0 && len(c.args) > v.maxArgs {
+		return usagef("usage: depgraph %s %s", v.name, v.usage)
+	}
+	if c.format == "" && len(v.formats) > 0 {
+		c.format = v.formats[0]
+	}
+	if c.format != "" && !slices.Contains(v.formats, c.format) {
+		if len(v.formats) == 0 {
+			return usagef("%s has no formats", v.name)
+		}
+		return usagef("%s has no format %q; it takes %s", v.name, c.format, strings.Join(v.formats, ", "))
+	}
+	return c.checkFailOn(v)
+}
+
+func (c *command) checkFailOn(v verb) error {
+	if c.failOn == "" {
+		c.failOn = v.failOn
+	}
+	if _, err := c.threshold(); err != nil {
+		return usagef("--fail-on: %s", err)
+	}
+	return nil
+}
+
+// threshold is the lowest severity that counts; above Error means none.
+func (c *command) threshold() (depgraph.Severity, error) {
+	switch c.failOn {
+	case "none":
+		return depgraph.Error + 1, nil
+	case "":
+		return depgraph.Error, nil
+	case "error", "warn", "info":
+		return depgraph.ParseSeverity(c.failOn)
+	}
+	return 0, fmt.Errorf("%q is not one of error, warn, info, none", c.failOn)
+}
+
+func (c *command) flagSet(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	c.globals(fs)
+	return fs
+}
+
+func asUsage(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return usageError{err.Error()}
+}
+
+// load reads the manifests.
+func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
+	return depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: c.paths, AllowUndeclared: allowUndeclared, Progress: c.progress()})
+}
+
+// policy reads the policy file, if there is one.
+func (c *command) policy() (*depgraph.Policy, error) {
+	name := c.config
+	if name == "" {
+		dir := "."
+		if len(c.paths) > 0 {
+			dir = c.paths[0]
+		}
+		name = filepath.Join(dir, ".depgraph.yaml")
+		if _, err := os.Stat(name); err != nil {
+			return &depgraph.Policy{}, nil // none was asked for, and none is there
+		}
+	}
+	return depgraph.LoadPolicy(name)
+}
+
+// progress returns a reporter that writes to a terminal, and only if the work
+// takes longer than a second; nil if the standard error is no terminal.
+func (c *command) progress() func(depgraph.Progress) {
+	f, ok := c.stderr.(*os.File)
+	if !ok {
+		return nil
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	var mu sync.Mutex
+	next := time.Now().Add(time.Second)
+	return func(p depgraph.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Now().Before(next) {
+			return
+		}
+		next = time.Now().Add(200 * time.Millisecond)
+		fmt.Fprintf(f, "\r\x1b[K%s: %d of %d\r", p.Stage, p.Done, p.Total)
+	}
+}
+
+// write sends the output of a verb to where it belongs. A file appears whole
+// or not at all.
+func (c *command) write(render func(w io.Writer) error) error {
+	if c.output == "" || c.output == "-" {
+		return render(c.stdout)
+	}
+	var buf bytes.Buffer
+	if err := render(&buf); err != nil {
+		return err
+	}
+	return writeFile(c.output, buf.Bytes())
+}
+
+func writeFile(name string, data []byte) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".depgraph-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(tmp.Name()) // the first error is the one that matters
+		}
+	}()
+	if _, err = tmp.Write(data); err != nil {
+		_ = tmp.Close() // likewise
+		return err
+	}
+	if err = tmp.Chmod(0o644); err != nil {
+		_ = tmp.Close() // likewise
+		return err
+	}
+	if err = tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}

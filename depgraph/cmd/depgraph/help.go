@@ -1,0 +1,229 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// verbs lists everything the program does, in the order of help.
+func verbs() []verb {
+	return []verb{
+		{
+			name: "check", summary: "run all rules; the verb for CI", formats: []string{"text", "json", "sarif", "junit", "github"},
+			failOn: "error", run: (*command).check,
+			about: `Runs the rules DG001 to DG014 and those of the policy file.
+
+  depgraph check                               the current folder
+  depgraph -d services check -f github         annotations in a pull request
+  depgraph check -f sarif -o depgraph.sarif    for code scanning
+  depgraph check --fail-on warn --skip DG012
+  depgraph check --baseline known.json         only what is new`,
+		},
+		{
+			name: "cycles", summary: "every cycle, the shortest way round, and the fewest edges to soften", formats: textJSON(),
+			failOn: "warn", run: (*command).cycles,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.StringVar(&c.phase, "phase", "", "look at these `phases` only: startup, runtime, or deploy")
+				fs.BoolVar(&c.noSoft, "hard", false, "leave cycles out that are open because an edge is soft")
+			},
+			about: `A bootstrap deadlock never comes up after a full stop. A runtime cycle can be
+started together, but fails together. A soft cycle is harmless as long as the
+soft edges really are.
+
+  depgraph cycles
+  depgraph cycles --phase runtime -f json
+  depgraph cycles --phase deploy               can the fix be shipped?`,
+		},
+		{
+			name: "order", summary: "in which order a dead system comes up", formats: textJSON(), failOn: "warn", run: (*command).order,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.cold, "cold", false, "black start: pass break-glass edges by hand")
+				fs.StringVar(&c.restart, "restart", "", "only what must be up before this `service`")
+				fs.BoolVar(&c.shutdown, "shutdown", false, "the order of a full stop")
+				fs.IntVar(&c.maxParallel, "max-parallel", 0, "start at most `N` services at the same time")
+			},
+			about: `Prints waves: all services of a wave can be started at the same time. With
+start durations in the manifests, also when each one is up and the critical path.
+The exit code is 1 if a cycle keeps something from starting.
+
+  depgraph order
+  depgraph order --cold --max-parallel 4
+  depgraph order --restart checkout
+  depgraph order --shutdown`,
+		},
+		{
+			name: "blast", usage: "SERVICE... | --all", summary: "what goes down with a service", maxArgs: -1, formats: textJSON(), run: (*command).blast,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.all, "all", false, "for every service: how many others go down")
+				fs.StringVar(&c.plane, "plane", "", "only this `plane` is lost: data or control")
+			},
+			about: `  depgraph blast dynamodb
+  depgraph blast zone-a-db zone-a-cache        both at the same time
+  depgraph blast ec2 --plane control           its API is gone, instances run on
+  depgraph blast --all`,
+		},
+		{
+			name: "avail", usage: "SERVICE", summary: "how available a service can be, and what costs it", minArgs: 1, maxArgs: 1, formats: textJSON(), run: (*command).avail,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.Var(&c.whatIf, "what-if", "`change` to try: \"soften A:B\" or \"own SERVICE=PERCENT\"; can be repeated")
+			},
+			about: `Exact, with each shared dependency counted once.
+
+  depgraph avail checkout
+  depgraph avail checkout --what-if "soften checkout:fraud"
+  depgraph avail checkout --what-if "own dns=99.999"`,
+		},
+		{
+			name: "why", usage: "A B", summary: "the path by which A depends on B", minArgs: 2, maxArgs: 2, formats: textJSON(), run: (*command).why,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.all, "all", false, "every path, the shortest first, at most 100")
+				fs.BoolVar(&c.hard, "hard", false, "over hard edges only")
+			},
+			about: `  depgraph why checkout iam
+  depgraph why checkout iam --all`,
+		},
+		{
+			name: "report", summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
+			about: `  depgraph report -o report.html`,
+		},
+		{
+			name: "export", summary: "the graph for other programs", run: (*command).export,
+			formats: []string{"json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml"},
+			about: `  depgraph export -f dot | dot -Tsvg > graph.svg
+  depgraph export -f mermaid -o graph.mmd
+  depgraph export -f markdown > DEPENDENCIES.md
+  depgraph export -f yaml                      one manifest with everything`,
+		},
+		{
+			name: "import", usage: "compose|kubernetes|backstage|systemd FILE...", summary: "write manifests from what other tools know",
+			minArgs: 2, maxArgs: -1, run: (*command).importFrom,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests")
+			},
+			about: `Writes one manifest for each service into the folder given with -o, for people
+to edit. What the source does not say, above all which edges are soft, is left
+for them.
+
+  depgraph import compose compose.yaml compose.prod.yaml -o services
+  depgraph import kubernetes manifests/ -o services
+  depgraph import backstage catalog-info.yaml -o services
+  depgraph import systemd /lib/systemd/system -o services`,
+		},
+		{
+			name: "baseline", summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,
+			about: `  depgraph baseline -o known.json
+  depgraph check --baseline known.json`,
+		},
+		{
+			name: "explain", usage: "[RULE]", summary: "what a rule finds, why it matters, how to fix it", maxArgs: 1, formats: textJSON(), run: (*command).explain,
+			about: `  depgraph explain
+  depgraph explain DG005`,
+		},
+		{
+			name: "init", usage: "[SERVICE]", summary: "write a first depgraph.yaml and .depgraph.yaml", maxArgs: 1, run: (*command).initialize,
+			about: `  cd services/checkout && depgraph init
+  depgraph -d services/checkout init checkout`,
+		},
+		{
+			name: "schema", summary: "print the JSON Schema of manifests", run: (*command).schema,
+			about: `  depgraph schema -o depgraph.schema.json
+
+Then, as the first line of a manifest, for editors:
+
+  # yaml-language-server: $schema=depgraph.schema.json`,
+		},
+		{
+			name: "completion", usage: "bash|zsh|fish", summary: "print a completion script", minArgs: 1, maxArgs: 1, run: (*command).completion,
+			about: `  source <(depgraph completion bash)
+  depgraph completion zsh > "${fpath[1]}/_depgraph"
+  depgraph completion fish > ~/.config/fish/completions/depgraph.fish`,
+		},
+		{name: "version", summary: "print the version", run: (*command).version},
+		{name: "help", usage: "[VERB]", summary: "print this, or more about a verb", maxArgs: 1, run: func(c *command) error { return c.help(c.args) }},
+	}
+}
+
+const introduction = `depgraph says what each service depends on, before the incident.
+
+Put a depgraph.yaml beside each service:
+
+  service: checkout
+  owner: team-pay
+  depends:
+    - on: inventory                  # hard: checkout is down without it
+    - on: recommendations
+      soft: true                     # fails open: checkout works without it
+
+Then ask:
+
+  depgraph check                     for CI
+  depgraph blast inventory           what goes down with it?
+  depgraph report -o report.html     everything on one page
+
+Verbs:
+
+`
+
+const exitCodes = `
+Exit codes: 0 nothing found, 1 findings, 2 wrong usage, 3 could not read or analyse.
+`
+
+func (c *command) help(args []string) error {
+	var b strings.Builder
+	if len(args) == 1 {
+		v, ok := findVerb(args[0])
+		if !ok {
+			return usagef("unknown verb %q%s", args[0], suggest(args[0]))
+		}
+		fmt.Fprintf(&b, "depgraph %s: %s\n\n  depgraph %s\n", v.name, v.summary, strings.TrimSpace(v.name+" [flags] "+v.usage))
+		if v.about != "" {
+			b.WriteString("\n" + v.about + "\n")
+		}
+		if len(v.formats) > 1 {
+			fmt.Fprintf(&b, "\nFormats: %s\n", strings.Join(v.formats, ", "))
+		}
+		fs := flag.NewFlagSet("", flag.ContinueOnError)
+		if v.flags != nil {
+			v.flags(c, fs)
+			b.WriteString("\nFlags of this verb:\n\n")
+			flagTable(&b, fs)
+		}
+	} else {
+		b.WriteString(introduction)
+		for _, v := range verbs() {
+			fmt.Fprintf(&b, "  %-11s %s\n", v.name, v.summary)
+		}
+	}
+	b.WriteString("\nFlags, before or after the verb:\n\n")
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	c.globals(fs)
+	flagTable(&b, fs)
+	b.WriteString(exitCodes)
+	_, err := c.stdout.Write([]byte(b.String()))
+	return err
+}
+
+func flagTable(b *strings.Builder, fs *flag.FlagSet) {
+	fs.VisitAll(func(f *flag.Flag) {
+		dash := "--"
+		if len(f.Name) == 1 {
+			dash = "-"
+		}
+		value, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(b, "  %-24s %s\n", strings.TrimSpace(dash+f.Name+" "+value), usage)
+	})
+}
+
+func (c *command) explain() error {
+	if len(c.args) == 0 {
+		return c.explainAll(depgraph.Rules())
+	}
+	r, ok := depgraph.FindRule(c.args[0])
+	if !ok {
+		return usagef("unknown rule %q; \"depgraph explain\" lists them", c.args[0])
+	}
+	return c.explainAll([]depgraph.Rule{r})
+}

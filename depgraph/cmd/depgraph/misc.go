@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// explainAll prints one rule in full, or several in a line each.
+func (c *command) explainAll(rules []depgraph.Rule) error {
+	return c.write(func(w io.Writer) error {
+		var b bytes.Buffer
+		if c.format == "json" {
+			type rule struct {
+				ID       string `json:"id"`
+				Name     string `json:"name"`
+				Severity string `json:"severity"`
+				Summary  string `json:"summary"`
+				Why      string `json:"why"`
+				Fix      string `json:"fix"`
+			}
+			all := make([]rule, len(rules))
+			for i, r := range rules {
+				all[i] = rule{r.ID, r.Name, r.Severity.String(), r.Summary, r.Why, r.Fix}
+			}
+			enc := json.NewEncoder(&b)
+			enc.SetIndent("", " ")
+			if err := enc.Encode(all); err != nil {
+				return err
+			}
+		} else if len(rules) == 1 {
+			r := rules[0]
+			fmt.Fprintf(&b, "%s %s (%s)\n\n%s.\n\nWhy: %s\n\nFix: %s\n", r.ID, r.Name, r.Severity, upperFirst(r.Summary), r.Why, r.Fix)
+		} else {
+			for _, r := range rules {
+				fmt.Fprintf(&b, "%s  %-5s  %-30s  %s\n", r.ID, r.Severity, r.Name, r.Summary)
+			}
+		}
+		_, err := w.Write(b.Bytes())
+		return err
+	})
+}
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+func (c *command) schema() error {
+	return c.write(func(w io.Writer) error {
+		_, err := w.Write(depgraph.Schema())
+		return err
+	})
+}
+
+func (c *command) version() error {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+	}
+	_, err := fmt.Fprintf(c.stdout, "depgraph %s\n", version)
+	return err
+}
+
+const firstManifest = `service: %s
+owner: ""                            # the team that is called at night
+kind: app                            # app cloud datastore queue external observer infra
+criticality: medium                  # critical high medium low
+# availability: {target: 99.9, own: 99.95}
+# start: 10s                         # 95th percentile of the time to ready
+# verify: curl -fsS localhost:8080/ready
+depends: []
+#  - on: database                    # hard: this service is down without it
+#  - on: recommendations
+#    soft: true                      # fails open: this service works without it
+#    phase: [runtime]                # startup and runtime unless said; also: deploy
+#  - any-of: [provider-a, provider-b]
+#    need: 1
+`
+
+const firstPolicy = `# What "depgraph check" enforces. "depgraph explain" lists the rules.
+rules:
+  DG012: info                        # off, info, warn or error
+  DG013: {severity: info, percent: 50}
+#forbidden:
+#  - name: no-legacy
+#    comment: The legacy systems are switched off next year; use the new API.
+#    from: {owner: "team-*"}
+#    to: {service: "legacy-*"}
+`
+
+// initialize writes a first manifest and policy, and never overwrites.
+func (c *command) initialize() error {
+	dir := "."
+	if len(c.paths) > 1 {
+		return usagef("init takes one folder")
+	} else if len(c.paths) == 1 {
+		dir = c.paths[0]
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(abs)
+	if len(c.args) == 1 {
+		name = c.args[0]
+	}
+	quoted, err := depgraph.QuoteYAML(name)
+	if err != nil {
+		return usagef("init: %s", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range []struct{ name, text string }{
+		{"depgraph.yaml", fmt.Sprintf(firstManifest, quoted)},
+		{".depgraph.yaml", firstPolicy},
+	} {
+		path := filepath.Join(dir, f.name)
+		if err := writeNew(path, []byte(f.text)); errors.Is(err, os.ErrExist) {
+			fmt.Fprintf(c.stdout, "%s exists already; left as it is\n", path)
+			continue
+		} else if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "wrote %s\n", path)
+	}
+	return nil
+}
+
+// writeNew writes a file that must not exist yet.
+func writeNew(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,475 @@
+package depgraph
+
+import (
+	"cmp"
+	"math"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options changes how declarations are compiled.
+type Options struct {
+	// AllowUndeclared turns a dependency on an unknown service into a service
+	// with Undeclared set, instead of an error. Rule DG008 then names it.
+	AllowUndeclared bool
+}
+
+// Compile checks services and builds the graph. The order of the services and
+// of their dependencies does not matter. The slices are not kept or changed.
+//
+// The error, if any, is a Problems that lists every fault: empty names,
+// duplicates, dependencies on nobody, on oneself, or twice in one phase, and
+// numbers out of range.
+func Compile(services []Service, o Options) (*Graph, error) {
+	c := compiler{
+		g:       &Graph{index: make(map[string]int32, len(services)), files: []string{""}, texts: []edgeText{{}}},
+		opts:    o,
+		fileIDs: map[string]int32{"": 0},
+		textIDs: map[edgeText]int32{{}: 0},
+	}
+	c.vertices(services)
+	c.lookUp()
+	c.edges()
+	if err := c.problems.err(); err != nil {
+		return nil, err
+	}
+	c.g.reverse()
+	return c.g, nil
+}
+
+type compiler struct {
+	g        *Graph
+	opts     Options
+	deps     [][]Dependency // of each vertex
+	problems Problems
+	dangling int
+	fileIDs  map[string]int32
+	textIDs  map[edgeText]int32
+	resolved []int32   // vertices of all names in deps, in order; -1 if unknown
+	firstOf  []int32   // offsets into resolved, by vertex
+	raw      []rawEdge // edges of one service, before they are sorted
+	order    []int32   // dependencies of one service, in canonical order
+}
+
+type rawEdge struct {
+	to, group, file, line, text int32
+	flags                       flag
+}
+
+// vertices numbers the services by name.
+func (c *compiler) vertices(services []Service) {
+	order := make([]int32, 0, len(services))
+	for i := range services {
+		s := &services[i]
+		if strings.TrimSpace(s.Name) == "" {
+			c.problems.addf(s.At, "a service has an empty name")
+			continue
+		}
+		c.checkService(s)
+		order = append(order, int32(i))
+	}
+	byName := func(a, b int32) int {
+		return cmp.Or(strings.Compare(services[a].Name, services[b].Name), comparePositions(services[a].At, services[b].At))
+	}
+	if !slices.IsSortedFunc(order, byName) {
+		slices.SortFunc(order, byName)
+	}
+	edges := 0
+	c.g.services = make([]Service, 0, len(order))
+	c.deps = make([][]Dependency, 0, len(order))
+	for _, i := range order {
+		s := &services[i]
+		if first, ok := c.g.index[s.Name]; ok {
+			c.problems.addf(s.At, "service %q is declared twice; the other declaration is at %s", s.Name, c.g.services[first].At)
+			continue
+		}
+		c.add(s)
+		for d := range s.Depends {
+			edges += max(1, len(s.Depends[d].AnyOf))
+		}
+	}
+	if c.opts.AllowUndeclared {
+		c.addUndeclared()
+	}
+	c.reserve(edges)
+}
+
+func (c *compiler) add(s *Service) {
+	c.g.index[s.Name] = int32(len(c.g.services))
+	c.g.services = append(c.g.services, *s)
+	c.deps = append(c.deps, s.Depends)
+	c.g.services[len(c.g.services)-1].Depends = nil
+}
+
+// addUndeclared gives every unknown name a vertex of its own.
+func (c *compiler) addUndeclared() {
+	unknown := map[string]Position{}
+	for _, deps := range c.deps {
+		for i := range deps {
+			for _, name := range targets(&deps[i]) {
+				if _, ok := c.g.index[name]; ok || name == "" {
+					continue
+				}
+				if at, seen := unknown[name]; !seen || comparePositions(deps[i].At, at) < 0 {
+					unknown[name] = deps[i].At
+				}
+			}
+		}
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	for name, at := range unknown {
+		c.add(&Service{Name: name, Undeclared: true, At: at})
+	}
+	order := make([]int32, len(c.g.services))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	old, oldDeps := c.g.services, c.deps
+	slices.SortFunc(order, func(a, b int32) int { return strings.Compare(old[a].Name, old[b].Name) })
+	c.g.services, c.deps = make([]Service, len(old)), make([][]Dependency, len(old))
+	for v, i := range order {
+		c.g.services[v], c.deps[v] = old[i], oldDeps[i]
+		c.g.index[old[i].Name] = int32(v)
+	}
+}
+
+func (c *compiler) reserve(edges int) {
+	g, n := c.g, len(c.g.services)
+	g.out, g.ownGroup = make([]int32, n+1), make([]int32, n+1)
+	g.to, g.flags, g.group = make([]int32, 0, edges), make([]flag, 0, edges), make([]int32, 0, edges)
+	g.file, g.line, g.text = make([]int32, 0, edges), make([]int32, 0, edges), make([]int32, 0, edges)
+}
+
+// lookUp finds the vertex of every name, on all cores: in a large graph nearly
+// every look-up misses the processor's caches, and nothing else takes as long.
+func (c *compiler) lookUp() {
+	n := len(c.deps)
+	c.firstOf = make([]int32, n+1)
+	for v, deps := range c.deps {
+		c.firstOf[v+1] = c.firstOf[v]
+		for i := range deps {
+			c.firstOf[v+1] += int32(max(1, len(deps[i].AnyOf)))
+		}
+	}
+	c.resolved = make([]int32, c.firstOf[n])
+	workers := 1
+	if n >= minParallel {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() { c.lookUpRange(n*w/workers, n*(w+1)/workers) })
+	}
+	wg.Wait()
+}
+
+// minParallel is the number of services from which more cores pay.
+const minParallel = 5000
+
+func (c *compiler) lookUpRange(from, to int) {
+	at := c.firstOf[from]
+	find := func(name string) {
+		id, ok := c.g.index[name]
+		if !ok {
+			id = -1
+		}
+		c.resolved[at] = id
+		at++
+	}
+	for v := from; v < to; v++ {
+		for i := range c.deps[v] {
+			d := &c.deps[v][i]
+			if len(d.AnyOf) == 0 {
+				find(d.On)
+			}
+			for _, name := range d.AnyOf {
+				find(name)
+			}
+		}
+	}
+}
+
+// edges checks the dependencies and writes the rows.
+func (c *compiler) edges() {
+	g := c.g
+	for v := range g.services {
+		g.out[v], g.ownGroup[v] = int32(len(g.to)), int32(len(g.groups))
+		c.raw = c.raw[:0]
+		c.service(int32(v))
+		sortRaw(c.raw)
+		c.checkRepeats(int32(v))
+		for i := range c.raw {
+			r := &c.raw[i]
+			g.to, g.flags, g.group = append(g.to, r.to), append(g.flags, r.flags), append(g.group, r.group)
+			g.file, g.line, g.text = append(g.file, r.file), append(g.line, r.line), append(g.text, r.text)
+		}
+	}
+	g.out[len(g.services)], g.ownGroup[len(g.services)] = int32(len(g.to)), int32(len(g.groups))
+}
+
+// service appends the edges of one service to raw.
+func (c *compiler) service(v int32) {
+	deps := c.deps[v]
+	if c.groups(deps) < 2 {
+		at := c.firstOf[v]
+		for i := range deps {
+			names := max(1, int32(len(deps[i].AnyOf)))
+			c.resolve(v, &deps[i], c.resolved[at:at+names])
+			at += names
+		}
+		return
+	}
+	for _, i := range c.canonical(deps) {
+		at := c.firstOf[v]
+		for j := range i {
+			at += int32(max(1, len(deps[j].AnyOf)))
+		}
+		c.resolve(v, &deps[i], c.resolved[at:at+int32(max(1, len(deps[i].AnyOf)))])
+	}
+}
+
+func (c *compiler) groups(deps []Dependency) int {
+	groups := 0
+	for i := range deps {
+		if len(deps[i].AnyOf) > 0 {
+			groups++
+		}
+	}
+	return groups
+}
+
+// canonical returns the indices of deps in an order that does not depend on
+// the order of the input. Only several groups need it, as they are numbered;
+// the rows are sorted anyway.
+func (c *compiler) canonical(deps []Dependency) []int32 {
+	c.order = c.order[:0]
+	for i := range deps {
+		c.order = append(c.order, int32(i))
+	}
+	key := func(d *Dependency) string {
+		names := slices.Sorted(slices.Values(d.AnyOf))
+		return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + d.phases().String()
+	}
+	slices.SortStableFunc(c.order, func(a, b int32) int {
+		return cmp.Or(strings.Compare(key(&deps[a]), key(&deps[b])), comparePositions(deps[a].At, deps[b].At))
+	})
+	return c.order
+}
+
+// resolve appends the edges of one dependency to raw.
+func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
+	if !c.checkDependency(v, d) {
+		return
+	}
+	r := rawEdge{group: -1, file: c.fileID(d.At.File), line: int32(d.At.Line), text: c.textID(d), flags: flagsOf(d)}
+	if len(d.AnyOf) == 0 {
+		if r.to = ids[0]; c.checkTarget(v, r.to, d, d.On) {
+			c.raw = append(c.raw, r)
+		}
+		return
+	}
+	gr := group{owner: v, need: int32(d.need()), flags: r.flags, file: r.file, line: r.line, text: r.text}
+	if d.need() < len(d.AnyOf) {
+		r.flags |= fGroup
+	}
+	r.group = int32(len(c.g.groups))
+	for i, name := range d.AnyOf {
+		if r.to = ids[i]; c.checkTarget(v, r.to, d, name) {
+			gr.members = append(gr.members, r.to)
+			c.raw = append(c.raw, r)
+		}
+	}
+	slices.Sort(gr.members)
+	for i := 1; i < len(gr.members); i++ {
+		if gr.members[i] == gr.members[i-1] {
+			c.problems.addf(d.At, "%s: any-of names %q twice", c.g.services[v].Name, c.g.services[gr.members[i]].Name)
+		}
+	}
+	c.g.groups = append(c.g.groups, gr)
+}
+
+// checkTarget reports a name that leads nowhere, or back to the owner.
+func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
+	if to >= 0 && to != v {
+		return true
+	}
+	owner := c.g.services[v].Name
+	switch {
+	case strings.TrimSpace(name) == "":
+		c.problems.addf(d.At, "%s: depends on an empty name", owner)
+	case to == v:
+		c.problems.addf(d.At, "%s: depends on itself", owner)
+	default:
+		c.dangle(owner, name, d.At)
+	}
+	return false
+}
+
+// maxHints bounds the search for similar names, which looks at all of them.
+const maxHints = 100
+
+func (c *compiler) dangle(owner, name string, at Position) {
+	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which nobody declares"}
+	if c.dangling++; c.dangling <= maxHints {
+		if near := nearest(name, c.g.Names()); near != "" && near != owner {
+			p.Message += "; did you mean " + strconv.Quote(near) + "?"
+		}
+	}
+	c.problems = append(c.problems, p)
+}
+
+// checkRepeats reports an edge that is declared twice for the same phase. The
+// same pair may well be hard at startup and soft at run time.
+func (c *compiler) checkRepeats(v int32) {
+	const phases = fStartup | fRuntime | fDeploy
+	for i := 1; i < len(c.raw); i++ {
+		b := &c.raw[i]
+		for j := i - 1; j >= 0 && c.raw[j].to == b.to; j-- {
+			a := &c.raw[j]
+			if a.group < 0 && b.group < 0 && a.flags&b.flags&phases != 0 {
+				at := Position{File: c.g.files[b.file], Line: int(b.line)}
+				c.problems.addf(at, "%s: depends on %q twice in phase %s; the other place is %s", c.g.services[v].Name,
+					c.g.services[b.to].Name, Phase(a.flags&b.flags&phases), Position{File: c.g.files[a.file], Line: int(a.line)})
+			}
+		}
+	}
+}
+
+func sortRaw(raw []rawEdge) {
+	if len(raw) > 12 {
+		slices.SortFunc(raw, compareRaw)
+		return
+	}
+	for i := 1; i < len(raw); i++ {
+		for j := i; j > 0 && compareRaw(raw[j], raw[j-1]) < 0; j-- {
+			raw[j], raw[j-1] = raw[j-1], raw[j]
+		}
+	}
+}
+
+func compareRaw(a, b rawEdge) int {
+	if a.to != b.to {
+		return int(a.to) - int(b.to)
+	}
+	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.flags, b.flags), cmp.Compare(a.line, b.line))
+}
+
+func flagsOf(d *Dependency) flag {
+	f := flag(d.phases())
+	if d.Soft {
+		f |= fSoft
+	}
+	if d.Plane == Control {
+		f |= fControl
+	}
+	if d.Pinned {
+		f |= fPinned
+	}
+	if d.BreakGlass != "" {
+		f |= fBreakGlass
+	}
+	if d.Liveness {
+		f |= fLiveness
+	}
+	return f
+}
+
+func (c *compiler) fileID(name string) int32 {
+	// Neighbours nearly always come from the same file.
+	if last := len(c.g.files) - 1; c.g.files[last] == name {
+		return int32(last)
+	}
+	id, ok := c.fileIDs[name]
+	if !ok {
+		id = int32(len(c.g.files))
+		c.fileIDs[name] = id
+		c.g.files = append(c.g.files, name)
+	}
+	return id
+}
+
+func (c *compiler) textID(d *Dependency) int32 {
+	t := edgeText{d.Evidence, d.BreakGlass, d.Fallback, d.Note, d.Source}
+	if t == (edgeText{}) {
+		return 0
+	}
+	id, ok := c.textIDs[t]
+	if !ok {
+		id = int32(len(c.g.texts))
+		c.textIDs[t] = id
+		c.g.texts = append(c.g.texts, t)
+	}
+	return id
+}
+
+// reverse builds the rows of incoming edges by counting.
+func (g *Graph) reverse() {
+	n := len(g.services)
+	g.in, g.from, g.inEdge = make([]int32, n+1), make([]int32, len(g.to)), make([]int32, len(g.to))
+	g.inFlags = make([]flag, len(g.to))
+	for _, w := range g.to {
+		g.in[w+1]++
+	}
+	for v := range n {
+		g.in[v+1] += g.in[v]
+	}
+	next := slices.Clone(g.in[:n])
+	for v := range n {
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			i := next[g.to[e]]
+			next[g.to[e]]++
+			g.from[i], g.inEdge[i], g.inFlags[i] = int32(v), e, g.flags[e]
+		}
+	}
+}
+
+func targets(d *Dependency) []string {
+	if len(d.AnyOf) > 0 {
+		return d.AnyOf
+	}
+	return []string{d.On}
+}
+
+// checkService reports numbers out of range.
+func (c *compiler) checkService(s *Service) {
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"target", s.Availability.Target}, {"own", s.Availability.Own}} {
+		if math.IsNaN(f.value) || f.value < 0 || f.value > 100 {
+			c.problems.addf(s.At, "%s: availability.%s is %v; it is a percentage between 0 and 100", s.Name, f.name, f.value)
+		}
+	}
+	if s.Start < 0 || s.Start > maxStart {
+		c.problems.addf(s.At, "%s: start is %s; it is the time to ready, between 0 and %s", s.Name, s.Start, maxStart)
+	}
+}
+
+// maxStart keeps the sum over any path within a Duration.
+const maxStart = 30 * 24 * time.Hour
+
+// checkDependency reports a dependency that contradicts itself.
+func (c *compiler) checkDependency(v int32, d *Dependency) bool {
+	before, owner := len(c.problems), c.g.services[v].Name
+	switch {
+	case d.On != "" && len(d.AnyOf) > 0:
+		c.problems.addf(d.At, "%s: a dependency has both on and any-of; it takes one of them", owner)
+	case len(d.AnyOf) == 0 && d.Need != 0:
+		c.problems.addf(d.At, "%s: need goes with any-of; %q is a single service", owner, d.On)
+	case len(d.AnyOf) > 0 && (d.need() < 1 || d.need() > len(d.AnyOf)):
+		c.problems.addf(d.At, "%s: need is %d, but any-of has %d members", owner, d.Need, len(d.AnyOf))
+	case d.Soft && d.Pinned:
+		c.problems.addf(d.At, "%s: a soft dependency is pinned; pinned says that it cannot be soft", owner)
+	case d.Phase&^(Startup|Runtime|Deploy) != 0:
+		c.problems.addf(d.At, "%s: unknown phase %d", owner, d.Phase)
+	}
+	return len(c.problems) == before
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

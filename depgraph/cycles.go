@@ -1,0 +1,293 @@
+package depgraph
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// ComponentKind says how bad a cycle is.
+type ComponentKind string
+
+// The kinds of cycles, the worst first.
+const (
+	// BootstrapDeadlock: after a full stop, these services wait for each other
+	// and none of them ever starts.
+	BootstrapDeadlock ComponentKind = "bootstrap-deadlock"
+	// RuntimeCycle: the services need each other to serve, but can be started
+	// together. When one fails, all do.
+	RuntimeCycle ComponentKind = "runtime"
+	// SoftCycle: a cycle that at least one soft dependency keeps open.
+	SoftCycle ComponentKind = "soft"
+	// DeployCycle: a fix to one of the services cannot be shipped while it is
+	// down. Only CyclesOptions.Deploy asks for these.
+	DeployCycle ComponentKind = "deploy"
+)
+
+// Component is a set of services each of which depends on all others, directly
+// or not.
+type Component struct {
+	Kind     ComponentKind
+	Services []string
+	// Edges are all dependencies inside the component.
+	Edges []Edge
+	// Cycle is a shortest cycle that makes the component what it is: in a
+	// deadlock it has a startup edge, in a soft cycle a soft one. It begins at
+	// the service with the smallest name. CycleProven is false only if the
+	// search was cut short in a very large component.
+	Cycle       []Edge
+	CycleProven bool
+	// Soften is a set of edges which, made soft, leave no cycle inside the
+	// component. A group of alternatives is softened as a whole. It is empty
+	// for soft cycles, and where pinned edges alone form a cycle.
+	Soften []Edge
+	// ProvenMinimum says that no cheaper set exists. Cost is the sum of the
+	// weights of Soften (startup 2, runtime 4, control plane 1), LowerBound
+	// what every set must cost at least.
+	ProvenMinimum    bool
+	Cost, LowerBound int
+	// BreakGlass lists the edges of a deadlock that people can get past by hand,
+	// if that is enough to bring the component up; nil otherwise.
+	BreakGlass []Edge
+	// Pinned says that pinned edges alone form a cycle: nothing can be softened.
+	Pinned bool
+}
+
+// CyclesOptions limits what counts as a cycle. The zero value looks at hard
+// and soft edges of startup and run time.
+type CyclesOptions struct {
+	// Phase limits the edges; zero means Startup|Runtime.
+	Phase Phase
+	// Deploy asks for cycles through at least one deploy edge instead.
+	Deploy bool
+	// HardOnly leaves soft cycles out.
+	HardOnly bool
+	Progress func(Progress)
+}
+
+// Cycles returns every cyclic component, the worst kinds first, then in order
+// of name. Hard components never overlap; a soft one may contain them.
+func (g *Graph) Cycles(ctx context.Context, o CyclesOptions) ([]Component, error) {
+	phases := flag(o.Phase)
+	if phases == 0 {
+		phases = fStartup | fRuntime
+	}
+	var found []Component
+	var err error
+	if o.Deploy {
+		found, err = g.deployCycles(ctx)
+	} else {
+		found, err = g.runCycles(ctx, phases, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(found, func(a, b Component) int {
+		if d := kindRank(a.Kind) - kindRank(b.Kind); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Services[0], b.Services[0])
+	})
+	return found, nil
+}
+
+func kindRank(k ComponentKind) int {
+	return slices.Index([]ComponentKind{BootstrapDeadlock, RuntimeCycle, DeployCycle, SoftCycle}, k)
+}
+
+func (g *Graph) runCycles(ctx context.Context, phases flag, o CyclesOptions) ([]Component, error) {
+	blocking := g.blocking(phases)
+	var found []Component
+	hardComp := map[int32]int{} // vertex -> 1 + index of its hard component
+	hard := blocking.cyclic()
+	for i, members := range hard {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		found = append(found, blocking.component(ctx, members))
+		for _, v := range members {
+			hardComp[v] = i + 1
+		}
+		if o.Progress != nil && i%64 == 0 {
+			o.Progress(Progress{Stage: "explaining cycles", Done: i, Total: len(hard)})
+		}
+	}
+	if o.HardOnly {
+		return found, nil
+	}
+	for _, members := range g.cyclic(sel{any: phases}) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		first := hardComp[members[0]]
+		if first != 0 && len(hard[first-1]) == len(members) {
+			continue
+		}
+		sub := g.subgraph(members, func(e int32) bool { return g.flags[e]&phases != 0 })
+		cycle, proven := sub.shortestCycle(func(e int32) bool { return g.flags[e]&(fSoft|fGroup) != 0 })
+		found = append(found, Component{
+			Kind: SoftCycle, Services: g.namesOf(members), Edges: g.edgeList(sub.edgeID),
+			Cycle: g.edgeList(cycle), CycleProven: proven, ProvenMinimum: true,
+		})
+	}
+	return found, ctx.Err()
+}
+
+// deployCycles finds cycles with at least one deploy edge.
+func (g *Graph) deployCycles(ctx context.Context) ([]Component, error) {
+	var found []Component
+	keep := sel{fStartup | fRuntime | fDeploy, fSoft | fGroup}
+	for _, members := range g.cyclic(keep) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		sub := g.subgraph(members, func(e int32) bool { return keep.has(g.flags[e]) })
+		deploy := func(e int32) bool { return g.flags[e]&fDeploy != 0 && g.flags[e]&(fStartup|fRuntime) == 0 }
+		cycle, proven := sub.shortestCycle(deploy)
+		if cycle == nil {
+			continue
+		}
+		c := Component{Kind: DeployCycle, Services: g.namesOf(members), Edges: g.edgeList(sub.edgeID), Cycle: g.edgeList(cycle), CycleProven: proven}
+		sub.soften(ctx, &c)
+		found = append(found, c)
+	}
+	return found, nil
+}
+
+// blockingGraph is the graph reduced to what can really block: hard edges,
+// and those members of a group that keep it from ever reaching its quorum.
+type blockingGraph struct {
+	g      *Graph
+	phases flag
+	stuck  []bool // cannot be brought up one after the other; nil without groups
+	have   []int32
+}
+
+// blocking finds, as a least fixpoint, what can be brought up one service
+// after the other, and from it the groups that stay short of their quorum.
+func (g *Graph) blocking(phases flag) *blockingGraph {
+	b := &blockingGraph{g: g, phases: phases}
+	if len(g.groups) == 0 {
+		return b
+	}
+	n := len(g.services)
+	wait := make([]int32, n)
+	b.have = make([]int32, len(g.groups))
+	hard := sel{phases, fSoft | fGroup}
+	for v := range n {
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			if hard.has(g.flags[e]) {
+				wait[v]++
+			}
+		}
+	}
+	for i := range g.groups {
+		if g.partial(i) && g.groups[i].flags&phases != 0 && g.groups[i].flags&fSoft == 0 {
+			wait[g.groups[i].owner]++
+		}
+	}
+	b.stuck = make([]bool, n)
+	queue := make([]int32, 0, n)
+	for v := range n {
+		b.stuck[v] = true
+		if wait[v] == 0 {
+			queue = append(queue, int32(v))
+		}
+	}
+	for head := 0; head < len(queue); head++ {
+		w := queue[head]
+		b.stuck[w] = false
+		for i := g.in[w]; i < g.in[w+1]; i++ {
+			e, v := g.inEdge[i], g.from[i]
+			f := g.flags[e]
+			if f&phases == 0 || f&fSoft != 0 {
+				continue
+			}
+			if f&fGroup != 0 {
+				gr := g.group[e]
+				if b.have[gr]++; b.have[gr] != g.groups[gr].need {
+					continue
+				}
+			}
+			if wait[v]--; wait[v] == 0 {
+				queue = append(queue, v)
+			}
+		}
+	}
+	return b
+}
+
+// partial reports whether the group can lose a member.
+func (g *Graph) partial(i int) bool { return int(g.groups[i].need) < len(g.groups[i].members) }
+
+// keeps reports whether edge e takes part in a deadlock or mutual dependency.
+func (b *blockingGraph) keeps(e int32) bool {
+	f := b.g.flags[e]
+	if f&b.phases == 0 || f&fSoft != 0 {
+		return false
+	}
+	if f&fGroup == 0 {
+		return true
+	}
+	gr := b.g.group[e]
+	return b.have[gr] < b.g.groups[gr].need && b.stuck[b.g.to[e]]
+}
+
+func (b *blockingGraph) cyclic() [][]int32 {
+	if b.stuck == nil {
+		return b.g.cyclic(sel{b.phases, fSoft | fGroup})
+	}
+	// Components over the wider selection contain those of the narrow one.
+	var found [][]int32
+	for _, members := range b.g.cyclic(sel{b.phases, fSoft}) {
+		for _, inner := range b.g.subgraph(members, b.keeps).cyclic() {
+			// A group may be short of its quorum only because of another
+			// component; then this one comes up once the other one is fixed.
+			if sub := b.g.subgraph(inner, b.keeps); !sub.groups || !sub.comesUpAlone(nil) {
+				found = append(found, inner)
+			}
+		}
+	}
+	return found
+}
+
+// component explains one set of mutually dependent services.
+func (b *blockingGraph) component(ctx context.Context, members []int32) Component {
+	g := b.g
+	sub := g.subgraph(members, b.keeps)
+	c := Component{Kind: RuntimeCycle, Services: g.namesOf(members), Edges: g.edgeList(sub.edgeID)}
+	var cycle []int32
+	startup := func(e int32) bool { return g.flags[e]&fStartup != 0 }
+	if b.phases&fStartup != 0 && sub.deadlocked() {
+		c.Kind = BootstrapDeadlock
+		c.BreakGlass = sub.breakGlass()
+		cycle, c.CycleProven = sub.shortestCycle(startup)
+	} else {
+		cycle, c.CycleProven = sub.shortestCycle(nil)
+	}
+	c.Cycle = g.edgeList(cycle)
+	sub.soften(ctx, &c)
+	return c
+}
+
+// breakGlass returns the break-glass edges if the component comes up without them.
+func (s *subgraph) breakGlass() (edges []Edge) {
+	jumped := make([]bool, len(s.edgeID))
+	for i, e := range s.edgeID {
+		if jumped[i] = s.g.flags[e]&fBreakGlass != 0; jumped[i] {
+			edges = append(edges, s.g.edgeOf(e))
+		}
+	}
+	if edges == nil || !s.comesUp(jumped) {
+		return nil
+	}
+	return edges
+}
+
+func (g *Graph) edgeList(ids []int32) []Edge {
+	edges := make([]Edge, len(ids))
+	for i, e := range ids {
+		edges[i] = g.edgeOf(e)
+	}
+	return edges
+}

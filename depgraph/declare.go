@@ -1,0 +1,70 @@
+package depgraph
+
+import "runtime"
+
+// Declare stamps a service with the place of the call, so that reports can
+// point at the line of Go that declared it. Its dependencies are best made
+// with Hard, Soft and AnyOf, which stamp themselves.
+//
+// Nothing is registered anywhere: pass the result to Compile, or write it out
+// with WriteManifest.
+func Declare(s Service) Service {
+	s.At = callerPosition()
+	for i := range s.Depends {
+		if s.Depends[i].At == (Position{}) {
+			s.Depends[i].At = s.At
+		}
+	}
+	return s
+}
+
+// Hard declares that the owner cannot do its work without the service named
+// on. With no phases given, it is needed at startup and at run time.
+func Hard(on string, phases ...Phase) Dependency {
+	return Dependency{On: on, Phase: union(phases), At: callerPosition()}
+}
+
+// Soft declares that the owner fails open without the service named on.
+func Soft(on string, phases ...Phase) Dependency {
+	return Dependency{On: on, Soft: true, Phase: union(phases), At: callerPosition()}
+}
+
+// AnyOf declares that the owner needs a quorum of alternatives.
+func AnyOf(need int, of ...string) Dependency {
+	return Dependency{AnyOf: of, Need: need, At: callerPosition()}
+}
+
+// In returns the dependency limited to the given phases.
+func (d Dependency) In(phases ...Phase) Dependency {
+	d.Phase = union(phases)
+	return d
+}
+
+// ProvedBy returns the dependency with the drill that proved it soft.
+func (d Dependency) ProvedBy(evidence string) Dependency {
+	d.Evidence = evidence
+	return d
+}
+
+// OnControlPlane returns the dependency marked as use of a control plane.
+func (d Dependency) OnControlPlane() Dependency {
+	d.Plane = Control
+	return d
+}
+
+func union(phases []Phase) Phase {
+	var all Phase
+	for _, p := range phases {
+		all |= p
+	}
+	return all
+}
+
+// callerPosition is where the caller of this file's exported function was called.
+func callerPosition() Position {
+	_, file, line, ok := runtime.Caller(2)
+	if !ok {
+		return Position{}
+	}
+	return Position{File: file, Line: line}
+}

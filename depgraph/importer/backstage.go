@@ -1,0 +1,191 @@
+package importer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+	"go.yaml.in/yaml/v3"
+)
+
+// Backstage reads catalog files. Components and resources become services;
+// dependsOn and dependencyOf become edges, and so does consumesApis, to the
+// component that provides the API.
+func Backstage(paths ...string) (*Result, error) {
+	docs, err := readYAML(paths, func(string) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	b := backstage{builder: newBuilder(), names: map[string]string{}, providers: map[string][]string{}}
+	for _, doc := range docs {
+		b.collect(doc)
+	}
+	b.assignNames()
+	for i := range b.entities {
+		if err := b.relations(&b.entities[i]); err != nil {
+			return nil, err
+		}
+	}
+	b.result.Unknown = []string{
+		"Imported from " + strings.Join(paths, ", ") + ". Backstage does not know which",
+		"dependencies are soft, when they are needed, or how critical a service is: every",
+		"dependency is hard until you say \"soft: true\". Nor does it know availability",
+		"or start durations.",
+	}
+	return b.finish(), nil
+}
+
+type backstage struct {
+	*builder
+	entities  []entity
+	names     map[string]string   // full reference -> service
+	providers map[string][]string // API -> references of components
+}
+
+type entity struct {
+	doc                   document
+	root, spec            *yaml.Node
+	kind, namespace, name string
+}
+
+func (e *entity) ref() string { return e.kind + ":" + e.namespace + "/" + e.name }
+
+func (b *backstage) collect(doc document) {
+	kind := strings.ToLower(text(get(doc.root, "kind")))
+	e := entity{
+		doc: doc, root: doc.root, spec: get(doc.root, "spec"), kind: kind, namespace: orDefault(text(get(doc.root, "metadata", "namespace"))),
+		name: strings.ToLower(text(get(doc.root, "metadata", "name"))),
+	}
+	switch {
+	case kind != "component" && kind != "resource":
+		return // systems, groups, APIs and locations cannot be down by themselves
+	case e.name == "":
+		b.warnf("%s: an entity without a name; skipped", doc.at(doc.root))
+		return
+	}
+	b.entities = append(b.entities, e)
+	for _, api := range items(get(e.spec, "providesApis")) {
+		ref := parseRef(text(api), "api")
+		b.providers[ref] = append(b.providers[ref], e.ref())
+	}
+}
+
+func orDefault(namespace string) string {
+	if namespace == "" {
+		return "default"
+	}
+	return strings.ToLower(namespace)
+}
+
+// parseRef completes "[kind:][namespace/]name".
+func parseRef(s, kind string) string {
+	s = strings.ToLower(s)
+	if k, rest, ok := strings.Cut(s, ":"); ok {
+		kind, s = k, rest
+	}
+	namespace := "default"
+	if n, rest, ok := strings.Cut(s, "/"); ok {
+		namespace, s = n, rest
+	}
+	return kind + ":" + namespace + "/" + s
+}
+
+// assignNames uses the bare name where it is unique.
+func (b *backstage) assignNames() {
+	count := map[string]int{}
+	for _, e := range b.entities {
+		count[e.name]++
+	}
+	for i := range b.entities {
+		e := &b.entities[i]
+		name := e.name
+		if count[name] > 1 {
+			name = e.ref()
+		}
+		if _, twice := b.names[e.ref()]; twice {
+			b.warnf("%s: %s is declared twice; the first one counts for its description", e.doc.at(e.root), e.ref())
+			continue
+		}
+		b.names[e.ref()] = name
+		s := b.service(name, e.doc.at(e.root))
+		_, owner, _ := strings.Cut(parseRef(text(get(e.spec, "owner")), "group"), "/")
+		s.Owner = owner
+		s.Kind = backstageKind(e.kind, strings.ToLower(text(get(e.spec, "type"))))
+		if lifecycle := text(get(e.spec, "lifecycle")); lifecycle != "" {
+			s.Note = "lifecycle " + lifecycle
+		}
+	}
+}
+
+func backstageKind(kind, typ string) depgraph.Kind {
+	switch {
+	case kind == "component":
+		return depgraph.App
+	case strings.Contains(typ, "database"), strings.Contains(typ, "bucket"), strings.Contains(typ, "cache"), strings.Contains(typ, "storage"):
+		return depgraph.Datastore
+	case strings.Contains(typ, "queue"), strings.Contains(typ, "topic"), strings.Contains(typ, "kafka"):
+		return depgraph.Queue
+	case strings.Contains(typ, "cluster"):
+		return depgraph.Infra
+	}
+	return depgraph.KindUnknown
+}
+
+func (b *backstage) relations(e *entity) error {
+	own := b.names[e.ref()]
+	both := depgraph.Startup | depgraph.Runtime
+	for _, n := range items(get(e.spec, "dependsOn")) {
+		target, err := b.target(e, n)
+		if err != nil {
+			return err
+		}
+		if target != "" {
+			b.depend(own, target, both, false, "dependsOn", text(n), e.doc.at(n))
+		}
+	}
+	for _, n := range items(get(e.spec, "dependencyOf")) {
+		from, err := b.target(e, n)
+		if err != nil {
+			return err
+		}
+		if from != "" {
+			b.depend(from, own, both, false, "dependencyOf", text(n), e.doc.at(n))
+		}
+	}
+	for _, n := range items(get(e.spec, "consumesApis")) {
+		providers := slices.Clone(b.providers[parseRef(text(n), "api")])
+		slices.Sort(providers)
+		if len(providers) == 0 {
+			b.warnf("%s: nobody provides the API %s that %s consumes", e.doc.at(n), text(n), own)
+		}
+		for _, p := range providers {
+			b.depend(own, b.names[p], depgraph.Runtime, false, "consumesApis", text(n), e.doc.at(n))
+		}
+	}
+	return nil
+}
+
+// target resolves a reference. One to something that is not in these files
+// becomes a service of its own, so that the edge is not lost.
+func (b *backstage) target(e *entity, n *yaml.Node) (string, error) {
+	if !strings.Contains(text(n), ":") {
+		return "", fmt.Errorf("%s: the reference %q needs a kind, such as component:%s", e.doc.at(n), text(n), text(n))
+	}
+	ref := parseRef(text(n), "")
+	if name, ok := b.names[ref]; ok {
+		return name, nil
+	}
+	kind, rest, _ := strings.Cut(ref, ":")
+	if kind != "component" && kind != "resource" {
+		b.warnf("%s: %s is neither a component nor a resource; the edge is left out", e.doc.at(n), text(n))
+		return "", nil
+	}
+	_, name, _ := strings.Cut(rest, "/")
+	if b.services[name] != nil {
+		name = ref
+	}
+	b.names[ref] = name
+	b.service(name, e.doc.at(n)).Note = "named by others, not in the catalog files"
+	return name, nil
+}

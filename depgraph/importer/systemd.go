@@ -1,0 +1,320 @@
+package importer
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Systemd reads unit files, from files or folders with their drop-ins and
+// .wants and .requires links. No program is run.
+//
+// systemd keeps requirement and ordering apart, and so does the import. After
+// and Before become startup edges, hard if the unit is required as well, else
+// soft: a unit waits for the other one, but only if that is started too. A
+// requirement without an order becomes a run-time edge. Mixing the two finds
+// cycles that do not exist. Implicit dependencies of services, sockets,
+// timers, paths and targets are added as systemd.unit(5) and its kin say.
+func Systemd(paths ...string) (*Result, error) {
+	s := systemd{builder: newBuilder(), units: map[string]*unit{}}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			err = s.folder(p)
+		} else {
+			err = s.file(p, filepath.Base(p))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.implicit()
+	for _, name := range s.sorted() {
+		s.unit(name)
+	}
+	s.result.Unknown = []string{
+		"Imported from " + strings.Join(paths, ", ") + ". systemd does not know how critical",
+		"a unit is, who owns it, or what it talks to while it runs. Wants is soft, Requires",
+		"is hard; whether a unit really fails open is for you to say.",
+	}
+	return s.finish(), nil
+}
+
+type systemd struct {
+	*builder
+	units map[string]*unit
+}
+
+type unit struct {
+	at       depgraph.Position
+	requires map[string]depgraph.Position
+	wants    map[string]depgraph.Position
+	after    map[string]depgraph.Position
+	before   map[string]depgraph.Position
+	defaults bool
+	triggers string // the unit that a socket, timer or path starts
+}
+
+var unitSuffixes = []string{".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount", ".swap", ".slice", ".device", ".scope"}
+
+func isUnit(name string) bool {
+	return slices.Contains(unitSuffixes, filepath.Ext(name)) && !strings.Contains(name, "@.")
+}
+
+func (s *systemd) get(name string, at depgraph.Position) *unit {
+	u := s.units[name]
+	if u == nil {
+		u = &unit{
+			at: at, defaults: true, requires: map[string]depgraph.Position{}, wants: map[string]depgraph.Position{},
+			after: map[string]depgraph.Position{}, before: map[string]depgraph.Position{},
+		}
+		s.units[name] = u
+	}
+	return u
+}
+
+func (s *systemd) folder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name, path := e.Name(), filepath.Join(dir, e.Name())
+		switch ext := filepath.Ext(name); {
+		case ext == ".wants" || ext == ".requires":
+			err = s.links(path, strings.TrimSuffix(name, ext), ext)
+		case ext == ".d" && isUnit(strings.TrimSuffix(name, ext)):
+			err = s.dropIns(path, strings.TrimSuffix(name, ext))
+		case isUnit(name):
+			err = s.file(path, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// links reads the names in a .wants or .requires folder.
+func (s *systemd) links(dir, owner, ext string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	at := depgraph.Position{File: filepath.ToSlash(dir)}
+	for _, e := range entries {
+		if !isUnit(e.Name()) {
+			continue
+		}
+		if u := s.get(owner, at); ext == ".wants" {
+			u.wants[e.Name()] = at
+		} else {
+			u.requires[e.Name()] = at
+		}
+	}
+	return nil
+}
+
+func (s *systemd) dropIns(dir, owner string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := s.file(f, owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file reads one unit file or drop-in. A link to another unit is an alias; one
+// to /dev/null masks the unit.
+func (s *systemd) file(path, name string) error {
+	if target, err := os.Readlink(path); err == nil {
+		if target == "/dev/null" {
+			return nil
+		}
+		if base := filepath.Base(target); base != name && isUnit(base) {
+			return nil // the unit itself is read under its own name
+		}
+	}
+	data, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	at := depgraph.Position{File: filepath.ToSlash(path), Line: 1}
+	u := s.get(name, at)
+	if !strings.HasSuffix(path, ".conf") {
+		u.at = at
+	}
+	section, pending := "", ""
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if rest, more := strings.CutSuffix(line, "\\"); more {
+			pending += rest + " "
+			continue
+		}
+		line, pending = pending+line, ""
+		if line[0] == '[' {
+			section = strings.Trim(line, "[]")
+			continue
+		}
+		key, value, _ := strings.Cut(line, "=")
+		at.Line = n
+		u.set(section, strings.TrimSpace(key), strings.TrimSpace(value), name, at)
+	}
+	return lines.Err()
+}
+
+func (u *unit) set(section, key, value, name string, at depgraph.Position) {
+	add := func(m map[string]depgraph.Position) {
+		if value == "" {
+			clear(m) // an empty assignment resets the list
+		}
+		for _, other := range strings.Fields(value) {
+			if other = specifiers(other, name); isUnit(other) {
+				m[other] = at
+			}
+		}
+	}
+	switch section + "." + key {
+	case "Unit.Requires", "Unit.Requisite", "Unit.BindsTo":
+		add(u.requires)
+	case "Unit.Wants", "Unit.Upholds":
+		add(u.wants)
+	case "Unit.After":
+		add(u.after)
+	case "Unit.Before":
+		add(u.before)
+	case "Unit.DefaultDependencies":
+		u.defaults = !slices.Contains([]string{"no", "false", "0", "off"}, strings.ToLower(value))
+	case "Socket.Service", "Timer.Unit", "Path.Unit":
+		u.triggers = value
+	}
+}
+
+// specifiers replaces %p, %i, %n and %N, all that dependencies use.
+func specifiers(value, name string) string {
+	if !strings.Contains(value, "%") {
+		return value
+	}
+	bare := strings.TrimSuffix(name, filepath.Ext(name))
+	prefix, instance, _ := strings.Cut(bare, "@")
+	return strings.NewReplacer("%p", prefix, "%i", instance, "%I", instance, "%n", name, "%N", bare, "%%", "%").Replace(value)
+}
+
+// implicit adds what systemd adds by itself.
+func (s *systemd) implicit() {
+	for _, name := range s.sorted() {
+		s.implicitUnit(name, s.units[name])
+	}
+	for _, name := range s.sorted() {
+		if u := s.units[name]; u.defaults && filepath.Ext(name) == ".target" {
+			s.implicitTarget(name, u)
+		}
+	}
+}
+
+func (s *systemd) implicitUnit(name string, u *unit) {
+	ext, at := filepath.Ext(name), u.at
+	activates := ext == ".socket" || ext == ".timer" || ext == ".path"
+	if activates {
+		if u.triggers == "" {
+			u.triggers = strings.TrimSuffix(name, ext) + ".service"
+		}
+		if s.units[u.triggers] != nil {
+			u.before[u.triggers] = at
+		}
+	}
+	if !u.defaults || !activates && ext != ".service" {
+		return
+	}
+	u.requires["sysinit.target"], u.after["sysinit.target"] = at, at
+	u.before["shutdown.target"] = at
+	if activates {
+		u.before[strings.TrimPrefix(ext, ".")+"s.target"] = at
+	} else {
+		u.after["basic.target"] = at
+	}
+}
+
+// implicitTarget lets a target wait for what it pulls in, unless that already
+// waits for the target.
+func (s *systemd) implicitTarget(name string, u *unit) {
+	if name != "shutdown.target" {
+		u.before["shutdown.target"] = u.at
+	}
+	for _, m := range []map[string]depgraph.Position{u.requires, u.wants} {
+		for other, where := range m {
+			o := s.units[other]
+			if o == nil || !o.defaults {
+				continue
+			}
+			_, waits := o.after[name]
+			if _, ordered := u.before[other]; !waits && !ordered {
+				u.after[other] = where
+			}
+		}
+	}
+}
+
+func (s *systemd) sorted() []string {
+	names := make([]string, 0, len(s.units))
+	for name := range s.units {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// unit turns one unit into a service with edges. Names that no file declares
+// are left out of orderings, as systemd does, and warned about if required.
+func (s *systemd) unit(name string) {
+	u := s.units[name]
+	svc := s.service(name, u.at)
+	svc.Kind = depgraph.Infra
+	if strings.HasSuffix(name, ".service") {
+		svc.Kind = depgraph.App
+	}
+	for other, at := range u.after {
+		s.order(name, other, at)
+	}
+	for other, at := range u.before {
+		s.order(other, name, at)
+	}
+	for other, at := range u.requires {
+		if s.units[other] == nil {
+			s.warnf("%s: %s requires %s, which no file declares", at, name, other)
+			continue
+		}
+		s.depend(name, other, depgraph.Runtime, false, "Requires", other, at)
+	}
+	for other, at := range u.wants {
+		if s.units[other] != nil && u.requires[other] == (depgraph.Position{}) {
+			s.depend(name, other, depgraph.Runtime, true, "Wants", other, at)
+		}
+	}
+}
+
+func (s *systemd) order(unit, first string, at depgraph.Position) {
+	if s.units[unit] == nil || s.units[first] == nil {
+		return
+	}
+	_, required := s.units[unit].requires[first]
+	s.service(unit, s.units[unit].at)
+	s.depend(unit, first, depgraph.Startup, !required, "After", first, at)
+}

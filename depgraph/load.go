@@ -1,0 +1,184 @@
+package depgraph
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// DefaultMaxFileBytes is the size above which a manifest is refused. A
+// hand-written one has a few hundred bytes; a generated one with 20,000
+// services has about 8 MiB.
+const DefaultMaxFileBytes = 16 << 20
+
+// LoadOptions says what to load.
+type LoadOptions struct {
+	// Paths are files and folders; none means the current folder. A folder is
+	// searched for depgraph.yaml, depgraph.yml, depgraph.json, and names that
+	// end in .depgraph.yaml and so on. Hidden folders, node_modules, vendor
+	// and testdata are left out; symbolic links to folders are not followed.
+	Paths []string
+	// MaxFileBytes limits each file; zero means DefaultMaxFileBytes.
+	MaxFileBytes int64
+	// AllowUndeclared is passed to Compile.
+	AllowUndeclared bool
+	// Progress, if set, is called now and then, from several goroutines.
+	Progress func(Progress)
+}
+
+// Progress is the state of a long operation.
+type Progress struct {
+	Stage string
+	Done  int
+	Total int // 0 if not known
+}
+
+// Load finds, reads and compiles manifests. It is all or nothing: if any file
+// cannot be read or is at fault, there is no graph, and the error is a
+// Problems with every fault. On cancellation the error is the context's.
+func Load(ctx context.Context, o LoadOptions) (*Graph, error) {
+	services, err := LoadServices(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return Compile(services, Options{AllowUndeclared: o.AllowUndeclared})
+}
+
+// LoadServices is Load without the compilation.
+func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
+	files, err := findManifests(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	type result struct {
+		services []Service
+		err      error
+	}
+	results := make([]result, len(files))
+	var next, done atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(files)) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(files) {
+					return
+				}
+				results[i].services, results[i].err = readManifest(files[i], o.MaxFileBytes)
+				if n := done.Add(1); o.Progress != nil && (n%256 == 0 || int(n) == len(files)) {
+					o.Progress(Progress{Stage: "reading manifests", Done: int(n), Total: len(files)})
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var problems Problems
+	var services []Service
+	for i := range results {
+		var ps Problems
+		if errors.As(results[i].err, &ps) {
+			problems = append(problems, ps...)
+		}
+		services = append(services, results[i].services...)
+	}
+	return services, problems.err()
+}
+
+func readManifest(name string, limit int64) ([]Service, error) {
+	limit = cmp.Or(limit, DefaultMaxFileBytes)
+	at := Position{File: filepath.ToSlash(name)}
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, Problems{{At: at, Message: "cannot read: " + reason(err)}}
+	case !info.Mode().IsRegular():
+		return nil, Problems{{At: at, Message: "is not a regular file"}}
+	case info.Size() > limit:
+		return nil, Problems{{At: at, Message: fmt.Sprintf("is too large: %d bytes, and a manifest may have %d; split it", info.Size(), limit)}}
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, Problems{{At: at, Message: "cannot read: " + reason(err)}}
+	}
+	return ParseManifest(at.File, data)
+}
+
+// findManifests lists the files to read, each once, sorted.
+func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
+	paths := o.Paths
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	var files []string
+	var problems Problems
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			problems.addf(Position{File: filepath.ToSlash(p)}, "cannot read: %s", reason(err))
+			continue
+		}
+		if !info.IsDir() {
+			files = append(files, filepath.Clean(p))
+			continue
+		}
+		before := len(files)
+		err = filepath.WalkDir(p, func(name string, e fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				problems.addf(Position{File: filepath.ToSlash(name)}, "cannot read: %s", reason(err))
+			case e.IsDir() && name != p && skippedFolder(e.Name()):
+				return fs.SkipDir
+			case !e.IsDir() && isManifest(e.Name()):
+				files = append(files, name)
+				if o.Progress != nil && len(files)%1024 == 0 {
+					o.Progress(Progress{Stage: "finding manifests", Done: len(files)})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == before && len(problems) == 0 {
+			problems.addf(Position{File: filepath.ToSlash(p)}, "no depgraph.yaml or depgraph.json below this folder; \"depgraph init\" writes a first one")
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files), problems.err()
+}
+
+func skippedFolder(name string) bool {
+	return strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor" || name == "testdata"
+}
+
+func isManifest(name string) bool {
+	for _, ext := range []string{".yaml", ".yml", ".json"} {
+		if stem, ok := strings.CutSuffix(name, ext); ok {
+			return stem == "depgraph" || strings.HasSuffix(stem, ".depgraph") && stem != ".depgraph"
+		}
+	}
+	return false
+}
+
+// reason is the part of an operating system's error that does not repeat the path.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}

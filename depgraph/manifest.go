@@ -1,0 +1,419 @@
+package depgraph
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ParseManifest reads the services of one manifest: YAML with any number of
+// documents, or, if the name ends in .json, any number of JSON values. A
+// document is one service or a list of them. The name appears in positions.
+//
+// The error is a Problems with every fault of the file. Nothing is skipped:
+// an unknown field, a wrong type or a duplicate key is a fault.
+func ParseManifest(name string, data []byte) ([]Service, error) {
+	d := decoder{file: name, budget: maxAliasNodes}
+	d.parse(data)
+	if err := d.problems.err(); err != nil {
+		return nil, err
+	}
+	return d.services, nil
+}
+
+// maxAliasNodes bounds how many nodes a file may reach through YAML aliases,
+// which can otherwise unfold a few lines into billions of nodes.
+const maxAliasNodes = 10_000
+
+// decoder turns the nodes of one file into services. It keeps going after a
+// fault, to report all of them in one run.
+type decoder struct {
+	file     string
+	services []Service
+	problems Problems
+	budget   int
+}
+
+func (d *decoder) parse(data []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.problems.addf(Position{File: d.file}, "the parser failed: %v", p)
+		}
+	}()
+	var err error
+	if strings.EqualFold(filepath.Ext(d.file), ".json") {
+		err = jsonDocuments(data, d.document)
+	} else {
+		err = yamlDocuments(data, d.document)
+	}
+	if err != nil {
+		d.syntax(err)
+	} else if len(d.services) == 0 && len(d.problems) == 0 {
+		d.problems.addf(Position{File: d.file, Line: 1}, "no service here; a manifest begins with \"service: NAME\"")
+	}
+}
+
+func yamlDocuments(data []byte, each func(*yaml.Node)) error {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if len(doc.Content) > 0 {
+			each(doc.Content[0])
+		}
+	}
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
+
+// syntax reports an error of the parser with the line that it names.
+func (d *decoder) syntax(err error) {
+	msg, at := err.Error(), Position{File: d.file, Line: 1}
+	if m := yamlLine.FindStringSubmatch(msg); m != nil {
+		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
+			at.Line = n
+		}
+		msg = msg[len(m[0]):]
+	}
+	var j *jsonError
+	if errors.As(err, &j) {
+		at.Line = j.line
+	}
+	d.problems.addf(at, "cannot parse: %s", msg)
+}
+
+func (d *decoder) document(n *yaml.Node) {
+	switch n = d.follow(n); {
+	case n == nil, n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+	case n.Kind == yaml.SequenceNode:
+		for _, item := range n.Content {
+			d.service(item)
+		}
+	default:
+		d.service(n)
+	}
+}
+
+// follow resolves an alias, within the budget.
+func (d *decoder) follow(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		d.budget--
+		if d.budget == 0 {
+			d.problems.addf(d.at(n), "the file's aliases unfold to more than %d nodes", maxAliasNodes)
+		}
+		if d.budget <= 0 || n.Alias == nil {
+			return nil
+		}
+		n = n.Alias
+	}
+	return n
+}
+
+func (d *decoder) at(n *yaml.Node) Position { return Position{File: d.file, Line: n.Line} }
+
+// fields calls set for every key of a mapping.
+func (d *decoder) fields(n *yaml.Node, what string, known []string, set func(key string, value *yaml.Node)) bool {
+	if n.Kind != yaml.MappingNode {
+		d.wrongType(n, what, "a mapping with "+strings.Join(known, ", "))
+		return false
+	}
+	var seen [16]string
+	used := seen[:0]
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], d.follow(n.Content[i+1])
+		if value == nil {
+			continue
+		}
+		if !slices.Contains(known, key.Value) || key.Kind != yaml.ScalarNode {
+			d.unknownField(key, what, known)
+			continue
+		}
+		if slices.Contains(used, key.Value) {
+			d.problems.addf(d.at(key), "%s: field %q appears twice", what, key.Value)
+			continue
+		}
+		used = append(used, key.Value)
+		set(key.Value, value)
+	}
+	return true
+}
+
+func (d *decoder) unknownField(key *yaml.Node, what string, known []string) {
+	msg := fmt.Sprintf("%s: unknown field %q", what, key.Value)
+	switch {
+	case key.Value == "<<":
+		msg += "; merge keys are not supported"
+	case key.Value == "hard":
+		msg += `; a dependency is hard unless it says "soft: true"`
+	default:
+		if near := nearest(key.Value, known); near != "" {
+			msg += fmt.Sprintf("; did you mean %q?", near)
+		} else {
+			msg += "; it takes " + strings.Join(known, ", ")
+		}
+	}
+	d.problems.addf(d.at(key), "%s", msg)
+}
+
+func (d *decoder) wrongType(n *yaml.Node, field, want string) {
+	d.problems.addf(d.at(n), "%s: expected %s, found %s", field, want, describe(n))
+}
+
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	value := n.Value
+	if len(value) > 40 {
+		value = value[:40] + "..."
+	}
+	switch n.Tag {
+	case "!!null":
+		return "nothing"
+	case "!!int", "!!float":
+		return "the number " + value
+	case "!!bool":
+		return "the boolean " + value
+	}
+	return strconv.Quote(value)
+}
+
+// The fields of a manifest; the JSON Schema is tested against them.
+var (
+	serviceFields      = []string{"service", "owner", "kind", "criticality", "availability", "start", "verify", "note", "source", "depends"}
+	availabilityFields = []string{"target", "own"}
+	dependencyFields   = []string{"on", "any-of", "need", "soft", "phase", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
+)
+
+func (d *decoder) service(n *yaml.Node) {
+	if n = d.follow(n); n == nil {
+		return
+	}
+	s := Service{At: d.at(n)}
+	named := false
+	ok := d.fields(n, "service", serviceFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "service":
+			s.Name, named = d.str(v, key), true
+			s.At = d.at(v)
+			if strings.TrimSpace(s.Name) == "" && v.Kind == yaml.ScalarNode {
+				d.problems.addf(d.at(v), "service: the name is empty")
+			}
+		case "owner":
+			s.Owner = d.str(v, key)
+		case "kind":
+			s.Kind = enum(d, v, key, ParseKind)
+		case "criticality":
+			s.Criticality = enum(d, v, key, ParseCriticality)
+		case "availability":
+			s.Availability = d.availability(v)
+		case "start":
+			s.Start = d.duration(v, key)
+		case "verify":
+			s.Verify = d.str(v, key)
+		case "note":
+			s.Note = d.str(v, key)
+		case "source":
+			s.Source = d.str(v, key)
+		case "depends":
+			s.Depends = d.dependencies(v)
+		}
+	})
+	if ok && !named {
+		d.problems.addf(d.at(n), "service: the field \"service\" with the name is missing")
+	}
+	d.services = append(d.services, s)
+}
+
+func (d *decoder) availability(n *yaml.Node) (a Availability) {
+	d.fields(n, "availability", availabilityFields, func(key string, v *yaml.Node) {
+		percent := d.percent(v, "availability."+key)
+		if key == "target" {
+			a.Target = percent
+		} else {
+			a.Own = percent
+		}
+	})
+	return a
+}
+
+func (d *decoder) dependencies(n *yaml.Node) []Dependency {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		d.wrongType(n, "depends", `a list of dependencies, each "- on: NAME"`)
+		return nil
+	}
+	deps := make([]Dependency, 0, len(n.Content))
+	for _, item := range n.Content {
+		if item = d.follow(item); item != nil {
+			deps = append(deps, d.dependency(item))
+		}
+	}
+	return deps
+}
+
+func (d *decoder) dependency(n *yaml.Node) Dependency {
+	dep := Dependency{At: d.at(n)}
+	var on, anyOf, need *yaml.Node
+	ok := d.fields(n, "depends", dependencyFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "on":
+			dep.On, on = d.str(v, "on"), v
+		case "any-of":
+			dep.AnyOf, anyOf = d.strs(v, "any-of"), v
+		case "need":
+			dep.Need, need = d.integer(v, key), v
+		case "soft":
+			dep.Soft = d.boolean(v, key)
+		case "phase":
+			dep.Phase = d.phase(v)
+		case "plane":
+			dep.Plane = enum(d, v, key, ParsePlane)
+		case "evidence":
+			dep.Evidence = d.str(v, key)
+		case "break-glass":
+			dep.BreakGlass = d.str(v, key)
+		case "fallback":
+			dep.Fallback = d.str(v, key)
+		case "pinned":
+			dep.Pinned = d.boolean(v, key)
+		case "liveness":
+			dep.Liveness = d.boolean(v, key)
+		case "note":
+			dep.Note = d.str(v, key)
+		case "source":
+			dep.Source = d.str(v, key)
+		}
+	})
+	if !ok {
+		return dep
+	}
+	switch {
+	case on == nil && anyOf == nil:
+		d.problems.addf(dep.At, `depends: "on" or "any-of" is missing`)
+	case on != nil && anyOf != nil:
+		d.problems.addf(d.at(anyOf), `depends: "on" and "any-of" exclude each other`)
+	case anyOf != nil && anyOf.Kind == yaml.SequenceNode && len(dep.AnyOf) == 0:
+		d.problems.addf(d.at(anyOf), "any-of: the list is empty")
+	case need != nil && dep.Need < 1 && need.Kind == yaml.ScalarNode:
+		d.problems.addf(d.at(need), "need: expected a number from 1 to the size of any-of, found %s", need.Value)
+	}
+	return dep
+}
+
+func (d *decoder) phase(n *yaml.Node) (all Phase) {
+	if n.Kind == yaml.ScalarNode {
+		return enum(d, n, "phase", ParsePhase)
+	}
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		d.wrongType(n, "phase", "startup, runtime, deploy, or a list of them")
+		return 0
+	}
+	for _, item := range n.Content {
+		if item = d.follow(item); item != nil {
+			all |= enum(d, item, "phase", ParsePhase)
+		}
+	}
+	return all
+}
+
+func (d *decoder) str(n *yaml.Node, field string) string {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		want := "a string"
+		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+			want = "a string (put it in quotes)"
+		}
+		d.wrongType(n, field, want)
+		return ""
+	}
+	return n.Value
+}
+
+func (d *decoder) strs(n *yaml.Node, field string) []string {
+	if n.Kind != yaml.SequenceNode {
+		d.wrongType(n, field, "a list of names")
+		return nil
+	}
+	all := make([]string, 0, len(n.Content))
+	for _, item := range n.Content {
+		if item = d.follow(item); item != nil {
+			all = append(all, d.str(item, field))
+		}
+	}
+	return all
+}
+
+func (d *decoder) boolean(n *yaml.Node, field string) bool {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+		d.wrongType(n, field, "true or false")
+	}
+	return n.Value == "true" || n.Value == "True" || n.Value == "TRUE"
+}
+
+func (d *decoder) integer(n *yaml.Node, field string) int {
+	i, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
+		d.wrongType(n, field, "a whole number")
+		return 1
+	}
+	return i
+}
+
+func (d *decoder) percent(n *yaml.Node, field string) float64 {
+	f, err := strconv.ParseFloat(n.Value, 64)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
+		d.wrongType(n, field, "a percentage such as 99.95")
+		return 0
+	}
+	if !(f > 0 && f <= 100) {
+		d.problems.addf(d.at(n), "%s is %s; it is a percentage above 0, up to 100", field, n.Value)
+		return 0
+	}
+	return f
+}
+
+func (d *decoder) duration(n *yaml.Node, field string) time.Duration {
+	t, err := time.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		d.wrongType(n, field, "a duration with a unit, such as 12s or 1m30s")
+		return 0
+	}
+	if t < 0 || t > maxStart {
+		d.problems.addf(d.at(n), "%s is %s; it is a duration between 0 and %s", field, n.Value, maxStart)
+		return 0
+	}
+	return t
+}
+
+// enum parses a scalar with one of the Parse functions.
+func enum[T any](d *decoder, n *yaml.Node, field string, parse func(string) (T, error)) T {
+	var zero T
+	s := d.str(n, field)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		return zero
+	}
+	v, err := parse(s)
+	if err != nil {
+		d.problems.addf(d.at(n), "%s", err)
+		return zero
+	}
+	return v
+}

@@ -1,0 +1,111 @@
+package depgraph
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// jsonError is a fault of a JSON text with its line.
+type jsonError struct {
+	line int
+	err  error
+}
+
+func (e *jsonError) Error() string { return e.err.Error() }
+func (e *jsonError) Unwrap() error { return e.err }
+
+// maxJSONDepth is far above what a manifest needs.
+const maxJSONDepth = 64
+
+// jsonReader reads JSON into the same nodes as YAML, with lines, so that one
+// decoder serves both. JSON is not quite a subset of what YAML parsers read:
+// tabs and some escapes differ.
+type jsonReader struct {
+	dec      *json.Decoder
+	newlines []int64 // offsets
+}
+
+func jsonDocuments(data []byte, each func(*yaml.Node)) error {
+	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(data))}
+	r.dec.UseNumber()
+	for i, b := range data {
+		if b == '\n' {
+			r.newlines = append(r.newlines, int64(i))
+		}
+	}
+	for {
+		tok, err := r.dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		n, err := r.node(tok, err, 0)
+		if err != nil {
+			return err
+		}
+		each(n)
+	}
+}
+
+// line is the line of the last token read.
+func (r *jsonReader) line() int {
+	end := r.dec.InputOffset() - 1
+	return 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= end })
+}
+
+func (r *jsonReader) fail(err error) error {
+	line := r.line()
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		line = 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= syntax.Offset-1 })
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return &jsonError{line: line, err: err}
+}
+
+func (r *jsonReader) node(tok json.Token, err error, depth int) (*yaml.Node, error) {
+	if err != nil {
+		return nil, r.fail(err)
+	}
+	if depth > maxJSONDepth {
+		return nil, r.fail(fmt.Errorf("nested deeper than %d", maxJSONDepth))
+	}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Line: r.line()}
+	switch t := tok.(type) {
+	case string:
+		n.Tag, n.Value = "!!str", t
+	case bool:
+		n.Tag, n.Value = "!!bool", fmt.Sprint(t)
+	case json.Number:
+		n.Tag, n.Value = "!!int", t.String()
+		if _, err := t.Int64(); err != nil {
+			n.Tag = "!!float"
+		}
+	case nil:
+		n.Tag = "!!null"
+	case json.Delim:
+		n.Kind = yaml.SequenceNode
+		if t == '{' {
+			n.Kind = yaml.MappingNode
+		}
+		for r.dec.More() {
+			tok, err := r.dec.Token()
+			child, err := r.node(tok, err, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			n.Content = append(n.Content, child)
+		}
+		if _, err := r.dec.Token(); err != nil {
+			return nil, r.fail(err)
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,392 @@
+package depgraph
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Policy changes the severities of rules and adds rules of one's own.
+type Policy struct {
+	// Rules holds settings by rule ID.
+	Rules  map[string]RuleSetting
+	Custom []CustomRule
+}
+
+// RuleSetting changes one built-in rule.
+type RuleSetting struct {
+	Severity Severity
+	Set      bool    // Severity was given
+	Percent  float64 // DG013: the share above which a service is reported
+}
+
+// CustomRule forbids, limits or requires edges between services.
+type CustomRule struct {
+	Name     string
+	Severity Severity
+	// Comment says why the rule exists and how to follow it.
+	Comment string
+	Mode    RuleMode
+	From    Match
+	To      Match
+	// Edge limits the rule to some edges.
+	Edge EdgeMatch
+	// Reach also counts services that are reached over others.
+	Reach bool
+	At    Position
+}
+
+// RuleMode says what a custom rule means.
+type RuleMode uint8
+
+// The modes of custom rules.
+const (
+	// Forbidden: no edge leads from From to To.
+	Forbidden RuleMode = 1 + iota
+	// Allowed: edges from From lead to To only.
+	Allowed
+	// Required: every service of From has an edge to To.
+	Required
+)
+
+// Match selects services. An empty Match selects all. Within a field, one of
+// the patterns must match; all given fields must. In a pattern, * stands for
+// any text, and a leading ! turns it around.
+type Match struct {
+	Service, Owner, Kind, Criticality []string
+}
+
+// EdgeMatch selects edges; zero fields select all.
+type EdgeMatch struct {
+	Strength string // "hard" or "soft"
+	Phase    Phase
+	Plane    Plane
+}
+
+// LoadPolicy reads a policy file. The error, if the file can be read, is a
+// Problems.
+func LoadPolicy(name string) (*Policy, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("depgraph: policy: %w", err)
+	}
+	return ParsePolicy(filepath.ToSlash(name), data)
+}
+
+// ParsePolicy reads a policy from YAML. The name appears in positions.
+func ParsePolicy(name string, data []byte) (*Policy, error) {
+	d := policyDecoder{decoder: decoder{file: name, budget: maxAliasNodes}, p: &Policy{Rules: map[string]RuleSetting{}}}
+	documents := 0
+	err := yamlDocuments(data, func(n *yaml.Node) {
+		if documents++; documents > 1 {
+			d.problems.addf(d.at(n), "a policy file holds one document")
+		} else if n.Tag != "!!null" {
+			d.policy(n)
+		}
+	})
+	if err != nil {
+		d.syntax(err)
+	}
+	if err := d.problems.err(); err != nil {
+		return nil, err
+	}
+	return d.p, nil
+}
+
+// knows checks names of rules given by a user.
+func (p *Policy) knows(names []string) error {
+	var all []string
+	for _, r := range rules() {
+		all = append(all, r.ID, r.Name)
+	}
+	for i := range p.Custom {
+		all = append(all, p.Custom[i].Name)
+	}
+	for _, n := range names {
+		if slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, n) }) {
+			continue
+		}
+		if near := nearest(strings.ToUpper(n), all); near != "" {
+			return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownRule, n, near)
+		}
+		return fmt.Errorf("%w %q", ErrUnknownRule, n)
+	}
+	return nil
+}
+
+// ErrUnknownRule is matched by the error for the name of a rule that neither
+// is built in nor in the policy.
+var ErrUnknownRule = errors.New("depgraph: unknown rule")
+
+type policyDecoder struct {
+	decoder
+	p *Policy
+}
+
+var (
+	policyFields     = []string{"rules", "forbidden", "allowed", "required"}
+	settingFields    = []string{"severity", "percent"}
+	customRuleFields = []string{"name", "severity", "comment", "from", "to", "edge", "reach"}
+	matchFields      = []string{"service", "owner", "kind", "criticality"}
+	edgeMatchFields  = []string{"strength", "phase", "plane"}
+)
+
+func (d *policyDecoder) policy(n *yaml.Node) {
+	d.fields(n, "policy", policyFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "rules":
+			d.settings(v)
+		case "forbidden":
+			d.customs(v, key, Forbidden)
+		case "allowed":
+			d.customs(v, key, Allowed)
+		case "required":
+			d.customs(v, key, Required)
+		}
+	})
+}
+
+func (d *policyDecoder) settings(n *yaml.Node) {
+	var ids []string
+	for _, r := range rules() {
+		ids = append(ids, r.ID)
+	}
+	d.fields(n, "rules", ids, func(id string, v *yaml.Node) {
+		s := RuleSetting{}
+		if v.Kind == yaml.ScalarNode {
+			s.Severity, s.Set = enum(&d.decoder, v, "severity", ParseSeverity), true
+		} else {
+			d.fields(v, id, settingFields, func(key string, v *yaml.Node) {
+				if key == "severity" {
+					s.Severity, s.Set = enum(&d.decoder, v, key, ParseSeverity), true
+				} else {
+					s.Percent = d.percent(v, key)
+				}
+			})
+		}
+		d.p.Rules[id] = s
+	})
+}
+
+func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
+	if n.Kind != yaml.SequenceNode {
+		d.wrongType(n, field, "a list of rules")
+		return
+	}
+	for _, item := range n.Content {
+		if item = d.follow(item); item == nil {
+			continue
+		}
+		r := CustomRule{Mode: mode, Severity: Error, At: d.at(item)}
+		ok := d.fields(item, field, customRuleFields, func(key string, v *yaml.Node) { d.custom(&r, key, v) })
+		if ok && r.Name == "" {
+			d.problems.addf(r.At, "%s: a rule needs a name", field)
+		}
+		if _, builtIn := FindRule(r.Name); builtIn {
+			d.problems.addf(r.At, "%s: %q is the name of a built-in rule", field, r.Name)
+		}
+		if slices.ContainsFunc(d.p.Custom, func(o CustomRule) bool { return o.Name == r.Name }) {
+			d.problems.addf(r.At, "%s: there are two rules named %q", field, r.Name)
+		}
+		d.p.Custom = append(d.p.Custom, r)
+	}
+}
+
+func (d *policyDecoder) custom(r *CustomRule, key string, v *yaml.Node) {
+	switch key {
+	case "name":
+		r.Name = d.str(v, key)
+	case "severity":
+		r.Severity = enum(&d.decoder, v, key, ParseSeverity)
+	case "comment":
+		r.Comment = d.str(v, key)
+	case "from":
+		r.From = d.match(v, key)
+	case "to":
+		r.To = d.match(v, key)
+	case "edge":
+		r.Edge = d.edgeMatch(v)
+	case "reach":
+		r.Reach = d.boolean(v, key)
+	}
+}
+
+func (d *policyDecoder) match(n *yaml.Node, field string) (m Match) {
+	d.fields(n, field, matchFields, func(key string, v *yaml.Node) {
+		var patterns []string
+		if v.Kind == yaml.ScalarNode {
+			patterns = []string{d.str(v, key)}
+		} else {
+			patterns = d.strs(v, key)
+		}
+		switch key {
+		case "service":
+			m.Service = patterns
+		case "owner":
+			m.Owner = patterns
+		case "kind":
+			m.Kind = patterns
+		case "criticality":
+			m.Criticality = patterns
+		}
+	})
+	return m
+}
+
+func (d *policyDecoder) edgeMatch(n *yaml.Node) (m EdgeMatch) {
+	d.fields(n, "edge", edgeMatchFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "strength":
+			if m.Strength = d.str(v, key); m.Strength != "hard" && m.Strength != "soft" {
+				d.problems.addf(d.at(v), "strength: expected hard or soft, found %s", strconv.Quote(m.Strength))
+			}
+		case "phase":
+			m.Phase = d.phase(v)
+		case "plane":
+			m.Plane = enum(&d.decoder, v, key, ParsePlane)
+		}
+	})
+	return m
+}
+
+// matches reports whether the service is selected.
+func (m *Match) matches(s *Service) bool {
+	return oneOf(m.Service, s.Name) && oneOf(m.Owner, s.Owner) && oneOf(m.Kind, s.Kind.String()) && oneOf(m.Criticality, s.Criticality.String())
+}
+
+// oneOf reports whether value matches the patterns: none of those with "!",
+// and, if there are others, one of them.
+func oneOf(patterns []string, value string) bool {
+	positive, matched := false, false
+	for _, p := range patterns {
+		if not, ok := strings.CutPrefix(p, "!"); ok {
+			if glob(not, value) {
+				return false
+			}
+			continue
+		}
+		positive = true
+		matched = matched || glob(p, value)
+	}
+	return matched || !positive
+}
+
+// glob matches a pattern in which * stands for any text, slashes included.
+func glob(pattern, value string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == value
+	}
+	value, ok := strings.CutPrefix(value, first)
+	if !ok {
+		return false
+	}
+	for {
+		part, next, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(value, part)
+		}
+		i := strings.Index(value, part)
+		if i < 0 {
+			return false
+		}
+		value, rest = value[i+len(part):], next
+	}
+}
+
+func (m *EdgeMatch) sel() (sel, bool) {
+	s := sel{any: fStartup | fRuntime | fDeploy}
+	if m.Phase != 0 {
+		s.any = flag(m.Phase)
+	}
+	if m.Strength == "hard" {
+		s.none |= fSoft
+	}
+	if m.Plane == Data {
+		s.none |= fControl
+	}
+	return s, m.Strength == "soft" || m.Plane == Control
+}
+
+func (m *EdgeMatch) matches(f flag) bool {
+	s, strict := m.sel()
+	if !s.has(f) {
+		return false
+	}
+	return !strict || (m.Strength != "soft" || f&fSoft != 0) && (m.Plane != Control || f&fControl != 0)
+}
+
+// custom runs one rule of a policy.
+func (c *checker) custom(r *CustomRule) {
+	g := c.g
+	for v := range g.services {
+		if !r.From.matches(&g.services[v]) {
+			continue
+		}
+		switch targets := c.targets(r, int32(v)); r.Mode {
+		case Forbidden:
+			for _, t := range targets {
+				if r.To.matches(&g.services[t.vertex]) {
+					c.violation(r, int32(v), t, "must not depend on")
+				}
+			}
+		case Allowed:
+			for _, t := range targets {
+				if !r.To.matches(&g.services[t.vertex]) {
+					c.violation(r, int32(v), t, "is not allowed to depend on")
+				}
+			}
+		case Required:
+			if !slices.ContainsFunc(targets, func(t target) bool { return r.To.matches(&g.services[t.vertex]) }) {
+				c.found = append(c.found, Finding{
+					Rule: r.Name, Name: r.Name, Severity: r.Severity, Service: g.services[v].Name, At: g.services[v].At,
+					Message: fmt.Sprintf("%s lacks a dependency that %s requires", g.services[v].Name, r.Name), Fix: r.Comment,
+				})
+			}
+		}
+	}
+}
+
+type target struct {
+	vertex int32
+	path   []int32
+}
+
+// targets lists what v depends on under the rule, each once.
+func (c *checker) targets(r *CustomRule, v int32) (all []target) {
+	g := c.g
+	seen := map[int32]bool{v: true}
+	for queue := []target{{vertex: v}}; len(queue) > 0; queue = queue[1:] {
+		u := queue[0]
+		for e := g.out[u.vertex]; e < g.out[u.vertex+1]; e++ {
+			if w := g.to[e]; !seen[w] && r.Edge.matches(g.flags[e]) {
+				seen[w] = true
+				t := target{vertex: w, path: append(slices.Clip(u.path), e)}
+				all = append(all, t)
+				if r.Reach {
+					queue = append(queue, t)
+				}
+			}
+		}
+	}
+	return all
+}
+
+func (c *checker) violation(r *CustomRule, v int32, t target, verb string) {
+	g := c.g
+	edges := g.edgeList(t.path)
+	msg := fmt.Sprintf("%s %s %s", g.services[v].Name, verb, g.services[t.vertex].Name)
+	if len(edges) > 1 {
+		msg += " (over " + edges[0].To + ")"
+	}
+	c.found = append(c.found, Finding{
+		Rule: r.Name, Name: r.Name, Severity: r.Severity, Service: g.services[v].Name, Edges: edges,
+		Message: msg, Fix: r.Comment, At: edges[0].At,
+	})
+}

@@ -1,0 +1,131 @@
+package depgraph
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrInvalid is what every error of a manifest or a declaration matches with
+// errors.Is. The error itself is a Problems.
+var ErrInvalid = errors.New("depgraph: invalid declaration")
+
+// Problem is one fault of the input.
+type Problem struct {
+	// At is where the fault is.
+	At Position
+	// Message says what is wrong and what was expected.
+	Message string
+	// Dangling marks a dependency on a service that nobody declared.
+	Dangling bool
+	// From and To name the edge of a dangling dependency.
+	From, To string
+}
+
+func (p Problem) String() string {
+	if at := p.At.String(); at != "" {
+		return at + ": " + p.Message
+	}
+	return p.Message
+}
+
+// Problems is an error that holds every fault found, in order of place.
+type Problems []Problem
+
+// maxShown is how many faults an error message prints before it only counts.
+const maxShown = 50
+
+// Error returns one fault a line.
+func (ps Problems) Error() string {
+	var b strings.Builder
+	for i, p := range ps {
+		if i == maxShown {
+			fmt.Fprintf(&b, "\n... and %d more", len(ps)-maxShown)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(p.String())
+	}
+	return b.String()
+}
+
+// Is makes errors.Is(err, ErrInvalid) true.
+func (ps Problems) Is(target error) bool { return target == ErrInvalid }
+
+func (ps *Problems) addf(at Position, format string, args ...any) {
+	*ps = append(*ps, Problem{At: at, Message: fmt.Sprintf(format, args...)})
+}
+
+// err returns the sorted problems as an error, or nil if there are none.
+func (ps Problems) err() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(comparePositions(a.At, b.At), cmp.Compare(a.Message, b.Message))
+	})
+	return ps
+}
+
+func comparePositions(a, b Position) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+}
+
+// nearest returns the candidate that a typing mistake turns into got, or "".
+// It uses the optimal string alignment distance: insert, delete, replace and
+// swap of neighbours cost 1 each.
+func nearest(got string, candidates []string) string {
+	limit := max(1, min(3, len(got)/3))
+	best, bestDist := "", limit+1
+	for _, c := range candidates {
+		if abs(len(c)-len(got)) >= bestDist {
+			continue
+		}
+		if d := alignment(got, c, bestDist); d < bestDist {
+			best, bestDist = c, d
+		}
+	}
+	return best
+}
+
+// alignment returns the distance between a and b, or limit if it is not less.
+func alignment(a, b string, limit int) int {
+	two, one, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range one {
+		one[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		least := i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(one[j]+1, row[j-1]+1, one[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], two[j-2]+1)
+			}
+			least = min(least, row[j])
+		}
+		if least >= limit {
+			return limit
+		}
+		two, one, row = one, row, two
+	}
+	return one[len(b)]
+}
+
+func abs(x int) int {
+	if x < 0 {
+		return -x
+	}
+	return x
+}
+
+// ErrUnknownService is matched by the error for a name that is not in the graph.
+var ErrUnknownService = errors.New("depgraph: unknown service")

@@ -1,0 +1,168 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+type (
+	junitSuites struct {
+		XMLName  xml.Name     `xml:"testsuites"`
+		Tests    int          `xml:"tests,attr"`
+		Failures int          `xml:"failures,attr"`
+		Suites   []junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
+		Name     string      `xml:"name,attr"`
+		Tests    int         `xml:"tests,attr"`
+		Failures int         `xml:"failures,attr"`
+		Cases    []junitCase `xml:"testcase"`
+	}
+	junitCase struct {
+		Name    string        `xml:"name,attr"`
+		Class   string        `xml:"classname,attr"`
+		Failure *junitFailure `xml:"failure,omitempty"`
+		Output  string        `xml:"system-out,omitempty"`
+	}
+	junitFailure struct {
+		Message string `xml:"message,attr"`
+		Type    string `xml:"type,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// JUnit writes one suite a rule, with one test case for each finding, or a
+// single passed one. Errors and warnings are failures; notes pass, with text.
+func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
+	byRule := map[string][]*depgraph.Finding{}
+	var names []string
+	for _, r := range depgraph.Rules() {
+		names = append(names, r.ID)
+		byRule[r.ID] = nil
+	}
+	for i := range findings {
+		f := &findings[i]
+		if _, ok := byRule[f.Rule]; !ok {
+			names = append(names, f.Rule)
+		}
+		byRule[f.Rule] = append(byRule[f.Rule], f)
+	}
+	all := junitSuites{}
+	for _, name := range names {
+		s := junitSuite{Name: xmlText(name)}
+		for _, f := range byRule[name] {
+			s.Cases = append(s.Cases, junitFinding(f))
+			if f.Severity >= depgraph.Warn {
+				s.Failures++
+			}
+		}
+		if len(s.Cases) == 0 {
+			s.Cases = []junitCase{{Name: fmt.Sprintf("%d services", g.Len()), Class: xmlText(name)}}
+		}
+		s.Tests = len(s.Cases)
+		all.Tests += s.Tests
+		all.Failures += s.Failures
+		all.Suites = append(all.Suites, s)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", " ")
+	if err := enc.Encode(all); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func junitFinding(f *depgraph.Finding) junitCase {
+	text := f.At.String() + "\n"
+	if f.Component != nil {
+		for _, e := range f.Component.Cycle {
+			text += fmt.Sprintf("%s needs %s (%s) %s\n", e.From, e.To, describe(e), e.At)
+		}
+	}
+	if f.Fix != "" {
+		text += "fix: " + f.Fix + "\n"
+	}
+	c := junitCase{Name: xmlText(f.Service + ": " + f.Message), Class: xmlText(f.Rule)}
+	if f.Severity >= depgraph.Warn {
+		c.Failure = &junitFailure{Message: xmlText(f.Message), Type: f.Severity.String(), Text: xmlText(text)}
+	} else {
+		c.Output = xmlText(text)
+	}
+	return c
+}
+
+// xmlText replaces characters that XML 1.0 cannot hold, escaped or not.
+func xmlText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\n' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+// maxGitHub is how many annotations GitHub shows of one step and severity.
+const maxGitHub = 10
+
+// GitHub writes workflow commands that become annotations in a pull request.
+// GitHub shows ten of each severity; the last line says how many there are.
+func GitHub(w io.Writer, findings []depgraph.Finding) error {
+	p := newPrinter(w)
+	counts := map[depgraph.Severity]int{}
+	for i := range findings {
+		f := &findings[i]
+		counts[f.Severity]++
+		p.f("::%s ", githubLevel(f.Severity))
+		if f.At.File != "" {
+			p.f("file=%s,", githubProperty(relative(f.At.File)))
+		}
+		if f.At.Line > 0 {
+			p.f("line=%d,", f.At.Line)
+		}
+		text := f.Message
+		if f.Component != nil {
+			for _, e := range f.Component.Cycle {
+				text += fmt.Sprintf("\n%s needs %s (%s) %s", e.From, e.To, describe(e), e.At)
+			}
+		}
+		if f.Fix != "" {
+			text += "\nfix: " + f.Fix
+		}
+		p.f("title=%s::%s\n", githubProperty(f.Rule+" "+f.Name), githubData(text))
+	}
+	for _, s := range []depgraph.Severity{depgraph.Error, depgraph.Warn, depgraph.Info} {
+		if counts[s] > maxGitHub {
+			p.f("%d findings of severity %s; GitHub shows the first %d\n", counts[s], s, maxGitHub)
+		}
+	}
+	return p.w.Flush()
+}
+
+func githubLevel(s depgraph.Severity) string {
+	switch s {
+	case depgraph.Error:
+		return "error"
+	case depgraph.Warn:
+		return "warning"
+	}
+	return "notice"
+}
+
+var (
+	githubDataEscapes     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	githubPropertyEscapes = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+)
+
+func githubData(s string) string     { return githubDataEscapes.Replace(s) }
+func githubProperty(s string) string { return githubPropertyEscapes.Replace(s) }

@@ -1,0 +1,364 @@
+package report
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"html"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// DOT writes the graph for Graphviz: one rank a wave, one cluster an owner if
+// there are few, soft edges dashed. All names are quoted.
+func DOT(w io.Writer, g *depgraph.Graph) error {
+	p := newPrinter(w)
+	p.f("digraph depgraph {\n  rankdir=RL;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n")
+	for s := range g.Services() {
+		p.f("  %s [tooltip=%s%s];\n", dotID(s.Name), dotID(place(s.At)), dotShape(s.Kind))
+	}
+	waves, blocked := g.Waves()
+	for i, wave := range waves {
+		p.f("  { rank=same; /* wave %d */", i+1)
+		for _, n := range wave {
+			p.f(" %s;", dotID(n))
+		}
+		p.f(" }\n")
+	}
+	for _, n := range blocked {
+		p.f("  %s [color=\"#d55e00\", penwidth=2];\n", dotID(n))
+	}
+	for e := range g.Edges() {
+		style := "solid"
+		if e.Soft {
+			style = "dashed"
+		}
+		p.f("  %s -> %s [style=%s, tooltip=%s];\n", dotID(e.From), dotID(e.To), style, dotID(describe(e)+" "+place(e.At)))
+	}
+	p.f("}\n")
+	return p.w.Flush()
+}
+
+// dotID quotes a string. In DOT only the quote ends a string, but a backslash
+// begins an escape in labels.
+func dotID(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(clean(s)) + `"`
+}
+
+func dotShape(k depgraph.Kind) string {
+	switch k {
+	case depgraph.Datastore:
+		return ", shape=cylinder"
+	case depgraph.Queue:
+		return ", shape=cds"
+	case depgraph.Cloud, depgraph.External:
+		return ", shape=ellipse"
+	case depgraph.Observer:
+		return ", shape=note"
+	}
+	return ""
+}
+
+// MaxMermaidEdges is how many edges a diagram shows; Mermaid refuses more.
+const MaxMermaidEdges = 500
+
+// Mermaid writes a flowchart. Above MaxMermaidEdges it shows owners, or, if
+// nobody says owners, kinds, instead of services, and says so in a comment;
+// if even that is too much, only the edges that occur most.
+func Mermaid(w io.Writer, g *depgraph.Graph) error {
+	p := newPrinter(w)
+	p.f("flowchart RL\n")
+	if g.EdgeCount() <= MaxMermaidEdges {
+		p.mermaidServices(g)
+	} else {
+		p.mermaidGroups(g)
+	}
+	return p.w.Flush()
+}
+
+func (p printer) mermaidServices(g *depgraph.Graph) {
+	ids := map[string]int{}
+	for i, n := range g.Names() {
+		ids[n] = i
+		p.f("  n%d[\"%s\"]\n", i, mermaidLabel(n))
+	}
+	for e := range g.Edges() {
+		arrow := "-->"
+		if e.Soft {
+			arrow = "-.->"
+		}
+		p.f("  n%d %s n%d\n", ids[e.From], arrow, ids[e.To])
+	}
+	_, blocked := g.Waves()
+	if len(blocked) > 0 {
+		p.f("  classDef blocked stroke:#d55e00,stroke-width:3px\n")
+	}
+	for _, n := range blocked {
+		p.f("  class n%d blocked\n", ids[n])
+	}
+}
+
+// mermaidGroups draws the graph collapsed.
+func (p printer) mermaidGroups(g *depgraph.Graph) {
+	by, what := func(s *depgraph.Service) string { return s.Owner }, "owner"
+	if !hasOwners(g) {
+		by, what = func(s *depgraph.Service) string { return s.Kind.String() }, "kind"
+	}
+	groupOf, size := map[string]string{}, map[string]int{}
+	for s := range g.Services() {
+		name := by(&s)
+		if name == "" {
+			name = "(no " + what + ")"
+		}
+		groupOf[s.Name] = name
+		size[name]++
+	}
+	type pair struct{ from, to string }
+	weight := map[pair]int{}
+	for e := range g.Edges() {
+		if a, b := groupOf[e.From], groupOf[e.To]; a != b {
+			weight[pair{a, b}]++
+		}
+	}
+	pairs := make([]pair, 0, len(weight))
+	for k := range weight {
+		pairs = append(pairs, k)
+	}
+	slices.SortFunc(pairs, func(x, y pair) int {
+		if d := weight[y] - weight[x]; d != 0 {
+			return d
+		}
+		return strings.Compare(x.from+"\x00"+x.to, y.from+"\x00"+y.to)
+	})
+	p.f("  %%%% %d services with %d edges, collapsed by %s\n", g.Len(), g.EdgeCount(), what)
+	if len(pairs) > MaxMermaidEdges {
+		p.f("  %%%% %d of %d edges are shown, those that stand for most\n", MaxMermaidEdges, len(pairs))
+		pairs = pairs[:MaxMermaidEdges]
+	}
+	names := make([]string, 0, len(size))
+	for n := range size {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	ids := map[string]int{}
+	for i, n := range names {
+		ids[n] = i
+		p.f("  n%d[\"%s (%d)\"]\n", i, mermaidLabel(n), size[n])
+	}
+	for _, k := range pairs {
+		p.f("  n%d -->|%d| n%d\n", ids[k.from], weight[k], ids[k.to])
+	}
+}
+
+func hasOwners(g *depgraph.Graph) bool {
+	for s := range g.Services() {
+		if s.Owner != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// mermaidLabel writes everything but letters, digits and a few harmless signs
+// as an entity code: Mermaid's labels may hold Markdown and HTML.
+func mermaidLabel(s string) string {
+	var b strings.Builder
+	for _, r := range clean(s) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune(" -_./:()", r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "#%d;", r)
+		}
+	}
+	return b.String()
+}
+
+// CSV writes one row an edge, and one for each service without edges. A cell
+// that a spreadsheet could take for a formula begins with an apostrophe.
+func CSV(w io.Writer, g *depgraph.Graph) error {
+	c := csv.NewWriter(w)
+	rows := [][]string{{"from", "to", "strength", "phase", "plane", "evidence", "owner", "criticality", "file", "line"}}
+	for s := range g.Services() {
+		edges := g.EdgesFrom(s.Name)
+		if len(edges) == 0 {
+			rows = append(rows, []string{s.Name, "", "", "", "", "", s.Owner, s.Criticality.String(), s.At.File, itoa(s.At.Line)})
+		}
+		for _, e := range edges {
+			rows = append(rows, []string{e.From, e.To, e.Strength(), e.Phase.String(), e.Plane.String(), e.Evidence, s.Owner, s.Criticality.String(), e.At.File, itoa(e.At.Line)})
+		}
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+				row[i] = "'" + cell
+			}
+		}
+	}
+	if err := c.WriteAll(rows); err != nil {
+		return err
+	}
+	return c.Error()
+}
+
+// Markdown writes tables of services, dependencies, cycles and waves.
+func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
+	components, err := g.Cycles(ctx, depgraph.CyclesOptions{})
+	if err != nil {
+		return err
+	}
+	o, err := g.Order(ctx, depgraph.OrderOptions{})
+	if err != nil {
+		return err
+	}
+	p := newPrinter(w)
+	p.f("# Dependencies\n\n%d services, %d dependencies.\n\n## Cycles\n\n", g.Len(), g.EdgeCount())
+	if len(components) == 0 {
+		p.f("None.\n")
+	}
+	for i := range components {
+		c := &components[i]
+		p.f("- **%s** of %d services: ", c.Kind, len(c.Services))
+		for _, e := range c.Cycle {
+			p.f("%s → ", md(e.From))
+		}
+		p.f("%s", md(c.Cycle[0].From))
+		if fix := c.FixText(); fix != "" {
+			p.f("; %s", md(fix))
+		}
+		p.f("\n")
+	}
+	p.f("\n## Start order\n\n")
+	for i, wave := range o.Waves {
+		p.f("%d. %s\n", i+1, mdList(wave))
+	}
+	if len(o.Blocked) > 0 {
+		p.f("\nBlocked: %s\n", mdList(o.Blocked))
+	}
+	if o.Total > 0 {
+		p.f("\nCritical path, %s: %s\n", duration(o.Total), mdList(o.Critical))
+	}
+	p.f("\n## Services\n\n| service | owner | kind | criticality | hard | soft |\n|---|---|---|---|---|---|\n")
+	for s := range g.Services() {
+		var hard, soft []string
+		for _, e := range g.EdgesFrom(s.Name) {
+			if e.Soft {
+				soft = append(soft, e.To)
+			} else {
+				hard = append(hard, e.To)
+			}
+		}
+		p.f("| %s | %s | %s | %s | %s | %s |\n", md(s.Name), md(s.Owner), s.Kind, s.Criticality, mdList(hard), mdList(soft))
+	}
+	return p.w.Flush()
+}
+
+func mdList(names []string) string {
+	escaped := make([]string, 0, len(names))
+	for _, n := range slices.Compact(names) {
+		escaped = append(escaped, md(n))
+	}
+	return strings.Join(escaped, ", ")
+}
+
+// md escapes text for Markdown, in tables too, HTML included.
+func md(s string) string {
+	var b strings.Builder
+	for _, r := range clean(s) {
+		switch {
+		case r == '<':
+			b.WriteString("&lt;")
+		case r == '>':
+			b.WriteString("&gt;")
+		case r == '&':
+			b.WriteString("&amp;")
+		case strings.ContainsRune("\\`*_{}[]()#+!|~@", r):
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// SVG writes a drawing of the layout that any viewer can show.
+func SVG(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
+	l, err := NewLayout(ctx, g)
+	if err != nil {
+		return err
+	}
+	p := newPrinter(w)
+	p.f(`<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="12">`+"\n", l.Width, l.Height, l.Width, l.Height)
+	p.f(`<rect width="100%%" height="100%%" fill="#ffffff"/>` + "\n")
+	p.f(`<defs><marker id="a" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>` + "\n")
+	at := map[string]*Node{}
+	for i := range l.Nodes {
+		at[l.Nodes[i].Service] = &l.Nodes[i]
+	}
+	for _, c := range l.Columns {
+		p.f(`<text x="%.0f" y="%d" fill="#555" text-anchor="middle">%s</text>`+"\n", c.X+c.Width/2, margin-8, c.Title)
+	}
+	for e := range g.Edges() {
+		dash := ""
+		if e.Soft {
+			dash = ` stroke-dasharray="5 4"`
+		}
+		p.f(`<path d="%s" fill="none" stroke="#777"%s marker-end="url(#a)"><title>%s</title></path>`+"\n",
+			curve(at[e.From], at[e.To]), dash, xmlEscape(e.From+" needs "+e.To+": "+describe(e)))
+	}
+	for i := range l.Nodes {
+		n := &l.Nodes[i]
+		stroke := "#0072b2"
+		if n.Blocked {
+			stroke = "#d55e00"
+		}
+		p.f(`<g><title>%s</title><rect x="%.1f" y="%.1f" width="%d" height="%d" rx="5" fill="#fff" stroke="%s" stroke-width="%d"/>`,
+			xmlEscape(n.Service), n.X-NodeWidth/2, n.Y-NodeHeight/2, NodeWidth, NodeHeight, stroke, 1+btoi(n.Blocked))
+		p.f(`<text x="%.1f" y="%.1f" text-anchor="middle">%s</text></g>`+"\n", n.X, n.Y+4, xmlEscape(shorten(n.Service)))
+	}
+	p.f("</svg>\n")
+	return p.w.Flush()
+}
+
+func xmlEscape(s string) string { return html.EscapeString(xmlText(clean(s))) }
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// maxLabel is how many letters fit into a node.
+const maxLabel = 24
+
+func shorten(s string) string {
+	r := []rune(s)
+	if len(r) <= maxLabel {
+		return s
+	}
+	return string(r[:maxLabel-1]) + "…"
+}
+
+// curve leads from the left side of a node to the right side of what it needs,
+// or around on the right if both are in one column.
+func curve(from, to *Node) string {
+	x1, x2 := from.X-NodeWidth/2, to.X+NodeWidth/2
+	bend := (x1 - x2) / 2
+	switch {
+	case from.X == to.X:
+		x1, bend = from.X+NodeWidth/2, -40
+	case from.X < to.X:
+		x1, x2 = from.X+NodeWidth/2, to.X-NodeWidth/2
+		bend = (x1 - x2) / 2
+	}
+	c2 := x2 + bend
+	if from.X == to.X {
+		c2 = x2 + 40
+	}
+	return fmt.Sprintf("M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f", x1, from.Y, x1-bend, from.Y, c2, to.Y, x2, to.Y)
+}

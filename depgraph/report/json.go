@@ -1,0 +1,337 @@
+package report
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// writeJSON writes one value, indented. Characters that mean something in
+// HTML are escaped, so that the output can be embedded anywhere.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	return enc.Encode(v)
+}
+
+// EdgeJSON is the form of an edge in every JSON output.
+type EdgeJSON struct {
+	From       string   `json:"from"`
+	To         string   `json:"to"`
+	File       string   `json:"file"`
+	Line       int      `json:"line"`
+	Soft       bool     `json:"soft"`
+	Phase      []string `json:"phase"`
+	Plane      string   `json:"plane"`
+	Group      int      `json:"group,omitempty"`
+	Need       int      `json:"need,omitempty"`
+	Of         int      `json:"of,omitempty"`
+	Evidence   string   `json:"evidence,omitempty"`
+	BreakGlass string   `json:"break_glass,omitempty"`
+	Fallback   string   `json:"fallback,omitempty"`
+	Note       string   `json:"note,omitempty"`
+	Source     string   `json:"source,omitempty"`
+}
+
+func edgeJSON(e depgraph.Edge) EdgeJSON {
+	return EdgeJSON{
+		From: e.From, To: e.To, File: e.At.File, Line: e.At.Line, Soft: e.Soft, Phase: e.Phase.Names(), Plane: e.Plane.String(),
+		Group: e.Group, Need: e.Need, Of: e.Of, Evidence: e.Evidence, BreakGlass: e.BreakGlass, Fallback: e.Fallback,
+		Note: e.Note, Source: e.Source,
+	}
+}
+
+func edgesJSON(edges []depgraph.Edge) []EdgeJSON {
+	all := make([]EdgeJSON, len(edges))
+	for i, e := range edges {
+		all[i] = edgeJSON(e)
+	}
+	return all
+}
+
+type refJSON struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+func refsJSON(edges []depgraph.Edge) []refJSON {
+	all := make([]refJSON, len(edges))
+	for i, e := range edges {
+		all[i] = refJSON{e.From, e.To}
+	}
+	return all
+}
+
+type componentJSON struct {
+	Kind           string     `json:"kind"`
+	Services       []string   `json:"services"`
+	Cycle          []EdgeJSON `json:"cycle"`
+	ShortestProven bool       `json:"shortest_proven"`
+	Soften         []refJSON  `json:"soften"`
+	ProvenMinimum  bool       `json:"proven_minimum"`
+	Cost           int        `json:"cost"`
+	LowerBound     int        `json:"lower_bound"`
+	Pinned         bool       `json:"pinned,omitempty"`
+	BreakGlass     []EdgeJSON `json:"break_glass,omitempty"`
+	Edges          int        `json:"edges"`
+}
+
+func componentsJSON(components []depgraph.Component) []componentJSON {
+	all := make([]componentJSON, len(components))
+	for i := range components {
+		c := &components[i]
+		all[i] = componentJSON{
+			Kind: string(c.Kind), Services: c.Services, Cycle: edgesJSON(c.Cycle), ShortestProven: c.CycleProven,
+			Soften: refsJSON(c.Soften), ProvenMinimum: c.ProvenMinimum, Cost: c.Cost, LowerBound: c.LowerBound,
+			Pinned: c.Pinned, BreakGlass: edgesJSON(c.BreakGlass), Edges: len(c.Edges),
+		}
+	}
+	return all
+}
+
+// CyclesJSON writes components.
+func CyclesJSON(w io.Writer, components []depgraph.Component) error {
+	return writeJSON(w, struct {
+		Components []componentJSON `json:"components"`
+	}{componentsJSON(components)})
+}
+
+type criticalPathJSON struct {
+	Services []string `json:"services"`
+	Seconds  float64  `json:"seconds"`
+}
+
+type slotJSON struct {
+	Service  string  `json:"service"`
+	Wave     int     `json:"wave"`
+	Begin    float64 `json:"begin"`
+	Ready    float64 `json:"ready"`
+	Serves   float64 `json:"serves"`
+	Critical bool    `json:"critical,omitempty"`
+}
+
+type orderJSON struct {
+	Waves        [][]string       `json:"waves"`
+	CriticalPath criticalPathJSON `json:"critical_path"`
+	Blocked      []string         `json:"blocked"`
+	Timeline     []slotJSON       `json:"timeline"`
+	ByHand       []EdgeJSON       `json:"by_hand,omitempty"`
+}
+
+func newOrderJSON(o *depgraph.Order) orderJSON {
+	res := orderJSON{
+		Waves: emptyNotNull(o.Waves), Blocked: emptyNotNull(o.Blocked), ByHand: edgesJSON(o.ByHand), Timeline: []slotJSON{},
+		CriticalPath: criticalPathJSON{Services: emptyNotNull(o.Critical), Seconds: o.Total.Seconds()},
+	}
+	for _, s := range o.Timeline {
+		res.Timeline = append(res.Timeline, slotJSON{s.Service, s.Wave + 1, s.Begin.Seconds(), s.Ready.Seconds(), s.Serves.Seconds(), s.Critical})
+	}
+	return res
+}
+
+// OrderJSON writes an order. Waves of the timeline count from 1.
+func OrderJSON(w io.Writer, o *depgraph.Order) error { return writeJSON(w, newOrderJSON(o)) }
+
+// BlastJSON writes a blast radius.
+func BlastJSON(w io.Writer, b *depgraph.Blast) error {
+	return writeJSON(w, struct {
+		Of             []string `json:"of"`
+		Down           []string `json:"down"`
+		Degraded       []string `json:"degraded"`
+		RedundancyLost []string `json:"redundancy_lost"`
+		CannotStart    []string `json:"cannot_start"`
+	}{b.Of, b.Down, b.Degraded, b.RedundancyLost, b.CannotStart})
+}
+
+// ImpactJSON writes how many others each service takes down.
+func ImpactJSON(w io.Writer, names []string, counts []int) error {
+	type impact struct {
+		Service string `json:"service"`
+		Down    int    `json:"down"`
+	}
+	all := make([]impact, len(names))
+	for i, n := range names {
+		all[i] = impact{n, counts[i]}
+	}
+	return writeJSON(w, struct {
+		Services []impact `json:"services"`
+	}{all})
+}
+
+type importanceJSON struct {
+	Service        string  `json:"service"`
+	MinutesPerYear float64 `json:"minutes_per_year"`
+	Birnbaum       float64 `json:"birnbaum"`
+}
+
+type savingJSON struct {
+	From           string  `json:"from"`
+	To             string  `json:"to"`
+	MinutesPerYear float64 `json:"minutes_per_year"`
+}
+
+type availJSON struct {
+	Service      string           `json:"service"`
+	Availability float64          `json:"availability"`
+	Exact        bool             `json:"exact"`
+	Low          *float64         `json:"low,omitempty"`
+	High         *float64         `json:"high,omitempty"`
+	StdErr       *float64         `json:"standard_error,omitempty"`
+	Target       float64          `json:"target,omitempty"`
+	Importance   []importanceJSON `json:"importance"`
+	Savings      []savingJSON     `json:"savings"`
+	Assumed      []string         `json:"assumed_always_up"`
+	Assumptions  []string         `json:"assumptions"`
+}
+
+// Assumptions are printed with every availability.
+var Assumptions = []string{
+	"Services fail independently; what they share (region, DNS, credentials, one configuration channel) must be a service of the graph.",
+	"A published level of a provider already contains what the provider depends on.",
+	"Only hard dependencies of run time count, and each shared one counts once.",
+	"A service without a declared availability counts as always up.",
+}
+
+func newAvailJSON(a *depgraph.Avail) availJSON {
+	res := availJSON{
+		Service: a.Service, Availability: a.Availability, Exact: a.Exact, Target: a.Target,
+		Importance: []importanceJSON{}, Savings: []savingJSON{}, Assumed: emptyNotNull(a.Assumed), Assumptions: Assumptions,
+	}
+	if !a.Exact {
+		res.Low, res.High, res.StdErr = &a.Low, &a.High, &a.StdErr
+	}
+	for _, i := range a.Importance {
+		res.Importance = append(res.Importance, importanceJSON{i.Service, round(i.MinutesPerYear), i.Birnbaum})
+	}
+	for _, s := range a.Savings {
+		res.Savings = append(res.Savings, savingJSON{s.Edge.From, s.Edge.To, round(s.MinutesPerYear)})
+	}
+	return res
+}
+
+// AvailJSON writes an availability.
+func AvailJSON(w io.Writer, a *depgraph.Avail) error { return writeJSON(w, newAvailJSON(a)) }
+
+// round keeps what is left of minutes after floating-point noise.
+func round(minutes float64) float64 { return math.Round(minutes*1e6) / 1e6 }
+
+// WhyJSON writes paths.
+func WhyJSON(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bool) error {
+	all := make([][]EdgeJSON, len(paths))
+	for i, p := range paths {
+		all[i] = edgesJSON(p)
+	}
+	return writeJSON(w, struct {
+		From      string       `json:"from"`
+		To        string       `json:"to"`
+		Paths     [][]EdgeJSON `json:"paths"`
+		Truncated bool         `json:"truncated"`
+	}{from, to, all, truncated})
+}
+
+// Summary counts the findings of a check.
+type Summary struct {
+	Services, Edges     int
+	Errors, Warns, Info int
+	Known, Stale        int // of a baseline
+}
+
+// Summarize counts findings.
+func Summarize(g *depgraph.Graph, findings []depgraph.Finding) Summary {
+	s := Summary{Services: g.Len(), Edges: g.EdgeCount()}
+	for i := range findings {
+		switch findings[i].Severity {
+		case depgraph.Error:
+			s.Errors++
+		case depgraph.Warn:
+			s.Warns++
+		case depgraph.Info:
+			s.Info++
+		}
+	}
+	return s
+}
+
+type findingJSON struct {
+	Rule      string         `json:"rule"`
+	Name      string         `json:"name"`
+	Severity  string         `json:"severity"`
+	Service   string         `json:"service"`
+	Message   string         `json:"message"`
+	Fix       string         `json:"fix,omitempty"`
+	File      string         `json:"file"`
+	Line      int            `json:"line"`
+	Edges     []refJSON      `json:"edges"`
+	Component *componentJSON `json:"component,omitempty"`
+}
+
+func findingsJSON(findings []depgraph.Finding) []findingJSON {
+	all := make([]findingJSON, len(findings))
+	for i := range findings {
+		f := &findings[i]
+		all[i] = findingJSON{
+			Rule: f.Rule, Name: f.Name, Severity: f.Severity.String(), Service: f.Service, Message: f.Message, Fix: f.Fix,
+			File: f.At.File, Line: f.At.Line, Edges: refsJSON(f.Edges),
+		}
+		if f.Component != nil {
+			all[i].Component = &componentsJSON([]depgraph.Component{*f.Component})[0]
+		}
+	}
+	return all
+}
+
+// CheckJSON writes findings.
+func CheckJSON(w io.Writer, s Summary, findings []depgraph.Finding) error {
+	return writeJSON(w, struct {
+		Services int           `json:"services"`
+		Edges    int           `json:"edges"`
+		Errors   int           `json:"errors"`
+		Warnings int           `json:"warnings"`
+		Infos    int           `json:"infos"`
+		Known    int           `json:"known"`
+		Stale    int           `json:"stale_baseline_entries"`
+		Findings []findingJSON `json:"findings"`
+	}{s.Services, s.Edges, s.Errors, s.Warns, s.Info, s.Known, s.Stale, findingsJSON(findings)})
+}
+
+type serviceJSON struct {
+	Name        string  `json:"service"`
+	Owner       string  `json:"owner,omitempty"`
+	Kind        string  `json:"kind,omitempty"`
+	Criticality string  `json:"criticality,omitempty"`
+	Target      float64 `json:"target,omitempty"`
+	Own         float64 `json:"own,omitempty"`
+	Start       float64 `json:"start_seconds,omitempty"`
+	Verify      string  `json:"verify,omitempty"`
+	Note        string  `json:"note,omitempty"`
+	Source      string  `json:"source,omitempty"`
+	File        string  `json:"file"`
+	Line        int     `json:"line"`
+}
+
+// GraphJSON writes all services and edges.
+func GraphJSON(w io.Writer, g *depgraph.Graph) error {
+	services, edges := []serviceJSON{}, []EdgeJSON{}
+	for s := range g.Services() {
+		services = append(services, serviceJSON{
+			Name: s.Name, Owner: s.Owner, Kind: s.Kind.String(), Criticality: s.Criticality.String(), Target: s.Availability.Target,
+			Own: s.Availability.Own, Start: s.Start.Seconds(), Verify: s.Verify, Note: s.Note, Source: s.Source, File: s.At.File, Line: s.At.Line,
+		})
+	}
+	for e := range g.Edges() {
+		edges = append(edges, edgeJSON(e))
+	}
+	return writeJSON(w, struct {
+		Services []serviceJSON `json:"services"`
+		Edges    []EdgeJSON    `json:"edges"`
+	}{services, edges})
+}
+
+func emptyNotNull[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

@@ -1,0 +1,365 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// printer collects the first error of many writes.
+type printer struct{ w *bufio.Writer }
+
+func newPrinter(w io.Writer) printer { return printer{bufio.NewWriter(w)} }
+
+func (p printer) f(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
+
+// clean makes a name safe for a terminal: control characters, which could
+// move the cursor or hide text, are written as escapes.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
+}
+
+// join lists names for a line, cleaned.
+func join(names []string) string {
+	cleaned := make([]string, len(names))
+	for i, n := range names {
+		cleaned[i] = clean(n)
+	}
+	return strings.Join(cleaned, ", ")
+}
+
+// describe says how an edge depends: "hard startup+runtime control".
+func describe(e depgraph.Edge) string {
+	s := e.Strength() + " " + e.Phase.String()
+	if e.Plane == depgraph.Control {
+		s += " control"
+	}
+	return s
+}
+
+// CyclesText writes components with their shortest cycle and the fix.
+func CyclesText(w io.Writer, g *depgraph.Graph, components []depgraph.Component) error {
+	p := newPrinter(w)
+	after := afterFix(g, components)
+	for i := range components {
+		c := &components[i]
+		p.f("%s\n", headline(c))
+		p.cycle(c)
+		if fix := c.FixText(); fix != "" {
+			p.f(" fix: %s", clean(fix))
+			if c.Kind == depgraph.BootstrapDeadlock {
+				p.f("%s", after)
+			}
+			p.f("\n")
+		}
+		p.f("\n")
+	}
+	if len(components) == 0 {
+		p.f("no cycles among %d services and %d edges\n", g.Len(), g.EdgeCount())
+	}
+	return p.w.Flush()
+}
+
+func headline(c *depgraph.Component) string {
+	size := fmt.Sprintf("(component of %d, %d edges)", len(c.Services), len(c.Edges))
+	switch c.Kind {
+	case depgraph.BootstrapDeadlock:
+		return fmt.Sprintf("bootstrap deadlock: %d services wait for each other at startup  %s", len(c.Cycle), size)
+	case depgraph.RuntimeCycle:
+		return fmt.Sprintf("runtime cycle: %d services need each other to serve  %s", len(c.Cycle), size)
+	case depgraph.DeployCycle:
+		return fmt.Sprintf("deploy cycle: a fix to any of %d services needs the others  %s", len(c.Cycle), size)
+	}
+	return fmt.Sprintf("soft cycle: %d services, opened by what is soft  %s", len(c.Cycle), size)
+}
+
+// cycle draws the box around a cycle, with the place of each edge.
+func (p printer) cycle(c *depgraph.Component) {
+	tw := tabwriter.NewWriter(p.w, 0, 8, 3, ' ', 0)
+	for i, e := range c.Cycle {
+		box := " |  "
+		switch i {
+		case 0:
+			box = " .->"
+		case len(c.Cycle) - 1:
+			box = " `--"
+		}
+		fmt.Fprintf(tw, "%s %s\tneeds %s\t%s\t%s\n", box, clean(e.From), clean(e.To), describe(e), place(e.At))
+	}
+	_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
+	if !c.CycleProven {
+		p.f(" (the search was cut short; a shorter cycle may exist)\n")
+	}
+	for _, e := range c.BreakGlass {
+		p.f(" by hand: %s -> %s: %s\n", clean(e.From), clean(e.To), clean(e.BreakGlass))
+	}
+}
+
+// place prints a position, cleaned.
+func place(at depgraph.Position) string { return clean(at.String()) }
+
+// afterFix says how a cold start looks once all proposed edges are soft.
+func afterFix(g *depgraph.Graph, components []depgraph.Component) string {
+	var refs []depgraph.EdgeRef
+	for i := range components {
+		refs = append(refs, depgraph.Refs(components[i].Soften)...)
+	}
+	if len(refs) == 0 {
+		return ""
+	}
+	fixed, err := g.WithSoft(refs...)
+	if err != nil {
+		return ""
+	}
+	return afterOrder(fixed)
+}
+
+func afterOrder(g *depgraph.Graph) string {
+	o, err := g.Order(context.Background(), depgraph.OrderOptions{})
+	if err != nil || len(o.Blocked) > 0 {
+		return ""
+	}
+	s := fmt.Sprintf("   then a cold start is %d waves", len(o.Waves))
+	if o.Total > 0 {
+		s += ", " + duration(o.Total)
+	}
+	return s
+}
+
+// duration prints 3m10s, without the fractions that nobody declared.
+func duration(d time.Duration) string {
+	if d >= time.Second {
+		d = d.Round(time.Second)
+	}
+	return d.String()
+}
+
+// OrderText writes waves, critical path and what is blocked.
+func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order) error {
+	p := newPrinter(w)
+	begin, ready := map[string]time.Duration{}, map[string]time.Duration{}
+	for _, s := range o.Timeline {
+		begin[s.Service], ready[s.Service] = s.Begin, s.Serves
+	}
+	critical := map[string]bool{}
+	for _, name := range o.Critical {
+		critical[name] = true
+	}
+	for i, wave := range o.Waves {
+		p.f("wave %d\n", i+1)
+		tw := tabwriter.NewWriter(p.w, 0, 8, 3, ' ', 0)
+		for _, name := range wave {
+			s, _ := g.Service(name)
+			line := []string{"  " + clean(name)}
+			if o.Total > 0 {
+				mark := ""
+				if critical[name] {
+					mark = "  critical path"
+				}
+				line = append(line, fmt.Sprintf("%s .. %s%s", duration(begin[name]), duration(ready[name]), mark))
+			}
+			if s.Verify != "" {
+				line = append(line, "verify: "+clean(s.Verify))
+			}
+			fmt.Fprintln(tw, strings.Join(line, "\t"))
+		}
+		_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
+	}
+	if len(o.Critical) > 0 {
+		p.f("critical path (%s): %s\n", duration(o.Total), strings.ReplaceAll(join(o.Critical), ", ", " -> "))
+	}
+	for _, e := range o.ByHand {
+		p.f("by hand: %s -> %s: %s   %s\n", clean(e.From), clean(e.To), clean(e.BreakGlass), place(e.At))
+	}
+	if len(o.Blocked) > 0 {
+		p.f("blocked (%d): %s\n", len(o.Blocked), join(o.Blocked))
+		p.f("  they wait for each other, or for others that do; see \"depgraph cycles\"\n")
+	}
+	return p.w.Flush()
+}
+
+// BlastText writes a blast radius.
+func BlastText(w io.Writer, b *depgraph.Blast) error {
+	p := newPrinter(w)
+	p.f("if %s fails:\n", join(b.Of))
+	for _, l := range []struct {
+		what  string
+		names []string
+	}{
+		{"down", b.Down},
+		{"degraded", b.Degraded},
+		{"redundancy lost", b.RedundancyLost},
+		{"cannot restart", b.CannotStart},
+	} {
+		p.f("  %-16s %4d  %s\n", l.what, len(l.names), join(l.names))
+	}
+	return p.w.Flush()
+}
+
+// ImpactText writes how many others each service takes down, the worst first.
+func ImpactText(w io.Writer, names []string, counts []int) error {
+	p := newPrinter(w)
+	order := make([]int, len(names))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(counts[b], counts[a]) })
+	for _, i := range order {
+		p.f("%6d  %s\n", counts[i], clean(names[i]))
+	}
+	return p.w.Flush()
+}
+
+// Percent prints an availability with as many nines as it has, and two more digits.
+func Percent(a float64) string {
+	digits := 2
+	for x := 1 - a; x > 0 && x < 0.1 && digits < 9; x *= 10 {
+		digits++
+	}
+	s := fmt.Sprintf("%.*f", digits, 100*a)
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s + " %"
+}
+
+// minutes prints one significant digit: more would claim what nobody knows.
+func minutes(m float64) string {
+	switch {
+	case m >= 1:
+		return fmt.Sprintf("%.0f min", m)
+	case m >= 1.0/60:
+		return fmt.Sprintf("%.0f s", m*60)
+	}
+	return "< 1 s"
+}
+
+// maxImportance is how many rows of a table are printed as text.
+const maxImportance = 20
+
+// AvailText writes an availability, what costs it, and what was assumed.
+func AvailText(w io.Writer, a *depgraph.Avail) error {
+	p := newPrinter(w)
+	if a.Exact {
+		p.f("%s: %s (exact), %s down a year\n", clean(a.Service), Percent(a.Availability), minutes((1-a.Availability)*depgraph.MinutesPerYear))
+	} else {
+		p.f("%s: %s, an estimate (standard error %.2g, certainly between %s and %s)\n", clean(a.Service),
+			Percent(a.Availability), a.StdErr, Percent(a.Low), Percent(a.High))
+	}
+	if a.Target > 0 {
+		verdict := "kept"
+		if a.Availability < a.Target {
+			verdict = "missed"
+		}
+		p.f("target %s: %s\n", Percent(a.Target), verdict)
+	}
+	if len(a.Importance) > 0 {
+		p.f("what costs it, a year:\n")
+		for i, imp := range a.Importance {
+			if i == maxImportance {
+				p.f("  ... and %d more\n", len(a.Importance)-maxImportance)
+				break
+			}
+			p.f("  %10s  %s\n", minutes(imp.MinutesPerYear), clean(imp.Service))
+		}
+	}
+	for _, s := range a.Savings {
+		p.f("softening %s -> %s saves %s a year\n", clean(s.Edge.From), clean(s.Edge.To), minutes(s.MinutesPerYear))
+	}
+	if len(a.Assumed) > 0 {
+		p.f("no availability declared, counted as always up (%d): %s\n", len(a.Assumed), join(a.Assumed[:min(10, len(a.Assumed))]))
+	}
+	p.f("assumptions:\n")
+	for _, line := range Assumptions {
+		p.f("  - %s\n", line)
+	}
+	return p.w.Flush()
+}
+
+// WhyText writes paths with the place of each edge.
+func WhyText(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bool) error {
+	p := newPrinter(w)
+	if len(paths) == 0 {
+		p.f("%s does not depend on %s\n", clean(from), clean(to))
+	}
+	for i, path := range paths {
+		if i > 0 {
+			p.f("\n")
+		}
+		tw := tabwriter.NewWriter(p.w, 0, 8, 3, ' ', 0)
+		for _, e := range path {
+			source := ""
+			if e.Source != "" {
+				source = "from " + clean(e.Source)
+			}
+			if e.Note != "" {
+				source = strings.TrimSpace(source + "  " + clean(e.Note))
+			}
+			fmt.Fprintf(tw, "%s\tneeds %s\t%s\t%s\t%s\n", clean(e.From), clean(e.To), describe(e), place(e.At), source)
+		}
+		_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
+	}
+	if truncated {
+		p.f("\n... there are more paths\n")
+	}
+	return p.w.Flush()
+}
+
+// CheckText writes findings, then a line of counts.
+func CheckText(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Finding) error {
+	p := newPrinter(w)
+	var components []depgraph.Component
+	for i := range findings {
+		if findings[i].Component != nil {
+			components = append(components, *findings[i].Component)
+		}
+	}
+	after := afterFix(g, components)
+	for i := range findings {
+		f := &findings[i]
+		p.f("%s %s %s", f.Severity, clean(f.Rule), clean(f.Message))
+		switch {
+		case f.Component != nil:
+			p.f("  (component of %d, %d edges)\n", len(f.Component.Services), len(f.Component.Edges))
+			p.cycle(f.Component)
+			if f.Fix != "" {
+				p.f(" fix: %s", clean(f.Fix))
+				if f.Component.Kind == depgraph.BootstrapDeadlock {
+					p.f("%s", after)
+				}
+				p.f("\n")
+			}
+		default:
+			p.f("   %s\n", place(f.At))
+		}
+	}
+	if len(findings) > 0 {
+		p.f("\n")
+	}
+	p.f("%d services, %d edges: %d errors, %d warnings, %d notes", s.Services, s.Edges, s.Errors, s.Warns, s.Info)
+	if s.Known > 0 || s.Stale > 0 {
+		p.f("; %d known from the baseline, %d entries of it are stale", s.Known, s.Stale)
+	}
+	p.f("\n")
+	return p.w.Flush()
+}

@@ -1,0 +1,143 @@
+package depgraph
+
+import "strings"
+
+// Severity is how bad a finding is.
+type Severity uint8
+
+// The severities, from none to worst.
+const (
+	Off Severity = iota
+	Info
+	Warn
+	Error
+)
+
+var severityNames = []string{"off", "info", "warn", "error"}
+
+// String returns off, info, warn or error.
+func (s Severity) String() string { return nameOf(severityNames, int(s)) }
+
+// ParseSeverity is the inverse of Severity.String.
+func ParseSeverity(s string) (Severity, error) {
+	for i, n := range severityNames {
+		if s == n {
+			return Severity(i), nil
+		}
+	}
+	return Off, notOneOf("severity", severityNames, s)
+}
+
+// Rule is one of the built-in checks.
+type Rule struct {
+	ID       string
+	Name     string
+	Severity Severity // unless a policy says otherwise
+	// Summary says in one line what is found, Why what happens if it stays,
+	// and Fix what to do.
+	Summary, Why, Fix string
+	run               func(*checker, *Rule) error
+}
+
+// rules returns the built-in rules in order of ID.
+func rules() []Rule {
+	return []Rule{
+		{
+			ID: "DG001", Name: "bootstrap-deadlock", Severity: Error, run: (*checker).deadlocks,
+			Summary: "services wait for each other at startup",
+			Why:     "After a full stop none of them becomes ready, so the system cannot come back without a person who knows a trick. It is invisible as long as something is running.",
+			Fix:     "Make the edges of the printed set soft: start with a default, a cached copy or a retry. If a person can get past an edge by hand, write the procedure into break-glass; the finding becomes a warning.",
+		},
+		{
+			ID: "DG002", Name: "runtime-cycle", Severity: Warn, run: (*checker).runtimeCycles,
+			Summary: "services need each other to serve",
+			Why:     "They can be started together, but when one is down all are, and each waits for the other to recover. Retries between them amplify each other.",
+			Fix:     "Make the edges of the printed set soft, or move what both need into a third service.",
+		},
+		{
+			ID: "DG003", Name: "deploy-cycle", Severity: Warn, run: (*checker).deployCycles,
+			Summary: "a fix cannot be shipped while the service is down",
+			Why:     "The tools that deploy the fix depend on what is broken.",
+			Fix:     "Give the deploy path a way around: a second registry, credentials that do not come from the service, a binary on disk.",
+		},
+		{
+			ID: "DG004", Name: "tier-inversion", Severity: Warn, run: (*checker).tierInversion,
+			Summary: "a service has a hard dependency on a less critical one",
+			Why:     "The team of the less critical service works with less care, and pages nobody at night.",
+			Fix:     "Make the edge soft, or raise the criticality of the dependency.",
+		},
+		{
+			ID: "DG005", Name: "slo-inversion", Severity: Warn, run: (*checker).sloInversion,
+			Summary: "a dependency does not promise enough for the service's target",
+			Why:     "A service cannot be more available than what it needs. As a rule, each hard dependency needs one nine more than the service (Treynor et al., The Calculus of Service Availability).",
+			Fix:     "Make the edge soft, add an alternative with any-of, or lower the target to what can be kept.",
+		},
+		{
+			ID: "DG006", Name: "liveness-depends-on-dependency", Severity: Error, run: (*checker).liveness,
+			Summary: "a liveness check touches a dependency",
+			Why:     "When the dependency fails, the platform restarts every healthy instance at once, and goes on doing so: an outage of one thing becomes an outage of all.",
+			Fix:     "Let liveness look at the process alone. A dependency belongs to readiness, if anywhere.",
+		},
+		{
+			ID: "DG007", Name: "control-plane-at-startup", Severity: Warn, run: (*checker).controlPlane,
+			Summary: "a service needs a control plane to start",
+			Why:     "Control planes fail first and recover last, and in a large outage everybody calls them. Recovery must not need them.",
+			Fix:     "Use what was provisioned before (static stability): keep the last answer on disk, create resources ahead of time.",
+		},
+		{
+			ID: "DG008", Name: "dangling", Severity: Error, run: (*checker).dangling,
+			Summary: "a service that nobody declares is depended on",
+			Why:     "What is behind it is invisible: cycles, blast radius and availability end there.",
+			Fix:     "Correct the name, or declare the service; for somebody else's, a manifest with \"kind: external\" is enough.",
+		},
+		{
+			ID: "DG009", Name: "no-owner", Severity: Warn, run: (*checker).noOwner,
+			Summary: "a service has no owner",
+			Why:     "At 3 a.m. nobody knows whom to call.",
+			Fix:     "Write the team into owner.",
+		},
+		{
+			ID: "DG010", Name: "false-redundancy", Severity: Warn, run: (*checker).falseRedundancy,
+			Summary: "the alternatives of an any-of group fail together",
+			Why:     "They share a dependency, so the second one is down when it is needed. Availability is that of the shared part.",
+			Fix:     "Remove what is shared from all but one alternative, or make it soft there.",
+		},
+		{
+			ID: "DG011", Name: "observer-depends-on-observed", Severity: Warn, run: (*checker).observers,
+			Summary: "monitoring needs what it should watch",
+			Why:     "In the outage that matters the dashboards are dark, and nobody sees the cause.",
+			Fix:     "Let observers run on something of their own, or make the edge soft.",
+		},
+		{
+			ID: "DG012", Name: "soft-unverified", Severity: Info, run: (*checker).softUnverified,
+			Summary: "a soft dependency was never cut in a drill",
+			Why:     "A claim to fail open that nobody tried is usually wrong: an unexpected exception, a client without a deadline, a full queue.",
+			Fix:     "Cut it in a drill and write the result into evidence.",
+		},
+		{
+			ID: "DG013", Name: "spof", Severity: Info, run: (*checker).singlePoints,
+			Summary: "one service takes a large share of all others down",
+			Why:     "It is where the next large outage comes from.",
+			Fix:     "Soften edges to it, split it into cells, or add an alternative. The percentage is set by the policy.",
+		},
+		{
+			ID: "DG014", Name: "external-hard-without-fallback", Severity: Warn, run: (*checker).externals,
+			Summary: "a hard run-time dependency on somebody else's service has no fallback",
+			Why:     "It will be down without warning, and nobody here can repair it.",
+			Fix:     "Make it soft, add an alternative with any-of, or say in fallback what happens meanwhile.",
+		},
+	}
+}
+
+// Rules returns the built-in rules in order of ID.
+func Rules() []Rule { return rules() }
+
+// FindRule looks a rule up by ID or name, in any case.
+func FindRule(name string) (Rule, bool) {
+	for _, r := range rules() {
+		if strings.EqualFold(r.ID, name) || strings.EqualFold(r.Name, name) {
+			return r, true
+		}
+	}
+	return Rule{}, false
+}

@@ -1,0 +1,163 @@
+package depgraph
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+//go:embed depgraph.schema.json
+var schema []byte
+
+// Schema returns the JSON Schema (2020-12) of a manifest document.
+func Schema() []byte { return slices.Clone(schema) }
+
+// WriteManifest writes services as YAML, one document each, in the order
+// given, in a form that people would write and that ParseManifest reads back.
+func WriteManifest(w io.Writer, services ...Service) error {
+	m := manifestWriter{}
+	for i := range services {
+		if i > 0 {
+			m.b.WriteString("---\n")
+		}
+		m.service(&services[i])
+	}
+	if m.err != nil {
+		return m.err
+	}
+	_, err := io.WriteString(w, m.b.String())
+	return err
+}
+
+type manifestWriter struct {
+	b   strings.Builder
+	err error
+}
+
+func (m *manifestWriter) line(format string, args ...any) {
+	fmt.Fprintf(&m.b, format+"\n", args...)
+}
+
+// text writes a field unless it is empty.
+func (m *manifestWriter) text(indent, field, value string) {
+	if value != "" {
+		m.line("%s%s: %s", indent, field, m.quote(value))
+	}
+}
+
+func (m *manifestWriter) quote(s string) string {
+	q, err := QuoteYAML(s)
+	if err != nil && m.err == nil {
+		m.err = err
+	}
+	return q
+}
+
+func (m *manifestWriter) service(s *Service) {
+	m.line("service: %s", m.quote(s.Name))
+	m.text("", "owner", s.Owner)
+	m.text("", "kind", s.Kind.String())
+	m.text("", "criticality", s.Criticality.String())
+	if a := s.Availability; a != (Availability{}) {
+		var parts []string
+		if a.Target != 0 {
+			parts = append(parts, "target: "+number(a.Target))
+		}
+		if a.Own != 0 {
+			parts = append(parts, "own: "+number(a.Own))
+		}
+		m.line("availability: {%s}", strings.Join(parts, ", "))
+	}
+	if s.Start != 0 {
+		m.line("start: %s", s.Start)
+	}
+	m.text("", "verify", s.Verify)
+	m.text("", "note", s.Note)
+	m.text("", "source", s.Source)
+	if len(s.Depends) > 0 {
+		m.line("depends:")
+	}
+	for i := range s.Depends {
+		m.dependency(&s.Depends[i])
+	}
+}
+
+func (m *manifestWriter) dependency(d *Dependency) {
+	if len(d.AnyOf) > 0 {
+		m.line("  - any-of: %s", m.list(d.AnyOf))
+		m.line("    need: %d", d.need())
+	} else {
+		m.line("  - on: %s", m.quote(d.On))
+	}
+	if d.Soft {
+		m.line("    soft: true")
+	}
+	if p := d.phases(); p != Startup|Runtime {
+		m.line("    phase: [%s]", strings.Join(p.Names(), ", "))
+	}
+	if d.Plane == Control {
+		m.line("    plane: control")
+	}
+	if d.Pinned {
+		m.line("    pinned: true")
+	}
+	if d.Liveness {
+		m.line("    liveness: true")
+	}
+	m.text("    ", "evidence", d.Evidence)
+	m.text("    ", "break-glass", d.BreakGlass)
+	m.text("    ", "fallback", d.Fallback)
+	m.text("    ", "note", d.Note)
+	m.text("    ", "source", d.Source)
+}
+
+func (m *manifestWriter) list(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = m.quote(n)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// plainYAML are strings that mean the same with and without quotes, also
+// inside a list.
+var plainYAML = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+()-]+)*$`)
+
+// QuoteYAML returns s as a YAML scalar on one line, in quotes where plain text
+// would mean something else.
+func QuoteYAML(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", errors.New("depgraph: " + strconv.Quote(s) + " is not valid UTF-8")
+	}
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
+		return strconv.Quote(s), nil
+	}
+	if plainYAML.MatchString(s) {
+		return s, nil
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\U%08X`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String(), nil
+}
