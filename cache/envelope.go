@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"unicode/utf8"
 )
 
 // The envelope is what the Store keeps: a header that lets a reader judge an
@@ -150,14 +151,14 @@ type keyer struct {
 }
 
 // store returns the key under which an item is stored. A key that is empty,
-// too long or secret is stored as its digest; "#" marks the difference from
+// too long, not UTF-8 or secret is stored as its digest; "#" marks the difference from
 // a plain key, which is marked with "=".
 func (k keyer) store(key string) string {
 	prefix := ""
 	if k.name != "" {
 		prefix = k.name + ":"
 	}
-	if k.secret == nil && key != "" && len(prefix)+1+len(key) <= maxStoreKey {
+	if k.secret == nil && key != "" && len(prefix)+1+len(key) <= maxStoreKey && utf8.ValidString(key) {
 		return prefix + "=" + key
 	}
 	return prefix + "#" + base64.RawURLEncoding.EncodeToString(k.digest(key))

@@ -758,11 +758,14 @@ func faultAD(t *testing.T) {
 
 // faultAE is the property that everything else is for: whatever the store
 // does, a result is the origin's value, the origin's error or the caller's
-// own ctx.Err(), and nothing is left behind.
+// own ctx.Err(), and nothing is left behind. Two processes share the store.
 func faultAE(t *testing.T) {
-	inWorld(t, func(o *cache.Options[string]) {
-		o.TTL, o.StaleIfError, o.Cooldown, o.MaxEntries = 200*time.Millisecond, time.Second, 20*time.Millisecond, 300
-	}, func(w *world) {
+	change := func(o *cache.Options[string]) {
+		o.TTL, o.StaleIfError, o.Cooldown = 200*time.Millisecond, time.Second, 20*time.Millisecond
+	}
+	inWorld(t, change, func(w *world) {
+		other := newWorld(t, w.store, change)
+		worlds := []*world{w, other}
 		deaf := func(context.Context, cachetest.Op, string) error { idle(150 * time.Millisecond); return nil }
 		faults := []cachetest.Fault{
 			nil, nil, nil, nil, nil, nil, nil, nil, cachetest.Hang, cachetest.Panic, cachetest.Goexit, deaf,
@@ -770,7 +773,9 @@ func faultAE(t *testing.T) {
 		}
 		const keys = 500
 		for i := range keys {
-			w.origin.Put(fmt.Sprint(i), fmt.Sprint("value of ", i))
+			for _, w := range worlds {
+				w.origin.Put(fmt.Sprint(i), fmt.Sprint("value of ", i))
+			}
 		}
 		weather, clear := context.WithCancel(context.Background())
 		go func() {
@@ -783,7 +788,9 @@ func faultAE(t *testing.T) {
 						w.store.Put(key, cache.Item{Value: []byte("garbage")})
 					}
 				}
-				w.origin.Fail(map[bool]error{true: errDown}[rnd.IntN(10) == 0])
+				for _, w := range worlds {
+					w.origin.Fail(map[bool]error{true: errDown}[rnd.IntN(5) == 0])
+				}
 			}
 		}()
 		var wg sync.WaitGroup
@@ -791,7 +798,7 @@ func faultAE(t *testing.T) {
 			wg.Go(func() {
 				rnd := rand.New(rand.NewPCG(3, uint64(g)))
 				for range 100 {
-					ae(t, w, rnd, rnd.IntN(keys))
+					ae(t, worlds[rnd.IntN(2)], rnd, rnd.IntN(keys))
 				}
 			})
 		}
@@ -800,17 +807,21 @@ func faultAE(t *testing.T) {
 		if s := w.Stats(); s.Remote == 0 || s.Stale == 0 || s.Poison == 0 || s.Reads.Late == 0 || s.Reads.Opened == 0 || s.Writes.Opened == 0 {
 			t.Errorf("the storm was too tame to prove anything: %+v", s)
 		}
-		pass(time.Second)
 		w.store.Inject(nil)
-		w.origin.Fail(nil)
+		for _, w := range worlds {
+			w.origin.Fail(nil)
+		}
 		pass(30 * time.Second)
-		for i := range keys {
-			w.get(fmt.Sprint(i), time.Second)
+		for _, w := range worlds {
+			for i := range keys {
+				w.get(fmt.Sprint(i), time.Second)
+			}
+			settle()
+			if s := w.Stats(); s.Zombies != 0 || s.WritesQueued != 0 || s.Owed != 0 || s.Reads.Breaker != "closed" || s.CallbackPanics != 0 {
+				t.Errorf("after the storm: %+v", s)
+			}
 		}
-		settle()
-		if s := w.Stats(); s.Zombies != 0 || s.WritesQueued != 0 || s.Reads.Breaker != "closed" || s.CallbackPanics != 0 {
-			t.Errorf("after the storm: %+v", s)
-		}
+		other.close()
 	})
 }
 
@@ -823,10 +834,10 @@ func ae(t *testing.T, w *world, rnd *rand.Rand, i int) {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(30))*time.Millisecond)
 		defer cancel()
 	}
-	switch rnd.IntN(20) {
-	case 0:
+	switch rnd.IntN(1000) {
+	case 0, 1:
 		_ = w.Invalidate(ctx, key)
-	case 1:
+	case 2, 3, 4, 5, 6:
 		_ = w.Set(ctx, key, "value of "+key)
 	default:
 		began := time.Now()

@@ -39,10 +39,6 @@ type Options struct {
 	// TTLAttribute is the attribute that the table's time to live is set
 	// to; it holds epoch seconds. Default: "ttl".
 	TTLAttribute string
-
-	// KeyPrefix goes before every key, so that several caches can share a
-	// table. Default: none.
-	KeyPrefix string
 }
 
 // Names of the store's other attributes. They are short because each item
@@ -101,9 +97,6 @@ func NewStore(client Client, opts Options) (*Store, error) {
 	opts.TTLAttribute = cmp.Or(opts.TTLAttribute, "ttl")
 	if err := opts.checkAttributes(); err != nil {
 		return nil, err
-	}
-	if len(opts.KeyPrefix) >= maxKeyBytes || !utf8.ValidString(opts.KeyPrefix) {
-		return nil, fmt.Errorf("dynamo: Options.KeyPrefix (%d bytes) must be UTF-8 and shorter than a key's %d bytes", len(opts.KeyPrefix), maxKeyBytes)
 	}
 	return &Store{client: client, opts: opts, writeRetryer: newWriteRetryer()}, nil
 }
@@ -204,8 +197,8 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 		for _, items := range out.Responses {
 			for _, attrs := range items {
 				answered++
-				if key, ok := attrs[s.opts.KeyAttribute].(*types.AttributeValueMemberS); ok && len(key.Value) >= len(s.opts.KeyPrefix) {
-					found[key.Value[len(s.opts.KeyPrefix):]] = s.item(attrs)
+				if key, ok := attrs[s.opts.KeyAttribute].(*types.AttributeValueMemberS); ok {
+					found[key.Value] = s.item(attrs)
 				}
 			}
 		}
@@ -267,16 +260,15 @@ func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
 // key is the primary key of a cache's key. Text that is not UTF-8 would be
 // changed on the way, and two keys could become one.
 func (s *Store) key(key string) (map[string]types.AttributeValue, error) {
-	full := s.opts.KeyPrefix + key
 	switch {
-	case full == "":
+	case key == "":
 		return nil, fmt.Errorf("dynamo: the key is empty: %w", cache.ErrRejected)
-	case len(full) > maxKeyBytes:
-		return nil, fmt.Errorf("dynamo: a key of %d bytes (limit %d): %w", len(full), maxKeyBytes, cache.ErrRejected)
-	case !utf8.ValidString(full):
+	case len(key) > maxKeyBytes:
+		return nil, fmt.Errorf("dynamo: a key of %d bytes (limit %d): %w", len(key), maxKeyBytes, cache.ErrRejected)
+	case !utf8.ValidString(key):
 		return nil, fmt.Errorf("dynamo: the key is not UTF-8: %w", cache.ErrRejected)
 	}
-	return map[string]types.AttributeValue{s.opts.KeyAttribute: &types.AttributeValueMemberS{Value: full}}, nil
+	return map[string]types.AttributeValue{s.opts.KeyAttribute: &types.AttributeValueMemberS{Value: key}}, nil
 }
 
 func (s *Store) fill(attrs map[string]types.AttributeValue, item cache.Item) {

@@ -98,9 +98,9 @@ func TestStore_keepsNewerVersion(t *testing.T) {
 
 func TestStore_rejectsWithoutACall(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
-	store := newStore(t, server, dynamo.Options{KeyPrefix: "s/"})
+	store := newStore(t, server, dynamo.Options{})
 	before := server.Stats().Total()
-	long := strings.Repeat("k", 2047)
+	long := strings.Repeat("k", 2049)
 	big := cache.Item{Value: make([]byte, 500<<10)}
 	for name, err := range map[string]error{
 		"long key":     store.Set(t.Context(), long, cache.Item{}),
@@ -207,7 +207,7 @@ func TestStore_namesAnotherKeySchema(t *testing.T) {
 
 func TestStore_getMany(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
-	store := newStore(t, server, dynamo.Options{KeyPrefix: "p/"})
+	store := newStore(t, server, dynamo.Options{})
 	var keys []string
 	for i := range 250 {
 		keys = append(keys, fmt.Sprint("k", i))
@@ -263,7 +263,6 @@ func TestNewStore_refusesBadOptions(t *testing.T) {
 		"Table":        {},
 		"TTLAttribute": {Table: "t", KeyAttribute: "id", TTLAttribute: "id"},
 		"KeyAttribute": {Table: "t", KeyAttribute: "v"},
-		"KeyPrefix":    {Table: "t", KeyPrefix: strings.Repeat("x", 2048)},
 	} {
 		if _, err := dynamo.NewStore(client, opts); err == nil || !strings.Contains(err.Error(), "Options."+name) {
 			t.Errorf("%+v: %v; want an error that names Options.%s", opts, err, name)
@@ -289,7 +288,7 @@ func TestStore_contract(t *testing.T) {
 		cfg := config(dynamotest.New(dynamotest.Options{}), dynamotest.AccessKey, dynamotest.SecretKey)
 		cfg.BaseEndpoint, cfg.HTTPClient = &url, nil
 		client := dynamo.NewClient(cfg)
-		opts := dynamo.Options{Table: fmt.Sprintf("failopen-store-%08x", rand.Uint32()), KeyPrefix: "p/"}
+		opts := dynamo.Options{Table: fmt.Sprintf("failopen-store-%08x", rand.Uint32())}
 		if err := dynamo.CreateTable(t.Context(), client, opts); err != nil {
 			t.Fatal(err)
 		}
