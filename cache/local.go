@@ -142,7 +142,7 @@ func (l *local[V]) put(s *shard[V], e *entry[V], now int64) {
 		l.evicted.Add(1)
 		return
 	}
-	if t := *s.table.Load(); s.entries >= len(t) {
+	if t := *s.table.Load(); s.entries*2 >= len(t) { // chains of one entry, mostly
 		s.grow(len(t) * 2)
 	}
 	e.promoted.Store(now)
