@@ -142,7 +142,9 @@ func (s *Sink) put(p []byte, lane Priority) {
 	if s.gate[lane].Load() != gateOpen && s.shut(lane, len(p)) {
 		return
 	}
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		s.spin()
+	}
 	if c := s.tail; c != nil && c.fits(len(p)) && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
 		c.append(p, uint32(lane)<<31, 0)
 		s.count.accepted[lane]++
@@ -157,11 +159,31 @@ func (s *Sink) put(p []byte, lane Priority) {
 	s.putSlow(p, lane, false)
 }
 
+// spin is mu.Lock for writers. The lock is held for some twenty nanoseconds, so
+// that another look is cheaper than the bookkeeping of waiting; many goroutines
+// that wait in line for it would pass it on at the speed of the scheduler.
+func (s *Sink) spin() {
+	for range 30 {
+		if s.mu.TryLock() {
+			return
+		}
+	}
+	s.mu.Lock()
+}
+
+// yields is how often a writer that finds the sink full gives way before it
+// drops. Once is not always enough: the drainer may need a turn to get the lock
+// and another to come back from the destination.
+const yields = 4
+
 // shut counts a record that a closed gate keeps out. If the drainer is not in
 // the destination it may only lack a processor, which the writers hold: then
-// shut gives way once and looks again.
+// shut gives way and looks again.
 func (s *Sink) shut(lane Priority, size int) bool {
-	if s.gate[lane].Load() == gateFull && !s.busy.Load() {
+	for range yields {
+		if s.gate[lane].Load() != gateFull || s.busy.Load() {
+			break
+		}
 		runtime.Gosched()
 		if s.gate[lane].Load() == gateOpen {
 			return false
