@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,9 +80,9 @@ func TestDepend_hangs_and_recovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Process
 		release := make(chan struct{})
-		hang := false
+		var hang atomic.Bool
 		if err := p.Depend(Dependency{Name: "table", Check: func(context.Context) error {
-			if hang {
+			if hang.Load() {
 				<-release // ignores its context
 			}
 			return nil
@@ -98,7 +99,7 @@ func TestDepend_hangs_and_recovers(t *testing.T) {
 		if s := status(); s != StatusPass {
 			t.Errorf("status %v, want pass", s)
 		}
-		hang = true
+		hang.Store(true)
 		<-time.After(24 * time.Hour)
 		if c := p.Report().Checks["table:responseTime"][0]; c.Status != StatusFail || !c.Hung {
 			t.Errorf("a check that hangs for a day: %+v; want fail, hung", c)
@@ -106,7 +107,7 @@ func TestDepend_hangs_and_recovers(t *testing.T) {
 		if r := p.Report(); r.Status != StatusWarn || !r.Live {
 			t.Errorf("report %v, live %t; want warn, true", r.Status, r.Live)
 		}
-		hang = false
+		hang.Store(false)
 		close(release)
 		<-time.After(time.Minute)
 		if s := status(); s != StatusPass {
