@@ -145,6 +145,9 @@ func (c *Cache[V]) lookup(ctx context.Context, key string, load loader[V]) Resul
 	s := c.local.shard(hash)
 	if e := s.find(hash, key); e != nil && now < e.fresh {
 		s.touch(e, now)
+		if e.early != 0 && now >= e.early {
+			c.refreshEarly(ctx, s, e, load, now)
+		}
 		return c.hit(e, now)
 	}
 	return c.miss(ctx, hash, s, key, load, now)
@@ -226,11 +229,14 @@ type flight[V any] struct {
 	// fallback is what may be served if the origin fails and it is still
 	// usable then: what the local tier had, or the store. Nil: nothing.
 	fallback *entry[V]
+	soft     *time.Timer // until the fallback is served (SoftTimeout)
+	early    *entry[V]   // that this flight refreshes before its time; nil: it is a miss
 
 	done   chan struct{}
 	result Result[V] // written before done is closed
 
 	// Guarded by s.mu.
+	landed    bool // done is closed
 	waiters   int
 	loading   bool          // the origin is being asked: the flight goes on to its end
 	detached  bool          // overtaken by Set or Invalidate, or abandoned: the result is not kept
@@ -374,7 +380,9 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
 	case e == nil || e.version < max(f.seen, c.floor.Load(), c.owed.version(f.key)):
-		c.n.outdated.Add(1)
+		if f.early == nil { // else it is just not newer
+			c.n.outdated.Add(1)
+		}
 	case e.kind == kindTombstone:
 		f.fallback = nil
 	case now < e.fresh:
@@ -398,6 +406,9 @@ func (e *entry[V]) err() error {
 func (f *flight[V]) fromOrigin(ctx context.Context) {
 	c := f.c
 	asked, patience := time.Now(), c.opts.LoadTimeout
+	if soft := c.opts.SoftTimeout; soft > 0 && f.fallback.servable(int64(asked.Sub(c.epoch)+soft)) {
+		f.soft = time.AfterFunc(soft, f.serveStale)
+	}
 	if queued, err := f.takeSlot(patience); err != nil {
 		f.fail(err)
 		return
@@ -413,6 +424,24 @@ func (f *flight[V]) fromOrigin(ctx context.Context) {
 			return f.load(ctx, f.key)
 		},
 		func(v V, err error) { f.loaded(v, err, version, created) })
+}
+
+// errSlow is the cause of a stale answer for want of a quicker one.
+var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
+
+// serveStale gives the fallback to everybody who waits, and to those who come
+// until the load, which goes on, is done.
+func (f *flight[V]) serveStale() {
+	old := f.fallback
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.landed {
+		return
+	}
+	f.landed = true
+	f.c.emit(EventServedStale, "", f.key, errSlow)
+	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
+	close(f.done)
 }
 
 // loaded judges what the origin said.
@@ -485,17 +514,21 @@ func (f *flight[V]) fail(err error) {
 	case err == errAbandoned:
 		f.land(nil, Result[V]{Err: err}, now)
 		return
-	case old == nil || old.kind != kindValue || now >= old.usable:
+	case f.early != nil: // it is still fresh; do not try again before it is not
+		e := f.early.again()
+		e.early = 0
+		c.emit(EventLoadFailed, "", f.key, err)
+		f.land(e, Result[V]{Err: err}, now)
+		return
+	case !old.servable(now):
 		c.emit(EventLoadFailed, "", f.key, err)
 		f.land(nil, Result[V]{Err: err}, now)
 		return
 	}
 	c.emit(EventServedStale, "", f.key, err)
-	e := &entry[V]{
-		key: f.key, hash: f.hash, value: old.value, cost: old.cost,
-		created: old.created, version: old.version, usable: old.usable,
-		fresh: min(now+jitter(staleRetry), old.usable), stale: true,
-	}
+	e := old.again()
+	e.hash, e.early, e.stale = f.hash, 0, true
+	e.fresh = min(now+jitter(staleRetry), old.usable)
 	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}, now)
 }
 
@@ -504,6 +537,9 @@ func (f *flight[V]) fail(err error) {
 // store.
 func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	c := f.c
+	if f.soft != nil {
+		f.soft.Stop()
+	}
 	f.s.mu.Lock()
 	f.leave()
 	keep := e != nil && !f.detached
@@ -513,15 +549,69 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 			c.enqueue(e, now)
 		}
 	}
+	landed := f.landed
+	f.landed = true
 	f.s.mu.Unlock()
-	f.result = r
-	close(f.done)
+	if !landed {
+		f.result = r
+		close(f.done)
+	}
 	c.life.exit()
+}
+
+// again is a copy of e that can be put into the local tier.
+func (e *entry[V]) again() *entry[V] {
+	return &entry[V]{
+		key: e.key, hash: e.hash, value: e.value, kind: e.kind, cost: e.cost, stale: e.stale,
+		fresh: e.fresh, early: e.early, usable: e.usable,
+		created: e.created, version: e.version, took: e.took,
+	}
+}
+
+// servable reports whether e may be served in place of what the origin does
+// not give. e may be nil.
+func (e *entry[V]) servable(now int64) bool {
+	return e != nil && e.kind == kindValue && now < e.usable
+}
+
+// refreshEarly starts a flight for an entry that is still fresh, with the
+// probability of the XFetch rule: now − took · β · ln(random) ≥ fresh.
+func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) {
+	if float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) < float64(e.fresh) {
+		return
+	}
+	if ctx == nil {
+		ctx = background
+	}
+	s.mu.Lock()
+	var f *flight[V]
+	if s.flights[e.key] == nil && s.find(e.hash, e.key) == e {
+		if f, _ = c.join(s, e.hash, e.key, load); f != nil {
+			f.waiters-- // nobody waits for it
+			f.seen = e.version + 1
+			f.fallback, f.early = nil, e
+			f.ctx = ctx
+		}
+	}
+	s.mu.Unlock()
+	if f != nil {
+		c.n.earlyRefreshes.Add(1)
+		c.start(f)
+	}
+}
+
+// earliest is when refreshEarly can begin to say yes: −ln(random) is above 20
+// less often than once in 10⁸.
+func (c *Cache[V]) earliest(e *entry[V]) int64 {
+	if c.opts.EarlyRefresh == 0 || e.kind != kindValue {
+		return 0
+	}
+	return max(e.fresh-int64(20*c.opts.EarlyRefresh*float64(e.took)), 1)
 }
 
 // fresh makes the entry of a value that was loaded, or set, just now.
 func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64) *entry[V] {
-	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created}
+	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created, took: now - created}
 	e.fresh = now + jitter(c.opts.TTL)
 	e.usable = e.fresh + int64(c.opts.StaleIfError)
 	if c.opts.Expires != nil {
@@ -537,6 +627,7 @@ func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int
 			e.fresh, e.usable = now, now
 		}
 	}
+	e.early = c.earliest(e)
 	c.weigh(e)
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,11 @@ func TestNew_refuses(t *testing.T) {
 		"MaxBytes is -1":                    func(o *cache.Options[string]) { o.MaxBytes = -1 },
 		"MaxBytes is set but Cost is not":   func(o *cache.Options[string]) { o.MaxBytes = 1 },
 		"Cost is set but MaxBytes is not":   func(o *cache.Options[string]) { o.Cost = func(string) int { return 1 } },
+		"SoftTimeout is -1s":                func(o *cache.Options[string]) { o.SoftTimeout = -time.Second },
+		"SoftTimeout is set but StaleIfErr": func(o *cache.Options[string]) { o.SoftTimeout = time.Second },
+		"SoftTimeout (10s) is not shorter":  func(o *cache.Options[string]) { o.SoftTimeout, o.StaleIfError = 10*time.Second, time.Hour },
+		"EarlyRefresh is -1":                func(o *cache.Options[string]) { o.EarlyRefresh = -1 },
+		"EarlyRefresh is NaN":               func(o *cache.Options[string]) { o.EarlyRefresh = math.NaN() },
 		"NegativeTTL (1h0m0s) is longer":    func(o *cache.Options[string]) { o.NegativeTTL = time.Hour },
 		"KeySecret has 3 bytes":             func(o *cache.Options[string]) { o.KeySecret = []byte("abc") },
 		"KeySecret has 0 bytes: it needs":   func(o *cache.Options[string]) { o.KeySecret = []byte{} },
@@ -172,6 +178,105 @@ func TestExpires(t *testing.T) {
 		other := newWorld(t, w.store, staleFor(time.Hour))
 		other.origin.Fail(errDown)
 		other.wantErr("a", errDown) // nor elsewhere
+		other.close()
+	})
+}
+
+func TestSoftTimeout(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.StaleIfError, o.SoftTimeout = time.Hour, 50*time.Millisecond }, func(w *world) {
+		w.origin.Slow(time.Second)
+		w.want("a", cache.SourceOrigin) // nothing to serve instead: it waits
+		settle()
+		pass(2 * time.Minute)
+		for range 3 { // the first waits for SoftTimeout, the others for nothing
+			if r := w.get("a", 50*time.Millisecond); r.Source != cache.SourceStale {
+				t.Errorf("source %v, want stale", r.Source)
+			}
+		}
+		pass(time.Second)
+		w.want("a", cache.SourceLocal) // the load went on
+		if calls := w.origin.Calls("a"); calls != 2 {
+			t.Errorf("%d loads, want 2", calls)
+		}
+		// The wait for a slot counts too, and an authoritative "gone" that
+		// comes late still ends the value.
+		pass(2 * time.Minute)
+		w.origin.Remove("a")
+		w.want("a", cache.SourceStale)
+		pass(time.Second)
+		w.wantErr("a", cache.ErrNotFound)
+	})
+	inWorld(t, func(o *cache.Options[string]) {
+		o.StaleIfError, o.SoftTimeout, o.Concurrency = time.Hour, 50*time.Millisecond, 1
+	}, func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		pass(2 * time.Minute)
+		w.origin.Slow(time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() { w.get("b", time.Second) })
+		settle()
+		w.get("a", 50*time.Millisecond) // "b" holds the only slot
+		wg.Wait()
+		pass(2 * time.Second)
+	})
+}
+
+func TestEarlyRefresh(t *testing.T) {
+	// Hits every second, loads of 100 ms: an expiry is never noticed.
+	inWorld(t, func(o *cache.Options[string]) { o.EarlyRefresh = 100 }, func(w *world) {
+		w.origin.Slow(100 * time.Millisecond)
+		w.want("a", cache.SourceOrigin)
+		for range 600 {
+			pass(time.Second)
+			w.want("a", cache.SourceLocal)
+		}
+		settle()
+		s := w.Stats()
+		if s.Origin != 1 || s.EarlyRefreshes < 8 || s.EarlyRefreshes > 60 || s.Loads != s.EarlyRefreshes+1 {
+			t.Errorf("in ten minutes: %d misses, %d early refreshes, %d loads; want 1, about 11, one more", s.Origin, s.EarlyRefreshes, s.Loads)
+		}
+		// A failing origin is not asked again before the TTL has ended.
+		w.origin.Fail(errDown)
+		loads := w.origin.Calls("a")
+		for range 40 {
+			pass(time.Second)
+			_, _ = w.Get(context.Background(), "a")
+			if r := w.Lookup(context.Background(), "a"); r.Err != nil {
+				break
+			}
+		}
+		if n := w.origin.Calls("a") - loads; n > 3 {
+			t.Errorf("%d loads from a failing origin, want at most one before and two after the end of the TTL", n)
+		}
+	})
+	// Off by default.
+	inWorld(t, nil, func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		pass(53 * time.Second)
+		w.want("a", cache.SourceLocal)
+		if n := w.Stats().EarlyRefreshes; n != 0 {
+			t.Errorf("%d early refreshes", n)
+		}
+	})
+	// What another process refreshed is taken from the store.
+	inWorld(t, func(o *cache.Options[string]) { o.EarlyRefresh = 100 }, func(w *world) {
+		w.origin.Slow(100 * time.Millisecond)
+		w.want("a", cache.SourceOrigin)
+		settle()
+		other := newWorld(t, w.store, nil)
+		pass(30 * time.Second)
+		if err := other.Set(context.Background(), "a", "value of a"); err != nil {
+			t.Error(err)
+		}
+		settle()
+		for range 25 {
+			pass(time.Second)
+			w.want("a", cache.SourceLocal)
+		}
+		settle()
+		if s := w.Stats(); s.Loads != 1 || s.EarlyRefreshes == 0 {
+			t.Errorf("%d loads, %d early refreshes; want 1 load, the refreshes from the store", s.Loads, s.EarlyRefreshes)
+		}
 		other.close()
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"time"
 	"unicode/utf8"
 )
 
@@ -25,14 +27,16 @@ import (
 //	    14  8  fresh until, Unix ms
 //	    22  8  usable until (stale-if-error), Unix ms
 //	    30  8  first bytes of SHA-256 of the store's key
-//	    38  4  CRC-32C of bytes 0–37 and the payload
-//	    42     payload
+//	    38  4  how long the load took, in ms (EarlyRefresh)
+//	    42  4  CRC-32C of bytes 0–41 and the payload
+//	    46     payload
 //
 // The SDK only logs a wrong X-Amz-Crc32, so the checksum here is the one
 // that counts.
 const (
 	envelopeLayout = 1
-	envelopeHeader = 42
+	envelopeSum    = 42
+	envelopeHeader = 46
 	encryptedBit   = 0x80
 )
 
@@ -47,6 +51,7 @@ type envelope struct {
 	version int64
 	fresh   int64
 	usable  int64
+	took    time.Duration
 	payload []byte
 }
 
@@ -67,6 +72,7 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	binary.BigEndian.PutUint64(b[22:], uint64(e.usable))
 	id := sha256.Sum256([]byte(key))
 	copy(b[30:38], id[:])
+	binary.BigEndian.PutUint32(b[38:], uint32(min(max(e.took.Milliseconds(), 0), math.MaxUint32)))
 	if s.aead == nil {
 		b = append(b, e.payload...)
 	} else {
@@ -78,7 +84,7 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 		b = append(b, nonce...)
 		b = s.aead.Seal(b, nonce, e.payload, additional(key, b))
 	}
-	binary.BigEndian.PutUint32(b[38:], checksum(b))
+	binary.BigEndian.PutUint32(b[envelopeSum:], checksum(b))
 	return b, nil
 }
 
@@ -94,7 +100,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		return poison("not an envelope")
 	case b[2] != envelopeLayout:
 		return poison("layout %d, want %d", b[2], envelopeLayout)
-	case binary.BigEndian.Uint32(b[38:]) != checksum(b):
+	case binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b):
 		return poison("wrong checksum")
 	case binary.BigEndian.Uint16(b[4:]) != s.schema:
 		return poison("schema %d, want %d", binary.BigEndian.Uint16(b[4:]), s.schema)
@@ -107,6 +113,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		version: int64(binary.BigEndian.Uint64(b[6:])),
 		fresh:   int64(binary.BigEndian.Uint64(b[14:])),
 		usable:  int64(binary.BigEndian.Uint64(b[22:])),
+		took:    time.Duration(binary.BigEndian.Uint32(b[38:])) * time.Millisecond,
 		payload: b[envelopeHeader:],
 	}
 	encrypted := b[3]&encryptedBit != 0
@@ -133,11 +140,11 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 // additional is what the encryption authenticates beside the payload: the
 // key and the header, so that neither can be exchanged.
 func additional(key string, b []byte) []byte {
-	return append([]byte(key), b[:38]...)
+	return append([]byte(key), b[:envelopeSum]...)
 }
 
 func checksum(b []byte) uint32 {
-	sum := crc32.Update(0, castagnoli, b[:38])
+	sum := crc32.Update(0, castagnoli, b[:envelopeSum])
 	return crc32.Update(sum, castagnoli, b[envelopeHeader:])
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+	"time"
 )
 
 func testSealers(t testing.TB) []sealer {
@@ -25,15 +26,18 @@ func testSealers(t testing.TB) []sealer {
 
 func TestEnvelope_round_trip(t *testing.T) {
 	for _, s := range testSealers(t) {
-		if err := quick.Check(func(key string, k uint8, version, fresh, usable int64, payload []byte) bool {
-			want := envelope{kind: kind(k % 3), version: version, fresh: fresh, usable: usable, payload: payload}
+		if err := quick.Check(func(key string, k uint8, version, fresh, usable int64, took uint32, payload []byte) bool {
+			want := envelope{
+				kind: kind(k % 3), version: version, fresh: fresh, usable: usable,
+				took: time.Duration(took) * time.Millisecond, payload: payload,
+			}
 			b, err := s.seal(key, want)
 			if err != nil {
 				return false
 			}
 			got, err := s.open(key, b)
 			return err == nil && got.kind == want.kind && got.version == version && got.fresh == fresh &&
-				got.usable == usable && bytes.Equal(got.payload, payload)
+				got.usable == usable && got.took == want.took && bytes.Equal(got.payload, payload)
 		}, nil); err != nil {
 			t.Error(err)
 		}

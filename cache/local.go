@@ -49,7 +49,9 @@ type entry[V any] struct {
 	stale    bool // re-armed because the origin failed
 	value    V
 
+	early   int64 // from here on a hit may refresh it (EarlyRefresh); 0: never
 	usable  int64 // served if the origin fails before this
+	took    int64 // how long the load took
 	version int64 // created as Unix milliseconds: orders writers
 	cost    int64
 

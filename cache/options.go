@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"crypto/cipher"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -66,6 +68,19 @@ type Options[V any] struct {
 	// the origin, not to let everybody in. An authoritative ErrNotFound
 	// always beats a stale value.
 	StaleIfError time.Duration
+
+	// SoftTimeout is how long a Get waits for a slow origin when there is
+	// a value that StaleIfError allows; then it gets that value, as do all
+	// others until the load, which goes on, is done. Default 0, off.
+	SoftTimeout time.Duration
+
+	// EarlyRefresh, if > 0, refreshes values in the background shortly
+	// before their TTL ends: each hit decides by chance, with the XFetch
+	// rule (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache
+	// Stampede Prevention, VLDB 2015), so that among many processes one
+	// refreshes. The value is the paper's β: 1 is its optimum, more is
+	// earlier. Default 0, off.
+	EarlyRefresh float64
 
 	// Expires, if set, gives the moment after which a value must not be
 	// served in any case, not even as stale: the end of a session's own
@@ -181,6 +196,7 @@ func (o *Options[V]) validate() error {
 		d    time.Duration
 	}{
 		{"StaleIfError", o.StaleIfError},
+		{"SoftTimeout", o.SoftTimeout},
 		{"LoadTimeout", o.LoadTimeout},
 		{"RemoteBudget", o.RemoteBudget},
 		{"WriteTimeout", o.WriteTimeout},
@@ -206,6 +222,15 @@ func (o *Options[V]) validate() error {
 	}
 	if o.NegativeTTL > o.TTL && o.TTL > 0 {
 		bad("NegativeTTL (%v) is longer than TTL (%v): a missing thing would be remembered longer than a present one", o.NegativeTTL, o.TTL)
+	}
+	if o.SoftTimeout > 0 && o.StaleIfError == 0 {
+		bad("SoftTimeout is set but StaleIfError is not: there is never a value to serve instead")
+	}
+	if timeout := cmp.Or(o.LoadTimeout, defaultLoadTimeout); o.SoftTimeout >= timeout {
+		bad("SoftTimeout (%v) is not shorter than LoadTimeout (%v): it would never end first", o.SoftTimeout, timeout)
+	}
+	if o.EarlyRefresh < 0 || math.IsNaN(o.EarlyRefresh) || o.EarlyRefresh > 100 {
+		bad("EarlyRefresh is %v: it must be between 0 and 100", o.EarlyRefresh)
 	}
 	if o.MaxBytes > 0 && o.Cost == nil {
 		bad("MaxBytes is set but Cost is not: the cache cannot know how large a value is")

@@ -19,6 +19,8 @@ type Stats struct {
 	Canceled  int64 // the caller's own context ended first
 	Coalesced int64 // lookups that waited for a load which another had begun
 
+	EarlyRefreshes int64 // loads that began before the TTL ended
+
 	Loads       int64 // calls of the loader that began
 	LoadErrors  int64 // of these, failed ("not found" is no failure)
 	LoadsLate   int64 // of these, given up after LoadTimeout
@@ -62,6 +64,7 @@ type counters struct {
 	remote, origin, failed, canceled, coalesced               atomic.Int64
 	loads, loadErrors, loadsLate, loadsQueued, loadsBusy      atomic.Int64
 	writesDropped, poison, outdated, rejected, callbackPanics atomic.Int64
+	earlyRefreshes                                            atomic.Int64
 	reads, writes                                             storeCounters
 	zombies                                                   atomic.Int64
 }
@@ -75,7 +78,8 @@ func (c *Cache[V]) Stats() Stats {
 	n := &c.n
 	s := Stats{
 		Local: n.local.sum(), Remote: n.remote.Load(), Origin: n.origin.Load(), Stale: n.stale.Load(),
-		Failed: n.failed.Load(), Canceled: n.canceled.Load(), Coalesced: n.coalesced.Load(),
+		EarlyRefreshes: n.earlyRefreshes.Load(),
+		Failed:         n.failed.Load(), Canceled: n.canceled.Load(), Coalesced: n.coalesced.Load(),
 		Loads: n.loads.Load(), LoadErrors: n.loadErrors.Load(), LoadsLate: n.loadsLate.Load(),
 		LoadsQueued: n.loadsQueued.Load(), LoadsBusy: n.loadsBusy.Load(),
 		Reads: n.reads.stats(), Writes: n.writes.stats(),

@@ -19,7 +19,7 @@ type keyedItem struct {
 
 // item seals e for the store. The error is the codec's.
 func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
-	env := envelope{kind: e.kind, version: e.version}
+	env := envelope{kind: e.kind, version: e.version, took: time.Duration(e.took)}
 	if e.kind == kindValue {
 		err := contain("codec", func() (err error) {
 			env.payload, err = c.codec.Encode(e.value)
@@ -76,6 +76,8 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPoison, err)
 	}
+	e.took = int64(env.took)
+	e.early = c.earliest(e)
 	c.weigh(e)
 	return e, nil
 }
