@@ -26,39 +26,6 @@ const (
 	entryOverhead = 160 // bytes of an entry beside its key and value, roughly
 )
 
-// kind says what an entry stands for. The zero value is a value.
-type kind uint8
-
-const (
-	kindValue     kind = iota
-	kindGone           // the origin said ErrNotFound
-	kindTombstone      // invalidated: never served, but older items of the store are not either
-)
-
-// entry is immutable but for its links and promoted. Deadlines are on the
-// cache's monotonic clock (nanoseconds since New).
-type entry[V any] struct {
-	// What a hit reads comes first, to lie in as few cache lines as can be.
-	chain    atomic.Pointer[entry[V]]
-	hash     uint64
-	key      string
-	fresh    int64 // served without question before this
-	promoted atomic.Int64
-	created  int64 // when the load of the value began; may be negative
-	kind     kind
-	stale    bool // re-armed because the origin failed
-	value    V
-
-	early   int64 // from here on a hit may refresh it (EarlyRefresh); 0: never
-	usable  int64 // served if the origin fails before this
-	took    int64 // how long the load took
-	version int64 // created as Unix milliseconds: orders writers
-	cost    int64
-
-	newer *entry[V] // LRU list, under shard.mu
-	older *entry[V]
-}
-
 type table[V any] []atomic.Pointer[entry[V]]
 
 func (t table[V]) bucket(hash uint64) *atomic.Pointer[entry[V]] {

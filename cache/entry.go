@@ -1,0 +1,132 @@
+package cache
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// kind says what an entry stands for. The zero value is a value.
+type kind uint8
+
+const (
+	kindValue     kind = iota
+	kindGone           // the origin said ErrNotFound
+	kindTombstone      // invalidated: never served, but older items of the store are not either
+)
+
+// entry is immutable but for its links and promoted. Deadlines are on the
+// cache's monotonic clock (nanoseconds since New).
+type entry[V any] struct {
+	// What a hit reads comes first, to lie in as few cache lines as can be.
+	chain    atomic.Pointer[entry[V]]
+	hash     uint64
+	key      string
+	fresh    int64 // served without question before this
+	promoted atomic.Int64
+	created  int64 // when the load of the value began; may be negative
+	kind     kind
+	stale    bool // re-armed because the origin failed
+	value    V
+
+	early   int64 // from here on a hit may refresh it (EarlyRefresh); 0: never
+	usable  int64 // served if the origin fails before this
+	took    int64 // how long the load took
+	version int64 // created as Unix milliseconds: orders writers
+	cost    int64
+
+	newer *entry[V] // LRU list, under shard.mu
+	older *entry[V]
+}
+
+func (e *entry[V]) err() error {
+	if e.kind == kindGone {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// again is a copy of e that can be put into the local tier.
+func (e *entry[V]) again() *entry[V] {
+	return &entry[V]{
+		key: e.key, hash: e.hash, value: e.value, kind: e.kind, cost: e.cost, stale: e.stale,
+		fresh: e.fresh, early: e.early, usable: e.usable,
+		created: e.created, version: e.version, took: e.took,
+	}
+}
+
+// servable reports whether e may be served in place of what the origin does
+// not give. e may be nil.
+func (e *entry[V]) servable(now int64) bool {
+	return e != nil && e.kind == kindValue && now < e.usable
+}
+
+// earliest is when refreshEarly can begin to say yes: −ln(random) is above 20
+// less often than once in 10⁸.
+func (c *Cache[V]) earliest(e *entry[V]) int64 {
+	if c.opts.EarlyRefresh == 0 || e.kind != kindValue {
+		return 0
+	}
+	return max(e.fresh-int64(20*c.opts.EarlyRefresh*float64(e.took)), 1)
+}
+
+// fresh makes the entry of a value that was loaded, or set, just now.
+func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64) *entry[V] {
+	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created, took: now - created}
+	e.fresh = now + jitter(c.opts.TTL)
+	e.usable = e.fresh + int64(c.opts.StaleIfError)
+	if c.opts.Expires != nil {
+		err := contain("Expires", func() error {
+			if end := c.opts.Expires(v); !end.IsZero() {
+				last := now + int64(time.Until(end))
+				e.fresh, e.usable = min(e.fresh, last), min(e.usable, last)
+			}
+			return nil
+		})
+		if err != nil { // its end is unknown: do not serve it again
+			c.callbackFailed(key, err)
+			e.fresh, e.usable = now, now
+		}
+	}
+	e.early = c.earliest(e)
+	c.weigh(e)
+	return e
+}
+
+// weigh sets the cost of e.
+func (c *Cache[V]) weigh(e *entry[V]) {
+	if c.opts.Cost == nil {
+		return
+	}
+	err := contain("Cost", func() error {
+		e.cost = int64(max(c.opts.Cost(e.value), 0) + len(e.key) + entryOverhead)
+		return nil
+	})
+	if err != nil { // its size is unknown: larger than any bound
+		c.callbackFailed(e.key, err)
+		e.cost = math.MaxInt64
+	}
+}
+
+func (c *Cache[V]) callbackFailed(key string, err error) {
+	c.n.callbackPanics.Add(1)
+	c.emit(EventCallback, "", key, err)
+}
+
+// gone makes the entry of a key that the origin does not know: "not found"
+// for NegativeTTL, or, without one, a tombstone for whatever was there.
+func (c *Cache[V]) gone(key string, hash uint64, version, created, now int64) *entry[V] {
+	e := &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, created: created, cost: int64(len(key) + entryOverhead)}
+	if c.opts.NegativeTTL > 0 {
+		e.kind = kindGone
+		e.fresh = now + jitter(c.opts.NegativeTTL)
+		e.usable = e.fresh
+	}
+	return e
+}
+
+// jitter draws from d ± 10 %.
+func jitter(d time.Duration) int64 {
+	return int64(float64(d) * (0.9 + 0.2*rand.Float64()))
+}

@@ -1,0 +1,424 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// staleRetry is how long a stale value that was served in place of a failing
+// origin keeps the next caller from trying again.
+const staleRetry = 2 * time.Second
+
+// errAbandoned ends a flight that nobody waits for.
+var errAbandoned = errors.New("cache: abandoned")
+
+// flight is the one search for a missing key, detached from every caller.
+// Its steps run one after the other, though not always on one goroutine:
+// run, landFrom or fromOrigin, loaded, land.
+type flight[V any] struct {
+	c    *Cache[V]
+	s    *shard[V]
+	hash uint64
+	key  string
+	load loader[V]
+	ctx  context.Context // of the caller that came first, for run
+	seen int64           // version of what the local tier had: an older item of the store is of no use
+
+	// fallback is what may be served if the origin fails and it is still
+	// usable then: what the local tier had, or the store. Nil: nothing.
+	fallback *entry[V]
+	soft     *time.Timer // until the fallback is served (SoftTimeout)
+	early    *entry[V]   // that this flight refreshes before its time; nil: it is a miss
+
+	done   chan struct{}
+	result Result[V] // written before done is closed
+
+	// Guarded by s.mu.
+	landed    bool // done is closed
+	waiters   int
+	loading   bool          // the origin is being asked: the flight goes on to its end
+	detached  bool          // overtaken by Set or Invalidate, or abandoned: the result is not kept
+	abandoned bool          // the last waiter left before the origin was asked
+	quit      chan struct{} // made when the flight queues for a slot; closed when it is abandoned
+}
+
+// join adds a caller to the flight of key. leads says that the flight is new
+// and has to be run; there is none after Close. The caller holds s.mu.
+func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V]) (f *flight[V], leads bool) {
+	f = s.flights[key]
+	switch {
+	case f != nil:
+		c.n.coalesced.Add(1)
+	case !c.life.enter():
+		return nil, false
+	default:
+		leads = true
+		f = &flight[V]{c: c, s: s, hash: hash, key: key, load: load, fallback: s.find(hash, key), done: make(chan struct{})}
+		if f.fallback != nil {
+			f.seen = f.fallback.version
+		}
+		s.flights[key] = f
+	}
+	f.waiters++
+	return f, leads
+}
+
+// wait returns the flight's result, or the caller's error if its context ends
+// first. A flight that nobody waits for any more, and that has not asked the
+// origin yet, ends.
+func (f *flight[V]) wait(ctx context.Context) Result[V] {
+	select {
+	case <-f.done:
+		return f.c.arrived(f.result)
+	case <-ctx.Done():
+	}
+	f.s.mu.Lock()
+	f.waiters--
+	if f.waiters == 0 && !f.loading && !f.abandoned {
+		f.abandoned, f.detached = true, true
+		f.leave()
+		if f.quit != nil {
+			close(f.quit)
+		}
+	}
+	f.s.mu.Unlock()
+	select {
+	case <-f.done: // both at once: the value is here, so give it
+		return f.c.arrived(f.result)
+	default:
+	}
+	f.c.n.canceled.Add(1)
+	return Result[V]{Err: ctx.Err()}
+}
+
+// arrived counts a result that a caller gets from a flight.
+func (c *Cache[V]) arrived(r Result[V]) Result[V] {
+	switch r.Source {
+	case SourceLocal:
+		c.n.local.inc()
+	case SourceRemote:
+		c.n.remote.Add(1)
+	case SourceOrigin:
+		c.n.origin.Add(1)
+	case SourceStale:
+		c.n.stale.Add(1)
+	default:
+		c.n.failed.Add(1)
+	}
+	return r
+}
+
+// leave takes the flight out of its shard, so that nobody joins it. The
+// caller holds s.mu.
+func (f *flight[V]) leave() {
+	if f.s.flights[f.key] == f {
+		delete(f.s.flights, f.key)
+	}
+}
+
+const (
+	maxIdleHands = 4
+	handLinger   = 100 * time.Millisecond
+)
+
+// start runs the flight on a goroutine other than the caller's: an idle hand,
+// if there is one. A new goroutine would do, but for the growth of its stack,
+// which takes longer than all the rest of a miss.
+func (c *Cache[V]) start(f *flight[V]) {
+	select {
+	case c.hands <- f:
+	default:
+		go c.hand(f)
+	}
+}
+
+// hand runs flights until there has been none for handLinger.
+func (c *Cache[V]) hand(f *flight[V]) {
+	linger := time.NewTimer(handLinger)
+	defer linger.Stop()
+	for {
+		f.run(f.ctx)
+		f = nil // and what it holds
+		if c.idle.Add(1) <= maxIdleHands {
+			linger.Reset(handLinger)
+			select {
+			case f = <-c.hands:
+			case <-linger.C:
+			case <-c.life.closed:
+			}
+		}
+		c.idle.Add(-1)
+		if f == nil {
+			return
+		}
+	}
+}
+
+// run asks the store, within its budget, and goes on with the origin.
+func (f *flight[V]) run(ctx context.Context) {
+	c := f.c
+	if c.remote == nil {
+		f.fromOrigin(ctx)
+		return
+	}
+	budget := c.budget(ctx)
+	if budget == 0 {
+		c.n.reads.skipped.Add(1)
+		f.fromOrigin(ctx)
+		return
+	}
+	storeKey := c.keys.store(f.key)
+	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, err error) {
+		if err != nil || !f.landFrom(storeKey, item) {
+			f.fromOrigin(ctx)
+		}
+	})
+}
+
+// budget is how long a Get with this context may wait for the store; 0 means
+// that it should not ask.
+func (c *Cache[V]) budget(ctx context.Context) time.Duration {
+	budget := c.opts.RemoteBudget
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left < 2*time.Millisecond {
+			return 0
+		}
+		budget = min(budget, left/4)
+	}
+	return budget
+}
+
+// landFrom judges an item of the store. Only a fresh one that can be trusted
+// ends the flight; after everything else, whatever it is, the origin is asked.
+func (f *flight[V]) landFrom(storeKey string, item Item) bool {
+	c := f.c
+	e, err := c.open(f.key, storeKey, item)
+	switch now := c.now(); {
+	case err != nil:
+		c.n.poison.Add(1)
+		c.emit(EventPoison, "read", f.key, err)
+	case e == nil || e.version < max(f.seen, c.floor.Load(), c.owed.version(f.key)):
+		if f.early == nil { // else it is just not newer
+			c.n.outdated.Add(1)
+		}
+	case e.kind == kindTombstone:
+		f.fallback = nil
+	case now < e.fresh:
+		e.hash = f.hash
+		f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)}, now)
+		return true
+	default:
+		f.fallback = e
+	}
+	return false
+}
+
+// fromOrigin waits for a slot and loads.
+func (f *flight[V]) fromOrigin(ctx context.Context) {
+	c := f.c
+	asked, patience := time.Now(), c.opts.LoadTimeout
+	if soft := c.opts.SoftTimeout; soft > 0 && f.fallback.servable(int64(asked.Sub(c.epoch)+soft)) {
+		f.soft = time.AfterFunc(soft, f.serveStale)
+	}
+	if queued, err := f.takeSlot(patience); err != nil {
+		f.fail(err)
+		return
+	} else if queued {
+		patience -= time.Since(asked)
+		asked = time.Now()
+	}
+	c.n.loads.Add(1)
+	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
+	bounded(ctx, asked, patience, "loader", ErrLoadTimeout, &c.n.zombies,
+		func(ctx context.Context) (V, error) {
+			defer func() { <-c.slots }() // held by a stuck loader for as long as it is stuck
+			return f.load(ctx, f.key)
+		},
+		func(v V, err error) { f.loaded(v, err, version, created) })
+}
+
+// errSlow is the cause of a stale answer for want of a quicker one.
+var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
+
+// serveStale gives the fallback to everybody who waits, and to those who come
+// until the load, which goes on, is done.
+func (f *flight[V]) serveStale() {
+	old := f.fallback
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.landed {
+		return
+	}
+	f.landed = true
+	f.c.emit(EventServedStale, "", f.key, errSlow)
+	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
+	close(f.done)
+}
+
+// loaded judges what the origin said.
+func (f *flight[V]) loaded(v V, err error, version, created int64) {
+	c := f.c
+	now := c.now()
+	age := time.Duration(now - created)
+	switch {
+	case err == nil:
+		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
+	case errors.Is(err, ErrNotFound):
+		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
+	default:
+		c.n.loadErrors.Add(1)
+		if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
+			c.n.loadsLate.Add(1)
+		}
+		f.fail(err)
+	}
+}
+
+// takeSlot waits for one of the Concurrency slots: at most for patience, and
+// only as long as somebody waits for the flight. queued says that it had to
+// wait.
+func (f *flight[V]) takeSlot(patience time.Duration) (queued bool, err error) {
+	c := f.c
+	f.s.mu.Lock()
+	if f.abandoned {
+		f.s.mu.Unlock()
+		return false, errAbandoned
+	}
+	select {
+	case c.slots <- struct{}{}:
+		f.loading = true
+		f.s.mu.Unlock()
+		return false, nil
+	default:
+	}
+	f.quit = make(chan struct{})
+	f.s.mu.Unlock()
+
+	c.n.loadsQueued.Add(1)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+	case <-f.quit:
+		return true, errAbandoned
+	case <-timer.C:
+		c.n.loadsBusy.Add(1)
+		return true, ErrOriginBusy
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.abandoned { // at the same moment
+		<-c.slots
+		return true, errAbandoned
+	}
+	f.loading = true
+	return true, nil
+}
+
+// fail ends the flight with the fallback, if that may still be served, or
+// with err.
+func (f *flight[V]) fail(err error) {
+	c := f.c
+	now := c.now()
+	old := f.fallback
+	switch {
+	case err == errAbandoned:
+		f.land(nil, Result[V]{Err: err}, now)
+		return
+	case f.early != nil: // it is still fresh; do not try again before it is not
+		e := f.early.again()
+		e.early = 0
+		c.emit(EventLoadFailed, "", f.key, err)
+		f.land(e, Result[V]{Err: err}, now)
+		return
+	case !old.servable(now):
+		c.emit(EventLoadFailed, "", f.key, err)
+		f.land(nil, Result[V]{Err: err}, now)
+		return
+	}
+	c.emit(EventServedStale, "", f.key, err)
+	e := old.again()
+	e.hash, e.early, e.stale = f.hash, 0, true
+	e.fresh = min(now+jitter(staleRetry), old.usable)
+	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}, now)
+}
+
+// land keeps e (unless the flight was overtaken, or e is nil), gives the
+// result to everybody who waits, and queues what the origin said for the
+// store.
+func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
+	c := f.c
+	if f.soft != nil {
+		f.soft.Stop()
+	}
+	f.s.mu.Lock()
+	f.leave()
+	keep := e != nil && !f.detached
+	if keep {
+		c.local.put(f.s, e, now)
+		if r.Source == SourceOrigin {
+			c.enqueue(e, now)
+		}
+	}
+	landed := f.landed
+	f.landed = true
+	f.s.mu.Unlock()
+	if !landed {
+		f.result = r
+		close(f.done)
+	}
+	c.life.exit()
+}
+
+// refreshEarly starts a flight for an entry that is still fresh, with the
+// probability of the XFetch rule: now − took · β · ln(random) ≥ fresh.
+func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) {
+	if float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) < float64(e.fresh) {
+		return
+	}
+	if ctx == nil {
+		ctx = background
+	}
+	s.mu.Lock()
+	var f *flight[V]
+	if s.flights[e.key] == nil && s.find(e.hash, e.key) == e {
+		if f, _ = c.join(s, e.hash, e.key, load); f != nil {
+			f.waiters-- // nobody waits for it
+			f.seen = e.version + 1
+			f.fallback, f.early = nil, e
+			f.ctx = ctx
+		}
+	}
+	s.mu.Unlock()
+	if f != nil {
+		c.n.earlyRefreshes.Add(1)
+		c.start(f)
+	}
+}
+
+// passThrough answers a miss after Close: it asks the origin, within the
+// caller's own context.
+func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
+	c.n.loads.Add(1)
+	answer := make(chan Result[V], 1)
+	go bounded(ctx, time.Now(), c.opts.LoadTimeout, "loader", ErrLoadTimeout, &c.n.zombies,
+		func(ctx context.Context) (V, error) { return load(ctx, key) },
+		func(v V, err error) {
+			r := Result[V]{Value: v, Err: err}
+			if err == nil || errors.Is(err, ErrNotFound) {
+				r.Source = SourceOrigin
+			}
+			answer <- r
+		})
+	select {
+	case r := <-answer:
+		return c.arrived(r)
+	case <-ctx.Done():
+		c.n.canceled.Add(1)
+		return Result[V]{Err: ctx.Err()}
+	}
+}
