@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,12 +23,20 @@ type breaker struct {
 	cooldown  time.Duration
 	permanent bool // of the last fault; written and read under gobreaker's mutex
 	opened    atomic.Int64
+
+	// gobreaker tells of a change with its mutex held. Changes wait here
+	// until it is not, since a hook may ask for the state.
+	changed func(from, to gobreaker.State)
+	mu      sync.Mutex
+	pending []change
 }
 
-// newBreaker returns a closed breaker. changed is called at each change of
-// state, with gobreaker's mutex held.
+type change struct{ from, to gobreaker.State }
+
+// newBreaker returns a closed breaker. changed is called after each change of
+// state, with no lock held.
 func newBreaker(name string, now func() int64, trip int, cooldown time.Duration, changed func(from, to gobreaker.State)) *breaker {
-	b := &breaker{now: now, cooldown: cooldown}
+	b := &breaker{now: now, cooldown: cooldown, changed: changed}
 	b.cb = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         name,
 		MaxRequests:  1, // one probe at a time, and one success closes
@@ -54,10 +63,23 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 			case gobreaker.StateClosed:
 				b.shutUntil.Store(0)
 			}
-			changed(from, to)
+			b.mu.Lock()
+			b.pending = append(b.pending, change{from, to})
+			b.mu.Unlock()
 		},
 	})
 	return b
+}
+
+// tell reports the changes that wait.
+func (b *breaker) tell() {
+	b.mu.Lock()
+	pending := b.pending
+	b.pending = nil
+	b.mu.Unlock()
+	for _, c := range pending {
+		b.changed(c.from, c.to)
+	}
 }
 
 // open reports whether calls are being skipped right now. It allocates
@@ -72,8 +94,17 @@ func (b *breaker) allow(now int64) (report func(error), ok bool) {
 	if b.open(now) {
 		return nil, false
 	}
-	report, err := b.cb.Allow()
-	return report, err == nil
+	done, err := b.cb.Allow()
+	if now >= b.shutUntil.Load() && b.shutUntil.Load() != 0 {
+		b.tell() // it became half-open
+	}
+	if err != nil {
+		return nil, false
+	}
+	return func(err error) {
+		done(err)
+		b.tell()
+	}, true
 }
 
 // state returns "closed", "half-open" or "open".

@@ -196,10 +196,13 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	e := c.fresh(key, hash, v, time.Now().UnixMilli(), now, now)
 	s := c.local.shard(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.overtake(key)
 	c.local.put(s, e, now)
-	c.enqueue(e, now)
+	queued := c.enqueue(e, now)
+	s.mu.Unlock()
+	if !queued {
+		c.emit(EventWriteDropped, "write", key, nil)
+	}
 	return nil
 }
 

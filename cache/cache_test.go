@@ -454,6 +454,49 @@ func TestHook_panics(t *testing.T) {
 	})
 }
 
+// TestHook_asks has a hook that uses the cache, at every kind of event: no
+// lock may be held meanwhile.
+func TestHook_asks(t *testing.T) {
+	var w *world
+	kinds := make(map[cache.EventKind]bool)
+	var mu sync.Mutex
+	inWorld(t, func(o *cache.Options[string]) {
+		o.WriteQueue, o.StaleIfError, o.SoftTimeout = 1, time.Hour, 5*time.Millisecond
+		o.OnEvent = func(e cache.Event) {
+			_ = w.Stats()
+			w.InvalidateAll()
+			mu.Lock()
+			defer mu.Unlock()
+			kinds[e.Kind] = true
+		}
+	}, func(made *world) {
+		w = made
+		for i, fault := range []cachetest.Fault{
+			nil, cachetest.Hang, cachetest.Fail(cache.ErrPermanent), cachetest.Hang, cachetest.Fail(cache.ErrRejected),
+		} {
+			w.store.Inject(fault)
+			w.store.Put("=b", cache.Item{Value: []byte("garbage")})
+			for range 20 {
+				for i := range 9 {
+					_ = w.Set(context.Background(), fmt.Sprint(i), "v")
+				}
+				for _, key := range []string{"a", "b", "c"} {
+					_, _ = w.Get(context.Background(), key)
+				}
+			}
+			w.origin.Fail(map[bool]error{true: errDown}[i == 0])
+			pass(90 * time.Second)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, kind := range []cache.EventKind{cache.EventStoreFault, cache.EventPoison, cache.EventBreaker, cache.EventWriteDropped, cache.EventRejected, cache.EventLoadFailed} {
+			if !kinds[kind] {
+				t.Errorf("%v was not seen", kind)
+			}
+		}
+	})
+}
+
 func TestBreaker(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.store.Inject(cachetest.Fail(fmt.Errorf("access denied: %w", cache.ErrPermanent)), cachetest.Get)

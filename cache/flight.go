@@ -249,11 +249,12 @@ var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
 func (f *flight[V]) serveStale() {
 	old := f.fallback
 	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.landed {
+	landed := f.landed
+	f.landed = true
+	f.s.mu.Unlock()
+	if landed {
 		return
 	}
-	f.landed = true
 	f.c.emit(EventServedStale, "", f.key, errSlow)
 	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
 	close(f.done)
@@ -357,11 +358,11 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	}
 	f.s.mu.Lock()
 	f.leave()
-	keep := e != nil && !f.detached
-	if keep {
+	dropped := false
+	if keep := e != nil && !f.detached; keep {
 		c.local.put(f.s, e, now)
 		if r.Source == SourceOrigin {
-			c.enqueue(e, now)
+			dropped = !c.enqueue(e, now)
 		}
 	}
 	landed := f.landed
@@ -370,6 +371,9 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	if !landed {
 		f.result = r
 		close(f.done)
+	}
+	if dropped {
+		c.emit(EventWriteDropped, "write", e.key, nil)
 	}
 	c.life.exit()
 }

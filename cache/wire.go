@@ -82,8 +82,10 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	return e, nil
 }
 
-// enqueue hands e to the write-back, unless it would be of no use.
-func (c *Cache[V]) enqueue(e *entry[V], now int64) {
+// enqueue hands e to the write-back, unless it would be of no use. It returns
+// false if the queue is full; the caller, once it holds no lock, tells the
+// hook.
+func (c *Cache[V]) enqueue(e *entry[V], now int64) bool {
 	switch {
 	case c.queue == nil || (now >= e.usable && e.kind != kindTombstone):
 	case c.remote.writes.open(now):
@@ -91,8 +93,9 @@ func (c *Cache[V]) enqueue(e *entry[V], now int64) {
 		c.n.writesDropped.Add(1)
 	case !c.queue.add(e):
 		c.n.writesDropped.Add(1)
-		c.emit(EventWriteDropped, "write", e.key, nil)
+		return false
 	}
+	return true
 }
 
 // write is the write-back's work: one entry, sealed and written within
