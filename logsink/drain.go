@@ -57,7 +57,7 @@ func (s *Sink) drain() {
 // next waits until there is something to deliver. It reports false when there
 // never will be.
 func (s *Sink) next() bool {
-	s.mu.Lock()
+	s.contend()
 	defer s.mu.Unlock()
 	for !s.dead {
 		if len(s.inflight) > 0 || s.pick() || len(s.out.pending) > 0 {
@@ -134,8 +134,9 @@ func (s *Sink) mark(g GapInfo) {
 	}
 	s.mu.Unlock()
 	line := s.format(g)
-	s.mu.Lock()
-	s.out.pending = line
+	s.contend()
+	s.out.pending = append(s.out.pending, line...)
+	s.out.unasked = s.out.unasked && len(line) == 0
 }
 
 // park waits for a reason to look again. Called with the lock, which it gives
@@ -156,9 +157,9 @@ func (s *Sink) park() {
 	s.mu.Unlock()
 	select {
 	case <-s.wake:
-		s.mu.Lock()
+		s.contend()
 	case <-tick:
-		s.mu.Lock()
+		s.contend()
 		s.upTo = s.seq
 		s.out.idle++
 	}
@@ -188,7 +189,7 @@ func (s *Sink) deliver() {
 // piece returns what to write next, or nil when nothing is in flight any more.
 func (s *Sink) piece() []byte {
 	for {
-		s.mu.Lock()
+		s.contend()
 		if s.dead || len(s.inflight) == 0 && len(s.out.pending) == 0 {
 			s.mu.Unlock()
 			return nil
@@ -232,7 +233,7 @@ func sane(n, of int, err error) (int, error) {
 
 // took notes that a writer has taken n bytes of what piece returned.
 func (s *Sink) took(n int, mark, fallback, good bool) {
-	s.mu.Lock()
+	s.contend()
 	defer s.mu.Unlock()
 	if n > 0 {
 		s.moved()
@@ -274,7 +275,7 @@ func (s *Sink) landed() {
 	if c.frame < 0 {
 		s.mu.Unlock()
 		s.spool.delivered(c)
-		s.mu.Lock()
+		s.contend()
 	}
 	s.release(c)
 	if len(s.inflight) == 0 {
@@ -315,7 +316,7 @@ const slowAfter = time.Millisecond
 // overdue is called by a timer in the middle of a call of the destination:
 // after slowAfter, and again when it counts as stalled.
 func (s *Sink) overdue() {
-	s.mu.Lock()
+	s.contend()
 	defer s.mu.Unlock()
 	at := s.progress.Load()
 	if at == 0 {
@@ -363,7 +364,7 @@ func (s *Sink) healthy() {
 // attempt. The chunk is kept.
 func (s *Sink) failed(err error, fallback, moved bool) {
 	broken := isBroken(err) && !fallback
-	s.mu.Lock()
+	s.contend()
 	s.count.writeErrors++
 	s.count.lastErr = err
 	if s.count.state != Broken || !fallback {
