@@ -187,35 +187,34 @@ func (s *Sink) deliver() {
 }
 
 // piece returns what to write next, or nil when nothing is in flight any more.
+// Chunks in flight change by the drainer alone, so that it needs the lock only
+// to change them: it is to be held for as short as possible.
 func (s *Sink) piece() []byte {
-	for {
-		s.contend()
-		if s.dead || len(s.inflight) == 0 && len(s.out.pending) == 0 {
-			s.mu.Unlock()
-			return nil
-		}
+	for s.ctx.Err() == nil {
 		if len(s.out.pending) > 0 {
-			s.mu.Unlock()
 			return s.out.pending
 		}
+		if len(s.inflight) == 0 {
+			return nil
+		}
 		c := s.inflight[0]
-		s.settle(c.advance(c.sent), [2]int{}, false) // empty records
-		p := c.piece(s.opt.MaxWrite)
-		switch {
-		case len(p) > 0:
-			s.mu.Unlock()
+		if p := c.piece(s.opt.MaxWrite); len(p) > 0 {
 			return p
-		case c.rec == c.n:
+		}
+		s.contend()
+		s.settle(c.advance(c.sent), [2]int{}, false) // empty records
+		if c.rec == c.n {
 			s.landed()
-		default:
-			w, rec := c.word(c.rec), c.record(c.rec)
+		} else if w := c.word(c.rec); w&(flagGap|flagBad) != 0 {
+			rec := c.record(c.rec)
 			c.skip()
-			if w&(flagGap|flagBad) == flagGap {
+			if w&flagBad == 0 {
 				s.mark(readGap(rec))
 			}
 		}
 		s.mu.Unlock()
 	}
+	return nil
 }
 
 // sane makes sense of what a destination returned. More than everything is
@@ -233,6 +232,13 @@ func sane(n, of int, err error) (int, error) {
 
 // took notes that a writer has taken n bytes of what piece returned.
 func (s *Sink) took(n int, mark, fallback, good bool) {
+	var c *chunk
+	var rec int
+	var whole [2]int
+	if !mark {
+		c = s.inflight[0]
+		rec, whole = c.scan(c.sent + n)
+	}
 	s.contend()
 	defer s.mu.Unlock()
 	if n > 0 {
@@ -240,8 +246,8 @@ func (s *Sink) took(n int, mark, fallback, good bool) {
 	}
 	switch {
 	case !mark:
-		c := s.inflight[0]
-		s.settle(c.advance(c.sent+n), [2]int{}, fallback)
+		c.moveTo(c.sent+n, rec, whole)
+		s.settle(whole, [2]int{}, fallback)
 	case n == len(s.out.pending):
 		s.out.pending = nil
 		if !s.out.unasked {
