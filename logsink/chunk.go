@@ -139,19 +139,32 @@ func (c *chunk) piece(max int) []byte {
 	return c.mem[c.sent:end]
 }
 
-// advance moves sent to offset to and reports the records that are whole by
-// that, by lane. Slots that hold no record stop it.
-func (c *chunk) advance(to int) (whole [2]int) {
-	c.sent = to
-	for ; c.rec < c.n; c.rec++ {
-		w := c.word(c.rec)
+// scan reports what is finished once the destination has taken everything up
+// to offset to: the first slot that is not, and the whole records by lane. Slots
+// that hold no record stop it.
+func (c *chunk) scan(to int) (rec int, whole [2]int) {
+	for rec = c.rec; rec < c.n; rec++ {
+		w := c.word(rec)
 		if int(w&endMask) > to || w&(flagGap|flagBad) != 0 {
 			break
 		}
 		whole[w>>31]++
 	}
-	c.finish(whole)
+	return rec, whole
+}
+
+// advance moves sent to offset to and returns the records that are whole by
+// that, by lane.
+func (c *chunk) advance(to int) [2]int {
+	rec, whole := c.scan(to)
+	c.moveTo(to, rec, whole)
 	return whole
+}
+
+// moveTo takes over what scan found.
+func (c *chunk) moveTo(to, rec int, whole [2]int) {
+	c.sent, c.rec = to, rec
+	c.finish(whole)
 }
 
 // skip passes over slot rec, which holds nothing to write.

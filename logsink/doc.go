@@ -1,2 +1,46 @@
-// Package logsink is a log writer that never blocks.
+// Package logsink is a log writer that never blocks, never lies about loss, and
+// survives a crash.
+//
+// A [Sink] stands between a logger and the place where its lines go: standard
+// output, a file, a socket, CloudWatch Logs. It is an io.Writer for any logger.
+// Write copies the line and returns; one goroutine delivers. When the place is
+// slow, frozen or gone, the service does not notice: memory fills up to its
+// bound, and then lines are dropped and counted, each under one reason.
+//
+//	sink, err := logsink.Stdout(logsink.Options{Gap: logsink.GapJSON})
+//	defer sink.Close()
+//	slog.SetDefault(slog.New(slog.NewJSONHandler(sink, nil)))
+//
+// # What it promises
+//
+//   - A Write waits for nothing but a lock that is held for a copy.
+//   - Memory stays within [Options].MaxBytes, what is in flight included.
+//   - At every instant Attempted == Delivered + Dropped.Total() + Queued in
+//     [Stats], which may be asked while the destination is frozen.
+//   - Flush, Sync, Shutdown, Close and Recover return in time, always.
+//   - Lines of one goroutine keep their order. What arrives is whole: a partial
+//     write is resumed where it stopped.
+//   - Nothing of the destination's failures reaches the caller, panics included.
+//
+// # What is lost when
+//
+// With the defaults: what memory cannot hold in a long outage (see
+// [Options].SpillDir), and on SIGKILL, an out-of-memory kill or a fatal error
+// of the runtime whatever is queued, in a healthy state the last two
+// milliseconds (see [Options].Mapped). A panic loses nothing where
+// [Sink.Recover] is deferred, SIGTERM nothing with [NotifyShutdown].
+//
+// # How it works
+//
+// Memory is a slab cut into chunks of 64 KiB, which form a queue. Writers append
+// to the youngest under one lock, the drainer takes the oldest and writes it in
+// one call. It is not woken for each line, which would cost the writer more than
+// the line: it lingers on a timer while there is traffic. A full sink costs a
+// writer one atomic load, and one contiguous gap, at which a marker can stand
+// ([Options].Gap). The design and its measurements are in docs/decisions and
+// docs/benchmarks of the repository.
+//
+// The package has no dependency beyond the standard library. Package cloudwatch
+// below it delivers to CloudWatch Logs; package logsinktest has bad destinations
+// for your own tests.
 package logsink

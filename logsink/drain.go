@@ -57,7 +57,7 @@ func (s *Sink) drain() {
 // next waits until there is something to deliver. It reports false when there
 // never will be.
 func (s *Sink) next() bool {
-	s.mu.Lock()
+	s.contend()
 	defer s.mu.Unlock()
 	for !s.dead {
 		if len(s.inflight) > 0 || s.pick() || len(s.out.pending) > 0 {
@@ -134,8 +134,9 @@ func (s *Sink) mark(g GapInfo) {
 	}
 	s.mu.Unlock()
 	line := s.format(g)
-	s.mu.Lock()
-	s.out.pending = line
+	s.contend()
+	s.out.pending = append(s.out.pending, line...)
+	s.out.unasked = s.out.unasked && len(line) == 0
 }
 
 // park waits for a reason to look again. Called with the lock, which it gives
@@ -156,9 +157,9 @@ func (s *Sink) park() {
 	s.mu.Unlock()
 	select {
 	case <-s.wake:
-		s.mu.Lock()
+		s.contend()
 	case <-tick:
-		s.mu.Lock()
+		s.contend()
 		s.upTo = s.seq
 		s.out.idle++
 	}
@@ -186,35 +187,34 @@ func (s *Sink) deliver() {
 }
 
 // piece returns what to write next, or nil when nothing is in flight any more.
+// Chunks in flight change by the drainer alone, so that it needs the lock only
+// to change them: it is to be held for as short as possible.
 func (s *Sink) piece() []byte {
-	for {
-		s.mu.Lock()
-		if s.dead || len(s.inflight) == 0 && len(s.out.pending) == 0 {
-			s.mu.Unlock()
-			return nil
-		}
+	for s.ctx.Err() == nil {
 		if len(s.out.pending) > 0 {
-			s.mu.Unlock()
 			return s.out.pending
 		}
+		if len(s.inflight) == 0 {
+			return nil
+		}
 		c := s.inflight[0]
-		s.settle(c.advance(c.sent), [2]int{}, false) // empty records
-		p := c.piece(s.opt.MaxWrite)
-		switch {
-		case len(p) > 0:
-			s.mu.Unlock()
+		if p := c.piece(s.opt.MaxWrite); len(p) > 0 {
 			return p
-		case c.rec == c.n:
+		}
+		s.contend()
+		s.settle(c.advance(c.sent), [2]int{}, false) // empty records
+		if c.rec == c.n {
 			s.landed()
-		default:
-			w, rec := c.word(c.rec), c.record(c.rec)
+		} else if w := c.word(c.rec); w&(flagGap|flagBad) != 0 {
+			rec := c.record(c.rec)
 			c.skip()
-			if w&(flagGap|flagBad) == flagGap {
+			if w&flagBad == 0 {
 				s.mark(readGap(rec))
 			}
 		}
 		s.mu.Unlock()
 	}
+	return nil
 }
 
 // sane makes sense of what a destination returned. More than everything is
@@ -232,15 +232,22 @@ func sane(n, of int, err error) (int, error) {
 
 // took notes that a writer has taken n bytes of what piece returned.
 func (s *Sink) took(n int, mark, fallback, good bool) {
-	s.mu.Lock()
+	var c *chunk
+	var rec int
+	var whole [2]int
+	if !mark {
+		c = s.inflight[0]
+		rec, whole = c.scan(c.sent + n)
+	}
+	s.contend()
 	defer s.mu.Unlock()
 	if n > 0 {
 		s.moved()
 	}
 	switch {
 	case !mark:
-		c := s.inflight[0]
-		s.settle(c.advance(c.sent+n), [2]int{}, fallback)
+		c.moveTo(c.sent+n, rec, whole)
+		s.settle(whole, [2]int{}, fallback)
 	case n == len(s.out.pending):
 		s.out.pending = nil
 		if !s.out.unasked {
@@ -274,7 +281,7 @@ func (s *Sink) landed() {
 	if c.frame < 0 {
 		s.mu.Unlock()
 		s.spool.delivered(c)
-		s.mu.Lock()
+		s.contend()
 	}
 	s.release(c)
 	if len(s.inflight) == 0 {
@@ -315,7 +322,7 @@ const slowAfter = time.Millisecond
 // overdue is called by a timer in the middle of a call of the destination:
 // after slowAfter, and again when it counts as stalled.
 func (s *Sink) overdue() {
-	s.mu.Lock()
+	s.contend()
 	defer s.mu.Unlock()
 	at := s.progress.Load()
 	if at == 0 {
@@ -363,7 +370,7 @@ func (s *Sink) healthy() {
 // attempt. The chunk is kept.
 func (s *Sink) failed(err error, fallback, moved bool) {
 	broken := isBroken(err) && !fallback
-	s.mu.Lock()
+	s.contend()
 	s.count.writeErrors++
 	s.count.lastErr = err
 	if s.count.state != Broken || !fallback {

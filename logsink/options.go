@@ -32,7 +32,7 @@ type Options struct {
 	MaxRecord int
 
 	// DropOldest makes room for new records by dropping the oldest, a chunk at
-	// a time. The default drops what is new: that is cheaper, keeps the cause
+	// a time, whatever lane they came through. The default drops what is new: that is cheaper, keeps the cause
 	// of an incident, and leaves one contiguous gap.
 	DropOldest bool
 
@@ -85,13 +85,13 @@ type Options struct {
 	// Mapped is the path of a file that holds the sink's memory, so that a
 	// process that is killed leaves its undelivered records to the next one
 	// that is started with the same path (or to RecoverFile). One process at a
-	// time. If the file cannot be used the sink works in plain memory, and
-	// says so in Stats and by an event.
+	// time; Unix only. If the file cannot be used the sink works in plain
+	// memory, and says so in Stats and by an event.
 	Mapped string
 
 	// SpillDir is a directory for what memory cannot hold in a long outage. It
-	// comes back in order, also in the next process. One process at a time. If
-	// it cannot be used the sink works without it, and says so.
+	// comes back in order, also in the next process. One process at a time;
+	// Unix only. If it cannot be used the sink works without it, and says so.
 	SpillDir string
 
 	// SpillBytes bounds SpillDir. Default 1 GiB, at least 1 MiB.

@@ -23,8 +23,16 @@ func (s *Sink) openMemory() {
 		}
 		s.diskFailed(fmt.Errorf("logsink: mapped file %s: %w", s.opt.Mapped, err))
 	}
-	s.arena = newArena(make([]byte, s.opt.MaxBytes), size)
+	slab := make([]byte, s.opt.MaxBytes)
+	for i := 0; i < min(len(slab), touchAtOnce); i += 4096 {
+		slab[i] = 0 // the page fault happens here and not in a Write
+	}
+	s.arena = newArena(slab, size)
 }
+
+// touchAtOnce is how much of the memory New takes from the system. A larger
+// budget is taken as it is needed, at about a microsecond a page.
+const touchAtOnce = defaultBytes
 
 // closeMemory gives up the mapped file. Nobody touches a chunk after that.
 func (s *Sink) closeMemory() {

@@ -143,7 +143,7 @@ func (s *Sink) put(p []byte, lane Priority) {
 		return
 	}
 	if !s.mu.TryLock() {
-		s.spin()
+		s.contend()
 	}
 	if c := s.tail; c != nil && c.fits(len(p)) && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
 		c.append(p, uint32(lane)<<31, 0)
@@ -159,17 +159,26 @@ func (s *Sink) put(p []byte, lane Priority) {
 	s.putSlow(p, lane, false)
 }
 
-// spin is mu.Lock for writers. The lock is held for some twenty nanoseconds, so
-// that another look is cheaper than the bookkeeping of waiting; many goroutines
-// that wait in line for it would pass it on at the speed of the scheduler.
-func (s *Sink) spin() {
-	for range 30 {
-		if s.mu.TryLock() {
-			return
+// contend is mu.Lock for those who compete for it at high rates: writers and
+// the drainer. The lock is held for some twenty nanoseconds, so another look
+// costs less than sleeping and being woken, and a holder that has lost its
+// processor gets one sooner if others give way. Lock is the last resort.
+func (s *Sink) contend() {
+	for range contendYields {
+		for range contendSpins {
+			if s.mu.TryLock() {
+				return
+			}
 		}
+		runtime.Gosched()
 	}
 	s.mu.Lock()
 }
+
+const (
+	contendSpins  = 30
+	contendYields = 10
+)
 
 // yields is how often a writer that finds the sink full gives way before it
 // drops. Once is not always enough: the drainer may need a turn to get the lock
@@ -193,10 +202,17 @@ func (s *Sink) shut(lane Priority, size int) bool {
 		s.refused[lane].closed.Add(1)
 		return true
 	}
-	s.refused[lane].full.Add(1)
 	s.refused[lane].fullBytes.Add(int64(size))
+	if s.refused[lane].full.Add(1)%fairness == 0 {
+		runtime.Gosched()
+	}
 	return true
 }
+
+// fairness is after how many refused records somebody gives way. Goroutines
+// that do nothing but log would keep the others off the processors for 10 ms
+// each, and 64 of them each other for a third of a second.
+const fairness = 16_384
 
 // putSlow is put with everything that is not usual. It is called with the
 // lock and gives it up. It reports false if there was no room and mayYield

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -193,17 +194,18 @@ func TestSink_frozen_destination(t *testing.T) {
 	})
 }
 
-// Write and Shutdown against a destination that never returns, in real time:
-// the ten seconds, shortened to one for the everyday test.
+// 64 goroutines that do nothing but write, against a destination that never
+// returns, in real time. FAILOPEN_FREEZE sets how long; a second is enough to
+// see that nobody is stuck.
 func TestSink_writers_progress_while_frozen(t *testing.T) {
 	freeze := time.Second
-	if testing.Short() {
-		freeze = 300 * time.Millisecond
+	if d, err := time.ParseDuration(os.Getenv("FAILOPEN_FREEZE")); err == nil {
+		freeze = d
 	}
 	frozen := logsinktest.NewFrozen(nil)
 	defer frozen.Release()
+	var before, after runtime.MemStats
 	runtime.GC()
-	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
 	s := mustNew(t, Options{Dest: frozen})
 	const writers = 64
@@ -220,32 +222,35 @@ func TestSink_writers_progress_while_frozen(t *testing.T) {
 				last = now
 				s.Write(line)
 				counts[g]++
-				// A service does not log without pause.
-				if counts[g]%64 == 0 {
-					runtime.Gosched()
-				}
 			}
 		})
 	}
 	wg.Wait()
 	runtime.GC()
-	var after runtime.MemStats
 	runtime.ReadMemStats(&after)
 	var wrote int64
 	for _, n := range counts {
 		wrote += n
 	}
 	st := mustAdd(t, s)
+	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%v: %d writes, at least %d by each goroutine; the longest pause of one was %v; heap + %d KiB", freeze, wrote, slices.Min(counts), slices.Max(gaps), grown>>10)
 	if st.Attempted != wrote {
 		t.Errorf("wrote %d, attempted %d", wrote, st.Attempted)
 	}
-	t.Logf("%d writes, longest gap of a writer %v, heap + %d KiB", wrote, slices.Max(gaps), (int64(after.HeapAlloc)-int64(before.HeapAlloc))>>10)
-	if over := int64(after.HeapAlloc) - int64(before.HeapAlloc); over > defaultBytes+1<<20 {
-		t.Errorf("heap grew by %d bytes, the budget is %d", over, defaultBytes)
+	// The goal is 100 ms; a busy machine takes a processor away for longer.
+	if longest := slices.Max(gaps); longest > freeze/2 {
+		t.Errorf("a goroutine did not progress for %v", longest)
 	}
-	if err := s.Shutdown(withTimeout(t, 50*time.Millisecond)); err == nil {
+	if grown > defaultBytes+1<<20 {
+		t.Errorf("heap grew by %d bytes, the budget is %d", grown, defaultBytes)
+	}
+	ctx := withTimeout(t, 50*time.Millisecond)
+	if err := s.Shutdown(ctx); err == nil {
 		t.Error("Shutdown says that all is delivered")
 	}
+	deadline, _ := ctx.Deadline()
+	t.Logf("Shutdown returned %v after its ctx", time.Since(deadline))
 	mustAdd(t, s)
 }
 

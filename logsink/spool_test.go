@@ -358,3 +358,80 @@ func TestSpill_that_cannot_be_had(t *testing.T) {
 		}
 	}
 }
+
+// The marker of a gap stands in its place after a spill and after a restart
+// too. The destination takes a little now and then, so that gaps open and close
+// while most of the queue waits; then the process ends.
+func TestGap_survives_spill_and_restart(t *testing.T) {
+	for _, kind := range []string{"spill", "mapped"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				var rec logsinktest.Recorder
+				allowed := make(chan struct{}, 1000)
+				end := make(chan struct{})
+				dest := writerFunc(func(p []byte) (int, error) {
+					select {
+					case <-allowed:
+						return rec.Write(p)
+					case <-end:
+						return 0, io.ErrUnexpectedEOF
+					}
+				})
+				o := Options{Dest: dest, MaxBytes: 256 << 10, MaxWrite: 64 << 10, Gap: GapText}
+				if kind == "spill" {
+					o.SpillDir, o.SpillBytes = dir, 1<<20
+				} else {
+					o.Mapped = filepath.Join(dir, "mapped")
+				}
+				s := mustNew(t, o)
+				n := 0
+				for range 5 {
+					for range 400 { // more than fits
+						numbered(s, n, n+100)
+						n += 100
+						synctest.Wait()
+					}
+					for range 30 { // room for more than a segment
+						allowed <- struct{}{}
+					}
+					time.Sleep(time.Minute)
+				}
+				first := mustAdd(t, s)
+				s.Shutdown(withTimeout(t, time.Second))
+				close(end)
+				time.Sleep(time.Second)
+				if first = mustAdd(t, s); first.Dropped.Full == 0 || first.Dropped.Abandoned > 0 {
+					t.Fatalf("%+v", first.Dropped)
+				}
+				o.Dest = &rec
+				s = mustNew(t, o)
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				missing, told, markers := 0, 0, 0
+				next := 0
+				for _, l := range rec.Lines() {
+					var lost, bytes, at int
+					if c, _ := fmt.Sscanf(l, "--- %d log records (%d bytes)", &lost, &bytes); c == 2 {
+						told += lost
+						markers++
+						continue
+					}
+					if c, err := fmt.Sscanf(l, "%d ", &at); c != 1 || at < next {
+						t.Fatalf("%q after %d: %v", l, next-1, err)
+					}
+					missing += at - next
+					if at > next && missing != told {
+						t.Fatalf("before line %d %d lines are missing, and markers told of %d", at, missing, told)
+					}
+					next = at + 1
+				}
+				if told == 0 || markers < 3 {
+					t.Errorf("%d markers told of %d lost lines; %+v", markers, told, first.Dropped)
+				}
+				t.Logf("%d markers, %d lines lost", markers, told)
+			})
+		})
+	}
+}

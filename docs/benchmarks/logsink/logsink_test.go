@@ -220,7 +220,7 @@ func BenchmarkFrozenSaturated(b *testing.B) {
 			for range 40_000 { // full
 				w.Write(line)
 			}
-			const g, sample = 64, 16
+			const g, sample = 64, 17
 			took := make([][]time.Duration, g)
 			b.ResetTimer()
 			var wg sync.WaitGroup
