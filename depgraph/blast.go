@@ -121,7 +121,7 @@ func (b *blaster) report() *Blast {
 		names := []string{}
 		for _, v := range touched {
 			if b.state[v]&want != 0 {
-				names = append(names, g.services[v].Name)
+				names = append(names, g.names[v])
 			}
 		}
 		return names

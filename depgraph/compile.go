@@ -95,6 +95,10 @@ func (c *compiler) vertices(services []Service) {
 	if c.opts.AllowUndeclared {
 		c.addUndeclared()
 	}
+	c.g.names = make([]string, len(c.g.services))
+	for v := range c.g.services {
+		c.g.names[v] = c.g.services[v].Name
+	}
 	c.reserve(edges)
 }
 
@@ -299,7 +303,7 @@ func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
 	if to >= 0 && to != v {
 		return true
 	}
-	owner := c.g.services[v].Name
+	owner := c.g.names[v]
 	switch {
 	case strings.TrimSpace(name) == "":
 		c.problems.addf(d.At, "%s: depends on an empty name", owner)
@@ -317,7 +321,7 @@ const maxHints = 100
 func (c *compiler) dangle(owner, name string, at Position) {
 	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which nobody declares"}
 	if c.dangling++; c.dangling <= maxHints {
-		if near := nearest(name, c.g.Names()); near != "" && near != owner {
+		if near := nearest(name, c.g.names); near != "" && near != owner {
 			p.Message += "; did you mean " + strconv.Quote(near) + "?"
 		}
 	}
@@ -395,10 +399,10 @@ func (c *compiler) fileID(name string) int32 {
 }
 
 func (c *compiler) textID(d *Dependency) int32 {
-	t := edgeText{d.Evidence, d.BreakGlass, d.Fallback, d.Note, d.Source}
-	if t == (edgeText{}) {
+	if len(d.Evidence)+len(d.BreakGlass)+len(d.Fallback)+len(d.Note)+len(d.Source) == 0 {
 		return 0
 	}
+	t := edgeText{d.Evidence, d.BreakGlass, d.Fallback, d.Note, d.Source}
 	id, ok := c.textIDs[t]
 	if !ok {
 		id = int32(len(c.g.texts))
@@ -456,7 +460,7 @@ const maxStart = 30 * 24 * time.Hour
 
 // checkDependency reports a dependency that contradicts itself.
 func (c *compiler) checkDependency(v int32, d *Dependency) bool {
-	before, owner := len(c.problems), c.g.services[v].Name
+	before, owner := len(c.problems), c.g.names[v]
 	switch {
 	case d.On != "" && len(d.AnyOf) > 0:
 		c.problems.addf(d.At, "%s: a dependency has both on and any-of; it takes one of them", owner)

@@ -16,6 +16,7 @@ import (
 // same order, whatever order the input had.
 type Graph struct {
 	services []Service // sorted by Name; Depends is nil, see Service
+	names    []string  // of services, close together
 	index    map[string]int32
 
 	out   []int32 // len(services)+1 offsets into to, flags, ...
@@ -92,11 +93,7 @@ func (g *Graph) Has(name string) bool { _, ok := g.index[name]; return ok }
 
 // Names returns the names of all services, sorted.
 func (g *Graph) Names() []string {
-	names := make([]string, len(g.services))
-	for i := range g.services {
-		names[i] = g.services[i].Name
-	}
-	return names
+	return slices.Clone(g.names)
 }
 
 // Service returns one service with its dependencies, in canonical order.
@@ -127,7 +124,7 @@ func (g *Graph) serviceAt(v int32) Service {
 			continue
 		}
 		d := g.dependency(g.flags[e], g.text[e], g.position(g.file[e], g.line[e]))
-		d.On = g.services[g.to[e]].Name
+		d.On = g.names[g.to[e]]
 		s.Depends = append(s.Depends, d)
 	}
 	for i := g.ownGroup[v]; i < g.ownGroup[v+1]; i++ {
@@ -235,7 +232,7 @@ func (g *Graph) Dependents(name string) []Edge {
 func (g *Graph) edge(v, e int32) Edge {
 	d := g.dependency(g.flags[e], g.text[e], g.position(g.file[e], g.line[e]))
 	edge := Edge{
-		From: g.services[v].Name, To: g.services[g.to[e]].Name, Soft: d.Soft, Phase: d.Phase, Plane: d.Plane,
+		From: g.names[v], To: g.names[g.to[e]], Soft: d.Soft, Phase: d.Phase, Plane: d.Plane,
 		Evidence: d.Evidence, BreakGlass: d.BreakGlass, Fallback: d.Fallback, Pinned: d.Pinned, Liveness: d.Liveness,
 		Note: d.Note, Source: d.Source, At: d.At,
 	}
@@ -264,7 +261,7 @@ func (g *Graph) owner(e int32) int32 {
 func (g *Graph) namesOf(vs []int32) []string {
 	names := make([]string, len(vs))
 	for i, v := range vs {
-		names[i] = g.services[v].Name
+		names[i] = g.names[v]
 	}
 	return names
 }
@@ -272,9 +269,9 @@ func (g *Graph) namesOf(vs []int32) []string {
 // sortedNames returns the names of the vertices for which in holds.
 func (g *Graph) sortedNames(in func(v int32) bool) []string {
 	names := []string{}
-	for v := range g.services {
+	for v, name := range g.names {
 		if in(int32(v)) {
-			names = append(names, g.services[v].Name)
+			names = append(names, name)
 		}
 	}
 	return names

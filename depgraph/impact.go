@@ -232,20 +232,23 @@ func (p *impactPass) run() {
 	}
 	for i := range len(p.outer) - 1 {
 		from, to := p.outer[i], p.outer[i+1]
+		if to-from == 1 {
+			p.update(from)
+			continue
+		}
 		for changed := true; changed; {
 			changed = false
 			for r := from; r < to; r++ {
-				changed = p.update(r) || changed
-			}
-			if to-from == 1 {
-				break
+				before := p.rows[r]
+				p.update(r)
+				changed = changed || p.rows[r] != before
 			}
 		}
 	}
 }
 
-// update recomputes one row and reports a change.
-func (p *impactPass) update(r int32) bool {
+// update recomputes one row.
+func (p *impactPass) update(r int32) {
 	row := p.rows[r]
 	for _, w := range p.to[p.out[r]:p.out[r+1]] {
 		row.or(&p.rows[w])
@@ -254,9 +257,7 @@ func (p *impactPass) update(r int32) bool {
 		t := p.threshold(int(g))
 		row.or(&t)
 	}
-	changed := row != p.rows[r]
 	p.rows[r] = row
-	return changed
 }
 
 // threshold returns the sources that take so many members of a group down

@@ -347,10 +347,14 @@ func (s *starter) mark(v int32, serving []int32) []int32 {
 
 // serve tells the dependents of w that it serves.
 func (s *starter) serve(w int32, serving, ready []int32) (_, _ []int32) {
-	g := s.g
+	g, drop := s.g, fSoft|s.skip
 	for i := g.in[w]; i < g.in[w+1]; i++ {
-		v, f := g.from[i], g.inFlags[i]
-		if !s.counts(f) || !s.active[v] {
+		f := g.inFlags[i]
+		if f&(fStartup|fRuntime) == 0 || f&drop != 0 {
+			continue
+		}
+		v := g.from[i]
+		if !s.active[v] {
 			continue
 		}
 		if f&fGroup != 0 {

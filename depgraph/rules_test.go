@@ -329,3 +329,25 @@ func fingerprint(t *testing.T, services []Service) string {
 	}
 	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", c, *o, f, *a)
 }
+
+func TestGuide_blocks_are_valid(t *testing.T) {
+	text, err := os.ReadFile("../docs/guide/depgraph.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```yaml\n")[1:]
+	for i, b := range blocks {
+		b, _, _ = strings.Cut(b, "```")
+		if strings.HasPrefix(b, "service:") {
+			_, err = ParseManifest("guide.yaml", []byte(b))
+		} else {
+			_, err = ParsePolicy("guide.yaml", []byte(b))
+		}
+		if err != nil {
+			t.Errorf("block %d: %v", i+1, err)
+		}
+	}
+	if len(blocks) < 2 {
+		t.Errorf("%d blocks", len(blocks))
+	}
+}

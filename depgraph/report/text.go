@@ -211,7 +211,7 @@ func BlastText(w io.Writer, b *depgraph.Blast) error {
 		{"redundancy lost", b.RedundancyLost},
 		{"cannot restart", b.CannotStart},
 	} {
-		p.f("  %-16s %4d  %s\n", l.what, len(l.names), join(l.names))
+		p.f("%s\n", strings.TrimRight(fmt.Sprintf("  %-16s %4d  %s", l.what, len(l.names), join(l.names)), " "))
 	}
 	return p.w.Flush()
 }
@@ -296,6 +296,14 @@ func AvailText(w io.Writer, a *depgraph.Avail) error {
 	return p.w.Flush()
 }
 
+// count prints a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // WhyText writes paths with the place of each edge.
 func WhyText(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bool) error {
 	p := newPrinter(w)
@@ -315,7 +323,10 @@ func WhyText(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bo
 			if e.Note != "" {
 				source = strings.TrimSpace(source + "  " + clean(e.Note))
 			}
-			fmt.Fprintf(tw, "%s\tneeds %s\t%s\t%s\t%s\n", clean(e.From), clean(e.To), describe(e), place(e.At), source)
+			if source != "" {
+				source = "\t" + source
+			}
+			fmt.Fprintf(tw, "%s\tneeds %s\t%s\t%s%s\n", clean(e.From), clean(e.To), describe(e), place(e.At), source)
 		}
 		_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
 	}
@@ -356,7 +367,7 @@ func CheckText(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Fi
 	if len(findings) > 0 {
 		p.f("\n")
 	}
-	p.f("%d services, %d edges: %d errors, %d warnings, %d notes", s.Services, s.Edges, s.Errors, s.Warns, s.Info)
+	p.f("%s, %s: %s, %s, %s", count(s.Services, "service"), count(s.Edges, "edge"), count(s.Errors, "error"), count(s.Warns, "warning"), count(s.Info, "note"))
 	if s.Known > 0 || s.Stale > 0 {
 		p.f("; %d known from the baseline, %d entries of it are stale", s.Known, s.Stale)
 	}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the reports beside the manifests anew")
+
+// TestStories compares each story with the report that is kept beside its
+// manifest, for readers who do not run anything.
+func TestStories(t *testing.T) {
+	for _, s := range stories {
+		var got bytes.Buffer
+		if err := run(context.Background(), []string{"-story", s.name}, &got); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("stories", s.name, "report.txt")
+		if *update {
+			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil || got.String() != string(want) {
+			t.Errorf("%s differs (go test ./examples/startuporder -update writes it anew), %v:\n%s", file, err, got.String())
+		}
+	}
+}
+
+// TestStories_show_their_point checks what each story is about.
+func TestStories_show_their_point(t *testing.T) {
+	for name, wants := range map[string][]string{
+		"datadog-2023":  {"DG010", "they all fail with os-update-channel", "missed", "parent-control-plane-eu -> child-control-planes-eu -> workers-eu"},
+		"roblox-2021":   {"DG011", "observer telemetry needs consul", "DG003 deploy cycle", "caches"},
+		"kinesis-2020":  {"checkout, cloudwatch-logs, deployments, docker-log-driver, search", "down                1  cloudwatch-logs", "target 99.9 %: kept"},
+		"dynamodb-2021": {"dynamodb-sessions, token-service, web-shop", "degraded            1  token-service", "DG005"},
+		"mutual":        {"DG002 runtime cycle: 2 services need each other to serve", "wave 1"},
+	} {
+		var got bytes.Buffer
+		if err := run(context.Background(), []string{"-story", name}, &got); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(got.String(), want) {
+				t.Errorf("the story %s does not say %q:\n%s", name, want, got.String())
+			}
+		}
+	}
+}
+
+func TestRun_writes_pages_and_refuses_unknown_stories(t *testing.T) {
+	dir := t.TempDir()
+	if err := run(context.Background(), []string{"-html", dir}, &bytes.Buffer{}); err != nil {
+		t.Fatal(err)
+	}
+	if pages, err := filepath.Glob(filepath.Join(dir, "*.html")); len(pages) != len(stories) || err != nil {
+		t.Errorf("pages %v, %v", pages, err)
+	}
+	if err := run(context.Background(), []string{"-story", "none"}, &bytes.Buffer{}); err == nil {
+		t.Error("an unknown story was told")
+	}
+}
