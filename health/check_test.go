@@ -100,10 +100,10 @@ func TestCheck_hysteresis(t *testing.T) {
 		var p Process
 		results := []bool{true, false, false, true, false, false, false, true, false, true, true}
 		want := "pass pass pass pass pass pass fail fail fail fail pass"
-		i := 0
+		var i atomic.Int64
 		var got []string
 		if err := p.Depend(Dependency{Name: "a", Check: func(context.Context) error {
-			if i++; i > len(results) || results[i-1] {
+			if n := int(i.Add(1)); n > len(results) || results[n-1] {
 				return nil
 			}
 			return errors.New("no")
@@ -114,10 +114,10 @@ func TestCheck_hysteresis(t *testing.T) {
 			t.Errorf("before Run: %v, want unknown", s)
 		}
 		run(t, &p)
-		for i < len(results) {
-			before := i
+		for len(got) < len(results) {
+			before := i.Load()
 			pass(time.Second)
-			if i > before {
+			if i.Load() > before {
 				got = append(got, dependency(&p, "a").Status.String())
 			}
 		}
@@ -189,11 +189,10 @@ func TestCheck_survives_a_new_Run(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Process
 		release := make(chan struct{})
-		inside := 0
-		hang := true
+		var inside, released atomic.Int64
 		if err := p.Depend(Dependency{Name: "a", Check: func(context.Context) error {
-			inside++
-			if hang {
+			inside.Add(1)
+			if released.Load() == 0 {
 				<-release
 			}
 			return nil
@@ -208,10 +207,10 @@ func TestCheck_survives_a_new_Run(t *testing.T) {
 		<-done
 		run(t, &p)
 		pass(time.Minute)
-		if c := dependency(&p, "a"); inside != 1 || c.Status != StatusFail || !c.Hung {
-			t.Errorf("%d checks, %+v; want 1, failing, hung", inside, c)
+		if c := dependency(&p, "a"); inside.Load() != 1 || c.Status != StatusFail || !c.Hung {
+			t.Errorf("%d checks, %+v; want 1, failing, hung", inside.Load(), c)
 		}
-		hang = false
+		released.Store(1)
 		close(release)
 		pass(time.Minute)
 		if c := dependency(&p, "a"); c.Status != StatusPass {

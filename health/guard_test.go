@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,37 +203,40 @@ func outage(n int, seed uint64) (left int) {
 
 // signal is a Peers that can be set.
 type signal struct {
+	mu    sync.Mutex
 	peers []Peer
 	err   error
-	block chan struct{}
-	panic bool
-	exit  bool
 	calls int
+
+	trouble func() // called outside the lock
 }
 
-func (s *signal) get(ctx context.Context) ([]Peer, error) {
+func (s *signal) set(err error, peers ...Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers, s.err = peers, err
+}
+
+func (s *signal) get(context.Context) ([]Peer, error) {
+	s.mu.Lock()
 	s.calls++
-	switch {
-	case s.panic:
-		panic("in Peers")
-	case s.exit:
-		runtime.Goexit()
-	case s.block != nil:
-		<-s.block // ignores its context
+	peers, err := slices.Clone(s.peers), s.err
+	s.mu.Unlock()
+	if s.trouble != nil {
+		s.trouble()
 	}
-	peers := slices.Clone(s.peers)
 	for i := range peers {
 		peers[i].Seen = time.Now()
 	}
-	return peers, s.err
+	return peers, err
 }
 
-// guarded makes a process whose only dependency fails while *bad is set.
-func guarded(t *testing.T, s *signal, bad *bool) *Process {
+// guarded makes a process whose only hard dependency fails while bad is set.
+func guarded(t *testing.T, s *signal, bad *atomic.Bool) *Process {
 	t.Helper()
 	p := &Process{Guard: &Guard{ID: "self", Peers: s.get}}
 	if err := p.Depend(Dependency{Name: "hard", Check: func(context.Context) error {
-		if *bad {
+		if bad.Load() {
 			return errors.New("no")
 		}
 		return nil
@@ -248,8 +253,10 @@ func guarded(t *testing.T, s *signal, bad *bool) *Process {
 
 func TestProcess_with_guard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &signal{peers: []Peer{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}}
-		bad := false
+		well := []Peer{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+		ill := []Peer{{ID: "a", Bad: true}, {ID: "b", Bad: true}, {ID: "c"}, {ID: "d"}}
+		s := &signal{peers: well}
+		var bad atomic.Bool
 		p := guarded(t, s, &bad)
 		expect := func(d time.Duration, want bool, when string) {
 			t.Helper()
@@ -262,36 +269,45 @@ func TestProcess_with_guard(t *testing.T) {
 		if self := p.Self(); self.Bad || self.ID != "self" {
 			t.Errorf("self is %+v; what is soft does not count", self)
 		}
-		bad = true
+		bad.Store(true)
 		expect(90*time.Second, false, "one bad instance, after 90 s")
 		if self := p.Self(); !self.Bad || !self.Out {
 			t.Errorf("self is %+v; want bad, out", self)
 		}
-		s.err = errors.New("no signal")
+		s.set(errors.New("no signal"))
 		expect(5*time.Minute, false, "the signal is down: as before")
-		s.err = nil
-		s.peers[0].Bad, s.peers[1].Bad = true, true
+		s.set(nil, ill...)
 		expect(2*time.Second, true, "the fleet is in trouble: back at once")
-		s.peers[0].Bad, s.peers[1].Bad = false, false
+		s.set(nil, well...)
 		expect(55*time.Second, true, "cooling down")
 		expect(30*time.Second, false, "it is the only one again")
-		bad = false
+		bad.Store(false)
 		expect(25*time.Second, true, "well again")
 	})
 }
 
 func TestProcess_guard_with_a_bad_signal(t *testing.T) {
-	for name, s := range map[string]*signal{
-		"panics": {panic: true}, "exits": {exit: true}, "blocks": {block: make(chan struct{})},
-		"fails": {err: errors.New("no"), peers: []Peer{{ID: "a"}, {ID: "b"}}}, "is empty": {},
-		"is too small": {peers: []Peer{{ID: "a"}, {ID: "self"}}},
+	fleet := []Peer{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+	for name, peers := range map[string][]Peer{
+		"panics": fleet, "exits": fleet, "blocks": fleet, "fails": fleet,
+		"is empty": nil, "is too small": {{ID: "a"}, {ID: "self"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			if s.block != nil {
-				s.block = make(chan struct{})
-				defer close(s.block)
+			s := &signal{peers: peers}
+			release := make(chan struct{})
+			defer close(release)
+			switch name {
+			case "panics":
+				s.trouble = func() { panic("in Peers") }
+			case "exits":
+				s.trouble = runtime.Goexit
+			case "blocks":
+				s.trouble = func() { <-release } // ignores its context
+			case "fails":
+				s.err = errors.New("no")
 			}
-			bad := true
+			var bad atomic.Bool
+			bad.Store(true)
 			p := guarded(t, s, &bad)
 			pass(10 * time.Minute)
 			if !p.Ready() {
@@ -300,8 +316,8 @@ func TestProcess_guard_with_a_bad_signal(t *testing.T) {
 			if c := dependency(p, "hard"); c.Status != StatusFail {
 				t.Errorf("a signal that %s stopped the checks: %+v", name, c)
 			}
-			if s.block != nil && s.calls != 1 {
-				t.Errorf("%d calls of a signal that blocks", s.calls)
+			if (name == "blocks") != (s.calls == 1) {
+				t.Errorf("%d calls of a signal that %s", s.calls, name)
 			}
 		})
 	}
