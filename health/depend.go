@@ -2,21 +2,23 @@ package health
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"runtime/debug"
+	"slices"
 	"time"
 )
 
 // Dependency is something that the process talks to, and how to see whether it
-// can. It is checked in the background while Run runs.
+// can. It is checked in the background while Run runs, and never touches
+// liveness.
 type Dependency struct {
-	// Name is unique among the dependencies.
+	// Name is unique among the dependencies. Required.
 	Name string
 
 	// Check returns nil if the dependency can be used. It gets a context
-	// that ends after Timeout. A panic in it is a failure.
+	// that ends after Timeout, or when Run ends. A panic in it is a
+	// failure. Required.
 	Check func(context.Context) error
 
 	// Soft says that the process serves without it: it fails open. Only
@@ -24,78 +26,34 @@ type Dependency struct {
 	// a Guard.
 	Soft bool
 
-	// Period is the time from one check to the next, ± 10 %. Default 10 s.
-	// The first comes after a random part of it.
+	// Period is the time from the end of one check to the beginning of the
+	// next, ± 10 %. Default 10 s, at most 24 h. The first check comes after
+	// a random part of it.
 	Period time.Duration
 
-	// Timeout bounds one check. Default 2 s, or Period if that is less.
+	// Timeout bounds one check. Default 2 s, or Period if that is less; at
+	// most 24 h. A check that ignores its context counts as failed after a
+	// tenth more, and is not called again until it has returned.
 	Timeout time.Duration
 }
 
 const (
 	defaultPeriod  = 10 * time.Second
 	defaultTimeout = 2 * time.Second
-
-	// Hysteresis: so many results in a row change a verdict.
-	failuresToFail = 3
-	passesToPass   = 2
+	longest        = 24 * time.Hour
 )
 
-// ErrCheckTimeout is the result of a check that did not return in time.
-var ErrCheckTimeout = errors.New("health: the check did not return in time")
-
-// dependency is the engine of one check. There is at most one goroutine for
-// it, the one that is inside Check; between checks there is a timer.
-type dependency struct {
-	Dependency
-	p *Process
-
-	// Guarded by p.mu.
-	verdict
-	inCheck bool
-	began   time.Time // of the check in progress, or of the last one
-	ctx     context.Context
-}
-
-// verdict is what is known of a dependency.
-type verdict struct {
-	status   Status // StatusUnknown until there is one
-	failures int    // in a row
-	passes   int    // in a row
-	at       time.Time
-	since    time.Time // of the status
-	took     time.Duration
-	err      error // of the last check
-}
-
-// add takes one result into account.
-func (v *verdict) add(err error, took time.Duration, now time.Time) {
-	v.err, v.took, v.at = err, took, now
-	old := v.status
-	if err == nil {
-		v.failures, v.passes = 0, v.passes+1
-		if v.passes >= passesToPass || v.status == StatusUnknown {
-			v.status = StatusPass
-		}
-	} else {
-		v.failures, v.passes = v.failures+1, 0
-		if v.failures >= failuresToFail {
-			v.status = StatusFail
-		}
-	}
-	if v.status != old {
-		v.since = now
-	}
-}
-
-// Depend registers a dependency. It may be called before or during Run. The
-// error says what is wrong with d.
+// Depend registers a dependency, before or during Run. The error says what is
+// wrong with d; then nothing is registered.
+//
+// A check takes three failures in a row to fail and two successes to pass
+// again. A failing dependency makes the report warn, with HTTP 200.
 func (p *Process) Depend(d Dependency) error {
 	if d.Check == nil {
 		return fmt.Errorf("health: dependency %q: Check is nil", d.Name)
 	}
-	if d.Period < 0 || d.Timeout < 0 {
-		return fmt.Errorf("health: dependency %q: Period is %v and Timeout %v; neither may be negative", d.Name, d.Period, d.Timeout)
+	if min(d.Period, d.Timeout) < 0 || max(d.Period, d.Timeout) > longest {
+		return fmt.Errorf("health: dependency %q: Period is %v and Timeout %v; both must be between 0 and 24h", d.Name, d.Period, d.Timeout)
 	}
 	if d.Period == 0 {
 		d.Period = defaultPeriod
@@ -103,100 +61,107 @@ func (p *Process) Depend(d Dependency) error {
 	if d.Timeout == 0 {
 		d.Timeout = min(defaultTimeout, d.Period)
 	}
+	return p.add(&check{
+		name: d.Name, kind: kindDependency, measures: "responseTime", unit: "ms",
+		soft: d.Soft, period: d.Period, timeout: d.Timeout,
+		look: func(ctx context.Context) (float64, error) {
+			began := time.Now()
+			err := d.Check(ctx)
+			return float64(time.Since(began)) / float64(time.Millisecond), err
+		},
+	})
+}
+
+const (
+	kindDependency = "dependency"
+	kindDetector   = "detector"
+	kindWatch      = "watch"
+)
+
+// declared is a dependency that a manifest names.
+type declared struct {
+	name string
+	soft bool
+}
+
+// Declare reads a manifest of package depgraph, in JSON, and compares what it
+// declares with what is checked: the report lists dependencies without a
+// check, checks of what is not declared, and those that are soft in one place
+// only. It may be called several times; what is declared adds up.
+//
+//	{"service": "checkout", "depends": [{"on": "ledger"}, {"on": "sessions", "soft": true}]}
+//
+// A dependency whose manifest says that liveness touches it (depgraph's rule
+// DG006) is an error: nothing that this package checks can, so it is either
+// untrue or done behind its back.
+func (p *Process) Declare(manifest []byte) error {
+	var m struct {
+		Service string `json:"service"`
+		Depends []struct {
+			On       string   `json:"on"`
+			AnyOf    []string `json:"any-of"`
+			Soft     bool     `json:"soft"`
+			Liveness bool     `json:"liveness"`
+		} `json:"depends"`
+	}
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		return fmt.Errorf("health: the manifest is not one JSON object of depgraph: %w", err)
+	}
+	if m.Service == "" {
+		return errors.New(`health: the manifest has no "service"`)
+	}
+	var found []declared
+	for i, d := range m.Depends {
+		names := d.AnyOf
+		if d.On != "" {
+			names = append(names, d.On)
+		}
+		if len(names) == 0 || slices.Contains(names, "") {
+			return fmt.Errorf(`health: manifest of %q: depends[%d] names nothing in "on" or "any-of"`, m.Service, i)
+		}
+		if d.Liveness {
+			return fmt.Errorf("health: manifest of %q: depends[%d] says that liveness touches %q; it must not", m.Service, i, names[0])
+		}
+		for _, n := range names {
+			found = append(found, declared{n, d.Soft || len(d.AnyOf) > 0})
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	names := make([]string, len(p.dependencies))
-	for i, other := range p.dependencies {
-		names[i] = other.Name
-	}
-	if err := uniqueName("dependency", d.Name, names); err != nil {
-		return err
-	}
-	dep := &dependency{Dependency: d, p: p}
-	p.dependencies = append(p.dependencies, dep)
-	if p.running != nil {
-		dep.start(p.running)
-	}
+	p.declared = append(p.declared, found...)
 	return nil
 }
 
-// start arms the first check of a Run. The caller holds p.mu.
-func (d *dependency) start(ctx context.Context) {
-	d.ctx = ctx
-	d.after(time.Duration(rand.Int64N(int64(d.Period))))
-}
-
-// after arms the next check. The caller holds p.mu.
-func (d *dependency) after(wait time.Duration) {
-	ctx := d.ctx
-	timer := time.AfterFunc(wait, func() { d.check(ctx) })
-	context.AfterFunc(ctx, func() { timer.Stop() })
-}
-
-// check makes one check, on this goroutine. A watchdog reports it if it does
-// not return in time; the next one is armed when it has returned.
-func (d *dependency) check(run context.Context) {
-	p := d.p
-	p.mu.Lock()
-	if run.Err() != nil || d.ctx != run || d.inCheck { // an old Run's, or one of it is still inside Check
-		p.mu.Unlock()
-		return
+// drift compares what is declared with what is checked. The caller holds p.mu.
+func (p *Process) drift() (unchecked, undeclared, disputed []string) {
+	if p.declared == nil {
+		return nil, nil, nil
 	}
-	d.inCheck, d.began = true, time.Now()
-	began := d.began
-	p.mu.Unlock()
-
-	ctx, cancel := context.WithTimeout(run, d.Timeout)
-	watchdog := time.AfterFunc(d.Timeout+d.Timeout/10, func() { d.late(run, began) })
-	err := error(errGoexit)
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("health: panic in the check: %v\n%s", v, debug.Stack())
-		}
-		watchdog.Stop()
-		cancel()
-		d.returned(run, err, began)
-	}()
-	err = d.Check(ctx)
-}
-
-var errGoexit = errors.New("health: runtime.Goexit in the check")
-
-// late reports a check that is still running, and goes on doing so once a
-// period, so that it is seen to fail for as long as it hangs.
-func (d *dependency) late(run context.Context, began time.Time) {
-	d.p.mu.Lock()
-	defer d.p.mu.Unlock()
-	if !d.inCheck || d.began != began || run.Err() != nil {
-		return
-	}
-	d.result(ErrCheckTimeout, time.Since(began))
-	timer := time.AfterFunc(d.Period, func() { d.late(run, began) })
-	context.AfterFunc(run, func() { timer.Stop() })
-}
-
-// returned takes the result of a check, unless it was late or Run has ended,
-// and arms the next.
-func (d *dependency) returned(run context.Context, err error, began time.Time) {
-	d.p.mu.Lock()
-	defer d.p.mu.Unlock()
-	d.inCheck = false
-	if d.ctx.Err() == nil {
-		d.after(time.Duration(float64(d.Period) * (0.9 + 0.2*rand.Float64())))
-	}
-	if took := time.Since(began); run.Err() == nil && took < d.Timeout+d.Timeout/10 {
-		d.result(err, took)
-	}
-}
-
-// result adds a result and tells about a change. The caller holds p.mu.
-func (d *dependency) result(err error, took time.Duration) {
-	old := d.status
-	d.add(err, took, time.Now())
-	if d.status != old {
-		if d.p.Logger != nil {
-			d.p.Logger.Info("health: dependency changed", "name", d.Name, "from", old.String(), "to", d.status.String())
+	checked := make(map[string]*check)
+	for _, c := range p.checks {
+		if c.kind == kindDependency {
+			checked[c.name] = c
 		}
 	}
-	d.p.notice()
+	names := make(map[string]bool)
+	for _, d := range p.declared {
+		c := checked[d.name]
+		switch {
+		case names[d.name]:
+		case c == nil:
+			unchecked = append(unchecked, d.name)
+		case c.soft != d.soft:
+			disputed = append(disputed, d.name)
+		}
+		names[d.name] = true
+	}
+	for n := range checked {
+		if !names[n] {
+			undeclared = append(undeclared, n)
+		}
+	}
+	slices.Sort(unchecked)
+	slices.Sort(undeclared)
+	slices.Sort(disputed)
+	return unchecked, undeclared, disputed
 }

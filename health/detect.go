@@ -1,6 +1,7 @@
 package health
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,71 +14,50 @@ import (
 // closed: make one with [Goroutines], [HeapLimit], [OpenFiles],
 // [DiskWritable], [SchedLatency] or [ClockJump].
 //
-// What a detector finds goes into the report, and, with a Guard, may let the
-// process leave the traffic. It never touches liveness: goroutines and heap
-// rise when a dependency is slow, which would be a dependency by the back
-// door.
+// Each is looked at every 10 s while Run runs. What it finds goes into the
+// report, and, with a Guard, may let the process leave the traffic. It never
+// touches liveness: goroutines and heap rise when a dependency is slow, which
+// would be a dependency by the back door.
 type Detector struct {
 	name, measures, unit string
-	measure              func(*detector) (value float64, err error)
-	invalid              error // what is wrong with it
+	measure              func() func() (value float64, err error) // with a memory of its own
+	invalid              error                                    // what is wrong with it
 }
 
-// detector is a registered Detector.
-type detector struct {
-	Detector
-	verdict
-	value float64
+// Detectors are looked at so often, and have so long: a disk may hang.
+const (
+	detectEvery   = 10 * time.Second
+	detectTimeout = 5 * time.Second
+)
 
-	wall, mono time.Time // of ClockJump's last look
-}
-
-// detectEvery is the period of all detectors.
-const detectEvery = 10 * time.Second
-
-// Detect registers a detector. The error says what is wrong with it.
+// Detect registers a detector, before or during Run. The error says what is
+// wrong with it.
 func (p *Process) Detect(d Detector) error {
-	if d.measure == nil && d.invalid == nil {
-		return errors.New("health: the Detector is empty; make one with Goroutines, HeapLimit, OpenFiles, DiskWritable, SchedLatency or ClockJump")
-	}
 	if d.invalid != nil {
 		return d.invalid
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	names := make([]string, len(p.detectors))
-	for i, other := range p.detectors {
-		names[i] = other.name
+	if d.measure == nil {
+		return errors.New("health: the Detector is empty; make one with Goroutines, HeapLimit, OpenFiles, DiskWritable, SchedLatency or ClockJump")
 	}
-	if err := uniqueName("detector", d.name, names); err != nil {
-		return err
-	}
-	p.detectors = append(p.detectors, &detector{Detector: d})
-	return nil
+	measure := d.measure()
+	return p.add(&check{
+		name: d.name, kind: kindDetector, measures: d.measures, unit: d.unit,
+		period: detectEvery, timeout: detectTimeout,
+		look: func(context.Context) (float64, error) { return measure() },
+	})
 }
 
-// detect looks at everything once. What it does is local and short, but for
-// the disk, which may hang: that is why Run does it, and no probe.
-func (p *Process) detect() {
-	p.mu.Lock()
-	detectors := append([]*detector(nil), p.detectors...)
-	p.mu.Unlock()
-	for _, d := range detectors {
-		began := time.Now()
-		value, err := d.measure(d)
-		p.mu.Lock()
-		d.value = value
-		d.add(err, time.Since(began), time.Now())
-		p.mu.Unlock()
-	}
+// stateless is the measure of a detector that remembers nothing.
+func stateless(f func() (float64, error)) func() func() (float64, error) {
+	return func() func() (float64, error) { return f }
 }
 
 // Goroutines finds more than limit goroutines.
 func Goroutines(limit int) Detector {
-	d := Detector{name: "goroutines", measures: "count", unit: "1", measure: func(*detector) (float64, error) {
-		n := runtime.NumGoroutine()
-		return float64(n), over(float64(n), float64(limit), "goroutines")
-	}}
+	d := Detector{name: "goroutines", measures: "count", unit: "1", measure: stateless(func() (float64, error) {
+		n := float64(runtime.NumGoroutine())
+		return n, over(n, float64(limit), "goroutines")
+	})}
 	if limit <= 0 {
 		d.invalid = fmt.Errorf("health: Goroutines: the limit is %d, it must be > 0", limit)
 	}
@@ -87,27 +67,27 @@ func Goroutines(limit int) Detector {
 // HeapLimit finds memory in use above a part of GOMEMLIMIT (0.9: nine tenths).
 // Without a GOMEMLIMIT it finds nothing.
 func HeapLimit(part float64) Detector {
-	d := Detector{name: "heap", measures: "utilization", unit: "1", measure: func(*detector) (float64, error) {
+	return Detector{name: "heap", measures: "utilization", unit: "1", invalid: wantPart("HeapLimit", part), measure: stateless(func() (float64, error) {
 		s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/gomemlimit:bytes"}}
 		metrics.Read(s)
 		used := float64(s[0].Value.Uint64()-s[1].Value.Uint64()) / float64(s[2].Value.Uint64())
 		return used, over(used, part, "of GOMEMLIMIT in use")
-	}}
-	d.invalid = wantPart("HeapLimit", part)
-	return d
+	})}
 }
 
 // SchedLatency finds goroutines that wait longer than limit for a processor,
 // at the 99th percentile since the last look.
 func SchedLatency(limit time.Duration) Detector {
-	var last *metrics.Float64Histogram
-	d := Detector{name: "scheduler", measures: "latency", unit: "s", measure: func(*detector) (float64, error) {
-		s := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
-		metrics.Read(s)
-		h := s[0].Value.Float64Histogram()
-		p99 := percentileSince(last, h, 0.99)
-		last = &metrics.Float64Histogram{Counts: append([]uint64(nil), h.Counts...), Buckets: h.Buckets}
-		return p99, over(p99, limit.Seconds(), "s scheduler latency (p99)")
+	d := Detector{name: "scheduler", measures: "latency", unit: "s", measure: func() func() (float64, error) {
+		var last []uint64
+		return func() (float64, error) {
+			s := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+			metrics.Read(s)
+			h := s[0].Value.Float64Histogram()
+			p99 := percentileSince(last, h, 0.99)
+			last = append(last[:0], h.Counts...)
+			return p99, over(p99, limit.Seconds(), "s scheduler latency (p99)")
+		}
 	}}
 	if limit <= 0 {
 		d.invalid = fmt.Errorf("health: SchedLatency: the limit is %v, it must be > 0", limit)
@@ -116,14 +96,14 @@ func SchedLatency(limit time.Duration) Detector {
 }
 
 // percentileSince is the upper edge of the bucket that holds the q-quantile of
-// what was added to h since last.
-func percentileSince(last, h *metrics.Float64Histogram, q float64) float64 {
+// what was added to h since it had the counts of last; 0 if nothing was.
+func percentileSince(last []uint64, h *metrics.Float64Histogram, q float64) float64 {
 	var total uint64
 	added := make([]uint64, len(h.Counts))
 	for i, n := range h.Counts {
 		added[i] = n
 		if last != nil {
-			added[i] -= last.Counts[i]
+			added[i] -= last[i]
 		}
 		total += added[i]
 	}
@@ -139,18 +119,19 @@ func percentileSince(last, h *metrics.Float64Histogram, q float64) float64 {
 	return 0
 }
 
+// jumpShows is for how long a jump of the clock is to be seen.
+const jumpShows = 5 * time.Minute
+
 // ClockJump finds a wall clock that moved by more than limit against the
-// monotonic clock since the last look: a step of NTP, or a suspended machine.
+// monotonic clock from one look to the next: a step of NTP, or a suspended
+// machine. It fails for five minutes after a jump.
 func ClockJump(limit time.Duration) Detector {
-	d := Detector{name: "clock", measures: "jump", unit: "s", measure: func(d *detector) (float64, error) {
-		now := time.Now()
-		wall := now.Round(0) // without the monotonic reading
-		defer func() { d.wall, d.mono = wall, now }()
-		if d.mono.IsZero() {
-			return 0, nil
+	d := Detector{name: "clock", measures: "jump", unit: "s", measure: func() func() (float64, error) {
+		var c clock
+		return func() (float64, error) {
+			now := time.Now()
+			return c.look(now.Round(0), now, limit) // Round takes the monotonic reading off
 		}
-		jump := (wall.Sub(d.wall) - now.Sub(d.mono)).Abs().Seconds()
-		return jump, over(jump, limit.Seconds(), "s jump of the clock")
 	}}
 	if limit <= 0 {
 		d.invalid = fmt.Errorf("health: ClockJump: the limit is %v, it must be > 0", limit)
@@ -158,10 +139,30 @@ func ClockJump(limit time.Duration) Detector {
 	return d
 }
 
+// clock is what ClockJump remembers.
+type clock struct {
+	wall, mono time.Time // of the last look
+	jumped     time.Time // monotonic: when it last jumped
+	by         float64   // s
+}
+
+func (c *clock) look(wall, mono time.Time, limit time.Duration) (float64, error) {
+	if !c.mono.IsZero() {
+		if by := (wall.Sub(c.wall) - mono.Sub(c.mono)).Abs(); by > limit {
+			c.jumped, c.by = mono, by.Seconds()
+		}
+	}
+	c.wall, c.mono = wall, mono
+	if c.jumped.IsZero() || mono.Sub(c.jumped) > jumpShows {
+		return 0, nil
+	}
+	return c.by, over(c.by, limit.Seconds(), "s jump of the clock")
+}
+
 // DiskWritable finds a folder in which no file can be written: a full disk, or
-// one that has become read-only.
+// one that has become read-only, or hangs.
 func DiskWritable(dir string) Detector {
-	d := Detector{name: "disk " + dir, measures: "writable", unit: "1", measure: func(*detector) (float64, error) {
+	d := Detector{name: "disk " + dir, measures: "writable", unit: "1", measure: stateless(func() (float64, error) {
 		f, err := os.CreateTemp(dir, ".health-*")
 		if err != nil {
 			return 0, err
@@ -169,7 +170,7 @@ func DiskWritable(dir string) Detector {
 		_, err = f.Write(make([]byte, 4096))
 		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 		return float64(bit(err == nil)), err
-	}}
+	})}
 	if dir == "" {
 		d.invalid = errors.New("health: DiskWritable: the folder is empty")
 	}
@@ -179,15 +180,13 @@ func DiskWritable(dir string) Detector {
 // OpenFiles finds more open files than a part of the limit of this process
 // (RLIMIT_NOFILE). Where neither can be read it finds nothing.
 func OpenFiles(part float64) Detector {
-	d := Detector{name: "files", measures: "utilization", unit: "1", measure: func(*detector) (float64, error) {
+	return Detector{name: "files", measures: "utilization", unit: "1", invalid: wantPart("OpenFiles", part), measure: stateless(func() (float64, error) {
 		used, limit := openFiles()
 		if limit == 0 {
 			return 0, nil
 		}
 		return used / limit, over(used/limit, part, "of all file descriptors in use")
-	}}
-	d.invalid = wantPart("OpenFiles", part)
-	return d
+	})}
 }
 
 func over(value, limit float64, what string) error {

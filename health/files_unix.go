@@ -14,9 +14,9 @@ func openFiles() (used, limit float64) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return 0, 0
 	}
-	entries, err := os.ReadDir("/proc/self/fd")
+	entries, err := os.ReadDir("/dev/fd")
 	if err != nil {
 		return 0, 0
 	}
-	return float64(len(entries)), float64(r.Cur)
+	return float64(len(entries) - 1), float64(r.Cur)
 }

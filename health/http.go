@@ -1,9 +1,8 @@
 package health
 
 import (
-	"fmt"
+	"log/slog"
 	"net/http"
-	"sort"
 	"strings"
 	"sync/atomic"
 )
@@ -95,69 +94,11 @@ func (p *Process) countProber(agent string) {
 		}
 		n, seen := p.probers.LoadOrStore(strings.TrimRight(known, "/"), new(atomic.Int64))
 		n.(*atomic.Int64).Add(1)
-		if !seen && p.Logger != nil {
-			p.Logger.Warn("health: a platform's prober asks /reportz; it should ask /readyz or /livez", "prober", known)
+		if !seen {
+			p.mu.Lock()
+			p.log(slog.LevelWarn, "a platform's prober asks /reportz; it should ask /readyz or /livez", "prober", known)
+			p.mu.Unlock()
 		}
 		return
 	}
 }
-
-// ServeMetrics answers with the state as OpenMetrics text.
-func (p *Process) ServeMetrics(w http.ResponseWriter, r *http.Request) {
-	if !begin(w, r, openMetrics) {
-		return
-	}
-	_, _ = w.Write(p.metrics())
-}
-
-func (p *Process) metrics() []byte {
-	var b strings.Builder
-	report := p.Report()
-	gauge := func(name, help string, on bool) {
-		fmt.Fprintf(&b, "# TYPE %s gauge\n# HELP %s %s\n%s %d\n", name, name, help, name, bit(on))
-	}
-	gauge("health_live", "Whether the process is alive.", report.Live)
-	gauge("health_started", "Whether the process has started.", report.Started)
-	gauge("health_draining", "Whether the process drains.", report.Draining)
-	gauge("health_ready", "Whether the process should get traffic.", report.Ready)
-
-	b.WriteString("# TYPE health_check gauge\n# HELP health_check 1: pass, 0: fail, -1: not checked yet.\n")
-	names := make([]string, 0, len(report.Checks))
-	for name := range report.Checks {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		c := report.Checks[name][0]
-		value := -1
-		if c.Status != StatusUnknown {
-			value = bit(c.Status == StatusPass)
-		}
-		fmt.Fprintf(&b, "health_check{check=\"%s\",type=\"%s\"} %d\n", label(name), c.ComponentType, value)
-	}
-
-	b.WriteString("# TYPE health_report_probers counter\n# HELP health_report_probers Requests of the report by probers of a platform.\n")
-	for _, known := range proberAgents {
-		name := strings.TrimRight(known, "/")
-		if n, ok := p.probers.Load(name); ok {
-			fmt.Fprintf(&b, "health_report_probers_total{prober=\"%s\"} %d\n", label(name), n.(*atomic.Int64).Load())
-		}
-	}
-	p.mu.Lock()
-	panics := p.panics
-	p.mu.Unlock()
-	fmt.Fprintf(&b, "# TYPE health_callback_panics counter\n# HELP health_callback_panics Panics in callbacks.\nhealth_callback_panics_total %d\n# EOF\n", panics)
-	return []byte(b.String())
-}
-
-func bit(on bool) int {
-	if on {
-		return 1
-	}
-	return 0
-}
-
-var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-// label escapes a label's value as OpenMetrics demands.
-func label(s string) string { return labelEscapes.Replace(s) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,11 @@ import (
 // What most programs call: Watch for their loops, Started when they can serve,
 // Depend for what they talk to, Run in the background, Handler for the probes,
 // and Drain when they are told to stop.
+//
+// Nothing that the program hands in (checks, callbacks, a logger, the guard's
+// Peers) is called while a lock is held, or where a probe would wait for it:
+// each has at most one goroutine of its own, and a panic in it is contained
+// and counted.
 type Process struct {
 	// Guard, if set, lets this process leave the traffic when it seems to
 	// be the only one in trouble. Default nil: readiness is the life cycle
@@ -29,49 +33,39 @@ type Process struct {
 	// ask, on an admin listener.
 	Detail bool
 
-	// Logger, if set, gets a record for each change of state. Nil: none.
+	// Logger, if set, gets a record for each change. A logger that blocks
+	// blocks nothing here: 64 records wait for it, and what is beyond that
+	// is counted in the metrics. Nil: none.
 	Logger *slog.Logger
 
+	// What Live and Ready load.
 	fatal    atomic.Pointer[error]
-	watches  atomic.Pointer[[]*Watch] // replaced as a whole
+	watches  atomic.Pointer[watches] // replaced as a whole
 	started  atomic.Bool
 	draining atomic.Bool
 	out      atomic.Bool // the guard has let this process leave
 
-	mu           sync.Mutex
-	dependencies []*dependency
-	detectors    []*detector
-	running      context.Context // of Run, nil when it does not run
-	guard        GuardState
-	guardNote    string
-	onChange     []func(State)
-	last         State
-	panics       int64 // of callbacks
+	mu          sync.Mutex
+	checks      []*check
+	declared    []declared
+	running     context.Context // of Run, nil when it does not run
+	fleet       fleet
+	subscribers []*subscriber
+	told        State // what the subscribers know
+	journal     journal
+	panics      int64 // in callbacks
 
 	probers sync.Map // prober's name -> *atomic.Int64: who asks for the report
 }
-
-// State is what OnChange is told.
-type State struct {
-	Live     bool
-	Started  bool
-	Draining bool
-	Ready    bool
-	Status   Status // of the report
-}
-
-// epoch is the zero of the clock of watches. It is monotonic.
-var epoch = time.Now()
 
 // Fatal says that only a restart can help, and why: from now on the process is
 // not live. The first error stays; nil is ignored.
 //
 // Do not call it because a dependency failed. A restart does not mend that.
 func (p *Process) Fatal(err error) {
-	if err == nil || !p.fatal.CompareAndSwap(nil, &err) {
-		return
+	if err != nil && p.fatal.CompareAndSwap(nil, &err) {
+		p.changed(slog.LevelError, "fatal: only a restart helps", "err", errText(err))
 	}
-	p.changed("fatal", "err", err)
 }
 
 // FatalErr returns what Fatal was told first, or nil.
@@ -88,12 +82,12 @@ func (p *Process) Live() bool {
 	if p.fatal.Load() != nil {
 		return false
 	}
-	watches := p.watches.Load()
-	if watches == nil {
+	ws := p.watches.Load()
+	if ws == nil {
 		return true
 	}
-	now := int64(time.Since(epoch))
-	for _, w := range *watches {
+	now := ws.epoch.now()
+	for _, w := range ws.all {
 		if w.stalled(now) > 0 {
 			return false
 		}
@@ -104,7 +98,7 @@ func (p *Process) Live() bool {
 // Started says that the process can serve.
 func (p *Process) Started() {
 	if p.started.CompareAndSwap(false, true) {
-		p.changed("started")
+		p.changed(slog.LevelInfo, "started")
 	}
 }
 
@@ -124,10 +118,10 @@ func (p *Process) Ready() bool {
 // the same, and for good.
 //
 // Choose d longer than the interval of the probes times their unhealthy
-// threshold: 60 s for an ALB with default settings, 10 s on Kubernetes.
+// threshold: 65 s for an ALB with default settings, 35 s on Kubernetes.
 func (p *Process) Drain(ctx context.Context, d time.Duration) error {
 	if p.draining.CompareAndSwap(false, true) {
-		p.changed("draining", "for", d)
+		p.changed(slog.LevelInfo, "draining", "for", d)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -139,101 +133,28 @@ func (p *Process) Drain(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// OnChange registers f, which is told of each change of State, and, first of
-// all, of the present one. Calls come one at a time and in order; f must
-// return soon and must not call methods of p that change it. A panic in f is
-// contained and counted in the metrics.
-//
-// A watch that runs out is noticed by Run, within a second.
-func (p *Process) OnChange(f func(State)) {
-	if f == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = p.state()
-	p.onChange = append(p.onChange, f)
-	p.tell(f, p.last)
-}
-
-// state is the present state. The caller holds p.mu.
-func (p *Process) state() State {
-	return State{
-		Live: p.Live(), Started: p.started.Load(), Draining: p.draining.Load(), Ready: p.Ready(),
-		Status: p.status(),
-	}
-}
-
-// changed tells everybody about a change of state, if there is one, and the
-// log about its cause.
-func (p *Process) changed(cause string, args ...any) {
-	if p.Logger != nil && cause != "" {
-		p.Logger.Info("health: "+cause, args...)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.notice()
-}
-
-// notice tells the callbacks if the state has changed. The caller holds p.mu.
-func (p *Process) notice() {
-	s := p.state()
-	if s == p.last {
-		return
-	}
-	p.last = s
-	for _, f := range p.onChange {
-		p.tell(f, s)
-	}
-}
-
-// tell calls f and contains its panic. The caller holds p.mu.
-func (p *Process) tell(f func(State), s State) {
-	defer func() {
-		if recover() != nil {
-			p.panics++
-		}
-	}()
-	f(s)
-}
-
 // ErrRunning is returned by a Run beside another one.
 var ErrRunning = errors.New("health: Run is running already")
 
-// Run checks dependencies, looks after detectors and the guard, and notices
-// watches that have run out, until ctx is done. It then returns nil, at once;
-// a check that ignores its context may go on, and is forgotten.
+// Run looks at dependencies and detectors, asks the guard, and notices watches
+// that have run out, until ctx is done. It then returns nil, at once; a check
+// that ignores its context may go on, and is forgotten. Its other errors are
+// ErrRunning and what is wrong with the Guard.
+//
+// When Run ends, a process that the guard had let leave is ready again:
+// nobody is left to decide otherwise.
 func (p *Process) Run(ctx context.Context) error {
-	p.mu.Lock()
-	if p.running != nil {
-		p.mu.Unlock()
-		return ErrRunning
+	if err := p.begin(ctx); err != nil {
+		return err
 	}
-	if p.Guard != nil {
-		if err := p.Guard.validate(); err != nil {
-			p.mu.Unlock()
-			return err
-		}
-	}
-	p.running = ctx
-	for _, d := range p.dependencies {
-		d.start(ctx)
-	}
-	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		p.running = nil
-		p.mu.Unlock()
-	}()
-
+	defer p.end()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for n := 0; ; n++ {
-		if n%int(detectEvery/time.Second) == 0 {
-			p.detect()
-		}
-		p.guardStep(ctx)
-		p.changed("")
+	for {
+		p.guard(ctx)
+		p.mu.Lock()
+		p.notice()
+		p.mu.Unlock()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -242,13 +163,48 @@ func (p *Process) Run(ctx context.Context) error {
 	}
 }
 
-// uniqueName checks the name of something that is about to be registered.
-func uniqueName(what, name string, taken []string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("health: %s: the name is empty", what)
-	case slices.Contains(taken, name):
-		return fmt.Errorf("health: %s %q: the name is taken", what, name)
+func (p *Process) begin(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running != nil {
+		return ErrRunning
+	}
+	if p.Guard != nil {
+		if err := p.Guard.validate(); err != nil {
+			return err
+		}
+	}
+	p.running = ctx
+	for _, c := range p.checks {
+		c.start(ctx)
 	}
 	return nil
 }
+
+func (p *Process) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running = nil
+	for _, c := range p.checks {
+		c.stop()
+	}
+	p.fleet = fleet{asking: p.fleet.asking}
+	p.out.Store(false)
+	p.notice()
+}
+
+// name checks the name of something that is about to be registered.
+func name[T any](what, name string, taken []T, of func(T) string) error {
+	if name == "" {
+		return fmt.Errorf("health: %s: the name is empty", what)
+	}
+	for _, t := range taken {
+		if of(t) == name {
+			return fmt.Errorf("health: %s %q: the name is taken", what, name)
+		}
+	}
+	return nil
+}
+
+// errText is the text of err, whatever its Error method does.
+func errText(err error) string { return fmt.Sprint(err) }

@@ -2,7 +2,8 @@ package health
 
 import (
 	"encoding/json"
-	"slices"
+	"errors"
+	"math"
 	"strings"
 	"time"
 )
@@ -32,20 +33,29 @@ func (s Status) String() string {
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Report is everything that is known, in the form of the draft (media type
-// application/health+json). A dependency or a detector that fails makes it
-// warn; only a process that is not live makes it fail.
+// application/health+json). A dependency or a detector that fails, or whose
+// last result is too old, makes it warn; only a process that is not live makes
+// it fail.
 type Report struct {
-	Status   Status             `json:"status"`
-	Live     bool               `json:"live"`
-	Started  bool               `json:"started"`
-	Draining bool               `json:"draining"`
-	Ready    bool               `json:"ready"`
-	Notes    []string           `json:"notes,omitempty"`
-	Checks   map[string][]Check `json:"checks,omitempty"`
+	Status   Status   `json:"status"`
+	Live     bool     `json:"live"`
+	Started  bool     `json:"started"`
+	Draining bool     `json:"draining"`
+	Ready    bool     `json:"ready"`
+	Notes    []string `json:"notes,omitempty"`
+
+	// What Declare found, by name, sorted.
+	Unchecked  []string `json:"declaredNotChecked,omitempty"`
+	Undeclared []string `json:"checkedNotDeclared,omitempty"`
+	Disputed   []string `json:"softInOnePlaceOnly,omitempty"`
+
+	// Checks by "name:measurement", as the draft has it; each has one.
+	Checks map[string][]Check `json:"checks,omitempty"`
 }
 
-// Check is one entry of a Report, under "name:measurement".
+// Check is one entry of a Report.
 type Check struct {
+	Name          string    `json:"-"`
 	ComponentType string    `json:"componentType"` // dependency, watch, detector
 	Status        Status    `json:"status"`
 	Soft          bool      `json:"soft,omitempty"`
@@ -54,7 +64,8 @@ type Check struct {
 	Time          time.Time `json:"time,omitzero"`          // of the last result
 	Since         time.Time `json:"affectedSince,omitzero"` // of the status
 	Failures      int       `json:"failuresInARow,omitempty"`
-	Hung          bool      `json:"hung,omitempty"`   // a check is still inside the dependency
+	Hung          bool      `json:"hung,omitempty"`   // a goroutine is inside the check, for longer than its time-out
+	Stale         bool      `json:"stale,omitempty"`  // the last result is older than three periods
 	Output        string    `json:"output,omitempty"` // the error; withheld unless Detail
 }
 
@@ -62,45 +73,65 @@ type Check struct {
 func (p *Process) Report() Report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.state()
+	now, s := time.Now(), p.state()
 	r := Report{
 		Status: s.Status, Live: s.Live, Started: s.Started, Draining: s.Draining, Ready: s.Ready,
-		Checks: make(map[string][]Check),
+		Notes: p.notes(), Checks: make(map[string][]Check),
 	}
-	if err := p.FatalErr(); err != nil {
-		r.Notes = append(r.Notes, "fatal: "+p.show(err))
+	r.Unchecked, r.Undeclared, r.Disputed = p.drift()
+	for _, c := range p.checks {
+		r.Checks[c.name+":"+c.measures] = []Check{c.report(now)}
 	}
-	if p.guardNote != "" {
-		r.Notes = append(r.Notes, "guard: "+p.guardNote)
-	}
-	now := time.Now()
-	for _, d := range p.dependencies {
-		r.Checks[d.Name+":responseTime"] = []Check{{
-			ComponentType: "dependency", Status: d.status, Soft: d.Soft,
-			Value: float64(d.took) / 1e6, Unit: "ms", Time: d.at, Since: d.since, Failures: d.failures,
-			Hung: d.inCheck && now.Sub(d.began) > d.Timeout, Output: p.show(d.verdict.err),
-		}}
-	}
-	for _, d := range p.detectors {
-		r.Checks[d.name+":"+d.measures] = []Check{{
-			ComponentType: "detector", Status: d.status, Value: d.value, Unit: d.unit,
-			Time: d.at, Since: d.since, Failures: d.failures, Output: p.show(d.verdict.err),
-		}}
-	}
-	if watches := p.watches.Load(); watches != nil {
-		at := int64(now.Sub(epoch))
-		for _, w := range *watches {
-			c := Check{ComponentType: "watch", Status: StatusPass, Unit: "s", Time: now}
-			if beat := w.beat.Load(); beat != 0 && w.waiting.Load() == 0 {
-				c.Value = float64(at-beat) / 1e9
-			}
-			if w.stalled(at) > 0 {
-				c.Status = StatusFail
-			}
-			r.Checks[w.name+":silence"] = []Check{c}
+	if ws := p.watches.Load(); ws != nil {
+		at := ws.epoch.now()
+		for _, w := range ws.all {
+			r.Checks[w.name+":silence"] = []Check{w.report(now, at)}
 		}
 	}
 	return r
+}
+
+// notes are what the report says in words. The caller holds p.mu.
+func (p *Process) notes() (notes []string) {
+	if err := p.FatalErr(); err != nil {
+		notes = append(notes, "fatal: "+p.show(err))
+	}
+	if p.fleet.note != "" {
+		notes = append(notes, "guard: "+p.fleet.note)
+	}
+	if p.running == nil && len(p.checks) > 0 {
+		notes = append(notes, "Run does not run: nothing is checked")
+	}
+	return notes
+}
+
+// report is c's entry. The caller holds Process.mu.
+func (c *check) report(now time.Time) Check {
+	r := Check{
+		Name: c.name, ComponentType: c.kind, Status: c.status, Soft: c.soft,
+		Value: c.value, Unit: c.unit, Time: c.at, Since: c.since, Failures: c.failures,
+		Hung: c.hung(now), Stale: c.stale(now), Output: c.p.show(c.err),
+	}
+	if r.Stale {
+		r.Status = StatusUnknown
+	}
+	if !isNumber(r.Value) { // JSON has no infinity
+		r.Value = 0
+	}
+	return r
+}
+
+func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func (w *Watch) report(now time.Time, at int64) Check {
+	c := Check{
+		Name: w.name, ComponentType: kindWatch, Status: StatusPass,
+		Value: w.silence(at).Seconds(), Unit: "s", Time: now,
+	}
+	if w.stalled(at) > 0 {
+		c.Status = StatusFail
+	}
+	return c
 }
 
 // show is an error's text for the report, or what takes its place.
@@ -108,22 +139,27 @@ func (p *Process) show(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case err == ErrCheckTimeout || p.Detail:
-		first, _, _ := strings.Cut(err.Error(), "\n")
+	case p.Detail:
+		first, _, _ := strings.Cut(errText(err), "\n")
 		return first
+	}
+	for _, own := range []error{ErrCheckTimeout, errPanic, errGoexit} {
+		if errors.Is(err, own) {
+			return own.Error()
+		}
 	}
 	return "withheld"
 }
 
 // status is the report's. The caller holds p.mu.
-func (p *Process) status() Status {
+func (p *Process) status(now time.Time) Status {
 	if !p.Live() {
 		return StatusFail
 	}
-	failing := func(v verdict) bool { return v.status == StatusFail }
-	if slices.ContainsFunc(p.dependencies, func(d *dependency) bool { return failing(d.verdict) }) ||
-		slices.ContainsFunc(p.detectors, func(d *detector) bool { return failing(d.verdict) }) {
-		return StatusWarn
+	for _, c := range p.checks {
+		if c.status == StatusFail || c.stale(now) {
+			return StatusWarn
+		}
 	}
 	return StatusPass
 }
@@ -131,8 +167,8 @@ func (p *Process) status() Status {
 // JSON returns the report as application/health+json.
 func (r Report) JSON() []byte {
 	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil { // no type in it can fail
-		return []byte(`{"status":"fail"}`)
+	if err != nil { // a year beyond 9999
+		return []byte(`{"status":"warn","notes":["the report cannot be written as JSON"]}` + "\n")
 	}
 	return append(b, '\n')
 }

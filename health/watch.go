@@ -17,64 +17,106 @@ import (
 // restarts the service when a dependency hangs.
 //
 // A Watch is safe for concurrent use, but a sign of life of one worker hides
-// the silence of another: give each its own.
+// the silence of another: give each its own. The methods of a nil Watch do
+// nothing, and its Wait calls f.
 type Watch struct {
+	p       *Process
 	name    string
 	limit   int64
-	beat    atomic.Int64 // time of the last sign of life, from epoch; 0: idle
+	epoch   epoch
+	beat    atomic.Int64 // when the last sign of life was; 0: idle
 	waiting atomic.Int64 // calls of Wait in progress
 }
 
+// watches are all the watches of a process.
+type watches struct {
+	epoch epoch
+	all   []*Watch
+}
+
+// epoch is the zero of the clock of a process's watches. It is monotonic.
+type epoch struct{ t time.Time }
+
+// now is at least 1: 0 stands for idle.
+func (e epoch) now() int64 { return int64(time.Since(e.t)) + 1 }
+
 // Watch registers a watch, idle at first. The name is for the report; it must
 // be unique. limit is the longest silence of active work; it must be > 0.
-func (p *Process) Watch(name string, limit time.Duration) (*Watch, error) {
+func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 	if limit <= 0 {
-		return nil, fmt.Errorf("health: watch %q: the limit is %v, it must be > 0", name, limit)
+		return nil, fmt.Errorf("health: watch %q: the limit is %v, it must be > 0", watch, limit)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []*Watch
-	var names []string
+	next := &watches{epoch: epoch{time.Now()}}
 	if old := p.watches.Load(); old != nil {
-		all = append(all, *old...)
-		for _, w := range all {
-			names = append(names, w.name)
-		}
+		next.epoch = old.epoch
+		next.all = append(next.all, old.all...)
 	}
-	if err := uniqueName("watch", name, names); err != nil {
+	if err := name("watch", watch, next.all, func(w *Watch) string { return w.name }); err != nil {
 		return nil, err
 	}
-	w := &Watch{name: name, limit: int64(limit)}
-	all = append(all, w)
-	p.watches.Store(&all)
+	w := &Watch{p: p, name: watch, limit: int64(limit), epoch: next.epoch}
+	next.all = append(next.all, w)
+	p.watches.Store(next)
 	return w, nil
 }
 
 // Beat is a sign of life. It makes the watch active.
-func (w *Watch) Beat() { w.beat.Store(w.now()) }
+func (w *Watch) Beat() {
+	if w != nil {
+		w.beat.Store(w.epoch.now())
+	}
+}
 
 // Idle says that there is nothing to do: silence is fine until the next Beat.
-func (w *Watch) Idle() { w.beat.Store(0) }
+func (w *Watch) Idle() {
+	if w != nil {
+		w.beat.Store(0)
+	}
+}
 
 // Wait calls f with the clock stopped: however long f takes, the watch does
 // not run out because of it. It can be nested, and used by several goroutines
-// at once; the clock runs again, from zero, when none is waiting.
+// at once. When none waits any more the clock runs again, from zero: a loop
+// that retries a dead dependency for ever is not stuck, and a restart would
+// not help it.
 func (w *Watch) Wait(f func()) {
+	if w == nil {
+		f()
+		return
+	}
 	w.waiting.Add(1)
-	defer func() {
+	defer func() { // also when f panics
 		if old := w.beat.Load(); old != 0 {
-			w.beat.CompareAndSwap(old, w.now())
+			w.beat.CompareAndSwap(old, w.epoch.now())
 		}
 		w.waiting.Add(-1)
 	}()
 	f()
 }
 
-// now is never 0, which stands for idle.
-func (w *Watch) now() int64 { return max(int64(time.Since(epoch)), 1) }
+// Close ends the watch of work that has ended, and frees its name. A closed
+// watch does nothing.
+func (w *Watch) Close() {
+	if w == nil {
+		return
+	}
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	old := w.p.watches.Load()
+	next := &watches{epoch: old.epoch}
+	for _, other := range old.all {
+		if other != w {
+			next.all = append(next.all, other)
+		}
+	}
+	w.p.watches.Store(next)
+}
 
 // stalled returns by how much the watch has run out, or 0.
 func (w *Watch) stalled(now int64) time.Duration {
+	// In this order: Wait sets beat before it counts itself out.
 	if w.waiting.Load() > 0 {
 		return 0
 	}
@@ -83,6 +125,14 @@ func (w *Watch) stalled(now int64) time.Duration {
 		return 0
 	}
 	return time.Duration(now - beat - w.limit)
+}
+
+// silence is how long the work has said nothing, 0 when it need not.
+func (w *Watch) silence(now int64) time.Duration {
+	if beat := w.beat.Load(); beat != 0 && w.waiting.Load() == 0 {
+		return time.Duration(max(now-beat, 0))
+	}
+	return 0
 }
 
 type contextKey struct{}
@@ -96,9 +146,6 @@ func NewContext(ctx context.Context, w *Watch) context.Context {
 // Wait calls f, with the clock of ctx's watch stopped, if there is one: for
 // libraries that wait for something on behalf of their caller.
 func Wait(ctx context.Context, f func()) {
-	if w, ok := ctx.Value(contextKey{}).(*Watch); ok && w != nil {
-		w.Wait(f)
-		return
-	}
-	f()
+	w, _ := ctx.Value(contextKey{}).(*Watch)
+	w.Wait(f)
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	hellofresh "github.com/hellofresh/health-go/v5"
 
@@ -63,26 +64,23 @@ func Handler(p *health.Process, component hellofresh.Component) http.Handler {
 
 // render makes a health-go instance whose checks only say what the report
 // says. It is made anew for each request, so that its mutex is nobody else's.
+// health-go lists failures only, so that what passes need not be in it.
 func render(report health.Report, component hellofresh.Component) (*hellofresh.Health, error) {
-	checks := []hellofresh.Option{hellofresh.WithComponent(component), hellofresh.WithMaxConcurrent(1)}
+	options := []hellofresh.Option{hellofresh.WithComponent(component), hellofresh.WithMaxConcurrent(1)}
+	fails := func(name string, skip bool) {
+		options = append(options, hellofresh.WithChecks(hellofresh.Config{
+			Name: name, SkipOnErr: skip, Check: func(context.Context) error { return errWithheld },
+		}))
+	}
 	for name, list := range report.Checks {
 		for _, c := range list {
-			checks = append(checks, hellofresh.WithChecks(hellofresh.Config{
-				Name: name, SkipOnErr: c.ComponentType != "watch", Check: said(c.Status),
-			}))
+			if c.Status == health.StatusFail {
+				fails(strings.TrimSuffix(name, ":responseTime"), c.ComponentType != "watch")
+			}
 		}
 	}
 	if !report.Live {
-		checks = append(checks, hellofresh.WithChecks(hellofresh.Config{Name: "process", Check: said(health.StatusFail)}))
+		fails("process:live", false)
 	}
-	return hellofresh.New(checks...)
-}
-
-func said(s health.Status) hellofresh.CheckFunc {
-	return func(context.Context) error {
-		if s == health.StatusFail {
-			return errWithheld
-		}
-		return nil
-	}
+	return hellofresh.New(options...)
 }

@@ -1,0 +1,348 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// view makes peers of a fleet, all seen at the same time.
+func view(selves []Self, at time.Time) []Peer {
+	peers := make([]Peer, len(selves))
+	for i, s := range selves {
+		peers[i] = Peer{ID: s.ID, Bad: s.Bad, Out: s.Out, Seen: at}
+	}
+	return peers
+}
+
+// TestGuard_Step_over_random_fleets checks one step of the rule against what it
+// promises, for 100,000 random fleets, states and settings.
+func TestGuard_Step_over_random_fleets(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	left, stayed := 0, 0
+	for range 100_000 {
+		g := Guard{MinPeers: 1 + r.IntN(4), MaxOut: r.Float64(), Panic: r.Float64()}
+		d := g.withDefaults()
+		n := 1 + r.IntN(40)
+		part := r.Float64()
+		peers := make([]Peer, 0, n+4)
+		for i := range n {
+			bad := r.Float64() < part*part
+			peers = append(peers, Peer{
+				ID: fmt.Sprintf("i-%02d", i), Bad: bad, Out: bad && r.IntN(10) == 0,
+				Seen: now.Add(-time.Duration(r.IntN(18)) * time.Second),
+			})
+		}
+		self := Self{ID: peers[r.IntN(n)].ID, Bad: r.IntN(8) > 0, Failures: r.IntN(6)}
+		s := GuardState{Out: r.IntN(4) == 0}
+		if r.IntN(2) == 0 {
+			s.BadSince = now.Add(-time.Duration(r.IntN(60)) * time.Second)
+		}
+		if r.IntN(4) == 0 {
+			s.Cooling = now.Add(time.Duration(r.IntN(60)-30) * time.Second)
+		}
+		signal := r.IntN(10) > 0
+
+		given := slices.Clone(peers)
+		next, note := g.Step(s, self, peers, signal, now)
+		if !slices.Equal(given, peers) {
+			t.Fatal("Step changed its peers")
+		}
+		fresh, bad, out, first := 0, 1, 0, 0
+		for _, p := range peers {
+			if p.ID == self.ID || now.Sub(p.Seen) > d.Fresh {
+				continue
+			}
+			fresh++
+			bad += bit(p.Bad)
+			out += bit(p.Out)
+			first += bit(p.Out || p.Bad && p.ID < self.ID)
+		}
+		room := max(1, int(d.MaxOut*float64(fresh+1)))
+		fail := func(rule string) {
+			t.Fatalf("%s\nguard %+v\nstate %+v\nself %+v\nsignal %t, fresh %d, bad %d, out %d, room %d\nnext %+v %q",
+				rule, d, s, self, signal, fresh, bad, out, room, next, note)
+		}
+		panicking := float64(bad) > d.Panic*float64(fresh+1)
+		switch {
+		case !self.Bad:
+			if next.Out || !next.BadSince.IsZero() {
+				fail("who is well is in")
+			}
+		case !signal || fresh < d.MinPeers:
+			if next.Out != s.Out || next.Cooling != s.Cooling {
+				fail("without a signal nothing changes")
+			}
+		case panicking:
+			if next.Out || next.Cooling != now.Add(d.Cool) {
+				fail("everybody stays, and nobody leaves soon")
+			}
+		case next.Out && !s.Out:
+			left++
+			if self.Failures < 3 || s.BadSince.IsZero() || now.Sub(s.BadSince) < d.Settle || now.Before(s.Cooling) || first >= room {
+				fail("left too early, or without room")
+			}
+		default:
+			stayed++
+		}
+		// The order of the peers, who is listed twice, and what self's own
+		// entry says have no effect.
+		r.Shuffle(n, func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+		older := peers[r.IntN(n)]
+		older.Bad, older.Seen = !older.Bad, older.Seen.Add(-time.Millisecond)
+		peers = append(peers, older, Peer{ID: self.ID, Bad: true, Out: true, Seen: now}, Peer{Bad: true, Seen: now})
+		if again, _ := g.Step(s, self, peers, signal, now); again != next {
+			fail(fmt.Sprintf("the order of peers changed the answer to %+v", again))
+		}
+	}
+	if left < 1000 || stayed < 1000 {
+		t.Fatalf("%d left and %d stayed: the fleets are not varied enough", left, stayed)
+	}
+}
+
+// TestGuard_fleet_never_has_too_many_out runs 100,000 random fleets for a few
+// steps with changing faults. All members see each other as they were one step
+// before.
+func TestGuard_fleet_never_has_too_many_out(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	start := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	most := 0
+	for range 100_000 {
+		g := Guard{MaxOut: r.Float64() * 0.6, Settle: time.Second}
+		n := 3 + r.IntN(10)
+		room := max(1, int(g.withDefaults().MaxOut*float64(n)))
+		selves, states := make([]Self, n), make([]GuardState, n)
+		for i := range selves {
+			selves[i] = Self{ID: string(rune('a' + i)), Bad: r.IntN(4) == 0, Failures: 3}
+		}
+		for step := range 5 {
+			now := start.Add(time.Duration(step) * time.Second)
+			peers := view(selves, now)
+			out := 0
+			for i := range selves {
+				states[i], _ = g.Step(states[i], selves[i], peers, true, now)
+				out += bit(states[i].Out)
+			}
+			most = max(most, out)
+			if out > room {
+				t.Fatalf("%d of %d are out, room for %d: %+v", out, n, room, selves)
+			}
+			for i := range selves {
+				selves[i].Out = states[i].Out
+				if r.IntN(6) == 0 {
+					selves[i].Bad = !selves[i].Bad
+				}
+			}
+		}
+	}
+	if most < 3 {
+		t.Errorf("at most %d were out: the fleets are not varied enough", most)
+	}
+}
+
+// TestGuard_total_outage gives a whole fleet the same fault, which each member
+// notices by its own check: nobody may leave, neither when it begins nor when
+// it ends. What peers know of each other is up to 6 s old.
+func TestGuard_total_outage(t *testing.T) {
+	for _, n := range []int{2, 3, 5, 10, 50, 100} {
+		for seed := range uint64(max(1, 40/n)) {
+			if out := outage(n, seed); out > 0 {
+				t.Errorf("fleet of %d, seed %d: %d left", n, seed, out)
+			}
+		}
+	}
+}
+
+// outage returns how many leave a fleet of n in a fault that takes 300 s.
+func outage(n int, seed uint64) (left int) {
+	const begin, end, stop = 60, 360, 480
+	r := rand.New(rand.NewPCG(uint64(n), seed))
+	start := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	type member struct {
+		verdict
+		state GuardState
+		next  float64 // its next check
+	}
+	g := Guard{}
+	members := make([]member, n)
+	for i := range members {
+		members[i].next = r.Float64() * 10
+	}
+	var past [][]Peer
+	for sec := range stop {
+		now := start.Add(time.Duration(sec) * time.Second)
+		var selves []Self
+		for i := range members {
+			m := &members[i]
+			if float64(sec) >= m.next {
+				failing := m.next >= begin && m.next < end
+				m.next += 9 + 2*r.Float64() + 2.2*float64(bit(failing)) // it hangs
+				m.add(!failing, now)
+			}
+			selves = append(selves, Self{ID: fmt.Sprintf("i-%03d", i), Bad: m.bad(), Failures: m.failures, Out: m.state.Out})
+		}
+		past = append(past, view(selves, now))
+		for i := range members {
+			seen := past[max(0, sec-r.IntN(7))]
+			was := members[i].state.Out
+			members[i].state, _ = g.Step(members[i].state, selves[i], seen, true, now)
+			left += bit(members[i].state.Out && !was)
+		}
+	}
+	return left
+}
+
+// signal is a Peers that can be set.
+type signal struct {
+	mu    sync.Mutex
+	peers []Peer
+	err   error
+	calls int
+
+	trouble func() // called outside the lock
+}
+
+func (s *signal) set(err error, peers ...Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers, s.err = peers, err
+}
+
+func (s *signal) get(context.Context) ([]Peer, error) {
+	s.mu.Lock()
+	s.calls++
+	peers, err := slices.Clone(s.peers), s.err
+	s.mu.Unlock()
+	if s.trouble != nil {
+		s.trouble()
+	}
+	for i := range peers {
+		peers[i].Seen = time.Now()
+	}
+	return peers, err
+}
+
+// guarded makes a process whose only hard dependency fails while bad is set.
+func guarded(t *testing.T, s *signal, bad *atomic.Bool) *Process {
+	t.Helper()
+	p := &Process{Guard: &Guard{ID: "self", Peers: s.get}}
+	if err := p.Depend(Dependency{Name: "hard", Check: func(context.Context) error {
+		if bad.Load() {
+			return errors.New("no")
+		}
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Depend(Dependency{Name: "soft", Soft: true, Check: func(context.Context) error { return errors.New("no") }}); err != nil {
+		t.Fatal(err)
+	}
+	p.Started()
+	run(t, p)
+	return p
+}
+
+func TestProcess_with_guard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		well := []Peer{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+		ill := []Peer{{ID: "a", Bad: true}, {ID: "b", Bad: true}, {ID: "c"}, {ID: "d"}}
+		s := &signal{peers: well}
+		var bad atomic.Bool
+		p := guarded(t, s, &bad)
+		expect := func(d time.Duration, want bool, when string) {
+			t.Helper()
+			pass(d)
+			if p.Ready() != want || !p.Live() {
+				t.Errorf("%s: ready %t, live %t; %v", when, !want, p.Live(), p.Report().Notes)
+			}
+		}
+		expect(5*time.Minute, true, "a soft dependency that fails")
+		if self := p.Self(); self.Bad || self.ID != "self" {
+			t.Errorf("self is %+v; what is soft does not count", self)
+		}
+		bad.Store(true)
+		expect(90*time.Second, false, "one bad instance, after 90 s")
+		if self := p.Self(); !self.Bad || !self.Out {
+			t.Errorf("self is %+v; want bad, out", self)
+		}
+		s.set(errors.New("no signal"))
+		expect(5*time.Minute, false, "the signal is down: as before")
+		s.set(nil, ill...)
+		expect(2*time.Second, true, "the fleet is in trouble: back at once")
+		s.set(nil, well...)
+		expect(55*time.Second, true, "cooling down")
+		expect(30*time.Second, false, "it is the only one again")
+		bad.Store(false)
+		expect(25*time.Second, true, "well again")
+	})
+}
+
+func TestProcess_guard_with_a_bad_signal(t *testing.T) {
+	fleet := []Peer{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+	for name, peers := range map[string][]Peer{
+		"panics": fleet, "exits": fleet, "blocks": fleet, "fails": fleet,
+		"is empty": nil, "is too small": {{ID: "a"}, {ID: "self"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &signal{peers: peers}
+			release := make(chan struct{})
+			defer close(release)
+			switch name {
+			case "panics":
+				s.trouble = func() { panic("in Peers") }
+			case "exits":
+				s.trouble = runtime.Goexit
+			case "blocks":
+				s.trouble = func() { <-release } // ignores its context
+			case "fails":
+				s.err = errors.New("no")
+			}
+			var bad atomic.Bool
+			bad.Store(true)
+			p := guarded(t, s, &bad)
+			pass(10 * time.Minute)
+			if !p.Ready() {
+				t.Errorf("a signal that %s let the process leave", name)
+			}
+			if c := dependency(p, "hard"); c.Status != StatusFail {
+				t.Errorf("a signal that %s stopped the checks: %+v", name, c)
+			}
+			if (name == "blocks") != (s.calls == 1) {
+				t.Errorf("%d calls of a signal that %s", s.calls, name)
+			}
+		})
+	}
+}
+
+func TestProcess_is_ready_again_when_Run_ends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signal{peers: []Peer{{ID: "a"}, {ID: "b"}}}
+		p := &Process{Guard: &Guard{ID: "self", Peers: s.get}}
+		p.Started()
+		if err := p.Depend(Dependency{Name: "a", Check: func(context.Context) error { return errors.New("no") }}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = p.Run(ctx) }()
+		pass(2 * time.Minute)
+		if p.Ready() {
+			t.Error("the process did not leave")
+		}
+		cancel()
+		<-done
+		synctest.Wait()
+		if !p.Ready() {
+			t.Error("out for ever: Run has ended")
+		}
+	})
+}
