@@ -8,10 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-<<<<<<< HEAD
-=======
 	"sync"
->>>>>>> health
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -257,22 +254,11 @@ func TestWatch_nil_does_nothing(t *testing.T) {
 func TestWatch_is_noticed_by_Run(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Process
-<<<<<<< HEAD
-		release := make(chan struct{})
-		var hang atomic.Bool
-		if err := p.Depend(Dependency{Name: "table", Check: func(context.Context) error {
-			if hang.Load() {
-				<-release // ignores its context
-			}
-			return nil
-		}}); err != nil {
-=======
 		live := true
 		p.OnChange(func(s State) { live = s.Live })
 		run(t, &p)
 		w, err := p.Watch("loop", 10*time.Second)
 		if err != nil {
->>>>>>> health
 			t.Fatal(err)
 		}
 		w.Beat()
@@ -280,29 +266,6 @@ func TestWatch_is_noticed_by_Run(t *testing.T) {
 		if live {
 			t.Error("OnChange was not told that a watch ran out, within a second")
 		}
-<<<<<<< HEAD
-		<-time.After(15 * time.Second)
-		if s := status(); s != StatusPass {
-			t.Errorf("status %v, want pass", s)
-		}
-		hang.Store(true)
-		<-time.After(24 * time.Hour)
-		if c := p.Report().Checks["table:responseTime"][0]; c.Status != StatusFail || !c.Hung {
-			t.Errorf("a check that hangs for a day: %+v; want fail, hung", c)
-		}
-		if r := p.Report(); r.Status != StatusWarn || !r.Live {
-			t.Errorf("report %v, live %t; want warn, true", r.Status, r.Live)
-		}
-		hang.Store(false)
-		close(release)
-		<-time.After(time.Minute)
-		if s := status(); s != StatusPass {
-			t.Errorf("status %v, want pass again", s)
-		}
-		cancel()
-		synctest.Wait()
-=======
->>>>>>> health
 	})
 }
 
