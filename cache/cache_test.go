@@ -249,6 +249,24 @@ func TestEarlyRefresh(t *testing.T) {
 			t.Errorf("%d loads from a failing origin, want at most one before and two after the end of the TTL", n)
 		}
 	})
+	// A refresh that fails after its value has expired is a miss like any
+	// other to those who wait for it by then.
+	inWorld(t, func(o *cache.Options[string]) { o.EarlyRefresh, o.StaleIfError = 100, time.Hour }, func(w *world) {
+		w.origin.Slow(5 * time.Second)
+		w.want("a", cache.SourceOrigin)
+		w.origin.Fail(errDown)
+		for w.Stats().EarlyRefreshes == 0 {
+			w.want("a", cache.SourceLocal)
+			pass(100 * time.Millisecond)
+		}
+		for range 70 {
+			if r := w.get("a", 6*time.Second); r.Source != cache.SourceLocal && r.Source != cache.SourceStale {
+				t.Errorf("source %v", r.Source)
+			}
+			pass(time.Second)
+		}
+		w.want("a", cache.SourceStale)
+	})
 	// Off by default.
 	inWorld(t, nil, func(w *world) {
 		w.want("a", cache.SourceOrigin)

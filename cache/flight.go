@@ -31,7 +31,7 @@ type flight[V any] struct {
 	// usable then: what the local tier had, or the store. Nil: nothing.
 	fallback *entry[V]
 	soft     *time.Timer // until the fallback is served (SoftTimeout)
-	early    *entry[V]   // that this flight refreshes before its time; nil: it is a miss
+	early    bool        // begun while the fallback was fresh (EarlyRefresh)
 
 	done   chan struct{}
 	result Result[V] // written before done is closed
@@ -202,7 +202,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
 	case e == nil || e.version < max(f.seen, c.floor.Load(), c.owed.version(f.key)):
-		if f.early == nil { // else it is just not newer
+		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
 	case e.kind == kindTombstone:
@@ -330,11 +330,11 @@ func (f *flight[V]) fail(err error) {
 	case err == errAbandoned:
 		f.land(nil, Result[V]{Err: err}, now)
 		return
-	case f.early != nil: // it is still fresh; do not try again before it is not
-		e := f.early.again()
-		e.early = 0
+	case f.early && old != nil && now < old.fresh: // do not try again before it is not
 		c.emit(EventLoadFailed, "", f.key, err)
-		f.land(e, Result[V]{Err: err}, now)
+		e := old.again()
+		e.early = 0
+		f.land(e, Result[V]{Value: e.value, Source: SourceLocal, Age: time.Duration(now - e.created)}, now)
 		return
 	case !old.servable(now):
 		c.emit(EventLoadFailed, "", f.key, err)
@@ -393,8 +393,7 @@ func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], l
 		if f, _ = c.join(s, e.hash, e.key, load); f != nil {
 			f.waiters-- // nobody waits for it
 			f.seen = e.version + 1
-			f.fallback, f.early = nil, e
-			f.ctx = ctx
+			f.early, f.ctx = true, ctx
 		}
 	}
 	s.mu.Unlock()
