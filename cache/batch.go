@@ -132,6 +132,7 @@ func (c *Cache[V]) fromStoreMany(ctx context.Context, flights []*flight[V], stor
 		case ok && f.landFrom(storeKeys[i], item):
 			continue
 		case !ok && err == nil:
+			f.absent = f.fallback == nil
 			c.n.reads.misses.Add(1)
 		}
 		rest = append(rest, f)

@@ -139,6 +139,11 @@ func TestNegative(t *testing.T) {
 		if loads := w.origin.Total(); loads != 3 {
 			t.Errorf("%d loads, want 3: not found is not remembered", loads)
 		}
+		_, _ = w.GetMany(context.Background(), []string{"nobody", "nor him", "nor her"})
+		settle()
+		if keys := w.store.Keys(); len(keys) != 0 || w.Stats().Entries != 0 {
+			t.Errorf("unknown keys left %v in the store, and %d entries", keys, w.Stats().Entries)
+		}
 	})
 }
 

@@ -32,6 +32,7 @@ type flight[V any] struct {
 	fallback *entry[V]
 	soft     *time.Timer // until the fallback is served (SoftTimeout)
 	early    bool        // begun while the fallback was fresh (EarlyRefresh)
+	absent   bool        // neither tier had anything
 
 	done   chan struct{}
 	result Result[V] // written before done is closed
@@ -172,6 +173,7 @@ func (f *flight[V]) run(ctx context.Context) {
 	}
 	storeKey := c.keys.store(f.key)
 	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, err error) {
+		f.absent = f.fallback == nil && errors.Is(err, ErrNotFound)
 		if err != nil || !f.landFrom(storeKey, item) {
 			f.fromOrigin(ctx)
 		}
@@ -268,6 +270,8 @@ func (f *flight[V]) loaded(v V, err error, version, created int64) {
 	switch {
 	case err == nil:
 		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
+	case errors.Is(err, ErrNotFound) && f.absent && c.opts.NegativeTTL < 0: // nothing to remember, or to end
+		f.land(nil, Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
 	case errors.Is(err, ErrNotFound):
 		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
 	default:
