@@ -263,14 +263,6 @@ func TestMapped_keeps_what_shutdown_could_not_deliver(t *testing.T) {
 	})
 }
 
-// failsAfter blocks until it is released and fails then.
-type failsAfter struct{ frozen *logsinktest.Frozen }
-
-func (f *failsAfter) Write(p []byte) (int, error) {
-	f.frozen.Write(p)
-	return 0, io.ErrUnexpectedEOF
-}
-
 func TestRecoverFile(t *testing.T) {
 	for _, kind := range []string{"mapped", "spill"} {
 		t.Run(kind, func(t *testing.T) {
