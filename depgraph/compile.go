@@ -2,13 +2,11 @@ package depgraph
 
 import (
 	"cmp"
-	"math"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // Options changes how declarations are compiled.
@@ -298,53 +296,6 @@ func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
 	c.g.groups = append(c.g.groups, gr)
 }
 
-// checkTarget reports a name that leads nowhere, or back to the owner.
-func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
-	if to >= 0 && to != v {
-		return true
-	}
-	owner := c.g.names[v]
-	switch {
-	case strings.TrimSpace(name) == "":
-		c.problems.addf(d.At, "%s: depends on an empty name", owner)
-	case to == v:
-		c.problems.addf(d.At, "%s: depends on itself", owner)
-	default:
-		c.dangle(owner, name, d.At)
-	}
-	return false
-}
-
-// maxHints bounds the search for similar names, which looks at all of them.
-const maxHints = 100
-
-func (c *compiler) dangle(owner, name string, at Position) {
-	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which nobody declares"}
-	if c.dangling++; c.dangling <= maxHints {
-		if near := nearest(name, c.g.names); near != "" && near != owner {
-			p.Message += "; did you mean " + strconv.Quote(near) + "?"
-		}
-	}
-	c.problems = append(c.problems, p)
-}
-
-// checkRepeats reports an edge that is declared twice for the same phase. The
-// same pair may well be hard at startup and soft at run time.
-func (c *compiler) checkRepeats(v int32) {
-	const phases = fStartup | fRuntime | fDeploy
-	for i := 1; i < len(c.raw); i++ {
-		b := &c.raw[i]
-		for j := i - 1; j >= 0 && c.raw[j].to == b.to; j-- {
-			a := &c.raw[j]
-			if a.group < 0 && b.group < 0 && a.flags&b.flags&phases != 0 {
-				at := Position{File: c.g.files[b.file], Line: int(b.line)}
-				c.problems.addf(at, "%s: depends on %q twice in phase %s; the other place is %s", c.g.services[v].Name,
-					c.g.services[b.to].Name, Phase(a.flags&b.flags&phases), Position{File: c.g.files[a.file], Line: int(a.line)})
-			}
-		}
-	}
-}
-
 func sortRaw(raw []rawEdge) {
 	if len(raw) > 12 {
 		slices.SortFunc(raw, compareRaw)
@@ -438,42 +389,6 @@ func targets(d *Dependency) []string {
 		return d.AnyOf
 	}
 	return []string{d.On}
-}
-
-// checkService reports numbers out of range.
-func (c *compiler) checkService(s *Service) {
-	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"target", s.Availability.Target}, {"own", s.Availability.Own}} {
-		if math.IsNaN(f.value) || f.value < 0 || f.value > 100 {
-			c.problems.addf(s.At, "%s: availability.%s is %v; it is a percentage between 0 and 100", s.Name, f.name, f.value)
-		}
-	}
-	if s.Start < 0 || s.Start > maxStart {
-		c.problems.addf(s.At, "%s: start is %s; it is the time to ready, between 0 and %s", s.Name, s.Start, maxStart)
-	}
-}
-
-// maxStart keeps the sum over any path within a Duration.
-const maxStart = 30 * 24 * time.Hour
-
-// checkDependency reports a dependency that contradicts itself.
-func (c *compiler) checkDependency(v int32, d *Dependency) bool {
-	before, owner := len(c.problems), c.g.names[v]
-	switch {
-	case d.On != "" && len(d.AnyOf) > 0:
-		c.problems.addf(d.At, "%s: a dependency has both on and any-of; it takes one of them", owner)
-	case len(d.AnyOf) == 0 && d.Need != 0:
-		c.problems.addf(d.At, "%s: need goes with any-of; %q is a single service", owner, d.On)
-	case len(d.AnyOf) > 0 && (d.need() < 1 || d.need() > len(d.AnyOf)):
-		c.problems.addf(d.At, "%s: need is %d, but any-of has %d members", owner, d.Need, len(d.AnyOf))
-	case d.Soft && d.Pinned:
-		c.problems.addf(d.At, "%s: a soft dependency is pinned; pinned says that it cannot be soft", owner)
-	case d.Phase&^(Startup|Runtime|Deploy) != 0:
-		c.problems.addf(d.At, "%s: unknown phase %d", owner, d.Phase)
-	}
-	return len(c.problems) == before
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -152,8 +152,9 @@ func (g *Graph) unknown(name string) error {
 // time serves; services that need each other at run time serve together.
 type starter struct {
 	g         *Graph
-	skip      flag // edges with this flag do not count
-	active    []bool
+	skip      flag    // edges with this flag do not count
+	active    []bool  // what takes part
+	limited   bool    // active is not all true
 	startWait []int32 // what v still waits for before it can start
 	serveWait []int32 // what v still waits for before it serves, itself included
 	groupHave []int32
@@ -180,7 +181,7 @@ func newStarter(g *Graph, cold bool) *starter {
 // limitTo keeps only v and what it needs to start and to serve.
 func (s *starter) limitTo(v int32) {
 	clear(s.active)
-	s.active[v] = true
+	s.active[v], s.limited = true, true
 	for stack := []int32{v}; len(stack) > 0; {
 		u := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -354,7 +355,7 @@ func (s *starter) serve(w int32, serving, ready []int32) (_, _ []int32) {
 			continue
 		}
 		v := g.from[i]
-		if !s.active[v] {
+		if s.limited && !s.active[v] {
 			continue
 		}
 		if f&fGroup != 0 {

@@ -25,17 +25,17 @@ func (g *Graph) Why(ctx context.Context, from, to string, o WhyOptions) (paths [
 	if !ok {
 		return nil, false, g.unknown(to)
 	}
-	any := sel{any: fStartup | fRuntime | fDeploy}
+	edges := sel{any: fStartup | fRuntime | fDeploy}
 	hard := sel{fStartup | fRuntime | fDeploy, fSoft}
 	if o.All {
 		if o.Hard {
-			any = hard
+			edges = hard
 		}
-		return g.allPaths(ctx, v, w, any, o.Limit)
+		return g.allPaths(ctx, v, w, edges, o.Limit)
 	}
 	path := g.shortestPath(v, w, hard)
 	if path == nil && !o.Hard {
-		path = g.shortestPath(v, w, any)
+		path = g.shortestPath(v, w, edges)
 	}
 	if path == nil {
 		return nil, false, nil

@@ -185,8 +185,11 @@ func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order) error {
 		}
 		_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
 	}
-	if len(o.Critical) > 0 {
-		p.f("critical path (%s): %s\n", duration(o.Total), strings.ReplaceAll(join(o.Critical), ", ", " -> "))
+	switch path := strings.ReplaceAll(join(o.Critical), ", ", " -> "); {
+	case o.Total > 0:
+		p.f("critical path (%s): %s\n", duration(o.Total), path)
+	case len(o.Critical) > 1:
+		p.f("longest chain (no start durations are declared): %s\n", path)
 	}
 	for _, e := range o.ByHand {
 		p.f("by hand: %s -> %s: %s   %s\n", clean(e.From), clean(e.To), clean(e.BreakGlass), place(e.At))

@@ -197,13 +197,19 @@ func (c *command) progress() func(depgraph.Progress) {
 		return nil
 	}
 	var mu sync.Mutex
-	next := time.Now().Add(time.Second)
+	next, shown := time.Now().Add(time.Second), false
 	return func(p depgraph.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
+		if p.Done == p.Total && shown {
+			fmt.Fprint(f, "\r\x1b[K") // the answer begins on a clean line
+			shown = false
+			return
+		}
 		if time.Now().Before(next) {
 			return
 		}
+		shown = true
 		next = time.Now().Add(200 * time.Millisecond)
 		fmt.Fprintf(f, "\r\x1b[K%s: %d of %d\r", p.Stage, p.Done, p.Total)
 	}

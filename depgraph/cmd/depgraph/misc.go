@@ -74,7 +74,7 @@ criticality: medium                  # critical high medium low
 # availability: {target: 99.9, own: 99.95}
 # start: 10s                         # 95th percentile of the time to ready
 # verify: curl -fsS localhost:8080/ready
-depends: []
+depends:
 #  - on: database                    # hard: this service is down without it
 #  - on: recommendations
 #    soft: true                      # fails open: this service works without it

@@ -46,9 +46,9 @@ func (c *command) check() error {
 	if err != nil {
 		return err
 	}
-	min, _ := c.threshold() // checked by parse
+	lowest, _ := c.threshold() // checked by parse
 	for i := range findings {
-		if findings[i].Severity >= min {
+		if findings[i].Severity >= lowest {
 			return errFindings
 		}
 	}
@@ -132,9 +132,9 @@ func (c *command) cycles() error {
 	if err != nil {
 		return err
 	}
-	min, _ := c.threshold() // checked by parse
+	lowest, _ := c.threshold() // checked by parse
 	for i := range components {
-		if kindSeverity(components[i].Kind) >= min {
+		if kindSeverity(components[i].Kind) >= lowest {
 			return errFindings
 		}
 	}
