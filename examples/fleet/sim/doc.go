@@ -9,6 +9,6 @@
 // and of those the part that the scenario's fault leaves. Instances are
 // stopped and started as the platform does it; see [Platform].
 //
-// Run must be called in a bubble of testing/synctest; [Virtual] makes one for a
+// Run must be called in a bubble of testing/synctest; [Main] makes one for a
 // program.
 package sim

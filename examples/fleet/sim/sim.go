@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing/synctest"
@@ -96,10 +97,12 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	f := &fleet{Config: c.withDefaults(), began: time.Now()}
 	ctx, stop := context.WithCancel(ctx)
 	f.ctx = ctx
+	f.mu.Lock()
 	for slot := range f.Instances {
 		f.all = append(f.all, &Instance{fleet: f, Slot: slot})
 		f.boot(f.all[slot], 0)
 	}
+	f.mu.Unlock()
 	if f.Scenario.Roll {
 		go f.roll()
 	}
@@ -380,7 +383,7 @@ func (f *fleet) run() {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.result.Served = 100 * f.served / float64(window)
+	f.result.Served = round(100 * f.served / float64(window))
 	f.result.Recovery = max(0, f.lastBad-f.End)
 	f.result.Never = f.lastBad > f.Length-5*time.Minute
 }
@@ -413,15 +416,19 @@ func (f *fleet) second() Second {
 		share := f.Rate / float64(len(targets))
 		s.Served += min(share, f.Capacity) * f.serves(i) / f.Rate
 	}
+	s.Served = round(s.Served)
 	best := 1.0
 	if s.Fault {
 		best = f.Scenario.Best
 	}
-	if s.Served < best-1e-9 {
+	if s.Served < best {
 		f.lastBad = s.At
 	}
 	return s
 }
+
+// round takes away what the addition of fractions leaves.
+func round(x float64) float64 { return math.Round(x*1e9) / 1e9 }
 
 // serves is the part of its requests that i can serve.
 func (f *fleet) serves(i *Instance) float64 {
