@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
@@ -72,6 +73,7 @@ type check struct {
 	err    error     // of the last result
 	passed int64     // results, ever
 	failed int64
+	random *rand.Rand
 	run    context.Context // the Run that it belongs to
 	timer  *time.Timer     // calls tick
 	inside bool            // a goroutine is inside look
@@ -92,7 +94,7 @@ func (p *Process) add(c *check) error {
 	if err := name(c.kind, c.name, same, func(c *check) string { return c.name }); err != nil {
 		return err
 	}
-	c.p = p
+	c.p, c.random = p, randomOf(p.Seed, c.kind+"\x00"+c.name)
 	p.checks = append(p.checks, c)
 	if p.running != nil {
 		c.start(p.running)
@@ -100,11 +102,26 @@ func (p *Process) add(c *check) error {
 	return nil
 }
 
-// start begins to look, at a random time of the first period. The caller holds
-// p.mu, as for the next two.
+// randomOf is a stream of its own for each name: in which order checks run must
+// not change what they draw.
+func randomOf(seed uint64, name string) *rand.Rand {
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // cannot fail
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
+}
+
+// start begins to look, at a random time of the first period; within a second
+// if the guard waits for it. The caller holds p.mu, as for the next two.
 func (c *check) start(run context.Context) {
 	c.run = run
-	c.arm(time.Duration(rand.Int64N(int64(c.period))))
+	within := c.period
+	if c.p.Guard != nil {
+		within = min(within, time.Second)
+	}
+	c.arm(time.Duration(c.random.Int64N(int64(within))))
 }
 
 func (c *check) arm(wait time.Duration) {
@@ -176,7 +193,7 @@ func (c *check) returned(run context.Context, value float64, err error) {
 		}
 		c.result(value, err)
 	}
-	c.arm(time.Duration(float64(c.period) * (0.9 + 0.2*rand.Float64())))
+	c.arm(time.Duration(float64(c.period) * (0.9 + 0.2*c.random.Float64())))
 }
 
 // result adds a result and tells about a change. The caller holds p.mu.

@@ -115,7 +115,7 @@ func ExampleGuard_Step() {
 	guard := health.Guard{ID: "d"}
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	self := health.Self{ID: "d", Bad: true, Failures: 3}
-	state := health.GuardState{BadSince: now.Add(-time.Minute)}
+	state := health.GuardState{Joined: true, BadSince: now.Add(-time.Minute)}
 
 	fleet := []health.Peer{{ID: "a", Seen: now}, {ID: "b", Seen: now}, {ID: "c", Seen: now}}
 	next, note := guard.Step(state, self, fleet, true, now)
@@ -125,6 +125,6 @@ func ExampleGuard_Step() {
 	next, note = guard.Step(state, self, fleet, true, now)
 	fmt.Println(next.Out, note)
 	// Output:
-	// true in trouble, and out
-	// false in trouble, with 3 of 4: everybody stays
+	// true in trouble, or new; out
+	// false 3 of 4 are in trouble: everybody stays
 }

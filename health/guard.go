@@ -65,14 +65,16 @@ type Self struct {
 	ID       string
 	Bad      bool // the last check failed
 	Failures int  // in a row
+	Unknown  bool // not bad, but not everything has been checked yet
 	Out      bool // the guard has let it leave
 }
 
 // GuardState is what the rule remembers from one step to the next. The zero
-// value is an instance that is in.
+// value is an instance that is new.
 type GuardState struct {
 	Out      bool
-	BadSince time.Time // zero: not bad
+	Joined   bool      // it has been in for good: it was well, or it had to be
+	BadSince time.Time // or not known since; zero: well
 	Cooling  time.Time // nobody leaves before
 }
 
@@ -119,48 +121,60 @@ func orDefault[T comparable](v, d T) T {
 //   - More than Panic of the fleet is bad: in, and nobody leaves for Cool.
 //   - Already out: out, unless, by ID, max(1, MaxOut of the fleet) others are
 //     out before it.
-//   - Else out, but only after three failures in a row and Settle without a
-//     success, and only if there is room for it: who is out, and who is bad
-//     and comes before it by ID, are fewer than max(1, MaxOut of the fleet).
+//   - Else out, but only if there is room for it: who is out, and who is bad
+//     and comes before it by ID, are fewer than max(1, MaxOut of the fleet);
+//     and only after three failures in a row and Settle without a success.
+//   - Who is new need not wait: what cannot work does not get traffic at
+//     first, lest a bad host gets it again with each replacement. A new
+//     instance whose checks say nothing yet is out for at most Settle.
 //
 // The shape follows "Implementing health checks" of the Amazon Builders'
 // Library (fail open when the fleet is in trouble) and Envoy's outlier
 // detection (panic threshold, maximal ejection).
 func (g *Guard) Step(s GuardState, self Self, peers []Peer, signal bool, now time.Time) (next GuardState, note string) {
 	d := g.withDefaults()
-	if !self.Bad {
-		return GuardState{Cooling: s.Cooling}, ""
+	if !self.Bad && (s.Joined || !self.Unknown) {
+		return GuardState{Joined: true, Cooling: s.Cooling}, ""
 	}
 	if s.BadSince.IsZero() {
 		s.BadSince = now
 	}
+	settled := now.Sub(s.BadSince) >= d.Settle
 	f := d.count(self.ID, peers, now)
 	if !signal || f.size-1 < d.MinPeers {
-		return s, "in trouble; too little of the fleet can be seen, so nothing changes"
+		s.Joined = s.Joined || settled
+		return s, "in trouble, or new; too little of the fleet can be seen, so nothing changes"
 	}
+	f.bad += bit(self.Bad)
 	if float64(f.bad) > d.Panic*float64(f.size) {
-		s.Out, s.Cooling = false, now.Add(d.Cool)
-		return s, fmt.Sprintf("in trouble, with %d of %d: everybody stays", f.bad, f.size)
+		s.Out, s.Joined, s.Cooling = false, true, now.Add(d.Cool)
+		return s, fmt.Sprintf("%d of %d are in trouble: everybody stays", f.bad, f.size)
+	}
+	if !self.Bad && settled {
+		return GuardState{Joined: true, Cooling: s.Cooling}, "not everything was checked in time; in all the same"
 	}
 	room := max(1, int(d.MaxOut*float64(f.size)))
 	switch {
 	case s.Out && f.outBefore < room:
-		return s, "in trouble, and out"
+		return s, "in trouble, or new; out"
 	case s.Out:
 		s.Out = false
 		return s, "in trouble; too many are out, so it is back"
-	case now.Before(s.Cooling), self.Failures < failuresToFail, now.Sub(s.BadSince) < d.Settle:
+	case now.Before(s.Cooling):
+		return s, "in trouble; the whole fleet was, a moment ago"
+	case s.Joined && (self.Failures < failuresToFail || !settled):
 		return s, "in trouble; it may pass"
 	case f.out+f.badBefore >= room:
 		return s, "in trouble; others go first, or are out already"
 	}
 	s.Out = true
-	return s, "in trouble, and out"
+	return s, "in trouble, or new; out"
 }
 
-// counts is the fleet in numbers, with self in size and bad.
+// counts is the fleet in numbers.
 type counts struct {
-	size, bad int
+	size      int // with self
+	bad       int // of the others
 	out       int // of the others
 	outBefore int // those of them whose ID is before self's
 	badBefore int // bad, not out, and before self
@@ -181,7 +195,7 @@ func (g *Guard) count(self string, peers []Peer, now time.Time) counts {
 		return b.Seen.Compare(a.Seen)
 	})
 	fresh = slices.CompactFunc(fresh, func(a, b Peer) bool { return a.ID == b.ID })
-	c := counts{size: len(fresh) + 1, bad: 1}
+	c := counts{size: len(fresh) + 1}
 	for _, p := range fresh {
 		before := bit(p.ID < self)
 		c.bad += bit(p.Bad)
@@ -278,9 +292,14 @@ func (p *Process) self() (s Self) {
 	}
 	s.Out = p.fleet.state.Out
 	for _, c := range p.checks {
-		if !c.soft && c.bad() {
+		switch {
+		case c.soft:
+		case c.bad():
 			s.Bad, s.Failures = true, max(s.Failures, c.failures)
+		case c.status == StatusUnknown:
+			s.Unknown = true
 		}
 	}
+	s.Unknown = s.Unknown && !s.Bad
 	return s
 }

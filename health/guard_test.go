@@ -43,7 +43,8 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 			})
 		}
 		self := Self{ID: peers[r.IntN(n)].ID, Bad: r.IntN(8) > 0, Failures: r.IntN(6)}
-		s := GuardState{Out: r.IntN(4) == 0}
+		self.Unknown = !self.Bad && r.IntN(2) == 0
+		s := GuardState{Out: r.IntN(4) == 0, Joined: r.IntN(4) > 0}
 		if r.IntN(2) == 0 {
 			s.BadSince = now.Add(-time.Duration(r.IntN(60)) * time.Second)
 		}
@@ -57,7 +58,7 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 		if !slices.Equal(given, peers) {
 			t.Fatal("Step changed its peers")
 		}
-		fresh, bad, out, first := 0, 1, 0, 0
+		fresh, bad, out, first := 0, bit(self.Bad), 0, 0
 		for _, p := range peers {
 			if p.ID == self.ID || now.Sub(p.Seen) > d.Fresh {
 				continue
@@ -73,9 +74,11 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 				rule, d, s, self, signal, fresh, bad, out, room, next, note)
 		}
 		panicking := float64(bad) > d.Panic*float64(fresh+1)
+		trouble := self.Bad || self.Unknown && !s.Joined
+		settled := !s.BadSince.IsZero() && now.Sub(s.BadSince) >= d.Settle
 		switch {
-		case !self.Bad:
-			if next.Out || !next.BadSince.IsZero() {
+		case !trouble:
+			if next.Out || !next.BadSince.IsZero() || !next.Joined {
 				fail("who is well is in")
 			}
 		case !signal || fresh < d.MinPeers:
@@ -88,9 +91,11 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 			}
 		case next.Out && !s.Out:
 			left++
-			if self.Failures < 3 || s.BadSince.IsZero() || now.Sub(s.BadSince) < d.Settle || now.Before(s.Cooling) || first >= room {
+			if s.Joined && (self.Failures < 3 || !settled) || now.Before(s.Cooling) || first >= room {
 				fail("left too early, or without room")
 			}
+		case self.Unknown && settled && next.Out:
+			fail("new for too long")
 		default:
 			stayed++
 		}
@@ -129,6 +134,7 @@ func TestGuard_fleet_never_has_too_many_out(t *testing.T) {
 			peers := view(selves, now)
 			out := 0
 			for i := range selves {
+				states[i].Joined = step > 0
 				states[i], _ = g.Step(states[i], selves[i], peers, true, now)
 				out += bit(states[i].Out)
 			}
@@ -176,6 +182,7 @@ func outage(n int, seed uint64) (left int) {
 	members := make([]member, n)
 	for i := range members {
 		members[i].next = r.Float64() * 10
+		members[i].state.Joined = true
 	}
 	var past [][]Peer
 	for sec := range stop {
@@ -318,6 +325,41 @@ func TestProcess_guard_with_a_bad_signal(t *testing.T) {
 			}
 			if (name == "blocks") != (s.calls == 1) {
 				t.Errorf("%d calls of a signal that %s", s.calls, name)
+			}
+		})
+	}
+}
+
+// TestProcess_guard_lets_in sees when a new instance first gets traffic.
+func TestProcess_guard_lets_in(t *testing.T) {
+	fleet := func(bad int) (peers []Peer) {
+		for i := range 4 {
+			peers = append(peers, Peer{ID: string(rune('a' + i)), Bad: i < bad})
+		}
+		return peers
+	}
+	for name, c := range map[string]struct {
+		s     *signal
+		bad   bool
+		early bool // ready 1 ms after it has started
+		late  bool // ready 90 s after
+	}{
+		"well":                         {&signal{peers: fleet(0)}, false, false, true},
+		"bad":                          {&signal{peers: fleet(0)}, true, false, false},
+		"bad, and so are most others":  {&signal{peers: fleet(3)}, true, true, true},
+		"bad, and another is, too":     {&signal{peers: fleet(1)}, true, true, true},
+		"bad, and the signal is down":  {&signal{err: errors.New("no")}, true, true, true},
+		"well, and the signal is down": {&signal{err: errors.New("no")}, false, true, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var bad atomic.Bool
+			bad.Store(c.bad)
+			p := guarded(t, c.s, &bad)
+			pass(time.Millisecond)
+			early := p.Ready()
+			pass(90 * time.Second)
+			if early != c.early || p.Ready() != c.late {
+				t.Errorf("%s: ready early %t, late %t; want %t, %t; %v", name, early, p.Ready(), c.early, c.late, p.Report().Notes)
 			}
 		})
 	}

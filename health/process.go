@@ -38,6 +38,10 @@ type Process struct {
 	// is counted in the metrics. Nil: none.
 	Logger *slog.Logger
 
+	// Seed makes the times of checks repeatable, for simulations and tests.
+	// Default 0: random, so that a fleet does not check in step.
+	Seed uint64
+
 	// What Live and Ready load.
 	fatal    atomic.Pointer[error]
 	watches  atomic.Pointer[watches] // replaced as a whole

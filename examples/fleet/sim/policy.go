@@ -1,0 +1,88 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/failopen/failopen/health"
+)
+
+// Policy is a way of answering probes.
+type Policy struct {
+	Name string
+
+	// New makes the health of one instance that has just booted. It ends
+	// with ctx.
+	New func(ctx context.Context, i *Instance) (Service, error)
+}
+
+// Service is the health of one instance.
+type Service struct {
+	Ready http.Handler
+	Live  http.Handler // nil: there is none; see Platform.DeepLive
+
+	// Watch is what the worker loop tells that it lives. Nil: nobody.
+	Watch *health.Watch
+	// BeatOnly: the loop does not stop the watch's clock while it waits.
+	BeatOnly bool
+
+	// Drain, if set, is called before the instance is stopped on purpose.
+	Drain func(ctx context.Context, d time.Duration) error
+	// Self is what the instance says of itself to the fleet; nil: nothing.
+	Self func() health.Self
+}
+
+// Policies of this library.
+var (
+	Ours         = Policy{"ours", ours(options{})}
+	OursGuard    = Policy{"ours, Guard", ours(options{guard: true})}
+	OursBeatOnly = Policy{"ours, no Wait", ours(options{beatOnly: true})}
+	OursNoDrain  = Policy{"ours, no Drain", ours(options{noDrain: true})}
+)
+
+type options struct{ guard, beatOnly, noDrain bool }
+
+// ours is a service as the guide of package health writes it.
+func ours(o options) func(context.Context, *Instance) (Service, error) {
+	return func(ctx context.Context, i *Instance) (Service, error) {
+		p := &health.Process{Seed: i.Seed()}
+		if o.guard {
+			p.Guard = &health.Guard{ID: i.ID, Peers: i.Peers}
+		}
+		watch, err := p.Watch("worker", 30*time.Second)
+		if err != nil {
+			return Service{}, err
+		}
+		if err := p.Depend(health.Dependency{Name: "dynamodb", Check: i.Ask}); err != nil {
+			return Service{}, err
+		}
+		go p.Run(ctx)
+		p.Started()
+		s := Service{
+			Ready: http.HandlerFunc(p.ServeReady), Live: http.HandlerFunc(p.ServeLive),
+			Watch: watch, BeatOnly: o.beatOnly, Drain: p.Drain, Self: p.Self,
+		}
+		if o.noDrain {
+			s.Drain = nil
+		}
+		return s, nil
+	}
+}
+
+// Naive is the check that most services begin with: one endpoint, that asks the
+// dependency each time.
+var Naive = Policy{"naive", func(_ context.Context, i *Instance) (Service, error) {
+	return Service{Ready: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := i.Ask(ctx); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = json.NewEncoder(w).Encode(map[string]string{"dynamodb": "down"})
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})}, nil
+}}
