@@ -12,8 +12,8 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// DOT writes the graph for Graphviz: one rank a wave, one cluster an owner if
-// there are few, soft edges dashed. All names are quoted.
+// DOT writes the graph for Graphviz: one rank a wave, soft edges dashed, what
+// is blocked in vermilion with a thick frame. All names are quoted.
 func DOT(w io.Writer, g *depgraph.Graph) error {
 	p := newPrinter(w)
 	p.f("digraph depgraph {\n  rankdir=RL;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n")
