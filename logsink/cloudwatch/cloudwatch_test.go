@@ -431,3 +431,39 @@ func TestStats_is_json(t *testing.T) {
 		t.Error(string(b), err)
 	}
 }
+
+// Each limit of a request, to the byte, the event and the millisecond.
+func TestCut_limits(t *testing.T) {
+	start := time.UnixMilli(1_700_000_000_000)
+	// recs makes n records of size bytes, the last of them of last bytes and so
+	// much later than the first.
+	recs := func(n, size, last int, later time.Duration) []logsink.Record {
+		all := make([]logsink.Record, n)
+		for i := range all {
+			all[i] = logsink.Record{Time: start, Data: bytes.Repeat([]byte("x"), size)}
+		}
+		all[n-1] = logsink.Record{Time: start.Add(later), Data: bytes.Repeat([]byte("x"), last)}
+		return all
+	}
+	const tenth = maxBatchBytes/16 - eventOverhead
+	for _, tt := range []struct {
+		name   string
+		recs   []logsink.Record
+		events int // in the first request
+	}{
+		{"bytes, exactly", recs(16, tenth, tenth, 0), 16},
+		{"bytes, one more", recs(16, tenth, tenth+1, 0), 15},
+		{"bytes, one more but for the overhead", recs(17, tenth, 1, 0), 16},
+		{"events, exactly", recs(10_000, 1, 1, 0), 10_000},
+		{"events, one more", recs(10_001, 1, 1, 0), 10_000},
+		{"span, just within", recs(2, 1, 1, 24*time.Hour-time.Millisecond), 2},
+		{"span, all of it", recs(2, 1, 1, 24*time.Hour), 1},
+		{"message, the longest", recs(1, 0, 1_048_550, 0), 1},
+		{"message, one more", recs(1, 0, 1_048_551, 0), 0},
+		{"message, the longest does not leave room", recs(2, 1, 1_048_550, 0), 1},
+	} {
+		if b := cut(tt.recs, maxEvents); len(b.events) != tt.events {
+			t.Errorf("%s: %d events, want %d", tt.name, len(b.events), tt.events)
+		}
+	}
+}
