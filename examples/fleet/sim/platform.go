@@ -91,13 +91,14 @@ func (p *prober) ask() {
 	if p.ctx.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.Timeout)
+	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
 	var counted atomic.Bool
 	late := time.AfterFunc(p.Timeout, func() {
 		if counted.CompareAndSwap(false, true) {
 			p.count(false)
 		}
+		cancel() // the prober hangs up; an answer comes too late
 	})
 	defer late.Stop()
 	began := time.Now()

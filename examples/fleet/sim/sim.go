@@ -100,7 +100,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	f.mu.Lock()
 	for slot := range f.Instances {
 		f.all = append(f.all, &Instance{fleet: f, Slot: slot})
-		f.boot(f.all[slot], 0)
+		f.boot(f.all[slot], time.Duration(slot)*7*time.Millisecond) // nothing happens at the same instant
 	}
 	f.mu.Unlock()
 	if f.Scenario.Roll {
@@ -242,11 +242,11 @@ func (f *fleet) start(i *Instance) {
 	go i.work(ctx, s)
 }
 
-// offset is a random part of the first quarter of an interval. Two probes of a
-// handler that holds a lock while it checks must not meet: who waits for a lock
-// stops the virtual time.
+// offset is when an instance is first asked: after 3 s, and a random part of
+// the interval. Two questions to a handler that holds a lock while it checks
+// must not meet: who waits for a lock stops the virtual time.
 func (i *Instance) offset(interval time.Duration) time.Duration {
-	return time.Duration(i.random.Float64()*0.25*float64(interval)) + 7*time.Millisecond
+	return 3*time.Second + time.Duration(i.random.Float64()*0.2*float64(interval))
 }
 
 // ready is told by the readiness probe.
