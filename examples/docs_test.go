@@ -95,3 +95,31 @@ func TestDocs_links_lead_somewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestDocs_are_listed finds pages that no index leads to.
+func TestDocs_are_listed(t *testing.T) {
+	for index, pages := range map[string]string{
+		"docs/README.md":           "docs/guide/*.md docs/runbooks/*.md docs/benchmarks/*/README.md docs/*.md",
+		"docs/decisions/README.md": "docs/decisions/*.md",
+	} {
+		text, err := os.ReadFile(filepath.Join(root, index))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pattern := range strings.FieldsSeq(pages) {
+			found, err := filepath.Glob(filepath.Join(root, pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, page := range found {
+				rel, err := filepath.Rel(filepath.Join(root, filepath.Dir(index)), page)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rel != filepath.Base(index) && !strings.Contains(string(text), "("+filepath.ToSlash(rel)+")") {
+					t.Errorf("%s does not list %s", index, rel)
+				}
+			}
+		}
+	}
+}
