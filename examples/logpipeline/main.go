@@ -24,7 +24,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"github.com/failopen/failopen/logsink"
@@ -164,15 +163,13 @@ func show(w io.Writer, c config) error {
 		children = append(children, ch)
 	}
 	plain, sink := children[0], children[1]
-	table := tabwriter.NewWriter(w, 8, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "after\tlog.New(os.Stdout)\tlog.New(sink)\t")
+	fmt.Fprintf(w, "%8s  %19s  %15s\n", "after", "log.New(os.Stdout)", "log.New(sink)")
 	step := c.length / 6
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	for i := 1; i <= 6; i++ {
 		<-tick.C
-		fmt.Fprintf(table, "%v\t%d served\t%d served\t\n", (time.Duration(i) * step).Round(time.Millisecond), plain.served.Load(), sink.served.Load())
-		table.Flush() //nolint:errcheck // a table on a screen
+		fmt.Fprintf(w, "%8v  %12d served  %8d served\n", (time.Duration(i) * step).Round(time.Millisecond), plain.served.Load(), sink.served.Load())
 	}
 	limit := time.NewTimer(5 * time.Second)
 	defer limit.Stop()
