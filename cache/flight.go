@@ -38,7 +38,7 @@ type flight[V any] struct {
 	result Result[V] // written before done is closed
 
 	// Guarded by s.mu.
-	landed    bool // done is closed
+	landed    bool // the result is decided, and done about to be closed
 	waiters   int
 	loading   bool          // the origin is being asked: the flight goes on to its end
 	detached  bool          // overtaken by Set or Invalidate, or abandoned: the result is not kept
@@ -77,6 +77,7 @@ func (f *flight[V]) wait(ctx context.Context) Result[V] {
 	case <-ctx.Done():
 	}
 	f.s.mu.Lock()
+	landed := f.landed
 	f.waiters--
 	if f.waiters == 0 && !f.loading && !f.abandoned {
 		f.abandoned, f.detached = true, true
@@ -86,10 +87,9 @@ func (f *flight[V]) wait(ctx context.Context) Result[V] {
 		}
 	}
 	f.s.mu.Unlock()
-	select {
-	case <-f.done: // both at once: the value is here, so give it
+	if landed { // both at once: the value is here, so give it
+		<-f.done
 		return f.c.arrived(f.result)
-	default:
 	}
 	f.c.n.canceled.Add(1)
 	return Result[V]{Err: ctx.Err()}
@@ -257,9 +257,9 @@ func (f *flight[V]) serveStale() {
 	if landed {
 		return
 	}
-	f.c.emit(EventServedStale, "", f.key, errSlow)
 	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
 	close(f.done)
+	f.c.emit(EventServedStale, "", f.key, errSlow)
 }
 
 // loaded judges what the origin said.
