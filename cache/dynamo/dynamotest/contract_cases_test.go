@@ -110,6 +110,15 @@ var contract = []contractCase{
 		step{op: "GetItem", body: `{"TableName":"$C","Key":{"k":{"S":"$K"}}}`}.refused(badKey),
 	}},
 
+	{name: "query of a partition", steps: []step{
+		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"b"},"v":{"N":"2"}}}`},
+		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"a"},"v":{"N":"1"}}}`},
+		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K-other"},"s":{"S":"a"}}}`},
+		{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"#k = :k","ExpressionAttributeNames":{"#k":"k"},"ExpressionAttributeValues":{":k":{"S":"$K"}},"ReturnConsumedCapacity":"TOTAL"}`, want: `{"Items":[{"s":{"S":"a"},"v":{"N":"1"}},{"s":{"S":"b"},"v":{"N":"2"}}],"Count":2,"ScannedCount":2,"ConsumedCapacity":{"CapacityUnits":0.5}}`},
+		{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"k = :k","ExpressionAttributeValues":{":k":{"S":"$K-none"}}}`, want: `{"Items":[],"Count":0}`},
+		step{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"v = :k","ExpressionAttributeValues":{":k":{"S":"$K"}}}`}.refused("Query condition missed key schema element: k"),
+	}},
+
 	// Keys and limits.
 	{name: "an item without its key", steps: []step{step{op: "PutItem", body: `{"TableName":"$T","Item":{"a":{"S":"1"}}}`}.refused("One or more parameter values were invalid: Missing the key k in the item")}},
 	{name: "an item whose key has another type", steps: []step{step{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"N":"1"}}}`}.refused("One or more parameter values were invalid: Type mismatch for key k expected: S actual: N")}},

@@ -192,6 +192,7 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 	"GetItem":            operation((*call).getItem),
 	"PutItem":            operation((*call).putItem),
 	"DeleteItem":         operation((*call).deleteItem),
+	"Query":              operation((*call).query),
 	"BatchGetItem":       operation((*call).batchGetItem),
 	"BatchWriteItem":     operation((*call).batchWriteItem),
 }

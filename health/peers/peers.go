@@ -1,0 +1,307 @@
+// Package peers is a fleet signal for health.Guard that needs nothing but DNS
+// and HTTP: each instance answers at one path what it thinks of itself, and
+// asks the others, whose addresses one DNS name has (a headless service of
+// Kubernetes, a service of AWS Cloud Map, ECS Service Connect). It survives an
+// outage of any datastore.
+//
+//	fleet, err := peers.New(peers.Options{ID: hostname, Name: "checkout.internal", Port: 9090})
+//	p.Guard = &health.Guard{ID: hostname, Peers: fleet.Peers}
+//	mux.Handle(peers.Path, fleet.Handler(p.Self))
+//	go fleet.Run(ctx)
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/health"
+)
+
+// Path is where instances answer each other.
+const Path = "/peerz"
+
+// Options are the settings of a Fleet.
+type Options struct {
+	// ID is this instance's name among its peers, the same as the Guard's.
+	// Required.
+	ID string
+
+	// Name is the DNS name whose addresses are those of the fleet; Port is
+	// where instances listen. Required.
+	Name string
+	Port int
+
+	// Period is the time from one round of questions to the next. Default
+	// 5 s; the Guard's Fresh should be three times that.
+	Period time.Duration
+
+	// Most is how many peers are asked in a round; of more, a random part
+	// that changes each minute. Default 32.
+	Most int
+
+	// Timeout bounds the look-up, and each question. Default 1 s.
+	Timeout time.Duration
+
+	// Client makes the requests. Default: one without a proxy and without
+	// redirects.
+	Client *http.Client
+
+	// Resolver looks the name up. Default: net.DefaultResolver.
+	Resolver interface {
+		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	}
+
+	// Logger, if set, gets a record when the name cannot be looked up, once
+	// until it can again.
+	Logger *slog.Logger
+}
+
+// Fleet is what this instance knows of the others. Make it with New; it is
+// safe for concurrent use.
+type Fleet struct {
+	Options
+
+	mu    sync.Mutex
+	peers map[string]health.Peer
+	err   error // of the last look-up; nil: there was none, or it was well
+	stats Stats
+	draw  uint64 // which peers are asked, if there are more than Most
+	drawn time.Time
+}
+
+// Stats counts what has happened since New.
+type Stats struct {
+	Rounds       int64
+	LookupErrors int64
+	Asked        int64
+	Failed       int64 // questions without a usable answer
+	Known        int   // peers whose answer is at hand
+}
+
+// maxAnswer is how much of an answer is read.
+const maxAnswer = 1 << 10
+
+// New checks the options. It makes no request.
+func New(o Options) (*Fleet, error) {
+	switch {
+	case o.ID == "":
+		return nil, errors.New("peers: Options.ID is empty")
+	case len(o.ID) > 256:
+		return nil, fmt.Errorf("peers: Options.ID has %d bytes; 256 may be", len(o.ID))
+	case o.Name == "":
+		return nil, errors.New("peers: Options.Name is empty")
+	case o.Port < 1 || o.Port > 65535:
+		return nil, fmt.Errorf("peers: Options.Port is %d; it must be between 1 and 65535", o.Port)
+	case o.Period < 0, o.Most < 0, o.Timeout < 0:
+		return nil, errors.New("peers: Options.Period, Most and Timeout must not be negative")
+	}
+	if o.Period == 0 {
+		o.Period = 5 * time.Second
+	}
+	if o.Most == 0 {
+		o.Most = 32
+	}
+	if o.Timeout == 0 {
+		o.Timeout = time.Second
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.Client == nil {
+		o.Client = &http.Client{
+			Transport: &http.Transport{
+				DialContext:           (&net.Dialer{Timeout: o.Timeout}).DialContext,
+				ResponseHeaderTimeout: o.Timeout,
+				MaxIdleConnsPerHost:   1,
+				IdleConnTimeout:       4 * o.Period,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return &Fleet{Options: o, peers: make(map[string]health.Peer), draw: rand.Uint64()}, nil
+}
+
+// answer is what instances tell each other, as JSON.
+type answer struct {
+	ID  string `json:"id"`
+	Bad bool   `json:"bad"`
+	Out bool   `json:"out"`
+}
+
+// Handler answers peers at Path. self is Process.Self. Nobody is asked by it.
+func (f *Fleet) Handler(self func() health.Self) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		s := self()
+		body, err := json.Marshal(answer{ID: f.ID, Bad: s.Bad, Out: s.Out})
+		if err != nil {
+			http.Error(w, "unavailable", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(body) // the peer has gone; it will ask again
+	})
+}
+
+// Peers returns what is known, for Guard.Peers. It asks nobody: Run does. The
+// error is that of the last look-up; what peers said before is in the result
+// all the same, for as long as it is fresh to the Guard.
+func (f *Fleet) Peers(context.Context) ([]health.Peer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]health.Peer, 0, len(f.peers))
+	for _, p := range f.peers {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b health.Peer) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return list, f.err
+}
+
+// Stats returns the counters.
+func (f *Fleet) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.stats
+	s.Known = len(f.peers)
+	return s
+}
+
+// Run asks the fleet every Period, ± 10 %, until ctx is done, and then returns
+// nil.
+func (f *Fleet) Run(ctx context.Context) error {
+	for {
+		f.round(ctx)
+		timer := time.NewTimer(time.Duration(float64(f.Period) * (0.9 + 0.2*rand.Float64())))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			f.Client.CloseIdleConnections()
+			return nil
+		}
+	}
+}
+
+// round looks the fleet up and asks it, all at once.
+func (f *Fleet) round(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*f.Timeout)
+	defer cancel()
+	addrs, err := f.lookup(ctx)
+	f.mu.Lock()
+	f.stats.Rounds++
+	if err != nil {
+		f.stats.LookupErrors++
+	}
+	news := (err == nil) != (f.err == nil)
+	f.err = err
+	f.forget()
+	f.mu.Unlock()
+	if f.Logger != nil && news && ctx.Err() == nil {
+		f.Logger.Warn("peers: looking the fleet up", "name", f.Name, "err", err)
+	}
+	var all sync.WaitGroup
+	for _, a := range f.some(addrs) {
+		all.Go(func() { f.ask(ctx, a) })
+	}
+	all.Wait()
+}
+
+func (f *Fleet) lookup(ctx context.Context) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	return f.Resolver.LookupNetIP(ctx, "ip", f.Name)
+}
+
+// forget drops who has been silent for long. The caller holds f.mu.
+func (f *Fleet) forget() {
+	for id, p := range f.peers {
+		if time.Since(p.Seen) > 12*f.Period {
+			delete(f.peers, id)
+		}
+	}
+}
+
+// some is at most Most of the addresses: the same ones for a minute, so that
+// what is known of them stays fresh.
+func (f *Fleet) some(addrs []netip.Addr) []netip.Addr {
+	addrs = slices.Clone(addrs)
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	addrs = slices.Compact(addrs)
+	if len(addrs) <= f.Most {
+		return addrs
+	}
+	if time.Since(f.drawn) > time.Minute { // Run's goroutine only
+		f.draw, f.drawn = rand.Uint64(), time.Now()
+	}
+	r := rand.New(rand.NewPCG(f.draw, 0))
+	r.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	return addrs[:f.Most]
+}
+
+// ask asks one instance, which may be this one.
+func (f *Fleet) ask(ctx context.Context, addr netip.Addr) {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	a, err := f.get(ctx, "http://"+net.JoinHostPort(addr.String(), strconv.Itoa(f.Port))+Path)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Asked++
+	if err != nil {
+		f.stats.Failed++
+		return
+	}
+	if a.ID != f.ID {
+		f.peers[a.ID] = health.Peer{ID: a.ID, Bad: a.Bad, Out: a.Out, Seen: time.Now()}
+	}
+}
+
+func (f *Fleet) get(ctx context.Context, url string) (a answer, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return a, err
+	}
+	resp, err := f.Client.Do(r)
+	if err != nil {
+		return a, err
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	if resp.StatusCode != http.StatusOK {
+		return a, fmt.Errorf("peers: status %d", resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return a, fmt.Errorf("peers: the answer is not JSON: %w", err)
+	}
+	if a.ID == "" {
+		return a, errors.New(`peers: the answer has no "id"`)
+	}
+	return a, nil
+}

@@ -1,0 +1,244 @@
+package peers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/health"
+	"github.com/failopen/failopen/health/peers"
+)
+
+// network is a fleet in memory: a resolver, and a transport that calls
+// handlers.
+type network struct {
+	mu       sync.Mutex
+	handlers map[string]http.Handler // by address
+	err      error                   // of look-ups
+	most     int                     // requests at a time
+	now      int
+}
+
+func (n *network) LookupNetIP(context.Context, string, string) (addrs []netip.Addr, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for a := range n.handlers {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
+	return addrs, n.err
+}
+
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	host, _, err := net.SplitHostPort(r.URL.Host)
+	h := n.handlers[host]
+	n.now++
+	n.most = max(n.most, n.now)
+	n.mu.Unlock()
+	defer func() { n.mu.Lock(); n.now--; n.mu.Unlock() }()
+	if err != nil || h == nil {
+		return nil, errors.New("connection refused")
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if r.Context().Err() != nil {
+		return nil, r.Context().Err()
+	}
+	return w.Result(), nil
+}
+
+func (n *network) fleet(t *testing.T, id string, more func(*peers.Options)) *peers.Fleet {
+	t.Helper()
+	o := peers.Options{ID: id, Name: "shop.internal", Port: 9090, Resolver: n, Client: &http.Client{Transport: n}}
+	if more != nil {
+		more(&o)
+	}
+	f, err := peers.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// run runs f for d of virtual time.
+func run(t *testing.T, f *peers.Fleet, d time.Duration) []health.Peer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	if err := f.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	list, _ := f.Peers(t.Context())
+	return list
+}
+
+func said(id string, bad, out bool) http.Handler {
+	f, err := peers.New(peers.Options{ID: id, Name: "x", Port: 1})
+	if err != nil {
+		panic(err)
+	}
+	return f.Handler(func() health.Self { return health.Self{ID: id, Bad: bad, Out: out} })
+}
+
+func text(body string, code int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	})
+}
+
+func TestFleet_asks_and_forgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{handlers: map[string]http.Handler{
+			"10.0.0.1": said("self", true, false), "10.0.0.2": said("b", true, true), "fd00::3": said("c", false, false),
+			"10.0.0.4": text("{}", 200), "10.0.0.5": text("no json", 200), "10.0.0.6": text(`{"id": "f"}`, 500),
+			"10.0.0.7": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+			"10.0.0.8": text(strings.Repeat(" ", 1<<20)+`{"id": "h"}`, 200),
+		}}
+		f := n.fleet(t, "self", nil)
+		list := run(t, f, 10*time.Minute)
+		if len(list) != 2 || list[0].ID != "b" || !list[0].Bad || !list[0].Out || list[1].ID != "c" || list[1].Bad {
+			t.Errorf("peers %+v; want b, bad and out, and c", list)
+		}
+		if age := time.Since(list[0].Seen); age > 8*time.Second {
+			t.Errorf("b was seen %v ago", age)
+		}
+		if s := f.Stats(); s.Rounds < 90 || s.Asked != 8*s.Rounds || s.Failed != 5*s.Rounds || s.Known != 2 || s.LookupErrors != 0 {
+			t.Errorf("stats %+v", s)
+		}
+		n.mu.Lock()
+		delete(n.handlers, "10.0.0.2")
+		n.mu.Unlock()
+		if list := run(t, f, 2*time.Minute); len(list) != 1 || list[0].ID != "c" {
+			t.Errorf("peers %+v; b is gone", list)
+		}
+		n.err = errors.New("no such host")
+		n.handlers = nil
+		run(t, f, 20*time.Second)
+		if list, err := f.Peers(t.Context()); err == nil || len(list) != 1 {
+			t.Errorf("DNS is down: %+v, %v; want an error, and what was known", list, err)
+		}
+	})
+}
+
+func TestFleet_large(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{handlers: make(map[string]http.Handler)}
+		for i := range 200 {
+			n.handlers[fmt.Sprintf("10.0.1.%d", i)] = said(fmt.Sprint("i-", i), false, false)
+		}
+		f := n.fleet(t, "self", nil)
+		run(t, f, 30*time.Second)
+		if s := f.Stats(); s.Asked != 32*s.Rounds || s.Known != 32 || n.most > 32 {
+			t.Errorf("%+v, %d at a time; want 32 peers, always the same within a minute", s, n.most)
+		}
+	})
+}
+
+// TestGuard_over_peers joins three processes by their handlers: the one that
+// is in trouble leaves, and nobody does when all are.
+func TestGuard_over_peers(t *testing.T) {
+	for name, c := range map[string]struct{ bad, out int }{"one of four": {1, 1}, "all": {4, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &network{handlers: make(map[string]http.Handler)}
+			ctx, cancel := context.WithCancel(t.Context())
+			var all sync.WaitGroup
+			var processes []*health.Process
+			var fleets []*peers.Fleet
+			began := time.Now()
+			for i := range 4 {
+				id := string(rune('a' + i))
+				f := n.fleet(t, id, nil)
+				p := &health.Process{Guard: &health.Guard{ID: id, Peers: f.Peers}}
+				if err := p.Depend(health.Dependency{Name: "table", Check: func(context.Context) error {
+					if i < c.bad && time.Since(began) > time.Minute {
+						return errors.New("no")
+					}
+					return nil
+				}}); err != nil {
+					t.Fatal(err)
+				}
+				p.Started()
+				n.handlers[fmt.Sprintf("10.0.0.%d", i+1)] = f.Handler(p.Self)
+				processes, fleets = append(processes, p), append(fleets, f)
+			}
+			for i := range processes {
+				all.Go(func() { _ = fleets[i].Run(ctx) })
+				all.Go(func() { _ = processes[i].Run(ctx) })
+			}
+			wait, stop := context.WithTimeout(ctx, 3*time.Minute)
+			<-wait.Done()
+			stop()
+			synctest.Wait()
+			out := 0
+			for _, p := range processes {
+				if !p.Ready() {
+					out++
+				}
+			}
+			if out != c.out {
+				t.Errorf("%s bad: %d are out, want %d", name, out, c.out)
+			}
+			cancel()
+			all.Wait()
+		})
+	}
+}
+
+func TestNew_refuses(t *testing.T) {
+	for want, o := range map[string]peers.Options{
+		"ID is empty":   {Name: "a", Port: 1},
+		"Name is empty": {ID: "a", Port: 1},
+		"Port is 0":     {ID: "a", Name: "a"},
+		"Port is 70000": {ID: "a", Name: "a", Port: 70000},
+		"negative":      {ID: "a", Name: "a", Port: 1, Period: -1},
+		"256 may be":    {ID: strings.Repeat("a", 300), Name: "a", Port: 1},
+	} {
+		if _, err := peers.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want an error about %q", err, want)
+		}
+	}
+}
+
+// TestFleet_over_sockets uses the default client and resolver, on loopback.
+func TestFleet_over_sockets(t *testing.T) {
+	server := httptest.NewServer(said("other", true, false))
+	defer server.Close()
+	addr := server.Listener.Addr().(*net.TCPAddr)
+	f, err := peers.New(peers.Options{ID: "self", Name: "127.0.0.1", Port: addr.Port, Period: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	done := make(chan error)
+	go func() { done <- f.Run(ctx) }()
+	for f.Stats().Known == 0 && ctx.Err() == nil {
+		next := time.NewTimer(time.Millisecond)
+		<-next.C
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if list, err := f.Peers(t.Context()); err != nil || len(list) != 1 || list[0].ID != "other" || !list[0].Bad {
+		t.Errorf("%+v, %v; want the other, bad", list, err)
+	}
+	resp, err := http.Post(server.URL, "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", resp.StatusCode)
+	}
+}

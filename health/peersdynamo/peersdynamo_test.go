@@ -1,0 +1,203 @@
+package peersdynamo_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/health"
+	"github.com/failopen/failopen/health/peersdynamo"
+)
+
+// table is a client of a new heartbeat table in memory.
+func table(t *testing.T) (*dynamotest.Server, *dynamodb.Client) {
+	t.Helper()
+	server := dynamotest.New(dynamotest.Options{})
+	client := dynamodb.New(dynamodb.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(dynamotest.MemoryURL), HTTPClient: server.HTTPClient(),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: dynamotest.AccessKey, SecretAccessKey: dynamotest.SecretKey}, nil
+		}),
+	})
+	key := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: types.ScalarAttributeTypeS}
+	}
+	_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("heartbeats"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{key("fleet"), key("id")},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("fleet"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("id"), KeyType: types.KeyTypeRange},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, client
+}
+
+func fleet(t *testing.T, client peersdynamo.API, id string) *peersdynamo.Fleet {
+	t.Helper()
+	f, err := peersdynamo.New(client, peersdynamo.Options{ID: id, Fleet: "shop", Table: "heartbeats"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func pass(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	<-ctx.Done()
+	synctest.Wait()
+}
+
+// TestGuard_over_the_table joins four processes by a table: the one that is in
+// trouble leaves, nobody does when all are, and nobody does without the table.
+func TestGuard_over_the_table(t *testing.T) {
+	for name, c := range map[string]struct {
+		bad, out int
+		revoked  bool
+	}{"one of four": {bad: 1, out: 1}, "all": {bad: 4}, "one, and the table is denied": {bad: 1, revoked: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			server, client := table(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			var all sync.WaitGroup
+			var trouble atomic.Bool
+			var processes []*health.Process
+			for i := range 4 {
+				id := string(rune('a' + i))
+				f := fleet(t, client, id)
+				p := &health.Process{Guard: &health.Guard{ID: id, Peers: f.Peers, Fresh: peersdynamo.Fresh, Settle: peersdynamo.Settle}}
+				if err := p.Depend(health.Dependency{Name: "ledger", Check: func(context.Context) error {
+					if i < c.bad && trouble.Load() {
+						return errors.New("no")
+					}
+					return nil
+				}}); err != nil {
+					t.Fatal(err)
+				}
+				p.Started()
+				processes = append(processes, p)
+				all.Go(func() { _ = f.Run(ctx, p.Self) })
+				all.Go(func() { _ = p.Run(ctx) })
+			}
+			pass(time.Minute)
+			if c.revoked {
+				server.Revoke()
+			}
+			trouble.Store(true)
+			pass(3 * time.Minute)
+			out := 0
+			for _, p := range processes {
+				if !p.Ready() {
+					out++
+				}
+				if !p.Live() {
+					t.Error("not live")
+				}
+			}
+			if out != c.out {
+				t.Errorf("%s: %d are out, want %d", name, out, c.out)
+			}
+			cancel()
+			all.Wait()
+		})
+	}
+}
+
+func TestFleet_sees_who_lives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client := table(t)
+		put := func(beat string, more map[string]types.AttributeValue) {
+			item := map[string]types.AttributeValue{
+				"fleet": &types.AttributeValueMemberS{Value: "shop"}, "id": &types.AttributeValueMemberS{Value: "other"},
+				"bad": &types.AttributeValueMemberBOOL{Value: true}, "out": &types.AttributeValueMemberBOOL{},
+				"beat": &types.AttributeValueMemberN{Value: beat},
+			}
+			for k, v := range more {
+				item[k] = v
+			}
+			if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("heartbeats"), Item: item}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("1", nil) // left by a dead instance, with any clock
+		put("1", map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "broken"}, "bad": &types.AttributeValueMemberS{Value: "?"}})
+		put("1", map[string]types.AttributeValue{"fleet": &types.AttributeValueMemberS{Value: "another"}})
+
+		f := fleet(t, client, "self")
+		ctx, cancel := context.WithCancel(t.Context())
+		var self atomic.Bool
+		var all sync.WaitGroup
+		all.Go(func() { _ = f.Run(ctx, func() health.Self { return health.Self{Bad: self.Load()} }) })
+		pass(time.Minute)
+		if list, err := f.Peers(ctx); err != nil || len(list) != 0 {
+			t.Errorf("%+v, %v: who does not beat is not seen", list, err)
+		}
+		put("2", nil)
+		pass(12 * time.Second)
+		list, err := f.Peers(ctx)
+		if err != nil || len(list) != 1 || list[0].ID != "other" || !list[0].Bad || time.Since(list[0].Seen) > 12*time.Second {
+			t.Errorf("%+v, %v: the other has beaten", list, err)
+		}
+		before := f.Stats()
+		if before.Malformed == 0 || before.WriteUnits != float64(before.Writes) || before.ReadUnits < 0.5*float64(before.Queries) || before.Queries > 9 {
+			t.Errorf("stats %+v", before)
+		}
+		self.Store(true)
+		pass(time.Second)
+		if after := f.Stats(); after.Writes == before.Writes {
+			t.Error("a change must be written within a second")
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+// TestFleet_when_the_table_hangs sees that no call lasts.
+func TestFleet_when_the_table_hangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := table(t)
+		if err := server.SetNetwork(dynamotest.Silent); err != nil {
+			t.Fatal(err)
+		}
+		f := fleet(t, client, "self")
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { _ = f.Run(ctx, func() health.Self { return health.Self{} }) })
+		pass(time.Minute)
+		if s := f.Stats(); s.WriteErrors < 4 || s.WriteErrors != s.Writes || s.QueryErrors != s.Queries {
+			t.Errorf("stats %+v; want a failed attempt each round", s)
+		}
+		if _, err := f.Peers(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Peers: %v; want a deadline exceeded", err)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+func TestNew_refuses(t *testing.T) {
+	client := &dynamodb.Client{}
+	for want, try := range map[string]func() (*peersdynamo.Fleet, error){
+		"client is nil":     func() (*peersdynamo.Fleet, error) { return peersdynamo.New(nil, peersdynamo.Options{}) },
+		"none may be empty": func() (*peersdynamo.Fleet, error) { return peersdynamo.New(client, peersdynamo.Options{ID: "a"}) },
+		"negative": func() (*peersdynamo.Fleet, error) {
+			return peersdynamo.New(client, peersdynamo.Options{ID: "a", Fleet: "b", Table: "c", Period: -1})
+		},
+	} {
+		if _, err := try(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want an error about %q", err, want)
+		}
+	}
+}
