@@ -228,7 +228,20 @@ func (c *command) write(render func(w io.Writer) error) error {
 	return writeFile(c.output, buf.Bytes())
 }
 
+// writeFile replaces a regular file in one step, so that nobody reads half of
+// it, and keeps its mode. Through a symbolic link it replaces what that leads
+// to; into a pipe or a device, such as /dev/null, it writes.
 func writeFile(name string, data []byte) (err error) {
+	mode := os.FileMode(0o644)
+	if info, err := os.Stat(name); err == nil {
+		if !info.Mode().IsRegular() {
+			return writeInto(name, data)
+		}
+		if name, err = filepath.EvalSymlinks(name); err != nil {
+			return err
+		}
+		mode = info.Mode().Perm()
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".depgraph-*")
 	if err != nil {
 		return err
@@ -238,16 +251,19 @@ func writeFile(name string, data []byte) (err error) {
 			_ = os.Remove(tmp.Name()) // the first error is the one that matters
 		}
 	}()
-	if _, err = tmp.Write(data); err != nil {
-		_ = tmp.Close() // likewise
-		return err
-	}
-	if err = tmp.Chmod(0o644); err != nil {
-		_ = tmp.Close() // likewise
-		return err
-	}
-	if err = tmp.Close(); err != nil {
+	_, err = tmp.Write(data)
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), name)
+}
+
+// writeInto writes to what is there and is no regular file.
+func writeInto(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
 }
