@@ -21,7 +21,7 @@ type remote struct {
 	reads   *breaker
 	writes  *breaker
 	now     func() int64
-	zombies *atomic.Int64
+	zombies atomic.Int64 // of the store alone: a hanging origin must not close it
 	nReads  *storeCounters
 	nWrites *storeCounters
 	fault   func(op, key string, err error)
@@ -36,7 +36,7 @@ func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Dura
 		then(Item{}, ErrStoreSkipped)
 		return
 	}
-	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, r.zombies,
+	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, &r.zombies,
 		func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
 		func(item Item, err error) {
 			report(err)
@@ -57,7 +57,7 @@ func (r *remote) getMany(ctx context.Context, store BatchStore, key string, stor
 		then(nil, ErrStoreSkipped)
 		return
 	}
-	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, r.zombies,
+	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, &r.zombies,
 		func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
 		func(items map[string]Item, err error) {
 			report(err)
@@ -76,7 +76,7 @@ func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeo
 		then(ErrStoreSkipped)
 		return
 	}
-	bounded(ctx, time.Now(), timeout, "store", ErrStoreTimeout, r.zombies,
+	bounded(ctx, time.Now(), timeout, "store", ErrStoreTimeout, &r.zombies,
 		func(ctx context.Context) (struct{}, error) { return struct{}{}, r.store.Set(ctx, storeKey, item) },
 		func(_ struct{}, err error) {
 			report(err)
@@ -128,7 +128,6 @@ func newRemote[V any](c *Cache[V]) *remote {
 		reads:   newBreaker("reads", c.now, c.opts.Trip, c.opts.Cooldown, changed("read")),
 		writes:  newBreaker("writes", c.now, c.opts.Trip, c.opts.Cooldown, changed("write")),
 		now:     c.now,
-		zombies: &c.n.zombies,
 		nReads:  &c.n.reads,
 		nWrites: &c.n.writes,
 		fault:   func(op, key string, err error) { c.emit(EventStoreFault, op, key, err) },

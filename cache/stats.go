@@ -66,7 +66,7 @@ type counters struct {
 	writesDropped, poison, outdated, rejected, callbackPanics atomic.Int64
 	earlyRefreshes                                            atomic.Int64
 	reads, writes                                             storeCounters
-	zombies                                                   atomic.Int64
+	zombies                                                   atomic.Int64 // of the loader
 }
 
 type storeCounters struct {
@@ -97,6 +97,7 @@ func (c *Cache[V]) Stats() Stats {
 		s.Writes.Breaker, s.Writes.Opened = c.remote.writes.state(), c.remote.writes.opened.Load()
 		s.WritesQueued = int64(c.queue.len())
 		s.Owed = c.owed.n.Load()
+		s.Zombies += c.remote.zombies.Load()
 	}
 	return s
 }
