@@ -297,8 +297,9 @@ func (c *Cache[V]) InvalidateAll() {
 }
 
 // Close stops the cache. It waits for loads and writes in progress until ctx
-// is done, then drops and counts what is left, and returns ctx's error. A
-// Get after Close still works: it asks the origin. Close again does nothing.
+// is done, then drops and counts what is left, and returns ctx's error. After
+// Close nothing is written but tombstones, and a Get still works: what is not
+// in the local tier comes from the origin. Close again only waits.
 func (c *Cache[V]) Close(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -311,9 +312,9 @@ func (c *Cache[V]) Close(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if c.queue != nil {
-		if dropped := c.queue.drain(ctx); dropped > 0 {
+		if dropped, done := c.queue.drain(ctx); !done {
 			c.n.writesDropped.Add(int64(dropped))
-			err = fmt.Errorf("cache: closed with %d values unwritten: %w", dropped, ctx.Err())
+			err = fmt.Errorf("cache: closed with %d values unwritten, and writes in progress: %w", dropped, ctx.Err())
 		}
 	}
 	return err

@@ -23,6 +23,7 @@ type writeback[V any] struct {
 	order   list.List                // of *entry[V], oldest first
 	pending map[string]*list.Element // by key
 	workers int
+	closed  bool
 	drained chan struct{} // non-nil while someone waits for workers to reach 0
 }
 
@@ -30,10 +31,13 @@ func newWriteback[V any](limit int, write func(*entry[V]) bool) *writeback[V] {
 	return &writeback[V]{limit: limit, write: write, pending: make(map[string]*list.Element)}
 }
 
-// add queues e. It reports false, and drops e, if the queue is full.
+// add queues e. It reports false, and drops e, if the queue is full or closed.
 func (q *writeback[V]) add(e *entry[V]) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
 	if waiting, ok := q.pending[e.key]; ok {
 		waiting.Value = e
 		return true
@@ -98,13 +102,15 @@ func (q *writeback[V]) len() int {
 	return len(q.pending)
 }
 
-// drain waits until everything is written or ctx is done; then it drops the
-// rest and returns how many that were.
-func (q *writeback[V]) drain(ctx context.Context) (dropped int) {
+// drain closes the queue and waits until everything is written; done is
+// false if ctx ended before. Then it drops what no worker has begun with, and
+// returns how many that were.
+func (q *writeback[V]) drain(ctx context.Context) (dropped int, done bool) {
 	q.mu.Lock()
+	q.closed = true
 	if q.workers == 0 {
 		q.mu.Unlock()
-		return 0
+		return 0, true
 	}
 	if q.drained == nil {
 		q.drained = make(chan struct{})
@@ -114,7 +120,7 @@ func (q *writeback[V]) drain(ctx context.Context) (dropped int) {
 
 	select {
 	case <-drained:
-		return 0
+		return 0, true
 	case <-ctx.Done():
 	}
 	q.mu.Lock()
@@ -122,5 +128,5 @@ func (q *writeback[V]) drain(ctx context.Context) (dropped int) {
 	dropped = len(q.pending)
 	q.order.Init()
 	clear(q.pending)
-	return dropped
+	return dropped, false
 }
