@@ -63,11 +63,12 @@ func (c *Cache[V]) board(ctx context.Context, key string) (r Result[V], f *fligh
 	hash := maphash.String(c.local.seed, key)
 	s := c.local.shard(hash)
 	s.mu.Lock()
-	if e, now := s.find(hash, key), c.now(); e != nil && now < e.fresh {
+	now := c.now()
+	if e := s.find(hash, key); e != nil && now < e.fresh {
 		s.mu.Unlock()
 		return c.hit(e, now), nil, false
 	}
-	f, leads = c.join(s, hash, key, c.opts.Load)
+	f, leads = c.join(s, hash, key, c.opts.Load, now)
 	s.mu.Unlock()
 	if f == nil {
 		return c.passThrough(ctx, key, c.opts.Load), nil, false

@@ -171,7 +171,7 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		s.mu.Unlock()
 		return c.hit(e, now)
 	}
-	f, leads := c.join(s, hash, key, load)
+	f, leads := c.join(s, hash, key, load, now)
 	s.mu.Unlock()
 	if f == nil {
 		return c.passThrough(ctx, key, load)

@@ -48,8 +48,12 @@ type flight[V any] struct {
 
 // join adds a caller to the flight of key. leads says that the flight is new
 // and has to be run; there is none after Close. The caller holds s.mu.
-func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V]) (f *flight[V], leads bool) {
+func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V], now int64) (f *flight[V], leads bool) {
 	f = s.flights[key]
+	if f != nil && f.landed && !f.fallback.servable(now) { // its stale answer has had its time
+		s.overtake(key)
+		f = nil
+	}
 	switch {
 	case f != nil:
 		c.n.coalesced.Add(1)
@@ -208,7 +212,8 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 			c.n.outdated.Add(1)
 		}
 	case e.kind == kindTombstone:
-		f.fallback = nil
+		e.hash = f.hash
+		f.invalidated(e, now)
 	case now < e.fresh:
 		e.hash = f.hash
 		f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)}, now)
@@ -217,6 +222,17 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 		f.fallback = e
 	}
 	return false
+}
+
+// invalidated takes note of a tombstone that the store had: what the local
+// tier has is not served any more, whatever becomes of the flight.
+func (f *flight[V]) invalidated(tombstone *entry[V], now int64) {
+	f.fallback = nil
+	f.s.mu.Lock()
+	if !f.detached {
+		f.c.local.put(f.s, tombstone, now)
+	}
+	f.s.mu.Unlock()
 }
 
 // fromOrigin waits for a slot and loads.
@@ -394,7 +410,7 @@ func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], l
 	s.mu.Lock()
 	var f *flight[V]
 	if s.flights[e.key] == nil && s.find(e.hash, e.key) == e {
-		if f, _ = c.join(s, e.hash, e.key, load); f != nil {
+		if f, _ = c.join(s, e.hash, e.key, load, now); f != nil {
 			f.waiters-- // nobody waits for it
 			f.seen = e.version + 1
 			f.early, f.ctx = true, ctx

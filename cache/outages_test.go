@@ -76,3 +76,47 @@ func TestClose_before_the_last_load(t *testing.T) {
 		}
 	})
 }
+
+// A session ends while its validation hangs: SoftTimeout's stale answer ends
+// with it.
+func TestSoftTimeout_session_ends_while_the_origin_hangs(t *testing.T) {
+	var end time.Time
+	inWorld(t, func(o *cache.Options[string]) {
+		o.StaleIfError, o.SoftTimeout = time.Hour, 50*time.Millisecond
+		o.Expires = func(string) time.Time { return end }
+	}, func(w *world) {
+		end = time.Now().Add(65*time.Second + 3*time.Second)
+		w.want("a", cache.SourceOrigin)
+		pass(67 * time.Second)
+		w.origin.Slow(9 * time.Second)
+		w.want("a", cache.SourceStale)
+		w.want("a", cache.SourceStale)
+		pass(3 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if r := w.Lookup(ctx, "a"); r.Err != context.DeadlineExceeded {
+			t.Errorf("after its end: %q, %v from %v; want context.DeadlineExceeded", r.Value, r.Err, r.Source)
+		}
+		pass(20 * time.Second)
+	})
+}
+
+// Once this process has seen in the store that a key was invalidated, the
+// stale value it has is not served, even if the store is gone a moment later.
+func TestInvalidate_elsewhere_seen_then_everything_is_down(t *testing.T) {
+	inWorld(t, staleFor(time.Hour), func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		pass(2 * time.Minute)
+		other := newWorld(t, w.store, nil)
+		if err := other.Invalidate(context.Background(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		other.close()
+		w.origin.Fail(errDown)
+		w.wantErr("a", errDown)
+		w.store.Inject(cachetest.Fail(errDown))
+		w.wantErr("a", errDown)
+		w.origin.Fail(nil)
+		w.want("a", cache.SourceOrigin)
+	})
+}

@@ -61,6 +61,9 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 		created: now - max(wall-env.version, 0)*int64(time.Millisecond),
 		cost:    int64(len(key) + entryOverhead),
 	}
+	if e.kind == kindTombstone {
+		return e, nil // without deadlines: it is never served
+	}
 	// However the clocks stand, an item is not fresh for longer here than
 	// if it had been loaded here.
 	const ms = int64(time.Millisecond)
