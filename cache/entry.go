@@ -79,8 +79,8 @@ func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int
 	if c.opts.Expires != nil {
 		err := contain("Expires", func() error {
 			if end := c.opts.Expires(v); !end.IsZero() {
-				last := now + int64(time.Until(end))
-				e.fresh, e.usable = min(e.fresh, last), min(e.usable, last)
+				left := int64(time.Until(end)) // centuries, if end means "never": now + left may overflow
+				e.fresh, e.usable = now+min(e.fresh-now, left), now+min(e.usable-now, left)
 			}
 			return nil
 		})
@@ -100,7 +100,8 @@ func (c *Cache[V]) weigh(e *entry[V]) {
 		return
 	}
 	err := contain("Cost", func() error {
-		e.cost = int64(max(c.opts.Cost(e.value), 0) + len(e.key) + entryOverhead)
+		cost := min(int64(max(c.opts.Cost(e.value), 0)), math.MaxInt64/2)
+		e.cost = cost + int64(len(e.key)+entryOverhead)
 		return nil
 	})
 	if err != nil { // its size is unknown: larger than any bound

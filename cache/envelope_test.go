@@ -2,9 +2,11 @@ package cache
 
 import (
 	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -121,5 +123,45 @@ func TestKeyer(t *testing.T) {
 	}
 	if plain.id("a") == secret.id("a") {
 		t.Error("KeySecret does not change the identifiers in events")
+	}
+}
+
+// oneItem is a Store that holds one item under every key.
+type oneItem []byte
+
+func (o oneItem) Get(context.Context, string) (Item, error) { return Item{Value: o}, nil }
+func (o oneItem) Set(context.Context, string, Item) error   { return nil }
+
+// Deadlines that overflow when they are made nanoseconds: the item has ended,
+// or it ends after TTL at the latest.
+func TestEnvelope_extreme_deadlines(t *testing.T) {
+	now := time.Now().UnixMilli()
+	for _, c := range []struct {
+		version, fresh, usable int64
+		want                   Source
+	}{
+		{now, math.MaxInt64, math.MaxInt64, SourceRemote},
+		{now, now + math.MaxInt64/1_000_000 + 1, math.MaxInt64, SourceRemote},
+		{now, math.MinInt64, math.MinInt64, SourceUnknown},
+		{now, now + math.MinInt64/1_000_000 - 1, math.MinInt64, SourceUnknown},
+		{now, now - 1, math.MaxInt64, SourceStale},
+		{now, math.MinInt64, math.MaxInt64, SourceUnknown}, // no end, so nothing that StaleIfError could follow
+		{math.MinInt64, math.MaxInt64, math.MaxInt64, SourceUnknown},
+		{math.MaxInt64, math.MaxInt64, math.MaxInt64, SourceUnknown},
+	} {
+		b, err := sealer{}.seal("=a", envelope{version: c.version, fresh: c.fresh, usable: c.usable, payload: []byte("v")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache, err := New(Options[string]{
+			TTL: time.Minute, StaleIfError: time.Minute, Store: oneItem(b),
+			Load: func(context.Context, string) (string, error) { return "", errors.New("down") },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := cache.Lookup(context.Background(), "a"); r.Source != c.want || r.Age < 0 || r.Age > time.Minute {
+			t.Errorf("version %d, fresh %d, usable %d: from %v, age %v; want %v", c.version, c.fresh, c.usable, r.Source, r.Age, c.want)
+		}
 	}
 }

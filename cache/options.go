@@ -56,7 +56,7 @@ type Options[V any] struct {
 
 	// TTL is how long a value is fresh. Required, > 0. Each value's own
 	// is drawn from TTL ± 10 %, so that what was loaded together does not
-	// expire together.
+	// expire together. This and all other durations are at most ten years.
 	TTL time.Duration
 
 	// NegativeTTL is how long ErrNotFound is remembered, in both tiers.
@@ -157,6 +157,9 @@ const (
 	defaultMaxEntries   = 65536
 )
 
+// maxDuration keeps sums of times from overflowing.
+const maxDuration = 10 * 365 * 24 * time.Hour
+
 // withDefaults returns o with every default filled in, or an error that
 // names each field that is wrong.
 func (o Options[V]) withDefaults() (Options[V], error) {
@@ -195,6 +198,7 @@ func (o *Options[V]) validate() error {
 		name string
 		d    time.Duration
 	}{
+		{"TTL", max(o.TTL, 0)},
 		{"StaleIfError", o.StaleIfError},
 		{"SoftTimeout", o.SoftTimeout},
 		{"LoadTimeout", o.LoadTimeout},
@@ -204,6 +208,9 @@ func (o *Options[V]) validate() error {
 	} {
 		if d.d < 0 {
 			bad("%s is %v: it must not be negative", d.name, d.d)
+		}
+		if d.d > maxDuration {
+			bad("%s is %v: it must not be more than ten years", d.name, d.d)
 		}
 	}
 	for _, n := range []struct {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -118,5 +120,47 @@ func TestInvalidate_elsewhere_seen_then_everything_is_down(t *testing.T) {
 		w.wantErr("a", errDown)
 		w.origin.Fail(nil)
 		w.want("a", cache.SourceOrigin)
+	})
+}
+
+// "Never" is often written as the year 9999.
+func TestExpires_in_the_year_9999(t *testing.T) {
+	for _, end := range []time.Time{time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), time.Unix(1<<60, 0)} {
+		inWorld(t, func(o *cache.Options[string]) {
+			o.Expires = func(string) time.Time { return end }
+		}, func(w *world) {
+			pass(time.Hour)
+			w.want("a", cache.SourceOrigin)
+			w.want("a", cache.SourceLocal)
+		})
+	}
+}
+
+// "For ever" is often written as the longest duration.
+func TestNew_refuses_to_remember_for_ever(t *testing.T) {
+	for _, set := range []func(*cache.Options[string]){
+		func(o *cache.Options[string]) { o.TTL = math.MaxInt64 },
+		func(o *cache.Options[string]) { o.StaleIfError = math.MaxInt64 },
+		func(o *cache.Options[string]) { o.LoadTimeout = math.MaxInt64 },
+	} {
+		o := cache.Options[string]{TTL: time.Minute, Load: new(cachetest.Origin[string]).Load}
+		set(&o)
+		if _, err := cache.New(o); err == nil || !strings.Contains(err.Error(), "2562047h47m16.854775807s") {
+			t.Errorf("New: %v, want an error that names the duration", err)
+		}
+	}
+}
+
+// "Do not keep this one" may be said with the largest int.
+func TestMaxBytes_cost_is_the_largest_int(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) {
+		o.MaxBytes, o.Store = 1<<20, nil
+		o.Cost = func(string) int { return math.MaxInt }
+	}, func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		w.want("a", cache.SourceOrigin)
+		if s := w.Stats(); s.Entries != 0 || s.Bytes != 0 {
+			t.Errorf("%d entries, %d bytes; want 0, 0", s.Entries, s.Bytes)
+		}
 	})
 }

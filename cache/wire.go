@@ -52,13 +52,14 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	if err != nil {
 		return nil, err
 	}
-	now, wall := c.now(), time.Now().UnixMilli()
-	if env.version > wall+MaxSkew.Milliseconds() {
+	now, wall := c.now(), time.Now()
+	left := func(ms int64) int64 { return int64(time.UnixMilli(ms).Sub(wall)) } // Sub saturates
+	if left(env.version) > int64(MaxSkew) {
 		return nil, nil
 	}
 	e := &entry[V]{
 		key: key, kind: env.kind, version: env.version,
-		created: now - max(wall-env.version, 0)*int64(time.Millisecond),
+		created: now + min(left(env.version), 0),
 		cost:    int64(len(key) + entryOverhead),
 	}
 	if e.kind == kindTombstone {
@@ -66,9 +67,8 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	}
 	// However the clocks stand, an item is not fresh for longer here than
 	// if it had been loaded here.
-	const ms = int64(time.Millisecond)
-	e.fresh = now + min((env.fresh-wall)*ms, int64(c.opts.TTL)*11/10)
-	e.usable = now + min((env.usable-wall)*ms, e.fresh-now+int64(c.opts.StaleIfError))
+	e.fresh = now + min(left(env.fresh), int64(c.opts.TTL)*11/10)
+	e.usable = now + min(left(env.usable), e.fresh-now+int64(c.opts.StaleIfError))
 	if e.kind != kindValue {
 		return e, nil
 	}
