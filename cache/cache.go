@@ -266,6 +266,7 @@ func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) er
 		func(err error) {
 			if err == nil {
 				c.owed.paid(tombstone)
+				c.payOwed()
 			}
 			outcome <- err
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/failopen/failopen/cache"
@@ -149,6 +150,75 @@ func TestNew_refuses_to_remember_for_ever(t *testing.T) {
 			t.Errorf("New: %v, want an error that names the duration", err)
 		}
 	}
+}
+
+// A log-out that the store did not learn of, and an item there from a machine
+// whose clock is 4 s ahead. A load's write that changes nothing there is no
+// reason to forget the log-out.
+func TestInvalidate_owed_is_not_paid_by_a_write_that_lost(t *testing.T) {
+	store := new(cachetest.Store)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, store, nil)
+		pass(4 * time.Second)
+		w.origin.Put("a", "value from before the log-out")
+		_, _ = w.Get(context.Background(), "a")
+		w.close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, store, func(o *cache.Options[string]) { o.MaxEntries = 1 })
+		w.store.Inject(cachetest.Fail(errDown), cachetest.Set)
+		if err := w.Invalidate(context.Background(), "a"); !errors.Is(err, errDown) {
+			t.Errorf("Invalidate: %v, want the store's error", err)
+		}
+		w.store.Inject(nil)
+		for _, key := range []string{"a", "b", "a"} { // "b" takes the only place in memory
+			w.want(key, cache.SourceOrigin)
+			settle()
+		}
+		if owed := w.Stats().Owed; owed != 0 {
+			t.Errorf("%d invalidations are owed, want none", owed)
+		}
+		w.close()
+	})
+}
+
+// A service that only logs users out, and reads what it has, writes nothing
+// else: a log-out that succeeds brings the others along.
+func TestInvalidate_brings_what_is_owed(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.store.Inject(cachetest.Fail(errDown), cachetest.Set)
+		_ = w.Invalidate(context.Background(), "a")
+		_ = w.Invalidate(context.Background(), "b")
+		w.store.Inject(nil)
+		if err := w.Invalidate(context.Background(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		if owed := w.Stats().Owed; owed != 0 {
+			t.Errorf("%d invalidations are owed, want none", owed)
+		}
+	})
+}
+
+// A write that gets stuck, is given up, and then takes its goroutine with it,
+// leaves the write-back in order: Close still waits for the next one.
+func TestClose_waits_after_a_late_Goexit(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.store.Inject(func(ctx context.Context, op cachetest.Op, key string) error {
+			idle(2 * time.Second)
+			return cachetest.Goexit(ctx, op, key)
+		}, cachetest.Set)
+		_ = w.Set(context.Background(), "a", "value of a")
+		pass(3 * time.Second)
+		w.store.Inject(func(context.Context, cachetest.Op, string) error { idle(500 * time.Millisecond); return nil }, cachetest.Set)
+		_ = w.Set(context.Background(), "b", "value of b")
+		if err := w.Close(context.Background()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if _, ok := w.store.Item("=b"); !ok {
+			t.Error("Close did not wait for the write")
+		}
+	})
 }
 
 // "Do not keep this one" may be said with the largest int.

@@ -57,14 +57,15 @@ func (o *owed[V]) version(key string) int64 {
 }
 
 // paid forgets what is owed for e's key, now that e is stored: the tombstone
-// itself, or a value whose load began after it.
+// itself, or a value that is newer by the lead that tombstones have over clocks
+// that are ahead. An older one may have lost against the item to be ended.
 func (o *owed[V]) paid(e *entry[V]) {
 	if o.n.Load() == 0 {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if t := o.tombstones[e.key]; t != nil && e.created >= t.created {
+	if t := o.tombstones[e.key]; t != nil && e.version >= t.version {
 		delete(o.tombstones, e.key)
 		o.n.Store(int64(len(o.tombstones)))
 	}

@@ -102,21 +102,22 @@ func (c *Cache[V]) enqueue(e *entry[V], now int64) bool {
 }
 
 // write is the write-back's work: one entry, sealed and written within
-// WriteTimeout. It returns false if the store is stuck and the watchdog's
+// WriteTimeout. It sets replaced if the store is stuck and the watchdog's
 // goroutine has become the worker.
-func (c *Cache[V]) write(e *entry[V]) bool {
+func (c *Cache[V]) write(e *entry[V], replaced *atomic.Bool) {
 	item, err := c.item(e)
 	if err != nil {
 		c.n.rejected.Add(1)
 		c.emit(EventRejected, "write", e.key, err)
-		return true
+		return
 	}
-	var replaced atomic.Bool
 	c.remote.set(background, e.key, item.key, item.Item, c.opts.WriteTimeout, func(err error) {
 		switch {
 		case err == nil:
 			c.owed.paid(e)
-			c.payOwed(e)
+			if e.kind != kindTombstone { // else one of a row: the others are queued, or will be
+				c.payOwed()
+			}
 			return
 		case errors.Is(err, ErrRejected):
 			c.n.rejected.Add(1)
@@ -129,15 +130,11 @@ func (c *Cache[V]) write(e *entry[V]) bool {
 			c.queue.work()
 		}
 	})
-	return !replaced.Load()
 }
 
 // payOwed queues what the store has not been told, now that a write of
 // something else has succeeded.
-func (c *Cache[V]) payOwed(written *entry[V]) {
-	if written.kind == kindTombstone {
-		return // one of a row: the others are queued, or will be
-	}
+func (c *Cache[V]) payOwed() {
 	for _, t := range c.owed.due(c.now()) {
 		if !c.queue.add(t) {
 			return

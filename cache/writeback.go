@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // writeWorkers bound the concurrent writes. Four keep up with about 1,000
@@ -15,9 +16,9 @@ const writeWorkers = 4
 // there is work and end when there is none.
 type writeback[V any] struct {
 	limit int
-	// write writes e, whatever comes of it. It returns false if it got
+	// write writes e, whatever comes of it. It sets replaced if it got
 	// stuck and another worker has been put in this one's place.
-	write func(e *entry[V]) bool
+	write func(e *entry[V], replaced *atomic.Bool)
 
 	mu      sync.Mutex
 	order   list.List                // of *entry[V], oldest first
@@ -27,7 +28,7 @@ type writeback[V any] struct {
 	drained chan struct{} // non-nil while someone waits for workers to reach 0
 }
 
-func newWriteback[V any](limit int, write func(*entry[V]) bool) *writeback[V] {
+func newWriteback[V any](limit int, write func(*entry[V], *atomic.Bool)) *writeback[V] {
 	return &writeback[V]{limit: limit, write: write, pending: make(map[string]*list.Element)}
 }
 
@@ -65,16 +66,19 @@ func (q *writeback[V]) forget(key string) {
 
 // work is one worker.
 func (q *writeback[V]) work() {
+	var replaced atomic.Bool
 	finished := false
 	defer func() {
-		if !finished { // a runtime.Goexit in the store took this goroutine
+		if !finished && !replaced.Load() { // a runtime.Goexit in the store took this goroutine
 			go q.work()
 		}
 	}()
-	for e := q.next(); e != nil; e = q.next() {
-		if !q.write(e) {
+	for !replaced.Load() {
+		e := q.next()
+		if e == nil {
 			break
 		}
+		q.write(e, &replaced)
 	}
 	finished = true
 }
