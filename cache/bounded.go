@@ -24,6 +24,9 @@ import (
 func bounded[T any](ctx context.Context, now time.Time, d time.Duration, where string, late error, zombies *atomic.Int64,
 	call func(context.Context) (T, error), done func(T, error),
 ) {
+	if ctx.Done() != nil { // or context.Cause would find ctx's
+		ctx = context.WithoutCancel(ctx)
+	}
 	c := &callContext{values: ctx, deadline: now.Add(d)}
 	c.watch(d, func() {
 		zombies.Add(1)

@@ -31,6 +31,10 @@ type breaker struct {
 	pending []change
 }
 
+// errNoVerdict is the outcome of a call that counts neither for nor against
+// the store.
+var errNoVerdict = errors.New("cache: no verdict")
+
 type change struct{ from, to gobreaker.State }
 
 // newBreaker returns a closed breaker. changed is called after each change of
@@ -49,7 +53,7 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 			return b.permanent || n.ConsecutiveFailures >= uint32(trip) ||
 				(n.Requests >= 20 && n.TotalFailures*2 >= n.Requests)
 		},
-		IsExcluded: func(err error) bool { return errors.Is(err, ErrRejected) },
+		IsExcluded: func(err error) bool { return err == errNoVerdict || errors.Is(err, ErrRejected) },
 		IsSuccessful: func(err error) bool {
 			b.permanent = errors.Is(err, ErrPermanent)
 			return err == nil || errors.Is(err, ErrNotFound)

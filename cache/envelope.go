@@ -77,12 +77,16 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 		b = append(b, e.payload...)
 	} else {
 		b[3] |= encryptedBit
-		nonce := make([]byte, s.aead.NonceSize())
-		if _, err := rand.Read(nonce); err != nil {
-			return nil, fmt.Errorf("cache: nonce: %w", err)
+		err := contain("AEAD", func() error {
+			nonce := make([]byte, s.aead.NonceSize())
+			_, _ = rand.Read(nonce) // never fails
+			b = append(b, nonce...)
+			b = s.aead.Seal(b, nonce, e.payload, additional(key, b))
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		b = append(b, nonce...)
-		b = s.aead.Seal(b, nonce, e.payload, additional(key, b))
 	}
 	binary.BigEndian.PutUint32(b[envelopeSum:], checksum(b))
 	return b, nil
@@ -125,15 +129,17 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 	case !encrypted:
 		return e, nil
 	}
-	n := s.aead.NonceSize()
-	if len(e.payload) < n {
-		return poison("%d bytes are too few for a nonce", len(e.payload))
-	}
-	plain, err := s.aead.Open(nil, e.payload[:n], e.payload[n:], additional(key, b))
+	err := contain("AEAD", func() (err error) {
+		n := s.aead.NonceSize()
+		if len(e.payload) < n {
+			return fmt.Errorf("%d bytes are too few for a nonce", len(e.payload))
+		}
+		e.payload, err = s.aead.Open(nil, e.payload[:n], e.payload[n:], additional(key, b))
+		return err
+	})
 	if err != nil {
 		return poison("%v", err)
 	}
-	e.payload = plain
 	return e, nil
 }
 

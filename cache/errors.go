@@ -38,10 +38,10 @@ var (
 )
 
 // PanicError is a panic in code that the cache was given (loader, store,
-// codec, hook), turned into an error. A call of runtime.Goexit there is
-// reported in the same way.
+// codec and the like), turned into an error. A call of runtime.Goexit in a
+// loader or a store is reported in the same way.
 type PanicError struct {
-	Where string // "loader", "store", "codec", "hook", "cost"
+	Where string // "loader", "store", "codec", "AEAD", "hook", "logger", "Cost", "Expires"
 	Value any    // what was passed to panic; nil for Goexit
 	Stack []byte // where it happened
 }
@@ -53,9 +53,13 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("cache: panic in %s: %v", e.Where, e.Value)
 }
 
-// Unwrap returns the value of the panic if it is an error.
+// Unwrap returns the value of the panic if it is an error, unless that is one
+// of the answers ErrNotFound and ErrRejected: a panic is a fault.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRejected) {
+		return nil
+	}
 	return err
 }
 

@@ -101,7 +101,9 @@ type Options[V any] struct {
 	// asks the origin. Default 50 ms: several times a healthy p99 of
 	// DynamoDB, and a delay that a user does not notice. It is never
 	// more than a quarter of what is left of the caller's deadline, and
-	// with less than 2 ms left of it the Store is not asked.
+	// with less than 2 ms left of it the Store is not asked. A time-out
+	// of a call that had less than a quarter of RemoteBudget is not held
+	// against the Store.
 	RemoteBudget time.Duration
 
 	// WriteTimeout bounds one write to the Store. Default 1 s; no caller
@@ -141,7 +143,7 @@ type Options[V any] struct {
 	OnEvent func(Event)
 
 	// Logger, if set, gets one record for each change of a breaker's
-	// state. Nil: no logging.
+	// state. Its panics are contained and counted. Nil: no logging.
 	Logger *slog.Logger
 }
 

@@ -24,6 +24,7 @@ type remote struct {
 	zombies atomic.Int64 // of the store alone: a hanging origin must not close it
 	nReads  *storeCounters
 	nWrites *storeCounters
+	fair    time.Duration // a read that had less says nothing of the store
 	fault   func(op, key string, err error)
 }
 
@@ -39,7 +40,7 @@ func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Dura
 	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, &r.zombies,
 		func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
 		func(item Item, err error) {
-			report(err)
+			report(r.verdict(err, budget))
 			if errors.Is(err, ErrNotFound) {
 				r.nReads.misses.Add(1)
 			} else if err != nil {
@@ -60,7 +61,7 @@ func (r *remote) getMany(ctx context.Context, store BatchStore, key string, stor
 	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, &r.zombies,
 		func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
 		func(items map[string]Item, err error) {
-			report(err)
+			report(r.verdict(err, budget))
 			if err != nil {
 				r.count(r.nReads, "read", key, err)
 			}
@@ -100,9 +101,22 @@ func (r *remote) admit(b *breaker, n *storeCounters) (report func(error), ok boo
 	return report, true
 }
 
+// verdict is what the breaker of reads gets to know of err. Callers with next
+// to no time left must not close a healthy store to all others.
+func (r *remote) verdict(err error, budget time.Duration) error {
+	if budget < r.fair && late(err) {
+		return errNoVerdict
+	}
+	return err
+}
+
+func late(err error) bool {
+	return errors.Is(err, ErrStoreTimeout) || errors.Is(err, context.DeadlineExceeded)
+}
+
 func (r *remote) count(n *storeCounters, op, key string, err error) {
 	n.faults.Add(1)
-	if errors.Is(err, ErrStoreTimeout) || errors.Is(err, context.DeadlineExceeded) {
+	if late(err) {
 		n.late.Add(1)
 	}
 	r.fault(op, key, err)
@@ -112,13 +126,9 @@ func (r *remote) count(n *storeCounters, op, key string, err error) {
 func newRemote[V any](c *Cache[V]) *remote {
 	changed := func(op string) func(from, to gobreaker.State) {
 		return func(from, to gobreaker.State) {
-			if c.opts.Logger != nil {
-				level := slog.LevelInfo
-				if to == gobreaker.StateOpen {
-					level = slog.LevelWarn
-				}
-				c.opts.Logger.Log(context.Background(), level, "cache: circuit breaker of the store changed",
-					"cache", c.opts.Name, "op", op, "from", from.String(), "to", to.String())
+			if err := contain("logger", func() error { c.log(op, from, to); return nil }); err != nil {
+				c.n.callbackPanics.Add(1)
+				c.tell(Event{Kind: EventCallback, Cache: c.opts.Name, Err: err})
 			}
 			c.tell(Event{Kind: EventBreaker, Cache: c.opts.Name, Op: op, From: from.String(), To: to.String()})
 		}
@@ -130,6 +140,20 @@ func newRemote[V any](c *Cache[V]) *remote {
 		now:     c.now,
 		nReads:  &c.n.reads,
 		nWrites: &c.n.writes,
+		fair:    c.opts.RemoteBudget / 4,
 		fault:   func(op, key string, err error) { c.emit(EventStoreFault, op, key, err) },
 	}
+}
+
+// log tells the log of a breaker's change.
+func (c *Cache[V]) log(op string, from, to gobreaker.State) {
+	if c.opts.Logger == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if to == gobreaker.StateOpen {
+		level = slog.LevelWarn
+	}
+	c.opts.Logger.Log(background, level, "cache: circuit breaker of the store changed",
+		"cache", c.opts.Name, "op", op, "from", from.String(), "to", to.String())
 }

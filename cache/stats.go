@@ -38,7 +38,7 @@ type Stats struct {
 	Rejected      int64 // values that the codec or the store could not take
 
 	Zombies        int64 // gauge: calls of store or loader that outlived their context
-	CallbackPanics int64 // panics in OnEvent, Cost or Expires
+	CallbackPanics int64 // panics in OnEvent, Cost, Expires or Logger
 
 	Entries int64 // gauge: entries of the local tier
 	Bytes   int64 // gauge: their cost, with MaxBytes
