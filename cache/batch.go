@@ -66,7 +66,7 @@ func (c *Cache[V]) board(ctx context.Context, key string) (r Result[V], f *fligh
 	now := c.now()
 	if e := s.find(hash, key); e != nil && now < e.fresh {
 		s.mu.Unlock()
-		return c.hit(e, now), nil, false
+		return c.hit(ctx, s, e, c.opts.Load, now), nil, false
 	}
 	f, leads = c.join(s, hash, key, c.opts.Load, now)
 	s.mu.Unlock()
@@ -104,14 +104,17 @@ func (f *failures) err() error {
 func (c *Cache[V]) runMany(ctx context.Context, flights []*flight[V]) {
 	batch, ok := c.opts.Store.(BatchStore)
 	budget := c.budget(ctx)
-	if !ok || len(flights) == 1 || budget == 0 {
-		if c.opts.LoadMany == nil || len(flights) == 1 {
-			for _, f := range flights {
-				go f.run(ctx)
-			}
-			return
+	if len(flights) > 1 && c.opts.LoadMany != nil && (c.remote == nil || budget == 0) {
+		if c.remote != nil {
+			c.n.reads.skipped.Add(1)
 		}
 		c.loadMany(ctx, flights)
+		return
+	}
+	if len(flights) == 1 || !ok || budget == 0 {
+		for _, f := range flights {
+			go f.run(ctx)
+		}
 		return
 	}
 	storeKeys := make([]string, len(flights))
@@ -133,7 +136,7 @@ func (c *Cache[V]) fromStoreMany(ctx context.Context, flights []*flight[V], stor
 		case ok && f.landFrom(storeKeys[i], item):
 			continue
 		case !ok && err == nil:
-			f.absent = f.fallback == nil
+			f.absent = true
 			c.n.reads.misses.Add(1)
 		}
 		rest = append(rest, f)
@@ -152,6 +155,9 @@ func (c *Cache[V]) fromStoreMany(ctx context.Context, flights []*flight[V], stor
 // loadMany asks the origin once, in one slot, for all flights.
 func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
 	asked, patience := time.Now(), c.opts.LoadTimeout
+	for _, f := range flights {
+		f.serveStaleAfterSoftTimeout(asked)
+	}
 	if queued, err := flights[0].takeSlot(patience); err != nil {
 		for _, f := range flights {
 			if err == errAbandoned && f != flights[0] {

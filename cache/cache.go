@@ -134,17 +134,17 @@ func (c *Cache[V]) lookup(ctx context.Context, key string, load loader[V]) Resul
 	hash := maphash.String(c.local.seed, key)
 	s := c.local.shard(hash)
 	if e := s.find(hash, key); e != nil && now < e.fresh {
-		s.touch(e, now)
-		if e.early != 0 && now >= e.early {
-			c.refreshEarly(ctx, s, e, load, now)
-		}
-		return c.hit(e, now)
+		return c.hit(ctx, s, e, load, now)
 	}
 	return c.miss(ctx, hash, s, key, load, now)
 }
 
-// hit makes the result of a fresh entry.
-func (c *Cache[V]) hit(e *entry[V], now int64) Result[V] {
+// hit makes the result of a fresh entry, which is in use.
+func (c *Cache[V]) hit(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) Result[V] {
+	s.touch(e, now)
+	if e.early != 0 && now >= e.early {
+		c.refreshEarly(ctx, s, e, load, now)
+	}
 	if e.stale {
 		c.n.stale.Add(1)
 		return Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}
@@ -169,7 +169,7 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 	s.mu.Lock()
 	if e := s.find(hash, key); e != nil && now < e.fresh { // came meanwhile
 		s.mu.Unlock()
-		return c.hit(e, now)
+		return c.hit(ctx, s, e, load, now)
 	}
 	f, leads := c.join(s, hash, key, load, now)
 	s.mu.Unlock()

@@ -32,7 +32,7 @@ type flight[V any] struct {
 	fallback *entry[V]
 	soft     *time.Timer // until the fallback is served (SoftTimeout)
 	early    bool        // begun while the fallback was fresh (EarlyRefresh)
-	absent   bool        // neither tier had anything
+	absent   bool        // the store had nothing
 
 	done   chan struct{}
 	result Result[V] // written before done is closed
@@ -177,7 +177,7 @@ func (f *flight[V]) run(ctx context.Context) {
 	}
 	storeKey := c.keys.store(f.key)
 	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, err error) {
-		f.absent = f.fallback == nil && errors.Is(err, ErrNotFound)
+		f.absent = errors.Is(err, ErrNotFound)
 		if err != nil || !f.landFrom(storeKey, item) {
 			f.fromOrigin(ctx)
 		}
@@ -239,9 +239,7 @@ func (f *flight[V]) invalidated(tombstone *entry[V], now int64) {
 func (f *flight[V]) fromOrigin(ctx context.Context) {
 	c := f.c
 	asked, patience := time.Now(), c.opts.LoadTimeout
-	if soft := c.opts.SoftTimeout; soft > 0 && f.fallback.servable(int64(asked.Sub(c.epoch)+soft)) {
-		f.soft = time.AfterFunc(soft, f.serveStale)
-	}
+	f.serveStaleAfterSoftTimeout(asked)
 	if queued, err := f.takeSlot(patience); err != nil {
 		f.fail(err)
 		return
@@ -257,6 +255,15 @@ func (f *flight[V]) fromOrigin(ctx context.Context) {
 			return f.load(ctx, f.key)
 		},
 		func(v V, err error) { f.loaded(v, err, version, created) })
+}
+
+// serveStaleAfterSoftTimeout starts the timer of SoftTimeout, if there will be
+// something to serve.
+func (f *flight[V]) serveStaleAfterSoftTimeout(asked time.Time) {
+	soft := f.c.opts.SoftTimeout
+	if soft > 0 && f.soft == nil && f.fallback.servable(int64(asked.Sub(f.c.epoch)+soft)) {
+		f.soft = time.AfterFunc(soft, f.serveStale)
+	}
 }
 
 // errSlow is the cause of a stale answer for want of a quicker one.
@@ -286,7 +293,7 @@ func (f *flight[V]) loaded(v V, err error, version, created int64) {
 	switch {
 	case err == nil:
 		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
-	case errors.Is(err, ErrNotFound) && f.absent && c.opts.NegativeTTL < 0: // nothing to remember, or to end
+	case errors.Is(err, ErrNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
 		f.land(nil, Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
 	case errors.Is(err, ErrNotFound):
 		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)

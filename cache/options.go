@@ -30,7 +30,9 @@ type Options[V any] struct {
 
 	// LoadMany, if set, asks the origin for many keys at once, for GetMany.
 	// A key that is absent from the map does not exist, if the error is
-	// nil; if it is not, that key failed with it. Default: Load for each.
+	// nil; if it is not, that key failed with it. With a Store that is no
+	// BatchStore, GetMany looks for each key apart, and does not use it.
+	// Default: Load for each.
 	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
 
 	// Store is the remote tier. Nil: local tier only.
