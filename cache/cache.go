@@ -215,8 +215,8 @@ func (s *shard[V]) overtake(key string) {
 	}
 }
 
-// Invalidate forgets the value of key, here and in the store. From its
-// return on, this process does not serve a value whose load began before the
+// Invalidate forgets the value of key, here and in the store. A Get that
+// begins after its return is not served a value whose load began before the
 // call, even if the store still holds it. What the store could not be told it
 // is told later, with the next write that succeeds.
 //

@@ -298,11 +298,16 @@ func (f *flight[V]) loaded(v V, err error, version, created int64) {
 	case errors.Is(err, ErrNotFound):
 		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
 	default:
-		c.n.loadErrors.Add(1)
-		if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
-			c.n.loadsLate.Add(1)
-		}
+		c.loadFailed(err)
 		f.fail(err)
+	}
+}
+
+// loadFailed counts an error of the origin.
+func (c *Cache[V]) loadFailed(err error) {
+	c.n.loadErrors.Add(1)
+	if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		c.n.loadsLate.Add(1)
 	}
 }
 
@@ -430,8 +435,8 @@ func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], l
 	}
 }
 
-// passThrough answers a miss after Close: it asks the origin, within the
-// caller's own context.
+// passThrough answers a miss after Close: it asks the origin, once for each
+// caller.
 func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
 	c.n.loads.Add(1)
 	answer := make(chan Result[V], 1)
@@ -441,6 +446,8 @@ func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) 
 			r := Result[V]{Value: v, Err: err}
 			if err == nil || errors.Is(err, ErrNotFound) {
 				r.Source = SourceOrigin
+			} else {
+				c.loadFailed(err)
 			}
 			answer <- r
 		})

@@ -140,8 +140,10 @@ type Options[V any] struct {
 	Cost func(V) int
 
 	// OnEvent, if set, is told of faults, breaker changes and drops; see
-	// [Event]. It is called from the cache's own goroutines, several at
-	// once, and must return soon. Its panics are contained and counted.
+	// [Event]. It is called on the cache's own goroutines and on those of
+	// callers, several at once, mostly while somebody waits for a result:
+	// it must return soon, and not wait for a Get. Its panics are
+	// contained and counted.
 	OnEvent func(Event)
 
 	// Logger, if set, gets one record for each change of a breaker's

@@ -452,3 +452,15 @@ func (w *world) wantAll(keys ...string) {
 		w.t.Errorf("GetMany found %d of %d, %v", len(got), len(keys), err)
 	}
 }
+
+// After Close, too, the statistics tell of a failing origin.
+func TestClose_loads_that_fail_are_counted(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.close()
+		w.origin.Fail(errDown)
+		w.wantErr("a", errDown)
+		if s := w.Stats(); s.Loads != 1 || s.LoadErrors != 1 {
+			t.Errorf("%d loads, %d failed; want 1, 1", s.Loads, s.LoadErrors)
+		}
+	})
+}

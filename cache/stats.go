@@ -22,10 +22,10 @@ type Stats struct {
 	EarlyRefreshes int64 // loads that began before the TTL ended
 
 	Loads       int64 // calls of the loader that began
-	LoadErrors  int64 // of these, failed ("not found" is no failure)
+	LoadErrors  int64 // keys whose load failed ("not found" is no failure)
 	LoadsLate   int64 // of these, given up after LoadTimeout
 	LoadsQueued int64 // loads that had to wait for one of the Concurrency slots
-	LoadsBusy   int64 // loads that got no slot within LoadTimeout
+	LoadsBusy   int64 // of these, got none within LoadTimeout
 
 	Reads  StoreStats
 	Writes StoreStats

@@ -140,9 +140,11 @@ func (l *load) count() (ok, bad int) {
 // system of record. What changed while the request was under way may be
 // answered either way.
 func (l *load) request(token string) sample {
+	// In this order: a log-out that begins in between is then one in
+	// progress, not one that the service should have known of.
+	truth, goodBefore := l.svc.Record.Truth(token)
 	loggedOut, judged := l.loggedOut(token)
 	began := time.Now()
-	truth, goodBefore := l.svc.Record.Truth(token)
 	status, source, session, err := l.ask(token)
 	s := sample{took: time.Since(began), source: source}
 	_, goodAfter := l.svc.Record.Truth(token)

@@ -97,10 +97,11 @@ func (s *Stack) startFailOpen(ctx context.Context, o Options) error {
 	svc := newService("failopen", o.Seed)
 	s.FailOpen = svc
 	secret := []byte("an example's secret, not one to keep")
-	svc.Auth, err = auth.NewFailOpen(svc.recordClient(), store, secret, localSessions, o.Log)
+	authenticator, err := auth.NewFailOpen(svc.recordClient(), store, secret, localSessions, o.Log)
 	if err != nil {
 		return err
 	}
+	svc.Auth = authenticator
 	svc.serve()
 	return nil
 }
