@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/failopen/failopen v0.0.0
+	go.yaml.in/yaml/v3 v3.0.6
 	google.golang.org/grpc v1.75.0
 )
 
