@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/failopen/failopen/health"
 	"github.com/failopen/failopen/logsink"
 )
 
@@ -80,7 +81,14 @@ func serve(writer string, c config, report io.Writer) error {
 	perTick := max(1, c.rate/1000)
 	tick := time.NewTicker(time.Duration(perTick) * time.Second / time.Duration(c.rate))
 	defer tick.Stop()
+	// Liveness: a loop that is stuck in a logger's write is not live, and a
+	// restart would find the same pipe.
+	loop, err := new(health.Process).Watch("requests", time.Second)
+	if err != nil {
+		return err
+	}
 	for end := time.Now().Add(c.length); time.Now().Before(end); <-tick.C {
+		loop.Beat()
 		for range perTick {
 			logger.Print(line) // with the plain writer, this is where it ends
 			served.Add(1)
@@ -93,9 +101,11 @@ func serve(writer string, c config, report io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	sink.Shutdown(ctx) //nolint:errcheck // nobody reads; the counts below say the same
+	loop.Wait(func() { // a write never waits, but this does, for whoever reads the logs
+		sink.Shutdown(ctx) //nolint:errcheck // nobody reads; the counts below say the same
+	})
 	st := sink.Stats()
-	_, err := fmt.Fprintf(report, "logged %d = %d delivered to the pipe + %d dropped (each counted) + %d queued; Shutdown(200 ms) took %d ms\n",
+	_, err = fmt.Fprintf(report, "logged %d = %d delivered to the pipe + %d dropped (each counted) + %d queued; Shutdown(200 ms) took %d ms\n",
 		st.Attempted, st.Delivered, st.Dropped.Total(), st.Queued, time.Since(began).Milliseconds())
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/failopen/failopen/cache"
 	"github.com/failopen/failopen/examples/tokenservice/record"
+	"github.com/failopen/failopen/health"
 )
 
 // FailOpen validates tokens through a two-tier cache that cannot hurt.
@@ -50,7 +51,10 @@ func NewFailOpen(origin *record.Client, store cache.Store, secret []byte, local 
 // Middleware implements Authenticator.
 func (f *FailOpen) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		found := f.sessions.Lookup(r.Context(), record.Bearer(r))
+		var found cache.Result[record.Session]
+		health.Wait(r.Context(), func() { // a caller with a health.Watch waits here; it is not stuck
+			found = f.sessions.Lookup(r.Context(), record.Bearer(r))
+		})
 		w.Header().Set(SourceHeader, found.Source.String())
 		switch {
 		case found.Err == nil && time.Now().Before(found.Value.Expires):

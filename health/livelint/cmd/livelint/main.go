@@ -1,0 +1,162 @@
+// Livelint finds liveness checks that ask a dependency.
+//
+//	livelint [-sarif] [-paths REGEXP] [-sinks PATHS] PACKAGES...
+//	go vet -vettool=$(which livelint) ./...
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/checker"
+	"golang.org/x/tools/go/analysis/unitchecker"
+	"golang.org/x/tools/go/packages"
+
+	"github.com/failopen/failopen/health/livelint"
+)
+
+// Exit codes.
+const (
+	exitClean = iota
+	exitFound
+	exitUsage
+	exitFailed // could not read or analyse
+)
+
+func main() {
+	if calledByVet(os.Args[1:]) {
+		unitchecker.Main(livelint.Analyzer) // does not return
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// calledByVet: go vet asks for the version and the flags, and then hands over
+// a file that describes a package.
+func calledByVet(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return a == "-flags" || strings.HasPrefix(a, "-V") || strings.HasSuffix(a, ".cfg")
+	})
+}
+
+func run(args []string, out, errs io.Writer) int {
+	flags := flag.NewFlagSet("livelint", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	sarif := flags.Bool("sarif", false, "print SARIF 2.1.0")
+	tests := flags.Bool("tests", false, "look at test files, too")
+	livelint.Analyzer.Flags.VisitAll(func(f *flag.Flag) { flags.Var(f.Value, f.Name, f.Usage) })
+	flags.Usage = func() {
+		fmt.Fprint(errs, `Usage: livelint [flags] packages...
+       go vet -vettool=$(which livelint) packages...
+
+Finds handlers of /livez and its like, liveness checks of health libraries, and
+calls of health.Process.Fatal that reach the network: when the dependency is
+down, the platform restarts the service for nothing.
+
+  livelint ./...
+  livelint -sarif ./... > livelint.sarif
+  livelint -paths '^/(livez|up)$' -sinks example.com/our/client ./...
+
+A line with "//livelint:allow REASON", or the line below it, is let through.
+Exit codes: 0 clean, 1 findings, 2 usage, 3 packages that cannot be read.
+
+`)
+		flags.PrintDefaults()
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitClean
+	case err != nil:
+		return exitUsage
+	case flags.NArg() == 0:
+		flags.Usage()
+		return exitUsage
+	}
+	found, err := analyze(flags.Args(), *tests)
+	if err != nil {
+		fmt.Fprintln(errs, "livelint:", err)
+		return exitFailed
+	}
+	if *sarif {
+		err = writeSARIF(out, found)
+	} else {
+		err = writeText(out, found)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(errs, "livelint:", err)
+		return exitFailed
+	case len(found) > 0:
+		return exitFound
+	}
+	return exitClean
+}
+
+// finding is one diagnostic.
+type finding struct {
+	file      string // relative to the working directory if it is below it
+	line, col int
+	message   string
+}
+
+func analyze(patterns []string, tests bool) ([]finding, error) {
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax | packages.NeedModule, Tests: tests}, patterns...)
+	if err != nil {
+		return nil, err
+	}
+	var broken []string
+	packages.Visit(pkgs, nil, func(p *packages.Package) {
+		for _, e := range p.Errors {
+			broken = append(broken, e.Error())
+		}
+	})
+	if len(broken) > 0 {
+		return nil, errors.New(strings.Join(broken, "\n"))
+	}
+	graph, err := checker.Analyze([]*analysis.Analyzer{livelint.Analyzer}, pkgs, nil)
+	if err != nil {
+		return nil, err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	var found []finding
+	for _, action := range graph.Roots {
+		if action.Err != nil {
+			return nil, action.Err
+		}
+		for _, d := range action.Diagnostics {
+			at := action.Package.Fset.Position(d.Pos)
+			if rel, err := filepath.Rel(here, at.Filename); err == nil && filepath.IsLocal(rel) {
+				at.Filename = filepath.ToSlash(rel)
+			}
+			found = append(found, finding{at.Filename, at.Line, at.Column, d.Message})
+		}
+	}
+	slices.SortFunc(found, func(a, b finding) int {
+		if c := strings.Compare(a.file, b.file); c != 0 {
+			return c
+		}
+		if a.line != b.line {
+			return a.line - b.line
+		}
+		return a.col - b.col
+	})
+	return slices.Compact(found), nil // a package and its test variant say the same
+}
+
+func writeText(w io.Writer, found []finding) error {
+	for _, f := range found {
+		if _, err := fmt.Fprintf(w, "%s:%d:%d: %s\n", f.file, f.line, f.col, f.message); err != nil {
+			return err
+		}
+	}
+	return nil
+}

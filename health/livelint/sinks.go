@@ -1,0 +1,127 @@
+package livelint
+
+import (
+	"go/build"
+	"go/types"
+	"strings"
+)
+
+var goroot = build.Default.GOROOT
+
+// knownClients are packages whose functions and methods ask somebody when they
+// take a context.
+var knownClients = []string{
+	"github.com/redis/go-redis", "github.com/go-redis/redis", "github.com/jackc/pgx", "go.mongodb.org/mongo-driver",
+	"github.com/segmentio/kafka-go", "github.com/nats-io/nats.go", "github.com/rabbitmq/amqp091-go",
+	"github.com/gocql/gocql", "go.etcd.io/etcd/client", "cloud.google.com/go", "github.com/elastic/go-elasticsearch",
+}
+
+const (
+	awsService = "github.com/aws/aws-sdk-go-v2/service/"
+	grpcPath   = "google.golang.org/grpc"
+)
+
+// sqlCalls begin the names of what makes database/sql talk.
+var sqlCalls = []string{"Ping", "Query", "Exec", "Begin", "Prepare", "Conn"}
+
+// isSink reports whether f itself asks somebody over the network.
+func (c *checker) isSink(f *types.Func) bool {
+	if f.Pkg() == nil {
+		return false
+	}
+	path, recv := f.Pkg().Path(), receiver(f)
+	switch path {
+	case "net":
+		return hasPrefix(f.Name(), "Dial", "Lookup") && (recv == "" || recv == "Dialer" || recv == "Resolver")
+	case "crypto/tls":
+		return hasPrefix(f.Name(), "Dial")
+	case "net/http":
+		switch recv {
+		case "":
+			return f.Name() == "Get" || f.Name() == "Head" || hasPrefix(f.Name(), "Post")
+		case "Client":
+			return f.Name() != "CloseIdleConnections"
+		}
+		return f.Name() == "RoundTrip"
+	case "database/sql":
+		return recv != "" && recv != "Rows" && recv != "Row" && hasPrefix(f.Name(), sqlCalls...)
+	case "net/smtp", "net/rpc", "net/rpc/jsonrpc":
+		return hasPrefix(f.Name(), "Dial", "SendMail", "Call")
+	case grpcPath:
+		return recv == "ClientConn" && (f.Name() == "Invoke" || f.Name() == "NewStream") || recv == "" && hasPrefix(f.Name(), "Dial")
+	}
+	if callsService(f) {
+		return true
+	}
+	if !takesContext(f) || !f.Exported() {
+		return false
+	}
+	for _, client := range c.sinks {
+		if path == client || strings.HasPrefix(path, client+"/") {
+			return true
+		}
+	}
+	return strings.HasPrefix(path, awsService) && recv == "Client"
+}
+
+// receiver is the name of f's type, without a star; "" for a function.
+func receiver(f *types.Func) string {
+	r := f.Signature().Recv()
+	if r == nil {
+		return ""
+	}
+	typ := r.Type()
+	if p, ok := typ.(*types.Pointer); ok {
+		typ = p.Elem()
+	}
+	if n, ok := types.Unalias(typ).(*types.Named); ok {
+		return n.Obj().Name()
+	}
+	return "?"
+}
+
+func hasPrefix(s string, prefixes ...string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func takesContext(f *types.Func) bool {
+	params := f.Signature().Params()
+	return params.Len() > 0 && isNamed(params.At(0).Type(), "context", "Context")
+}
+
+func isNamed(t types.Type, path, name string) bool {
+	if p, ok := t.(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	n, ok := types.Unalias(t).(*types.Named)
+	return ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == path && n.Obj().Name() == name
+}
+
+// callsService knows the calls of generated gRPC clients and of AWS clients by
+// their last parameter, so that an interface of one's own is recognised, too:
+// (ctx, in, ...grpc.CallOption), (ctx, in, ...func(*dynamodb.Options)).
+func callsService(f *types.Func) bool {
+	sig := f.Signature()
+	if !sig.Variadic() || sig.Recv() == nil || !takesContext(f) {
+		return false
+	}
+	last := sig.Params().At(sig.Params().Len() - 1).Type().(*types.Slice).Elem()
+	if isNamed(last, grpcPath, "CallOption") {
+		return true
+	}
+	option, ok := types.Unalias(last).(*types.Signature)
+	if !ok || option.Params().Len() != 1 {
+		return false
+	}
+	p, ok := option.Params().At(0).Type().(*types.Pointer)
+	if !ok {
+		return false
+	}
+	n, ok := types.Unalias(p.Elem()).(*types.Named)
+	return ok && n.Obj().Pkg() != nil && n.Obj().Name() == "Options" && strings.HasPrefix(n.Obj().Pkg().Path(), awsService)
+}
