@@ -66,11 +66,7 @@ func nothingOnBad(i *Instance) float64 {
 	return 1
 }
 
-<<<<<<< HEAD
-// Scenarios are in the order of the table.
-=======
 // Scenarios are what can go wrong, in the order of the table.
->>>>>>> health
 var Scenarios = []Scenario{
 	{Name: "dependency errors", About: "DynamoDB answers with errors; the service can do without", Check: fails},
 	{Name: "30 % need it", About: "the same, and 30 % of requests cannot do without", Check: fails, Served: func(*Instance) float64 { return 0.7 }, Best: 0.7},
