@@ -5,11 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
+// maxBatch is how many keys GetMany asks for in one call: as many as DynamoDB
+// takes. More would be calls one after the other, within one budget.
+const maxBatch = 100
+
 // GetMany is Get for many keys: one read of the store, if it is a
-// [BatchStore], and one load of what is missing, if Options.LoadMany is set.
+// [BatchStore], and one load of what is missing, if Options.LoadMany is set,
+// for every 100 keys that are not in the local tier.
 //
 // The map holds what was found; keys that do not exist are absent from it. If
 // some keys failed, the error wraps the first failure, and the map still holds
@@ -43,8 +49,8 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 			failures.add(r.Err)
 		}
 	}
-	if len(mine) > 0 {
-		go c.runMany(ctx, mine)
+	for part := range slices.Chunk(mine, maxBatch) {
+		go c.runMany(ctx, part)
 	}
 	for key, f := range waiting {
 		r := f.wait(ctx)

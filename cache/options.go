@@ -28,7 +28,8 @@ type Options[V any] struct {
 	// same value; it ends after LoadTimeout.
 	Load func(ctx context.Context, key string) (V, error)
 
-	// LoadMany, if set, asks the origin for many keys at once, for GetMany.
+	// LoadMany, if set, asks the origin for up to 100 keys at once, for
+	// GetMany.
 	// A key that is absent from the map does not exist, if the error is
 	// nil; if it is not, that key failed with it. With a Store that is no
 	// BatchStore, GetMany looks for each key apart, and does not use it.

@@ -464,3 +464,33 @@ func TestClose_loads_that_fail_are_counted(t *testing.T) {
 		}
 	})
 }
+
+// pagewise is a Store that needs 10 ms for every 100 keys, one after the
+// other, as DynamoDB does.
+type pagewise struct{ *cachetest.Store }
+
+func (p pagewise) GetMany(ctx context.Context, keys []string) (map[string]cache.Item, error) {
+	idle(10 * time.Millisecond * time.Duration((len(keys)+99)/100))
+	return p.Store.GetMany(ctx, keys)
+}
+
+// A thousand keys at once are no fault of the store.
+func TestGetMany_1000_keys_open_no_breaker(t *testing.T) {
+	var keys []string
+	inWorld(t, nil, func(w *world) {
+		for i := range 1000 {
+			keys = append(keys, fmt.Sprint(i))
+			w.origin.Put(keys[i], "value of "+keys[i])
+		}
+		w.wantAll(keys...)
+		settle()
+		for range 3 {
+			other := newWorld(t, w.store, func(o *cache.Options[string]) { o.Store = pagewise{w.store} })
+			other.wantAll(keys...)
+			if s := other.Stats(); s.Remote != 1000 || s.Reads.Faults != 0 {
+				t.Errorf("%d keys from the store with %d faults, want 1,000 and none", s.Remote, s.Reads.Faults)
+			}
+			other.close()
+		}
+	})
+}
