@@ -16,6 +16,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,13 +85,15 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// isStandard: what of the standard library reaches the network is a list.
+// isStandard reports whether a package is of the standard library, by where its
+// files are: what reaches the network there is a list.
 func isStandard(pass *analysis.Pass) bool {
 	if len(pass.Files) == 0 {
 		return true
 	}
-	name := pass.Fset.Position(pass.Files[0].Package).Filename
-	return strings.HasPrefix(name, "$GOROOT") || goroot != "" && strings.HasPrefix(name, goroot)
+	path := pass.Pkg.Path()
+	dir := filepath.ToSlash(filepath.Dir(pass.Fset.Position(pass.Files[0].Package).Filename))
+	return !strings.Contains(firstElement(path), ".") && strings.HasSuffix(dir, "/src/"+path) && !strings.Contains(dir, "/testdata/")
 }
 
 // index finds assignments and lines that are let through.

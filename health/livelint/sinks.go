@@ -1,12 +1,9 @@
 package livelint
 
 import (
-	"go/build"
 	"go/types"
 	"strings"
 )
-
-var goroot = build.Default.GOROOT
 
 // knownClients are packages whose functions and methods ask somebody when they
 // take a context.
