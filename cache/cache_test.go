@@ -42,6 +42,7 @@ func TestNew_refuses(t *testing.T) {
 		"SoftTimeout is -1s":                func(o *cache.Options[string]) { o.SoftTimeout = -time.Second },
 		"SoftTimeout is set but StaleIfErr": func(o *cache.Options[string]) { o.SoftTimeout = time.Second },
 		"SoftTimeout (10s) is not shorter":  func(o *cache.Options[string]) { o.SoftTimeout, o.StaleIfError = 10*time.Second, time.Hour },
+		"Name \"a:\" has a colon":           func(o *cache.Options[string]) { o.Name = "a:" },
 		"EarlyRefresh is -1":                func(o *cache.Options[string]) { o.EarlyRefresh = -1 },
 		"EarlyRefresh is NaN":               func(o *cache.Options[string]) { o.EarlyRefresh = math.NaN() },
 		"NegativeTTL (1h0m0s) is longer":    func(o *cache.Options[string]) { o.NegativeTTL = time.Hour },
@@ -253,6 +254,24 @@ func TestEarlyRefresh(t *testing.T) {
 		if n := w.origin.Calls("a") - loads; n > 3 {
 			t.Errorf("%d loads from a failing origin, want at most one before and two after the end of the TTL", n)
 		}
+	})
+	// When all slots are taken it gives way.
+	inWorld(t, func(o *cache.Options[string]) { o.EarlyRefresh, o.Concurrency = 100, 1 }, func(w *world) {
+		w.origin.Slow(100 * time.Millisecond)
+		w.want("a", cache.SourceOrigin)
+		w.origin.Slow(3 * time.Second)
+		pass(50 * time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() { w.get("b", 3*time.Second) })
+		settle()
+		for w.Stats().EarlyRefreshes == 0 {
+			w.want("a", cache.SourceLocal)
+		}
+		settle()
+		if s := w.Stats(); s.LoadsQueued != 0 || w.origin.Calls("a") != 1 {
+			t.Errorf("%d loads queued, %d of a; want 0, 1", s.LoadsQueued, w.origin.Calls("a"))
+		}
+		wg.Wait()
 	})
 	// A refresh that fails after its value has expired is a miss like any
 	// other to those who wait for it by then.

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"math"
-	"math/rand/v2"
 	"time"
 )
 
@@ -257,34 +255,6 @@ func (f *flight[V]) fromOrigin(ctx context.Context) {
 		func(v V, err error) { f.loaded(v, err, version, created) })
 }
 
-// serveStaleAfterSoftTimeout starts the timer of SoftTimeout, if there will be
-// something to serve.
-func (f *flight[V]) serveStaleAfterSoftTimeout(asked time.Time) {
-	soft := f.c.opts.SoftTimeout
-	if soft > 0 && f.soft == nil && f.fallback.servable(int64(asked.Sub(f.c.epoch)+soft)) {
-		f.soft = time.AfterFunc(soft, f.serveStale)
-	}
-}
-
-// errSlow is the cause of a stale answer for want of a quicker one.
-var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
-
-// serveStale gives the fallback to everybody who waits, and to those who come
-// until the load, which goes on, is done.
-func (f *flight[V]) serveStale() {
-	old := f.fallback
-	f.s.mu.Lock()
-	landed := f.landed
-	f.landed = true
-	f.s.mu.Unlock()
-	if landed {
-		return
-	}
-	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
-	close(f.done)
-	f.c.emit(EventServedStale, "", f.key, errSlow)
-}
-
 // loaded judges what the origin said.
 func (f *flight[V]) loaded(v V, err error, version, created int64) {
 	c := f.c
@@ -327,6 +297,12 @@ func (f *flight[V]) takeSlot(patience time.Duration) (queued bool, err error) {
 		f.s.mu.Unlock()
 		return false, nil
 	default:
+	}
+	if f.early && f.waiters == 0 { // no slot is free: a refresh gives way to what is missed
+		f.abandoned, f.detached = true, true
+		f.leave()
+		f.s.mu.Unlock()
+		return false, errAbandoned
 	}
 	f.quit = make(chan struct{})
 	f.s.mu.Unlock()
@@ -408,31 +384,6 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 		c.emit(EventWriteDropped, "write", e.key, nil)
 	}
 	c.life.exit()
-}
-
-// refreshEarly starts a flight for an entry that is still fresh, with the
-// probability of the XFetch rule: now − took · β · ln(random) ≥ fresh.
-func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) {
-	if float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) < float64(e.fresh) {
-		return
-	}
-	if ctx == nil {
-		ctx = background
-	}
-	s.mu.Lock()
-	var f *flight[V]
-	if s.flights[e.key] == nil && s.find(e.hash, e.key) == e {
-		if f, _ = c.join(s, e.hash, e.key, load, now); f != nil {
-			f.waiters-- // nobody waits for it
-			f.seen = e.version + 1
-			f.early, f.ctx = true, ctx
-		}
-	}
-	s.mu.Unlock()
-	if f != nil {
-		c.n.earlyRefreshes.Add(1)
-		c.start(f)
-	}
 }
 
 // passThrough answers a miss after Close: it asks the origin, once for each

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -251,6 +252,9 @@ func (o *Options[V]) validate() error {
 	}
 	if o.MaxBytes == 0 && o.Cost != nil {
 		bad("Cost is set but MaxBytes is not: there is no bound that it would serve")
+	}
+	if strings.Contains(o.Name, ":") {
+		bad("Name %q has a colon, which ends the name in the keys of the store", o.Name)
 	}
 	if o.KeySecret != nil && len(o.KeySecret) < 16 {
 		bad("KeySecret has %d bytes: it needs at least 16", len(o.KeySecret))
