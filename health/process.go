@@ -148,6 +148,8 @@ var ErrRunning = errors.New("health: Run is running already")
 // When Run ends, a process that the guard had let leave is ready again:
 // nobody is left to decide otherwise.
 func (p *Process) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if err := p.begin(ctx); err != nil {
 		return err
 	}

@@ -67,15 +67,15 @@ func Handler(p *health.Process, component hellofresh.Component) http.Handler {
 // health-go lists failures only, so that what passes need not be in it.
 func render(report health.Report, component hellofresh.Component) (*hellofresh.Health, error) {
 	options := []hellofresh.Option{hellofresh.WithComponent(component), hellofresh.WithMaxConcurrent(1)}
-	fails := func(name string, skip bool) {
+	fails := func(name string, soft bool) {
 		options = append(options, hellofresh.WithChecks(hellofresh.Config{
-			Name: name, SkipOnErr: skip, Check: func(context.Context) error { return errWithheld },
+			Name: name, SkipOnErr: soft, Check: func(context.Context) error { return errWithheld },
 		}))
 	}
 	for name, list := range report.Checks {
 		for _, c := range list {
 			if c.Status == health.StatusFail {
-				fails(strings.TrimSuffix(name, ":responseTime"), c.ComponentType != "watch")
+				fails(strings.TrimSuffix(name, ":responseTime"), true)
 			}
 		}
 	}

@@ -4,12 +4,11 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"store"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/failopen/failopen/health"
 	"google.golang.org/grpc"
-
-	"store"
 )
 
 type server struct {
@@ -47,12 +46,12 @@ func (router) GET(string, ...http.HandlerFunc) {}
 
 func routes(s *server, p *health.Process, r router) { // want routes:"reaches"
 	mux := http.NewServeMux()
-	mux.HandleFunc("/livez", s.live)                              // want `the liveness handler of "/livez" asks somebody: \(\*handlers.server\).live -> \(\*handlers.server\).check -> \(\*store.DB\).Ping -> \(\*sql.DB\).PingContext;`
-	mux.HandleFunc("GET /healthz", s.live)                        // want `the liveness handler of "GET /healthz"`
-	mux.HandleFunc("/health/live", s.remote)                      // want `\(\*grpc.ClientConn\).Invoke`
-	mux.Handle("/alive", logged(http.HandlerFunc(s.live)))        // want `the liveness handler of "/alive"`
-	mux.Handle("/live", &store.Handler{DB: s.db})                 // want `\(\*store.Handler\).ServeHTTP -> \(\*store.DB\).Ping`
-	mux.HandleFunc("/liveness", s.hidden)                         // want `\(\*store.DB\).Ping -> `
+	mux.HandleFunc("/livez", s.live)                                         // want `the liveness handler of "/livez" asks somebody: \(\*handlers.server\).live -> \(\*handlers.server\).check -> \(\*store.DB\).Ping -> \(\*sql.DB\).PingContext;`
+	mux.HandleFunc("GET /healthz", s.live)                                   // want `the liveness handler of "GET /healthz"`
+	mux.HandleFunc("/health/live", s.remote)                                 // want `\(\*grpc.ClientConn\).Invoke`
+	mux.Handle("/alive", logged(http.HandlerFunc(s.live)))                   // want `the liveness handler of "/alive"`
+	mux.Handle("/live", &store.Handler{DB: s.db})                            // want `\(\*store.Handler\).ServeHTTP -> \(\*store.DB\).Ping`
+	mux.HandleFunc("/liveness", s.hidden)                                    // want `\(\*store.DB\).Ping -> `
 	mux.HandleFunc("/livez/", func(w http.ResponseWriter, r *http.Request) { // want `dynamodb.Client\).GetItem`
 		s.client.GetItem(r.Context(), nil)
 	})

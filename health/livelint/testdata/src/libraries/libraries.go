@@ -3,14 +3,13 @@ package libraries
 import (
 	"context"
 	"net/http"
+	"store"
 	"time"
 
 	alex "github.com/alexliesenfeld/health"
 	"github.com/hellofresh/health-go/v5"
 	"github.com/heptiolabs/healthcheck"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-
-	"store"
 )
 
 func healthGo(db *store.DB) { // want healthGo:"reaches"
@@ -29,8 +28,8 @@ func alexliesenfeld(db *store.DB) {
 func heptio(db *store.DB) { // want heptio:"reaches"
 	h := healthcheck.NewHandler()
 	h.AddLivenessCheck("goroutines", healthcheck.GoroutineCountCheck(100))
-	h.AddLivenessCheck("dns", healthcheck.TCPDialCheck("db:5432", time.Second))             // want `the liveness check of AddLivenessCheck asks somebody: healthcheck.TCPDialCheck -> net.DialTimeout`
-	h.AddLivenessCheck("db", func() error { return db.Ping(context.Background()) })           // want `\(\*store.DB\).Ping`
+	h.AddLivenessCheck("dns", healthcheck.TCPDialCheck("db:5432", time.Second))     // want `the liveness check of AddLivenessCheck asks somebody: healthcheck.TCPDialCheck -> net.DialTimeout`
+	h.AddLivenessCheck("db", func() error { return db.Ping(context.Background()) }) // want `\(\*store.DB\).Ping`
 	h.AddReadinessCheck("db", func() error { return db.Ping(context.Background()) })
 }
 

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"store"
 
 	"github.com/failopen/failopen/health"
 	pb "google.golang.org/grpc/health/grpc_health_v1"
-
-	"store"
 )
 
 type service struct{ db *store.DB }

@@ -15,6 +15,6 @@ type (
 	CheckerOption func()
 )
 
-func NewChecker(...CheckerOption) Checker       { return nil }
-func WithCheck(Check) CheckerOption             { return nil }
+func NewChecker(...CheckerOption) Checker         { return nil }
+func WithCheck(Check) CheckerOption               { return nil }
 func NewHandler(Checker, ...any) http.HandlerFunc { return nil }
