@@ -285,7 +285,7 @@ func FuzzSink_accounting(f *testing.F) {
 	f.Add([]byte("\xff\xfe\x01\x01\x02\x03\x05\x08\x0d\x15"), uint8(2))
 	f.Fuzz(func(t *testing.T, script []byte, mode uint8) {
 		if len(script) == 0 || len(script) > 200 {
-			t.Skip()
+			t.Skip("a script has 1 to 200 steps")
 		}
 		synctest.Test(t, func(t *testing.T) {
 			var rec logsinktest.Recorder

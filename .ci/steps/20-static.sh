@@ -8,5 +8,5 @@ unformatted=$(git ls-files '*.go' | xargs -r "$gofumpt" -l)
 
 for dir in $(modules); do
   echo "--- $dir"
-  (cd "$dir" && go mod tidy -diff && go vet ./... && "$staticcheck" ./...)
+  (cd "$dir" && go mod tidy -diff && go vet ./... && "$staticcheck" -checks "$STATICCHECK_CHECKS" ./...)
 done

@@ -172,7 +172,7 @@ func TestServer_credentialsExpire(t *testing.T) {
 		if err := list(); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if err := list(); code(err) != "ExpiredTokenException" {
 			t.Errorf("%v; want ExpiredTokenException", err)
 		}
@@ -231,7 +231,7 @@ func TestServer_timeToLive(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		if n := s.Sweep(); n != 0 {
 			t.Errorf("%d items were swept without a time to live", n)
 		}
@@ -273,7 +273,7 @@ func TestServer_capacity(t *testing.T) {
 		if n := served(50); n != 20 { // a read costs half a unit
 			t.Errorf("%d of 50 reads were served in the first moment; want 20", n)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if n := served(50); n != 20 {
 			t.Errorf("%d of 50 a second later; want 20", n)
 		}

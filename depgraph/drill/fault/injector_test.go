@@ -84,13 +84,13 @@ func TestInjector_firstMatchWins(t *testing.T) {
 
 func TestInjector_window(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		i := injector(t, fault.Options{}, fault.Rule{Net: fault.Reset, From: 10 * time.Second, Until: 30 * time.Second})
 		for _, want := range []bool{false, true, true, false} { // at 0, 10, 20 and 30 s
 			if got := i.Next(t.Context(), fault.Call{}) != nil; got != want {
 				t.Errorf("at %v: hit %t", time.Now(), got)
 			}
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 		}
 	})
 }

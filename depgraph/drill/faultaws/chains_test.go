@@ -375,7 +375,7 @@ func TestCredentials_chains(t *testing.T) {
 					t.Errorf("over the wire: %v\ninjected: %v", wire, injected)
 				}
 				took := time.Since(began)
-				time.Sleep(10 * time.Second) // virtual: the SDK's refresh outlives the call
+				<-time.After(10 * time.Second) // virtual: the SDK's refresh outlives the call
 				if took < c.takes[0] || took > c.takes[1] {
 					t.Errorf("it took %v; want %v to %v", took, c.takes[0], c.takes[1])
 				}
