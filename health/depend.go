@@ -87,7 +87,8 @@ type declared struct {
 // Declare reads a manifest of package depgraph, in JSON, and compares what it
 // declares with what is checked: the report lists dependencies without a
 // check, checks of what is not declared, and those that are soft in one place
-// only. It may be called several times; what is declared adds up.
+// only (a member of any-of counts as soft). It may be called several times;
+// what is declared adds up.
 //
 //	{"service": "checkout", "depends": [{"on": "ledger"}, {"on": "sessions", "soft": true}]}
 //
