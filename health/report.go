@@ -57,7 +57,7 @@ type Report struct {
 type Check struct {
 	Name          string    `json:"-"`
 	ComponentType string    `json:"componentType"` // dependency, watch, detector
-	Status        Status    `json:"status"`
+	Status        Status    `json:"status,omitzero"` // the draft has no word for unknown
 	Soft          bool      `json:"soft,omitempty"`
 	Value         float64   `json:"observedValue"`
 	Unit          string    `json:"observedUnit"`
