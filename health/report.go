@@ -56,7 +56,7 @@ type Report struct {
 // Check is one entry of a Report.
 type Check struct {
 	Name          string    `json:"-"`
-	ComponentType string    `json:"componentType"` // dependency, watch, detector
+	ComponentType string    `json:"componentType"`   // dependency, watch, detector
 	Status        Status    `json:"status,omitzero"` // the draft has no word for unknown
 	Soft          bool      `json:"soft,omitempty"`
 	Value         float64   `json:"observedValue"`
