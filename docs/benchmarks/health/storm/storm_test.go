@@ -34,6 +34,9 @@ func TestStorm(t *testing.T) {
 			if r.sent != 200 || (r.answered == r.sent) != all {
 				t.Errorf("%d of %d probes were answered", r.answered, r.sent)
 			}
+			if all && r.goroutines > 10 {
+				t.Errorf("%d goroutines more than before the storm, want 10 at most", r.goroutines)
+			}
 		})
 	}
 }
