@@ -342,6 +342,17 @@ func benchRemoteHit(b *testing.B) {
 			}
 		}
 	})
+	b.Run("floor-store.Get-with-deadline", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := range b.N {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			_, err := store.Get(ctx, "="+keys[i%len(keys)])
+			cancel()
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("ours", func(b *testing.B) {
 		c := newBench(b, cache.Options[string]{Load: load, Store: store, MaxEntries: 1, RemoteBudget: time.Second})
 		b.ReportAllocs()
