@@ -109,7 +109,9 @@ func TestVersion_does_not_leak(t *testing.T) {
 		}
 		<-time.After(time.Minute)
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n > 0 {
+		// The count is the whole program's, whose own goroutines come and
+		// go; the leak is one for each time-out.
+		if n := runtime.NumGoroutine() - before; n >= 10 {
 			t.Errorf("%d goroutines are left of 100 time-outs", n)
 		}
 	})
