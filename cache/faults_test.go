@@ -290,7 +290,7 @@ func faultK(t *testing.T) {
 		}
 		wg.Wait()
 		settle()
-		if n := runtime.NumGoroutine() - before; n > 8 {
+		if n := goroutines() - before; n > 8 {
 			t.Errorf("%d goroutines more, want at most 8", n)
 		}
 		if served.Load() != 20_000 {

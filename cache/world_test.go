@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -140,3 +141,13 @@ func idle(d time.Duration) {
 
 // settle lets everything that is under way come to rest.
 func settle() { synctest.Wait() }
+
+// goroutines is runtime.NumGoroutine without those that are just ending.
+func goroutines() int {
+	least := runtime.NumGoroutine()
+	for range 100 {
+		runtime.Gosched()
+		least = min(least, runtime.NumGoroutine())
+	}
+	return least
+}
