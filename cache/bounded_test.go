@@ -107,7 +107,7 @@ func TestCallContext(t *testing.T) {
 				_, cancel := context.WithCancel(ctx)
 				defer cancel()
 			}
-			if n := runtime.NumGoroutine() - before; n >= 50 {
+			if n := runtime.NumGoroutine() - before; n > 0 {
 				t.Errorf("101 derived contexts started %d goroutines", n)
 			}
 			context.AfterFunc(ctx, func() { after.Store(true) })

@@ -109,10 +109,14 @@ func TestVersion_does_not_leak(t *testing.T) {
 		}
 		<-time.After(time.Minute)
 		synctest.Wait()
-		// The count is the whole program's, whose own goroutines come and
-		// go; the leak is one for each time-out.
-		if n := runtime.NumGoroutine() - before; n >= 10 {
-			t.Errorf("%d goroutines are left of 100 time-outs", n)
+		// A goroutine that has ended may still be counted for a moment.
+		left := runtime.NumGoroutine() - before
+		for i := 0; i < 1000 && left > 0; i++ {
+			runtime.Gosched()
+			left = runtime.NumGoroutine() - before
+		}
+		if left > 0 {
+			t.Errorf("%d goroutines are left of 100 time-outs", left)
 		}
 	})
 	mod, err := os.ReadFile("../../go.mod")
