@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,6 +44,49 @@ func TestCascade(t *testing.T) {
 		if why := target(r); why != "" {
 			t.Errorf("%+v: %s", r, why)
 		}
+	}
+}
+
+// TestPeers_can_be_asked_at_once asks each policy twice at the same moment,
+// while its check waits in virtual time, and builds it where its own check
+// could already run. With a mutex in the way the bubble would stand still.
+func TestPeers_can_be_asked_at_once(t *testing.T) {
+	for _, p := range policies {
+		synctest.Test(t, func(t *testing.T) {
+			slow := sim.Scenario{Name: "slow", Check: func(ctx context.Context, _ *sim.Instance) error {
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+				return nil
+			}}
+			asked := 0
+			policy := sim.Policy{Name: p.Name, New: func(ctx context.Context, i *sim.Instance) (sim.Service, error) {
+				s, err := p.New(ctx, i)
+				if err != nil {
+					return s, err
+				}
+				inner := s.Ready
+				s.Ready = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						inner.ServeHTTP(httptest.NewRecorder(), r)
+					}()
+					inner.ServeHTTP(w, r)
+					<-done
+					asked++
+				})
+				return s, nil
+			}}
+			_, err := sim.Run(t.Context(), sim.Config{
+				Scenario: slow, Platform: sim.Platforms[1], Policy: policy, Instances: 1,
+				Begin: time.Second, End: 2 * time.Minute, Length: 3 * time.Minute,
+			})
+			if err != nil || asked == 0 {
+				t.Errorf("%s: asked %d times, %v", p.Name, asked, err)
+			}
+		})
 	}
 }
 
