@@ -4,6 +4,10 @@
 ci_cache=${FAILOPEN_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/failopen-ci}
 mkdir -p "$ci_cache"
 
+# No go test may hang until the job is killed: after this it prints all
+# goroutines and fails. Well under the 20 minutes that CI has.
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-timeout=5m"
+
 # tool MODULE/PATH@VERSION prints the path of the built command, installing
 # it first if this machine does not have that exact version.
 tool() {

@@ -29,7 +29,7 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	left, stayed := 0, 0
-	for range 100_000 {
+	for range rounds(100_000) {
 		g := Guard{MinPeers: 1 + r.IntN(4), MaxOut: r.Float64(), Panic: r.Float64()}
 		d := g.withDefaults()
 		n := 1 + r.IntN(40)
@@ -109,7 +109,7 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 			fail(fmt.Sprintf("the order of peers changed the answer to %+v", again))
 		}
 	}
-	if left < 1000 || stayed < 1000 {
+	if few := rounds(1000); left < few || stayed < few {
 		t.Fatalf("%d left and %d stayed: the fleets are not varied enough", left, stayed)
 	}
 }
@@ -121,7 +121,7 @@ func TestGuard_fleet_never_has_too_many_out(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	start := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	most := 0
-	for range 100_000 {
+	for range rounds(100_000) {
 		g := Guard{MaxOut: r.Float64() * 0.6, Settle: time.Second}
 		n := 3 + r.IntN(10)
 		room := max(1, int(g.withDefaults().MaxOut*float64(n)))

@@ -238,8 +238,12 @@ func TestSink_writers_progress_while_frozen(t *testing.T) {
 	if st.Attempted != wrote {
 		t.Errorf("wrote %d, attempted %d", wrote, st.Attempted)
 	}
-	// The goal is 100 ms; a busy machine takes a processor away for longer.
-	if slices.Min(counts) < 1000 {
+	// How much is written depends on the machine, how it is shared out as
+	// well; but a writer that the destination blocks writes one line at most.
+	if slices.Min(counts) < 2 {
+		t.Errorf("a goroutine wrote only %d lines in %v", slices.Min(counts), freeze)
+	}
+	if os.Getenv("FAILOPEN_FREEZE") != "" && slices.Min(counts) < 1000 { // alone on the machine
 		t.Errorf("a goroutine wrote only %d lines in %v", slices.Min(counts), freeze)
 	}
 	if grown > defaultBytes+1<<20 {

@@ -22,6 +22,8 @@ type Fault struct {
 	Delay time.Duration
 	Error *APIError // with StatusCode and Message filled in
 	Kind  Kind
+
+	changed func() // counts the hit of a Corrupt, once it has changed something
 }
 
 // Passes reports whether the service sees the call.

@@ -53,7 +53,7 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 // Operation with "dial".
 //
 // [Refuse], [NXDomain], [DialTimeout] and [BlackHole] apply, and Latency;
-// other faults let the connection be made.
+// rules with other faults are passed over, and count nothing.
 func (i *Injector) Dialer(service string, next DialFunc) DialFunc {
 	if next == nil {
 		next = new(net.Dialer).DialContext
@@ -62,7 +62,7 @@ func (i *Injector) Dialer(service string, next DialFunc) DialFunc {
 		if !i.Active() {
 			return next(ctx, network, addr)
 		}
-		f := i.Next(ctx, Call{Service: service, Operation: "dial"})
+		f := i.next(ctx, Call{Service: service, Operation: "dial"}, (*Rule).concernsDial)
 		if f == nil {
 			return next(ctx, network, addr)
 		}
@@ -71,6 +71,17 @@ func (i *Injector) Dialer(service string, next DialFunc) DialFunc {
 		}
 		return next(ctx, network, addr)
 	}
+}
+
+// concernsDial reports whether r says something about making a connection.
+func (r *Rule) concernsDial() bool {
+	switch r.Net {
+	case Refuse, NXDomain, DialTimeout, BlackHole:
+		return true
+	case "":
+		return r.Error == nil // latency alone
+	}
+	return false
 }
 
 func (f *Fault) dial(ctx context.Context, addr string) error {

@@ -2,6 +2,8 @@ package fault
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -116,17 +118,22 @@ func (i *Injector) Active() bool { return i.rules.Load() != nil }
 
 // Rules returns a copy of the rules.
 func (i *Injector) Rules() []Rule {
-	if set := i.rules.Load(); set != nil {
-		return slices.Clone(set.rules)
+	set := i.rules.Load()
+	if set == nil {
+		return nil
 	}
-	return nil
+	rules := make([]Rule, len(set.rules))
+	for n, r := range set.rules {
+		rules[n] = r.clone()
+	}
+	return rules
 }
 
 // RuleStats counts what one rule has done since it was set.
 type RuleStats struct {
 	Rule    Rule
 	Matched int64 // calls that it was about, in scope and inside its window
-	Hits    int64 // those that it hit
+	Hits    int64 // those that it hit: with Corrupt, those whose answer it changed
 }
 
 // Stats is a snapshot of an injector's counters.
@@ -140,35 +147,75 @@ func (i *Injector) Stats() Stats {
 	s := Stats{HookPanics: i.panics.Load()}
 	if set := i.rules.Load(); set != nil {
 		for n, r := range set.rules {
-			s.Rules = append(s.Rules, RuleStats{r, set.stats[n].matched.Load(), set.stats[n].hits.Load()})
+			s.Rules = append(s.Rules, RuleStats{r.clone(), set.stats[n].matched.Load(), set.stats[n].hits.Load()})
 		}
 	}
 	return s
 }
 
+// Unhit returns an error that names each rule which has hit nothing since it
+// was set, but for those that are off: most likely a name in it is misspelt,
+// and what the test or the drill has seen proves nothing. It is nil if every
+// rule has hit, or if there are none.
+func (i *Injector) Unhit() error {
+	var errs []error
+	for n, r := range i.Stats().Rules {
+		if r.Hits > 0 || r.Rule.Off {
+			continue
+		}
+		text, _ := json.Marshal(r.Rule) // text and numbers do not fail
+		errs = append(errs, fmt.Errorf("fault: rule %d has hit nothing (%d calls matched it): %s", n+1, r.Matched, text))
+	}
+	return errors.Join(errs...)
+}
+
 // Next decides about one call: nil lets it pass. It is for those who write an
 // adapter such as faultaws.
 func (i *Injector) Next(ctx context.Context, c Call) *Fault {
+	return i.next(ctx, c, func(*Rule) bool { return true })
+}
+
+// next is Next among the rules that the caller can apply; the others neither
+// match nor hit.
+func (i *Injector) next(ctx context.Context, c Call, can func(*Rule) bool) *Fault {
 	set := i.rules.Load()
 	if set == nil || !i.inScope(ctx) {
 		return nil
 	}
 	elapsed := time.Since(set.began)
 	for n := range set.rules {
-		r := &set.rules[n]
-		if elapsed < r.From || r.Until > 0 && elapsed >= r.Until || !set.match[n].matches(c) {
+		r, stats := &set.rules[n], &set.stats[n]
+		if elapsed < r.From || r.Until > 0 && elapsed >= r.Until || !set.match[n].matches(c) || !can(r) {
 			continue
 		}
-		set.stats[n].matched.Add(1)
+		if !r.hits(stats.matched.Add(1)) {
+			continue
+		}
 		if r.Probability > 0 && r.Probability < 1 && i.float() >= r.Probability {
 			continue
 		}
-		set.stats[n].hits.Add(1)
 		f := i.newFault(r, c)
-		i.tell(Event{time.Now(), n, c, f})
+		hit := func() {
+			stats.hits.Add(1)
+			i.tell(Event{time.Now(), n, c, f})
+		}
+		if f.Kind == Corrupt {
+			f.changed = hit // whether there is something to change, Spoil finds out
+		} else {
+			hit()
+		}
 		return f
 	}
 	return nil
+}
+
+// hits reports whether the rule's counts let it hit the n-th call that matched
+// it, from 1.
+func (r *Rule) hits(n int64) bool {
+	n -= int64(r.After)
+	return !r.Off && n > 0 &&
+		(r.First == 0 || n <= int64(r.First)) &&
+		(r.Every == 0 || n%int64(r.Every) == 0)
 }
 
 func (i *Injector) newFault(r *Rule, c Call) *Fault {

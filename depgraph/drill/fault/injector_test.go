@@ -2,9 +2,11 @@ package fault_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,4 +246,72 @@ func BenchmarkNext(b *testing.B) {
 			i.Next(ctx, call)
 		}
 	})
+}
+
+// What the injector gives out and what it was given share nothing with the
+// rules that are in force.
+func TestInjector_sharesNothing(t *testing.T) {
+	given := fault.Rule{Service: "s", Error: &fault.APIError{Code: "Given"}, Latency: &fault.Latency{Base: time.Millisecond}}
+	i := injector(t, fault.Options{}, given)
+	given.Error.Code, given.Latency.Base = "Changed", time.Hour
+	for _, r := range []fault.Rule{i.Rules()[0], i.Stats().Rules[0].Rule} {
+		r.Error.Code, r.Latency.Base = "Changed", time.Hour
+	}
+	f := i.Next(t.Context(), fault.Call{Service: "s"})
+	if f == nil || f.Error.Code != "Given" || f.Delay != time.Millisecond {
+		t.Errorf("%+v; want the rule as it was set", f)
+	}
+}
+
+func TestInjector_counts(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule fault.Rule
+		want string // x: hit, over ten calls
+	}{
+		"all":       {fault.Rule{}, "xxxxxxxxxx"},
+		"off":       {fault.Rule{Off: true}, ".........."},
+		"first":     {fault.Rule{First: 3}, "xxx......."},
+		"after":     {fault.Rule{After: 8}, "........xx"},
+		"every":     {fault.Rule{Every: 4}, "...x...x.."},
+		"all three": {fault.Rule{After: 2, First: 5, Every: 2}, "...x.x...."},
+	} {
+		c.rule.Net = fault.Reset
+		i := injector(t, fault.Options{}, c.rule)
+		got := ""
+		for range 10 {
+			if i.Next(t.Context(), fault.Call{}) != nil {
+				got += "x"
+			} else {
+				got += "."
+			}
+		}
+		if got != c.want || i.Stats().Rules[0].Matched != 10 {
+			t.Errorf("%s: %s, %+v; want %s", name, got, i.Stats(), c.want)
+		}
+	}
+}
+
+func TestInjector_Unhit(t *testing.T) {
+	i := injector(t, fault.Options{}, fault.Denied("dynamodb"), fault.Denied("dynamdb"), fault.Rule{Off: true, Net: fault.Reset})
+	i.Next(t.Context(), fault.Call{Service: "DynamoDB"})
+	err := i.Unhit()
+	if err == nil || !strings.Contains(err.Error(), `rule 2 has hit nothing (0 calls matched it): {"service":"dynamdb"`) || strings.Count(err.Error(), "rule") != 1 {
+		t.Errorf("got %v", err)
+	}
+	i.Clear()
+	if err := i.Unhit(); err != nil {
+		t.Errorf("without rules: %v", err)
+	}
+}
+
+// A rule that a dialer cannot apply counts no hit.
+func TestDialer_passesOverOtherRules(t *testing.T) {
+	i := injector(t, fault.Options{}, fault.Network("db", fault.Reset), fault.Network("db", fault.Refuse))
+	_, err := i.Dialer("db", nil)(t.Context(), "tcp", "127.0.0.1:1")
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Error(err)
+	}
+	if s := i.Stats().Rules; s[0].Hits != 0 || s[0].Matched != 0 || s[1].Hits != 1 {
+		t.Errorf("%+v", s)
+	}
 }

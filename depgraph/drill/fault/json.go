@@ -5,16 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
 // ParseRules reads a JSON array of rules. Durations are text, such as "1m30s".
 // The error names the rule, counted from 1, and the field, or the line of text
-// that is not JSON.
+// that is not JSON. Names of members are as they are written here, and each
+// comes once.
 func ParseRules(data []byte) ([]Rule, error) {
 	var raw []json.RawMessage
 	if err := decode(data, &raw); err != nil {
 		return nil, fmt.Errorf("fault: rules: %w", located(data, err))
+	}
+	if raw == nil {
+		return nil, errors.New("fault: rules: null is no list; want [] for no rules")
 	}
 	rules := make([]Rule, len(raw))
 	for i, text := range raw {
@@ -34,7 +40,10 @@ type ruleJSON struct {
 	Region      string       `json:"region,omitempty"`
 	Operation   string       `json:"operation,omitempty"`
 	Table       string       `json:"table,omitempty"`
-	Probability float64      `json:"probability,omitempty"`
+	Probability *float64     `json:"probability,omitempty"`
+	After       int          `json:"after,omitempty"`
+	First       int          `json:"first,omitempty"`
+	Every       int          `json:"every,omitempty"`
 	From        duration     `json:"from,omitzero"`
 	Until       duration     `json:"until,omitzero"`
 	Error       *errorJSON   `json:"error,omitempty"`
@@ -55,10 +64,16 @@ type latencyJSON struct {
 
 // MarshalJSON writes the form that [ParseRules] reads.
 func (r Rule) MarshalJSON() ([]byte, error) {
-	return json.Marshal(ruleJSON{
-		r.Service, r.Region, r.Operation, r.Table, r.Probability,
-		duration(r.From), duration(r.Until), (*errorJSON)(r.Error), latencyToJSON(r.Latency), r.Net,
-	})
+	out := ruleJSON{
+		Service: r.Service, Region: r.Region, Operation: r.Operation, Table: r.Table,
+		After: r.After, First: r.First, Every: r.Every,
+		From: duration(r.From), Until: duration(r.Until),
+		Error: (*errorJSON)(r.Error), Latency: latencyToJSON(r.Latency), Net: r.Net,
+	}
+	if r.Off || r.Probability != 0 {
+		out.Probability = &r.Probability
+	}
+	return json.Marshal(out)
 }
 
 // UnmarshalJSON reads one rule and does not validate it. A field that no rule
@@ -68,9 +83,16 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 	if err := decode(data, &in); err != nil {
 		return err
 	}
+	if err := checkMembers(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		return err
+	}
 	*r = Rule{
-		Service: in.Service, Region: in.Region, Operation: in.Operation, Table: in.Table, Probability: in.Probability,
+		Service: in.Service, Region: in.Region, Operation: in.Operation, Table: in.Table,
+		After: in.After, First: in.First, Every: in.Every,
 		From: time.Duration(in.From), Until: time.Duration(in.Until), Error: (*APIError)(in.Error), Net: in.Net,
+	}
+	if in.Probability != nil {
+		r.Probability, r.Off = *in.Probability, *in.Probability == 0
 	}
 	if in.Latency != nil {
 		r.Latency = &Latency{time.Duration(in.Latency.Base), time.Duration(in.Latency.Jitter)}
@@ -109,6 +131,49 @@ func decode(data []byte, into any) error {
 		return errors.New("there is text after the JSON value")
 	}
 	return nil
+}
+
+// memberNames are those of rules, errors and latencies, as they are written:
+// encoding/json alone would take any case.
+var memberNames = []string{
+	"service", "region", "operation", "table", "probability", "after", "first", "every", "from", "until", "net",
+	"error", "statusCode", "code", "message", "latency", "base", "jitter",
+}
+
+// checkMembers reads one value, which must be valid, and refuses a member whose
+// name is in another case, or comes twice: the reader would see one of two
+// meanings.
+func checkMembers(dec *json.Decoder) error {
+	t, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	open, ok := t.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		if open == '{' {
+			t, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			name, _ := t.(string)
+			switch {
+			case !slices.Contains(memberNames, name):
+				return fmt.Errorf("unknown field %q; want one of %s", name, strings.Join(memberNames, ", "))
+			case seen[name]:
+				return fmt.Errorf("the field %q comes twice", name)
+			}
+			seen[name] = true
+		}
+		if err := checkMembers(dec); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token() // the end of open
+	return err
 }
 
 // located adds the line to an error of JSON's syntax.

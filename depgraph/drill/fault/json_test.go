@@ -39,11 +39,16 @@ func TestParseRules(t *testing.T) {
 func TestParseRules_saysWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		`[{"net": "reset"},` + "\n" + `{"net": reset}]`: "line 2:",
-		`{"net": "reset"}`:                                          "rules:",
-		`[{"net": "reset"}] x`:                                      "text after",
-		`[{"net": "reset"}, {"net": "blckhole"}]`:                   `rule 2: net: unknown kind "blckhole"; want one of reset, blackhole`,
-		`[{"servce": "dynamodb", "net": "reset"}]`:                  `rule 1: json: unknown field "servce"`,
-		`[{"service": "dynamodb"}]`:                                 "rule 1: nothing happens: want error, net or latency",
+		`{"net": "reset"}`:                            "rules:",
+		`[{"net": "reset"}] x`:                        "text after",
+		`[{"net": "reset"}, {"net": "blckhole"}]`:     `rule 2: net: unknown kind "blckhole"; want one of reset, blackhole`,
+		`[{"servce": "dynamodb", "net": "reset"}]`:    `rule 1: json: unknown field "servce"`,
+		`[{"Service": "dynamodb", "net": "reset"}]`:   `rule 1: unknown field "Service"`,
+		`[{"net": "reset", "net": "html"}]`:           `rule 1: the field "net" comes twice`,
+		`[{"latency": {"base": "1s", "BASE": "2s"}}]`: `rule 1: unknown field "BASE"`,
+		`null`:                            "null is no list",
+		`[{"net": "reset", "first": -1}]`: "first -1",
+		`[{"service": "dynamodb"}]`:       "rule 1: nothing happens: want error, net or latency",
 		`[{"net": "reset", "error": {"code": "X"}}]`:                "both set",
 		`[{"net": "reset", "probability": 1.5}]`:                    "probability: 1.5",
 		`[{"net": "reset", "until": 30}]`:                           `30 is not a duration; want text such as "1m30s"`,
@@ -86,4 +91,29 @@ func FuzzParseRules(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A probability that a script turns down to 0 must end as never, not as always.
+func TestParseRules_probability(t *testing.T) {
+	for text, want := range map[string]fault.Rule{
+		`[{"net": "reset"}]`:                        {Net: fault.Reset},
+		`[{"net": "reset", "probability": 0}]`:      {Net: fault.Reset, Off: true},
+		`[{"net": "reset", "probability": 0.0}]`:    {Net: fault.Reset, Off: true},
+		`[{"net": "reset", "probability": -0}]`:     {Net: fault.Reset, Off: true},
+		`[{"net": "reset", "probability": 1}]`:      {Net: fault.Reset, Probability: 1},
+		`[{"net": "reset", "first": 2, "every":3}]`: {Net: fault.Reset, First: 2, Every: 3},
+	} {
+		rules, err := fault.ParseRules([]byte(text))
+		if err != nil || len(rules) != 1 || !reflect.DeepEqual(rules[0], want) {
+			t.Errorf("%s: %+v, %v; want %+v", text, rules, err, want)
+			continue
+		}
+		again, err := json.Marshal(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := fault.ParseRules(again); err != nil || !reflect.DeepEqual(back, rules) {
+			t.Errorf("%s is written as %s, read as %+v, %v", text, again, back, err)
+		}
+	}
 }

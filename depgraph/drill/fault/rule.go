@@ -26,8 +26,18 @@ type Rule struct {
 	Table     string
 
 	// Probability that a call which matches is hit; else the next rules
-	// are tried. 0 means 1.
+	// are tried. 0 means 1; in JSON an explicit 0 is Off.
 	Probability float64
+
+	// Off keeps the rule from hitting anything: the low end of a
+	// probability that is turned down step by step.
+	Off bool
+
+	// After, First and Every choose by count among the calls that match,
+	// inside the window of time: After lets so many pass first, First hits
+	// only that many of those that follow, Every only each n-th of them.
+	// 0 each: no choice. Probability then decides among the chosen.
+	After, First, Every int
 
 	// From and Until bound the rule in time, counted from the moment when
 	// the rules were set. Until 0 means for ever.
@@ -94,8 +104,11 @@ const (
 	// Truncate ends the connection after half of the answer.
 	Truncate Kind = "truncate"
 
-	// Corrupt changes binary data in the answer, which stays valid JSON.
-	// The service does its work, as with Truncate.
+	// Corrupt changes the data in the answer and keeps its form: in JSON
+	// the values, not the names (in DynamoDB's, the binary values if there
+	// are any), elsewhere the text between tags, or every byte. The service
+	// does its work, as with Truncate. An answer in which there is nothing
+	// to change passes, and counts no hit.
 	Corrupt Kind = "corrupt"
 
 	// Empty is a success without a body.
@@ -125,6 +138,10 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("net: unknown kind %q; want one of %s", r.Net, join(Kinds()))
 	case !(r.Probability >= 0 && r.Probability <= 1): // NaN too
 		return fmt.Errorf("probability: %v is not between 0 and 1", r.Probability)
+	case r.Off && r.Probability != 0:
+		return fmt.Errorf("off: the rule is off and has a probability, %v", r.Probability)
+	case r.After < 0, r.First < 0, r.Every < 0:
+		return fmt.Errorf("after %d, first %d, every %d: a count is negative", r.After, r.First, r.Every)
 	case r.From < 0:
 		return fmt.Errorf("from: %v is negative", r.From)
 	case r.Until < 0:

@@ -2,11 +2,14 @@ package fault
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
+	"unicode/utf8"
 )
 
-// Spoil damages an answer as the fault's kind says, in place.
+// Spoil damages an answer as the fault's kind says, in place. A [Corrupt] that
+// has changed something counts its hit here.
 func (f *Fault) Spoil(resp *http.Response) error {
 	switch f.Kind {
 	case Truncate:
@@ -20,7 +23,9 @@ func (f *Fault) Spoil(resp *http.Response) error {
 		if err != nil {
 			return err
 		}
-		garble(body)
+		if corrupt(body) && f.changed != nil {
+			f.changed()
+		}
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	return nil
@@ -39,39 +44,148 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// garble changes the text of the longest JSON string in body: letters and
-// digits only, each to another one of its class, so that JSON stays JSON and
-// base64 stays base64.
-func garble(body []byte) {
-	start, end := longestString(body)
-	for i := start; i < end; i++ {
-		switch c := body[i]; {
-		case 'A' <= c && c <= 'Z':
-			body[i] = 'A' + (c-'A'+13)%26
-		case 'a' <= c && c <= 'z':
-			body[i] = 'a' + (c-'a'+13)%26
-		case '0' <= c && c <= '9':
-			body[i] = '0' + (c-'0'+5)%10
+// corrupt changes the data in body, in place, and reports whether it has
+// changed anything. The length and the form stay: JSON stays JSON, base64
+// stays base64, tags stay tags.
+func corrupt(body []byte) bool {
+	switch {
+	case json.Valid(body):
+		values := valuesOf(body)
+		for _, class := range []func(value) bool{
+			func(v value) bool { return v.typ == "B" || v.typ == "BS" },
+			func(v value) bool { return v.text },
+			func(value) bool { return true },
+		} {
+			changed := false
+			for _, v := range values {
+				if class(v) {
+					changed = v.garble(body) || changed
+				}
+			}
+			if changed {
+				return true
+			}
 		}
+		return false
+	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0:
+		for i := range body {
+			body[i] ^= 0xff
+		}
+		return len(body) > 0
+	default:
+		return garbleText(body)
 	}
 }
 
-// longestString finds the bounds of the longest string without an escape.
-func longestString(body []byte) (start, end int) {
-	for i := 0; i < len(body); i++ {
-		if body[i] != '"' {
-			continue
+// A value is a string or a number in a JSON document, by its bounds there,
+// quotes included.
+type value struct {
+	start, end int
+	text       bool
+	typ        string // the member that holds it, or the list that it is in: DynamoDB's type
+}
+
+// valuesOf finds the strings and numbers of a valid document that are values.
+func valuesOf(body []byte) []value {
+	var found []value
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var walk func(typ string)
+	walk = func(typ string) {
+		start := int(dec.InputOffset())
+		t, err := dec.Token()
+		if err != nil {
+			return
 		}
-		from, escaped := i+1, false
-		for i++; i < len(body) && body[i] != '"'; i++ {
-			if body[i] == '\\' {
-				escaped = true
-				i++
+		end := int(dec.InputOffset())
+		start += bytes.IndexFunc(body[start:end], func(r rune) bool { return r != ' ' && r != '\t' && r != '\r' && r != '\n' && r != ',' && r != ':' })
+		switch t := t.(type) {
+		case string:
+			found = append(found, value{start, end, true, typ})
+		case json.Number:
+			found = append(found, value{start, end, false, typ})
+		case json.Delim:
+			for dec.More() {
+				member := typ
+				if t == '{' {
+					name, _ := dec.Token()
+					member, _ = name.(string)
+				}
+				walk(member)
 			}
-		}
-		if !escaped && i-from > end-start {
-			start, end = from, min(i, len(body))
+			_, _ = dec.Token() // its end
 		}
 	}
-	return start, end
+	walk("")
+	return found
+}
+
+// garble changes the value's letters and digits, each to another one of its
+// class, and leaves escapes alone. A number keeps its first digit unless it is
+// the only one, so that it stays a number of JSON.
+func (v value) garble(body []byte) (changed bool) {
+	if !v.text {
+		digits := body[v.start:v.end]
+		for i := len(digits) - 1; i >= 0; i-- {
+			switch c := digits[i]; {
+			case c < '0' || c > '9':
+			case i == 0 && len(digits) > 1 || i == 1 && digits[0] == '-' && len(digits) > 2:
+			default:
+				digits[i] = '0' + (c-'0'+5)%10
+				changed = true
+			}
+		}
+		return changed
+	}
+	for i := v.start + 1; i < v.end-1; i++ {
+		if body[i] == '\\' {
+			i++
+			if body[i] == 'u' {
+				i += 4
+			}
+			continue
+		}
+		changed = garbleByte(&body[i], v.typ == "B" || v.typ == "BS") || changed
+	}
+	return changed
+}
+
+// garbleText changes the letters and digits of body, but for those in tags and
+// entities.
+func garbleText(body []byte) (changed bool) {
+	tags := bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+	until := byte(0)
+	for i := range body {
+		switch c := body[i]; {
+		case until != 0:
+			if c == until {
+				until = 0
+			}
+		case tags && c == '<':
+			until = '>'
+		case tags && c == '&':
+			until = ';'
+		default:
+			changed = garbleByte(&body[i], false) || changed
+		}
+	}
+	return changed
+}
+
+func garbleByte(b *byte, base64 bool) bool {
+	switch c := *b; {
+	case 'A' <= c && c <= 'Z':
+		*b = 'A' + (c-'A'+13)%26
+	case 'a' <= c && c <= 'z':
+		*b = 'a' + (c-'a'+13)%26
+	case '0' <= c && c <= '9':
+		*b = '0' + (c-'0'+5)%10
+	case base64 && c == '+':
+		*b = '/'
+	case base64 && c == '/':
+		*b = '+'
+	default:
+		return false
+	}
+	return true
 }
