@@ -23,6 +23,10 @@ const (
 	// has no deadline. The SDK waits for ever.
 	headerTimeout = 5 * time.Second
 
+	// stallTimeout is the same for an answer that stops in the middle: the
+	// longest time without a byte.
+	stallTimeout = 5 * time.Second
+
 	// idlePerHost is how many connections are kept when load drops. All of
 	// them go to one host; with the SDK's 10, a burst of 100 calls makes 90
 	// new connections, and TLS handshakes, each time.
@@ -30,12 +34,13 @@ const (
 )
 
 // NewClient returns a DynamoDB client for a [Store], made from the
-// application's configuration. It differs from dynamodb.NewFromConfig in what
-// an outage would make dear:
+// application's configuration. It differs from dynamodb.NewFromConfig where the
+// SDK's defaults cost too much in an outage:
 //
 //   - connecting takes at most 250 ms, a TLS handshake 500 ms, and a server
-//     that accepts and then says nothing is given up after 5 s at the latest
-//     (the store's own contexts are shorter);
+//     that accepts and then says nothing, or stops in the middle of an answer,
+//     is given up after 5 s at the latest (the store's own contexts are
+//     shorter);
 //   - 512 idle connections are kept for reuse, not 10;
 //   - at most two attempts, milliseconds apart, and no client-side rate
 //     limiter, whatever cfg says (the store's reads make one);
@@ -64,7 +69,7 @@ func tuned(c aws.HTTPClient) aws.HTTPClient {
 	if !ok {
 		return c
 	}
-	return b.WithTransportOptions(func(t *http.Transport) {
+	return b.WithReadTimeout(stallTimeout).WithTransportOptions(func(t *http.Transport) {
 		t.DialContext = bounded(t.DialContext)
 		t.TLSHandshakeTimeout = tlsTimeout
 		t.ResponseHeaderTimeout = headerTimeout

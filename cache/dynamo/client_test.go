@@ -3,6 +3,8 @@ package dynamo_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/failopen/failopen/cache"
@@ -234,3 +237,31 @@ func TestNewClient_keepsACustomHTTPClient(t *testing.T) {
 type doFunc func(*http.Request) (*http.Response, error)
 
 func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A server that stops in the middle of its answer is given up, with a context
+// that has no deadline.
+func TestNewClient_givesUpAStalledBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stall := func(_ context.Context, _, _ string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = theirs.Read(make([]byte, 64<<10))
+				_, _ = io.WriteString(theirs, "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 100\r\n\r\n{")
+				_, _ = io.Copy(io.Discard, theirs) // until the client closes it
+			}()
+			return ours, nil
+		}
+		cfg := config(dynamotest.New(dynamotest.Options{}), dynamotest.AccessKey, dynamotest.SecretKey)
+		cfg.BaseEndpoint = aws.String("http://dynamodb.invalid")
+		cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) { tr.DialContext = stall })
+		store, err := dynamo.NewStore(dynamo.NewClient(cfg), dynamo.Options{Table: "sessions"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err = store.Get(context.Background(), "k")
+		if took := time.Since(began); err == nil || took > 6*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}

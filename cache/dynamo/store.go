@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -65,8 +67,9 @@ const (
 // neither waits for a client-side rate limiter. The deadline is the
 // context's.
 //
-// A fault that waiting does not heal (access denied, no such table, bad
-// credentials, a table with another key schema) wraps [cache.ErrPermanent].
+// A fault that waiting does not heal wraps [cache.ErrPermanent]: access denied,
+// no such table, bad credentials, a table with another key schema, and whatever
+// else DynamoDB refuses a read for, since the store checks keys itself.
 // An item or a key that DynamoDB cannot hold is refused with
 // [cache.ErrRejected] without a call. An item in the table that is not the
 // store's own comes back as far as it can be read, if need be with an empty
@@ -87,7 +90,7 @@ var _ cache.BatchStore = (*Store)(nil)
 // NewStore returns a store on opts.Table. It does not call DynamoDB: a service
 // starts while the table is unreachable, or not there yet.
 func NewStore(client Client, opts Options) (*Store, error) {
-	if client == nil {
+	if client == nil || reflect.ValueOf(client).Kind() == reflect.Pointer && reflect.ValueOf(client).IsNil() {
 		return nil, errors.New("dynamo: no client")
 	}
 	if opts.Table == "" {
@@ -129,8 +132,12 @@ func smallDelay() time.Duration {
 }
 
 // readOptions make one attempt. The cache's origin is a better second attempt
-// than the same table.
-func readOptions(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
+// than the same table. The DAX client has a retryer of its own and looks at
+// RetryMaxAttempts alone, of which DynamoDB's ignores a 0.
+func readOptions(o *dynamodb.Options) {
+	o.Retryer = aws.NopRetryer{}
+	o.RetryMaxAttempts = 0
+}
 
 func (s *Store) writeOptions(o *dynamodb.Options) { o.Retryer = s.writeRetryer }
 
@@ -155,9 +162,15 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 }
 
 // GetMany reads many items, 100 in a call. A key that DynamoDB does not
-// process, twice, is left out, as is one that it cannot hold.
+// process, twice, is left out, as is one that it cannot hold; one that comes
+// twice is asked for once.
 func (s *Store) GetMany(ctx context.Context, keys []string) (map[string]cache.Item, error) {
 	found := make(map[string]cache.Item, len(keys))
+	if len(keys) > 1 { // DynamoDB refuses a batch with a key twice
+		keys = slices.Clone(keys)
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
+	}
 	batch := make([]map[string]types.AttributeValue, 0, min(len(keys), maxBatchGet))
 	for i, key := range keys {
 		if full, err := s.key(key); err == nil {

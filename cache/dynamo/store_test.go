@@ -143,7 +143,22 @@ func TestStore_marksPermanentFaults(t *testing.T) {
 		"UnrecognizedClientException":            true,
 		"ProvisionedThroughputExceededException": false,
 		"ThrottlingException":                    false,
+		"RequestLimitExceeded":                   false,
+		"LimitExceededException":                 false,
 		"InternalServerError":                    false,
+		"ServiceUnavailableException":            false,
+		"ReplicatedWriteConflictException":       false,
+		"RequestTimeTooSkewed":                   false,
+		// Other protocols' spellings, as proxies and emulators send them,
+		// and codes that nobody here has heard of.
+		"AccessDenied":               true,
+		"ExpiredToken":               true,
+		"SignatureDoesNotMatch":      true,
+		"InvalidAccessKeyId":         true,
+		"KMSAccessDeniedException":   true,
+		"TableNotFoundException":     true,
+		"SerializationException":     true,
+		"SomethingElseThatIsRefused": true,
 	} {
 		server := dynamotest.New(dynamotest.Options{})
 		store := newStore(t, server, dynamo.Options{})
@@ -162,6 +177,71 @@ func TestStore_marksPermanentFaults(t *testing.T) {
 			if errors.Is(err, cache.ErrNotFound) || errors.Is(err, cache.ErrRejected) {
 				t.Errorf("%s %s: %v is a fault, not a miss or a refusal", code, op, err)
 			}
+		}
+	}
+}
+
+// A table that cannot be used because of how it is named, or of what it is, is
+// no fault of one key or item: the breaker must open.
+func TestStore_validationOfConfigurationIsPermanent(t *testing.T) {
+	for _, message := range []string{
+		"Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'",
+		"The number of conditions on the keys is invalid",
+		"One of the required keys was not given a value",
+		"The provided key element does not match the schema",
+		"Cannot do operations on a non-existent table",
+		"Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+		"some words of a later version",
+	} {
+		server := dynamotest.New(dynamotest.Options{})
+		store := newStore(t, server, dynamo.Options{})
+		server.SetFault(func(*dynamotest.Request) *dynamotest.Fault {
+			return &dynamotest.Fault{Code: "ValidationException", Message: message}
+		})
+		_, get := store.Get(t.Context(), "k")
+		_, many := store.GetMany(t.Context(), []string{"k"})
+		for op, err := range map[string]error{"Get": get, "GetMany": many, "Set": store.Set(t.Context(), "k", cache.Item{})} {
+			if !errors.Is(err, cache.ErrPermanent) || errors.Is(err, cache.ErrRejected) {
+				t.Errorf("%s: %s: %v; want ErrPermanent", message, op, err)
+			}
+		}
+		if n := store.Stats().Faults; n != 3 {
+			t.Errorf("%s: %d faults counted of 3", message, n)
+		}
+	}
+	for _, message := range []string{
+		"Item size has exceeded the maximum allowed size",
+		"Nesting Levels have exceeded supported limits: Attributes and expressions have too many nested levels",
+		"Number overflow. Attempting to store a number with magnitude larger than supported range",
+	} {
+		server := dynamotest.New(dynamotest.Options{})
+		store := newStore(t, server, dynamo.Options{})
+		server.SetFault(func(*dynamotest.Request) *dynamotest.Fault {
+			return &dynamotest.Fault{Code: "ValidationException", Message: message}
+		})
+		if err := store.Set(t.Context(), "k", cache.Item{}); !errors.Is(err, cache.ErrRejected) || errors.Is(err, cache.ErrPermanent) {
+			t.Errorf("%s: Set: %v; want ErrRejected", message, err)
+		}
+	}
+}
+
+// A key that comes twice must not make DynamoDB refuse the batch.
+func TestStore_getManyOfOneKeyTwice(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	store := newStore(t, server, dynamo.Options{})
+	if err := store.Set(t.Context(), "k", cache.Item{Value: []byte("v"), Version: 1}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.GetMany(t.Context(), []string{"k", "l", "k"})
+	if err != nil || len(got) != 1 || string(got["k"].Value) != "v" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestNewStore_refusesNilClients(t *testing.T) {
+	for _, c := range []dynamo.Client{nil, (*dynamodb.Client)(nil)} {
+		if s, err := dynamo.NewStore(c, dynamo.Options{Table: "sessions"}); err == nil {
+			t.Errorf("%T: %v", c, s)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/failopen/failopen/cache/dynamo/internal/iam"
 )
 
 // A Request is what a fault hook sees.
@@ -102,8 +104,8 @@ func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 	if hook == nil {
 		return nil
 	}
-	sig, _ := parseAuthorization(r) // an unsigned request has no access key
-	return hook(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.accessKey})
+	sig, _ := iam.ParseSignature(r) // an unsigned request has no access key
+	return hook(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.AccessKey})
 }
 
 func tablesOf(body []byte) []string {

@@ -1,18 +1,22 @@
 package dynamotest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/failopen/failopen/cache/dynamo/internal/iam"
 )
 
 // Options for a [Server]. The zero value works.
@@ -106,6 +110,8 @@ type call struct {
 	op        string
 	region    string
 	secure    bool
+	sourceIP  string
+	userAgent string
 	now       time.Time
 	principal *principal
 }
@@ -126,7 +132,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if err != nil {
 		return // the client is gone
 	}
-	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
+	op, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
+	if !ok {
+		op = ""
+	}
 	s.count(op)
 	fault := s.faultFor(op, r, body)
 	if !s.pause(r, fault) || fault.instead(s, w, r) {
@@ -148,17 +157,43 @@ func (s *Server) count(op string) {
 func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError) {
 	run := operations[op]
 	if run == nil {
-		return nil, coral("UnknownOperationException", "")
+		return nil, coral("UnknownOperationException", "dynamotest does not implement the operation %q; see docs/guide/dynamotest.md", op)
 	}
-	sig, apiErr := parseAuthorization(r)
-	if apiErr != nil {
-		return nil, apiErr
+	sig, sigErr := iam.ParseSignature(r)
+	if sigErr != nil {
+		return nil, coral(sigErr.Code, "%s", sigErr.Message)
 	}
-	c := &call{server: s, op: op, region: sig.region, secure: r.TLS != nil || r.URL.Scheme == "https", now: s.now()}
+	c := &call{
+		server: s, op: op, region: sig.Region, secure: r.TLS != nil || r.URL.Scheme == "https", now: s.now(),
+		sourceIP: sourceIP(r), userAgent: r.UserAgent(),
+	}
+	var apiErr *apiError
 	if c.principal, apiErr = s.authenticate(r, body, sig, c.now); apiErr != nil {
 		return nil, apiErr
 	}
 	return run(c, body)
+}
+
+// sourceIP is the caller's address; in memory, where it has none, that of this
+// machine.
+func sourceIP(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host != "" {
+		return host
+	}
+	return "127.0.0.1"
+}
+
+// strictJSON decodes exactly one value and refuses members that into has not.
+func strictJSON(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
+		return errors.New("there is text after the JSON value")
+	}
+	return nil
 }
 
 // answer writes a success or an error with the headers that the SDKs look at.

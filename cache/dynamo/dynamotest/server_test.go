@@ -2,6 +2,9 @@ package dynamotest_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
@@ -179,6 +183,90 @@ func TestServer_credentialsExpire(t *testing.T) {
 		s.DeletePrincipal("A")
 		if err := list(); code(err) != "UnrecognizedClientException" {
 			t.Errorf("%v; want UnrecognizedClientException", err)
+		}
+	})
+}
+
+// A session is denied by what policies say about its role, and about when it
+// began.
+func TestServer_deniesSessionsOfARole(t *testing.T) {
+	const all = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
+	deny := func(condition string) []string {
+		return []string{all, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":` + condition + `}}`}
+	}
+	began := time.Now().Add(-time.Hour)
+	session := dynamotest.Principal{ARN: "arn:aws:sts::123456789012:assumed-role/app/i-1", SessionToken: "token", Issued: began}
+	user := dynamotest.Principal{}
+	for _, c := range []struct {
+		name      string
+		principal dynamotest.Principal
+		policies  []string
+		session   []string
+		denied    bool
+	}{
+		{"the role's ARN", session, deny(`{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/app"}}`), nil, true},
+		{"not the session's", session, deny(`{"ArnEquals":{"aws:PrincipalArn":"arn:aws:sts::123456789012:assumed-role/app/i-1"}}`), nil, false},
+		{"sessions that began before", session, deny(`{"DateLessThan":{"aws:TokenIssueTime":"` + began.Add(time.Minute).UTC().Format(time.RFC3339) + `"}}`), nil, true},
+		{"not those after", session, deny(`{"DateLessThan":{"aws:TokenIssueTime":"` + began.Add(-time.Minute).UTC().Format(time.RFC3339) + `"}}`), nil, false},
+		{"not a user's keys", user, deny(`{"DateLessThan":{"aws:TokenIssueTime":"2099-01-01"}}`), nil, false},
+		{"a user's name", user, deny(`{"StringEquals":{"aws:username":"A"}}`), nil, true},
+		{"a session's user id", session, deny(`{"StringEquals":{"aws:userid":"A:i-1"}}`), nil, true},
+		{"the address", user, deny(`{"IpAddress":{"aws:SourceIp":"127.0.0.0/8"}}`), nil, true},
+		{"the session's policy", session, []string{all}, []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:Get*","Resource":"*"}}`}, true},
+	} {
+		s := dynamotest.New(dynamotest.Options{})
+		p := c.principal
+		p.AccessKey, p.SecretKey, p.Policies, p.SessionPolicies = "A", "s", c.policies, c.session
+		if err := s.SetPrincipal(p); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		creds := aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", SessionToken: p.SessionToken}
+		_, err := client(dynamotest.MemoryURL, s.HTTPClient(), creds).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+		if (code(err) == "AccessDeniedException") != c.denied || !c.denied && err != nil {
+			t.Errorf("%s: %v; want denied: %t", c.name, err, c.denied)
+		}
+	}
+	s := dynamotest.New(dynamotest.Options{})
+	for want, p := range map[string]dynamotest.Principal{
+		"aws:CurentTime": {Policies: deny(`{"DateLessThan":{"aws:CurentTime":"2099-01-01"}}`)},
+		"ARN is":         {ARN: "app"},
+		"limit is 2048":  {SessionPolicies: []string{all + strings.Repeat(" ", 2048)}},
+	} {
+		p.AccessKey, p.SecretKey = "A", "s"
+		if err := s.SetPrincipal(p); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want an error with %q", err, want)
+		}
+	}
+}
+
+// What is sent is refused or answered; it never takes the server down.
+func FuzzServer(f *testing.F) {
+	for _, op := range []string{"CreateTable", "GetItem", "PutItem", "Query", "BatchGetItem", "BatchWriteItem", "DeleteItem", "UpdateTimeToLive", "ListTables", "DeleteTable"} {
+		f.Add(op, `{"TableName":"sessions","Key":{"key":{"S":"k"}}}`)
+	}
+	f.Add("PutItem", `{"TableName":"sessions","Item":{"key":{"S":"k"},"n":{"N":"1"}},"ConditionExpression":"n < :n","ExpressionAttributeValues":{":n":{"N":"2"}}}`)
+	f.Add("Query", `{"TableName":"sessions","KeyConditionExpression":"#k = :k","ExpressionAttributeNames":{"#k":"key"},"ExpressionAttributeValues":{":k":{"S":"k"}}}`)
+	f.Add("BatchGetItem", `{"RequestItems":{"sessions":{"Keys":[{"key":{"S":"k"}}],"ProjectionExpression":"a.b[0]"}}}`)
+	f.Add("BatchWriteItem", `{"RequestItems":{"sessions":[{"PutRequest":{"Item":{"key":{"S":"k"}}}},{"DeleteRequest":{"Key":{"key":{"S":"l"}}}}]}}`)
+	f.Add("CreateTable", `{"TableName":"t-1","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`)
+	sign := v4.NewSigner()
+	f.Fuzz(func(t *testing.T, op, body string) {
+		s := dynamotest.New(dynamotest.Options{})
+		c := memory(s)
+		createTable(t, c)
+		if err := put(t.Context(), c, "k", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodPost, dynamotest.MemoryURL, strings.NewReader(body))
+		r.Header["X-Amz-Target"] = []string{"DynamoDB_20120810." + op}
+		sum := sha256.Sum256([]byte(body))
+		if err := sign.SignHTTP(t.Context(), developer, r, hex.EncodeToString(sum[:]), "dynamodb", "us-east-1", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s %s: %d %s", op, body, w.Code, w.Body)
 		}
 	})
 }

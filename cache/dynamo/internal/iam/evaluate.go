@@ -1,0 +1,148 @@
+package iam
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Access is a request as policies see it.
+type Access struct {
+	Action   string
+	Resource string
+	Keys     map[string]string // condition keys, in lower case; what is not there is absent
+
+	// Caller is the ARN by which a resource's policy may name who asks, and
+	// Role that of the role whose session asks, if it is one.
+	Caller, Role string
+}
+
+// Policies are all that have a say in a request.
+type Policies struct {
+	Identity []*Policy
+	Session  []*Policy // nil: not a session with a policy of its own
+	Resource *Policy   // nil: the resource has none
+}
+
+// A Decision says whether a request may go on, and which statement decided.
+type Decision struct {
+	Allowed  bool
+	Explicit bool   // a statement denies it
+	Why      string // "an explicit deny in a resource-based policy (Sid …)"
+}
+
+// Evaluate decides about a request inside one account: a deny anywhere wins;
+// else the identity's policies or the resource's must allow it; and a session
+// with a policy of its own gets no more than that allows.
+func Evaluate(p Policies, a Access) Decision {
+	groups := []struct {
+		name     string
+		policies []*Policy
+	}{
+		{"an identity-based policy", p.Identity},
+		{"a session policy", p.Session},
+		{"a resource-based policy", one(p.Resource)},
+	}
+	allows := make([]string, len(groups)) // by whom, if at all
+	for i, g := range groups {
+		for _, doc := range g.policies {
+			for n := range doc.statements {
+				s := &doc.statements[n]
+				if !s.applies(a) {
+					continue
+				}
+				where := fmt.Sprintf("%s (statement %d, Sid %q)", g.name, n+1, s.sid)
+				if s.deny {
+					return Decision{Explicit: true, Why: "with an explicit deny in " + where}
+				}
+				allows[i] = where
+			}
+		}
+	}
+	identity, session, resource := allows[0], allows[1], allows[2]
+	switch {
+	case identity == "" && resource == "":
+		return Decision{Why: "because no identity-based policy allows the " + a.Action + " action"}
+	case p.Session != nil && session == "":
+		return Decision{Why: "because no session policy allows the " + a.Action + " action"}
+	case identity != "":
+		return Decision{Allowed: true, Why: "allowed by " + identity}
+	}
+	return Decision{Allowed: true, Why: "allowed by " + resource}
+}
+
+func one(p *Policy) []*Policy {
+	if p == nil {
+		return nil
+	}
+	return []*Policy{p}
+}
+
+func (s *statement) applies(a Access) bool {
+	action := strings.ToLower(a.Action)
+	return s.notAction != slices.ContainsFunc(s.actions, func(p string) bool { return Glob(p, action) }) &&
+		s.notResource != slices.ContainsFunc(s.resources, func(p string) bool { return p == "*" || MatchARN(p, a.Resource) }) &&
+		s.concerns(a) &&
+		hold(s.conditions, a.Keys)
+}
+
+// concerns reports whether a statement of a resource's policy is about who
+// asks. Those of other policies have no principals.
+func (s *statement) concerns(a Access) bool {
+	if s.principals == nil {
+		return true
+	}
+	return slices.ContainsFunc(s.principals, func(p string) bool {
+		account, root := strings.CutSuffix(p, ":root")
+		return p == "*" || p == a.Caller || p == a.Role && p != "" ||
+			root && strings.HasPrefix(account, "arn:aws:iam::") && account == "arn:aws:iam::"+accountOf(a.Caller)
+	})
+}
+
+func accountOf(arn string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
+}
+
+// MatchARN compares an ARN with a pattern, part by part: a wildcard does not
+// reach across a colon, but in the last part, the resource's own. Parts that
+// the pattern does not have match anything.
+func MatchARN(pattern, arn string) bool {
+	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(arn, ":", 6)
+	if pattern == "*" {
+		return true
+	}
+	if len(got) < 6 {
+		return false
+	}
+	for i, p := range want {
+		if !Glob(p, got[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Glob matches * (any run) and ? (any one character). It goes back to the last
+// star only, so that no pattern takes exponential time.
+func Glob(pattern, s string) bool {
+	p, i, star, mark := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

@@ -1,0 +1,192 @@
+package iam
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxClockSkew is how far a request's date may be from the server's clock.
+const maxClockSkew = 5 * time.Minute
+
+const amzDate = "20060102T150405Z"
+
+// A SignatureError is why a request's signature is not accepted, in the words
+// of the services.
+type SignatureError struct{ Code, Message string }
+
+func (e *SignatureError) Error() string { return e.Code + ": " + e.Message }
+
+func incomplete(format string, args ...any) *SignatureError {
+	return &SignatureError{"IncompleteSignatureException", fmt.Sprintf(format, args...)}
+}
+
+func mismatch(format string, args ...any) *SignatureError {
+	return &SignatureError{"InvalidSignatureException", fmt.Sprintf(format, args...)}
+}
+
+// A Signature is what an Authorization header says. Nothing of it is true
+// until Verify has returned nil.
+type Signature struct {
+	AccessKey string
+	Region    string
+
+	scope   string // date/region/service/aws4_request
+	headers []string
+	hex     string
+}
+
+// regionName is the form of a region's name, such as us-east-1 or
+// us-gov-west-1.
+var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
+
+// ParseSignature reads the header's three parts.
+func ParseSignature(r *http.Request) (Signature, *SignatureError) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return Signature{}, &SignatureError{"MissingAuthenticationTokenException", "Request is missing Authentication Token"}
+	}
+	list, ok := strings.CutPrefix(header, "AWS4-HMAC-SHA256")
+	if !ok {
+		return Signature{}, incomplete("Authorization header is not of the form AWS4-HMAC-SHA256 Credential=, SignedHeaders=, Signature=")
+	}
+	parts := map[string]string{}
+	for part := range strings.SplitSeq(list, ",") {
+		name, text, _ := strings.Cut(strings.TrimSpace(part), "=")
+		parts[name] = text
+	}
+	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
+		if parts[name] == "" {
+			return Signature{}, incomplete("Authorization header requires '%s' parameter.", name)
+		}
+	}
+	cred := strings.Split(parts["Credential"], "/")
+	if len(cred) != 5 || cred[4] != "aws4_request" {
+		return Signature{}, incomplete("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term")
+	}
+	return Signature{
+		AccessKey: cred[0],
+		Region:    cred[2],
+		scope:     strings.Join(cred[1:], "/"),
+		headers:   strings.Split(parts["SignedHeaders"], ";"),
+		hex:       parts["Signature"],
+	}, nil
+}
+
+// Verify recomputes the signature of a request to a service with the caller's
+// secret ("Create a signed AWS API request" in the IAM user guide). Besides
+// host and the date, every X-Amz header that is there must be signed: what is
+// not could be exchanged on the way.
+func (sig Signature) Verify(r *http.Request, body []byte, service, secret string, now time.Time) *SignatureError {
+	signed, dateHeader, ok := requestDate(r)
+	if !ok {
+		return incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+	}
+	stamp := signed.UTC().Format(amzDate)
+	if skew := now.Sub(signed); skew > maxClockSkew {
+		return mismatch("Signature expired: %s is now earlier than %s (%s - 5 min.)",
+			stamp, now.Add(-maxClockSkew).UTC().Format(amzDate), now.UTC().Format(amzDate))
+	} else if skew < -maxClockSkew {
+		return mismatch("Signature not yet current: %s is still later than %s (%s + 5 min.)",
+			stamp, now.Add(maxClockSkew).UTC().Format(amzDate), now.UTC().Format(amzDate))
+	}
+	if err := sig.checkHeaders(r, dateHeader); err != nil {
+		return err
+	}
+	parts := strings.Split(sig.scope, "/")
+	if parts[0] != stamp[:8] || !regionName.MatchString(parts[1]) || parts[2] != service {
+		return mismatch("Credential should be scoped to a valid region, to the correct service, %s, and to the date of the request.", service)
+	}
+	key := []byte("AWS4" + secret)
+	for _, part := range parts {
+		key = mac(key, part)
+	}
+	canonical := sha256.Sum256(canonicalRequest(r, sig.headers, body))
+	want := mac(key, "AWS4-HMAC-SHA256\n"+stamp+"\n"+sig.scope+"\n"+hex.EncodeToString(canonical[:]))
+	got, err := hex.DecodeString(sig.hex)
+	if err != nil || !hmac.Equal(got, want) {
+		return mismatch("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+	}
+	return nil
+}
+
+// requestDate is when the request says that it was signed, and the header that
+// says so.
+func requestDate(r *http.Request) (at time.Time, header string, ok bool) {
+	if stamp := r.Header.Get("X-Amz-Date"); stamp != "" {
+		at, err := time.Parse(amzDate, stamp)
+		return at, "x-amz-date", err == nil
+	}
+	for _, layout := range []string{http.TimeFormat, amzDate} {
+		if at, err := time.Parse(layout, r.Header.Get("Date")); err == nil {
+			return at, "date", true
+		}
+	}
+	return time.Time{}, "", false
+}
+
+// checkHeaders refuses a list of signed headers that is not in canonical form,
+// or leaves out one that matters.
+func (sig Signature) checkHeaders(r *http.Request, dateHeader string) *SignatureError {
+	for i, h := range sig.headers {
+		if h == "" || h != strings.ToLower(h) || i > 0 && h <= sig.headers[i-1] {
+			return mismatch("'SignedHeaders' must be in lower case, sorted, and each once.")
+		}
+	}
+	if !slices.Contains(sig.headers, "host") || !slices.Contains(sig.headers, dateHeader) {
+		return mismatch("'Host' and 'X-Amz-Date' must be 'SignedHeaders' in the AWS Authorization.")
+	}
+	for name := range r.Header {
+		if h := strings.ToLower(name); strings.HasPrefix(h, "x-amz-") && !slices.Contains(sig.headers, h) {
+			return mismatch("'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+		}
+	}
+	return nil
+}
+
+func canonicalRequest(r *http.Request, headers []string, body []byte) []byte {
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	payload := sha256.Sum256(body)
+	var b []byte
+	b = fmt.Appendf(b, "%s\n%s\n%s\n", r.Method, path, canonicalQuery(r.URL.Query()))
+	for _, name := range headers {
+		b = fmt.Appendf(b, "%s:%s\n", name, headerText(r, name))
+	}
+	return fmt.Appendf(b, "\n%s\n%x", strings.Join(headers, ";"), payload)
+}
+
+func canonicalQuery(q url.Values) string {
+	return strings.ReplaceAll(q.Encode(), "+", "%20") // Encode sorts
+}
+
+// headerText is a header as it was signed. net/http moves two of them out of
+// the header map.
+func headerText(r *http.Request, name string) string {
+	switch name {
+	case "host":
+		return r.Host
+	case "content-length":
+		return fmt.Sprint(r.ContentLength)
+	}
+	values := slices.Clone(r.Header.Values(name))
+	for i, v := range values {
+		values[i] = strings.Join(strings.Fields(v), " ")
+	}
+	return strings.Join(values, ",")
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
