@@ -100,6 +100,10 @@ func (c *checker) report(r *Rule, f Finding) {
 	if f.Fix == "" {
 		f.Fix = r.Fix
 	}
+	if f.Component == nil && slices.ContainsFunc(f.Edges, func(e Edge) bool { return e.Assumed }) {
+		f.Severity = min(f.Severity, Warn)
+		f.Message += " (assumed)"
+	}
 	if f.At == (Position{}) && len(f.Edges) > 0 {
 		f.At = f.Edges[0].At
 	}
@@ -137,6 +141,10 @@ func (c *checker) runtimeCycles(r *Rule) error {
 	return c.reportCycles(r, RuntimeCycle, "runtime cycle: %d services need each other to serve")
 }
 
+func (c *checker) orderingCycles(r *Rule) error {
+	return c.reportCycles(r, OrderingCycle, "ordering cycle: %d services are ordered in a circle")
+}
+
 func (c *checker) deployCycles(r *Rule) error {
 	components, err := c.g.Cycles(c.ctx, CyclesOptions{Deploy: true})
 	for i := range components {
@@ -160,6 +168,13 @@ func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 		Service: k.Services[0], Edges: k.Edges, Component: k, Fix: k.FixText(),
 		Message: fmt.Sprintf(format, len(k.Cycle)), At: k.Cycle[0].At,
 	}
+	if k.Assumed > 0 {
+		f.Severity = min(r.Severity, Warn)
+		f.Message += fmt.Sprintf("; it rests on %d assumed edges", k.Assumed)
+		if k.Assumed == 1 {
+			f.Message = strings.TrimSuffix(f.Message, "s")
+		}
+	}
 	if len(k.BreakGlass) > 0 && r.Severity == Error {
 		f.Severity = Warn
 		f.Message += "; people can get past it by hand"
@@ -171,6 +186,9 @@ func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 func (k *Component) FixText() string {
 	if k.Pinned {
 		return "pinned edges form a cycle of their own: unpin one of them, or write a break-glass procedure"
+	}
+	if k.Kind == OrderingCycle {
+		return k.dropText()
 	}
 	if len(k.Soften) == 0 {
 		return ""
@@ -192,6 +210,22 @@ func (k *Component) FixText() string {
 		noun = "edge"
 	}
 	return fmt.Sprintf("make %d %s soft (%s): %s", len(k.Soften), noun, sure, strings.Join(names, ", "))
+}
+
+// dropText says which orders a start does not keep.
+func (k *Component) dropText() string {
+	names := make([]string, 0, len(k.Drop))
+	for i, e := range k.Drop {
+		if i == 20 {
+			names = append(names, fmt.Sprintf("and %d more", len(k.Drop)-20))
+			break
+		}
+		names = append(names, e.From+" after "+e.To)
+	}
+	if len(names) == 0 {
+		return "remove one of these orders"
+	}
+	return "a start does not keep " + strings.Join(names, ", ") + "; remove the order that is wrong"
 }
 
 func (c *checker) tierInversion(r *Rule) error {
@@ -297,7 +331,7 @@ func (c *checker) falseRedundancy(r *Rule) error {
 
 func (c *checker) softUnverified(r *Rule) error {
 	return c.edges(r, func(v, e int32) string {
-		if c.g.flags[e]&fSoft == 0 || c.g.texts[c.g.text[e]].evidence != "" {
+		if c.g.flags[e]&(fSoft|fWeak) != fSoft || c.g.texts[c.g.text[e]].evidence != "" {
 			return ""
 		}
 		return fmt.Sprintf("%s says it fails open without %s; there is no evidence", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)

@@ -256,7 +256,7 @@ func (c *compiler) canonical(deps []Dependency) []int32 {
 	}
 	key := func(d *Dependency) string {
 		names := slices.Sorted(slices.Values(d.AnyOf))
-		return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + d.phases().String()
+		return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + itoa(int(d.phases()))
 	}
 	slices.SortStableFunc(c.order, func(a, b int32) int {
 		return cmp.Or(strings.Compare(key(&deps[a]), key(&deps[b])), comparePositions(deps[a].At, deps[b].At))
@@ -264,12 +264,28 @@ func (c *compiler) canonical(deps []Dependency) []int32 {
 	return c.order
 }
 
-// resolve appends the edges of one dependency to raw.
+// resolve appends the edges of one dependency to raw. One that says something
+// about the order of starts becomes two, if it holds at another time as well:
+// each edge is then either needed or only ordered, and ends at one event.
 func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
 	if !c.checkDependency(v, d) {
 		return
 	}
+	rest := d.phases() &^ Startup
+	if rest == d.phases() || rest == 0 || !d.Weak && d.until() == Serving {
+		c.one(v, d, ids)
+		return
+	}
+	first, second := *d, *d
+	first.Phase, second.Phase = Startup, rest
+	second.Until, second.Weak = UntilUnknown, false
+	c.one(v, &first, ids)
+	c.one(v, &second, ids)
+}
+
+func (c *compiler) one(v int32, d *Dependency, ids []int32) {
 	r := rawEdge{group: -1, file: c.fileID(d.At.File), line: int32(d.At.Line), text: c.textID(d), flags: flagsOf(d)}
+	c.g.early = c.g.early || r.flags&fEarly != 0
 	if len(d.AnyOf) == 0 {
 		if r.to = ids[0]; c.checkTarget(v, r.to, d, d.On) {
 			c.raw = append(c.raw, r)
@@ -331,6 +347,15 @@ func flagsOf(d *Dependency) flag {
 	}
 	if d.Liveness {
 		f |= fLiveness
+	}
+	if d.Assumed {
+		f |= fAssumed
+	}
+	if d.Weak {
+		f |= fWeak | fSoft
+	}
+	if f&fStartup != 0 {
+		f |= untilFlags(d.until())
 	}
 	return f
 }

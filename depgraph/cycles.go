@@ -17,6 +17,9 @@ const (
 	// RuntimeCycle: the services need each other to serve, but can be started
 	// together. When one fails, all do.
 	RuntimeCycle ComponentKind = "runtime"
+	// OrderingCycle: weak orders contradict each other, or a need. Nothing is
+	// blocked, but the order that was asked for cannot be kept.
+	OrderingCycle ComponentKind = "ordering"
 	// SoftCycle: a cycle that at least one soft dependency keeps open.
 	SoftCycle ComponentKind = "soft"
 	// DeployCycle: a fix to one of the services cannot be shipped while it is
@@ -32,15 +35,17 @@ type Component struct {
 	// Edges are all dependencies inside the component.
 	Edges []Edge
 	// Cycle is a shortest cycle that makes the component what it is: in a
-	// deadlock it has a startup edge, in a soft cycle a soft one. It begins at
-	// the service with the smallest name. CycleProven is false only if the
+	// deadlock it has a startup edge, in an ordering cycle a weak one, in a soft
+	// cycle a soft one. It begins at the service with the smallest name. CycleProven is false only if the
 	// search was cut short in a very large component.
 	Cycle       []Edge
 	CycleProven bool
 	// Soften is a set of edges which, made soft, leave no cycle inside the
 	// component. A group of alternatives is softened as a whole. It is empty
-	// for soft cycles, and where pinned edges alone form a cycle.
+	// for soft and ordering cycles, and where pinned edges alone form a cycle.
 	Soften []Edge
+	// Drop are the weak orders of an ordering cycle that Order does not keep.
+	Drop []Edge
 	// ProvenMinimum says that no cheaper set exists. Cost is the sum of the
 	// weights of Soften (startup 2, runtime 4, control plane 1), LowerBound
 	// what every set must cost at least.
@@ -51,6 +56,9 @@ type Component struct {
 	BreakGlass []Edge
 	// Pinned says that pinned edges alone form a cycle: nothing can be softened.
 	Pinned bool
+	// Assumed counts the assumed edges without which the component would not be
+	// what it is; zero if it stands without any of them.
+	Assumed int
 }
 
 // CyclesOptions limits what counts as a cycle. The zero value looks at hard
@@ -92,98 +100,157 @@ func (g *Graph) Cycles(ctx context.Context, o CyclesOptions) ([]Component, error
 }
 
 func kindRank(k ComponentKind) int {
-	return slices.Index([]ComponentKind{BootstrapDeadlock, RuntimeCycle, DeployCycle, SoftCycle}, k)
+	return slices.Index([]ComponentKind{BootstrapDeadlock, RuntimeCycle, DeployCycle, OrderingCycle, SoftCycle}, k)
 }
 
 func (g *Graph) runCycles(ctx context.Context, phases flag, o CyclesOptions) ([]Component, error) {
 	blocking := g.blocking(phases)
 	var found []Component
-	hardComp := map[int32]int{} // vertex -> 1 + index of its hard component
 	hard := blocking.cyclic()
-	for i, members := range hard {
+	for i, nodes := range hard {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		found = append(found, blocking.component(ctx, members))
-		for _, v := range members {
-			hardComp[v] = i + 1
-		}
+		found = append(found, blocking.component(ctx, nodes))
 		if o.Progress != nil && i%64 == 0 {
 			o.Progress(Progress{Stage: "explaining cycles", Done: i, Total: len(hard)})
 		}
 	}
-	if o.HardOnly {
-		return found, nil
+	ordering, err := g.orderingCycles(ctx, blocking.ev, phases)
+	if err != nil {
+		return nil, err
 	}
-	for _, members := range g.cyclic(sel{any: phases}) {
+	found = append(found, ordering...)
+	if !o.HardOnly {
+		soft, err := g.softCycles(ctx, blocking.ev, phases, hard)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, soft...)
+	}
+	return found, ctx.Err()
+}
+
+// orderingCycles finds contradictions among what orders the starts: weak and
+// soft edges, together with what is needed. A cycle counts if it has a weak edge.
+func (g *Graph) orderingCycles(ctx context.Context, ev *events, phases flag) ([]Component, error) {
+	weak := func(e int32) bool { return g.flags[e]&fWeak != 0 }
+	if phases&fStartup == 0 || !slices.ContainsFunc(g.flags, func(f flag) bool { return f&fWeak != 0 }) {
+		return nil, nil
+	}
+	dropped := newStarter(g, false).drops()
+	orders := func(f flag) bool { return f&fStartup != 0 || f&phases != 0 && f&fSoft == 0 }
+	var found []Component
+	for _, nodes := range ev.cyclicOver(orders) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		first := hardComp[members[0]]
-		if first != 0 && len(hard[first-1]) == len(members) {
+		sub := ev.subgraph(nodes, func(e int32) bool { return orders(g.flags[e]) })
+		cycle, proven := sub.shortestCycle(weak)
+		if cycle == nil {
 			continue
 		}
-		sub := g.subgraph(members, func(e int32) bool { return g.flags[e]&phases != 0 })
-		cycle, proven := sub.shortestCycle(func(e int32) bool { return g.flags[e]&(fSoft|fGroup) != 0 })
-		found = append(found, Component{
-			Kind: SoftCycle, Services: g.namesOf(members), Edges: g.edgeList(sub.edgeID),
-			Cycle: g.edgeList(cycle), CycleProven: proven, ProvenMinimum: true,
-		})
+		c := Component{Kind: OrderingCycle, Cycle: g.edgeList(cycle), CycleProven: proven, ProvenMinimum: true}
+		c.fill(sub)
+		for _, e := range sub.edges() {
+			if dropped[e] {
+				c.Drop = append(c.Drop, g.edgeOf(e))
+			}
+		}
+		found = append(found, c)
 	}
-	return found, ctx.Err()
+	return found, nil
+}
+
+// softCycles finds cycles that soft edges, or alternatives, keep open.
+func (g *Graph) softCycles(ctx context.Context, ev *events, phases flag, hard [][]int32) ([]Component, error) {
+	hardComp := map[int32]int{} // node -> 1 + index of its hard component
+	for i, nodes := range hard {
+		for _, v := range nodes {
+			hardComp[v] = i + 1
+		}
+	}
+	var found []Component
+	all := sel{any: phases, none: fWeak}
+	for _, nodes := range ev.cyclic(all) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if i := hardComp[nodes[0]]; i != 0 && len(hard[i-1]) == len(nodes) {
+			continue
+		}
+		sub := ev.subgraph(nodes, func(e int32) bool { return all.has(g.flags[e]) })
+		cycle, proven := sub.shortestCycle(func(e int32) bool { return g.flags[e]&(fSoft|fGroup) != 0 })
+		c := Component{Kind: SoftCycle, Cycle: g.edgeList(cycle), CycleProven: proven, ProvenMinimum: true}
+		c.fill(sub)
+		found = append(found, c)
+	}
+	return found, nil
+}
+
+// fill lists what the component consists of.
+func (c *Component) fill(s *subgraph) {
+	c.Services = s.g.namesOf(s.ev.services(s.verts))
+	edges := s.edges()
+	slices.Sort(edges)
+	c.Edges = s.g.edgeList(edges)
 }
 
 // deployCycles finds cycles with at least one deploy edge.
 func (g *Graph) deployCycles(ctx context.Context) ([]Component, error) {
 	var found []Component
 	keep := sel{fStartup | fRuntime | fDeploy, fSoft | fGroup}
-	for _, members := range g.cyclic(keep) {
+	ev := g.events(keep.any)
+	for _, nodes := range ev.cyclic(keep) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		sub := g.subgraph(members, func(e int32) bool { return keep.has(g.flags[e]) })
+		sub := ev.subgraph(nodes, func(e int32) bool { return keep.has(g.flags[e]) })
 		deploy := func(e int32) bool { return g.flags[e]&fDeploy != 0 && g.flags[e]&(fStartup|fRuntime) == 0 }
 		cycle, proven := sub.shortestCycle(deploy)
 		if cycle == nil {
 			continue
 		}
-		c := Component{Kind: DeployCycle, Services: g.namesOf(members), Edges: g.edgeList(sub.edgeID), Cycle: g.edgeList(cycle), CycleProven: proven}
+		c := Component{Kind: DeployCycle, Cycle: g.edgeList(cycle), CycleProven: proven}
+		c.fill(sub)
+		c.assumed(sub, (*subgraph).comesUpAlone)
 		sub.soften(ctx, &c)
 		found = append(found, c)
 	}
 	return found, nil
 }
 
-// blockingGraph is the graph reduced to what can really block: hard edges,
-// and those members of a group that keep it from ever reaching its quorum.
+// blockingGraph is the graph of events reduced to what can really block: hard
+// edges, and those members of a group that keep it from its quorum.
 type blockingGraph struct {
 	g      *Graph
+	ev     *events
 	phases flag
-	stuck  []bool // cannot be brought up one after the other; nil without groups
+	stuck  []bool // node cannot be brought up one after the other; nil without groups
 	have   []int32
 }
 
-// blocking finds, as a least fixpoint, what can be brought up one service
-// after the other, and from it the groups that stay short of their quorum.
+// blocking finds, as a least fixpoint, what can be brought up one event after
+// the other, and from it the groups that stay short of their quorum.
 func (g *Graph) blocking(phases flag) *blockingGraph {
-	b := &blockingGraph{g: g, phases: phases}
+	b := &blockingGraph{g: g, ev: g.events(phases), phases: phases}
 	if len(g.groups) == 0 {
 		return b
 	}
-	n := len(g.services)
+	ev, n := b.ev, b.ev.nodes()
 	wait := make([]int32, n)
 	b.have = make([]int32, len(g.groups))
 	hard := sel{phases, fSoft | fGroup}
 	for v := range n {
-		for e := g.out[v]; e < g.out[v+1]; e++ {
-			if hard.has(g.flags[e]) {
+		for _, f := range ev.flags[ev.out[v]:ev.out[v+1]] {
+			if hard.has(f) {
 				wait[v]++
 			}
 		}
 	}
 	for i := range g.groups {
-		if g.partial(i) && g.groups[i].flags&phases != 0 && g.groups[i].flags&fSoft == 0 {
-			wait[g.groups[i].owner]++
+		if gr := &g.groups[i]; g.partial(i) && gr.flags&phases != 0 && gr.flags&fSoft == 0 {
+			wait[ev.waiter(gr)]++
 		}
 	}
 	b.stuck = make([]bool, n)
@@ -191,20 +258,20 @@ func (g *Graph) blocking(phases flag) *blockingGraph {
 	for v := range n {
 		b.stuck[v] = true
 		if wait[v] == 0 {
-			queue = append(queue, int32(v))
+			queue = append(queue, v)
 		}
 	}
 	for head := 0; head < len(queue); head++ {
 		w := queue[head]
 		b.stuck[w] = false
-		for i := g.in[w]; i < g.in[w+1]; i++ {
-			e, v := g.inEdge[i], g.from[i]
-			f := g.flags[e]
+		for i := ev.in[w]; i < ev.in[w+1]; i++ {
+			a, v := ev.inArc[i], ev.inFrom[i]
+			f := ev.flags[a]
 			if f&phases == 0 || f&fSoft != 0 {
 				continue
 			}
 			if f&fGroup != 0 {
-				gr := g.group[e]
+				gr := g.group[ev.edge(a)]
 				if b.have[gr]++; b.have[gr] != g.groups[gr].need {
 					continue
 				}
@@ -235,15 +302,15 @@ func (b *blockingGraph) keeps(e int32) bool {
 
 func (b *blockingGraph) cyclic() [][]int32 {
 	if b.stuck == nil {
-		return b.g.cyclic(sel{b.phases, fSoft | fGroup})
+		return b.ev.cyclic(sel{b.phases, fSoft | fGroup})
 	}
 	// Components over the wider selection contain those of the narrow one.
 	var found [][]int32
-	for _, members := range b.g.cyclic(sel{b.phases, fSoft}) {
-		for _, inner := range b.g.subgraph(members, b.keeps).cyclic() {
+	for _, nodes := range b.ev.cyclic(sel{b.phases, fSoft}) {
+		for _, inner := range b.ev.subgraph(nodes, b.keeps).cyclic() {
 			// A group may be short of its quorum only because of another
 			// component; then this one comes up once the other one is fixed.
-			if sub := b.g.subgraph(inner, b.keeps); !sub.groups || !sub.comesUpAlone(nil) {
+			if sub := b.ev.subgraph(inner, b.keeps); !sub.groups || !sub.comesUpAlone(nil) {
 				found = append(found, inner)
 			}
 		}
@@ -252,29 +319,46 @@ func (b *blockingGraph) cyclic() [][]int32 {
 }
 
 // component explains one set of mutually dependent services.
-func (b *blockingGraph) component(ctx context.Context, members []int32) Component {
+func (b *blockingGraph) component(ctx context.Context, nodes []int32) Component {
 	g := b.g
-	sub := g.subgraph(members, b.keeps)
-	c := Component{Kind: RuntimeCycle, Services: g.namesOf(members), Edges: g.edgeList(sub.edgeID)}
+	sub := b.ev.subgraph(nodes, b.keeps)
+	c := Component{Kind: RuntimeCycle}
+	c.fill(sub)
 	var cycle []int32
 	startup := func(e int32) bool { return g.flags[e]&fStartup != 0 }
 	if b.phases&fStartup != 0 && sub.deadlocked() {
 		c.Kind = BootstrapDeadlock
 		c.BreakGlass = sub.breakGlass()
 		cycle, c.CycleProven = sub.shortestCycle(startup)
+		c.assumed(sub, (*subgraph).comesUp)
 	} else {
 		cycle, c.CycleProven = sub.shortestCycle(nil)
+		c.assumed(sub, (*subgraph).comesUpAlone)
 	}
 	c.Cycle = g.edgeList(cycle)
 	sub.soften(ctx, &c)
 	return c
 }
 
+// assumed counts the assumed edges if the component is harmless without them.
+func (c *Component) assumed(s *subgraph, harmless func(*subgraph, []bool) bool) {
+	without := make([]bool, len(s.edgeID))
+	n := 0
+	for i := range s.edgeID {
+		if without[i] = s.flags(i)&fAssumed != 0; without[i] {
+			n++
+		}
+	}
+	if n > 0 && harmless(s, without) {
+		c.Assumed = n
+	}
+}
+
 // breakGlass returns the break-glass edges if the component comes up without them.
 func (s *subgraph) breakGlass() (edges []Edge) {
 	jumped := make([]bool, len(s.edgeID))
 	for i, e := range s.edgeID {
-		if jumped[i] = s.g.flags[e]&fBreakGlass != 0; jumped[i] {
+		if jumped[i] = s.flags(i)&fBreakGlass != 0; jumped[i] {
 			edges = append(edges, s.g.edgeOf(e))
 		}
 	}

@@ -4,7 +4,7 @@ import "runtime"
 
 // Declare stamps a service with the place of the call, so that reports can
 // point at the line of Go that declared it. Its dependencies are best made
-// with Hard, Soft and AnyOf, which stamp themselves.
+// with Hard, Soft, After and AnyOf, which stamp themselves.
 //
 // Nothing is registered anywhere: pass the result to Compile, or write it out
 // with WriteManifest.
@@ -37,6 +37,19 @@ func AnyOf(need int, of ...string) Dependency {
 // In returns the dependency limited to the given phases.
 func (d Dependency) In(phases ...Phase) Dependency {
 	d.Phase = union(phases)
+	return d
+}
+
+// After declares an order without a need: the owner is launched after the
+// service named on, if that is started too.
+func After(on string) Dependency {
+	return Dependency{On: on, Weak: true, At: callerPosition()}
+}
+
+// Awaiting returns the dependency with how far the other service must be
+// before the owner is launched.
+func (d Dependency) Awaiting(u Until) Dependency {
+	d.Until = u
 	return d
 }
 

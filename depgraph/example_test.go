@@ -67,7 +67,7 @@ func Example() {
 		fmt.Printf("without %s: down %v, degraded %v\n", lost, blast.Down, blast.Degraded)
 	}
 	// Output:
-	// start: [[ledger] [checkout recommendations]]
+	// start: [[ledger] [recommendations] [checkout]]
 	// without ledger: down [checkout recommendations], degraded []
 	// without recommendations: down [], degraded [checkout]
 }

@@ -36,6 +36,7 @@ type Graph struct {
 	ownGroup []int32 // len(services)+1 offsets: groups of each service
 	files    []string
 	texts    []edgeText
+	early    bool // some edge has a flag of fEarly
 }
 
 // group is a quorum of alternatives.
@@ -65,7 +66,14 @@ const (
 	fPinned
 	fBreakGlass
 	fLiveness
+	fAssumed
+	fWeak    // orders and never blocks; always with fSoft, never with fRuntime
+	fStarted // with fStartup: until started; with fReady as well: until done
+	fReady   // with fStartup: until ready
 )
+
+// fEarly selects startup edges that do not wait until the other one serves.
+const fEarly = fStarted | fReady
 
 // sel selects edges: at least one flag of any, and none of none.
 type sel struct{ any, none flag }
@@ -139,10 +147,37 @@ func (g *Graph) serviceAt(v int32) Service {
 func (g *Graph) dependency(f flag, text int32, at Position) Dependency {
 	t := &g.texts[text]
 	return Dependency{
-		Soft: f&fSoft != 0, Phase: Phase(f & (fStartup | fRuntime | fDeploy)), Plane: planeOf(f),
+		Soft: f&(fSoft|fWeak) == fSoft, Phase: Phase(f & (fStartup | fRuntime | fDeploy)), Plane: planeOf(f),
+		Until: untilOf(f), Weak: f&fWeak != 0, Assumed: f&fAssumed != 0,
 		Evidence: t.evidence, BreakGlass: t.breakGlass, Fallback: t.fallback, Note: t.note, Source: t.source,
 		Pinned: f&fPinned != 0, Liveness: f&fLiveness != 0, At: at,
 	}
+}
+
+// untilOf is the inverse of untilFlags. An edge without the phase of startup,
+// and one that waits as long as it can, has UntilUnknown.
+func untilOf(f flag) Until {
+	switch f & fEarly {
+	case fStarted:
+		return Started
+	case fReady:
+		return Ready
+	case fEarly:
+		return Done
+	}
+	return UntilUnknown
+}
+
+func untilFlags(u Until) flag {
+	switch u {
+	case Started:
+		return fStarted
+	case Ready:
+		return fReady
+	case Done:
+		return fEarly
+	}
+	return 0
 }
 
 func planeOf(f flag) Plane {
@@ -162,6 +197,12 @@ type Edge struct {
 	Soft     bool
 	Phase    Phase
 	Plane    Plane
+	// Until is UntilUnknown where the default, Serving, holds. An edge with
+	// another value, and a Weak one, has the phase Startup alone: what a
+	// dependency says about run time as well is an edge of its own.
+	Until   Until
+	Weak    bool
+	Assumed bool
 	// Group counts from 1 among the groups of From; 0 means no group. Need is
 	// that group's quorum and Of its size.
 	Group, Need, Of int
@@ -174,18 +215,21 @@ type Edge struct {
 	At              Position
 }
 
-// Strength returns "hard", "soft", or for a group "any 1 of 2".
+// Strength returns "hard", "soft", "weak", or for a group "any 1 of 2".
 func (e Edge) Strength() string {
 	word := "hard"
-	if e.Soft {
+	switch {
+	case e.Weak:
+		word = "weak"
+	case e.Soft:
 		word = "soft"
 	}
 	if e.Group == 0 || e.Need == e.Of {
 		return word
 	}
 	quorum := "any " + itoa(e.Need) + " of " + itoa(e.Of)
-	if e.Soft {
-		return "soft " + quorum
+	if word != "hard" {
+		return word + " " + quorum
 	}
 	return quorum
 }
@@ -233,6 +277,7 @@ func (g *Graph) edge(v, e int32) Edge {
 	d := g.dependency(g.flags[e], g.text[e], g.position(g.file[e], g.line[e]))
 	edge := Edge{
 		From: g.names[v], To: g.names[g.to[e]], Soft: d.Soft, Phase: d.Phase, Plane: d.Plane,
+		Until: d.Until, Weak: d.Weak, Assumed: d.Assumed,
 		Evidence: d.Evidence, BreakGlass: d.BreakGlass, Fallback: d.Fallback, Pinned: d.Pinned, Liveness: d.Liveness,
 		Note: d.Note, Source: d.Source, At: d.At,
 	}

@@ -198,7 +198,7 @@ func describe(n *yaml.Node) string {
 var (
 	serviceFields      = []string{"service", "owner", "kind", "criticality", "availability", "start", "verify", "note", "source", "depends"}
 	availabilityFields = []string{"target", "own"}
-	dependencyFields   = []string{"on", "any-of", "need", "soft", "phase", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
+	dependencyFields   = []string{"on", "any-of", "need", "soft", "phase", "until", "order", "assumed", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
 )
 
 func (d *decoder) service(n *yaml.Node) {
@@ -285,6 +285,12 @@ func (d *decoder) dependency(n *yaml.Node) Dependency {
 			dep.Soft = d.boolean(v, key)
 		case "phase":
 			dep.Phase = d.phase(v)
+		case "until":
+			dep.Until = enum(d, v, key, ParseUntil)
+		case "order":
+			dep.Weak = enum(d, v, key, parseOrder)
+		case "assumed":
+			dep.Assumed = d.boolean(v, key)
 		case "plane":
 			dep.Plane = enum(d, v, key, ParsePlane)
 		case "evidence":
@@ -317,6 +323,12 @@ func (d *decoder) dependency(n *yaml.Node) Dependency {
 		d.problems.addf(d.at(need), "need: expected a number from 1 to the size of any-of, found %s", need.Value)
 	}
 	return dep
+}
+
+// parseOrder reads how strictly a start waits: strict, the default, or weak.
+func parseOrder(s string) (weak bool, err error) {
+	i, err := parseName("order", []string{"", "strict", "weak"}, s)
+	return i == 2, err
 }
 
 func (d *decoder) phase(n *yaml.Node) (all Phase) {

@@ -281,6 +281,9 @@ func strip(services []Service) []Service {
 		for j := range out[i].Depends {
 			d := &out[i].Depends[j]
 			d.At, d.Phase = Position{}, d.phases()
+			if d.Until == Serving {
+				d.Until = UntilUnknown
+			}
 			if d.Plane == PlaneUnknown {
 				d.Plane = Data
 			}

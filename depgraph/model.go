@@ -58,8 +58,19 @@ type Dependency struct {
 	// Soft says that the owner fails open: it keeps doing its critical work
 	// without this dependency. A dependency is hard unless said.
 	Soft bool
-	// Phase says when the dependency is needed. Zero means Startup and Runtime.
+	// Phase says when the dependency is needed. Zero means Startup and Runtime;
+	// with Weak, or until Done, it means Startup alone.
 	Phase Phase
+	// Until says how far the other service must be before the owner is
+	// launched. Zero means Serving. It needs the phase Startup.
+	Until Until
+	// Weak orders two starts without requiring anything: the owner is launched
+	// after the other service if that is part of the start, and never waits for
+	// it in vain. It says nothing about run time, where Phase may add a need.
+	Weak bool
+	// Assumed marks a guess, of an importer for example. A finding that rests
+	// on one says so and is no error.
+	Assumed bool
 	// Plane says whether the provider's data or control plane is used. Zero
 	// means the data plane.
 	Plane Plane
@@ -93,6 +104,30 @@ func (p Position) String() string {
 		return p.File
 	}
 	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Until is how far a service must be for another one to be launched.
+type Until uint8
+
+// The steps of a start. A service is launched; once its own start is over, it
+// is ready; and it serves when all that it needs at run time serves as well.
+const (
+	UntilUnknown Until = iota // counts as Serving
+	Started                   // launched
+	Ready                     // its own start is over: its health check passes
+	Serving                   // ready, and all that it needs at run time serves
+	Done                      // a job: it has ended
+)
+
+var untilNames = []string{"", "started", "ready", "serving", "done"}
+
+// String returns the name used in manifests; "" for UntilUnknown.
+func (u Until) String() string { return nameOf(untilNames, int(u)) }
+
+// ParseUntil is the inverse of Until.String.
+func ParseUntil(s string) (Until, error) {
+	i, err := parseName("until", untilNames, s)
+	return Until(i), err
 }
 
 // Kind is the sort of a service.
@@ -232,10 +267,21 @@ func notOneOf(what string, names []string, got string) error {
 
 // phases returns the phases of the dependency with the default filled in.
 func (d *Dependency) phases() Phase {
-	if d.Phase == 0 {
-		return Startup | Runtime
+	switch {
+	case d.Phase != 0:
+		return d.Phase
+	case d.Weak, d.Until == Done:
+		return Startup
 	}
-	return d.Phase
+	return Startup | Runtime
+}
+
+// until returns the step that is waited for with the default filled in.
+func (d *Dependency) until() Until {
+	if d.Until == UntilUnknown {
+		return Serving
+	}
+	return d.Until
 }
 
 // need returns the quorum of the group with the default filled in.

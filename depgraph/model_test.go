@@ -10,7 +10,8 @@ import (
 
 func TestBlast_agrees_with_the_definition(t *testing.T) {
 	systems(t, 3000, 12, true, func(t *testing.T, r *rand.Rand, services []Service) {
-		g, m := mustCompile(t, services), newModel(services)
+		g := mustCompile(t, services)
+		m := modelOf(g)
 		lost := []string{services[r.IntN(len(services))].Name}
 		if r.IntN(3) == 0 {
 			lost = append(lost, services[r.IntN(len(services))].Name)
@@ -28,7 +29,7 @@ func TestBlast_agrees_with_the_definition(t *testing.T) {
 			case !up[v]:
 				down = append(down, s.Name)
 			default:
-				if !m.satisfied(v, Runtime, up, true) && m.satisfied(v, Runtime, before, true) {
+				if !m.runs(v, up, true) && m.runs(v, before, true) {
 					degraded = append(degraded, s.Name)
 				}
 				if !m.satisfiedOnly(v, Startup, up) {
@@ -48,11 +49,8 @@ func TestBlast_agrees_with_the_definition(t *testing.T) {
 
 // satisfiedOnly looks at hard dependencies of exactly one phase of the two.
 func (m *model) satisfiedOnly(v int, phase Phase, up []bool) bool {
-	only := &model{index: m.index, services: slices.Clone(m.services)}
-	only.services[v].Depends = slices.DeleteFunc(slices.Clone(m.services[v].Depends), func(d Dependency) bool {
-		return d.phases()&(Startup|Runtime) != phase
-	})
-	return only.satisfied(v, phase, up, false)
+	only := m.without(func(_ int, d *Dependency) bool { return d.phases()&(Startup|Runtime) != phase })
+	return only.launches(v, happening{up, up, up})
 }
 
 func equal(t *testing.T, what string, got, want []string) {
@@ -81,46 +79,16 @@ func TestBlastAll_agrees_with_single_questions(t *testing.T) {
 	})
 }
 
-func TestOrder_agrees_with_the_definition(t *testing.T) {
-	systems(t, 5000, 12, true, func(t *testing.T, _ *rand.Rand, services []Service) {
-		g, m := mustCompile(t, services), newModel(services)
-		o, err := g.Order(context.Background(), OrderOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		serves, wave := m.start()
-		var blocked []string
-		for v, s := range services {
-			if !serves[v] {
-				blocked = append(blocked, s.Name)
-			}
-		}
-		equal(t, "blocked", o.Blocked, blocked)
-		place := map[string]int{}
-		for i, w := range o.Waves {
-			for _, name := range w {
-				place[name] = i
-			}
-		}
-		for v := range services {
-			for w := range services {
-				if serves[v] && serves[w] && wave[v] < wave[w] && place[services[v].Name] >= place[services[w].Name] {
-					t.Errorf("%s is in wave %d and %s in %d", services[v].Name, place[services[v].Name], services[w].Name, place[services[w].Name])
-				}
-			}
-		}
-	})
-}
-
 func TestCycles_deadlocks_are_what_cannot_come_back_alone(t *testing.T) {
 	systems(t, 5000, 10, true, func(t *testing.T, _ *rand.Rand, services []Service) {
-		g, m := mustCompile(t, services), newModel(services)
+		g := mustCompile(t, services)
+		m := modelOf(g)
 		components, err := g.Cycles(context.Background(), CyclesOptions{HardOnly: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		serves, _ := m.start()
-		stuck := slices.Contains(serves, false)
+		end, _ := m.start()
+		stuck := slices.Contains(end.serves, false)
 		deadlock := slices.ContainsFunc(components, func(c Component) bool { return c.Kind == BootstrapDeadlock })
 		if stuck != deadlock {
 			t.Errorf("something never serves: %v; a deadlock was found: %v", stuck, deadlock)
@@ -141,6 +109,7 @@ func TestCycles_deadlocks_are_what_cannot_come_back_alone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		left = slices.DeleteFunc(left, func(c Component) bool { return c.Kind == OrderingCycle })
 		if len(left) > 0 && !slices.ContainsFunc(services, func(s Service) bool { return hasGroup(s) }) {
 			t.Errorf("after softening %v, there is still %+v", refs, left)
 		}
@@ -176,91 +145,11 @@ func checkComponent(t *testing.T, c *Component) {
 	}
 }
 
-func TestCycles_shortest_and_minimum_agree_with_enumeration(t *testing.T) {
-	systems(t, 3000, 7, false, func(t *testing.T, _ *rand.Rand, services []Service) {
-		g := mustCompile(t, services)
-		components, err := g.Cycles(context.Background(), CyclesOptions{HardOnly: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range components {
-			c := &components[i]
-			if want := shortestByEnumeration(c); len(c.Cycle) != want {
-				t.Errorf("cycle of %d edges, the shortest has %d", len(c.Cycle), want)
-			}
-			if want := cheapestByEnumeration(c); c.Cost != want || !c.ProvenMinimum {
-				t.Errorf("soften %v costs %d (proven %v), the cheapest set costs %d", c.Soften, c.Cost, c.ProvenMinimum, want)
-			}
-		}
-	})
-}
-
-// shortestByEnumeration walks all simple cycles of a component.
-func shortestByEnumeration(c *Component) int {
-	best := math.MaxInt
-	var walk func(start, at string, length int, startup bool, seen map[string]bool)
-	walk = func(start, at string, length int, startup bool, seen map[string]bool) {
-		for _, e := range c.Edges {
-			if e.From != at {
-				continue
-			}
-			s := startup || e.Phase&Startup != 0
-			if e.To == start && (s || c.Kind != BootstrapDeadlock) {
-				best = min(best, length+1)
-			} else if !seen[e.To] && e.To != start {
-				seen[e.To] = true
-				walk(start, e.To, length+1, s, seen)
-				delete(seen, e.To)
-			}
-		}
-	}
-	for _, s := range c.Services {
-		walk(s, s, 0, false, map[string]bool{})
-	}
-	return best
-}
-
-// cheapestByEnumeration tries every order of a component's services.
-func cheapestByEnumeration(c *Component) int {
-	best := math.MaxInt
-	order := slices.Clone(c.Services)
-	var permute func(k int)
-	permute = func(k int) {
-		if k == len(order) {
-			total := 0
-			for _, e := range c.Edges {
-				if slices.Index(order, e.From) < slices.Index(order, e.To) {
-					total += enumerationWeight(e)
-				}
-			}
-			best = min(best, total)
-			return
-		}
-		for i := k; i < len(order); i++ {
-			order[k], order[i] = order[i], order[k]
-			permute(k + 1)
-			order[k], order[i] = order[i], order[k]
-		}
-	}
-	permute(0)
-	return best
-}
-
-func enumerationWeight(e Edge) int {
-	switch {
-	case e.Plane == Control:
-		return 1
-	case e.Phase&Runtime != 0:
-		return 4
-	}
-	return 2
-}
-
 func TestSoften_heuristic_is_correct_and_bounded(t *testing.T) {
 	systems(t, 400, 16, false, func(t *testing.T, _ *rand.Rand, services []Service) {
 		g := mustCompile(t, services)
 		for _, members := range g.cyclic(hardAny) {
-			s := g.subgraph(members, func(e int32) bool { return hardAny.has(g.flags[e]) })
+			s := g.events(fStartup|fRuntime).subgraph(members, func(e int32) bool { return hardAny.has(g.flags[e]) })
 			weights := make([]int32, len(s.edgeID))
 			for i, e := range s.edgeID {
 				weights[i] = weightOf(g.flags[e])
@@ -283,16 +172,13 @@ func TestSoften_groups_agree_with_enumeration(t *testing.T) {
 		g := mustCompile(t, services)
 		b := g.blocking(fStartup | fRuntime)
 		for _, members := range b.cyclic() {
-			s := g.subgraph(members, b.keeps)
+			s := b.ev.subgraph(members, b.keeps)
 			if !s.groups {
 				continue
 			}
 			c := Component{}
 			s.soften(context.Background(), &c)
-			weights := make([]int32, len(s.edgeID))
-			for i, e := range s.edgeID {
-				weights[i] = weightOf(g.flags[e])
-			}
+			weights := s.weights()
 			units := s.units(weights)
 			if len(units) > 12 {
 				continue
@@ -327,7 +213,8 @@ func TestAvailability_agrees_with_enumeration(t *testing.T) {
 			services = randomServices(r, 4+r.IntN(8), 0.15, true) // most systems small: enumeration takes 2^n
 		}
 		count++
-		g, m := mustCompile(t, services), newModel(services)
+		g := mustCompile(t, services)
+		m := modelOf(g)
 		root := r.IntN(len(services))
 		want, derivative := enumerate(m, root)
 		a, err := g.Availability(context.Background(), services[root].Name, AvailOptions{})
@@ -380,26 +267,6 @@ func enumerate(m *model, root int) (availability float64, derivative []float64) 
 		}
 	}
 	return availability, derivative
-}
-
-func (m *model) closure(root int) []int {
-	seen := map[int]bool{root: true}
-	queue := []int{root}
-	for i := 0; i < len(queue); i++ {
-		for _, d := range m.services[queue[i]].Depends {
-			if d.Soft || d.phases()&Runtime == 0 {
-				continue
-			}
-			for _, name := range targets(&d) {
-				if w := m.index[name]; !seen[w] {
-					seen[w] = true
-					queue = append(queue, w)
-				}
-			}
-		}
-	}
-	slices.Sort(queue)
-	return queue
 }
 
 func TestAvailability_estimate_agrees_with_exact(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -20,14 +21,16 @@ type OrderOptions struct {
 	// manifests say nothing about how long stopping takes.
 	Shutdown bool
 	// MaxParallel limits how many services start at the same time in the
-	// timeline; zero means no limit. Waves are not limited.
+	// timeline; zero means no limit. With a limit the waves follow the clock: a
+	// wave is what begins at the same time, and at most MaxParallel services.
 	MaxParallel int
 }
 
 // Order is an order in which a dead system comes up.
 type Order struct {
 	// Waves holds what can be started at the same time, in order. A service is
-	// in the first wave in which all that it needs at startup serves.
+	// in the first wave in which all that it waits for has happened. They hold
+	// everything, also where a cycle blocks: see Broken.
 	Waves [][]string
 	// Timeline is the same with start durations, in order of begin.
 	Timeline []Slot
@@ -35,9 +38,18 @@ type Order struct {
 	Critical []string
 	// Total is the time until everything serves.
 	Total time.Duration
-	// Blocked lists what never serves: members of deadlocks, and all that
-	// waits for them. They are not in Waves.
+	// Blocked lists what never serves as declared: members of deadlocks, and all
+	// that waits for them.
 	Blocked []string
+	// Broken are the edges that somebody must get past for Waves to work: their
+	// owners are started without waiting. It is empty unless something is
+	// Blocked. BrokenProven says that no cheaper set does it, by the weights of
+	// Component.Cost.
+	Broken       []Edge
+	BrokenProven bool
+	// Dropped are weak and soft edges whose order Waves does not keep, because
+	// it contradicts a need or other orders.
+	Dropped []Edge
 	// ByHand lists the break-glass edges that Cold jumps.
 	ByHand []Edge
 }
@@ -53,7 +65,7 @@ type Slot struct {
 }
 
 // Order computes waves, timeline and critical path. A cycle is not an error:
-// what can be ordered is, and the rest is in Blocked.
+// the order then breaks as few edges as it can, and names them.
 func (g *Graph) Order(ctx context.Context, o OrderOptions) (*Order, error) {
 	if o.MaxParallel < 0 {
 		return nil, fmt.Errorf("depgraph: OrderOptions.MaxParallel is %d", o.MaxParallel)
@@ -72,25 +84,87 @@ func (g *Graph) Order(ctx context.Context, o OrderOptions) (*Order, error) {
 		}
 		s.limitTo(v)
 	}
-	waves := s.servingOnly(s.waves())
+	waves := s.waves()
 	res := &Order{Blocked: g.sortedNames(func(v int32) bool { return s.active[v] && !s.serves[v] })}
+	if len(res.Blocked) > 0 {
+		broken := g.breaks(ctx, s, res)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, waves = broken, broken.waves()
+	}
+	waves = s.servingOnly(waves)
+	g.mention(res, s, o.Cold)
+	t := newTimeline(s, waves)
+	t.run(o.MaxParallel)
+	if o.MaxParallel > 0 {
+		waves = t.byClock(o.MaxParallel)
+	}
 	for _, w := range waves {
 		res.Waves = append(res.Waves, g.namesOf(w))
 	}
-	if o.Cold {
-		for e := range g.to {
-			if g.flags[e]&fBreakGlass != 0 && hardAny.has(g.flags[e]&^fGroup) {
-				res.ByHand = append(res.ByHand, g.edgeOf(int32(e)))
-			}
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	t := newTimeline(s, waves)
-	t.run(o.MaxParallel)
 	t.report(res)
 	return res, ctx.Err()
+}
+
+// mention lists the edges that people get past by hand, and those whose order
+// is not kept.
+func (g *Graph) mention(res *Order, s *starter, cold bool) {
+	for e, f := range g.flags {
+		if cold && f&fBreakGlass != 0 && hardAny.has(f&^fGroup) {
+			res.ByHand = append(res.ByHand, g.edgeOf(int32(e)))
+		}
+		if s.dropped != nil && s.dropped[e] && f&fSoft != 0 {
+			res.Dropped = append(res.Dropped, g.edgeOf(int32(e)))
+		}
+	}
+}
+
+// maxRounds bounds how often breaks looks again; once is enough unless a group
+// reaches from one deadlock into another.
+const maxRounds = 100
+
+// breaks finds the edges to break so that all of s comes up, and returns a
+// simulation without them.
+func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
+	whole := g
+	if s.skip != 0 { // what people get past by hand need not be broken
+		byHand := map[int32]bool{}
+		for e, f := range g.flags {
+			if f&s.skip != 0 {
+				g.softenEdge(g.owner(int32(e)), int32(e), byHand)
+			}
+		}
+		whole = g.withSoftEdges(byHand)
+	}
+	soft := map[int32]bool{}
+	res.BrokenProven = true
+	for round := 0; round < maxRounds && ctx.Err() == nil; round++ {
+		h, before := whole.withSoftEdges(soft), len(soft)
+		b := h.blocking(fStartup | fRuntime)
+		for _, nodes := range b.cyclic() {
+			sub := b.ev.subgraph(nodes, b.keeps)
+			if !s.active[b.ev.service(nodes[0])] || !sub.deadlocked() {
+				continue
+			}
+			chosen, proven := sub.unlock(ctx)
+			res.BrokenProven = res.BrokenProven && proven && round == 0
+			for i, e := range sub.edgeID {
+				if chosen[i] {
+					h.softenEdge(h.owner(e), e, soft)
+				}
+			}
+		}
+		if len(soft) == before {
+			break
+		}
+	}
+	for _, e := range slices.Sorted(maps.Keys(soft)) {
+		res.Broken = append(res.Broken, g.edgeOf(e))
+	}
+	t := newStarter(g.withSoftEdges(soft), s.skip != 0)
+	t.active, t.limited, t.gone = s.active, s.limited, soft
+	return t
 }
 
 // shutdown orders a full stop: a service stops after everything that needs it
@@ -131,6 +205,8 @@ func (s *starter) servingOnly(waves [][]int32) [][]int32 {
 
 // Waves returns what can be started at the same time, in order, and what is
 // blocked. It is Order without the timeline.
+//
+// It holds what comes up as declared, and breaks no edge.
 func (g *Graph) Waves() (waves [][]string, blocked []string) {
 	s := newStarter(g, false)
 	for _, w := range s.servingOnly(s.waves()) {
@@ -145,279 +221,4 @@ func (g *Graph) unknown(name string) error {
 		return fmt.Errorf("%w: %q; did you mean %q?", ErrUnknownService, name, near)
 	}
 	return fmt.Errorf("%w: %q", ErrUnknownService, name)
-}
-
-// starter simulates a start. A service starts when all that it needs at
-// startup serves. It serves when it has started and all that it needs at run
-// time serves; services that need each other at run time serve together.
-type starter struct {
-	g         *Graph
-	skip      flag    // edges with this flag do not count
-	active    []bool  // what takes part
-	limited   bool    // active is not all true
-	startWait []int32 // what v still waits for before it can start
-	serveWait []int32 // what v still waits for before it serves, itself included
-	groupHave []int32
-	serves    []bool
-	started   []bool
-	unit      []int32   // mutual runtime component of v, once computed
-	unitWait  []int32   // sum of serveWait over the unit
-	members   [][]int32 // of each unit
-	eager     bool      // alternatives are part of a mutual runtime dependency
-}
-
-func newStarter(g *Graph, cold bool) *starter {
-	n := len(g.services)
-	s := &starter{g: g, serves: make([]bool, n), started: make([]bool, n), active: make([]bool, n)}
-	if cold {
-		s.skip = fBreakGlass
-	}
-	for v := range s.active {
-		s.active[v] = true
-	}
-	return s
-}
-
-// limitTo keeps only v and what it needs to start and to serve.
-func (s *starter) limitTo(v int32) {
-	clear(s.active)
-	s.active[v], s.limited = true, true
-	for stack := []int32{v}; len(stack) > 0; {
-		u := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		for e := s.g.out[u]; e < s.g.out[u+1]; e++ {
-			w, f := s.g.to[e], s.g.flags[e]
-			if s.counts(f) && !s.active[w] {
-				s.active[w] = true
-				stack = append(stack, w)
-			}
-		}
-	}
-}
-
-// counts reports whether e holds back a start or only the serving.
-func (s *starter) counts(f flag) bool {
-	return f&(fStartup|fRuntime) != 0 && f&(fSoft|s.skip) == 0
-}
-
-func (s *starter) reset() {
-	g, n := s.g, len(s.g.services)
-	s.startWait, s.serveWait = make([]int32, n), make([]int32, n)
-	s.groupHave = make([]int32, len(g.groups))
-	for v := range n {
-		s.serveWait[v] = 1
-		for e := g.out[v]; e < g.out[v+1]; e++ {
-			if f := g.flags[e]; !s.counts(f) || f&fGroup != 0 {
-				continue
-			} else if f&fStartup != 0 {
-				s.startWait[v]++
-			} else if s.unit == nil || s.unit[v] != s.unit[g.to[e]] {
-				s.serveWait[v]++
-			}
-		}
-	}
-	for i := range g.groups {
-		if gr := &g.groups[i]; !s.counts(gr.flags) || !g.partial(i) {
-			continue
-		} else if gr.flags&fStartup != 0 {
-			s.startWait[gr.owner]++
-		} else {
-			s.serveWait[gr.owner]++
-		}
-	}
-	clear(s.serves)
-	clear(s.started)
-}
-
-// waves runs the simulation in steps of one wave. Units are only computed if
-// services wait for each other at run time.
-func (s *starter) waves() [][]int32 {
-	if !s.runtimeGroups() {
-		s.reset()
-		if waves, complete := s.run(); complete {
-			return waves
-		}
-	}
-	s.makeUnits()
-	s.reset()
-	s.sumUnits()
-	waves, _ := s.run()
-	return waves
-}
-
-// runtimeGroups reports whether alternatives are needed only to serve. Then a
-// cycle may come up through one member late, or together at once.
-func (s *starter) runtimeGroups() bool {
-	for i := range s.g.groups {
-		if f := s.g.groups[i].flags; s.counts(f) && f&fStartup == 0 && s.g.partial(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// makeUnits groups services that need each other at run time.
-func (s *starter) makeUnits() {
-	comp, count := s.g.components(sel{fRuntime, fSoft | fGroup | s.skip})
-	s.unit = comp
-	s.members = make([][]int32, count)
-	for v, c := range comp {
-		s.members[c] = append(s.members[c], int32(v))
-	}
-	if s.runtimeGroups() {
-		_, wider := s.g.components(sel{fRuntime, fSoft | s.skip})
-		s.eager = wider != count
-	}
-}
-
-func (s *starter) sumUnits() {
-	s.unitWait = make([]int32, len(s.members))
-	for v, c := range s.unit {
-		if s.active[v] {
-			s.unitWait[c] += s.serveWait[v]
-		}
-	}
-}
-
-// run starts wave after wave until nothing moves.
-func (s *starter) run() (waves [][]int32, complete bool) {
-	n, total, served := len(s.g.services), 0, 0
-	var ready []int32
-	for v := range n {
-		if !s.active[v] {
-			continue
-		}
-		total++
-		if s.startWait[v] == 0 {
-			ready = append(ready, int32(v))
-		}
-	}
-	serving := make([]int32, 0, n)
-	for len(ready) > 0 {
-		sortVertices(ready, len(s.active))
-		waves = append(waves, ready)
-		serving = serving[:0]
-		for _, v := range ready {
-			s.started[v] = true
-			serving = s.count(v, serving)
-		}
-		ready = nil
-		for {
-			for head := 0; head < len(serving); head++ {
-				served++
-				serving, ready = s.serve(serving[head], serving, ready)
-			}
-			if !s.eager {
-				break
-			}
-			if serving = s.together(serving[:0]); len(serving) == 0 {
-				break
-			}
-		}
-	}
-	return waves, served == total
-}
-
-// count takes one from what v waits for, and queues what serves because of it.
-func (s *starter) count(v int32, serving []int32) []int32 {
-	s.serveWait[v]--
-	if s.unit == nil {
-		if s.serveWait[v] == 0 && s.started[v] {
-			serving = s.mark(v, serving)
-		}
-		return serving
-	}
-	c := s.unit[v]
-	if s.unitWait[c]--; s.unitWait[c] == 0 {
-		for _, w := range s.members[c] {
-			if s.active[w] {
-				serving = s.mark(w, serving)
-			}
-		}
-	}
-	return serving
-}
-
-func (s *starter) mark(v int32, serving []int32) []int32 {
-	if s.serves[v] {
-		return serving
-	}
-	s.serves[v] = true
-	return append(serving, v)
-}
-
-// serve tells the dependents of w that it serves.
-func (s *starter) serve(w int32, serving, ready []int32) (_, _ []int32) {
-	g, drop := s.g, fSoft|s.skip
-	for i := g.in[w]; i < g.in[w+1]; i++ {
-		f := g.inFlags[i]
-		if f&(fStartup|fRuntime) == 0 || f&drop != 0 {
-			continue
-		}
-		v := g.from[i]
-		if s.limited && !s.active[v] {
-			continue
-		}
-		if f&fGroup != 0 {
-			gr := g.group[g.inEdge[i]]
-			if s.groupHave[gr]++; s.groupHave[gr] != g.groups[gr].need {
-				continue
-			}
-		}
-		switch {
-		case f&fStartup != 0:
-			if s.startWait[v]--; s.startWait[v] == 0 {
-				ready = append(ready, v)
-			}
-		case f&fGroup != 0 || s.unit == nil || s.unit[v] != s.unit[w]:
-			serving = s.count(v, serving)
-		}
-	}
-	return serving, ready
-}
-
-// together finds started services that serve as soon as all of them do: the
-// greatest set each of whose members is satisfied by the set and by what
-// serves already. Only mutual dependencies through alternatives need it.
-func (s *starter) together(serving []int32) []int32 {
-	in := slices.Clone(s.started)
-	for changed := true; changed; {
-		changed = false
-		for v := range in {
-			if in[v] && !s.serves[v] && !s.servesWith(int32(v), in) {
-				in[v], changed = false, true
-			}
-		}
-	}
-	for v := range in {
-		if in[v] {
-			serving = s.mark(int32(v), serving)
-		}
-	}
-	return serving
-}
-
-func (s *starter) servesWith(v int32, in []bool) bool {
-	g := s.g
-	for e := g.out[v]; e < g.out[v+1]; e++ {
-		if f := g.flags[e]; f&fRuntime != 0 && f&(fSoft|fGroup|s.skip) == 0 && !in[g.to[e]] {
-			return false
-		}
-	}
-	for i := g.ownGroup[v]; i < g.ownGroup[v+1]; i++ {
-		gr := &g.groups[i]
-		if gr.flags&fRuntime == 0 || gr.flags&(fSoft|s.skip) != 0 {
-			continue
-		}
-		up := int32(0)
-		for _, m := range gr.members {
-			if in[m] {
-				up++
-			}
-		}
-		if up < gr.need {
-			return false
-		}
-	}
-	return true
 }

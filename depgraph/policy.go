@@ -319,7 +319,7 @@ func (m *EdgeMatch) matches(f flag) bool {
 	if !s.has(f) {
 		return false
 	}
-	return !strict || (m.Strength != "soft" || f&fSoft != 0) && (m.Plane != Control || f&fControl != 0)
+	return !strict || (m.Strength != "soft" || f&(fSoft|fWeak) == fSoft) && (m.Plane != Control || f&fControl != 0)
 }
 
 // custom runs one rule of a policy.

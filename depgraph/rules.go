@@ -126,6 +126,12 @@ func rules() []Rule {
 			Why:     "It will be down without warning, and nobody here can repair it.",
 			Fix:     "Make it soft, add an alternative with any-of, or say in fallback what happens meanwhile.",
 		},
+		{
+			ID: "DG017", Name: "ordering-cycle", Severity: Warn, run: (*checker).orderingCycles,
+			Summary: "weak orders contradict each other, or a need",
+			Why:     "Nothing is blocked, but one of the orders is ignored at every start, and which one may differ from tool to tool: systemd deletes a job, often an innocent one.",
+			Fix:     "Remove the order that is wrong, or make it strict if it is a need.",
+		},
 	}
 }
 

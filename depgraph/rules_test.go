@@ -86,6 +86,11 @@ var ruleCases = map[string]struct{ bad, message, good string }{
 		"service: a\ndepends: [{on: b}]\n---\nservice: b\nkind: external\n", "a has a hard dependency on b, which is external, and no fallback",
 		"service: a\ndepends: [{on: b, fallback: queue}]\n---\nservice: b\nkind: external\n",
 	},
+	"DG017": {
+		"service: a\ndepends: [{on: b, order: weak}]\n---\nservice: b\ndepends: [{on: a, order: weak}]\n",
+		"ordering cycle: 2 services are ordered in a circle",
+		"service: a\ndepends: [{on: b, order: weak, until: ready}]\n---\nservice: b\ndepends: [{on: a, phase: runtime}]\n",
+	},
 }
 
 // star makes n services that depend on one.

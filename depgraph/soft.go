@@ -9,6 +9,13 @@ func (g *Graph) WithSoft(refs ...EdgeRef) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	return g.withSoftEdges(soft), nil
+}
+
+func (g *Graph) withSoftEdges(soft map[int32]bool) *Graph {
+	if len(soft) == 0 {
+		return g
+	}
 	changed := *g
 	changed.flags, changed.groups = slices.Clone(g.flags), slices.Clone(g.groups)
 	changed.inFlags = slices.Clone(g.inFlags)
@@ -23,7 +30,7 @@ func (g *Graph) WithSoft(refs ...EdgeRef) (*Graph, error) {
 			changed.groups[i].flags |= fSoft
 		}
 	}
-	return &changed, nil
+	return &changed
 }
 
 // Refs returns the names of the edges' ends.

@@ -16,7 +16,8 @@ const (
 	weightRuntime = 4
 	weightDeploy  = 2
 	weightControl = 1
-	weightPinned  = 1 << 20 // more than the rest of any component that is solved exactly
+	weightPinned  = 1 << 16 // more than the rest of any component that is solved exactly
+	weightFixed   = 1 << 22 // serving needs the launch: nothing can change that
 )
 
 // maxExact is the number of services up to which the minimum is computed
@@ -39,33 +40,44 @@ func weightOf(f flag) int32 {
 
 // soften fills the fix of a component: a minimum feedback arc set.
 func (s *subgraph) soften(ctx context.Context, c *Component) {
-	weights := make([]int32, len(s.edgeID))
-	for i, e := range s.edgeID {
-		weights[i] = weightOf(s.g.flags[e])
-	}
-	var chosen []bool
-	switch {
-	case s.groups:
-		chosen, c.Cost, c.LowerBound = s.softenGroups(ctx, weights)
-	case len(s.verts) <= maxExact:
-		chosen = s.exact(weights)
-		c.Cost = cost(chosen, weights)
-		c.LowerBound = c.Cost
-	default:
-		chosen = s.heuristic(ctx, weights)
-		c.Cost = cost(chosen, weights)
-		c.LowerBound = s.disjointCycles(ctx, weights)
-	}
+	chosen, total, bound := s.acyclicSet(ctx)
+	c.Cost, c.LowerBound = total, bound
 	c.ProvenMinimum = c.Cost == c.LowerBound
 	for i, soft := range chosen {
 		if soft {
-			c.Pinned = c.Pinned || s.g.flags[s.edgeID[i]]&fPinned != 0
+			c.Pinned = c.Pinned || s.flags(i)&fPinned != 0
 			c.Soften = append(c.Soften, s.g.edgeOf(s.edgeID[i]))
 		}
 	}
 	if c.Pinned {
 		c.Soften, c.Cost, c.LowerBound = nil, 0, 0
 	}
+}
+
+func (s *subgraph) weights() []int32 {
+	weights := make([]int32, len(s.edgeID))
+	for i, e := range s.edgeID {
+		if weights[i] = weightFixed; e >= 0 {
+			weights[i] = weightOf(s.g.flags[e])
+		}
+	}
+	return weights
+}
+
+// acyclicSet finds a cheap set of edges without which no cycle is left, and
+// what every such set costs at least.
+func (s *subgraph) acyclicSet(ctx context.Context) (chosen []bool, total, bound int) {
+	weights := s.weights()
+	switch {
+	case s.groups:
+		return s.softenGroups(ctx, weights, s.comesUpAlone)
+	case len(s.verts) <= maxExact:
+		chosen = s.exact(weights)
+		total = cost(chosen, weights)
+		return chosen, total, total
+	}
+	chosen = s.heuristic(ctx, weights)
+	return chosen, cost(chosen, weights), s.disjointCycles(ctx, weights)
 }
 
 func cost(chosen []bool, weights []int32) int {
@@ -124,7 +136,7 @@ func (s *subgraph) sums(weights []int32, lo, hi int) [][]int32 {
 		}
 		sum := make([]int32, 1<<(hi-lo))
 		for set := 1; set < len(sum); set++ {
-			sum[set] = min(sum[set&(set-1)]+single[bits.TrailingZeros(uint(set))], 4*weightPinned)
+			sum[set] = min(sum[set&(set-1)]+single[bits.TrailingZeros(uint(set))], 4*weightFixed)
 		}
 		all[v] = sum
 	}
@@ -147,7 +159,12 @@ func (s *subgraph) heuristic(ctx context.Context, weights []int32) []bool {
 	s.insertionSearch(ctx, order, weights)
 	rank := make([]int32, len(order))
 	for i, v := range order {
-		rank[v] = int32(i)
+		rank[v] = int32(2*i + 1)
+	}
+	for v := range order { // no launch after what it leads to
+		if l := s.launchOf(v); l >= 0 && rank[l] > rank[v] {
+			rank[l] = rank[v] - 1
+		}
 	}
 	return s.prune(s.backward(rank), weights)
 }

@@ -15,17 +15,17 @@ type unit struct {
 // maxTries bounds how many sets of units are tried exactly.
 const maxTries = 20_000
 
-// softenGroups finds a cheap set in a component with alternatives, where a
+// softenGroups finds a cheap set that works in a component with alternatives, where a
 // cycle through one member of a group is harmless as long as enough others
 // remain. It tries sets in order of size, which is exact for the few that real
 // systems need, and otherwise reduces the plain solution greedily.
-func (s *subgraph) softenGroups(ctx context.Context, weights []int32) (chosen []bool, total, bound int) {
+func (s *subgraph) softenGroups(ctx context.Context, weights []int32, works func([]bool) bool) (chosen []bool, total, bound int) {
 	units := s.units(weights)
 	cheapest := int(units[0].weight) // units are sorted
 	bound = cheapest
-	best, bestCost := s.greedyGroups(ctx, units, weights)
+	best, bestCost := s.greedyGroups(ctx, units, weights, works)
 	for size, tries := 1, 0; size*cheapest < bestCost; size++ {
-		found, cost, complete := s.trySets(ctx, units, size, bestCost, &tries)
+		found, cost, complete := s.trySets(ctx, units, size, bestCost, &tries, works)
 		if found != nil {
 			best, bestCost = found, cost
 		}
@@ -42,6 +42,9 @@ func (s *subgraph) units(weights []int32) []unit {
 	byGroup := map[int32]int{}
 	var units []unit
 	for i, e := range s.edgeID {
+		if e < 0 {
+			continue
+		}
 		gr := s.g.group[e]
 		if s.g.flags[e]&fGroup == 0 {
 			units = append(units, unit{edges: []int{i}, weight: weights[i]})
@@ -61,7 +64,7 @@ func (s *subgraph) units(weights []int32) []unit {
 
 // greedyGroups softens everything a plain order would, then takes units back,
 // the dearest first, while the component still comes up.
-func (s *subgraph) greedyGroups(ctx context.Context, units []unit, weights []int32) (chosen []bool, total int) {
+func (s *subgraph) greedyGroups(ctx context.Context, units []unit, weights []int32, works func([]bool) bool) (chosen []bool, total int) {
 	plain := s.heuristic(ctx, weights)
 	chosen = make([]bool, len(s.to))
 	var used []unit
@@ -77,7 +80,7 @@ func (s *subgraph) greedyGroups(ctx context.Context, units []unit, weights []int
 			break
 		}
 		mark(chosen, u, false)
-		if s.comesUpAlone(chosen) {
+		if works(chosen) {
 			total -= int(u.weight)
 		} else {
 			mark(chosen, u, true)
@@ -88,7 +91,7 @@ func (s *subgraph) greedyGroups(ctx context.Context, units []unit, weights []int
 
 // trySets tries every set of exactly size units that costs less than limit and
 // returns the cheapest that works. It reports whether it tried all.
-func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, tries *int) (best []bool, bestCost int, complete bool) {
+func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, tries *int, works func([]bool) bool) (best []bool, bestCost int, complete bool) {
 	bestCost, complete = limit, true
 	chosen := make([]bool, len(s.to))
 	var try func(first, left, cost int)
@@ -96,7 +99,7 @@ func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, t
 		if left == 0 {
 			if *tries++; *tries > maxTries || ctx.Err() != nil {
 				complete = false
-			} else if s.comesUpAlone(chosen) {
+			} else if works(chosen) {
 				best, bestCost = slices.Clone(chosen), cost
 			}
 			return

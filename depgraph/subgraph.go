@@ -2,40 +2,63 @@ package depgraph
 
 import "slices"
 
-// subgraph is the part of a graph inside one component, with vertices
-// renumbered from 0 in order of name.
+// subgraph is the part of the graph of events inside one component, with nodes
+// renumbered from 0: first what serves, in order of name, then launches.
 type subgraph struct {
 	g      *Graph
-	verts  []int32 // the vertex in g
+	ev     *events
+	verts  []int32 // the node in ev
 	out    []int32 // offsets into to and edgeID
 	to     []int32
-	edgeID []int32 // the edge in g
+	edgeID []int32 // the edge in g; -1 for the arc from serving to the launch
 	from   []int32
-	groups bool // an edge belongs to a group that can lose a member
+	launch []int32 // the launch of a serving node, if both are here, else -1; nil: none
+	groups bool    // an edge belongs to a group that can lose a member
 }
 
 // subgraph cuts the members (sorted) out, with the edges for which keep holds.
-func (g *Graph) subgraph(members []int32, keep func(e int32) bool) *subgraph {
-	s := &subgraph{g: g, verts: members, out: make([]int32, len(members)+1)}
+func (ev *events) subgraph(members []int32, keep func(e int32) bool) *subgraph {
+	s := &subgraph{g: ev.g, ev: ev, verts: members, out: make([]int32, len(members)+1)}
 	local := make(map[int32]int32, len(members))
 	for i, v := range members {
 		local[v] = int32(i)
 	}
+	if ev.launch != nil {
+		s.launch = slices.Repeat([]int32{-1}, len(members))
+	}
 	for i, v := range members {
-		for e := g.out[v]; e < g.out[v+1]; e++ {
-			w, inside := local[g.to[e]]
-			if !inside || !keep(e) {
+		for a := ev.out[v]; a < ev.out[v+1]; a++ {
+			e := ev.edge(a)
+			w, inside := local[ev.to[a]]
+			if !inside || e >= 0 && !keep(e) {
 				continue
 			}
 			s.to, s.edgeID, s.from = append(s.to, w), append(s.edgeID, e), append(s.from, int32(i))
-			s.groups = s.groups || g.flags[e]&fGroup != 0
+			if e < 0 {
+				s.launch[i] = w
+			} else {
+				s.groups = s.groups || ev.g.flags[e]&fGroup != 0
+			}
 		}
 		s.out[i+1] = int32(len(s.to))
 	}
 	return s
 }
 
-// cyclic returns the cyclic components inside the subgraph, as vertices of g.
+// edges returns the edges of g inside.
+func (s *subgraph) edges() []int32 {
+	return slices.DeleteFunc(slices.Clone(s.edgeID), func(e int32) bool { return e < 0 })
+}
+
+// flags returns those of a local arc.
+func (s *subgraph) flags(i int) flag {
+	if e := s.edgeID[i]; e >= 0 {
+		return s.g.flags[e]
+	}
+	return 0
+}
+
+// cyclic returns the cyclic components inside the subgraph, as nodes of ev.
 func (s *subgraph) cyclic() [][]int32 {
 	all := make([]flag, len(s.to))
 	for i := range all {
@@ -51,12 +74,12 @@ func (s *subgraph) cyclic() [][]int32 {
 }
 
 // deadlocked reports whether some member never starts even though everything
-// outside is up. Without groups, one startup edge inside is enough: whoever
-// waits for it waits for itself.
+// outside is up. Without groups, one startup edge inside is enough: what waits
+// for it waits for itself.
 func (s *subgraph) deadlocked() bool {
 	startup := false
-	for _, e := range s.edgeID {
-		startup = startup || s.g.flags[e]&fStartup != 0
+	for i := range s.edgeID {
+		startup = startup || s.flags(i)&fStartup != 0
 	}
 	return startup && (!s.groups || !s.comesUp(nil))
 }
@@ -67,29 +90,40 @@ func (s *subgraph) deadlocked() bool {
 // have started may begin to serve together.
 func (s *subgraph) comesUp(soft []bool) bool {
 	n := len(s.verts)
-	started, serves := make([]bool, n), make([]bool, n)
-	for up := 0; up < n; {
-		copy(serves, started)
-		for changed := true; changed; {
-			changed = false
-			for v := range n {
-				if serves[v] && !s.satisfied(v, fRuntime, serves, soft) {
-					serves[v], changed = false, true
-				}
-			}
-		}
-		before := up
+	launched, up := make([]bool, n), make([]bool, n) // the launch of a node's service; its own event
+	for moved := true; moved; {
+		s.serveTogether(launched, up, soft)
+		moved = false
 		for v := range n {
-			if !started[v] && s.satisfied(v, fStartup, serves, soft) {
-				started[v] = true
-				up++
+			if l := s.launchOf(v); !launched[v] && (l >= 0 && launched[l] || l < 0 && s.satisfied(v, fStartup, up, soft)) {
+				launched[v], moved = true, true
+				up[v] = s.verts[v] >= s.ev.n
 			}
-		}
-		if up == before {
-			return false
 		}
 	}
-	return true
+	return !slices.Contains(up, false)
+}
+
+// launchOf returns the node that must come before v's, or -1.
+func (s *subgraph) launchOf(v int) int32 {
+	if s.launch == nil {
+		return -1
+	}
+	return s.launch[v]
+}
+
+// serveTogether marks the greatest set of launched services each of which has
+// what it needs at run time.
+func (s *subgraph) serveTogether(launched, up, soft []bool) {
+	copy(up, launched)
+	for changed := true; changed; {
+		changed = false
+		for v := range up {
+			if s.verts[v] < s.ev.n && up[v] && !s.satisfied(v, fRuntime, up, soft) {
+				up[v], changed = false, true
+			}
+		}
+	}
 }
 
 // comesUpAlone is comesUp without services that begin to serve together: it
@@ -100,7 +134,7 @@ func (s *subgraph) comesUpAlone(soft []bool) bool {
 	for count := 0; count < n; {
 		before := count
 		for v := range n {
-			if !up[v] && s.satisfied(v, fStartup|fRuntime|fDeploy, up, soft) {
+			if l := s.launchOf(v); !up[v] && (l < 0 || up[l]) && s.satisfied(v, fStartup|fRuntime|fDeploy, up, soft) {
 				up[v] = true
 				count++
 			}
@@ -116,7 +150,7 @@ func (s *subgraph) comesUpAlone(soft []bool) bool {
 func (s *subgraph) satisfied(v int, phases flag, up, soft []bool) bool {
 	g := s.g
 	for i := s.out[v]; i < s.out[v+1]; i++ {
-		f := g.flags[s.edgeID[i]]
+		f := s.flags(int(i))
 		if f&phases == 0 || up[s.to[i]] || soft != nil && soft[i] {
 			continue
 		}
@@ -137,7 +171,7 @@ func (s *subgraph) quorum(v int, group int32, up, soft []bool) bool {
 	gr := &s.g.groups[group]
 	missing := 0
 	for i := s.out[v]; i < s.out[v+1]; i++ {
-		if s.g.group[s.edgeID[i]] == group && !up[s.to[i]] && (soft == nil || !soft[i]) {
+		if e := s.edgeID[i]; e >= 0 && s.g.group[e] == group && !up[s.to[i]] && (soft == nil || !soft[i]) {
 			missing++
 		}
 	}
@@ -154,8 +188,8 @@ const maxCycleSteps = 50_000_000
 // unless the bound on steps was reached.
 func (s *subgraph) shortestCycle(must func(e int32) bool) (cycle []int32, proven bool) {
 	n := int32(len(s.verts))
-	search := cycleSearch{s: s, must: must, dist: make([]int32, n), via: make([]int32, n), limit: n + 1}
-	for v := int32(0); v < n && search.limit > 2 && search.steps <= maxCycleSteps; v++ {
+	search := cycleSearch{s: s, must: must, dist: make([]int32, n), via: make([]int32, n), limit: n + 2}
+	for v := int32(0); v < n && search.limit > 3 && search.steps <= maxCycleSteps; v++ {
 		search.from(v)
 	}
 	return s.rotate(search.best), search.steps <= maxCycleSteps
@@ -164,10 +198,11 @@ func (s *subgraph) shortestCycle(must func(e int32) bool) (cycle []int32, proven
 type cycleSearch struct {
 	s     *subgraph
 	must  func(e int32) bool
-	dist  []int32 // length of the path from the start; 0 means not seen
-	via   []int32 // the local edge by which a vertex was reached
+	skip  func(arc int32) bool // nil: none
+	dist  []int32              // 1 + edges from the start; 0 means not seen
+	via   []int32              // the local edge by which a vertex was reached
 	queue []int32
-	limit int32 // length of the best cycle
+	limit int32 // 1 + length of the best cycle
 	best  []int32
 	steps int
 }
@@ -179,7 +214,7 @@ func (c *cycleSearch) from(start int32) {
 	s := c.s
 	c.queue = c.queue[:0]
 	for i := s.out[start]; i < s.out[start+1]; i++ {
-		if c.must == nil || c.must(s.edgeID[i]) {
+		if e := s.edgeID[i]; c.must == nil || e >= 0 && c.must(e) {
 			c.visit(s.to[i], i, 1, start)
 		}
 	}
@@ -189,7 +224,7 @@ func (c *cycleSearch) from(start int32) {
 			break
 		}
 		for i := s.out[v]; i < s.out[v+1]; i++ {
-			c.visit(s.to[i], i, c.dist[v]+1, start)
+			c.visit(s.to[i], i, c.dist[v], start)
 		}
 	}
 	if d := c.dist[start]; d > 0 && d < c.limit {
@@ -206,23 +241,42 @@ func (c *cycleSearch) from(start int32) {
 	}
 }
 
-func (c *cycleSearch) visit(w, edge, dist, start int32) {
+// visit reaches w over an arc from a node with the given dist, and at once the
+// launch that w needs, which is no step.
+func (c *cycleSearch) visit(w, arc, dist, start int32) {
 	c.steps++
-	if c.dist[w] == 0 && (c.must != nil || w >= start) {
-		c.dist[w], c.via[w] = dist, edge
-		c.queue = append(c.queue, w)
+	if c.skip != nil && c.skip(arc) {
+		return
+	}
+	if c.dist[w] != 0 || c.must == nil && w < start {
+		return
+	}
+	if c.s.edgeID[arc] >= 0 {
+		dist++
+	}
+	c.dist[w], c.via[w] = dist, arc
+	c.queue = append(c.queue, w)
+	if c.s.launch == nil || c.s.launch[w] < 0 {
+		return
+	}
+	for i := c.s.out[w]; i < c.s.out[w+1]; i++ {
+		if c.s.edgeID[i] < 0 {
+			c.visit(c.s.to[i], i, dist, start)
+		}
 	}
 }
 
-// rotate turns a cycle of local edges into one of g that begins at its
-// smallest vertex.
+// rotate turns a cycle of local arcs into one of edges of g that begins at the
+// service with the smallest name.
 func (s *subgraph) rotate(cycle []int32) []int32 {
+	cycle = slices.DeleteFunc(slices.Clone(cycle), func(i int32) bool { return s.edgeID[i] < 0 })
 	if len(cycle) == 0 {
 		return nil
 	}
 	start := 0
+	service := func(i int32) int32 { return s.ev.service(s.verts[s.from[i]]) }
 	for i, e := range cycle {
-		if s.from[e] < s.from[cycle[start]] {
+		if service(e) < service(cycle[start]) {
 			start = i
 		}
 	}

@@ -56,7 +56,7 @@ func (t *timeline) duration(v int32) time.Duration { return t.s.g.services[v].St
 func (t *timeline) longestAfter(v int32) (longest time.Duration) {
 	g := t.s.g
 	for i := g.in[v]; i < g.in[v+1]; i++ {
-		if f := g.flags[g.inEdge[i]]; f&fStartup != 0 && t.s.counts(f) {
+		if e := g.inEdge[i]; t.s.orders(e, g.flags[e]) {
 			longest = max(longest, t.remaining[g.from[i]])
 		}
 	}
@@ -102,18 +102,10 @@ func (q *readyQueue) Less(i, j int) bool {
 func (t *timeline) run(maxParallel int) {
 	s := t.s
 	s.reset()
-	if s.unit != nil {
-		s.sumUnits()
-	}
 	waiting, starting := &startQueue{t: t}, &readyQueue{startQueue{t: t}}
-	for v := range s.active {
-		if s.active[v] && s.startWait[v] == 0 {
-			waiting.vs = append(waiting.vs, int32(v))
-		}
-	}
+	waiting.vs = s.begin()
 	heap.Init(waiting)
 	now, freed := time.Duration(0), int32(-1)
-	var serving, ready []int32
 	for waiting.Len()+starting.Len() > 0 {
 		for waiting.Len() > 0 && (maxParallel == 0 || starting.Len() < maxParallel) {
 			v := heap.Pop(waiting).(int32)
@@ -123,37 +115,57 @@ func (t *timeline) run(maxParallel int) {
 			}
 			t.order = append(t.order, v)
 			heap.Push(starting, v)
+			s.launch(v)
+			t.free(waiting, t.because[v]) // what waits for no more than the launch begins with it
 		}
 		v := heap.Pop(starting).(int32)
 		now, freed = t.ready[v], v
-		s.started[v] = true
-		serving, ready = s.count(v, serving[:0]), ready[:0]
-		for {
-			t.serving(serving, v, now)
-			for head := 0; head < len(serving); head++ {
-				before := len(serving)
-				serving, ready = s.serve(serving[head], serving, ready)
-				t.serving(serving[before:], v, now)
-			}
-			if !s.eager {
-				break
-			}
-			if serving = s.together(serving[:0]); len(serving) == 0 {
-				break
-			}
-		}
-		for _, u := range ready {
-			t.because[u] = v
-			heap.Push(waiting, u)
-		}
+		s.finish(v)
+		s.settle(func(u int32) { t.serves[u], t.lastOf[u] = now, v })
+		t.free(waiting, v)
 	}
 }
 
-// serving notes when services began to serve, and whose readiness did it.
-func (t *timeline) serving(vs []int32, because int32, now time.Duration) {
-	for _, v := range vs {
-		t.serves[v], t.lastOf[v] = now, because
+// free queues what nothing holds back any more.
+func (t *timeline) free(waiting *startQueue, because int32) {
+	for _, u := range t.s.launchable {
+		t.because[u] = because
+		heap.Push(waiting, u)
 	}
+	t.s.launchable = t.s.launchable[:0]
+}
+
+// byClock returns waves of what begins at the same time, at most limit
+// services each. What waits for the launch of another one comes after it.
+func (t *timeline) byClock(limit int) (waves [][]int32) {
+	in := make([]int32, len(t.begin)) // 1 + the wave of a service
+	for _, v := range t.order {
+		if !t.s.serves[v] {
+			continue
+		}
+		last := len(waves)
+		if last == 0 || len(waves[last-1]) == limit || t.begin[waves[last-1][0]] != t.begin[v] || t.waitsFor(v, in, last) {
+			waves = append(waves, nil)
+			last++
+		}
+		waves[last-1] = append(waves[last-1], v)
+		in[v], t.wave[v] = int32(last), int32(last-1)
+	}
+	for _, w := range waves {
+		slices.Sort(w)
+	}
+	return waves
+}
+
+// waitsFor reports whether v is launched after some service of a wave.
+func (t *timeline) waitsFor(v int32, in []int32, wave int) bool {
+	g := t.s.g
+	for e := g.out[v]; e < g.out[v+1]; e++ {
+		if in[g.to[e]] == int32(wave) && t.s.orders(e, g.flags[e]) {
+			return true
+		}
+	}
+	return false
 }
 
 // report fills the result: slots, total and critical path.

@@ -3,69 +3,10 @@ package depgraph
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 )
-
-// servesAt computes by definition when each service serves without a limit on
-// parallel starts: time passes in steps of a second.
-func (m *model) servesAt() map[string]time.Duration {
-	n := len(m.services)
-	ready := make([]time.Duration, n) // when it has started; -1: not begun
-	for v := range ready {
-		ready[v] = -1
-	}
-	at := map[string]time.Duration{}
-	for now, idle := time.Duration(0), 0; idle < 20; now += time.Second {
-		idle++
-		for again := true; again; { // services that start in no time let others begin at once
-			again = false
-			started := make([]bool, n)
-			for v := range n {
-				started[v] = ready[v] >= 0 && ready[v] <= now
-			}
-			serves := m.steady(started)
-			for v := range n {
-				if _, known := at[m.services[v].Name]; serves[v] && !known {
-					at[m.services[v].Name] = now
-					idle = 0
-				}
-				if ready[v] < 0 && m.satisfied(v, Startup, serves, false) {
-					ready[v], again, idle = now+m.services[v].Start, true, 0
-				}
-			}
-		}
-	}
-	return at
-}
-
-func TestTimeline_agrees_with_the_definition(t *testing.T) {
-	systems(t, 2000, 10, true, func(t *testing.T, r *rand.Rand, services []Service) {
-		for i := range services {
-			services[i].Start = time.Duration(r.IntN(6)) * time.Second
-		}
-		g := mustCompile(t, services)
-		o, err := g.Order(context.Background(), OrderOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := newModel(services).servesAt()
-		last := time.Duration(0)
-		for _, s := range o.Timeline {
-			if s.Serves != want[s.Service] {
-				t.Errorf("%s serves at %s, want %s", s.Service, s.Serves, want[s.Service])
-			}
-			last = max(last, s.Serves)
-		}
-		if o.Total != last || len(o.Timeline)+len(o.Blocked) != len(services) {
-			t.Errorf("total %s, the last serves at %s; %d in the timeline, %d blocked", o.Total, last, len(o.Timeline), len(o.Blocked))
-		}
-		checkCritical(t, g, o)
-		checkLimit(t, g, o)
-	})
-}
 
 // checkCritical checks that the path is a chain without gaps that takes the
 // whole time.
@@ -114,9 +55,33 @@ func checkLimit(t *testing.T, g *Graph, free *Order) {
 				t.Errorf("limit %d: %d start at %s", limit, running, s.Begin)
 			}
 		}
-		if len(o.Blocked) == 0 { // what never serves takes its turn too, and is in no timeline
-			checkCritical(t, g, o)
+		checkCritical(t, g, o)
+		checkClock(t, o, limit)
+	}
+}
+
+// checkClock checks that the waves of an order with a limit can be followed:
+// no more than the limit at once, everything once, in order of begin.
+func checkClock(t *testing.T, o *Order, limit int) {
+	t.Helper()
+	begin, count, last := map[string]time.Duration{}, 0, time.Duration(0)
+	for _, s := range o.Timeline {
+		begin[s.Service] = s.Begin
+	}
+	for i, w := range o.Waves {
+		count += len(w)
+		if len(w) > limit {
+			t.Errorf("limit %d: wave %d has %v", limit, i+1, w)
 		}
+		for _, name := range w {
+			if begin[name] != begin[w[0]] || begin[name] < last {
+				t.Errorf("limit %d: wave %d has %v, which begin at %s and %s, after %s", limit, i+1, w, begin[name], begin[w[0]], last)
+			}
+		}
+		last = begin[w[0]]
+	}
+	if count != len(o.Timeline) {
+		t.Errorf("limit %d: %d services in waves, %d in the timeline", limit, count, len(o.Timeline))
 	}
 }
 

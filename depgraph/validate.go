@@ -39,6 +39,16 @@ func (c *compiler) checkDependency(v int32, d *Dependency) bool {
 		c.problems.addf(d.At, "%s: need is %d, but any-of has %d members", owner, d.Need, len(d.AnyOf))
 	case d.Soft && d.Pinned:
 		c.problems.addf(d.At, "%s: a soft dependency is pinned; pinned says that it cannot be soft", owner)
+	case d.Until > Done:
+		c.problems.addf(d.At, "%s: unknown until %d", owner, d.Until)
+	case d.Until != UntilUnknown && d.phases()&Startup == 0:
+		c.problems.addf(d.At, "%s: until goes with the phase startup", owner)
+	case d.Until == Done && d.phases()&Runtime != 0:
+		c.problems.addf(d.At, "%s: a job that is done is not there at run time; until: done goes with the phase startup", owner)
+	case d.Weak && d.phases()&Startup == 0:
+		c.problems.addf(d.At, "%s: order goes with the phase startup", owner)
+	case d.Weak && d.Pinned && d.phases() == Startup:
+		c.problems.addf(d.At, "%s: a weak order is pinned; it never blocks anything", owner)
 	case d.Phase&^(Startup|Runtime|Deploy) != 0:
 		c.problems.addf(d.At, "%s: unknown phase %d", owner, d.Phase)
 	}

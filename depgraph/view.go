@@ -79,11 +79,14 @@ func (v view) pair(from, e int32) (graph.Edge[string], int32) {
 	g := v.g
 	to, next := g.to[e], e
 	var all []Edge
-	strength := "soft"
+	strength := "weak"
 	for ; next < g.out[from+1] && g.to[next] == to; next++ {
 		edge := g.edge(from, next)
-		if !edge.Soft {
+		switch {
+		case !edge.Soft && !edge.Weak:
 			strength = "hard"
+		case edge.Soft && strength == "weak":
+			strength = "soft"
 		}
 		all = append(all, edge)
 	}
@@ -190,7 +193,7 @@ func dependenciesOf(edges []Edge) []Dependency {
 	deps := make([]Dependency, len(edges))
 	for i, e := range edges {
 		deps[i] = Dependency{
-			On: e.To, Soft: e.Soft, Phase: e.Phase, Plane: e.Plane, Evidence: e.Evidence, BreakGlass: e.BreakGlass,
+			On: e.To, Soft: e.Soft, Phase: e.Phase, Until: e.Until, Weak: e.Weak, Assumed: e.Assumed, Plane: e.Plane, Evidence: e.Evidence, BreakGlass: e.BreakGlass,
 			Fallback: e.Fallback, Pinned: e.Pinned, Liveness: e.Liveness, Note: e.Note, Source: e.Source, At: e.At,
 		}
 		if e.Group > 0 {

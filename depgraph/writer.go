@@ -99,8 +99,18 @@ func (m *manifestWriter) dependency(d *Dependency) {
 	if d.Soft {
 		m.line("    soft: true")
 	}
-	if p := d.phases(); p != Startup|Runtime {
+	if d.Weak {
+		m.line("    order: weak")
+	}
+	if u := d.until(); u != Serving {
+		m.line("    until: %s", u)
+	}
+	implied := Dependency{Weak: d.Weak, Until: d.Until}
+	if p := d.phases(); p != implied.phases() {
 		m.line("    phase: [%s]", strings.Join(p.Names(), ", "))
+	}
+	if d.Assumed {
+		m.line("    assumed: true")
 	}
 	if d.Plane == Control {
 		m.line("    plane: control")

@@ -17,6 +17,10 @@ var hostPattern = regexp.MustCompile(`(?i)(?:(://)(?:[^/@\s,;]*@)?|(@)|\b(?:host
 // addressKey matches the names of variables whose whole value is a host.
 var addressKey = regexp.MustCompile(`(?i)(^|_)(hosts?|hostname|addr|addrs|address|addresses|endpoints?|urls?|uris?|servers?|brokers?|upstream|target|dsn)$`)
 
+// telemetryKey matches the names of variables that say where to send traces,
+// metrics and logs.
+var telemetryKey = regexp.MustCompile(`(?i)(^|_)(otel|otlp|statsd|jaeger|zipkin|sentry|datadog|dd_agent|newrelic|fluentd?|loki|graylog|logstash|syslog|tracing|telemetry|metrics)(_|$)`)
+
 // found is one address in a value.
 type found struct {
 	host string
@@ -73,7 +77,7 @@ var kinds = []struct {
 	kind  depgraph.Kind
 	words []string
 }{
-	{depgraph.Observer, []string{"prometheus", "grafana", "jaeger", "zipkin", "otel", "opentelemetry-collector", "loki", "tempo", "alertmanager", "fluent", "vector", "kibana"}},
+	{depgraph.Observer, []string{"prometheus", "grafana", "jaeger", "zipkin", "otel", "opentelemetry-collector", "statsd", "loki", "tempo", "alertmanager", "fluent", "vector", "kibana"}},
 	{depgraph.Queue, []string{"kafka", "rabbitmq", "nats", "activemq", "pulsar", "redpanda", "mosquitto"}},
 	{depgraph.Datastore, []string{"postgres", "mysql", "mariadb", "mongo", "redis", "valkey", "memcached", "elasticsearch", "opensearch", "cassandra", "etcd", "minio", "cockroach", "clickhouse", "influxdb"}},
 }

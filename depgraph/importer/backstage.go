@@ -134,14 +134,13 @@ func backstageKind(kind, typ string) depgraph.Kind {
 
 func (b *backstage) relations(e *entity) error {
 	own := b.names[e.ref()]
-	both := depgraph.Startup | depgraph.Runtime
 	for _, n := range items(get(e.spec, "dependsOn")) {
 		target, err := b.target(e, n)
 		if err != nil {
 			return err
 		}
 		if target != "" {
-			b.depend(own, target, both, false, "dependsOn", text(n), e.doc.at(n))
+			b.depend(own, target, hardBoth, "dependsOn", text(n), e.doc.at(n))
 		}
 	}
 	for _, n := range items(get(e.spec, "dependencyOf")) {
@@ -150,7 +149,7 @@ func (b *backstage) relations(e *entity) error {
 			return err
 		}
 		if from != "" {
-			b.depend(from, own, both, false, "dependencyOf", text(n), e.doc.at(n))
+			b.depend(from, own, hardBoth, "dependencyOf", text(n), e.doc.at(n))
 		}
 	}
 	for _, n := range items(get(e.spec, "consumesApis")) {
@@ -160,7 +159,7 @@ func (b *backstage) relations(e *entity) error {
 			b.warnf("%s: nobody provides the API %s that %s consumes", e.doc.at(n), text(n), own)
 		}
 		for _, p := range providers {
-			b.depend(own, b.names[p], depgraph.Runtime, false, "consumesApis", text(n), e.doc.at(n))
+			b.depend(own, b.names[p], hardRuntime, "consumesApis", text(n), e.doc.at(n))
 		}
 	}
 	return nil

@@ -18,8 +18,11 @@ import (
 // first one, never from the environment of this process, so that the result is
 // the same everywhere.
 //
-// depends_on becomes a startup edge, soft with "required: false". An address
-// in the environment of a service becomes a run-time edge.
+// depends_on orders the start: until the other service is launched, healthy or
+// done, as its condition says, soft with "required: false"; and it becomes an
+// assumed run-time edge. An address in the environment of a service becomes a
+// run-time edge. Edges from and to observers, and addresses for telemetry, are
+// soft: no service is down because nobody watches it.
 func Compose(files ...string) (*Result, error) {
 	if len(files) == 0 {
 		return nil, errors.New("no compose file was given")
@@ -39,6 +42,13 @@ func Compose(files ...string) (*Result, error) {
 			return nil, fmt.Errorf("%s:%d: no services here; is it a compose file?", doc.file, doc.root.Line)
 		}
 		c.names(doc)
+	}
+	for _, doc := range docs {
+		pairs(get(doc.root, "services"), func(key, s *yaml.Node) {
+			if kind := guessKind(c.expand(text(get(s, "image")))); kind != depgraph.KindUnknown {
+				c.services[key.Value].Kind = kind
+			}
+		})
 	}
 	for _, doc := range docs {
 		if err := c.file(doc); err != nil {
@@ -96,10 +106,6 @@ func (c *compose) file(doc document) (err error) {
 }
 
 func (c *compose) one(doc document, name string, s *yaml.Node) error {
-	service := c.services[name]
-	if k := guessKind(c.expand(text(get(s, "image")))); service.Kind == depgraph.KindUnknown && k != depgraph.KindUnknown {
-		service.Kind = k
-	}
 	if n := get(s, "extends"); n != nil {
 		c.warnf("%s: extends of %s is not followed", doc.at(n), name)
 	}
@@ -109,7 +115,8 @@ func (c *compose) one(doc document, name string, s *yaml.Node) error {
 	for _, link := range items(get(s, "links")) {
 		target, _, _ := strings.Cut(text(link), ":")
 		if c.services[target] != nil {
-			c.depend(name, target, depgraph.Startup|depgraph.Runtime, false, "links", target, doc.at(link))
+			c.depend(name, target, claim{start: depgraph.Started}, "links", target, doc.at(link))
+			c.depend(name, target, hardRuntime, "links", target, doc.at(link))
 		}
 	}
 	return c.environment(doc, name, s)
@@ -124,7 +131,7 @@ func (c *compose) dependsOn(doc document, name string, n *yaml.Node) error {
 			}
 			return fmt.Errorf("%s: %s depends on %q, which is not in these files", doc.at(at), name, target)
 		}
-		c.depend(name, target, depgraph.Startup, soft, "depends_on", condition, doc.at(at))
+		c.waitFor(name, target, condition, soft, doc.at(at))
 		return nil
 	}
 	for _, item := range items(n) {
@@ -144,6 +151,27 @@ func (c *compose) dependsOn(doc document, name string, n *yaml.Node) error {
 	})
 	return first
 }
+
+// waitFor adds what a condition of depends_on says about the start, and the
+// guess that what is waited for is needed at run time too. Compose waits for a
+// launch or a health check, never for what the other one needs at run time; as
+// it refuses circles, no file that it accepts can be a deadlock.
+func (c *compose) waitFor(name, target, condition string, soft bool, at depgraph.Position) {
+	start := depgraph.Started
+	switch condition {
+	case "service_healthy":
+		start = depgraph.Ready
+	case "service_completed_successfully":
+		start = depgraph.Done
+	}
+	c.depend(name, target, claim{start: start, soft: soft}, "depends_on", condition, at)
+	if start != depgraph.Done {
+		c.depend(name, target, claim{runtime: true, soft: soft || c.observes(name) || c.observes(target), assumed: true}, "depends_on", condition, at)
+	}
+}
+
+// observes reports whether a service only watches others.
+func (c *compose) observes(name string) bool { return c.services[name].Kind == depgraph.Observer }
 
 // environment looks for addresses in the variables of a service.
 func (c *compose) environment(doc document, name string, s *yaml.Node) error {
@@ -223,7 +251,8 @@ func (c *compose) address(name, key string, a found, at depgraph.Position) {
 		}
 		c.service(target, at).Kind = depgraph.External
 	}
-	c.depend(name, target, depgraph.Runtime, false, a.source("environment"), key, at)
+	watch := telemetryKey.MatchString(key) || c.observes(name) || c.observes(target)
+	c.depend(name, target, claim{runtime: true, soft: watch, assumed: watch}, a.source("environment"), key, at)
 }
 
 // expand replaces variables as compose does: $V, ${V}, ${V:-default},

@@ -8,14 +8,12 @@
 package importer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -47,7 +45,11 @@ func (r *Result) Edges() int {
 	for _, s := range r.Services {
 		seen := map[string]bool{}
 		for _, d := range s.Depends {
-			seen[d.On] = true
+			for _, to := range append(d.AnyOf, d.On) {
+				if to != "" {
+					seen[to] = true
+				}
+			}
 		}
 		n += len(seen)
 	}
@@ -114,109 +116,6 @@ func fileName(name string) string {
 		return '_'
 	}, name)
 	return strings.TrimLeft(safe, ".")
-}
-
-// builder collects services and edges, each edge once, with all its sources.
-type builder struct {
-	services map[string]*depgraph.Service
-	edges    map[edgeKey]*edge
-	result   Result
-}
-
-type edgeKey struct{ from, to string }
-
-type edge struct {
-	hard, soft depgraph.Phase
-	sources    []string
-	liveness   bool
-	at         depgraph.Position
-}
-
-func newBuilder() *builder {
-	return &builder{
-		services: map[string]*depgraph.Service{}, edges: map[edgeKey]*edge{},
-		result: Result{Sources: map[string]int{}},
-	}
-}
-
-func (b *builder) warnf(format string, args ...any) {
-	b.result.Warnings = append(b.result.Warnings, fmt.Sprintf(format, args...))
-}
-
-// service returns the service, made if necessary.
-func (b *builder) service(name string, at depgraph.Position) *depgraph.Service {
-	s := b.services[name]
-	if s == nil {
-		s = &depgraph.Service{Name: name, Source: at.String(), At: at}
-		b.services[name] = s
-	}
-	return s
-}
-
-// depend adds an edge, or a phase and a source to one. Self-references, which
-// are common in environments, are left out.
-func (b *builder) depend(from, to string, phase depgraph.Phase, soft bool, kind, detail string, at depgraph.Position) {
-	if from == to {
-		return
-	}
-	e := b.edges[edgeKey{from, to}]
-	if e == nil {
-		e = &edge{at: at}
-		b.edges[edgeKey{from, to}] = e
-	}
-	if p := e.at; at.File < p.File || at.File == p.File && at.Line < p.Line {
-		e.at = at
-	}
-	if soft {
-		e.soft |= phase
-	} else {
-		e.hard |= phase
-	}
-	counted := slices.ContainsFunc(e.sources, func(s string) bool { return strings.Contains(s, " "+kind+" ") })
-	if !counted {
-		b.result.Sources[kind]++
-	}
-	e.sources = append(e.sources, at.String()+" "+kind+" "+detail)
-}
-
-// finish turns what was collected into sorted services.
-func (b *builder) finish() *Result {
-	keys := make([]edgeKey, 0, len(b.edges))
-	for k := range b.edges {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(x, y edgeKey) int { return cmp.Or(cmp.Compare(x.from, y.from), cmp.Compare(x.to, y.to)) })
-	for _, k := range keys {
-		e, s := b.edges[k], b.services[k.from]
-		d := depgraph.Dependency{On: k.to, Source: join(e.sources), Liveness: e.liveness, At: e.at}
-		if e.hard != 0 {
-			d.Phase = e.hard
-			s.Depends = append(s.Depends, d)
-		}
-		if soft := e.soft &^ e.hard; soft != 0 {
-			d.Phase, d.Soft, d.Liveness = soft, true, false
-			s.Depends = append(s.Depends, d)
-		}
-	}
-	for _, s := range b.services {
-		b.result.Services = append(b.result.Services, *s)
-	}
-	slices.SortFunc(b.result.Services, func(x, y depgraph.Service) int { return strings.Compare(x.Name, y.Name) })
-	slices.Sort(b.result.Warnings)
-	return &b.result
-}
-
-// maxSources bounds the text of one edge.
-const maxSources = 4
-
-func join(sources []string) string {
-	sources = slices.Clone(sources)
-	slices.Sort(sources)
-	sources = slices.Compact(sources)
-	if more := len(sources) - maxSources; more > 0 {
-		sources = append(sources[:maxSources:maxSources], fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(sources, "; ")
 }
 
 // document is one YAML document with its file.

@@ -45,7 +45,7 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// lines describes edges as "a -> b hard startup", sorted.
+// lines describes edges as "a -> b hard startup until ready", sorted.
 func lines(t *testing.T, r *Result) []string {
 	t.Helper()
 	g, err := r.Graph()
@@ -54,7 +54,14 @@ func lines(t *testing.T, r *Result) []string {
 	}
 	var all []string
 	for e := range g.Edges() {
-		all = append(all, fmt.Sprintf("%s -> %s %s %s", e.From, e.To, e.Strength(), e.Phase))
+		line := fmt.Sprintf("%s -> %s %s %s", e.From, e.To, e.Strength(), e.Phase)
+		if e.Until != depgraph.UntilUnknown {
+			line += " until " + e.Until.String()
+		}
+		if e.Assumed {
+			line += " assumed"
+		}
+		all = append(all, line)
 	}
 	return all
 }
@@ -155,8 +162,9 @@ services:
 	}
 	expect(t, lines(t, r),
 		"api -> api.partner.example hard runtime", "api -> db hard runtime", "api -> queue hard runtime",
-		"mailer -> api hard runtime", "mailer -> queue hard startup", "mailer -> web hard runtime",
-		"web -> api hard startup", "web -> cache hard runtime", "web -> mailer soft startup")
+		"mailer -> api hard runtime", "mailer -> queue hard runtime assumed", "mailer -> queue hard startup until started", "mailer -> web hard runtime",
+		"web -> api hard runtime assumed", "web -> api hard startup until ready", "web -> cache hard runtime",
+		"web -> mailer soft runtime assumed", "web -> mailer soft startup until started")
 	var b bytes.Buffer
 	if _, err := r.WriteTo(&b); err != nil {
 		t.Fatal(err)
@@ -233,7 +241,7 @@ items:
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, lines(t, r), "web-v2 -> api-server hard startup+runtime", "web-v2 -> billing.example.com hard startup+runtime", "web-v2 -> db hard startup")
+	expect(t, lines(t, r), "web-v2 -> api-server hard runtime", "web-v2 -> api-server weak startup assumed", "web-v2 -> billing.example.com hard runtime", "web-v2 -> db hard startup")
 	g, err := r.Graph()
 	if err != nil {
 		t.Fatal(err)
@@ -295,22 +303,23 @@ func TestSystemd_keeps_order_and_requirement_apart(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, lines(t, r),
-		"a.service -> b.service hard startup+runtime", "a.service -> c.service hard runtime",
-		"a.service -> d.service soft startup+runtime", "e.target -> a.service soft startup", "e.target -> b.service soft runtime")
+		"a.service -> b.service hard runtime", "a.service -> b.service hard startup until ready", "a.service -> c.service hard runtime",
+		"a.service -> d.service soft runtime", "a.service -> d.service weak startup until ready", "e.target -> a.service weak startup until ready", "e.target -> b.service soft runtime")
 }
 
-// orderingCycles counts cycles of After and Before, whatever is required.
+// orderingCycles counts the circles of After and Before, whatever is required,
+// that the rules report.
 func orderingCycles(t *testing.T, r *Result) int {
 	t.Helper()
 	g, err := r.Graph()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := g.Cycles(context.Background(), depgraph.CyclesOptions{Phase: depgraph.Startup})
+	found, err := g.Check(context.Background(), depgraph.CheckOptions{Only: []string{"DG001", "DG017"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(c)
+	return len(found)
 }
 
 func TestSystemd_units_of_this_machine_have_no_ordering_cycle(t *testing.T) {
@@ -408,7 +417,181 @@ func TestWriteDir_never_overwrites_without_force(t *testing.T) {
 		t.Error(err)
 	}
 	g, err := depgraph.Load(context.Background(), depgraph.LoadOptions{Paths: []string{out}})
-	if err != nil || g.Len() != 2 || g.EdgeCount() != 1 {
+	if err != nil || g.Len() != 2 || g.EdgeCount() != 2 {
 		t.Errorf("read back: %v, %v", g, err)
+	}
+}
+
+func TestCompose_a_stack_that_starts_is_no_deadlock(t *testing.T) {
+	// The collector has to be launched before the shop, and calls it later; the
+	// job ends before the shop is launched, and needs what the shop has.
+	dir := write(t, map[string]string{"compose.yaml": `
+services:
+  shop:
+    image: shop
+    depends_on:
+      agent: {condition: service_started}
+      store: {condition: service_healthy}
+      migrate: {condition: service_completed_successfully}
+    environment: {STORE_URL: "http://store:80"}
+  agent: {image: agent, environment: {TARGET_URL: "http://shop:80/"}}
+  store: {image: store, environment: {HOOK_URL: "http://shop:80/hook"}}
+  migrate: {image: migrate, environment: {SHOP_URL: "http://shop:80", STORE_URL: "http://store:80"}}
+`})
+	r, err := Compose(filepath.Join(dir, "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := r.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waves, blocked := g.Waves()
+	if got := fmt.Sprint(waves, blocked); got != "[[agent migrate store] [shop]] []" {
+		t.Errorf("waves and blocked: %s", got)
+	}
+}
+
+func TestCompose_no_accepted_file_is_a_deadlock(t *testing.T) {
+	conditions := []string{"service_started", "service_healthy", "service_completed_successfully"}
+	rounds := 2000
+	if testing.Short() {
+		rounds = 200
+	}
+	for seed := range uint64(rounds) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		n := 2 + r.IntN(10)
+		var b strings.Builder
+		b.WriteString("services:\n")
+		for v := range n {
+			fmt.Fprintf(&b, "  s%d:\n    image: %s\n", v, []string{"x", "redis", "prom/prometheus", "kafka"}[r.IntN(4)])
+			if v > 0 { // compose refuses circles: only earlier services
+				b.WriteString("    depends_on:\n")
+				for _, w := range r.Perm(v)[:1+r.IntN(min(v, 3))] {
+					fmt.Fprintf(&b, "      s%d: {condition: %s, required: %v}\n", w, conditions[r.IntN(3)], r.IntN(4) > 0)
+				}
+			}
+			b.WriteString("    environment:\n      MODE: x\n")
+			for range r.IntN(4) { // addresses lead anywhere
+				w := r.IntN(n)
+				fmt.Fprintf(&b, "      %s_%d_%d: \"http://s%d:80\"\n", []string{"API_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"}[r.IntN(2)], r.IntN(1000), v, w)
+			}
+		}
+		dir := write(t, map[string]string{"compose.yaml": b.String()})
+		res, err := Compose(filepath.Join(dir, "compose.yaml"))
+		if err != nil {
+			continue // the same variable twice
+		}
+		g, err := res.Graph()
+		if err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, b.String())
+		}
+		if _, blocked := g.Waves(); len(blocked) > 0 {
+			t.Fatalf("seed %d: blocked %v\n%s", seed, blocked, b.String())
+		}
+	}
+}
+
+func TestCompose_opentelemetry_demo_comes_up(t *testing.T) {
+	r, err := Compose(filepath.Join(data(t, "otel-demo"), "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := r.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, blocked := g.Waves(); g.Len() != 20 || len(blocked) > 0 {
+		t.Errorf("%d services, blocked %v; want 20, and none", g.Len(), blocked)
+	}
+	// The frontend shows ads, the proxy stands before the frontend, and the load
+	// generator calls the proxy. The collector scrapes the proxy.
+	b, err := g.Blast(depgraph.BlastOptions{}, "ad")
+	if err != nil || fmt.Sprint(b.Down, b.Degraded) != "[frontend frontend-proxy load-generator] [otel-collector]" {
+		t.Errorf("without ad: down %v, degraded %v, %v", b.Down, b.Degraded, err)
+	}
+}
+
+func TestKubernetes_short_names_stay_in_their_namespace(t *testing.T) {
+	workload := func(namespace, name, env string) string {
+		return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s, namespace: %s}\nspec: {template: {metadata: {labels: {app: %s}}, spec: {containers: [{image: x, env: [%s]}]}}}\n---\n", name, namespace, name, env)
+	}
+	service := func(namespace, name string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec: {selector: {app: %s}}\n---\n", name, namespace, name)
+	}
+	parts := []string{
+		workload("east", "store", ""), service("east", "store"), workload("west", "store", ""), service("west", "store"),
+		workload("east", "app", "{name: STORE_HOST, value: store}"),
+		workload("west", "web", `{name: STORE_URL, value: "http://store:80"}, {name: OTHER_URL, value: "http://store.east.svc.cluster.local:80"}`),
+		workload("north", "lost", "{name: STORE_HOST, value: store}"),
+		workload("north", "far", "{name: STORE_HOST, value: store.west}"),
+	}
+	for seed := range uint64(6) { // in any order of documents
+		r := rand.New(rand.NewPCG(seed, 1))
+		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+		res, err := Kubernetes(write(t, map[string]string{"all.yaml": strings.Join(parts, "")}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.DeleteFunc(lines(t, res), func(s string) bool { return strings.Contains(s, " weak ") })
+		expect(t, got, "app -> east/store hard runtime", "far -> west/store hard runtime", "web -> east/store hard runtime", "web -> west/store hard runtime")
+	}
+}
+
+func TestKubernetes_several_backends_of_a_service_are_alternatives(t *testing.T) {
+	dir := write(t, map[string]string{"all.yaml": `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: blue, namespace: n}
+spec: {template: {metadata: {labels: {app: api, color: blue}}, spec: {containers: [{image: x}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: green, namespace: n}
+spec: {template: {metadata: {labels: {app: api, color: green}}, spec: {containers: [{image: x, env: [{name: SELF_URL, value: "http://api"}]}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: n}
+spec: {selector: {app: api}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: n}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{image: x, env: [{name: API_URL, value: "http://api"}]}]}}}
+`})
+	r, err := Kubernetes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lines(t, r), "web -> blue any 1 of 2 runtime", "web -> blue weak any 1 of 2 startup assumed", "web -> green any 1 of 2 runtime", "web -> green weak any 1 of 2 startup assumed")
+}
+
+func TestSystemd_an_order_that_contradicts_itself_is_found(t *testing.T) {
+	for name, units := range map[string]map[string]string{
+		"three orders": {
+			"x.service": "[Unit]\nAfter=y.service\n", "y.service": "[Unit]\nRequires=z.service\nAfter=z.service\n",
+			"z.service": "[Unit]\nWants=x.service\nAfter=x.service\n", "all.target": "[Unit]\nWants=x.service y.service z.service\n",
+		},
+		"early, before a unit of the early boot": {
+			"first.service": "[Unit]\nBefore=names.service\n[Service]\nType=oneshot\n",
+			"names.service": "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n",
+		},
+	} {
+		r, err := Systemd(write(t, units))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := r.Graph()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := g.Check(context.Background(), depgraph.CheckOptions{Only: []string{"DG017"}})
+		if err != nil || len(found) != 1 || !strings.Contains(found[0].Fix, "a start does not keep") {
+			t.Errorf("%s: %+v, %v; want one ordering cycle", name, found, err)
+		}
+		if waves, blocked := g.Waves(); len(blocked) > 0 || len(waves) < 3 {
+			t.Errorf("%s: waves %v, blocked %v", name, waves, blocked)
+		}
 	}
 }

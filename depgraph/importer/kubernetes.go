@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -11,14 +12,15 @@ import (
 // would. Workloads become services, and addresses in the environment of their
 // containers become edges: found by the name of a Service and its selector.
 //
-// Kubernetes says nothing about phases, so an edge counts for startup and run
-// time; one that only init containers name counts for startup.
+// Nothing in Kubernetes waits for an address, so such an edge is needed at run
+// time and orders the start weakly; one that an init container names holds the
+// start back.
 func Kubernetes(paths ...string) (*Result, error) {
 	docs, err := readYAML(paths, func(string) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	k := kubernetes{builder: newBuilder(), hosts: map[string]string{}, configs: map[string]*yaml.Node{}}
+	k := kubernetes{builder: newBuilder(), hosts: map[string][]string{}, configs: map[string]*yaml.Node{}}
 	for _, doc := range docs {
 		k.collect(doc, doc.root)
 	}
@@ -39,7 +41,7 @@ type kubernetes struct {
 	*builder
 	workloads []workload
 	routes    []route
-	hosts     map[string]string // host name -> service
+	hosts     map[string][]string // namespace/name -> services that answer
 	configs   map[string]*yaml.Node
 }
 
@@ -133,7 +135,7 @@ func (k *kubernetes) name() {
 	}
 	for i := range k.workloads {
 		w := &k.workloads[i]
-		if _, taken := k.hosts[w.name]; !taken {
+		if _, taken := k.hosts[namespaceOf(w.namespace)+"/"+w.name]; !taken {
 			k.addHost(w.name, w.namespace, w.service)
 		}
 	}
@@ -148,61 +150,87 @@ func selects(selector, labels map[string]string) bool {
 	return true
 }
 
-func (k *kubernetes) addHost(name, namespace, service string) {
+// namespaceOf fills the default in.
+func namespaceOf(namespace string) string {
 	if namespace == "" {
-		namespace = "default"
+		return "default"
 	}
-	for _, host := range []string{name, name + "." + namespace, name + "." + namespace + ".svc", name + "." + namespace + ".svc.cluster.local"} {
-		k.hosts[host] = service
+	return namespace
+}
+
+func (k *kubernetes) addHost(name, namespace, service string) {
+	key := namespaceOf(namespace) + "/" + name
+	if !slices.Contains(k.hosts[key], service) {
+		k.hosts[key] = append(k.hosts[key], service)
 	}
+}
+
+// resolve finds a host as the cluster's DNS does for a pod of a namespace: a
+// short name in that namespace alone, and with "name.namespace", then ".svc"
+// and the cluster's domain, in any.
+func (k *kubernetes) resolve(namespace, host string) []string {
+	labels := strings.SplitN(strings.TrimSuffix(host, "."), ".", 3)
+	switch {
+	case host == "":
+		return nil
+	case len(labels) == 1:
+		return k.hosts[namespaceOf(namespace)+"/"+host]
+	case len(labels) == 3 && labels[2] != "svc" && !strings.HasPrefix(labels[2], "svc."):
+		return nil
+	}
+	return k.hosts[labels[1]+"/"+labels[0]]
 }
 
 func (k *kubernetes) workload(w *workload) {
 	for _, c := range items(get(w.pod, "initContainers")) {
-		k.container(w, c, depgraph.Startup)
+		k.container(w, c, claim{start: depgraph.Serving})
 	}
 	for _, c := range items(get(w.pod, "containers")) {
-		k.container(w, c, depgraph.Startup|depgraph.Runtime)
+		k.container(w, c, hardRuntime)
 		probe := get(c, "livenessProbe", "httpGet", "host")
-		if target := k.hosts[text(probe)]; target != "" && target != w.service {
-			k.depend(w.service, target, depgraph.Runtime, false, "livenessProbe", text(probe), w.doc.at(probe))
-			k.edges[edgeKey{w.service, target}].liveness = true
+		if targets := k.resolve(w.namespace, text(probe)); len(targets) > 0 {
+			if e := k.dependAny(w.service, targets, hardRuntime, "livenessProbe", text(probe), w.doc.at(probe)); e != nil {
+				e.liveness = true
+			}
 		}
 	}
 }
 
-func (k *kubernetes) container(w *workload, c *yaml.Node, phase depgraph.Phase) {
+func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
 	for _, v := range items(get(c, "env")) {
 		key, value := text(get(v, "name")), text(get(v, "value"))
 		if ref := get(v, "valueFrom", "configMapKeyRef"); ref != nil {
 			value = text(get(k.configs[w.namespace+"/"+text(get(ref, "name"))], text(get(ref, "key"))))
 		}
-		k.variable(w, key, value, phase, w.doc.at(v))
+		k.variable(w, key, value, as, w.doc.at(v))
 	}
 	for _, from := range items(get(c, "envFrom")) {
 		pairs(k.configs[w.namespace+"/"+text(get(from, "configMapRef", "name"))], func(key, value *yaml.Node) {
-			k.variable(w, key.Value, text(value), phase, w.doc.at(from))
+			k.variable(w, key.Value, text(value), as, w.doc.at(from))
 		})
 	}
 }
 
-func (k *kubernetes) variable(w *workload, key, value string, phase depgraph.Phase, at depgraph.Position) {
+func (k *kubernetes) variable(w *workload, key, value string, as claim, at depgraph.Position) {
 	if key == "OTEL_RESOURCE_ATTRIBUTES" {
 		k.services[w.service].Criticality = max(k.services[w.service].Criticality, criticalityOf(value))
 		return
 	}
 	for _, a := range addresses(key, value) {
-		target, known := k.hosts[a.host]
-		if !known {
+		targets := k.resolve(w.namespace, a.host)
+		if len(targets) == 0 {
 			if !a.sure || !foreign(a.host) {
 				continue
 			}
-			target = a.host
-			s := k.service(target, at)
+			targets = []string{a.host}
+			s := k.service(a.host, at)
 			if s.Note == "" {
 				s.Kind, s.Note = depgraph.External, "named by others, not among the manifests"
 			}
 		}
-		k.depend(w.service, target, phase, false, a.source("env"), key, at)
+		k.dependAny(w.service, targets, as, a.source("env"), key, at)
+		if as.runtime && k.services[targets[0]].Kind != depgraph.External { // nothing waits for it, but it is better up before
+			k.dependAny(w.service, targets, claim{start: depgraph.Serving, weak: true, assumed: true}, a.source("env"), key, at)
+		}
 	}
 }

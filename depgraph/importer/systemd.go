@@ -15,10 +15,10 @@ import (
 // .wants and .requires links. No program is run.
 //
 // systemd keeps requirement and ordering apart, and so does the import. After
-// and Before become startup edges, hard if the unit is required as well, else
-// soft: a unit waits for the other one, but only if that is started too. A
-// requirement without an order becomes a run-time edge. Mixing the two finds
-// cycles that do not exist. Implicit dependencies of services, sockets,
+// and Before order the start until the other unit is up, weakly unless it is
+// required as well: a unit waits for the other one only if that is started
+// too. Requires and Wants become run-time edges, hard and soft. Mixing the two
+// finds cycles that do not exist; a circle of orders is an ordering cycle. Implicit dependencies of services, sockets,
 // timers, paths and targets are added as systemd.unit(5) and its kin say.
 func Systemd(paths ...string) (*Result, error) {
 	s := systemd{builder: newBuilder(), units: map[string]*unit{}}
@@ -60,6 +60,7 @@ type unit struct {
 	after    map[string]depgraph.Position
 	before   map[string]depgraph.Position
 	defaults bool
+	builtIn  bool   // not in the files
 	triggers string // the unit that a socket, timer or path starts
 }
 
@@ -219,6 +220,7 @@ func specifiers(value, name string) string {
 
 // implicit adds what systemd adds by itself.
 func (s *systemd) implicit() {
+	s.boot()
 	for _, name := range s.sorted() {
 		s.implicitUnit(name, s.units[name])
 	}
@@ -227,6 +229,34 @@ func (s *systemd) implicit() {
 			s.implicitTarget(name, u)
 		}
 	}
+}
+
+// boot adds sysinit.target and basic.target, which every unit with default
+// dependencies needs, where the folder does not hold them: a folder with the
+// units of one package rarely does, and orders lead through them.
+func (s *systemd) boot() {
+	for _, name := range s.sorted() {
+		u := s.units[name]
+		if !u.defaults || !hasDefaults(filepath.Ext(name)) {
+			continue
+		}
+		sysinit, basic := s.units["sysinit.target"], s.units["basic.target"]
+		if sysinit == nil {
+			sysinit = s.get("sysinit.target", u.at)
+			sysinit.defaults, sysinit.builtIn = false, true
+		}
+		if basic == nil {
+			basic = s.get("basic.target", u.at)
+			basic.defaults, basic.builtIn = false, true
+			basic.requires["sysinit.target"], basic.after["sysinit.target"] = u.at, u.at
+		}
+		return
+	}
+}
+
+// hasDefaults reports whether units of this sort get default dependencies.
+func hasDefaults(ext string) bool {
+	return ext == ".service" || ext == ".socket" || ext == ".timer" || ext == ".path"
 }
 
 func (s *systemd) implicitUnit(name string, u *unit) {
@@ -240,7 +270,7 @@ func (s *systemd) implicitUnit(name string, u *unit) {
 			u.before[u.triggers] = at
 		}
 	}
-	if !u.defaults || !activates && ext != ".service" {
+	if !u.defaults || !hasDefaults(ext) {
 		return
 	}
 	u.requires["sysinit.target"], u.after["sysinit.target"] = at, at
@@ -287,6 +317,9 @@ func (s *systemd) unit(name string) {
 	u := s.units[name]
 	svc := s.service(name, u.at)
 	svc.Kind = depgraph.Infra
+	if u.builtIn {
+		svc.Note, svc.Source = "built into systemd, not among the files", ""
+	}
 	if strings.HasSuffix(name, ".service") {
 		svc.Kind = depgraph.App
 	}
@@ -301,11 +334,11 @@ func (s *systemd) unit(name string) {
 			s.warnf("%s: %s requires %s, which no file declares", at, name, other)
 			continue
 		}
-		s.depend(name, other, depgraph.Runtime, false, "Requires", other, at)
+		s.depend(name, other, hardRuntime, "Requires", other, at)
 	}
 	for other, at := range u.wants {
 		if s.units[other] != nil && u.requires[other] == (depgraph.Position{}) {
-			s.depend(name, other, depgraph.Runtime, true, "Wants", other, at)
+			s.depend(name, other, claim{runtime: true, soft: true}, "Wants", other, at)
 		}
 	}
 }
@@ -316,5 +349,5 @@ func (s *systemd) order(unit, first string, at depgraph.Position) {
 	}
 	_, required := s.units[unit].requires[first]
 	s.service(unit, s.units[unit].at)
-	s.depend(unit, first, depgraph.Startup, !required, "After", first, at)
+	s.depend(unit, first, claim{start: depgraph.Ready, weak: !required}, "After", first, at)
 }

@@ -33,7 +33,7 @@ func DOT(w io.Writer, g *depgraph.Graph) error {
 	}
 	for e := range g.Edges() {
 		style := "solid"
-		if e.Soft {
+		if e.Soft || e.Weak {
 			style = "dashed"
 		}
 		p.f("  %s -> %s [style=%s, tooltip=%s];\n", dotID(e.From), dotID(e.To), style, dotID(describe(e)+" "+place(e.At)))
@@ -87,7 +87,7 @@ func (p printer) mermaidServices(g *depgraph.Graph) {
 	}
 	for e := range g.Edges() {
 		arrow := "-->"
-		if e.Soft {
+		if e.Soft || e.Weak {
 			arrow = "-.->"
 		}
 		p.f("  n%d %s n%d\n", ids[e.From], arrow, ids[e.To])
@@ -245,7 +245,7 @@ func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	for s := range g.Services() {
 		var hard, soft []string
 		for _, e := range g.EdgesFrom(s.Name) {
-			if e.Soft {
+			if e.Soft || e.Weak {
 				soft = append(soft, e.To)
 			} else {
 				hard = append(hard, e.To)
@@ -304,7 +304,7 @@ func SVG(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	}
 	for e := range g.Edges() {
 		dash := ""
-		if e.Soft {
+		if e.Soft || e.Weak {
 			dash = ` stroke-dasharray="5 4"`
 		}
 		p.f(`<path d="%s" fill="none" stroke="#777"%s marker-end="url(#a)"><title>%s</title></path>`+"\n",

@@ -234,7 +234,7 @@ func pageFlags(e depgraph.Edge) int {
 		is  bool
 		bit int
 	}{
-		{e.Soft, pageSoft},
+		{e.Soft || e.Weak, pageSoft},
 		{e.Phase&depgraph.Startup != 0, pageStartup},
 		{e.Phase&depgraph.Runtime != 0, pageRuntime},
 		{e.Phase&depgraph.Deploy != 0, pageDeploy},

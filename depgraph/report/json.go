@@ -24,6 +24,9 @@ type EdgeJSON struct {
 	Line       int      `json:"line"`
 	Soft       bool     `json:"soft"`
 	Phase      []string `json:"phase"`
+	Until      string   `json:"until,omitempty"`
+	Order      string   `json:"order,omitempty"` // "weak": orders a start and requires nothing
+	Assumed    bool     `json:"assumed,omitempty"`
 	Plane      string   `json:"plane"`
 	Group      int      `json:"group,omitempty"`
 	Need       int      `json:"need,omitempty"`
@@ -36,7 +39,12 @@ type EdgeJSON struct {
 }
 
 func edgeJSON(e depgraph.Edge) EdgeJSON {
+	order := ""
+	if e.Weak {
+		order = "weak"
+	}
 	return EdgeJSON{
+		Until: e.Until.String(), Order: order, Assumed: e.Assumed,
 		From: e.From, To: e.To, File: e.At.File, Line: e.At.Line, Soft: e.Soft, Phase: e.Phase.Names(), Plane: e.Plane.String(),
 		Group: e.Group, Need: e.Need, Of: e.Of, Evidence: e.Evidence, BreakGlass: e.BreakGlass, Fallback: e.Fallback,
 		Note: e.Note, Source: e.Source,
@@ -74,6 +82,8 @@ type componentJSON struct {
 	Cost           int        `json:"cost"`
 	LowerBound     int        `json:"lower_bound"`
 	Pinned         bool       `json:"pinned,omitempty"`
+	Drop           []refJSON  `json:"drop,omitempty"`    // orders of an ordering cycle that a start ignores
+	Assumed        int        `json:"assumed,omitempty"` // assumed edges that it rests on
 	BreakGlass     []EdgeJSON `json:"break_glass,omitempty"`
 	Edges          int        `json:"edges"`
 }
@@ -85,7 +95,7 @@ func componentsJSON(components []depgraph.Component) []componentJSON {
 		all[i] = componentJSON{
 			Kind: string(c.Kind), Services: c.Services, Cycle: edgesJSON(c.Cycle), ShortestProven: c.CycleProven,
 			Soften: refsJSON(c.Soften), ProvenMinimum: c.ProvenMinimum, Cost: c.Cost, LowerBound: c.LowerBound,
-			Pinned: c.Pinned, BreakGlass: edgesJSON(c.BreakGlass), Edges: len(c.Edges),
+			Pinned: c.Pinned, Drop: refsJSON(c.Drop), Assumed: c.Assumed, BreakGlass: edgesJSON(c.BreakGlass), Edges: len(c.Edges),
 		}
 	}
 	return all
@@ -116,6 +126,9 @@ type orderJSON struct {
 	Waves        [][]string       `json:"waves"`
 	CriticalPath criticalPathJSON `json:"critical_path"`
 	Blocked      []string         `json:"blocked"`
+	Broken       []EdgeJSON       `json:"assumed_broken"`
+	BrokenProven bool             `json:"broken_proven_minimum"`
+	Dropped      []EdgeJSON       `json:"orders_not_kept,omitempty"`
 	Timeline     []slotJSON       `json:"timeline"`
 	ByHand       []EdgeJSON       `json:"by_hand,omitempty"`
 }
@@ -123,6 +136,7 @@ type orderJSON struct {
 func newOrderJSON(o *depgraph.Order) orderJSON {
 	res := orderJSON{
 		Waves: emptyNotNull(o.Waves), Blocked: emptyNotNull(o.Blocked), ByHand: edgesJSON(o.ByHand), Timeline: []slotJSON{},
+		Broken: edgesJSON(o.Broken), BrokenProven: o.BrokenProven, Dropped: edgesJSON(o.Dropped),
 		CriticalPath: criticalPathJSON{Services: emptyNotNull(o.Critical), Seconds: o.Total.Seconds()},
 	}
 	for _, s := range o.Timeline {
@@ -131,7 +145,8 @@ func newOrderJSON(o *depgraph.Order) orderJSON {
 	return res
 }
 
-// OrderJSON writes an order. Waves of the timeline count from 1.
+// OrderJSON writes an order. Waves of the timeline count from 1. The waves hold
+// what is blocked as well, as it comes up once the broken edges are out of the way.
 func OrderJSON(w io.Writer, o *depgraph.Order) error { return writeJSON(w, newOrderJSON(o)) }
 
 // BlastJSON writes a blast radius.

@@ -10,7 +10,7 @@ import (
 
 // Layout places services on a plane: startup waves are the columns, from left
 // to right. What is blocked by a cycle stands where it would be once the
-// proposed edges are soft, so that those edges are the ones that lead to the
+// edges that Order breaks are out of the way, so that those edges lead to the
 // right. Inside a column, services are near what they depend on.
 type Layout struct {
 	Nodes         []Node // in order of name
@@ -53,10 +53,11 @@ func NewLayout(ctx context.Context, g *depgraph.Graph) (*Layout, error) {
 	}
 	l := &Layout{Nodes: make([]Node, len(names))}
 	_, blocked := g.Waves()
-	waves, err := fixedWaves(ctx, g)
+	order, err := g.Order(ctx, depgraph.OrderOptions{})
 	if err != nil {
 		return nil, err
 	}
+	waves := order.Waves
 	for i, n := range names {
 		l.Nodes[i] = Node{Service: n, Column: len(waves)}
 	}
@@ -75,24 +76,6 @@ func NewLayout(ctx context.Context, g *depgraph.Graph) (*Layout, error) {
 	}
 	l.arrange(len(waves), neighbours)
 	return l, ctx.Err()
-}
-
-// fixedWaves are the waves after all proposed edges were made soft.
-func fixedWaves(ctx context.Context, g *depgraph.Graph) ([][]string, error) {
-	components, err := g.Cycles(ctx, depgraph.CyclesOptions{HardOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	var refs []depgraph.EdgeRef
-	for i := range components {
-		refs = append(refs, depgraph.Refs(components[i].Soften)...)
-	}
-	fixed, err := g.WithSoft(refs...)
-	if err != nil {
-		return nil, err
-	}
-	waves, _ := fixed.Waves()
-	return waves, nil
 }
 
 const sweeps = 6

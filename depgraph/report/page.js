@@ -249,7 +249,7 @@ document.addEventListener("keydown", (ev) => {
 
 // Sections below the graph.
 function section(id, title, ...children) { main.append(el("section", { id, "aria-label": title }, el("h2", {}, title), ...children)); }
-const TITLES = { "bootstrap-deadlock": "Bootstrap deadlock: never comes up after a full stop", runtime: "Runtime cycle: fails together", soft: "Soft cycle: open because an edge is soft", deploy: "Deploy cycle" };
+const TITLES = { "bootstrap-deadlock": "Bootstrap deadlock: never comes up after a full stop", runtime: "Runtime cycle: fails together", ordering: "Ordering cycle: some order is not kept", soft: "Soft cycle: open because an edge is soft", deploy: "Deploy cycle" };
 section("cycles", "Cycles (" + D.cycles.length + ")", D.cycles.length ? null : el("p", {}, "None."),
   ...D.cycles.map((c, i) => el("div", { class: "cycle-box " + c.kind }, el("strong", {}, (TITLES[c.kind] || c.kind)), el("span", { class: "dim" }, " component of " + c.services.length + ", " + c.edges + " edges"),
     el("ol", {}, ...c.cycle.map((e) => el("li", {}, serviceLink(e.from), " needs ", serviceLink(e.to), el("span", { class: "dim" }, " " + (e.soft ? "soft " : "hard ") + e.phase.join("+") + " " + e.file + (e.line ? ":" + e.line : ""))))),

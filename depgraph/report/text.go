@@ -51,8 +51,14 @@ func join(names []string) string {
 // describe says how an edge depends: "hard startup+runtime control".
 func describe(e depgraph.Edge) string {
 	s := e.Strength() + " " + e.Phase.String()
+	if e.Until != depgraph.UntilUnknown {
+		s += " until " + e.Until.String()
+	}
 	if e.Plane == depgraph.Control {
 		s += " control"
+	}
+	if e.Assumed {
+		s += " (assumed)"
 	}
 	return s
 }
@@ -84,13 +90,23 @@ func headline(c *depgraph.Component) string {
 	size := fmt.Sprintf("(component of %d, %d edges)", len(c.Services), len(c.Edges))
 	switch c.Kind {
 	case depgraph.BootstrapDeadlock:
-		return fmt.Sprintf("bootstrap deadlock: %d services wait for each other at startup  %s", len(c.Cycle), size)
+		return fmt.Sprintf("bootstrap deadlock: %d services wait for each other at startup%s  %s", len(c.Cycle), assumed(c), size)
 	case depgraph.RuntimeCycle:
-		return fmt.Sprintf("runtime cycle: %d services need each other to serve  %s", len(c.Cycle), size)
+		return fmt.Sprintf("runtime cycle: %d services need each other to serve%s  %s", len(c.Cycle), assumed(c), size)
+	case depgraph.OrderingCycle:
+		return fmt.Sprintf("ordering cycle: %d services are ordered in a circle  %s", len(c.Cycle), size)
 	case depgraph.DeployCycle:
 		return fmt.Sprintf("deploy cycle: a fix to any of %d services needs the others  %s", len(c.Cycle), size)
 	}
 	return fmt.Sprintf("soft cycle: %d services, opened by what is soft  %s", len(c.Cycle), size)
+}
+
+// assumed says that a component rests on guesses.
+func assumed(c *depgraph.Component) string {
+	if c.Assumed == 0 {
+		return ""
+	}
+	return ", if " + count(c.Assumed, "assumed edge") + " are right"
 }
 
 // cycle draws the box around a cycle, with the place of each edge.
@@ -165,6 +181,11 @@ func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order) error {
 	for _, name := range o.Critical {
 		critical[name] = true
 	}
+	p.broken(g, o)
+	without := map[string][]string{}
+	for _, e := range o.Broken {
+		without[e.From] = append(without[e.From], e.To)
+	}
 	for i, wave := range o.Waves {
 		p.f("wave %d\n", i+1)
 		tw := tabwriter.NewWriter(p.w, 0, 8, 3, ' ', 0)
@@ -177,6 +198,9 @@ func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order) error {
 					mark = "  critical path"
 				}
 				line = append(line, fmt.Sprintf("%s .. %s%s", duration(begin[name]), duration(ready[name]), mark))
+			}
+			if names := without[name]; names != nil {
+				line = append(line, "does not wait for "+join(slices.Compact(names)))
 			}
 			if s.Verify != "" {
 				line = append(line, "verify: "+clean(s.Verify))
@@ -194,11 +218,40 @@ func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order) error {
 	for _, e := range o.ByHand {
 		p.f("by hand: %s -> %s: %s   %s\n", clean(e.From), clean(e.To), clean(e.BreakGlass), place(e.At))
 	}
-	if len(o.Blocked) > 0 {
-		p.f("blocked (%d): %s\n", len(o.Blocked), join(o.Blocked))
-		p.f("  they wait for each other, or for others that do; see \"depgraph cycles\"\n")
+	for _, e := range o.Dropped {
+		p.f("order not kept: %s after %s, which contradicts others   %s\n", clean(e.From), clean(e.To), place(e.At))
 	}
 	return p.w.Flush()
+}
+
+// broken says what keeps a system from coming up, and what the waves do about it.
+func (p printer) broken(g *depgraph.Graph, o *depgraph.Order) {
+	if len(o.Blocked) == 0 {
+		return
+	}
+	p.f("blocked (%d of %d): %s\n", len(o.Blocked), g.Len(), join(o.Blocked))
+	p.f("  they wait for each other, or for others that do; see \"depgraph cycles\"\n")
+	if len(o.Broken) == 0 {
+		return
+	}
+	sure := "proven minimum"
+	if !o.BrokenProven {
+		sure = "not proven to be the fewest"
+	}
+	p.f("the waves below work only if %s out of the way (%s):\n", is(len(o.Broken), "edge"), sure)
+	tw := tabwriter.NewWriter(p.w, 0, 8, 3, ' ', 0)
+	for _, e := range o.Broken {
+		fmt.Fprintf(tw, "  %s does not wait for %s\t%s\t%s\n", clean(e.From), clean(e.To), describe(e), place(e.At))
+	}
+	_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
+}
+
+// is counts with the verb.
+func is(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, noun)
 }
 
 // BlastText writes a blast radius.

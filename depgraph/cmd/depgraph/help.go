@@ -14,7 +14,7 @@ func verbs() []verb {
 		{
 			name: "check", summary: "run all rules; the verb for CI", formats: []string{"text", "json", "sarif", "junit", "github"},
 			failOn: "error", run: (*command).check,
-			about: `Runs the rules DG001 to DG014 and those of the policy file.
+			about: `Runs the built-in rules ("depgraph explain" lists them) and those of the policy file.
 
   depgraph check                               the current folder
   depgraph -d services check -f github         annotations in a pull request

@@ -89,7 +89,7 @@ func TestRun_fixed_JSON_forms(t *testing.T) {
 		{
 			[]string{"-d", bad, "order", "-f=json"},
 			1,
-			`{"waves":[["disk"]],"critical_path":{"services":["disk"],"seconds":5},"blocked":["consul","nomad","vault"]}`,
+			`{"waves":[["disk","vault"],["nomad"],["consul"]],"critical_path":{"services":["vault","nomad","consul"],"seconds":10},"blocked":["consul","nomad","vault"],"assumed_broken":[{"from":"vault","to":"consul"}],"broken_proven_minimum":true}`,
 		},
 		{[]string{"-d", good, "blast", "db", "-f", "json"}, 0, `{"down":["web"],"degraded":[],"redundancy_lost":[]}`},
 		{[]string{"-d", good, "blast", "ads", "east", "-f", "json"}, 0, `{"down":[],"degraded":["web"],"redundancy_lost":["web"]}`},

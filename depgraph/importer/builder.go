@@ -1,0 +1,187 @@
+package importer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// builder collects services and what is claimed about the edges between them.
+type builder struct {
+	services map[string]*depgraph.Service
+	edges    map[edgeKey]*edge
+	result   Result
+}
+
+// edgeKey names an edge. A group of alternatives has its members in to, joined
+// with a zero byte.
+type edgeKey struct{ from, to string }
+
+// claim is what one place in a source says about an edge.
+type claim struct {
+	// start says how far the other service must be before the owner is
+	// launched; UntilUnknown: nothing is said about the start.
+	start depgraph.Until
+	// weak orders the start without requiring anything.
+	weak bool
+	// runtime says that the edge is needed at run time.
+	runtime bool
+	// soft and assumed say so of the parts that this claim is about.
+	soft, assumed bool
+}
+
+// The claims that most sources make.
+var (
+	hardRuntime = claim{runtime: true}
+	hardBoth    = claim{start: depgraph.Serving, runtime: true}
+)
+
+type edge struct {
+	claims   []claim
+	sources  []string
+	liveness bool
+	at       depgraph.Position
+}
+
+func newBuilder() *builder {
+	return &builder{
+		services: map[string]*depgraph.Service{}, edges: map[edgeKey]*edge{},
+		result: Result{Sources: map[string]int{}},
+	}
+}
+
+func (b *builder) warnf(format string, args ...any) {
+	b.result.Warnings = append(b.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+// service returns the service, made if necessary.
+func (b *builder) service(name string, at depgraph.Position) *depgraph.Service {
+	s := b.services[name]
+	if s == nil {
+		s = &depgraph.Service{Name: name, Source: at.String(), At: at}
+		b.services[name] = s
+	}
+	return s
+}
+
+// depend adds a claim and its source to an edge, and returns the edge; nil for
+// a self-reference, which is common in environments and left out.
+func (b *builder) depend(from, to string, c claim, kind, detail string, at depgraph.Position) *edge {
+	if from == to {
+		return nil
+	}
+	e := b.edges[edgeKey{from, to}]
+	if e == nil {
+		e = &edge{at: at}
+		b.edges[edgeKey{from, to}] = e
+	}
+	if p := e.at; at.File < p.File || at.File == p.File && at.Line < p.Line {
+		e.at = at
+	}
+	e.claims = append(e.claims, c)
+	counted := slices.ContainsFunc(e.sources, func(s string) bool { return strings.Contains(s, " "+kind+" ") })
+	if !counted {
+		b.result.Sources[kind]++
+	}
+	e.sources = append(e.sources, at.String()+" "+kind+" "+detail)
+	return e
+}
+
+// dependAny is depend on a group of alternatives, one of which is enough.
+func (b *builder) dependAny(from string, to []string, c claim, kind, detail string, at depgraph.Position) *edge {
+	to = slices.Compact(slices.Sorted(slices.Values(to)))
+	if slices.Contains(to, from) { // what is balanced over itself as well needs nobody else
+		return nil
+	}
+	return b.depend(from, strings.Join(to, "\x00"), c, kind, detail, at)
+}
+
+// finish turns what was collected into sorted services.
+func (b *builder) finish() *Result {
+	keys := make([]edgeKey, 0, len(b.edges))
+	for k := range b.edges {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(x, y edgeKey) int { return cmp.Or(cmp.Compare(x.from, y.from), cmp.Compare(x.to, y.to)) })
+	for _, k := range keys {
+		s := b.services[k.from]
+		s.Depends = append(s.Depends, b.edges[k].dependencies(k.to)...)
+	}
+	for _, s := range b.services {
+		b.result.Services = append(b.result.Services, *s)
+	}
+	slices.SortFunc(b.result.Services, func(x, y depgraph.Service) int { return strings.Compare(x.Name, y.Name) })
+	slices.Sort(b.result.Warnings)
+	b.result.Warnings = slices.Compact(b.result.Warnings)
+	return &b.result
+}
+
+// dependencies sums up the claims: one dependency for the start and one for
+// the run time, or one for both if they say the same. A known need outweighs
+// an assumed one, and hard outweighs soft.
+func (e *edge) dependencies(to string) []depgraph.Dependency {
+	base := depgraph.Dependency{On: to, Source: join(e.sources), At: e.at}
+	if names := strings.Split(to, "\x00"); len(names) > 1 {
+		base.On, base.AnyOf, base.Need = "", names, 1
+	}
+	start, starts := strongest(e.claims, func(c claim) bool { return c.start != depgraph.UntilUnknown })
+	run, runs := strongest(e.claims, func(c claim) bool { return c.runtime })
+	var deps []depgraph.Dependency
+	if starts {
+		d := base
+		d.Phase, d.Until, d.Weak, d.Soft, d.Assumed = depgraph.Startup, start.start, start.weak, start.soft && !start.weak, start.assumed
+		if d.Until == depgraph.Serving {
+			d.Until = depgraph.UntilUnknown
+		}
+		deps = append(deps, d)
+	}
+	if runs {
+		d := base
+		d.Phase, d.Soft, d.Assumed, d.Liveness = depgraph.Runtime, run.soft, run.assumed, e.liveness && !run.soft
+		if starts && !start.weak && deps[0].Until == depgraph.UntilUnknown && start.soft == run.soft && start.assumed == run.assumed {
+			deps[0].Phase, deps[0].Liveness = depgraph.Startup|depgraph.Runtime, d.Liveness
+		} else {
+			deps = append(deps, d)
+		}
+	}
+	return deps
+}
+
+// strongest returns the claim that outweighs the others.
+func strongest(claims []claim, about func(claim) bool) (best claim, found bool) {
+	weight := func(c claim) int {
+		w := int(c.start)
+		if !c.weak {
+			w += 8
+		}
+		if !c.soft {
+			w += 16
+		}
+		if !c.assumed {
+			w += 32
+		}
+		return w
+	}
+	for _, c := range claims {
+		if about(c) && (!found || weight(c) > weight(best)) {
+			best, found = c, true
+		}
+	}
+	return best, found
+}
+
+// maxSources bounds the text of one edge.
+const maxSources = 4
+
+func join(sources []string) string {
+	sources = slices.Clone(sources)
+	slices.Sort(sources)
+	sources = slices.Compact(sources)
+	if more := len(sources) - maxSources; more > 0 {
+		sources = append(sources[:maxSources:maxSources], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(sources, "; ")
+}

@@ -1,0 +1,586 @@
+package depgraph
+
+import "slices"
+
+// starter simulates a start. A service is launched when all that it needs at
+// startup has happened, then it is ready, and it serves when all that it needs
+// at run time serves too. Launches are a least fixpoint, since a service must
+// wait; serving is a greatest one inside it, since services that are ready may
+// begin to serve together.
+//
+// An order that never blocks, of a weak or a soft edge, is kept if both ends
+// are part of the start, unless it contradicts others; see release.
+type starter struct {
+	g       *Graph
+	skip    flag           // hard edges with this flag do not count
+	gone    map[int32]bool // edges that do not even order
+	active  []bool         // what takes part
+	limited bool           // active is not all true
+
+	launchWait []int32 // needs of v that keep it from being launched
+	weakWait   []int32 // orders of v that do so for now; nil: there are none
+	serveWait  []int32 // what v waits for before it serves, its being ready included
+	have       []int32 // members of each group that have happened
+	launched   []bool
+	ready      []bool
+	serves     []bool
+
+	honoured            []bool // soft startup edges that order; nil: none does
+	dropped             []bool // those that contradict others
+	canLaunch, canServe []bool // what happens in the end, orders or not; set with honoured
+
+	// Services that need each other at run time are a unit and serve at once. A
+	// tangled unit has alternatives inside: part of it may serve before the rest.
+	unit     []int32 // nil: no service waits for itself
+	unitWait []int32 // sum of serveWait over the unit
+	members  [][]int32
+	tangled  []bool
+	dirty    []int32 // tangled units to look at again
+	isDirty  []bool
+
+	launchable []int32 // found since the caller last took them
+	queue      []int32 // what serves, for the others to learn
+}
+
+func newStarter(g *Graph, cold bool) *starter {
+	n := len(g.services)
+	s := &starter{g: g, active: make([]bool, n), launched: make([]bool, n), ready: make([]bool, n), serves: make([]bool, n)}
+	if cold {
+		s.skip = fBreakGlass
+	}
+	for v := range s.active {
+		s.active[v] = true
+	}
+	return s
+}
+
+// limitTo keeps only v and what it needs to start and to serve.
+func (s *starter) limitTo(v int32) {
+	clear(s.active)
+	s.active[v], s.limited = true, true
+	for stack := []int32{v}; len(stack) > 0; {
+		u := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		for e := s.g.out[u]; e < s.g.out[u+1]; e++ {
+			w, f := s.g.to[e], s.g.flags[e]
+			if s.counts(f) && !s.active[w] {
+				s.active[w] = true
+				stack = append(stack, w)
+			}
+		}
+	}
+}
+
+// counts reports whether an edge holds back a launch or only the serving.
+func (s *starter) counts(f flag) bool {
+	return f&(fStartup|fRuntime) != 0 && f&(fSoft|s.skip) == 0
+}
+
+// orders reports whether edge e holds back a launch, for good or for a while.
+func (s *starter) orders(e int32, f flag) bool {
+	return f&fStartup != 0 && (s.counts(f) || s.honoured != nil && s.honoured[e])
+}
+
+// waves runs the simulation in steps of one wave. The first run leaves the
+// orders out, and finds what is part of the start; units are only computed if
+// services wait for each other at run time.
+func (s *starter) waves() [][]int32 {
+	var waves [][]int32
+	complete := false
+	if !s.runtimeGroups() {
+		s.reset()
+		waves, complete = s.run()
+	}
+	if !complete {
+		s.makeUnits()
+		s.reset()
+		waves, _ = s.run()
+	}
+	if s.honour() {
+		s.reset()
+		waves, _ = s.run()
+		if slices.Contains(s.dropped, true) { // what was dropped on the way holds nothing back from the beginning
+			s.reset()
+			waves, _ = s.run()
+		}
+	}
+	return waves
+}
+
+// drops returns the orders that contradict others, by edge.
+func (s *starter) drops() []bool {
+	s.waves()
+	if s.dropped == nil {
+		return make([]bool, len(s.g.to))
+	}
+	return s.dropped
+}
+
+// runtimeGroups reports whether alternatives are needed only to serve. Then a
+// cycle may come up through one member late, or together at once.
+func (s *starter) runtimeGroups() bool {
+	for i := range s.g.groups {
+		if f := s.g.groups[i].flags; s.counts(f) && f&fStartup == 0 && s.g.partial(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// makeUnits groups services that need each other at run time. Edges that are
+// needed at startup as well are not looked at: what is launched has them.
+func (s *starter) makeUnits() {
+	g := s.g
+	comp, count := g.components(sel{fRuntime, fSoft | fStartup | s.skip})
+	s.unit, s.members, s.tangled, s.isDirty = comp, make([][]int32, count), make([]bool, count), make([]bool, count)
+	for v, c := range comp {
+		s.members[c] = append(s.members[c], int32(v))
+	}
+	for i := range g.groups {
+		if gr := &g.groups[i]; s.serveGroup(i) && slices.ContainsFunc(gr.members, func(m int32) bool { return comp[m] == comp[gr.owner] }) {
+			s.tangled[comp[gr.owner]] = true
+		}
+	}
+}
+
+// serveGroup reports whether a group is needed only to serve.
+func (s *starter) serveGroup(i int) bool {
+	f := s.g.groups[i].flags
+	return s.counts(f) && f&fStartup == 0 && s.g.partial(i)
+}
+
+// inside reports whether a need of v is met together with v, in its unit.
+func (s *starter) inside(v, w int32) bool { return s.unit != nil && s.unit[v] == s.unit[w] }
+
+// innerGroup reports whether some alternative of the group is in the owner's unit.
+func (s *starter) innerGroup(gr *group) bool {
+	return s.unit != nil && s.tangled[s.unit[gr.owner]] && slices.ContainsFunc(gr.members, func(m int32) bool { return s.inside(gr.owner, m) })
+}
+
+// honour marks the soft orders whose both ends are part of the start.
+func (s *starter) honour() bool {
+	g, any := s.g, false
+	for v := range g.services {
+		if !s.launched[v] {
+			continue
+		}
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			f := g.flags[e]
+			if f&(fStartup|fSoft) != fStartup|fSoft || s.gone[e] || !s.happened(e) {
+				continue
+			}
+			if !any {
+				s.honoured, s.dropped, any = make([]bool, len(g.to)), make([]bool, len(g.to)), true
+				s.canLaunch, s.canServe = slices.Clone(s.launched), slices.Clone(s.serves)
+			}
+			s.honoured[e] = true
+		}
+	}
+	for i := range g.groups { // a quorum that is never reached orders nothing
+		if gr := &g.groups[i]; any && g.partial(i) && gr.flags&fSoft != 0 {
+			s.honourGroup(int32(i), gr)
+		}
+	}
+	return any
+}
+
+func (s *starter) honourGroup(i int32, gr *group) {
+	count := int32(0)
+	edges := s.g.groupEdges(i)
+	for _, e := range edges {
+		if s.honoured[e] {
+			count++
+		}
+	}
+	for _, e := range edges {
+		s.honoured[e] = s.honoured[e] && count >= gr.need
+	}
+}
+
+// groupEdges returns the edges of a group.
+func (g *Graph) groupEdges(i int32) (edges []int32) {
+	v := g.groups[i].owner
+	for e := g.out[v]; e < g.out[v+1]; e++ {
+		if g.group[e] == i {
+			edges = append(edges, e)
+		}
+	}
+	return edges
+}
+
+// reset counts what each service waits for.
+func (s *starter) reset() {
+	g, n := s.g, len(s.g.services)
+	s.launchWait, s.serveWait, s.have = make([]int32, n), make([]int32, n), make([]int32, len(g.groups))
+	if s.honoured != nil {
+		s.weakWait = make([]int32, n)
+	}
+	for v := range n {
+		s.serveWait[v] = 1
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			switch f := g.flags[e]; {
+			case f&fGroup != 0:
+			case s.honoured != nil && s.honoured[e]:
+				s.weakWait[v]++
+			case !s.counts(f):
+			case f&fStartup != 0:
+				s.launchWait[v]++
+			case !s.inside(int32(v), g.to[e]):
+				s.serveWait[v]++
+			}
+		}
+	}
+	for i := range g.groups {
+		gr := &g.groups[i]
+		switch {
+		case !g.partial(i):
+		case s.honoured != nil && slices.ContainsFunc(g.groupEdges(int32(i)), func(e int32) bool { return s.honoured[e] }):
+			s.weakWait[gr.owner]++
+		case !s.counts(gr.flags):
+		case gr.flags&fStartup != 0:
+			s.launchWait[gr.owner]++
+		case !s.innerGroup(gr):
+			s.serveWait[gr.owner]++
+		}
+	}
+	if s.unit != nil {
+		s.unitWait = make([]int32, len(s.members))
+		for v, c := range s.unit {
+			if s.active[v] {
+				s.unitWait[c] += s.serveWait[v]
+			}
+		}
+	}
+	clear(s.launched)
+	clear(s.ready)
+	clear(s.serves)
+}
+
+// begin returns what nothing holds back.
+func (s *starter) begin() []int32 {
+	var free []int32
+	for v := range s.active {
+		if s.active[v] && s.held(int32(v)) == 0 {
+			free = append(free, int32(v))
+		}
+	}
+	return free
+}
+
+// held counts what keeps v from being launched.
+func (s *starter) held(v int32) int32 {
+	if s.weakWait == nil {
+		return s.launchWait[v]
+	}
+	return s.launchWait[v] + s.weakWait[v]
+}
+
+// run starts wave after wave until nothing moves.
+func (s *starter) run() (waves [][]int32, complete bool) {
+	total, served := 0, 0
+	for _, a := range s.active {
+		if a {
+			total++
+		}
+	}
+	for wave := s.begin(); ; wave = s.take() {
+		if len(wave) == 0 && s.weakWait != nil {
+			s.release()
+			wave = s.take()
+		}
+		if len(wave) == 0 {
+			return waves, served == total
+		}
+		sortVertices(wave, len(s.active))
+		waves = append(waves, wave)
+		for _, v := range wave {
+			s.launch(v)
+		}
+		for _, v := range wave {
+			s.finish(v)
+		}
+		served += s.settle(nil)
+	}
+}
+
+func (s *starter) take() []int32 {
+	taken := s.launchable
+	s.launchable = nil
+	return taken
+}
+
+// launch tells the others that v is launched.
+func (s *starter) launch(v int32) {
+	s.launched[v] = true
+	if s.g.early {
+		s.tell(v, fStarted)
+	}
+}
+
+// finish tells the others that v is ready.
+func (s *starter) finish(v int32) {
+	s.ready[v] = true
+	if s.g.early {
+		s.tell(v, fReady)
+	}
+	s.count(v)
+}
+
+// settle lets everything serve that can, and returns how much that was. each
+// sees them in the order of their discovery.
+func (s *starter) settle(each func(v int32)) (served int) {
+	for {
+		for head := 0; head < len(s.queue); head++ {
+			v := s.queue[head]
+			served++
+			if each != nil {
+				each(v)
+			}
+			s.tell(v, 0)
+		}
+		s.queue = s.queue[:0]
+		if len(s.dirty) == 0 {
+			return served
+		}
+		c := s.dirty[len(s.dirty)-1]
+		s.dirty, s.isDirty[c] = s.dirty[:len(s.dirty)-1], false
+		s.untangle(c)
+	}
+}
+
+// tell passes an event of w on: a launch, being ready, or serving.
+func (s *starter) tell(w int32, event flag) {
+	g := s.g
+	for i := g.in[w]; i < g.in[w+1]; i++ {
+		f := g.inFlags[i]
+		if f&(fStartup|fRuntime) == 0 || f&s.skip != 0 && f&fSoft == 0 {
+			continue
+		}
+		if early := f & fEarly; early != event && (early != fEarly || event != fReady) {
+			continue
+		}
+		if v := g.from[i]; !s.limited || s.active[v] {
+			s.met(v, w, g.inEdge[i], f)
+		}
+	}
+}
+
+// met takes one from what v waits for.
+func (s *starter) met(v, w, e int32, f flag) {
+	weak := f&fSoft != 0
+	if weak && (s.honoured == nil || !s.honoured[e]) {
+		return
+	}
+	serving := f&fStartup == 0
+	if f&fGroup != 0 {
+		i := s.g.group[e]
+		gr := &s.g.groups[i]
+		if s.have[i]++; serving && s.innerGroup(gr) {
+			s.touch(s.unit[v])
+			return
+		}
+		if s.have[i] != gr.need {
+			return
+		}
+	} else if serving && s.inside(v, w) {
+		return
+	}
+	switch {
+	case serving:
+		s.count(v)
+		return
+	case weak:
+		s.weakWait[v]--
+	default:
+		s.launchWait[v]--
+	}
+	if s.held(v) == 0 {
+		s.launchable = append(s.launchable, v)
+	}
+}
+
+// count takes one from what v waits for before it serves.
+func (s *starter) count(v int32) {
+	s.serveWait[v]--
+	if s.unit == nil {
+		if s.serveWait[v] == 0 {
+			s.serve(v)
+		}
+		return
+	}
+	c := s.unit[v]
+	s.unitWait[c]--
+	switch {
+	case s.tangled[c]:
+		s.touch(c)
+	case s.unitWait[c] == 0:
+		for _, w := range s.members[c] {
+			if s.active[w] {
+				s.serve(w)
+			}
+		}
+	}
+}
+
+func (s *starter) touch(c int32) {
+	if !s.isDirty[c] {
+		s.isDirty[c] = true
+		s.dirty = append(s.dirty, c)
+	}
+}
+
+func (s *starter) serve(v int32) {
+	if !s.serves[v] {
+		s.serves[v] = true
+		s.queue = append(s.queue, v)
+	}
+}
+
+// untangle finds the greatest set of ready members of a unit each of which has
+// what it needs among them and what serves already.
+func (s *starter) untangle(c int32) {
+	in := map[int32]bool{}
+	for _, v := range s.members[c] {
+		if s.active[v] && s.serveWait[v] == 0 && !s.serves[v] {
+			in[v] = true
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, v := range s.members[c] {
+			if in[v] && !s.servesWith(v, in) {
+				delete(in, v)
+				changed = true
+			}
+		}
+	}
+	for _, v := range s.members[c] {
+		if in[v] {
+			s.serve(v)
+		}
+	}
+}
+
+// servesWith reports whether the needs of v inside its unit are met.
+func (s *starter) servesWith(v int32, in map[int32]bool) bool {
+	g := s.g
+	for e := g.out[v]; e < g.out[v+1]; e++ {
+		w, f := g.to[e], g.flags[e]
+		if s.counts(f) && f&(fStartup|fGroup) == 0 && s.inside(v, w) && !s.serves[w] && !in[w] {
+			return false
+		}
+	}
+	for i := g.ownGroup[v]; i < g.ownGroup[v+1]; i++ {
+		gr := &g.groups[i]
+		if !s.serveGroup(int(i)) || !s.innerGroup(gr) {
+			continue
+		}
+		up := int32(0)
+		for _, m := range gr.members {
+			if s.serves[m] || in[m] {
+				up++
+			}
+		}
+		if up < gr.need {
+			return false
+		}
+	}
+	return true
+}
+
+// release is called when nothing moves. What could still be launched is then
+// held back by orders alone, and these contradict each other or a need. Among
+// the events that wait for each other and for nothing else, it gives up the
+// orders of the service that has fewest left.
+func (s *starter) release() {
+	p := s.pending()
+	comp, count := components(p.out, p.to, p.flags, sel{any: fStartup})
+	waits := make([]bool, count) // for another component
+	for v := range comp {
+		for a := p.out[v]; a < p.out[v+1]; a++ {
+			waits[comp[v]] = waits[comp[v]] || comp[p.to[a]] != comp[v]
+		}
+	}
+	best := slices.Repeat([]int32{-1}, int(count))
+	for v := range s.active {
+		if !s.free(int32(v)) {
+			continue
+		}
+		if c := comp[v]; !waits[c] && (best[c] < 0 || s.weakWait[v] < s.weakWait[best[c]]) {
+			best[c] = int32(v)
+		}
+	}
+	for _, v := range best {
+		if v >= 0 {
+			s.drop(v)
+		}
+	}
+	for v := int32(0); len(s.launchable) == 0 && int(v) < len(s.active); v++ { // never needed, but a start must end
+		if s.free(v) {
+			s.drop(v)
+		}
+	}
+}
+
+// free reports whether only orders hold v back.
+func (s *starter) free(v int32) bool {
+	return s.active[v] && !s.launched[v] && s.launchWait[v] == 0 && s.weakWait[v] > 0
+}
+
+// drop gives up the orders that v still waits for.
+func (s *starter) drop(v int32) {
+	g := s.g
+	for e := g.out[v]; e < g.out[v+1]; e++ {
+		if i := g.group[e]; g.flags[e]&fGroup != 0 && s.have[i] >= g.groups[i].need {
+			continue
+		}
+		if s.honoured[e] && (g.flags[e]&fGroup != 0 || !s.happened(e)) {
+			s.honoured[e], s.dropped[e] = false, true
+		}
+	}
+	s.weakWait[v] = 0
+	s.launchable = append(s.launchable, v)
+}
+
+// happened reports whether the event that edge e waits for is past.
+func (s *starter) happened(e int32) bool {
+	if w := s.g.to[e]; s.g.flags[e]&fEarly == 0 {
+		return s.serves[w]
+	} else if s.g.flags[e]&fEarly == fStarted {
+		return s.launched[w]
+	} else {
+		return s.ready[w]
+	}
+}
+
+// pending is the graph of what still waits for what: node v is the launch of
+// v, node n+v its serving. What never happens is left out.
+func (s *starter) pending() *net {
+	g, n := s.g, int32(len(s.g.services))
+	p := &net{out: make([]int32, 1, 2*n+1)}
+	add := func(to int32) { p.to, p.flags = append(p.to, to), append(p.flags, fStartup) }
+	for v := range n {
+		for e := g.out[v]; s.active[v] && !s.launched[v] && e < g.out[v+1]; e++ {
+			switch w, f := g.to[e], g.flags[e]; {
+			case !s.orders(e, f) || s.happened(e):
+			case f&fEarly == 0 && s.canServe[w]:
+				add(n + w)
+			case f&fEarly != 0 && s.canLaunch[w]:
+				add(w)
+			}
+		}
+		p.out = append(p.out, int32(len(p.to)))
+	}
+	for v := range n {
+		if s.active[v] && !s.launched[v] {
+			add(v)
+		}
+		for e := g.out[v]; s.active[v] && !s.serves[v] && e < g.out[v+1]; e++ {
+			if f := g.flags[e]; s.counts(f) && f&fStartup == 0 && !s.serves[g.to[e]] && s.canServe[g.to[e]] {
+				add(n + g.to[e])
+			}
+		}
+		p.out = append(p.out, int32(len(p.to)))
+	}
+	return p
+}

@@ -1,0 +1,108 @@
+package depgraph
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// unlock finds a cheapest set of edges without which a deadlock comes up:
+// services may still need each other at run time, and are started together.
+// Fewer edges do than for no cycle at all. It reports whether none is cheaper.
+func (s *subgraph) unlock(ctx context.Context) (chosen []bool, proven bool) {
+	weights := s.weights()
+	if s.groups {
+		set, total, bound := s.softenGroups(ctx, weights, s.comesUp)
+		return set, total == bound
+	}
+	set, _, _ := s.acyclicSet(ctx)
+	h := hitting{s: s, ctx: ctx, weights: weights, best: s.thin(set, weights), chosen: make([]bool, len(set)), fixed: make([]bool, len(set))}
+	h.cost = cost(h.best, weights)
+	h.search(0)
+	return h.best, !h.cut
+}
+
+// thin takes edges back, the most expensive first, while the rest still works.
+func (s *subgraph) thin(chosen []bool, weights []int32) []bool {
+	var order []int
+	for i, soft := range chosen {
+		if soft {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
+	for _, i := range order {
+		chosen[i] = false
+		chosen[i] = s.startupCycle(chosen) != nil
+	}
+	return chosen
+}
+
+// startupCycle returns the local arcs of a shortest cycle with a startup edge,
+// over arcs that are not gone, or nil.
+func (s *subgraph) startupCycle(gone []bool) []int32 {
+	flags := make([]flag, len(s.to))
+	for i := range flags {
+		if !gone[i] {
+			flags[i] = fStartup
+		}
+	}
+	comp, _ := components(s.out, s.to, flags, sel{any: fStartup})
+	inside := func(i int32) bool { return !gone[i] && comp[s.from[i]] == comp[s.to[i]] }
+	n := int32(len(s.verts))
+	c := cycleSearch{s: s, dist: make([]int32, n), via: make([]int32, n), limit: n + 2, skip: func(i int32) bool { return !inside(i) }}
+	c.must = func(e int32) bool { return s.g.flags[e]&fStartup != 0 }
+	for i := range int32(len(s.to)) {
+		if s.flags(int(i))&fStartup != 0 && inside(i) && c.steps <= maxCycleSteps {
+			c.from(s.from[i])
+			if c.limit <= 3 {
+				break
+			}
+		}
+	}
+	return c.best
+}
+
+// hitting searches a cheapest set of edges that hits every cycle with a
+// startup edge: one edge of the shortest cycle left must be in it.
+type hitting struct {
+	s       *subgraph
+	ctx     context.Context
+	weights []int32
+	best    []bool
+	cost    int
+	chosen  []bool
+	fixed   []bool // not to be chosen: sets with it have been tried
+	tries   int
+	cut     bool
+}
+
+// maxHits bounds the search in cycles looked for.
+const maxHits = 5000
+
+func (h *hitting) search(sum int) {
+	if h.tries++; h.tries*len(h.s.to) > maxHits*200 || h.tries > maxHits || h.ctx.Err() != nil {
+		h.cut = true
+		return
+	}
+	cycle := h.s.startupCycle(h.chosen)
+	if cycle == nil {
+		if sum < h.cost {
+			h.best, h.cost = slices.Clone(h.chosen), sum
+		}
+		return
+	}
+	cycle = slices.DeleteFunc(slices.Clone(cycle), func(i int32) bool { return h.s.edgeID[i] < 0 || h.fixed[i] })
+	slices.SortStableFunc(cycle, func(a, b int32) int { return cmp.Compare(h.weights[a], h.weights[b]) })
+	for _, i := range cycle {
+		if sum+int(h.weights[i]) < h.cost && !h.cut {
+			h.chosen[i] = true
+			h.search(sum + int(h.weights[i]))
+			h.chosen[i] = false
+		}
+		h.fixed[i] = true
+	}
+	for _, i := range cycle {
+		h.fixed[i] = false
+	}
+}
