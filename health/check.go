@@ -7,7 +7,8 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
+	"reflect"
+	"strings"
 	"time"
 )
 
@@ -24,6 +25,59 @@ var (
 	errPanic  = errors.New("health: panic in the check")
 	errGoexit = errors.New("health: runtime.Goexit in the check")
 )
+
+// An outcome is the result of one check in words of our own: nothing in it
+// belongs to the program any more.
+type outcome struct {
+	failed bool
+	shown  string // what anybody may read
+	detail string // what Process.Detail shows
+}
+
+var (
+	timedOut = outcome{true, ErrCheckTimeout.Error(), ErrCheckTimeout.Error()}
+	exited   = outcome{true, errGoexit.Error(), errGoexit.Error()}
+)
+
+// outcomeOf runs methods of err, which is the program's.
+func outcomeOf(err error) outcome {
+	if err == nil {
+		return outcome{}
+	}
+	o := outcome{failed: true, shown: "withheld", detail: textOf(err)}
+	if !isNil(err) && errors.Is(err, ErrCheckTimeout) {
+		o.shown = ErrCheckTimeout.Error()
+	}
+	return o
+}
+
+// isNil reports whether there is a nil pointer inside v, as when a function
+// that has a *url.Error of its own returns it as an error.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// maxText is how much of a text is kept.
+const maxText = 1 << 10
+
+// textOf is the first line of v's text, whatever its methods do, except for
+// blocking.
+func textOf(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("%T, whose text cannot be had: it panics", v)
+		}
+	}()
+	if isNil(v) {
+		return fmt.Sprintf("a nil %T", v)
+	}
+	text, _, _ = strings.Cut(fmt.Sprint(v), "\n")
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return text
+}
 
 // verdict is what a row of results says.
 type verdict struct {
@@ -70,7 +124,7 @@ type check struct {
 	verdict
 	value  float64
 	at     time.Time // of the last result
-	err    error     // of the last result
+	last   outcome   // the last result
 	passed int64     // results, ever
 	failed int64
 	random *rand.Rand
@@ -153,7 +207,7 @@ func (c *check) tick(run context.Context) {
 	}
 	if c.inside {
 		c.late = true
-		c.result(c.value, ErrCheckTimeout)
+		c.result(c.value, timedOut)
 		c.arm(c.period)
 		p.mu.Unlock()
 		return
@@ -163,15 +217,26 @@ func (c *check) tick(run context.Context) {
 	p.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(run, c.timeout)
-	value, err := 0.0, errGoexit
+	value, o := 0.0, exited
+	defer func() { // after a Goexit, too
+		cancel()
+		c.returned(run, value, o)
+	}()
+	value, o = c.ask(ctx)
+}
+
+// ask is the one place where anything of the program's is touched: the check
+// itself, and what its error or its panic has to say. All of that may panic,
+// exit or block; it happens on this check's own goroutine, and without a lock.
+func (c *check) ask(ctx context.Context) (value float64, o outcome) {
+	o = exited
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanic, v, debug.Stack())
+			o = outcome{failed: true, shown: errPanic.Error(), detail: errPanic.Error() + ": " + textOf(v)}
 		}
-		cancel()
-		c.returned(run, value, err)
 	}()
-	value, err = c.look(ctx)
+	value, err := c.look(ctx)
+	return value, outcomeOf(err)
 }
 
 // deadline leaves a check a moment to return the error of its context.
@@ -179,7 +244,7 @@ func (c *check) deadline() time.Duration { return c.timeout + c.timeout/10 }
 
 // returned takes the result of a check, unless it was late or its Run has
 // ended, and arms the next.
-func (c *check) returned(run context.Context, value float64, err error) {
+func (c *check) returned(run context.Context, value float64, o outcome) {
 	p := c.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,29 +254,29 @@ func (c *check) returned(run context.Context, value float64, err error) {
 	}
 	if run == c.run && !c.late && run.Err() == nil {
 		if time.Since(c.began) > c.deadline() { // and its timer was late as well
-			err = ErrCheckTimeout
+			o = timedOut
 		}
-		c.result(value, err)
+		c.result(value, o)
 	}
 	c.arm(time.Duration(float64(c.period) * (0.9 + 0.2*c.random.Float64())))
 }
 
 // result adds a result and tells about a change. The caller holds p.mu.
-func (c *check) result(value float64, err error) {
+func (c *check) result(value float64, o outcome) {
 	old := c.status
-	c.value, c.err, c.at = value, err, time.Now()
-	if err == nil {
-		c.passed++
-	} else {
+	c.value, c.last, c.at = value, o, time.Now()
+	if o.failed {
 		c.failed++
+	} else {
+		c.passed++
 	}
-	c.add(err == nil, c.at)
+	c.add(!o.failed, c.at)
 	if c.status != old {
 		level := slog.LevelInfo
 		if c.status == StatusFail {
 			level = slog.LevelWarn
 		}
-		c.p.log(level, "a "+c.kind+" changed", "name", c.name, "from", old.String(), "to", c.status.String(), "err", c.p.show(err))
+		c.p.log(level, "a "+c.kind+" changed", "name", c.name, "from", old.String(), "to", c.status.String(), "err", c.p.show(o))
 	}
 	c.p.notice()
 }

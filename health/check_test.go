@@ -64,7 +64,7 @@ func TestChecks_do_not_affect_each_other(t *testing.T) {
 				"panics": "health: panic in the check: in a check",
 				"index":  "health: panic in the check: runtime error: index out of range [9] with length 0",
 				"goexit": "health: runtime.Goexit in the check",
-				"typed":  "<nil>",
+				"typed":  "a nil *health.badError",
 			} {
 				c := dependency(&p, name)
 				status := StatusFail

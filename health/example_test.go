@@ -125,6 +125,6 @@ func ExampleGuard_Step() {
 	next, note = guard.Step(state, self, fleet, true, now)
 	fmt.Println(next.Out, note)
 	// Output:
-	// true in trouble, or new; out
+	// true in trouble; out
 	// false 3 of 4 are in trouble: everybody stays
 }

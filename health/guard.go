@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ type Peer struct {
 	ID   string
 	Bad  bool      // it suspects itself: its last check of something failed
 	Out  bool      // its guard has let it leave
+	New  bool      // it has never been well since it started
 	Seen time.Time // when it said so, by the clock of the reader
 }
 
@@ -34,8 +36,9 @@ type Guard struct {
 	// one each.
 	Peers func(context.Context) ([]Peer, error)
 
-	// MinPeers is the least number of other instances that must have been
-	// heard of within Fresh. Default 2.
+	// MinPeers is the least number of other instances that must be well,
+	// and have been heard of within Fresh, for this one to leave and to
+	// stay out. Default 2; a fleet of two needs 1.
 	MinPeers int
 
 	// MaxOut is the part of the fleet that may be out at a time; one
@@ -55,7 +58,9 @@ type Guard struct {
 	// Default 60 s.
 	Cool time.Duration
 
-	// Fresh is how old what a peer said may be. Default 15 s.
+	// Fresh is how old what a peer said may be. Default 15 s. A peer that
+	// was in trouble when it fell silent counts as out for four times that:
+	// who is out may be gone from the look-up by which peers are found.
 	Fresh time.Duration
 }
 
@@ -67,6 +72,7 @@ type Self struct {
 	Failures int  // in a row
 	Unknown  bool // not bad, but not everything has been checked yet
 	Out      bool // the guard has let it leave
+	New      bool // it has never been well since it started
 }
 
 // GuardState is what the rule remembers from one step to the next. The zero
@@ -76,6 +82,15 @@ type GuardState struct {
 	Joined   bool      // it has been in for good: it was well, or it had to be
 	BadSince time.Time // or not known since; zero: well
 	Cooling  time.Time // nobody leaves before
+
+	// Alone is since when there has been no fresh reason to stay out: no
+	// signal, or too few others that are well.
+	Alone time.Time
+
+	// Queued is since when the same others, of which For is a digest, have
+	// come before it although there was room for one more.
+	Queued time.Time
+	For    uint64
 }
 
 func (g *Guard) validate() error {
@@ -117,16 +132,20 @@ func orDefault[T comparable](v, d T) T {
 // for the report.
 //
 //   - Self is well: in.
-//   - No signal, or too few fresh peers: as before.
 //   - More than Panic of the fleet is bad: in, and nobody leaves for Cool.
-//   - Already out: out, unless, by ID, max(1, MaxOut of the fleet) others are
-//     out before it.
-//   - Else out, but only if there is room for it: who is out, and who is bad
-//     and comes before it by ID, are fewer than max(1, MaxOut of the fleet);
-//     and only after three failures in a row and Settle without a success.
-//   - Who is new need not wait: what cannot work does not get traffic at
-//     first, lest a bad host gets it again with each replacement. A new
-//     instance whose checks say nothing yet is out for at most Settle.
+//     Those who are new do not count, unless there are only new ones.
+//   - No signal, or fewer than MinPeers others are well: nobody leaves; who is
+//     out is back after Settle, since nothing says any more that others serve.
+//   - Out: it stays out, unless max(1, MaxOut of the fleet) others are out that
+//     come before it by ID.
+//   - It leaves if there is room for it: who is out, and who is bad and comes
+//     before it by ID, are fewer than max(1, MaxOut of the fleet); and only
+//     after three failures in a row and Settle without a success. Others that
+//     come before it and do not leave hold it up for three times Settle each.
+//   - Who is new and bad is out at once, whatever the room, and takes none:
+//     what cannot work gets no traffic at first, and a rollout of something
+//     broken stops. A new instance whose checks say nothing yet is out for at
+//     most Settle.
 //
 // The shape follows "Implementing health checks" of the Amazon Builders'
 // Library (fail open when the fleet is in trouble) and Envoy's outlier
@@ -141,67 +160,143 @@ func (g *Guard) Step(s GuardState, self Self, peers []Peer, signal bool, now tim
 	}
 	settled := now.Sub(s.BadSince) >= d.Settle
 	f := d.count(self.ID, peers, now)
-	if !signal || f.size-1 < d.MinPeers {
-		s.Joined = s.Joined || settled
-		return s, "in trouble, or new; too little of the fleet can be seen, so nothing changes"
+	if part, of := f.trouble(self, s.Joined); signal && of > d.MinPeers && float64(part) > d.Panic*float64(of) {
+		return GuardState{Joined: true, BadSince: s.BadSince, Cooling: now.Add(d.Cool)},
+			fmt.Sprintf("%d of %d are in trouble: everybody stays", part, of)
 	}
-	f.bad += bit(self.Bad)
-	if float64(f.bad) > d.Panic*float64(f.size) {
-		s.Out, s.Joined, s.Cooling = false, true, now.Add(d.Cool)
-		return s, fmt.Sprintf("%d of %d are in trouble: everybody stays", f.bad, f.size)
+	if !signal || f.well < d.MinPeers {
+		return s.alone(d.Settle, settled, now, fmt.Sprintf("it sees %d others that are well, and needs %d", f.well, d.MinPeers))
 	}
+	s.Alone = time.Time{}
 	if !self.Bad && settled {
 		return GuardState{Joined: true, Cooling: s.Cooling}, "not everything was checked in time; in all the same"
 	}
 	room := max(1, int(d.MaxOut*float64(f.size)))
-	switch {
-	case s.Out && f.outBefore < room:
-		return s, "in trouble, or new; out"
-	case s.Out:
-		s.Out = false
-		return s, "in trouble; too many are out, so it is back"
-	case now.Before(s.Cooling):
-		return s, "in trouble; the whole fleet was, a moment ago"
-	case s.Joined && (self.Failures < failuresToFail || !settled):
-		return s, "in trouble; it may pass"
-	case f.out+f.badBefore >= room:
-		return s, "in trouble; others go first, or are out already"
+	if s.Joined {
+		return s.queue(d, f, self, room, settled, now)
+	}
+	if now.Before(s.Cooling) {
+		return s, "new, and in trouble; the whole fleet was, a moment ago"
 	}
 	s.Out = true
-	return s, "in trouble, or new; out"
+	return s, "new, and has not been well yet; out"
 }
+
+// alone is the step of an instance that sees too little of the fleet.
+func (s GuardState) alone(settle time.Duration, settled bool, now time.Time, why string) (GuardState, string) {
+	s.Joined = s.Joined || settled
+	s.Queued, s.For = time.Time{}, 0
+	if !s.Out {
+		s.Alone = time.Time{}
+		return s, "in trouble, or new; " + why + ", so it stays in"
+	}
+	if s.Alone.IsZero() {
+		s.Alone = now
+	}
+	if now.Sub(s.Alone) < settle {
+		return s, "out; " + why
+	}
+	s.Out, s.Joined, s.Alone = false, true, time.Time{}
+	return s, "back; " + why
+}
+
+// queue is the step of an instance that has been well before, and may have to
+// wait for others.
+func (s GuardState) queue(d Guard, f counts, self Self, room int, settled bool, now time.Time) (GuardState, string) {
+	waited := s.Queued
+	digest := s.For
+	s.Queued, s.For = time.Time{}, 0
+	switch {
+	case s.Out && f.outBefore < room:
+		return s, "in trouble; out"
+	case s.Out:
+		s.Out = false
+		return s, fmt.Sprintf("in trouble; %d others are out before it, so it is back", f.outBefore)
+	case now.Before(s.Cooling):
+		return s, "in trouble; the whole fleet was, a moment ago"
+	case self.Failures < failuresToFail || !settled:
+		return s, "in trouble; it may pass"
+	case f.out >= room:
+		return s, fmt.Sprintf("in trouble; %d others are out already", f.out)
+	}
+	if over := f.out + f.badBefore - room + 1; over > 0 {
+		if s.Queued, s.For = waited, f.before; waited.IsZero() || digest != f.before {
+			s.Queued = now
+		}
+		if now.Sub(s.Queued) < time.Duration(over)*patience*d.Settle {
+			return s, fmt.Sprintf("in trouble; %d others go first", f.badBefore)
+		}
+		s.Queued, s.For = time.Time{}, 0
+	}
+	s.Out = true
+	return s, "in trouble; out"
+}
+
+// patience is for how many times Settle one that comes first, and does not
+// leave, holds up those behind it.
+const patience = 3
+
+// silent is for how many times Fresh a peer that fell silent in trouble counts
+// as out.
+const silent = 4
 
 // counts is the fleet in numbers.
 type counts struct {
 	size      int // with self
+	well      int // others that are fresh, neither bad nor out
 	bad       int // of the others
-	out       int // of the others
+	out       int // of the others, without those who are new
 	outBefore int // those of them whose ID is before self's
-	badBefore int // bad, not out, and before self
+	badBefore int // bad, not out, not new, and before self
+	before    uint64
+	old       int // others that are not new
+	oldBad    int
 }
 
-// count looks at the fresh peers, each once: the one that was seen last.
-func (g *Guard) count(self string, peers []Peer, now time.Time) counts {
-	fresh := make([]Peer, 0, len(peers))
-	for _, p := range peers {
-		if p.ID != self && p.ID != "" && now.Sub(p.Seen).Abs() <= g.Fresh {
-			fresh = append(fresh, p)
-		}
+// trouble is how much of the fleet is in trouble. Who is new has no say, as
+// long as there are others.
+func (c counts) trouble(self Self, joined bool) (bad, of int) {
+	if c.old == 0 {
+		return c.bad + bit(self.Bad), c.size
 	}
-	slices.SortStableFunc(fresh, func(a, b Peer) int {
+	if joined {
+		return c.oldBad + bit(self.Bad), c.old + 1
+	}
+	return c.oldBad, c.old
+}
+
+// count looks at the peers, each once: the one that was seen last.
+func (g *Guard) count(self string, peers []Peer, now time.Time) counts {
+	near := slices.DeleteFunc(slices.Clone(peers), func(p Peer) bool { return p.ID == self || p.ID == "" })
+	slices.SortStableFunc(near, func(a, b Peer) int {
 		if a.ID != b.ID {
 			return strings.Compare(a.ID, b.ID)
 		}
 		return b.Seen.Compare(a.Seen)
 	})
-	fresh = slices.CompactFunc(fresh, func(a, b Peer) bool { return a.ID == b.ID })
-	c := counts{size: len(fresh) + 1}
-	for _, p := range fresh {
-		before := bit(p.ID < self)
-		c.bad += bit(p.Bad)
-		c.out += bit(p.Out)
-		c.outBefore += bit(p.Out) * before
-		c.badBefore += bit(p.Bad && !p.Out) * before
+	near = slices.CompactFunc(near, func(a, b Peer) bool { return a.ID == b.ID })
+	near = slices.DeleteFunc(near, func(p Peer) bool {
+		age := now.Sub(p.Seen).Abs()
+		return age > g.Fresh && (!p.Bad && !p.Out || age > silent*g.Fresh)
+	})
+	c := counts{size: len(near) + 1}
+	digest := fnv.New64a()
+	for _, p := range near {
+		out := p.Out || now.Sub(p.Seen).Abs() > g.Fresh // it was in trouble, and is silent
+		before := p.ID < self && !p.New
+		c.well += bit(!p.Bad && !out)
+		c.bad += bit(p.Bad || out)
+		c.out += bit(out && !p.New)
+		c.outBefore += bit(out && before)
+		if p.Bad && !out && before {
+			c.badBefore++
+			_, _ = digest.Write([]byte(p.ID + "\x00")) // cannot fail
+		}
+		c.old += bit(!p.New)
+		c.oldBad += bit(!p.New && (p.Bad || out))
+	}
+	if c.badBefore > 0 {
+		c.before = digest.Sum64()
 	}
 	return c
 }
@@ -236,32 +331,49 @@ func (p *Process) guard(run context.Context) {
 	p.decide()
 }
 
-// ask is the goroutine that fleet.asking stands for.
+// ask is the goroutine that fleet.asking stands for. The error of Peers is only
+// compared with nil: it may be anything.
 func (p *Process) ask(run context.Context) {
 	var peers []Peer
-	err := errPanic
+	returned, signal := false, false
 	defer func() {
-		if recover() != nil || errors.Is(err, errPanic) { // or a Goexit
-			p.mu.Lock()
-			p.panics++
-			p.mu.Unlock()
-		}
+		_ = recover() // it has not returned, as with a Goexit
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.panics += int64(bit(!returned))
 		p.fleet.asking = false
 		if p.running != run || run.Err() != nil {
 			return
 		}
-		p.fleet.peers, p.fleet.at = peers, time.Now()
-		if err != nil {
-			p.fleet.at = time.Time{}
-		}
+		p.fleet.take(peers, signal, p.Guard, time.Now())
 		p.decide()
 		p.notice()
 	}()
 	ctx, cancel := context.WithTimeout(run, askTimeout)
 	defer cancel()
-	peers, err = p.Guard.Peers(ctx)
+	list, err := p.Guard.Peers(ctx)
+	peers, signal, returned = slices.Clone(list), err == nil, true
+}
+
+// take keeps an answer, and of the one before those who are missing in it: who
+// has left the traffic may have left the look-up as well. They go when they are
+// too old to count.
+func (f *fleet) take(peers []Peer, signal bool, g *Guard, now time.Time) {
+	if !signal {
+		f.at = time.Time{}
+		return
+	}
+	there := make(map[string]bool, len(peers))
+	for _, p := range peers {
+		there[p.ID] = true
+	}
+	d := g.withDefaults()
+	for _, p := range f.peers {
+		if !there[p.ID] && now.Sub(p.Seen).Abs() <= silent*d.Fresh {
+			peers = append(peers, p)
+		}
+	}
+	f.peers, f.at = peers, now
 }
 
 // decide applies the rule. The caller holds p.mu.
@@ -291,6 +403,7 @@ func (p *Process) self() (s Self) {
 		s.ID = p.Guard.ID
 	}
 	s.Out = p.fleet.state.Out
+	s.New = p.Guard != nil && p.running != nil && !p.fleet.state.Joined
 	for _, c := range p.checks {
 		switch {
 		case c.soft:

@@ -38,8 +38,8 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 		for i := range n {
 			bad := r.Float64() < part*part
 			peers = append(peers, Peer{
-				ID: fmt.Sprintf("i-%02d", i), Bad: bad, Out: bad && r.IntN(10) == 0,
-				Seen: now.Add(-time.Duration(r.IntN(18)) * time.Second),
+				ID: fmt.Sprintf("i-%02d", i), Bad: bad, Out: bad && r.IntN(10) == 0, New: r.IntN(6) == 0,
+				Seen: now.Add(-time.Duration(r.IntN(18)*(1+4*bit(r.IntN(8) == 0))) * time.Second),
 			})
 		}
 		self := Self{ID: peers[r.IntN(n)].ID, Bad: r.IntN(8) > 0, Failures: r.IntN(6)}
@@ -47,6 +47,9 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 		s := GuardState{Out: r.IntN(4) == 0, Joined: r.IntN(4) > 0}
 		if r.IntN(2) == 0 {
 			s.BadSince = now.Add(-time.Duration(r.IntN(60)) * time.Second)
+		}
+		if r.IntN(2) == 0 {
+			s.Alone = now.Add(-time.Duration(r.IntN(40)) * time.Second)
 		}
 		if r.IntN(4) == 0 {
 			s.Cooling = now.Add(time.Duration(r.IntN(60)-30) * time.Second)
@@ -58,22 +61,31 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 		if !slices.Equal(given, peers) {
 			t.Fatal("Step changed its peers")
 		}
-		fresh, bad, out, first := 0, bit(self.Bad), 0, 0
+		well, out, first, old, oldBad, all := 0, 0, 0, 0, 0, bit(self.Bad)
+		size := 1
 		for _, p := range peers {
-			if p.ID == self.ID || now.Sub(p.Seen) > d.Fresh {
+			age := now.Sub(p.Seen)
+			if p.ID == self.ID || age > d.Fresh && !p.Bad && !p.Out || age > 4*d.Fresh {
 				continue
 			}
-			fresh++
-			bad += bit(p.Bad)
-			out += bit(p.Out)
-			first += bit(p.Out || p.Bad && p.ID < self.ID)
+			gone := p.Out || age > d.Fresh // out, or in trouble and silent
+			size++
+			well += bit(!p.Bad && !gone)
+			out += bit(gone && !p.New)
+			first += bit(gone && !p.New || p.Bad && !p.New && p.ID < self.ID)
+			old += bit(!p.New)
+			oldBad += bit(!p.New && (p.Bad || gone))
+			all += bit(p.Bad || gone)
 		}
-		room := max(1, int(d.MaxOut*float64(fresh+1)))
+		bad, of := all, size
+		if old > 0 {
+			bad, of = oldBad+bit(s.Joined && self.Bad), old+bit(s.Joined)
+		}
+		room := max(1, int(d.MaxOut*float64(size)))
 		fail := func(rule string) {
-			t.Fatalf("%s\nguard %+v\nstate %+v\nself %+v\nsignal %t, fresh %d, bad %d, out %d, room %d\nnext %+v %q",
-				rule, d, s, self, signal, fresh, bad, out, room, next, note)
+			t.Fatalf("%s\nguard %+v\nstate %+v\nself %+v\nsignal %t, %d well, %d out, %d of %d bad, room %d\nnext %+v %q",
+				rule, d, s, self, signal, well, out, bad, of, room, next, note)
 		}
-		panicking := float64(bad) > d.Panic*float64(fresh+1)
 		trouble := self.Bad || self.Unknown && !s.Joined
 		settled := !s.BadSince.IsZero() && now.Sub(s.BadSince) >= d.Settle
 		switch {
@@ -81,19 +93,22 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 			if next.Out || !next.BadSince.IsZero() || !next.Joined {
 				fail("who is well is in")
 			}
-		case !signal || fresh < d.MinPeers:
-			if next.Out != s.Out || next.Cooling != s.Cooling {
-				fail("without a signal nothing changes")
-			}
-		case panicking:
+		case signal && of > d.MinPeers && float64(bad) > d.Panic*float64(of):
 			if next.Out || next.Cooling != now.Add(d.Cool) {
 				fail("everybody stays, and nobody leaves soon")
 			}
-		case next.Out && !s.Out:
+		case !signal || well < d.MinPeers:
+			back := !s.Alone.IsZero() && now.Sub(s.Alone) >= d.Settle
+			if next.Out != (s.Out && !back) || next.Cooling != s.Cooling {
+				fail("without a signal nobody leaves, and who is out comes back")
+			}
+		case next.Out && !s.Out && s.Joined:
 			left++
-			if s.Joined && (self.Failures < 3 || !settled) || now.Before(s.Cooling) || first >= room {
+			if self.Failures < 3 || !settled || now.Before(s.Cooling) || first >= room {
 				fail("left too early, or without room")
 			}
+		case next.Out && !s.Out && now.Before(s.Cooling):
+			fail("new, and out while the fleet is cooling down")
 		case self.Unknown && settled && next.Out:
 			fail("new for too long")
 		default:
@@ -127,6 +142,7 @@ func TestGuard_fleet_never_has_too_many_out(t *testing.T) {
 		room := max(1, int(g.withDefaults().MaxOut*float64(n)))
 		selves, states := make([]Self, n), make([]GuardState, n)
 		for i := range selves {
+			states[i].Joined = true
 			selves[i] = Self{ID: string(rune('a' + i)), Bad: r.IntN(4) == 0, Failures: 3}
 		}
 		for step := range 5 {
@@ -134,7 +150,6 @@ func TestGuard_fleet_never_has_too_many_out(t *testing.T) {
 			peers := view(selves, now)
 			out := 0
 			for i := range selves {
-				states[i].Joined = step > 0
 				states[i], _ = g.Step(states[i], selves[i], peers, true, now)
 				out += bit(states[i].Out)
 			}
@@ -282,7 +297,10 @@ func TestProcess_with_guard(t *testing.T) {
 			t.Errorf("self is %+v; want bad, out", self)
 		}
 		s.set(errors.New("no signal"))
-		expect(5*time.Minute, false, "the signal is down: as before")
+		expect(20*time.Second, false, "the signal is down: as before")
+		expect(5*time.Minute, true, "it stays down: nothing says that others serve")
+		s.set(nil, well...)
+		expect(5*time.Second, false, "it is there again")
 		s.set(nil, ill...)
 		expect(2*time.Second, true, "the fleet is in trouble: back at once")
 		s.set(nil, well...)
@@ -347,7 +365,7 @@ func TestProcess_guard_lets_in(t *testing.T) {
 		"well":                         {&signal{peers: fleet(0)}, false, false, true},
 		"bad":                          {&signal{peers: fleet(0)}, true, false, false},
 		"bad, and so are most others":  {&signal{peers: fleet(3)}, true, true, true},
-		"bad, and another is, too":     {&signal{peers: fleet(1)}, true, true, true},
+		"bad, and another is, too":     {&signal{peers: fleet(1)}, true, false, false},
 		"bad, and the signal is down":  {&signal{err: errors.New("no")}, true, true, true},
 		"well, and the signal is down": {&signal{err: errors.New("no")}, false, true, true},
 	} {
@@ -363,6 +381,140 @@ func TestProcess_guard_lets_in(t *testing.T) {
 			}
 		})
 	}
+}
+
+// out steps one instance until it is out, or fails.
+func out(t *testing.T, g *Guard, fleet func(now time.Time) []Peer) (GuardState, time.Time) {
+	t.Helper()
+	s, now := GuardState{Joined: true}, time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for range 60 {
+		now = now.Add(time.Second)
+		if s, _ = g.Step(s, Self{ID: g.ID, Bad: true, Failures: 3}, fleet(now), true, now); s.Out {
+			return s, now
+		}
+	}
+	t.Fatal("it did not leave")
+	return s, now
+}
+
+// To stay out takes a fresh reason: others that are well. Without one the last
+// instance that is left comes back, however bad it is.
+func TestGuard_the_last_one_comes_back(t *testing.T) {
+	well := func(n int, bad int) func(time.Time) []Peer {
+		return func(now time.Time) (peers []Peer) {
+			for i := range n {
+				peers = append(peers, Peer{ID: string(rune('a' + i)), Bad: i < bad, Seen: now})
+			}
+			return peers
+		}
+	}
+	g := &Guard{ID: "x"}
+	for name, c := range map[string]struct {
+		peers  func(time.Time) []Peer
+		signal bool
+		out    bool // a minute later
+		atOnce bool // most of those in sight are in trouble
+	}{
+		"nothing has changed":         {well(9, 0), true, true, false},
+		"as many as must be are well": {well(2, 0), true, true, false},
+		"one is left":                 {well(1, 0), true, false, false},
+		"two are left, one is bad":    {well(2, 1), true, false, true},
+		"all are gone":                {well(0, 0), true, false, false},
+		"the signal is down":          {well(9, 0), false, false, false},
+		"all that are left are out": {func(now time.Time) []Peer {
+			return []Peer{{ID: "a", Out: true, Seen: now}, {ID: "b", Out: true, Seen: now}}
+		}, true, false, true},
+		"what is known of them is stale": {func(now time.Time) []Peer { return well(9, 0)(now.Add(-time.Minute)) }, true, false, false},
+	} {
+		s, now := out(t, g, well(9, 0))
+		for sec := range 60 {
+			now = now.Add(time.Second)
+			s, _ = g.Step(s, Self{ID: "x", Bad: true, Failures: 9}, c.peers(now), c.signal, now)
+			if sec < 15 && !c.atOnce && !s.Out {
+				t.Errorf("%s: back after %d s: a moment without news is no news", name, sec+1)
+				break
+			}
+		}
+		if s.Out != c.out {
+			t.Errorf("%s: out %t after a minute; want %t", name, s.Out, c.out)
+		}
+	}
+}
+
+// One that comes first and never leaves holds the others up for a while, not
+// for good.
+func TestGuard_one_that_flaps_shields_nobody(t *testing.T) {
+	for _, first := range []int{1, 2} {
+		fleet := func(now time.Time) (peers []Peer) {
+			for i := range 9 {
+				peers = append(peers, Peer{ID: string(rune('a' + i)), Bad: i < first, Seen: now})
+			}
+			return peers
+		}
+		g := &Guard{ID: "j"}
+		s, now := GuardState{Joined: true}, time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+		began := now
+		for !s.Out && now.Sub(began) < time.Hour {
+			now = now.Add(time.Second)
+			s, _ = g.Step(s, Self{ID: "j", Bad: true, Failures: 3}, fleet(now), true, now)
+		}
+		took := now.Sub(began)
+		if least, most := time.Duration(first)*time.Minute, time.Duration(first)*time.Minute+30*time.Second; took < least || took > most {
+			t.Errorf("%d before it: out after %v; want %v to %v", first, took, least, most)
+		}
+	}
+}
+
+// A rollout of a version that cannot work: none of it gets traffic, whatever
+// the allowance, as long as the rest of the fleet is well.
+func TestGuard_newcomers_that_never_worked_stay_out(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	var fleet []Peer
+	for i := range 8 {
+		fleet = append(fleet, Peer{ID: fmt.Sprint("old-", i), Seen: now})
+	}
+	for i := range 12 { // more than half of all
+		fleet = append(fleet, Peer{ID: fmt.Sprint("new-", i), Bad: true, Out: true, New: true, Seen: now})
+	}
+	bad := Self{ID: "new-12", Bad: true, Failures: 1}
+	if s, note := (&Guard{ID: bad.ID}).Step(GuardState{}, bad, fleet, true, now); !s.Out {
+		t.Errorf("a bad newcomer gets traffic: %s", note)
+	}
+	old := GuardState{Joined: true, BadSince: now.Add(-time.Minute)}
+	if s, note := (&Guard{ID: "old-9"}).Step(old, Self{ID: "old-9", Bad: true, Failures: 5}, fleet, true, now); !s.Out {
+		t.Errorf("newcomers use the allowance: %s", note)
+	}
+	for i := range 5 {
+		fleet[i].Bad = true
+	}
+	if s, note := (&Guard{ID: bad.ID}).Step(GuardState{}, bad, fleet, true, now); s.Out {
+		t.Errorf("the rest of the fleet is bad, too: %s", note)
+	}
+	if s, note := (&Guard{ID: bad.ID}).Step(GuardState{}, bad, fleet[8:], true, now); s.Out {
+		t.Errorf("there are only new ones, and all are bad: %s", note)
+	}
+}
+
+// Who is out may be gone from the look-up. It is remembered for a while, and
+// its place is taken for so long.
+func TestProcess_remembers_who_left(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := []Peer{{ID: "a", Bad: true, Out: true}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+		s := &signal{peers: all}
+		var bad atomic.Bool
+		p := guarded(t, s, &bad)
+		pass(time.Minute)
+		bad.Store(true)
+		s.set(nil, all[1:]...) // a has left, and with it the look-up
+		pass(45 * time.Second)
+		if !p.Ready() {
+			t.Errorf("a second one left: %v", p.Report().Notes)
+		}
+		pass(45 * time.Second)
+		if p.Ready() {
+			t.Errorf("a is remembered for ever: %v", p.Report().Notes)
+		}
+	})
 }
 
 func TestProcess_is_ready_again_when_Run_ends(t *testing.T) {

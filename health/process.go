@@ -43,7 +43,7 @@ type Process struct {
 	Seed uint64
 
 	// What Live and Ready load.
-	fatal    atomic.Pointer[error]
+	fatal    atomic.Pointer[cause]
 	watches  atomic.Pointer[watches] // replaced as a whole
 	started  atomic.Bool
 	draining atomic.Bool
@@ -67,15 +67,36 @@ type Process struct {
 //
 // Do not call it because a dependency failed. A restart does not mend that.
 func (p *Process) Fatal(err error) {
-	if err != nil && p.fatal.CompareAndSwap(nil, &err) {
-		p.changed(slog.LevelError, "fatal: only a restart helps", "err", errText(err))
+	c := &cause{err: err}
+	if err == nil || !p.fatal.CompareAndSwap(nil, c) {
+		return
 	}
+	p.mu.Lock()
+	p.notice() // before err is asked for its text, which may take a while
+	p.mu.Unlock()
+	text := textOf(err)
+	c.text.Store(&text)
+	p.changed(slog.LevelError, "fatal: only a restart helps", "err", text)
+}
+
+// cause is why a process is not live.
+type cause struct {
+	err  error
+	text atomic.Pointer[string] // nil until err has been asked for it
+}
+
+func (c *cause) outcome() outcome {
+	o := outcome{failed: true, shown: "withheld", detail: "withheld"}
+	if text := c.text.Load(); text != nil {
+		o.detail = *text
+	}
+	return o
 }
 
 // FatalErr returns what Fatal was told first, or nil.
 func (p *Process) FatalErr() error {
-	if err := p.fatal.Load(); err != nil {
-		return *err
+	if c := p.fatal.Load(); c != nil {
+		return c.err
 	}
 	return nil
 }
@@ -211,6 +232,3 @@ func name[T any](what, name string, taken []T, of func(T) string) error {
 	}
 	return nil
 }
-
-// errText is the text of err, whatever its Error method does.
-func errText(err error) string { return fmt.Sprint(err) }

@@ -2,9 +2,7 @@ package health
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
-	"strings"
 	"time"
 )
 
@@ -93,8 +91,8 @@ func (p *Process) Report() Report {
 
 // notes are what the report says in words. The caller holds p.mu.
 func (p *Process) notes() (notes []string) {
-	if err := p.FatalErr(); err != nil {
-		notes = append(notes, "fatal: "+p.show(err))
+	if f := p.fatal.Load(); f != nil {
+		notes = append(notes, "fatal: "+p.show(f.outcome()))
 	}
 	if p.fleet.note != "" {
 		notes = append(notes, "guard: "+p.fleet.note)
@@ -110,7 +108,7 @@ func (c *check) report(now time.Time) Check {
 	r := Check{
 		Name: c.name, ComponentType: c.kind, Status: c.status, Soft: c.soft,
 		Value: c.value, Unit: c.unit, Time: c.at, Since: c.since, Failures: c.failures,
-		Hung: c.hung(now), Stale: c.stale(now), Output: c.p.show(c.err),
+		Hung: c.hung(now), Stale: c.stale(now), Output: c.p.show(c.last),
 	}
 	if r.Stale {
 		r.Status = StatusUnknown
@@ -134,21 +132,12 @@ func (w *Watch) report(now time.Time, at int64) Check {
 	return c
 }
 
-// show is an error's text for the report, or what takes its place.
-func (p *Process) show(err error) string {
-	switch {
-	case err == nil:
-		return ""
-	case p.Detail:
-		first, _, _ := strings.Cut(errText(err), "\n")
-		return first
+// show is what the report says of a result.
+func (p *Process) show(o outcome) string {
+	if p.Detail {
+		return o.detail
 	}
-	for _, own := range []error{ErrCheckTimeout, errPanic, errGoexit} {
-		if errors.Is(err, own) {
-			return own.Error()
-		}
-	}
-	return "withheld"
+	return o.shown
 }
 
 // status is the report's. The caller holds p.mu.

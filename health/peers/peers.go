@@ -4,6 +4,11 @@
 // Kubernetes, a service of AWS Cloud Map, ECS Service Connect). It survives an
 // outage of any datastore.
 //
+// Who has left the traffic may be gone from DNS: a headless service lists only
+// the pods that are ready, unless it sets publishNotReadyAddresses. So members
+// are remembered, and asked at their last address for as long as they answer,
+// and for twelve periods after.
+//
 //	fleet, err := peers.New(peers.Options{ID: hostname, Name: "checkout.internal", Port: 9090})
 //	p.Guard = &health.Guard{ID: hostname, Peers: fleet.Peers}
 //	mux.Handle(peers.Path, fleet.Handler(p.Self))
@@ -17,12 +22,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,17 +81,24 @@ type Fleet struct {
 	Options
 
 	mu    sync.Mutex
-	peers map[string]health.Peer
+	peers map[string]member
 	err   error // of the last look-up; nil: there was none, or it was well
 	stats Stats
 	draw  uint64 // which peers are asked, if there are more than Most
 	drawn time.Time
 }
 
+// member is a peer and where it answered.
+type member struct {
+	health.Peer
+	addr netip.Addr
+}
+
 // Stats counts what has happened since New.
 type Stats struct {
 	Rounds       int64
 	LookupErrors int64
+	Remembered   int64 // questions to addresses that DNS no longer has
 	Asked        int64
 	Failed       int64 // questions without a usable answer
 	Known        int   // peers whose answer is at hand
@@ -130,7 +144,7 @@ func New(o Options) (*Fleet, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	return &Fleet{Options: o, peers: make(map[string]health.Peer), draw: rand.Uint64()}, nil
+	return &Fleet{Options: o, peers: make(map[string]member), draw: rand.Uint64()}, nil
 }
 
 // answer is what instances tell each other, as JSON.
@@ -138,6 +152,7 @@ type answer struct {
 	ID  string `json:"id"`
 	Bad bool   `json:"bad"`
 	Out bool   `json:"out"`
+	New bool   `json:"new,omitempty"`
 }
 
 // Handler answers peers at Path. self is Process.Self. Nobody is asked by it.
@@ -149,7 +164,7 @@ func (f *Fleet) Handler(self func() health.Self) http.Handler {
 			return
 		}
 		s := self()
-		body, err := json.Marshal(answer{ID: f.ID, Bad: s.Bad, Out: s.Out})
+		body, err := json.Marshal(answer{ID: f.ID, Bad: s.Bad, Out: s.Out, New: s.New})
 		if err != nil {
 			http.Error(w, "unavailable", http.StatusInternalServerError)
 			return
@@ -160,22 +175,22 @@ func (f *Fleet) Handler(self func() health.Self) http.Handler {
 	})
 }
 
-// Peers returns what is known, for Guard.Peers. It asks nobody: Run does. The
-// error is that of the last look-up; what peers said before is in the result
-// all the same, for as long as it is fresh to the Guard.
+// Peers returns what is known, for Guard.Peers. It asks nobody: Run does. A
+// look-up that fails is an error only if no peer has answered within three
+// periods: those who were found before are asked all the same.
 func (f *Fleet) Peers(context.Context) ([]health.Peer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	list := make([]health.Peer, 0, len(f.peers))
-	for _, p := range f.peers {
-		list = append(list, p)
+	fresh := false
+	for _, m := range f.peers {
+		list = append(list, m.Peer)
+		fresh = fresh || time.Since(m.Seen) <= 3*f.Period
 	}
-	slices.SortFunc(list, func(a, b health.Peer) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(a, b health.Peer) int { return strings.Compare(a.ID, b.ID) })
+	if fresh {
+		return list, nil
+	}
 	return list, f.err
 }
 
@@ -217,13 +232,14 @@ func (f *Fleet) round(ctx context.Context) {
 	news := (err == nil) != (f.err == nil)
 	f.err = err
 	f.forget()
+	gone := f.remembered(addrs)
 	f.mu.Unlock()
 	if f.Logger != nil && news && ctx.Err() == nil {
 		f.Logger.Warn("peers: looking the fleet up", "name", f.Name, "err", err)
 	}
 	var all sync.WaitGroup
-	for _, a := range f.some(addrs) {
-		all.Go(func() { f.ask(ctx, a) })
+	for _, a := range f.some(addrs, gone) {
+		all.Go(func() { f.ask(ctx, a, gone[a]) })
 	}
 	all.Wait()
 }
@@ -232,6 +248,20 @@ func (f *Fleet) lookup(ctx context.Context) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	return f.Resolver.LookupNetIP(ctx, "ip", f.Name)
+}
+
+// remembered is who answered at addresses that DNS does not have, or cannot be
+// asked for. The caller holds f.mu.
+func (f *Fleet) remembered(addrs []netip.Addr) map[netip.Addr]string {
+	gone := make(map[netip.Addr]string)
+	for _, m := range f.peers {
+		gone[m.addr] = m.ID
+	}
+	for _, a := range addrs {
+		delete(gone, a.Unmap())
+	}
+	f.stats.Remembered += int64(len(gone))
+	return gone
 }
 
 // forget drops who has been silent for long. The caller holds f.mu.
@@ -245,10 +275,10 @@ func (f *Fleet) forget() {
 
 // some is at most Most of the addresses: the same ones for a minute, so that
 // what is known of them stays fresh.
-func (f *Fleet) some(addrs []netip.Addr) []netip.Addr {
-	addrs = slices.Clone(addrs)
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap()
+func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Addr {
+	addrs := slices.Collect(maps.Keys(gone))
+	for _, a := range found {
+		addrs = append(addrs, a.Unmap())
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	addrs = slices.Compact(addrs)
@@ -263,20 +293,22 @@ func (f *Fleet) some(addrs []netip.Addr) []netip.Addr {
 	return addrs[:f.Most]
 }
 
-// ask asks one instance, which may be this one.
-func (f *Fleet) ask(ctx context.Context, addr netip.Addr) {
+// ask asks one instance, which may be this one. If only is set, the address is
+// no longer in DNS and may be somebody else's by now: then only that one's
+// answer counts.
+func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	a, err := f.get(ctx, "http://"+net.JoinHostPort(addr.String(), strconv.Itoa(f.Port))+Path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Asked++
-	if err != nil {
+	if err != nil || only != "" && a.ID != only {
 		f.stats.Failed++
 		return
 	}
 	if a.ID != f.ID {
-		f.peers[a.ID] = health.Peer{ID: a.ID, Bad: a.Bad, Out: a.Out, Seen: time.Now()}
+		f.peers[a.ID] = member{health.Peer{ID: a.ID, Bad: a.Bad, Out: a.Out, New: a.New, Seen: time.Now()}, addr}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 type network struct {
 	mu       sync.Mutex
 	handlers map[string]http.Handler // by address
+	hidden   map[string]bool         // addresses that look-ups do not have
 	err      error                   // of look-ups
 	most     int                     // requests at a time
 	now      int
@@ -32,10 +34,15 @@ type network struct {
 func (n *network) LookupNetIP(context.Context, string, string) (addrs []netip.Addr, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for a := range n.handlers {
-		addrs = append(addrs, netip.MustParseAddr(a))
+	if n.err != nil {
+		return nil, n.err
 	}
-	return addrs, n.err
+	for a := range n.handlers {
+		if !n.hidden[a] {
+			addrs = append(addrs, netip.MustParseAddr(a))
+		}
+	}
+	return addrs, nil
 }
 
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -123,10 +130,16 @@ func TestFleet_asks_and_forgets(t *testing.T) {
 			t.Errorf("peers %+v; b is gone", list)
 		}
 		n.err = errors.New("no such host")
+		run(t, f, time.Minute)
+		if list, err := f.Peers(t.Context()); err != nil || len(list) != 1 || time.Since(list[0].Seen) > 8*time.Second {
+			t.Errorf("DNS is down: %+v, %v; want c, asked where it answered before", list, err)
+		}
+		n.mu.Lock()
 		n.handlers = nil
+		n.mu.Unlock()
 		run(t, f, 20*time.Second)
 		if list, err := f.Peers(t.Context()); err == nil || len(list) != 1 {
-			t.Errorf("DNS is down: %+v, %v; want an error, and what was known", list, err)
+			t.Errorf("DNS and c are down: %+v, %v; want an error, and what was known", list, err)
 		}
 	})
 }
@@ -193,6 +206,108 @@ func TestGuard_over_peers(t *testing.T) {
 			all.Wait()
 		})
 	}
+}
+
+// ready is a look-up that answers as a headless service of Kubernetes does: with
+// the addresses of those who are ready.
+type ready struct {
+	*network
+	processes map[string]*health.Process
+}
+
+func (r ready) LookupNetIP(context.Context, string, string) (addrs []netip.Addr, err error) {
+	for addr, p := range r.processes {
+		if p.Ready() {
+			addrs = append(addrs, netip.MustParseAddr(addr))
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, errors.New("no such host")
+	}
+	return addrs, nil
+}
+
+// Who leaves vanishes from a headless service's look-up. The others must know
+// it all the same: else each would find a smaller fleet that is well, and leave
+// as the next one. In a fault of all, nobody is out when it is over.
+func TestGuard_over_a_headless_service(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{handlers: make(map[string]http.Handler)}
+		dns := ready{n, make(map[string]*health.Process)}
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var bad [10]atomic.Bool
+		for i := range bad {
+			id, addr := fmt.Sprint("pod-", i), fmt.Sprintf("10.0.0.%d", i+1)
+			f := n.fleet(t, id, func(o *peers.Options) { o.Resolver = dns })
+			p := &health.Process{Seed: uint64(i + 1), Guard: &health.Guard{ID: id, Peers: f.Peers}}
+			if err := p.Depend(health.Dependency{Name: "table", Check: func(context.Context) error {
+				if bad[i].Load() {
+					return errors.New("no")
+				}
+				return nil
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			p.Started()
+			n.handlers[addr], dns.processes[addr] = f.Handler(p.Self), p
+			all.Go(func() { _ = f.Run(ctx) })
+			all.Go(func() { _ = p.Run(ctx) })
+		}
+		out := func(after time.Duration) (out int) {
+			timer := time.NewTimer(after)
+			<-timer.C
+			synctest.Wait()
+			for _, p := range dns.processes {
+				if !p.Ready() {
+					out++
+				}
+			}
+			return out
+		}
+		if n := out(3 * time.Minute); n > 0 {
+			t.Errorf("%d of 10 are out, all are well", n)
+		}
+		for i := range bad { // one more every three minutes
+			bad[i].Store(true)
+			want := 1
+			if i >= 5 {
+				want = 0 // most of the fleet: the cause is elsewhere
+			}
+			if n := out(3 * time.Minute); n != want {
+				t.Errorf("%d bad: %d out, want %d", i+1, n, want)
+			}
+		}
+		for i := range bad {
+			bad[i].Store(false)
+		}
+		if n := out(time.Minute); n > 0 {
+			t.Errorf("the fault is over, and %d are out", n)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+// An address that DNS has dropped may belong to another fleet by now.
+func TestFleet_knows_who_answers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{handlers: map[string]http.Handler{"10.0.0.1": said("a", false, false), "10.0.0.2": said("b", true, true)}}
+		f := n.fleet(t, "self", nil)
+		run(t, f, 20*time.Second)
+		n.mu.Lock()
+		n.hidden = map[string]bool{"10.0.0.2": true}
+		n.mu.Unlock()
+		if list := run(t, f, 5*time.Minute); len(list) != 2 || time.Since(list[1].Seen) > 8*time.Second {
+			t.Errorf("%+v; b answers still", list)
+		}
+		n.mu.Lock()
+		n.handlers["10.0.0.2"] = said("stranger", false, false)
+		n.mu.Unlock()
+		if list := run(t, f, 2*time.Minute); len(list) != 1 || list[0].ID != "a" {
+			t.Errorf("%+v; want a alone", list)
+		}
+	})
 }
 
 func TestNew_refuses(t *testing.T) {

@@ -156,7 +156,7 @@ func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
 	var next time.Time
 	for {
 		s := self()
-		changed := s.Bad != last.Bad || s.Out != last.Out
+		changed := s.Bad != last.Bad || s.Out != last.Out || s.New != last.New
 		due := !time.Now().Before(next)
 		if due || changed {
 			last = s
@@ -208,6 +208,7 @@ func (f *Fleet) write(ctx context.Context, s health.Self) error {
 			"id":      &types.AttributeValueMemberS{Value: f.ID},
 			"bad":     &types.AttributeValueMemberBOOL{Value: s.Bad},
 			"out":     &types.AttributeValueMemberBOOL{Value: s.Out},
+			"new":     &types.AttributeValueMemberBOOL{Value: s.New},
 			"beat":    &types.AttributeValueMemberN{Value: strconv.FormatInt(now.UnixNano(), 10)},
 			"expires": &types.AttributeValueMemberN{Value: strconv.FormatInt(now.Add(f.Keep).Unix(), 10)},
 		},
@@ -293,5 +294,7 @@ func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool)
 		h.Seen = time.Now()
 	}
 	h.ID, h.Bad, h.Out, h.beat = id.Value, bad.Value, out.Value, beat.Value
+	fresh, ok := item["new"].(*types.AttributeValueMemberBOOL) // an older version does not write it
+	h.New = ok && fresh.Value
 	f.known[id.Value] = h
 }
