@@ -51,33 +51,37 @@ type ref struct {
 
 // deliverBatch hands what is in flight to the BatchDest, or returns early when
 // the sink is dead.
-func (s *Sink) deliverBatch() {
-	s.collect()
-	for len(s.out.refs) > 0 && s.ctx.Err() == nil {
-		res, err := s.writeBatch(s.out.recs)
-		if res.Done, err = sane(res.Done, len(s.out.recs), err); res.Done > 0 && errors.Is(err, io.ErrShortWrite) {
+func (d *drainer) deliverBatch() {
+	s := d.s
+	d.collect()
+	for len(d.refs) > 0 && s.ctx.Err() == nil {
+		res, err := d.writeBatch(d.recs)
+		if res.Done, err = sane(res.Done, len(d.recs), err); res.Done > 0 && errors.Is(err, io.ErrShortWrite) {
 			err = nil // the rest comes with the next call
 		}
-		s.tookBatch(res, err == nil)
-		s.spool.note()
+		d.tookBatch(res, err == nil)
 		if err != nil {
-			s.failedBatch(err)
+			d.failedBatch(err)
 		}
 	}
-	if len(s.out.refs) == 0 {
-		s.landAll()
+	if len(d.refs) == 0 {
+		s.mu.Lock()
+		for len(s.inflight) > 0 {
+			s.landedLocked() // it had nothing to deliver
+		}
+		s.mu.Unlock()
 	}
 }
 
 // collect lists the records in flight. Markers are formatted and become
 // records, which their slot then stands for.
-func (s *Sink) collect() {
-	s.out.recs, s.out.refs = s.out.recs[:0], s.out.refs[:0]
-	if len(s.out.pending) > 0 {
-		s.add(Record{Time: time.Now(), Data: s.out.pending}, ref{})
-		s.out.pending = nil
+func (d *drainer) collect() {
+	d.recs, d.refs = d.recs[:0], d.refs[:0]
+	if len(d.pending) > 0 {
+		d.add(Record{Time: time.Now(), Data: d.pending}, ref{})
+		d.pending = nil
 	}
-	for _, c := range s.inflight {
+	for _, c := range d.s.inflight {
 		for i := c.rec; i < c.n; i++ {
 			w := c.word(i)
 			rec := Record{Time: time.UnixMilli(c.millis(i)), Priority: Priority(w >> 31), Data: c.record(i)}
@@ -85,29 +89,30 @@ func (s *Sink) collect() {
 			case w&flagBad != 0:
 				continue
 			case w&flagGap != 0:
-				if s.opt.Gap == nil {
+				if d.s.opt.Gap == nil {
 					continue
 				}
-				if rec.Data = s.format(readGap(rec.Data)); len(rec.Data) == 0 {
+				if rec.Data = d.s.format(readGap(rec.Data)); len(rec.Data) == 0 {
 					continue
 				}
 			}
-			s.add(rec, ref{c, i})
+			d.add(rec, ref{c, i})
 		}
 	}
 }
 
-func (s *Sink) add(rec Record, at ref) {
-	s.out.recs = append(s.out.recs, rec)
-	s.out.refs = append(s.out.refs, at)
+func (d *drainer) add(rec Record, at ref) {
+	d.recs = append(d.recs, rec)
+	d.refs = append(d.refs, at)
 }
 
 // writeBatch is one call of the destination, contained like write.
-func (s *Sink) writeBatch(recs []Record) (res BatchResult, err error) {
-	s.out.watch.Reset(slowAfter)
+func (d *drainer) writeBatch(recs []Record) (res BatchResult, err error) {
+	s := d.s
+	s.watch.Reset(slowAfter)
 	defer func() {
-		s.out.watch.Stop()
-		s.setBusy(false)
+		s.watch.Stop()
+		s.busy.Store(false)
 		if r := recover(); r != nil {
 			s.countPanic()
 			res, err = BatchResult{}, fmt.Errorf("logsink: the destination panicked: %v", r)
@@ -117,18 +122,20 @@ func (s *Sink) writeBatch(recs []Record) (res BatchResult, err error) {
 }
 
 // tookBatch counts the records that are done.
-func (s *Sink) tookBatch(res BatchResult, good bool) {
+func (d *drainer) tookBatch(res BatchResult, good bool) {
+	s := d.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if res.Done > 0 {
-		s.moved()
+		d.pause = 0
+		s.movedLocked()
 	}
 	if good {
-		s.healthy()
+		s.healthyLocked()
 	}
 	var whole, rejected [2]int
 	refused := res.Rejected
-	for i, at := range s.out.refs[:res.Done] {
+	for i, at := range d.refs[:res.Done] {
 		isRefused := len(refused) > 0 && refused[0] == i
 		if isRefused {
 			refused = refused[1:]
@@ -150,11 +157,15 @@ func (s *Sink) tookBatch(res BatchResult, good bool) {
 			at.c.finish(one(w))
 		}
 	}
-	s.settle(whole, rejected, false)
-	s.out.refs = s.out.refs[res.Done:]
-	s.out.recs = s.out.recs[res.Done:]
-	for len(s.inflight) > 0 && s.inflight[0].live() == 0 && (len(s.out.refs) == 0 || s.out.refs[0].c != s.inflight[0]) {
-		s.landed()
+	s.settleLocked(whole, rejected, false)
+	d.refs = d.refs[res.Done:]
+	d.recs = d.recs[res.Done:]
+	for len(s.inflight) > 0 && s.inflight[0].live() == 0 && (len(d.refs) == 0 || d.refs[0].c != s.inflight[0]) {
+		s.landedLocked()
+	}
+	s.tellWaitingLocked()
+	if len(s.inflight) > 0 && s.inflight[0].onDisk {
+		s.mover.rouse()
 	}
 }
 
@@ -163,30 +174,19 @@ func one(word uint32) (n [2]int) {
 	return n
 }
 
-// landAll ends chunks that had nothing to deliver.
-func (s *Sink) landAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.inflight) > 0 {
-		s.landed()
-	}
-}
-
 // failedBatch counts an error and waits as long as it asks.
-func (s *Sink) failedBatch(err error) {
+func (d *drainer) failedBatch(err error) {
+	s := d.s
 	s.mu.Lock()
-	s.count.writeErrors++
-	s.count.lastErr = err
-	s.count.state = Retrying
-	s.tell(Event{Kind: WriteFailed, Err: err})
+	s.errorLocked(err, false, false)
 	s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		return
 	}
-	pause := s.nextPause()
+	pause := d.nextPause()
 	var after RetryAfter
 	if errors.As(err, &after) {
 		pause = after.RetryAfter()
 	}
-	s.rest(pause)
+	d.rest(pause)
 }

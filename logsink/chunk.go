@@ -2,9 +2,9 @@ package logsink
 
 import (
 	"encoding/binary"
-	"errors"
-	"hash/crc32"
 	"time"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
 )
 
 // A chunk is a piece of memory that holds records, oldest first:
@@ -14,33 +14,35 @@ import (
 // Records grow upwards from the header and lie side by side, so that a chunk
 // goes to the destination as one slice. Slots grow downwards from the end, one
 // a record, and say where the record ends. A slot is 4 bytes, or 12 where time
-// stamps or checksums are kept (a BatchDest, a mapped file, a spill directory).
+// stamps or checksums are kept (a BatchDest, mapped memory, a spill directory).
 //
-// The same bytes are the format on disk, little-endian: a frame of the mapped
-// file is a chunk in place, and a frame of a spill segment is a chunk without
-// its free space. See frame.go.
+// The same bytes are the format outside of this process, little-endian: mapped
+// memory holds chunks in place, and a frame of the spill is a chunk without its
+// free space. See frame.go.
 const (
-	headerSize = 64
+	headerSize = spool.HeaderSize
 	plainSlot  = 4
 	fullSlot   = 12
 
 	flagHigh = 1 << 31 // the record came through the high lane
 	flagGap  = 1 << 30 // not a record: what was dropped here, see gap.go
-	flagBad  = 1 << 29 // read from disk with a wrong checksum: never delivered
+	flagBad  = 1 << 29 // its checksum was wrong: never delivered
 	endMask  = flagBad - 1
 )
 
 type chunk struct {
-	mem     []byte
-	frame   int // first frame of the arena; -1 for a chunk that was read from disk
-	frames  int // how many frames
-	next    *chunk
-	seq     uint64 // ascending through the queue, and from one process to the next
-	base    int64  // when the chunk was opened, Unix milliseconds
-	opened  time.Time
-	slot    int  // bytes a slot
-	mixed   bool // some slots are not to be written as they stand
-	durable bool // the header in mem follows every change
+	mem    []byte
+	arena  *arena // nil for a chunk that was read from disk
+	frame  int    // first frame of the arena
+	frames int    // how many
+	next   *chunk
+	id     spool.ID // its name, for ever
+	order  uint64   // its number in this process's order: id.Num, or 0 if it is an earlier one's
+	base   int64    // when the chunk was opened, Unix milliseconds
+	opened time.Time
+	slot   int    // bytes a slot
+	seed   uint32 // of the checksums
+	mixed  bool   // some slots are not to be written as they stand
 
 	used  int // end of the records
 	floor int // begin of the slots
@@ -50,20 +52,32 @@ type chunk struct {
 	rec  int    // first slot that is not finished
 	sent int    // end of what the destination has taken, may be within a record
 	left [2]int // unfinished records by lane
+
+	// Under Sink.mu.
+	queued  bool      // it is in Sink.head's list
+	pinned  bool      // the mover reads it: its memory must not be used again
+	doomed  bool      // it was released while it was pinned
+	onDisk  bool      // the spool has it, at ref
+	ref     spool.Ref // for the mover alone
+	noted   int       // as far as the spool knows that it is delivered
+	earlier bool      // it was found, and is an earlier process's
+
+	abandoned bool // Shutdown gave it up
 }
 
-// reset makes c the empty chunk number seq.
-func (c *chunk) reset(seq uint64, now time.Time, slot int, durable bool) {
-	c.next = nil
-	c.seq, c.base, c.opened = seq, now.UnixMilli(), now
-	c.slot, c.durable = slot, durable
-	c.used, c.sent, c.floor = headerSize, headerSize, len(c.mem)
-	c.n, c.rec = 0, 0
-	c.left = [2]int{}
-	c.mixed = false
-	binary.LittleEndian.PutUint64(c.mem[offSeq:], seq) // for the checksums
-	if durable {
-		c.putHeader(c.mem, uint32(len(c.mem)), c.sent)
+// durable reports whether the header in mem follows every change.
+func (c *chunk) durable() bool { return c.arena != nil && c.arena.mapped }
+
+// reset makes c the empty chunk id.
+func (c *chunk) reset(id spool.ID, now time.Time, slot int) {
+	*c = chunk{
+		mem: c.mem, arena: c.arena, frame: c.frame, frames: c.frames,
+		id: id, order: id.Num, base: now.UnixMilli(), opened: now, slot: slot,
+		used: headerSize, sent: headerSize, floor: len(c.mem),
+	}
+	if c.durable() {
+		c.seed = seedOf(c.arena.key, id)
+		c.putHeader()
 	}
 }
 
@@ -81,8 +95,8 @@ func (c *chunk) append(p []byte, flags, stamp uint32) {
 	binary.LittleEndian.PutUint32(slot, end)
 	if c.slot == fullSlot {
 		binary.LittleEndian.PutUint32(slot[4:], stamp)
-		if c.durable {
-			binary.LittleEndian.PutUint32(slot[8:], c.checksum(c.mem[start:c.used], slot))
+		if c.arena.mapped {
+			binary.LittleEndian.PutUint32(slot[8:], checksum(c.seed, c.mem[start:c.used], slot))
 		}
 	}
 	c.n++
@@ -91,7 +105,7 @@ func (c *chunk) append(p []byte, flags, stamp uint32) {
 	} else {
 		c.mixed = true
 	}
-	if c.durable {
+	if c.arena.mapped {
 		binary.LittleEndian.PutUint32(c.mem[offN:], uint32(c.n))
 	}
 }
@@ -177,7 +191,7 @@ func (c *chunk) skip() {
 func (c *chunk) finish(whole [2]int) {
 	c.left[0] -= whole[0]
 	c.left[1] -= whole[1]
-	if c.durable {
+	if c.durable() {
 		binary.LittleEndian.PutUint32(c.mem[offDone:], uint32(c.sent))
 	}
 }
@@ -190,21 +204,13 @@ func (c *chunk) rewind() {
 	}
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// checksum covers the record, its slot, and the chunk's number, so that what
-// an earlier user of the same memory left behind does not pass.
-func (c *chunk) checksum(rec, slot []byte) uint32 {
-	sum := crc32.Update(0, castagnoli, c.mem[offSeq:offSeq+8])
-	sum = crc32.Update(sum, castagnoli, slot[:8])
-	return crc32.Update(sum, castagnoli, rec)
-}
-
 // An arena is the sink's memory: one slab, cut into frames of equal size. A
 // chunk takes one frame, or a run of neighbours for a record that is longer.
 type arena struct {
 	slab   []byte
-	size   int // bytes a frame
+	size   int    // bytes a frame
+	mapped bool   // the slab outlives the process
+	key    uint64 // of the mapped file
 	chunks []chunk
 	free   []int // frames that no chunk has, the next to use last
 	taken  []bool
@@ -265,21 +271,19 @@ func (a *arena) claim(i, k int) *chunk {
 		a.free = kept
 	}
 	c := &a.chunks[i]
-	c.frame, c.frames = i, k
+	c.arena, c.frame, c.frames = a, i, k
 	c.mem = a.slab[i*a.size : (i+k)*a.size : (i+k)*a.size]
 	return c
 }
 
-// release gives the frames back. In a mapped file their magic goes, so that
-// no recovery finds them.
+// release gives the frames back. In mapped memory their magic goes, so that no
+// recovery finds them.
 func (a *arena) release(c *chunk) {
 	for j := c.frame + c.frames - 1; j >= c.frame; j-- {
-		if c.durable {
+		if a.mapped {
 			clear(a.slab[j*a.size : j*a.size+4])
 		}
 		a.taken[j] = false
 		a.free = append(a.free, j)
 	}
 }
-
-var errFrame = errors.New("logsink: not a frame")

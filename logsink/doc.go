@@ -13,7 +13,8 @@
 //
 // # What it promises
 //
-//   - A Write waits for nothing but a lock that is held for a copy.
+//   - A Write waits for nothing but a lock that is held for a copy: not for the
+//     destination, and not for a disk.
 //   - Memory stays within [Options].MaxBytes, what is in flight included.
 //   - At every instant Attempted == Delivered + Dropped.Total() + Queued in
 //     [Stats], which may be asked while the destination is frozen.

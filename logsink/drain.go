@@ -11,13 +11,20 @@ import (
 	"time"
 )
 
-// delivery is the drainer's own state; no other goroutine touches it.
-type delivery struct {
+// A drainer is the only goroutine that calls the destination. What is its own no
+// other goroutine touches; what it shares is in the Sink, under mu.
+type drainer struct {
+	s    *Sink
+	dest func(p []byte) (int, error)
+	file *os.File // the destination, if it is a regular file
+
 	linger  *time.Timer
-	watch   *time.Timer // runs during a call of the destination, see overdue
-	idle    int         // lingers in a row that brought nothing
-	pending []byte      // a marker that is being written
-	unasked bool        // pending is no marker but the line break before leftovers
+	idle    int       // lingers in a row that brought nothing
+	asleep  bool      // nothing came for a while
+	wrote   bool      // the destination was called
+	gaps    []GapInfo // to be marked before what is in flight
+	pending []byte    // a marker that is being written
+	unasked bool      // pending is no marker but the line break before leftovers
 	pause   time.Duration
 	broken  bool
 	probe   time.Time // while broken: when to try the destination again
@@ -27,12 +34,14 @@ type delivery struct {
 	refs []ref
 }
 
-// idleAfter is how long the drainer lingers before it sleeps.
-const idleAfter = 400 * time.Millisecond
+// idleLingers is after how many lingers that brought nothing the drainer sleeps:
+// few, for a timer that never rests costs a quiet service more than the wake-up
+// of each of its lines.
+const idleLingers = 3
 
-// drain is the drainer: the only goroutine that calls the destination.
-func (s *Sink) drain() {
-	ended := false
+// run delivers until the sink ends.
+func (d *drainer) run() {
+	s, ended := d.s, false
 	defer func() {
 		if ended {
 			return
@@ -40,14 +49,17 @@ func (s *Sink) drain() {
 		// The destination ended this goroutine (runtime.Goexit). What was in
 		// flight still is; the next drainer resumes it.
 		s.countPanic()
-		s.out.refs, s.out.recs = nil, nil
-		go s.drain()
+		d.refs, d.recs = nil, nil
+		go d.run()
 	}()
-	for s.next() {
+	if !d.wrote {
+		d.file = regularFile(s.opt.Dest)
+	}
+	for d.next() {
 		if s.opt.Batch != nil {
-			s.deliverBatch()
+			d.deliverBatch()
 		} else {
-			s.deliver()
+			d.deliver()
 		}
 	}
 	ended = true
@@ -56,46 +68,74 @@ func (s *Sink) drain() {
 
 // next waits until there is something to deliver. It reports false when there
 // never will be.
-func (s *Sink) next() bool {
+func (d *drainer) next() bool {
+	s := d.s
 	s.contend()
-	defer s.mu.Unlock()
 	for !s.dead {
-		if len(s.inflight) > 0 || s.pick() || len(s.out.pending) > 0 {
-			s.notePosition()
-			s.out.idle = 0
-			s.progress.Store(time.Now().UnixNano())
+		switch {
+		case len(s.inflight) > 0 || d.pickLocked() || len(d.pending) > 0:
+			d.idle, d.asleep = 0, false
+			s.progress.Store(s.now())
+			s.mu.Unlock()
+			for _, g := range d.gaps {
+				d.mark(g)
+			}
+			d.gaps = d.gaps[:0]
+			d.findPlace()
 			return true
-		}
-		if s.closed && s.head == nil && !s.spool.busy() {
+		case d.markTrailingGap(): // it gave up the lock
+			s.contend()
+			continue
+		case s.closed && s.head == nil && len(s.front) == 0 && !s.disk.busyLocked() && !s.disk.opening:
+			s.mu.Unlock()
 			return false
 		}
-		s.park()
+		d.park()
+		s.contend()
+		s.parked = awake
 	}
+	s.mu.Unlock()
 	return false
 }
 
-// pick moves what is due into flight. Called with the lock.
-func (s *Sink) pick() bool {
-	if s.spool.busy() {
-		return s.pickSpilled()
-	}
-	if s.head == nil {
-		s.trailingGap()
-		return false
-	}
-	if s.closed || s.opt.Linger < 0 || s.live >= s.opt.MaxBytes/4 {
-		s.upTo = s.seq
-	}
-	for most := s.batchBytes(); s.head != nil && s.head.seq <= s.upTo && most > 0; {
-		c := s.pop()
-		s.inflight = append(s.inflight, c)
-		most -= c.used
+// pickLocked moves what is due into flight: the oldest of what was found, of
+// what is on disk, or of what is in memory, never across.
+func (d *drainer) pickLocked() bool {
+	s := d.s
+	most := s.batchBytes()
+	switch {
+	case len(s.front) > 0:
+		for len(s.front) > 0 && most > 0 {
+			most -= s.front[0].used
+			s.inflight = append(s.inflight, s.front[0])
+			s.front = s.front[1:]
+		}
+	case s.disk.busyLocked():
+		for len(s.disk.loaded) > 0 && most > 0 {
+			c := s.disk.loaded[0]
+			most -= c.used
+			s.disk.ahead -= len(c.mem)
+			s.inflight = append(s.inflight, c)
+			s.disk.loaded = s.disk.loaded[1:]
+		}
+		s.mover.rouse() // to read ahead
+	case s.head != nil:
+		if s.closed || s.opt.Linger < 0 || s.live >= s.opt.MaxBytes/4 {
+			s.upTo = s.seq
+		}
+		for s.head != nil && s.head.order <= s.upTo && most > 0 {
+			c := s.popLocked()
+			s.inflight = append(s.inflight, c)
+			most -= c.used
+		}
 	}
 	if len(s.inflight) == 0 {
 		return false
 	}
-	if g, ok := s.takeEvictionGap(); ok {
-		s.mark(g)
+	if s.gap.evicting {
+		if g, ok := s.takeEvictionGapLocked(); ok {
+			d.gaps = append(d.gaps, g)
+		}
 	}
 	return true
 }
@@ -109,79 +149,83 @@ func (s *Sink) batchBytes() int {
 	return min(1<<20, s.opt.MaxBytes/4)
 }
 
-// trailingGap marks a gap that no later record marks: traffic has stopped.
-func (s *Sink) trailingGap() {
-	if g, ok := s.takeEvictionGap(); ok {
-		s.mark(g)
-		return
+// markTrailingGap marks a gap that no later record marks: traffic has stopped.
+// It is called with the lock, and gives it up if it reports true.
+func (d *drainer) markTrailingGap() bool {
+	s := d.s
+	if s.head != nil || len(s.front) > 0 || s.disk.busyLocked() {
+		return false
 	}
-	if now := s.refusedSoFar(); now != s.gap.reported {
-		if !s.attend {
-			s.openGap() // counted after the last marker was made
+	g, ok := s.takeEvictionGapLocked()
+	if !ok {
+		if s.refusedSoFarLocked() == s.gap.reported {
+			s.attend = false
+			return false
 		}
-		g, since, until := s.takeGap()
-		s.mark(g.info(since, until))
-	} else {
-		s.attend = false
-	}
-}
-
-// mark queues a marker, to be written next. The user's Gap is called without
-// the lock.
-func (s *Sink) mark(g GapInfo) {
-	if s.opt.Gap == nil {
-		return
+		if !s.attend {
+			s.openGapLocked() // counted after the last marker was made
+		}
+		lost, since, until := s.takeGapLocked()
+		g = lost.info(since, until)
 	}
 	s.mu.Unlock()
-	line := s.format(g)
-	s.contend()
-	s.out.pending = append(s.out.pending, line...)
-	s.out.unasked = s.out.unasked && len(line) == 0
+	d.mark(g)
+	return true
 }
 
-// park waits for a reason to look again. Called with the lock, which it gives
-// up meanwhile.
-func (s *Sink) park() {
+// mark queues a marker, to be written next. It is called without the lock, for
+// the user's Gap.
+func (d *drainer) mark(g GapInfo) {
+	if d.s.opt.Gap == nil {
+		return
+	}
+	line := d.s.format(g)
+	d.pending = append(d.pending, line...)
+	d.unasked = d.unasked && len(line) == 0
+}
+
+// park waits for a reason to look again. It is called with the lock and gives it
+// up.
+func (d *drainer) park() {
+	s := d.s
 	s.parked = lingers
 	var tick <-chan time.Time
-	if s.opt.Linger < 0 || s.head == nil && time.Duration(s.out.idle)*s.opt.Linger >= idleAfter || s.spool.busy() {
+	if s.opt.Linger < 0 || s.disk.busyLocked() || s.head == nil && (d.asleep || d.idle >= idleLingers) {
 		s.parked = asleep
 	} else {
-		if s.out.linger == nil {
-			s.out.linger = time.NewTimer(s.opt.Linger)
+		if d.linger == nil {
+			d.linger = time.NewTimer(s.opt.Linger)
 		} else {
-			s.out.linger.Reset(s.opt.Linger)
+			d.linger.Reset(s.opt.Linger)
 		}
-		tick = s.out.linger.C
+		tick = d.linger.C
 	}
 	s.mu.Unlock()
 	select {
 	case <-s.wake:
-		s.contend()
 	case <-tick:
 		s.contend()
 		s.upTo = s.seq
-		s.out.idle++
+		s.mu.Unlock()
+		d.idle++
 	}
-	s.parked = awake
 }
 
 // deliver writes what is in flight to the destination, or returns early when
 // the sink is dead.
-func (s *Sink) deliver() {
+func (d *drainer) deliver() {
 	for {
-		p := s.piece()
+		p := d.piece()
 		if p == nil {
 			return
 		}
-		mark := len(s.out.pending) > 0
-		dest, fallback := s.target()
-		n, err := s.write(dest, p)
+		mark := len(d.pending) > 0
+		dest, fallback := d.target()
+		n, err := d.write(dest, p)
 		n, err = sane(n, len(p), err)
-		s.took(n, mark, fallback, err == nil)
-		s.spool.note()
+		d.took(n, mark, fallback, err == nil)
 		if err != nil {
-			s.failed(err, fallback, n > 0)
+			d.failed(err, fallback, n > 0)
 		}
 	}
 }
@@ -189,10 +233,11 @@ func (s *Sink) deliver() {
 // piece returns what to write next, or nil when nothing is in flight any more.
 // Chunks in flight change by the drainer alone, so that it needs the lock only
 // to change them: it is to be held for as short as possible.
-func (s *Sink) piece() []byte {
+func (d *drainer) piece() []byte {
+	s := d.s
 	for s.ctx.Err() == nil {
-		if len(s.out.pending) > 0 {
-			return s.out.pending
+		if len(d.pending) > 0 {
+			return d.pending
 		}
 		if len(s.inflight) == 0 {
 			return nil
@@ -201,18 +246,21 @@ func (s *Sink) piece() []byte {
 		if p := c.piece(s.opt.MaxWrite); len(p) > 0 {
 			return p
 		}
+		var gap []byte
 		s.contend()
-		s.settle(c.advance(c.sent), [2]int{}, false) // empty records
+		s.settleLocked(c.advance(c.sent), [2]int{}, false) // empty records
 		if c.rec == c.n {
-			s.landed()
+			s.landedLocked()
 		} else if w := c.word(c.rec); w&(flagGap|flagBad) != 0 {
-			rec := c.record(c.rec)
-			c.skip()
 			if w&flagBad == 0 {
-				s.mark(readGap(rec))
+				gap = c.record(c.rec)
 			}
+			c.skip()
 		}
 		s.mu.Unlock()
+		if gap != nil {
+			d.mark(readGap(gap))
+		}
 	}
 	return nil
 }
@@ -231,7 +279,8 @@ func sane(n, of int, err error) (int, error) {
 }
 
 // took notes that a writer has taken n bytes of what piece returned.
-func (s *Sink) took(n int, mark, fallback, good bool) {
+func (d *drainer) took(n int, mark, fallback, good bool) {
+	s := d.s
 	var c *chunk
 	var rec int
 	var whole [2]int
@@ -240,30 +289,39 @@ func (s *Sink) took(n int, mark, fallback, good bool) {
 		rec, whole = c.scan(c.sent + n)
 	}
 	s.contend()
-	defer s.mu.Unlock()
 	if n > 0 {
-		s.moved()
+		d.pause = 0
+		s.movedLocked()
 	}
 	switch {
 	case !mark:
 		c.moveTo(c.sent+n, rec, whole)
-		s.settle(whole, [2]int{}, fallback)
-	case n == len(s.out.pending):
-		s.out.pending = nil
-		if !s.out.unasked {
+		s.settleLocked(whole, [2]int{}, fallback)
+		if len(s.waiting) > 0 {
+			s.tellWaitingLocked()
+		}
+	case n == len(d.pending):
+		d.pending = nil
+		if !d.unasked {
 			s.count.markers++
 		}
-		s.out.unasked = false
+		d.unasked = false
 	default:
-		s.out.pending = s.out.pending[n:]
+		d.pending = d.pending[n:]
 	}
 	if good && !fallback {
-		s.healthy()
+		d.broken = false
+		s.healthyLocked()
+	}
+	note := c != nil && c.onDisk
+	s.mu.Unlock()
+	if note {
+		s.mover.rouse()
 	}
 }
 
-// settle counts finished records by lane. Called with the lock.
-func (s *Sink) settle(whole, rejected [2]int, fallback bool) {
+// settleLocked counts finished records by lane.
+func (s *Sink) settleLocked(whole, rejected [2]int, fallback bool) {
 	for lane := range whole {
 		s.count.delivered[lane] += int64(whole[lane])
 		s.count.rejected[lane] += int64(rejected[lane])
@@ -273,40 +331,40 @@ func (s *Sink) settle(whole, rejected [2]int, fallback bool) {
 	}
 }
 
-// landed ends the oldest chunk in flight: all of it is out. Called with the
-// lock.
-func (s *Sink) landed() {
+// landedLocked ends the oldest chunk in flight: all of it is out.
+func (s *Sink) landedLocked() {
 	c := s.inflight[0]
 	s.inflight = append(s.inflight[:0], s.inflight[1:]...)
-	if c.frame < 0 {
-		s.mu.Unlock()
-		s.spool.delivered(c)
-		s.contend()
+	if c.onDisk {
+		s.disk.finished = append(s.disk.finished, c)
+		s.mover.rouse()
 	}
-	s.release(c)
+	s.releaseLocked(c)
 	if len(s.inflight) == 0 {
 		s.progress.Store(0)
-		s.setBusy(false)
+		s.setBusyLocked(false)
 	}
-	s.tellWaiting()
+	s.tellWaitingLocked()
 }
 
 // target chooses between the destination and, while that is broken, the
 // fallback.
-func (s *Sink) target() (write func([]byte) (int, error), fallback bool) {
-	if s.out.broken && s.opt.Fallback != nil && time.Now().Before(s.out.probe) {
-		return s.opt.Fallback.Write, true
+func (d *drainer) target() (write func([]byte) (int, error), fallback bool) {
+	if d.broken && d.s.opt.Fallback != nil && time.Now().Before(d.probe) {
+		return d.s.opt.Fallback.Write, true
 	}
-	return s.dest, false
+	return d.dest, false
 }
 
 // write is one call of the destination. A panic in it is contained and
 // counted; how much it had taken by then is not known, and taken as nothing.
-func (s *Sink) write(dest func([]byte) (int, error), p []byte) (n int, err error) {
-	s.out.watch.Reset(slowAfter)
+func (d *drainer) write(dest func([]byte) (int, error), p []byte) (n int, err error) {
+	s := d.s
+	d.wrote = true
+	s.watch.Reset(slowAfter)
 	defer func() {
-		s.out.watch.Stop()
-		s.setBusy(false)
+		s.watch.Stop()
+		s.busy.Store(false)
 		if r := recover(); r != nil {
 			s.countPanic()
 			n, err = 0, fmt.Errorf("logsink: the destination panicked: %v", r)
@@ -328,58 +386,51 @@ func (s *Sink) overdue() {
 	if at == 0 {
 		return // the call has just returned
 	}
-	s.setBusy(true)
-	if wait := s.opt.StallAfter - time.Since(time.Unix(0, at)); wait > 0 {
-		s.out.watch.Reset(wait)
+	s.setBusyLocked(true)
+	if wait := s.opt.StallAfter - time.Duration(s.now()-at); wait > 0 {
+		s.watch.Reset(wait)
 	} else if !s.count.stalled {
 		s.count.stalled = true
-		s.tell(Event{Kind: Stalled})
+		s.tellLocked(Event{Kind: Stalled})
 	}
 }
 
-// setBusy tells writers whether a full sink may soon have room if they give
+// setBusyLocked tells writers whether a full sink may soon have room if they give
 // way: not while the destination holds the drainer up, unless the spill makes
 // room.
-func (s *Sink) setBusy(busy bool) {
-	if busy = busy && !s.spool.working(); s.busy.Load() != busy {
+func (s *Sink) setBusyLocked(busy bool) {
+	if busy && s.mover != nil {
+		busy = !s.disk.works || s.disk.hangs
+	}
+	if s.busy.Load() != busy {
 		s.busy.Store(busy)
 	}
 }
 
-// moved notes progress: pauses start from the least again, and a stall is
-// over. Called with the lock.
-func (s *Sink) moved() {
-	s.out.pause = 0
-	s.progress.Store(time.Now().UnixNano())
+// movedLocked notes progress: a stall is over.
+func (s *Sink) movedLocked() {
+	s.progress.Store(s.now())
 	if s.count.stalled {
 		s.count.stalled = false
-		s.tell(Event{Kind: Recovered})
+		s.tellLocked(Event{Kind: Recovered})
 	}
 }
 
-// healthy ends the state that errors had brought about. Called with the lock.
-func (s *Sink) healthy() {
-	s.out.broken = false
+// healthyLocked ends the state that errors had brought about.
+func (s *Sink) healthyLocked() {
 	if s.count.state != Healthy {
 		s.count.state = Healthy
-		s.tell(Event{Kind: Recovered})
+		s.tellLocked(Event{Kind: Recovered})
 	}
 }
 
 // failed counts an error of the destination and pauses before the next
 // attempt. The chunk is kept.
-func (s *Sink) failed(err error, fallback, moved bool) {
+func (d *drainer) failed(err error, fallback, moved bool) {
+	s := d.s
 	broken := isBroken(err) && !fallback
 	s.contend()
-	s.count.writeErrors++
-	s.count.lastErr = err
-	if s.count.state != Broken || !fallback {
-		s.count.state = Retrying
-	}
-	if broken {
-		s.count.state = Broken
-	}
-	s.tell(Event{Kind: WriteFailed, Err: err})
+	s.errorLocked(err, broken, fallback)
 	if (broken || fallback) && len(s.inflight) > 0 {
 		// The next bytes go to another writer, or to a new connection of
 		// this one: begin with a whole record.
@@ -388,30 +439,44 @@ func (s *Sink) failed(err error, fallback, moved bool) {
 	s.mu.Unlock()
 	switch {
 	case broken:
-		s.out.broken = true
-		s.out.pause = s.opt.RetryMax
-		s.out.probe = time.Now().Add(s.opt.RetryMax)
+		d.broken = true
+		d.pause = s.opt.RetryMax
+		d.probe = time.Now().Add(s.opt.RetryMax)
 		if s.opt.Fallback != nil {
 			return
 		}
 	case fallback:
-		s.out.probe = time.Time{} // the fallback is no better: back to the destination
+		d.probe = time.Time{} // the fallback is no better: back to the destination
 	}
 	if moved && !broken && errors.Is(err, io.ErrShortWrite) {
 		return // it takes some; go on
 	}
-	d := s.nextPause()
+	pause := d.nextPause()
 	if moved && errors.Is(err, syscall.EAGAIN) {
-		d = min(d, time.Millisecond) // a non-blocking pipe: the reader is slower than we are, that is all
+		pause = min(pause, time.Millisecond) // a non-blocking pipe: the reader is slower than we are, that is all
 	}
-	s.rest(d)
+	d.rest(pause)
+}
+
+// errorLocked counts an error of the destination or the fallback.
+func (s *Sink) errorLocked(err error, broken, fallback bool) {
+	s.count.writeErrors++
+	s.count.lastErr = err
+	if s.count.state != Broken || !fallback {
+		s.count.state = Retrying
+	}
+	if broken {
+		s.count.state = Broken
+	}
+	s.tellLocked(Event{Kind: WriteFailed, Err: err})
 }
 
 // nextPause doubles from RetryMin to RetryMax.
-func (s *Sink) nextPause() time.Duration {
-	d := min(max(s.out.pause, s.opt.RetryMin), s.opt.RetryMax)
-	s.out.pause = min(2*d, s.opt.RetryMax)
-	return d
+func (d *drainer) nextPause() time.Duration {
+	o := &d.s.opt
+	pause := min(max(d.pause, o.RetryMin), o.RetryMax)
+	d.pause = min(2*pause, o.RetryMax)
+	return pause
 }
 
 // isBroken reports whether the destination is gone for good, as far as one
@@ -421,24 +486,32 @@ func isBroken(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }
 
-// rest waits d before the next attempt. Shutdown cuts it short once, and keeps
+// rest waits before the next attempt. Shutdown cuts it short once, and keeps
 // the later ones short.
-func (s *Sink) rest(d time.Duration) {
+func (d *drainer) rest(pause time.Duration) {
+	s := d.s
 	closing := s.closing
-	if s.out.hurried {
+	if d.hurried {
 		closing = nil
-		d = min(d, max(s.opt.RetryMin, 50*time.Millisecond))
+		pause = min(pause, max(s.opt.RetryMin, 50*time.Millisecond))
 	}
-	s.setBusy(true)
-	defer s.setBusy(false)
-	t := time.NewTimer(d)
+	s.restBusy(true)
+	defer s.restBusy(false)
+	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-closing:
-		s.out.hurried = true
+		d.hurried = true
 	case <-s.ctx.Done():
 	}
+}
+
+// restBusy is setBusy for a caller without the lock.
+func (s *Sink) restBusy(busy bool) {
+	s.contend()
+	s.setBusyLocked(busy)
+	s.mu.Unlock()
 }
 
 func (s *Sink) countPanic() {
@@ -447,15 +520,32 @@ func (s *Sink) countPanic() {
 	s.mu.Unlock()
 }
 
-// oldest is the number of the oldest chunk that is not finished.
-func (s *Sink) oldest() uint64 {
+// place is a place in the order of this process's records: a chunk's number and
+// a slot. What an earlier process left, and what cannot be told, is before all.
+type place struct {
+	order uint64
+	slot  int
+}
+
+func (p place) before(o place) bool {
+	return p.order < o.order || p.order == o.order && p.slot < o.slot
+}
+
+// oldestLocked is the place of the oldest record that is not finished.
+func (s *Sink) oldestLocked() place {
+	c := s.head
 	switch {
 	case len(s.inflight) > 0:
-		return s.inflight[0].seq
-	case s.spool.busy():
-		return 0
-	case s.head != nil:
-		return s.head.seq
+		c = s.inflight[0]
+	case len(s.front) > 0:
+		c = s.front[0]
+	case len(s.disk.loaded) > 0:
+		c = s.disk.loaded[0]
+	case s.disk.frames > 0:
+		return place{}
 	}
-	return math.MaxUint64
+	if c == nil {
+		return place{math.MaxUint64, 0}
+	}
+	return place{c.order, c.rec}
 }

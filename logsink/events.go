@@ -80,8 +80,8 @@ func (e *events) one(ev Event) {
 	e.call(ev)
 }
 
-// tell queues an event. Called with the lock; it never waits.
-func (s *Sink) tell(ev Event) {
+// tellLocked queues an event. It never waits.
+func (s *Sink) tellLocked(ev Event) {
 	if s.events == nil || s.events.closed {
 		return
 	}

@@ -108,14 +108,12 @@ func ExampleOptions_outage() {
 		Gap:        logsink.GapJSON,    // a marker where lines are missing all the same
 		SpillDir:   dir + "/spill",     // then disk, in order
 		SpillBytes: 2 << 30,            // and not more of it than this
-		Mapped:     dir + "/unwritten", // memory that survives SIGKILL
-		OnEvent: func(e logsink.Event) {
-			fmt.Println(e.Kind, e.Err)
-		},
+		Mapped:     "/dev/shm/example", // memory that survives SIGKILL
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer os.Remove("/dev/shm/example") // of this example alone
 	ctx, stop := logsink.NotifyShutdown(context.Background(), sink)
 	defer stop()
 

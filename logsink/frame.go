@@ -2,75 +2,107 @@ package logsink
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
 )
 
-// A frame is a chunk on disk. Its header, little-endian:
+// A chunk in mapped memory begins with a header, so that the next process finds
+// it, little-endian:
 //
-//	 0  magic "LSF1"; anything else: the frame is free
-//	 4  size of the frame in bytes, header and slots included
-//	 8  seq, the chunk's number
-//	16  base, Unix milliseconds
-//	24  checksum (CRC-32C) of bytes 0 to 24
-//	28  n, the number of slots
-//	32  done, the offset up to which the destination has taken it
-//	36  fileDone and
-//	40  fileSize: when the destination, a regular file, had fileSize bytes, done
+//	 0  magic "LSM2"; anything else: the frame is free
+//	 4  size of the chunk in bytes, header and slots included
+//	 8  life and
+//	16  num, its name
+//	24  base, Unix milliseconds
+//	32  checksum (CRC-32C) of the file's key and bytes 0 to 32
+//	36  n, the number of slots
+//	40  done, the offset up to which the destination has taken it
+//	44  fileDone and
+//	48  fileSize: when the destination, a regular file, had fileSize bytes, done
 //	    was fileDone; see resume.go
 //
 // n and done change in place. n is stored after the record and its slot, and
 // every slot has a checksum of its own: a record counts only if all of it is
-// there.
+// there. The file's key is random and goes into all checksums: a record whose
+// text looks like a chunk is none.
 const (
-	frameMagic = 0x3146534c // "LSF1"
-	offSeq     = 8
-	offN       = 28
-	offDone    = 32
-	offFile    = 36
-
-	mappedHead = 4096 // bytes of a mapped file before its first frame
+	frameMagic = 0x324d534c // "LSM2"
+	offSum     = 32
+	offN       = 36
+	offDone    = 40
+	offFile    = 44
 )
 
-// putHeader writes the chunk's header to h, for a frame of size bytes of which
-// the first done are delivered. The magic is last.
-func (c *chunk) putHeader(h []byte, size uint32, done int) {
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errFrame = errors.New("logsink: not a frame")
+
+// seedOf is where the checksums of a chunk's records begin: with its name, so
+// that what an earlier user of the same memory left behind does not pass.
+func seedOf(key uint64, id spool.ID) uint32 {
+	var b [24]byte
 	le := binary.LittleEndian
-	clear(h[:headerSize])
-	var fixed [24]byte
+	le.PutUint64(b[:], key)
+	le.PutUint64(b[8:], id.Life)
+	le.PutUint64(b[16:], id.Num)
+	return crc32.Checksum(b[:], castagnoli)
+}
+
+// checksum covers the record, its slot, and the chunk's name.
+func checksum(seed uint32, rec, slot []byte) uint32 {
+	return crc32.Update(crc32.Update(seed, castagnoli, slot[:8]), castagnoli, rec)
+}
+
+// headSum is the checksum of a header's fixed part.
+func headSum(key uint64, h []byte) uint32 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], key)
+	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, h[:offSum])
+}
+
+// putHeader writes the header of an empty chunk. The magic is last.
+func (c *chunk) putHeader() {
+	le := binary.LittleEndian
+	h := c.mem[:headerSize]
+	clear(h)
+	var fixed [offSum]byte
 	le.PutUint32(fixed[:], frameMagic)
-	le.PutUint32(fixed[4:], size)
-	le.PutUint64(fixed[8:], c.seq)
-	le.PutUint64(fixed[16:], uint64(c.base))
-	le.PutUint32(h[24:], crc32.Checksum(fixed[:], castagnoli))
-	le.PutUint32(h[offN:], uint32(c.n))
-	le.PutUint32(h[offDone:], uint32(done))
-	copy(h[4:24], fixed[4:])
+	le.PutUint32(fixed[4:], uint32(len(c.mem)))
+	le.PutUint64(fixed[8:], c.id.Life)
+	le.PutUint64(fixed[16:], c.id.Num)
+	le.PutUint64(fixed[24:], uint64(c.base))
+	le.PutUint32(h[offSum:], headSum(c.arena.key, fixed[:]))
+	le.PutUint32(h[offDone:], uint32(c.sent))
+	copy(h[4:offSum], fixed[4:])
 	le.PutUint32(h, frameMagic)
 }
 
-// frameHead is what a frame's header says before the frame itself is read.
+// frameHead is what a header says before the chunk itself is read.
 type frameHead struct {
 	size, n, done int
-	seq           uint64
+	id            spool.ID
 	base          int64
 }
 
 // parseHead reads a header. The errors say what was wrong with it.
-func parseHead(h []byte) (frameHead, error) {
+func parseHead(h []byte, key uint64) (frameHead, error) {
 	le := binary.LittleEndian
 	switch {
 	case len(h) < headerSize:
 		return frameHead{}, fmt.Errorf("%w: %d bytes, a header has %d", errFrame, len(h), headerSize)
 	case le.Uint32(h) != frameMagic:
 		return frameHead{}, fmt.Errorf("%w: no magic", errFrame)
-	case crc32.Checksum(h[:24], castagnoli) != le.Uint32(h[24:]):
+	case headSum(key, h) != le.Uint32(h[offSum:]):
 		return frameHead{}, fmt.Errorf("%w: header checksum differs", errFrame)
 	}
 	f := frameHead{
 		size: int(le.Uint32(h[4:])),
-		seq:  le.Uint64(h[8:]),
-		base: int64(le.Uint64(h[16:])),
+		id:   spool.ID{Life: le.Uint64(h[8:]), Num: le.Uint64(h[16:])},
+		base: int64(le.Uint64(h[24:])),
 		n:    int(le.Uint32(h[offN:])),
 		done: int(le.Uint32(h[offDone:])),
 	}
@@ -80,33 +112,27 @@ func parseHead(h []byte) (frameHead, error) {
 	return f, nil
 }
 
-// openFrame makes a chunk of a frame: what is left to deliver, with every
-// record checked. It counts the undelivered records that are lost because
-// they or their slots are damaged.
-func openFrame(c *chunk, mem []byte) (lost int, err error) {
-	h, err := parseHead(mem)
-	if err != nil {
-		return 0, err
-	}
-	if h.size > len(mem) {
-		return 0, fmt.Errorf("%w: %d bytes, the header says %d", errFrame, len(mem), h.size)
-	}
-	c.mem = mem[:h.size]
-	c.seq, c.base, c.slot = h.seq, h.base, fullSlot
-	c.used, c.sent, c.floor = headerSize, headerSize, h.size-h.n*fullSlot
+// openFrame makes c of the bytes of a chunk with h.n slots: what is left to
+// deliver, with every record checked. It returns how many undelivered records
+// are lost, by lane, because they or their slots are damaged.
+func (c *chunk) openFrame(mem []byte, h frameHead, key uint64) (lost [2]int) {
+	c.mem = mem
+	c.id, c.base, c.slot = h.id, h.base, fullSlot
+	c.seed = seedOf(key, h.id)
+	c.used, c.sent, c.floor = headerSize, headerSize, len(mem)-h.n*fullSlot
 	c.n, c.rec, c.left, c.next = h.n, 0, [2]int{}, nil
 	c.mixed = false
 	delivered := true
 	for i := range h.n {
-		w, at := c.word(i), h.size-(i+1)*fullSlot
+		w, at := c.word(i), len(mem)-(i+1)*fullSlot
 		end := int(w & endMask)
 		if end < c.used || end > c.floor {
 			c.n = i
-			lost += h.n - i
+			lost[Normal] += h.n - i
 			break
 		}
 		sum := binary.LittleEndian.Uint32(mem[at+8:])
-		bad := w&flagBad != 0 || sum != c.checksum(mem[c.used:end], mem[at:at+fullSlot])
+		bad := w&flagBad != 0 || sum != checksum(c.seed, mem[c.used:end], mem[at:at+fullSlot])
 		c.used = end
 		if delivered = delivered && end <= h.done; delivered {
 			c.rec, c.sent = i+1, end
@@ -114,7 +140,7 @@ func openFrame(c *chunk, mem []byte) (lost int, err error) {
 		}
 		switch {
 		case bad:
-			lost++
+			lost[w>>31]++
 			c.mixed = true
 			binary.LittleEndian.PutUint32(mem[at:], w|flagBad)
 		case w&flagGap == 0:
@@ -123,22 +149,31 @@ func openFrame(c *chunk, mem []byte) (lost int, err error) {
 			c.mixed = true
 		}
 	}
-	return lost, nil
+	return lost
 }
 
 // live is the number of records still to be delivered.
 func (c *chunk) live() int { return c.left[Normal] + c.left[High] }
 
-// seal gives every slot the checksum that it has on disk.
-func (c *chunk) seal() {
-	if c.durable || c.frame < 0 {
-		return // kept with every record, or read from disk
-	}
+// meta is what the spool is told about c.
+func (c *chunk) meta() spool.Meta {
+	return spool.Meta{ID: c.id, Base: c.base, Items: c.n, Left: c.left, Done: c.sent}
+}
+
+// appendFrame makes b a frame for the spool: room for its header, the records,
+// and the slots without the free space before them, each with the checksum that
+// it has there. It only reads c, which may be in flight meanwhile.
+func (c *chunk) appendFrame(b []byte) []byte {
+	b = slices.Grow(b[:0], c.used+c.n*fullSlot)[:headerSize]
+	b = append(b, c.mem[headerSize:c.used]...)
+	b = append(b, c.mem[len(c.mem)-c.n*fullSlot:]...)
+	seed := seedOf(0, c.id)
 	start := headerSize
 	for i := range c.n {
-		at := len(c.mem) - (i+1)*fullSlot
-		slot, end := c.mem[at:at+fullSlot], c.end(i)
-		binary.LittleEndian.PutUint32(slot[8:], c.checksum(c.mem[start:end], slot))
+		at := len(b) - (i+1)*fullSlot
+		slot, end := b[at:at+fullSlot], c.end(i)
+		binary.LittleEndian.PutUint32(slot[8:], checksum(seed, b[start:end], slot))
 		start = end
 	}
+	return b
 }

@@ -53,8 +53,8 @@ type loss struct{ full, oversize, bytes int64 }
 
 const gapSize = 5 * 8
 
-// refusedSoFar is everything ever lost at the young end.
-func (s *Sink) refusedSoFar() loss {
+// refusedSoFarLocked is everything ever lost at the young end.
+func (s *Sink) refusedSoFarLocked() loss {
 	var l loss
 	for lane := range s.refused {
 		l.full += s.refused[lane].full.Load()
@@ -65,28 +65,28 @@ func (s *Sink) refusedSoFar() loss {
 	return l
 }
 
-// openGap notes that a record was refused.
-func (s *Sink) openGap() {
+// openGapLocked notes that a record was refused.
+func (s *Sink) openGapLocked() {
 	if s.attend {
 		return
 	}
 	s.attend = true
 	s.gap.since = time.Now().UnixMilli()
-	s.tell(Event{Kind: GapOpened})
+	s.tellLocked(Event{Kind: GapOpened})
 }
 
-// closeGap puts the marker of the gap before a record of size bytes that has
+// closeGapLocked puts the marker of the gap before a record of size bytes that has
 // room in c. It returns the chunk that has room for the record then. Without
 // room for both the gap stays open.
-func (s *Sink) closeGap(c *chunk, size int) *chunk {
+func (s *Sink) closeGapLocked(c *chunk, size int) *chunk {
 	if s.opt.Gap != nil {
-		with := s.room(gapSize+c.slot+size, Normal)
+		with := s.roomLocked(gapSize+c.slot+size, Normal)
 		if with == nil {
 			return c
 		}
 		c = with
 	}
-	g, since, now := s.takeGap()
+	g, since, now := s.takeGapLocked()
 	if s.opt.Gap != nil {
 		var b [gapSize]byte
 		le := binary.LittleEndian
@@ -98,14 +98,14 @@ func (s *Sink) closeGap(c *chunk, size int) *chunk {
 	return c
 }
 
-// takeGap ends the gap at the young end and returns what it lost.
-func (s *Sink) takeGap() (g loss, since, until int64) {
-	total, was := s.refusedSoFar(), s.gap.reported
+// takeGapLocked ends the gap at the young end and returns what it lost.
+func (s *Sink) takeGapLocked() (g loss, since, until int64) {
+	total, was := s.refusedSoFarLocked(), s.gap.reported
 	g = loss{total.full - was.full, total.oversize - was.oversize, total.bytes - was.bytes}
 	s.gap.reported = total
 	s.attend = false
 	since, until = s.gap.since, time.Now().UnixMilli()
-	s.tell(Event{Kind: GapClosed, Gap: g.info(since, until)})
+	s.tellLocked(Event{Kind: GapClosed, Gap: g.info(since, until)})
 	return g, since, until
 }
 
@@ -131,19 +131,19 @@ func readGap(rec []byte) GapInfo {
 	return loss{v[0], v[1], v[2]}.info(v[3], v[4])
 }
 
-// openEvictionGap notes that a chunk is about to be evicted.
-func (s *Sink) openEvictionGap() {
+// openEvictionGapLocked notes that a chunk is about to be evicted.
+func (s *Sink) openEvictionGapLocked() {
 	if s.gap.evicting {
 		return
 	}
 	s.gap.evicting = true
 	s.gap.evictedSince = time.Now().UnixMilli()
-	s.tell(Event{Kind: GapOpened})
+	s.tellLocked(Event{Kind: GapOpened})
 }
 
-// takeEvictionGap returns the gap before the chunk that is now the oldest, if
+// takeEvictionGapLocked returns the gap before the chunk that is now the oldest, if
 // there is one.
-func (s *Sink) takeEvictionGap() (GapInfo, bool) {
+func (s *Sink) takeEvictionGapLocked() (GapInfo, bool) {
 	if !s.gap.evicting {
 		return GapInfo{}, false
 	}
@@ -158,7 +158,7 @@ func (s *Sink) takeEvictionGap() (GapInfo, bool) {
 	g.Reasons.Evicted = g.Dropped
 	s.gap.evicting = false
 	s.gap.evicted, s.gap.evictedBytes = n, s.count.evictedBytes
-	s.tell(Event{Kind: GapClosed, Gap: g})
+	s.tellLocked(Event{Kind: GapClosed, Gap: g})
 	return g, true
 }
 

@@ -10,15 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/failopen/failopen/logsink/internal/spool"
 	"github.com/failopen/failopen/logsink/logsinktest"
 )
 
@@ -45,10 +48,11 @@ func childWrites() error {
 	if os.Getenv("LOGSINK_TEST_SPILL") != "" {
 		limit = 200_000 // more than the memory
 	}
+	prefix := os.Getenv("LOGSINK_TEST_PREFIX")
 	pad := strings.Repeat("x", 30)
 	var b []byte
 	for i := 0; ; i++ {
-		b = fmt.Appendf(b[:0], "%d %s\n", i, pad)
+		b = fmt.Appendf(b[:0], "%s%d %s\n", prefix, i, pad)
 		for st := s.Stats(); st.Queued > limit || st.QueuedBytes > 3<<20; st = s.Stats() {
 			// The test is about loss by the kill, not by a full sink.
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
@@ -93,7 +97,7 @@ func killOnce(t *testing.T, dest string, round int) {
 	if err := os.WriteFile(ackPath, make([]byte, 8), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"LOGSINK_TEST_MAPPED=" + filepath.Join(dir, "mapped"), "LOGSINK_TEST_ACK=" + ackPath}
+	env := []string{"LOGSINK_TEST_MAPPED=" + filepath.Join(memoryDir(t), "mapped"), "LOGSINK_TEST_ACK=" + ackPath}
 	if dest == "pipe with spill" {
 		env = append(env, "LOGSINK_TEST_SPILL="+filepath.Join(dir, "spill"))
 	}
@@ -177,6 +181,127 @@ func killOnce(t *testing.T, dest string, round int) {
 	checkLines(t, all, acked, told.String())
 }
 
+// Generations of processes on the same paths, killed at any moment, with and
+// without the spill directory, with readers that read, are slow, or stop: no
+// line is lost whose Write had returned, and none of a generation is out of
+// order. FAILOPEN_KILLS says how many kills; the default is a few.
+func TestMapped_generations_of_kills(t *testing.T) {
+	kills := 6
+	if n, err := strconv.Atoi(os.Getenv("FAILOPEN_KILLS")); err == nil {
+		kills = n
+	}
+	const generations = 3
+	seed := uint64(time.Now().UnixNano())
+	t.Log("seed", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for chain := 0; chain*generations < kills; chain++ {
+		killChain(t, r, generations)
+	}
+}
+
+func killChain(t *testing.T, r *rand.Rand, generations int) {
+	dir := t.TempDir()
+	mapped, spill := filepath.Join(memoryDir(t), "mapped"), filepath.Join(dir, "spill")
+	var arrived bytes.Buffer
+	acked := make([]int, generations)
+	how := ""
+	for g := range acked {
+		ackPath := filepath.Join(dir, fmt.Sprint("ack", g))
+		if err := os.WriteFile(ackPath, make([]byte, 8), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := []string{"LOGSINK_TEST_MAPPED=" + mapped, "LOGSINK_TEST_ACK=" + ackPath, fmt.Sprintf("LOGSINK_TEST_PREFIX=%d:", g)}
+		if r.IntN(2) == 0 {
+			env = append(env, "LOGSINK_TEST_SPILL="+spill)
+			how += " spill"
+		}
+		victim := childCommand("write", env...)
+		stdout, err := victim.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told bytes.Buffer
+		victim.Stderr = &told
+		if err := victim.Start(); err != nil {
+			t.Fatal(err)
+		}
+		reads := r.IntN(3) * r.IntN(3000) // lines, before it stops
+		fired := make(chan struct{})
+		time.AfterFunc(time.Duration(20+r.IntN(180))*time.Millisecond, func() {
+			victim.Process.Kill() //nolint:errcheck // it is alive until here
+			close(fired)
+		})
+		how += fmt.Sprintf(" read %d;", reads)
+		in := bufio.NewReader(stdout)
+		for range reads {
+			line, err := in.ReadBytes('\n')
+			arrived.Write(line)
+			if err != nil {
+				break
+			}
+		}
+		<-fired
+		if _, err := io.Copy(&arrived, in); err != nil { // what the pipe holds was delivered
+			t.Fatal(err)
+		}
+		victim.Wait() //nolint:errcheck // killed
+		if told.Len() > 0 {
+			t.Fatal(told.String())
+		}
+		b, err := os.ReadFile(ackPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acked[g] = int(binary.LittleEndian.Uint64(b))
+	}
+	heir := childCommand("recover", "LOGSINK_TEST_MAPPED="+mapped, "LOGSINK_TEST_SPILL="+spill)
+	heir.Stdout = &arrived
+	var told bytes.Buffer
+	heir.Stderr = &told
+	if err := heir.Run(); err != nil {
+		t.Fatalf("%v: %s", err, told.String())
+	}
+	if !strings.Contains(told.String(), "corrupt 0") {
+		t.Errorf("%s: %s", how, told.String())
+	}
+	checkGenerations(t, arrived.Bytes(), acked, how)
+}
+
+// checkGenerations looks for every acknowledged line of each generation. A line
+// may come again, and at the end of a killed process's pipe one may be cut.
+func checkGenerations(t *testing.T, all []byte, acked []int, how string) {
+	t.Helper()
+	seen := make([][]bool, len(acked))
+	repeated := 0
+	for line := range bytes.Lines(all) {
+		var g, n int
+		var pad string
+		if c, err := fmt.Sscanf(string(line), "%d:%d %s", &g, &n, &pad); err != nil || c != 3 || g >= len(acked) {
+			t.Errorf("%s: nobody wrote %q", how, line)
+			continue
+		}
+		for len(seen[g]) <= n {
+			seen[g] = append(seen[g], false)
+		}
+		if seen[g][n] {
+			repeated++
+		}
+		seen[g][n] = true
+	}
+	for g, n := range acked {
+		missing := 0
+		for i := range n {
+			if i >= len(seen[g]) || !seen[g][i] {
+				missing++
+			}
+		}
+		if missing > 0 {
+			t.Errorf("%s: %d of the %d acknowledged lines of generation %d are missing", how, missing, n, g)
+		}
+	}
+	t.Logf("%s acknowledged %v, %d came twice", how, acked, repeated)
+}
+
 // checkLines looks for every acknowledged line, whole, in order but for the
 // few that were in flight and come twice.
 func checkLines(t *testing.T, all []byte, acked int, told string) {
@@ -222,7 +347,7 @@ func waitForLines(t *testing.T, lines func() int, want int) {
 }
 
 func TestMapped_keeps_what_shutdown_could_not_deliver(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mapped")
+	path := filepath.Join(memoryDir(t), "mapped")
 	synctest.Test(t, func(t *testing.T) {
 		frozen := logsinktest.NewFrozen(nil)
 		dest := &failsAfter{frozen: frozen}
@@ -230,8 +355,8 @@ func TestMapped_keeps_what_shutdown_could_not_deliver(t *testing.T) {
 		numbered(s, 0, 10_000)
 		s.Lane(High).Write([]byte("10000 xxx\n"))
 		s.Write([]byte("10001 " + strings.Repeat("x", 200_000) + "\n"))
-		err := s.Shutdown(withTimeout(t, time.Second))
-		if err == nil || !strings.Contains(err.Error(), "0 records abandoned, 10002 kept") {
+		var left *ShutdownError
+		if err := s.Shutdown(withTimeout(t, time.Second)); !errors.As(err, &left) || left.OnDisk != 10_002 || left.Abandoned+left.InCall != 0 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Shutdown: %v", err)
 		}
 		mustAdd(t, s)
@@ -266,7 +391,7 @@ func TestMapped_keeps_what_shutdown_could_not_deliver(t *testing.T) {
 func TestRecoverFile(t *testing.T) {
 	for _, kind := range []string{"mapped", "spill"} {
 		t.Run(kind, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "it")
+			path := filepath.Join(memoryDir(t), "it")
 			synctest.Test(t, func(t *testing.T) {
 				frozen := logsinktest.NewFrozen(nil)
 				o := Options{Dest: &failsAfter{frozen}, Mapped: path}
@@ -319,7 +444,7 @@ func TestMapped_damaged_file(t *testing.T) {
 		"the file's head": {0, 100, -2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "mapped")
+			path := filepath.Join(memoryDir(t), "mapped")
 			synctest.Test(t, func(t *testing.T) {
 				frozen := logsinktest.NewFrozen(nil)
 				s := mustNew(t, Options{Dest: &failsAfter{frozen}, Mapped: path})
@@ -347,100 +472,69 @@ func TestMapped_damaged_file(t *testing.T) {
 					t.Errorf("torn %.3q, %+v", got.torn, st)
 				}
 				switch {
-				case damage.lost < 0 && st.DiskError == "":
+				case damage.lost < 0 && st.LastDiskError == "":
 					t.Errorf("damage is not told: %+v", st)
 				case damage.lost >= 0 && (st.Dropped.Corrupt == 0 || st.Dropped.Corrupt > damage.lost+30 || int64(got.lines) != 5000-st.Dropped.Corrupt):
 					t.Errorf("%d lines, %+v", got.lines, st)
 				}
-				t.Logf("%d of 5000 lines arrived, %d corrupt, %s", got.lines, st.Dropped.Corrupt, st.DiskError)
+				t.Logf("%d of 5000 lines arrived, %d corrupt, %s", got.lines, st.Dropped.Corrupt, st.LastDiskError)
 			})
 		})
 	}
 }
 
-// A full disk and a read-only disk, for real: they need the right to mount.
-func TestDisk_full_and_read_only(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=600k"); err != nil {
-		t.Skipf("needs the right to mount a small file system: %v", err)
+func TestMapped_write_does_not_allocate(t *testing.T) {
+	mustNotAllocate(t, "mapped", Options{Dest: io.Discard, Mapped: memoryDir(t) + "/log"})
+}
+
+// memoryDir is a directory on a file system in memory.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "logsink")
+	if err != nil || inMemory(dir) != nil {
+		t.Skipf("no file system in memory at /dev/shm: %v, %v", err, inMemory(dir))
 	}
-	defer syscall.Unmount(dir, 0)
-	try := func(o Options) Stats {
-		t.Helper()
-		var got sequence
-		o.Dest = &got
-		s := mustNew(t, o)
-		numbered(s, 0, 1000)
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		got.mustBe(t, 1000)
-		return mustAdd(t, s)
-	}
-	mapped, spill := filepath.Join(dir, "mapped"), filepath.Join(dir, "spill")
-	if st := try(Options{Mapped: mapped}); !strings.Contains(st.DiskError, "no space left") {
-		t.Errorf("a file of 4 MiB on a disk of 600 kB: %+v", st)
-	}
-	if st := try(Options{Mapped: mapped, MaxBytes: 256 << 10}); st.DiskError != "" {
-		t.Errorf("after the failure there is no room for a smaller one: %+v", st)
-	}
-	frozen := logsinktest.NewFrozen(io.Discard)
-	s := mustNew(t, Options{Dest: frozen, SpillDir: spill, MaxBytes: 256 << 10})
-	for i := range 500 {
-		numbered(s, 100*i, 100*i+100)
-	}
-	for st := s.Stats(); st.DiskErrors == 0; st = s.Stats() {
-		numbered(s, 0, 1)
-	}
-	if st := mustAdd(t, s); !strings.Contains(st.DiskError, "no space left") || st.Spilled == 0 {
-		t.Errorf("%+v", st)
-	}
-	frozen.Release()
-	s.Shutdown(withTimeout(t, 10*time.Second))
-	if st := mustAdd(t, s); st.Delivered+st.Dropped.Full != st.Attempted {
-		t.Errorf("%+v", st)
-	}
-	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
-	if st := try(Options{Mapped: mapped}); !strings.Contains(st.DiskError, "read-only file system") {
-		t.Errorf("%+v", st)
-	}
-	if st := try(Options{SpillDir: spill}); !strings.Contains(st.DiskError, "read-only file system") {
-		t.Errorf("%+v", st)
-	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// aChunk is a chunk in memory that outlives the process.
+func aChunk(size int) *chunk {
+	a := newArena(make([]byte, size), size)
+	a.mapped, a.key = true, 4711
+	c := a.alloc(1)
+	c.reset(spool.ID{Life: 1, Num: 7}, time.UnixMilli(1_700_000_000_000), fullSlot)
+	return c
 }
 
 func FuzzOpenFrame(f *testing.F) {
-	c := chunk{mem: make([]byte, 4096)}
-	c.reset(7, time.UnixMilli(1_700_000_000_000), fullSlot, true)
+	c := aChunk(4096)
 	for i := range 20 {
 		c.append(fmt.Appendf(nil, "record %d\n", i), uint32(i%2)<<31, uint32(i))
 	}
-	f.Add(bytes.Clone(c.mem))
-	f.Add(c.appendFrame(nil, c.sent))
-	f.Add(c.mem[:headerSize])
-	f.Fuzz(func(t *testing.T, mem []byte) {
-		var c chunk
-		lost, err := openFrame(&c, bytes.Clone(mem))
-		if err != nil {
-			return
+	f.Add(bytes.Clone(c.mem), 20, headerSize)
+	f.Add(c.appendFrame(nil), 20, headerSize+30)
+	f.Add(c.mem[:headerSize], 0, 0)
+	f.Fuzz(func(t *testing.T, mem []byte, n, done int) {
+		h, err := parseHead(mem, 4711)
+		if err != nil || h.size != len(mem) {
+			if len(mem) < headerSize || n < 0 || n > (len(mem)-headerSize)/fullSlot {
+				return
+			}
+			h = frameHead{size: len(mem), n: n, done: done, id: spool.ID{Life: 1, Num: 7}}
 		}
+		var c chunk
+		lost := c.openFrame(bytes.Clone(mem), h, 4711)
 		// Whatever was read can be passed over, piece by piece, to its end.
-		delivered := [2]int{}
 		for c.rec < c.n {
-			for lane, n := range c.advance(c.sent) {
-				delivered[lane] += n
-			}
+			c.advance(c.sent)
 			p := c.piece(100)
-			for lane, n := range c.advance(c.sent + len(p)) {
-				delivered[lane] += n
-			}
+			c.advance(c.sent + len(p))
 			if len(p) == 0 && c.rec < c.n {
 				c.skip()
 			}
 		}
-		if c.live() != 0 || lost < 0 || lost > c.n+len(mem)/fullSlot {
+		if c.live() != 0 || lost[0] < 0 || lost[0]+lost[1] > h.n {
 			t.Errorf("%d left, %d lost of %d", c.live(), lost, c.n)
 		}
 	})

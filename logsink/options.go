@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 )
 
@@ -84,14 +85,19 @@ type Options struct {
 
 	// Mapped is the path of a file that holds the sink's memory, so that a
 	// process that is killed leaves its undelivered records to the next one
-	// that is started with the same path (or to RecoverFile). One process at a
-	// time; Unix only. If the file cannot be used the sink works in plain
-	// memory, and says so in Stats and by an event.
+	// that is started with the same path (or to RecoverFile). It must lie on a
+	// file system in memory, such as /dev/shm: a store to memory that a disk
+	// stands behind can stop the whole process. Linux only; one process at a
+	// time. While the file cannot be used the sink works in plain memory, says
+	// so in Stats and by an event, and tries again every 10 s.
 	Mapped string
 
 	// SpillDir is a directory for what memory cannot hold in a long outage. It
-	// comes back in order, also in the next process. One process at a time;
-	// Unix only. If it cannot be used the sink works without it, and says so.
+	// comes back in order, also in the next process. It is made if it is
+	// missing, and refused if it is a symbolic link, somebody else's, or others
+	// can write to it. One process at a time; Unix only. While it cannot be used
+	// the sink works without it, says so, and tries again every 10 s. No call of
+	// the sink ever waits for this disk.
 	SpillDir string
 
 	// SpillBytes bounds SpillDir. Default 1 GiB, at least 1 MiB.
@@ -109,40 +115,63 @@ const (
 
 // New makes a Sink and starts it. It fails only for Options that contradict
 // themselves, never for the state of a disk or of the destination: a service
-// starts also while its logs are blocked.
+// starts also while its logs are blocked. Disks are looked at in the background.
 func New(o Options) (*Sink, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
+	s := newSink(o)
+	s.start()
+	return s, nil
+}
+
+// newSink makes a Sink of complete Options.
+func newSink(o Options) *Sink {
 	s := &Sink{
 		opt:      o,
 		classify: o.Classify,
 		stamps:   o.Batch != nil,
+		life:     rand.Uint64() | 1,
+		slot:     plainSlot,
 		limit:    [2]int{o.MaxBytes, o.MaxBytes},
 		wake:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
+		began:    time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if o.Dest != nil {
-		s.dest = o.Dest.Write
+	if s.stamps || o.Mapped != "" || o.SpillDir != "" {
+		s.slot = fullSlot
 	}
 	if o.Classify != nil {
-		s.reserve()
+		s.reserveLocked()
 	}
 	if o.OnEvent != nil {
 		s.events = newEvents(o.OnEvent)
 	}
-	s.openMemory()
-	s.openSpill()
-	s.file = regularFile(o.Dest)
-	s.resume()
-	s.out.idle = int(idleAfter) // asleep: the first record is delivered at once
-	s.out.watch = time.AfterFunc(time.Hour, s.overdue)
-	s.out.watch.Stop()
-	go s.drain()
-	return s, nil
+	slab := make([]byte, o.MaxBytes)
+	for i := 0; i < min(len(slab), touchAtOnce) && o.Mapped == ""; i += 4096 {
+		slab[i] = 0 // the page fault happens here and not in a Write
+	}
+	s.arena = newArena(slab, s.opt.chunkSize())
+	return s
 }
+
+// start starts the goroutines.
+func (s *Sink) start() {
+	s.watch = time.AfterFunc(time.Hour, s.overdue)
+	s.watch.Stop()
+	s.startMover()
+	d := &drainer{s: s, asleep: true}
+	if s.opt.Dest != nil {
+		d.dest = s.opt.Dest.Write
+	}
+	go d.run()
+}
+
+// touchAtOnce is how much of the memory New takes from the system. A larger
+// budget is taken as it is needed, at about a microsecond a page.
+const touchAtOnce = defaultBytes
 
 // complete fills in the defaults and refuses contradictions.
 func (o *Options) complete() error {

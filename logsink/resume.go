@@ -27,16 +27,24 @@ func regularFile(dest io.Writer) *os.File {
 	return f
 }
 
-// notePosition notes the file's size in the chunk that goes there next. Called
-// with the lock, which it gives up for the system call.
-func (s *Sink) notePosition() {
-	if s.file == nil || len(s.inflight) == 0 || !s.inflight[0].durable {
+// findPlace prepares the chunk that goes to the destination next, if that is a
+// regular file: it finds out where an earlier process stopped, and notes the
+// file's size in mapped memory. The drainer may wait for the destination's disk
+// here, as it does in Write.
+func (d *drainer) findPlace() {
+	s := d.s
+	if d.file == nil || len(s.inflight) == 0 {
 		return
 	}
 	c := s.inflight[0]
-	s.mu.Unlock()
-	info, err := s.file.Stat()
-	s.mu.Lock()
+	if c.earlier && !d.wrote {
+		d.wrote = true
+		d.resume(c)
+	}
+	if !c.durable() {
+		return
+	}
+	info, err := d.file.Stat()
 	if err != nil {
 		return // the chunk says nothing then, and may come twice
 	}
@@ -46,59 +54,57 @@ func (s *Sink) notePosition() {
 
 // resume finds out where the last process stopped. What is left begins with a
 // record, on a line of its own.
-func (s *Sink) resume() {
-	if s.file == nil || s.count.recovered == 0 {
-		return
-	}
-	c := s.head
-	if len(s.inflight) > 0 {
-		c = s.inflight[0]
-	}
-	f, size, err := openToRead(s.file)
+func (d *drainer) resume(c *chunk) {
+	s := d.s
+	f, size, err := openToRead(d.file)
 	if err != nil {
-		s.startLine()
+		d.startLine()
 		return
 	}
 	defer f.Close()
-	if c != nil && c.resumeAt(f, size) {
-		for lane, n := range c.advance(c.sent) {
-			s.count.recovered -= int64(n)
-			s.count.accepted[lane] -= int64(n)
+	if c.durable() {
+		if sent, ok := c.resumeAt(f, size); ok {
+			s.contend()
+			defer s.mu.Unlock()
+			c.sent = sent
+			for lane, n := range c.advance(c.sent) {
+				s.count.recovered -= int64(n)
+				s.count.accepted[lane] -= int64(n)
+			}
+			return
 		}
-		return
 	}
 	last := []byte{'\n'}
 	if size > 0 {
 		if _, err := f.ReadAt(last, size-1); err != nil || last[0] != '\n' {
-			s.startLine()
+			d.startLine()
 		}
 	}
 }
 
 // startLine has a line break written before the leftovers: the file may end
 // within a record, and the next one must not become part of that.
-func (s *Sink) startLine() {
-	s.out.pending = []byte{'\n'}
-	s.out.unasked = true
+func (d *drainer) startLine() {
+	d.pending = append([]byte{'\n'}, d.pending...)
+	d.unasked = len(d.pending) == 1
 }
 
-// resumeAt moves sent to where the file says that it is. It reports false if
-// the file cannot tell.
-func (c *chunk) resumeAt(f io.ReaderAt, size int64) bool {
+// resumeAt returns how much of the chunk is in the file. It reports false if the
+// file cannot tell.
+func (c *chunk) resumeAt(f io.ReaderAt, size int64) (sent int, ok bool) {
 	from := int(binary.LittleEndian.Uint32(c.mem[offFile:]))
 	was := int64(binary.LittleEndian.Uint64(c.mem[offFile+4:]))
 	if from < headerSize || from > c.sent || was > size || size-was > int64(c.used-from) {
-		return false
+		return 0, false
 	}
 	added := make([]byte, size-was)
 	if _, err := f.ReadAt(added, was); err != nil && !errors.Is(err, io.EOF) {
-		return false
+		return 0, false
 	}
 	if !bytes.Equal(added, c.mem[from:from+len(added)]) || from+len(added) < c.sent {
-		return false
+		return 0, false
 	}
-	c.sent = from + len(added)
-	return true
+	return from + len(added), true
 }
 
 // openToRead opens a file again that may be open for writing only.

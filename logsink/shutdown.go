@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// waiter is a call of Flush that waits for all chunks up to upTo.
+// waiter is a call of Flush that waits for all records before upTo.
 type waiter struct {
-	upTo uint64
+	upTo place
 	ch   chan struct{}
 }
 
@@ -24,10 +24,14 @@ func (s *Sink) Flush(ctx context.Context) error {
 	default:
 	}
 	s.mu.Lock()
-	w := waiter{s.seq, make(chan struct{})}
-	s.tail = nil // later records are not waited for
+	w := waiter{place{s.seq, 0}, make(chan struct{})}
+	if s.last != nil && s.last.order == s.seq {
+		w.upTo.slot = s.last.n // later records in the same chunk are not waited for
+	} else {
+		w.upTo.order++ // the youngest chunk is complete
+	}
 	s.upTo = s.seq
-	if s.oldest() > w.upTo {
+	if !s.oldestLocked().before(w.upTo) && !s.disk.opening {
 		s.mu.Unlock()
 		return nil
 	}
@@ -53,15 +57,14 @@ func (s *Sink) afterwards() error {
 	return nil
 }
 
-// tellWaiting ends the calls of Flush that have what they wait for. Called
-// with the lock.
-func (s *Sink) tellWaiting() {
+// tellWaitingLocked ends the calls of Flush that have what they wait for.
+func (s *Sink) tellWaitingLocked() {
 	if len(s.waiting) == 0 {
 		return
 	}
-	oldest, kept := s.oldest(), s.waiting[:0]
+	oldest, kept := s.oldestLocked(), s.waiting[:0]
 	for _, w := range s.waiting {
-		if oldest > w.upTo {
+		if !oldest.before(w.upTo) {
 			close(w.ch)
 		} else {
 			kept = append(kept, w)
@@ -89,22 +92,43 @@ func (s *Sink) Sync() error { return s.Flush(context.Background()) }
 // Close is Shutdown with Options.CloseTimeout.
 func (s *Sink) Close() error { return s.Shutdown(context.Background()) }
 
+// A ShutdownError says what a [Sink] had not delivered when the time of its
+// Shutdown was over. It wraps the error of the ctx.
+type ShutdownError struct {
+	// OnDisk counts the records that the next process finds, in the spill
+	// directory or in the mapped file.
+	OnDisk int64
+	// InCall counts those in a call of the destination that has not returned:
+	// nobody can know whether they arrive.
+	InCall int64
+	// Abandoned counts those that are lost.
+	Abandoned int64
+	Err       error
+}
+
+func (e *ShutdownError) Error() string {
+	return fmt.Sprintf("logsink: shutdown: %v; %d records on disk, %d in a call that has not returned, %d abandoned", e.Err, e.OnDisk, e.InCall, e.Abandoned)
+}
+
+func (e *ShutdownError) Unwrap() error { return e.Err }
+
 // Shutdown takes no more records, delivers what it can until ctx ends, and
-// returns within 10 ms after that, whatever the destination does. A ctx
-// without a deadline gets Options.CloseTimeout.
+// returns within 10 ms after that, whatever the destination and the disk do. A
+// ctx without a deadline gets Options.CloseTimeout.
 //
-// What is not delivered by then is counted as Abandoned, or stays on disk with
-// Options.Mapped or SpillDir; what is in a call of the destination that has
-// not returned stays Queued, as nobody can know. Then the error wraps that of
-// ctx and says how many records there are of each kind. A destination that
-// never returns keeps one goroutine; one with SetWriteDeadline (a net.Conn, a
-// pipe) is set free.
+// What is not delivered by then is told by a [*ShutdownError]: with Mapped or
+// SpillDir it stays on disk as far as it is there; what is in a call of the
+// destination stays Queued; the rest is Abandoned. A destination that never
+// returns keeps one goroutine; one with SetWriteDeadline (a net.Conn, a pipe) is
+// set free.
 //
-// Later calls wait for the first one, as long as their own ctx allows.
+// Later calls wait for the first one, as long as their own ctx allows, and never
+// cut it short: the sink gives up when the last of them does.
 func (s *Sink) Shutdown(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, s.opt.CloseTimeout)
 	defer cancel()
 	s.mu.Lock()
+	s.closers++
 	if !s.closed {
 		s.closed = true
 		s.tail = nil
@@ -116,49 +140,73 @@ func (s *Sink) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.rouse()
-	s.saveAhead(ctx)
+	stop := s.saveAhead(ctx)
+	defer stop()
 	select {
 	case <-s.done:
+		s.awaitMover(ctx, tidyTime)
 	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	s.closers--
+	last := s.closers == 0
+	s.mu.Unlock()
+	select {
+	case <-s.done:
+	default:
+		if !last {
+			return fmt.Errorf("logsink: shutdown: %w; another call of it still waits, %d records queued", context.Cause(ctx), s.Stats().Queued)
+		}
 		s.giveUp()
 	}
 	return s.unfinished(ctx)
 }
 
-// grace is what a destination gets to return once it is told to.
-const grace = 5 * time.Millisecond
+const (
+	// grace is what a destination and a disk get to return once they are told
+	// to.
+	grace = 5 * time.Millisecond
+	// tidyTime is what the disk gets to remove what was delivered.
+	tidyTime = 100 * time.Millisecond
+)
+
+// awaitMover waits until the mover has given its files up, for a moment: a disk
+// that hangs must not hold Shutdown up when all is delivered.
+func (s *Sink) awaitMover(ctx context.Context, most time.Duration) {
+	if s.mover == nil {
+		return
+	}
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-s.mover.done:
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
 
 // giveUp ends the sink although the destination has not taken everything.
 func (s *Sink) giveUp() {
 	s.mu.Lock()
-	if !s.dead {
-		s.dead = true
-		switch {
-		case s.keeps():
-		case s.spool != nil:
-			s.spool.saveAll = true // the mover abandons what it cannot save
-		default:
-			s.abandon()
-		}
-		s.spool.stop()
-		s.cancel()
-	}
+	s.dead = true
+	s.disk.saveAll = s.mover != nil
+	s.cancel()
 	s.mu.Unlock()
 	s.rouse()
+	s.mover.rouse()
 	if d, ok := s.opt.Dest.(deadliner); ok {
 		go s.interrupt(d)
 	}
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
-	case <-s.spool.saved():
-	case <-t.C:
-		return
-	}
-	select {
 	case <-s.done:
 	case <-t.C:
 	}
+	s.mu.Lock()
+	s.abandonLocked()
+	s.mu.Unlock()
+	s.mover.rouse()
 }
 
 type deadliner interface{ SetWriteDeadline(time.Time) error }
@@ -173,45 +221,61 @@ func (s *Sink) interrupt(d deadliner) {
 	_ = d.SetWriteDeadline(time.Time{}) // it worked a moment ago, or the sink has closed it
 }
 
-// keeps reports whether what is in the queue is on disk and stays there.
-func (s *Sink) keeps() bool { return s.mapped != nil }
-
-// abandon drops the queue. Called with the lock.
-func (s *Sink) abandon() {
-	for c := s.pop(); c != nil; c = s.pop() {
-		s.abandonChunk(c)
-		s.release(c)
+// abandonLocked drops what is in memory and stays nowhere. What was saved until
+// now is on disk; what the mover is at is dropped, too, and taken back if it
+// arrives there.
+func (s *Sink) abandonLocked() {
+	s.disk.stop = true
+	var keep []*chunk
+	drop := func(c *chunk) {
+		if c.durable() {
+			keep = append(keep, c)
+			return
+		}
+		for lane, n := range c.left {
+			s.count.abandoned[lane] += int64(n)
+		}
+		c.abandoned = true
+		s.releaseLocked(c)
 	}
-}
-
-func (s *Sink) abandonChunk(c *chunk) {
-	for lane, n := range c.left {
-		s.count.abandoned[lane] += int64(n)
+	for _, c := range s.front {
+		drop(c)
 	}
+	for c := s.popLocked(); c != nil; c = s.popLocked() {
+		drop(c)
+	}
+	s.front = keep
+	s.tellWaitingLocked()
 }
 
 // end is the drainer's last act.
 func (s *Sink) end() {
-	s.spool.finish()
 	s.mu.Lock()
-	for _, c := range s.inflight {
-		if c.frame >= 0 && !s.keeps() && !s.spool.holds(c) {
-			s.abandonChunk(c)
-			s.release(c)
-		}
+	if s.dead {
+		s.abandonLocked()
 	}
-	s.inflight = nil
+	s.disk.stop, s.disk.drained = true, true
+	kept := s.inflight[:0]
+	for _, c := range s.inflight {
+		if c.onDisk || c.durable() {
+			kept = append(kept, c)
+			continue
+		}
+		for lane, n := range c.left {
+			s.count.abandoned[lane] += int64(n)
+		}
+		c.abandoned = true
+		s.releaseLocked(c)
+	}
+	s.inflight = kept
 	s.progress.Store(0)
-	s.mu.Unlock()
-	s.out.watch.Stop()
-	s.spool.close()
-	s.closeMemory()
 	if s.events != nil {
-		s.mu.Lock()
 		s.events.closed = true
 		close(s.events.queue)
-		s.mu.Unlock()
 	}
+	s.mu.Unlock()
+	s.mover.rouse()
+	s.watch.Stop()
 	if s.private != nil {
 		s.private.Close() //nolint:errcheck // it has no buffer; what it took was counted
 	}
@@ -221,6 +285,9 @@ func (s *Sink) end() {
 
 // unfinished is Shutdown's error.
 func (s *Sink) unfinished(ctx context.Context) error {
+	s.mu.Lock()
+	kept := s.keptLocked()
+	s.mu.Unlock()
 	st := s.Stats()
 	if st.Queued == 0 && st.Dropped.Abandoned == 0 {
 		return nil
@@ -229,8 +296,36 @@ func (s *Sink) unfinished(ctx context.Context) error {
 	if err == nil {
 		err = context.DeadlineExceeded // that of an earlier call
 	}
-	return fmt.Errorf("logsink: shutdown: %w; %d records abandoned, %d kept on disk or in a call that has not returned", err, st.Dropped.Abandoned, st.Queued)
+	kept = min(kept, st.Queued)
+	return &ShutdownError{OnDisk: kept, InCall: st.Queued - kept, Abandoned: st.Dropped.Abandoned, Err: err}
 }
+
+// saveAhead has the mover take what is in memory before Shutdown's time is over:
+// at once if the destination is in trouble or there is much to save, else when
+// what is left of the time is a few times what the disk is likely to need.
+func (s *Sink) saveAhead(ctx context.Context) (stop func()) {
+	if s.mover == nil {
+		return func() {}
+	}
+	s.mu.Lock()
+	wait := time.Duration(0)
+	if deadline, ok := ctx.Deadline(); ok && s.count.state == Healthy && !s.count.stalled {
+		wait = time.Until(deadline) - saveAtLeast - time.Duration(s.live)*time.Second/saveSpeed
+	}
+	s.mu.Unlock()
+	t := time.AfterFunc(wait, func() {
+		s.mu.Lock()
+		s.disk.saveAll = true
+		s.mu.Unlock()
+		s.mover.rouse()
+	})
+	return func() { t.Stop() }
+}
+
+const (
+	saveSpeed   = 20 << 20 // bytes a second that even a slow disk takes
+	saveAtLeast = 500 * time.Millisecond
+)
 
 // bounded gives ctx a deadline if it has none.
 func bounded(ctx context.Context, or time.Duration) (context.Context, context.CancelFunc) {

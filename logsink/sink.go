@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
 )
 
 // Priority is the lane of a record. The zero value is [Normal].
@@ -78,11 +80,13 @@ type Sink struct {
 	// record or less; never during a call of the destination, of a callback,
 	// or of the disk.
 	mu       sync.Mutex
-	arena    *arena
+	arena    *arena // new chunks come from there
 	head     *chunk // oldest in the queue
 	last     *chunk // youngest in the queue
 	tail     *chunk // last, while it takes records; else nil
 	inflight []*chunk
+	front    []*chunk // found at the start, and older than what is on disk
+	disk     disk
 	seq      uint64 // of the youngest chunk ever opened
 	upTo     uint64 // the drainer takes chunks up to this one without lingering
 	live     int    // bytes of all frames taken, in flight included
@@ -91,15 +95,15 @@ type Sink struct {
 	attend   bool   // the next Normal record takes the slow path: a gap is to be marked
 	closed   bool   // Shutdown has begun
 	dead     bool   // Shutdown has given up
+	closers  int    // calls of Shutdown that wait
 	gap      gapState
 	count    counters
 	waiting  []waiter // calls of Flush
 
 	opt      Options
-	dest     func(p []byte) (int, error)
-	spool    *spool // nil without SpillDir
-	mapped   *mapping
-	file     *os.File        // the destination, if it is a regular file
+	life     uint64          // the random name of this run
+	slot     int             // bytes a slot
+	mover    *mover          // nil without Mapped and SpillDir
 	private  *os.File        // the destination that Stdout opened, closed with the sink
 	ctx      context.Context // of the destination's calls; ends when Shutdown gives up
 	cancel   context.CancelFunc
@@ -107,9 +111,19 @@ type Sink struct {
 	closing  chan struct{} // closed when Shutdown begins
 	done     chan struct{} // closed when the drainer has ended
 	events   *events       // nil without OnEvent
-	out      delivery      // the drainer's own state
+	watch    *time.Timer   // runs during a call of the destination, see overdue
+	began    time.Time     // progress is counted from here
 	progress atomic.Int64  // when the records in flight last moved on; 0: none are
+
+	// For RecoverFile.
+	recovering bool   // no other process's place is to be made one of ours
+	image      string // a mapped file to be read instead of mapped
+
+	beforeDisk func() // for tests: a disk that hangs
 }
+
+// now is the time on the clock of progress, which nobody sets.
+func (s *Sink) now() int64 { return 1 + int64(time.Since(s.began)) }
 
 // refusals are counters that Write changes without the lock, a cache line a
 // lane.
@@ -217,8 +231,8 @@ func (s *Sink) shut(lane Priority, size int) bool {
 // each, and 64 of them each other for a third of a second.
 const fairness = 16_384
 
-// putSlow is put with everything that is not usual. It is called with the
-// lock and gives it up. It reports false if there was no room and mayYield
+// putSlow is put with everything that is not usual. It is called with the lock
+// and gives it up. It reports false if there was no room and mayYield
 // says that the caller comes again; the record is not counted yet then.
 func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 	switch {
@@ -229,22 +243,22 @@ func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 	case len(p) > s.opt.MaxRecord:
 		s.count.oversize[lane]++
 		s.count.oversizeBytes += int64(len(p))
-		s.openGap()
+		s.openGapLocked()
 		s.mu.Unlock()
 		return true
 	}
-	c := s.room(len(p), lane)
+	c := s.roomLocked(len(p), lane)
 	if c == nil {
 		if mayYield {
 			s.mu.Unlock()
 			return false
 		}
-		s.refuse(p, lane)
+		s.refuseLocked(p, lane)
 		s.mu.Unlock()
 		return true
 	}
 	if s.attend && lane == Normal {
-		c = s.closeGap(c, len(p))
+		c = s.closeGapLocked(c, len(p))
 	}
 	stamp := uint32(0)
 	if s.stamps {
@@ -259,7 +273,7 @@ func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 // unlockAfter ends a write that was accepted: it gives up the lock, and wakes
 // the drainer if there is a reason.
 func (s *Sink) unlockAfter(lane Priority) {
-	if s.parked == awake || !s.urgent(lane) {
+	if s.parked == awake || !s.urgentLocked(lane) {
 		s.mu.Unlock()
 		return
 	}
@@ -268,11 +282,11 @@ func (s *Sink) unlockAfter(lane Priority) {
 	s.rouse()
 }
 
-// urgent reports whether the parked drainer should look now, and tells it how
+// urgentLocked reports whether the parked drainer should look now, and tells it how
 // far to go without lingering: a quarter of the budget waits, or somebody will
 // look for this record, or it is the first one after a while. A BatchDest
 // lingers to save calls, so that only the first reason counts there.
-func (s *Sink) urgent(lane Priority) bool {
+func (s *Sink) urgentLocked(lane Priority) bool {
 	hurry := s.live >= s.opt.MaxBytes/4 || s.opt.Batch == nil && (lane == High || s.parked == asleep)
 	if hurry {
 		s.upTo = s.seq
@@ -288,39 +302,35 @@ func (s *Sink) rouse() {
 	}
 }
 
-// room returns the chunk that takes a record of size bytes, opening one if
+// roomLocked returns the chunk that takes a record of size bytes, opening one if
 // the lane's part of the budget allows it, or nil.
-func (s *Sink) room(size int, lane Priority) *chunk {
+func (s *Sink) roomLocked(size int, lane Priority) *chunk {
 	if s.gate[lane].Load() == gateFull {
 		return nil
 	}
 	if c := s.tail; c != nil && c.fits(size) {
 		return c
 	}
-	slot := plainSlot
-	if s.stamps || s.mapped != nil || s.spool != nil {
-		slot = fullSlot
-	}
-	k := s.arena.framesFor(size, slot)
-	c := s.claim(k, lane)
-	for c == nil && s.opt.DropOldest && s.evict() {
-		c = s.claim(k, lane)
+	k := s.arena.framesFor(size, s.slot)
+	c := s.claimLocked(k, lane)
+	for c == nil && s.opt.DropOldest && s.evictLocked() {
+		c = s.claimLocked(k, lane)
 	}
 	if c == nil {
 		return nil
 	}
 	s.seq++
-	c.reset(s.seq, time.Now(), slot, s.mapped != nil)
-	s.push(c)
+	c.reset(spool.ID{Life: s.life, Num: s.seq}, time.Now(), s.slot)
+	s.pushLocked(c)
 	s.tail = c
-	if s.spool != nil && s.live >= s.spool.from {
-		s.spool.rouse()
+	if s.opt.SpillDir != "" && s.live >= s.opt.MaxBytes/2 {
+		s.mover.rouse()
 	}
 	return c
 }
 
-// claim takes k frames if the lane may have them.
-func (s *Sink) claim(k int, lane Priority) *chunk {
+// claimLocked takes k frames if the lane may have them.
+func (s *Sink) claimLocked(k int, lane Priority) *chunk {
 	if s.live+k*s.arena.size > s.limit[lane] {
 		return nil
 	}
@@ -335,18 +345,28 @@ func (s *Sink) claim(k int, lane Priority) *chunk {
 	return c
 }
 
-// push puts c at the end of the queue.
-func (s *Sink) push(c *chunk) {
+// pushLocked puts c at the end of the queue.
+func (s *Sink) pushLocked(c *chunk) {
 	if s.last == nil {
 		s.head = c
 	} else {
 		s.last.next = c
 	}
 	s.last = c
+	c.queued = true
 }
 
-// pop takes the oldest chunk out of the queue.
-func (s *Sink) pop() *chunk {
+// pushFrontLocked puts c at the head of the queue.
+func (s *Sink) pushFrontLocked(c *chunk) {
+	if c.next = s.head; s.head == nil {
+		s.last = c
+	}
+	s.head = c
+	c.queued = true
+}
+
+// popLocked takes the oldest chunk out of the queue.
+func (s *Sink) popLocked() *chunk {
 	c := s.head
 	if c == nil {
 		return nil
@@ -357,18 +377,22 @@ func (s *Sink) pop() *chunk {
 	if s.tail == c {
 		s.tail = nil
 	}
-	c.next = nil
+	c.next, c.queued = nil, false
 	return c
 }
 
-// release gives a chunk's memory back and opens the gates that were waiting
-// for it.
-func (s *Sink) release(c *chunk) {
-	if c.frame < 0 {
+// releaseLocked gives a chunk's memory back and opens the gates that were
+// waiting for it. What the mover is reading waits until it has.
+func (s *Sink) releaseLocked(c *chunk) {
+	if c.pinned {
+		c.doomed = true
+		return
+	}
+	if c.arena == nil {
 		return // it was read from disk
 	}
-	s.arena.release(c)
-	s.live -= c.frames * s.arena.size
+	c.arena.release(c)
+	s.live -= c.frames * c.arena.size
 	for lane := range s.gate {
 		if s.gate[lane].Load() == gateFull && s.live+s.arena.size <= s.limit[lane] {
 			s.gate[lane].Store(gateOpen)
@@ -376,31 +400,40 @@ func (s *Sink) release(c *chunk) {
 	}
 }
 
-// refuse counts a record that found no room. When not even an ordinary chunk
-// can be had the gate closes behind it, so that those that follow pay one
+// unpinLocked ends the mover's use of c.
+func (s *Sink) unpinLocked(c *chunk) {
+	c.pinned = false
+	if c.doomed {
+		c.doomed = false
+		s.releaseLocked(c)
+	}
+}
+
+// refuseLocked counts a record that found no room. When not even an ordinary
+// chunk can be had the gate closes behind it, so that those that follow pay one
 // atomic load, and so that the gap is one gap.
-func (s *Sink) refuse(p []byte, lane Priority) {
+func (s *Sink) refuseLocked(p []byte, lane Priority) {
 	s.refused[lane].full.Add(1)
 	s.refused[lane].fullBytes.Add(int64(len(p)))
 	if !s.opt.DropOldest && s.live+s.arena.size > s.limit[lane] {
 		s.gate[lane].Store(gateFull)
 	}
-	s.openGap()
+	s.openGapLocked()
 }
 
-// evict drops the oldest chunk that is not in flight, to make room.
-func (s *Sink) evict() bool {
-	c := s.pop()
+// evictLocked drops the oldest chunk that is not in flight, to make room.
+func (s *Sink) evictLocked() bool {
+	c := s.popLocked()
 	if c == nil {
 		return false
 	}
-	s.openEvictionGap()
+	s.openEvictionGapLocked()
 	for lane, n := range c.left {
 		s.count.evicted[lane] += int64(n)
 	}
 	s.count.evictedBytes += int64(c.used - c.sent)
-	s.release(c)
-	s.tellWaiting()
+	s.releaseLocked(c)
+	s.tellWaitingLocked()
 	return true
 }
 
@@ -412,14 +445,14 @@ func (s *Sink) Lane(p Priority) io.Writer {
 		return laneWriter{s, Normal}
 	}
 	s.mu.Lock()
-	s.reserve()
+	s.reserveLocked()
 	s.mu.Unlock()
 	return laneWriter{s, High}
 }
 
-// reserve sets the high lane's part of the budget aside. Nobody who has no
+// reserveLocked sets the high lane's part of the budget aside. Nobody who has no
 // use for it pays for it.
-func (s *Sink) reserve() { s.limit[Normal] = s.opt.MaxBytes - s.opt.MaxBytes/5 }
+func (s *Sink) reserveLocked() { s.limit[Normal] = s.opt.MaxBytes - s.opt.MaxBytes/5 }
 
 type laneWriter struct {
 	s    *Sink

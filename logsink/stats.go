@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -49,9 +50,13 @@ type Stats struct {
 	SpilledBytes int64 `json:"spilled_bytes"`
 	// DiskErrors counts failures of the mapped file and the spill directory.
 	DiskErrors int64 `json:"disk_errors"`
-	// DiskError is the last of them while it lasts: what was asked for is not
-	// in effect. Empty: all is well, or nothing was asked for.
+	// DiskError says while it lasts what of Options.Mapped and SpillDir is not
+	// in effect, and why. The sink tries again, so that it ends when its cause
+	// does. Empty: all is well, or nothing was asked for.
 	DiskError string `json:"disk_error,omitempty"`
+	// LastDiskError is the last failure, kept after it is over. Damage that was
+	// found on disk, whose loss is in Dropped.Corrupt, is only here.
+	LastDiskError string `json:"last_disk_error,omitempty"`
 
 	// StalledFor is how long the records in flight have waited for the
 	// destination to take anything; 0 when nothing is in flight. It may make a
@@ -123,7 +128,9 @@ type counters struct {
 	panics, recovered, diskErrors  int64
 	state                          State
 	stalled                        bool
-	lastErr, diskErr               error
+	lastErr                        error
+	mappedErr, spillErr            error // as long as they last
+	lastDiskErr                    error
 }
 
 // Stats returns a snapshot. It takes the lock that Write takes, which is never
@@ -132,8 +139,8 @@ func (s *Sink) Stats() Stats {
 	s.mu.Lock()
 	c := s.count
 	st := Stats{QueuedBytes: int64(s.live)}
-	st.Spilled, st.SpilledBytes = s.spool.held()
-	lanes := [2]Lanes{s.lane(Normal), s.lane(High)}
+	st.Spilled, st.SpilledBytes = s.disk.heldLocked()
+	lanes := [2]Lanes{s.laneLocked(Normal), s.laneLocked(High)}
 	s.mu.Unlock()
 
 	st.High = lanes[High]
@@ -148,21 +155,24 @@ func (s *Sink) Stats() Stats {
 	if c.lastErr != nil {
 		st.LastError = c.lastErr.Error()
 	}
-	if c.diskErr != nil {
-		st.DiskError = c.diskErr.Error()
+	if err := errors.Join(c.mappedErr, c.spillErr); err != nil {
+		st.DiskError = err.Error()
+	}
+	if c.lastDiskErr != nil {
+		st.LastDiskError = c.lastDiskErr.Error()
 	}
 	if s.events != nil {
 		st.EventsLost = s.events.lost.Load()
 		st.Panics += s.events.panics.Load()
 	}
 	if at := s.progress.Load(); at != 0 {
-		st.StalledFor = max(0, time.Since(time.Unix(0, at)))
+		st.StalledFor = max(0, time.Duration(s.now()-at))
 	}
 	return st
 }
 
-// lane adds up one lane. Called with the lock.
-func (s *Sink) lane(p Priority) Lanes {
+// laneLocked adds up one lane.
+func (s *Sink) laneLocked(p Priority) Lanes {
 	c, r := &s.count, &s.refused[p]
 	l := Lanes{Delivered: c.delivered[p]}
 	l.Dropped = Drops{

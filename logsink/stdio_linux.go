@@ -3,6 +3,7 @@ package logsink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 )
@@ -10,6 +11,11 @@ import (
 // reopen opens the pipe behind f a second time, with a description of its own
 // that is non-blocking and has deadlines.
 func reopen(f *os.File) (*os.File, error) {
+	// A file that has a position is no pipe, and must not be asked for more: its
+	// disk may hang.
+	if _, err := f.Seek(0, io.SeekCurrent); err == nil {
+		return nil, errors.New("logsink: not a pipe")
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

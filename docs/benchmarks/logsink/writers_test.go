@@ -57,10 +57,15 @@ func openSink(o logsink.Options) opened {
 	}, func() int64 { return s.Stats().Dropped.Total() }}
 }
 
-// openMapped is openSink with the crash-safe file.
+// openMapped is openSink with memory that survives the process.
 func openMapped(tb testing.TB) func(io.Writer) opened {
 	return func(w io.Writer) opened {
-		return openSink(logsink.Options{Dest: w, Mapped: tb.TempDir() + "/mapped", MaxWrite: 64 << 10})
+		dir, err := os.MkdirTemp("/dev/shm", "logsink")
+		if err != nil {
+			tb.Skip(err)
+		}
+		tb.Cleanup(func() { os.RemoveAll(dir) })
+		return openSink(logsink.Options{Dest: w, Mapped: dir + "/mapped", MaxWrite: 64 << 10})
 	}
 }
 

@@ -5,16 +5,19 @@ package logsink
 import (
 	"errors"
 	"fmt"
-	"os"
 )
 
-// mapping is not to be had on this system; Options.Mapped and SpillDir degrade
-// to plain memory.
-type mapping struct{}
+// mapping is not to be had on this system; Options.Mapped degrades to plain
+// memory.
+type mapping struct {
+	key  uint64
+	size int
+}
 
 var errSystem = fmt.Errorf("not on this system: %w", errors.ErrUnsupported)
 
+func inMemory(string) error                          { return errSystem }
 func openMapping(string, int, int) (*mapping, error) { return nil, errSystem }
+func openImage(string) (*mapping, error)             { return nil, errSystem }
 func (*mapping) frames() []byte                      { return nil }
 func (*mapping) close() error                        { return nil }
-func lockFile(string) (*os.File, error)              { return nil, errSystem }

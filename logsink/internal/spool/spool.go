@@ -1,0 +1,637 @@
+// Package spool is a durable FIFO of chunks in a directory: what package
+// logsink cannot keep in memory in a long outage.
+//
+// A [Queue] is used by one goroutine. Every method may wait for the disk as
+// long as the disk likes, so that goroutine must not hold a lock that anybody
+// else wants, and nobody must wait for it. That is the reason for this package:
+// the code on the other side of its wall cannot wait for a disk by mistake.
+//
+// A chunk is opaque here. It has a name that no other chunk ever has, an [ID],
+// and carries checksums of its own. The directory holds segments, files of one
+// frame after the other (segment.go); a segment is removed when all of it is
+// finished. Nothing is fsynced: a spool survives the process, not the machine.
+package spool
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// ID names a chunk. Life is the random number of one process's run: numbers
+// alone are used again by every process that starts.
+type ID struct{ Life, Num uint64 }
+
+// Meta is what a spool knows about a chunk.
+type Meta struct {
+	ID
+	Base  int64  // when its first record was written, Unix milliseconds
+	Items int    // entries, in whatever form the chunk holds them
+	Left  [2]int // records still to be delivered when it was pushed, by lane
+	Done  int    // the offset in the frame up to which it is delivered
+}
+
+// Entry is a chunk that was read. Frame is HeaderSize bytes that belong to the
+// caller, followed by what was pushed.
+type Entry struct {
+	Meta
+	Frame []byte
+	Ref   Ref
+}
+
+// Ref is where a chunk lies in the spool that returned it.
+type Ref struct {
+	seg *segment
+	at  int64
+}
+
+// Options of [Open].
+type Options struct {
+	Dir   string
+	Max   int64  // bytes of all segments
+	Life  uint64 // of this process; goes into the names of new segments
+	Start time.Time
+
+	// MustExist refuses a directory that no spool has used instead of making
+	// one of it.
+	MustExist bool
+	// ReadOnly only looks: no lock, no repair, nothing is removed or marked.
+	ReadOnly bool
+}
+
+// Damage is what was lost in a segment. The damaged file is kept under the name
+// Kept, one at a time, for a person to look at.
+type Damage struct {
+	File    string
+	Kept    string
+	Records [2]int64
+	Bytes   int64 // in which no chunk was found
+}
+
+func (d Damage) Error() string {
+	return fmt.Sprintf("%s is damaged: %d records, and %d bytes without a record; kept as %s",
+		d.File, d.Records[0]+d.Records[1], d.Bytes, d.Kept)
+}
+
+var (
+	// ErrFull says that a chunk does not fit within Options.Max.
+	ErrFull = errors.New("the spill directory is full")
+	// ErrLocked says that another process, or another sink, uses the directory.
+	ErrLocked = errors.New("another process uses it")
+)
+
+// Queue is an open spool.
+type Queue struct {
+	opt    Options
+	segMax int64
+	root   *os.Root
+	lock   *os.File
+	segs   []*segment // oldest first
+	bytes  int64
+	frames int      // not read yet
+	left   [2]int64 // records in them
+	last   Ref      // of the youngest Push
+	scan   scanner
+	damage []Damage
+	inUse  map[string]bool // names of segments
+}
+
+// Open takes a directory, with what an earlier process left in it. It makes the
+// directory if it is missing, and refuses one that others can write to: they
+// could exchange files in it.
+func Open(o Options) (*Queue, error) {
+	q := &Queue{opt: o, segMax: max(o.Max/64, min(max(o.Max/16, 128<<10), 8<<20)), inUse: map[string]bool{}}
+	if err := q.openDir(); err != nil {
+		q.Close() //nolint:errcheck // the error is told
+		return nil, err
+	}
+	if err := q.load(); err != nil {
+		q.Close() //nolint:errcheck // the error is told
+		return nil, err
+	}
+	return q, nil
+}
+
+func (q *Queue) openDir() (err error) {
+	if q.root, err = openRoot(q.opt.Dir, !q.opt.MustExist && !q.opt.ReadOnly); err != nil {
+		return err
+	}
+	if q.opt.ReadOnly {
+		return nil
+	}
+	if q.opt.MustExist && !q.used() {
+		return errors.New("no process has spilled into this directory")
+	}
+	q.lock, err = lockIn(q.root)
+	return err
+}
+
+// used reports whether the directory has been a spool's.
+func (q *Queue) used() bool {
+	_, err := q.root.Lstat(lockName)
+	return err == nil
+}
+
+// load lists the segments of earlier processes.
+func (q *Queue) load() error {
+	entries, err := fs.ReadDir(q.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries { // sorted by name, and so by age
+		life, ok := parseName(e.Name())
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		if err := q.loadSegment(e.Name(), life); err != nil {
+			return fmt.Errorf("%s: %w", e.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (q *Queue) loadSegment(name string, life uint64) error {
+	mode := os.O_RDWR
+	if q.opt.ReadOnly {
+		mode = os.O_RDONLY
+	}
+	f, err := q.root.OpenFile(name, mode, 0)
+	if err != nil {
+		return err
+	}
+	seg := &segment{name: name, life: life, f: f, sealed: true}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close() //nolint:errcheck // it was not used
+		return err
+	}
+	if info.Size() == 0 {
+		f.Close() //nolint:errcheck // it is empty
+		return q.remove(name)
+	}
+	q.inUse[name] = true
+	seg.size = info.Size()
+	q.segs = append(q.segs, seg)
+	q.bytes += seg.size
+	return q.count(seg)
+}
+
+// count reads the headers of a segment.
+func (q *Queue) count(seg *segment) error {
+	for at := int64(0); ; {
+		h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		at = from + int64(h.size)
+		if at > seg.size {
+			// The process was killed while it wrote this chunk.
+			seg.torn = append(seg.torn, h.Meta)
+			return nil
+		}
+		if h.finished {
+			continue
+		}
+		seg.newest = max(seg.newest, h.Base)
+		q.add(seg, h.Meta, 1)
+	}
+}
+
+// add counts a frame that waits to be read, n = 1, or no longer does, n = -1.
+func (q *Queue) add(seg *segment, m Meta, n int) {
+	q.frames += n
+	seg.frames += n
+	for lane := range m.Left {
+		seg.left[lane] += int64(n * m.Left[lane])
+		q.left[lane] += int64(n * m.Left[lane])
+	}
+}
+
+// Metas lists the chunks that wait, oldest first, without reading them.
+func (q *Queue) Metas() (list []Meta, err error) {
+	for _, seg := range q.segs {
+		for at := seg.read; at < seg.size; {
+			h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
+			if err != nil || from+int64(h.size) > seg.size {
+				break
+			}
+			if at = from + int64(h.size); !h.finished {
+				list = append(list, h.Meta)
+			}
+		}
+	}
+	return list, nil
+}
+
+// Torn lists the chunks whose end was missing when the spool was opened. They
+// are lost, unless Discard takes them off.
+func (q *Queue) Torn() (list []Meta) {
+	for _, seg := range q.segs {
+		list = append(list, seg.torn...)
+	}
+	return list
+}
+
+// Discard takes chunks off that the caller has in another place. One whose end
+// was missing is cut off, so that it is not told as damage either.
+func (q *Queue) Discard(known func(ID) bool) error {
+	var all error
+	for _, seg := range q.segs {
+		end := int64(0)
+		for at := int64(0); at < seg.size; {
+			h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
+			if err != nil || from+int64(h.size) > seg.size {
+				break
+			}
+			at = from + int64(h.size)
+			end = at
+			if !h.finished && from >= seg.read && known(h.ID) {
+				all = errors.Join(all, seg.putDone(from, allDone))
+				q.add(seg, h.Meta, -1)
+			}
+		}
+		if len(seg.torn) > 0 && known(seg.torn[0].ID) {
+			q.bytes -= seg.size - end
+			seg.size, seg.torn = end, nil
+			all = errors.Join(all, seg.f.Truncate(end))
+		}
+	}
+	return all
+}
+
+// Skip gives up the rest of the segment that is read just now, because the disk
+// does not give it.
+func (q *Queue) Skip() error {
+	for _, seg := range q.segs {
+		if seg.read < seg.size {
+			seg.damaged += seg.size - seg.read
+			seg.read = seg.size
+			_, err := q.retire(seg)
+			return err
+		}
+	}
+	return nil
+}
+
+// Size returns what waits to be read: chunks, and their records by lane, those
+// included whose loss is to be found out; and the bytes of all segments.
+func (q *Queue) Size() (frames int, left [2]int64, bytes int64) {
+	left = q.left
+	for _, seg := range q.segs {
+		for _, m := range seg.torn {
+			left[0] += int64(m.Left[0])
+			left[1] += int64(m.Left[1])
+		}
+		if seg.frames == 0 && seg.read < seg.size {
+			frames++ // nothing is in it, and somebody has to find that out
+		}
+	}
+	return q.frames + frames, left, q.bytes
+}
+
+// Push appends a chunk. Frame has HeaderSize bytes of room in front of what is
+// stored. After an error the chunk is not in the spool.
+func (q *Queue) Push(m Meta, frame []byte) error {
+	size := int64(len(frame))
+	if q.bytes+size > q.opt.Max {
+		return ErrFull
+	}
+	seg, err := q.tail(m, size)
+	if err != nil {
+		return err
+	}
+	return q.write(seg, m, frame)
+}
+
+// PushFront stores a chunk that is older than all that wait and is in a call of
+// the destination. It is found by the next process, and is not read by this one.
+func (q *Queue) PushFront(m Meta, frame []byte) (Ref, error) {
+	seg, err := q.create(m)
+	if err != nil {
+		return Ref{}, err
+	}
+	q.segs = slices.Insert(q.segs, 0, seg)
+	if err := q.write(seg, m, frame); err != nil {
+		return Ref{}, err
+	}
+	seg.sealed, seg.read, seg.open = true, seg.size, 1
+	q.add(seg, m, -1)
+	return Ref{seg, 0}, nil
+}
+
+func (q *Queue) write(seg *segment, m Meta, frame []byte) error {
+	putHeader(frame, m)
+	if _, err := seg.f.WriteAt(frame, seg.size); err != nil {
+		return errors.Join(err, q.giveUp(seg))
+	}
+	q.last = Ref{seg, seg.size}
+	seg.size += int64(len(frame))
+	q.bytes += int64(len(frame))
+	seg.newest = max(seg.newest, m.Base)
+	q.add(seg, m, 1)
+	return nil
+}
+
+// Undo takes back the youngest Push, of a chunk that has left by another way
+// meanwhile.
+func (q *Queue) Undo(m Meta) error {
+	seg, at := q.last.seg, q.last.at
+	q.last = Ref{}
+	q.add(seg, m, -1)
+	q.bytes -= seg.size - at
+	seg.size = at
+	seg.sealed = true
+	if err := seg.f.Truncate(at); err != nil {
+		return err
+	}
+	_, err := q.retire(seg)
+	return err
+}
+
+// giveUp ends a segment that could not be written to: without the frame that
+// is there in part, or altogether if there is no other.
+func (q *Queue) giveUp(seg *segment) error {
+	seg.sealed = true
+	if seg.size > 0 {
+		return seg.f.Truncate(seg.size)
+	}
+	return q.drop(seg)
+}
+
+// tail returns the segment that takes the next frame.
+func (q *Queue) tail(m Meta, size int64) (*segment, error) {
+	if n := len(q.segs); n > 0 {
+		if seg := q.segs[n-1]; !seg.sealed && seg.life == m.Life && (seg.size == 0 || seg.size+size <= q.segMax) {
+			return seg, nil
+		}
+		q.segs[n-1].sealed = true
+	}
+	seg, err := q.create(m)
+	if err != nil {
+		return nil, err
+	}
+	q.segs = append(q.segs, seg)
+	return seg, nil
+}
+
+// create makes the segment whose first chunk is m. A chunk of an earlier life
+// that comes back to disk keeps its name, and so its place in the order.
+func (q *Queue) create(m Meta) (*segment, error) {
+	name := q.freeName(m)
+	f, err := q.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		// The directory was removed under us. What is in open files is still
+		// read; what comes now goes to a new directory.
+		if err = q.reopen(); err == nil {
+			f, err = q.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.inUse[name] = true
+	return &segment{name: name, life: m.Life, f: f}, nil
+}
+
+func (q *Queue) freeName(m Meta) string {
+	for n := 0; ; n++ {
+		name := segmentName(q.opt.Start, m.ID, n)
+		if !q.inUse[name] {
+			return name
+		}
+	}
+}
+
+func (q *Queue) reopen() error {
+	root, err := openRoot(q.opt.Dir, true)
+	if err != nil {
+		return err
+	}
+	lock, err := lockIn(root)
+	if err != nil {
+		root.Close() //nolint:errcheck // the error is told
+		return err
+	}
+	err = errors.Join(q.lock.Close(), q.root.Close())
+	q.root, q.lock = root, lock
+	return err
+}
+
+// Probe finds out whether the directory can be written to.
+func (q *Queue) Probe() error {
+	f, err := q.root.OpenFile(probeName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist): // of a process that was killed here
+		if err := q.remove(probeName); err != nil {
+			return err
+		}
+		return q.Probe()
+	case errors.Is(err, fs.ErrNotExist):
+		if err := q.reopen(); err != nil {
+			return err
+		}
+		return q.Probe()
+	case err != nil:
+		return err
+	}
+	_, err = f.Write(make([]byte, 4096))
+	return errors.Join(err, f.Close(), q.remove(probeName))
+}
+
+// Next reads the oldest chunk that was not read yet. It returns io.EOF if there
+// is none, and passes over what is damaged. Buf is used if it is large enough.
+func (q *Queue) Next(buf []byte) (Entry, error) {
+	for {
+		i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read < seg.size })
+		if i < 0 {
+			return Entry{}, io.EOF
+		}
+		seg := q.segs[i]
+		e, err := q.read(seg, buf)
+		if err == nil {
+			return e, nil
+		}
+		if !errors.Is(err, io.EOF) {
+			return Entry{}, fmt.Errorf("%s: %w", seg.name, err)
+		}
+		if _, err := q.retire(seg); err != nil {
+			return Entry{}, err
+		}
+	}
+}
+
+// read reads the next chunk of one segment. io.EOF: there is no other in it.
+func (q *Queue) read(seg *segment, buf []byte) (Entry, error) {
+	for seg.read < seg.size {
+		h, from, err := q.scan.find(seg.f, seg.read, seg.size, seg.life)
+		if err == nil && from+int64(h.size) > seg.size {
+			err = io.EOF // torn
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Entry{}, err
+		}
+		if !h.finished {
+			buf = slices.Grow(buf[:0], h.size)[:h.size]
+			if _, err := seg.f.ReadAt(buf, from); err != nil {
+				return Entry{}, err
+			}
+		}
+		seg.damaged += from - seg.read
+		seg.read = from + int64(h.size)
+		if h.finished {
+			continue
+		}
+		seg.open++
+		q.add(seg, h.Meta, -1)
+		return Entry{h.Meta, buf, Ref{seg, from}}, nil
+	}
+	seg.damaged += seg.size - seg.read
+	seg.read = seg.size
+	return Entry{}, io.EOF
+}
+
+// Progress notes how much of a chunk is delivered, so that the next process
+// does not deliver it again.
+func (q *Queue) Progress(r Ref, done int) error {
+	return r.seg.putDone(r.at, uint32(done))
+}
+
+// Finish ends a chunk that was read: all of it is delivered.
+func (q *Queue) Finish(r Ref) error {
+	r.seg.open--
+	if gone, err := q.retire(r.seg); gone || err != nil {
+		return err
+	}
+	return r.seg.putDone(r.at, allDone)
+}
+
+// retire removes a segment of which all is finished. It is told as damage if
+// something in it never turned up.
+func (q *Queue) retire(seg *segment) (gone bool, err error) {
+	if seg.read < seg.size || seg.open > 0 || q.opt.ReadOnly {
+		return false, nil
+	}
+	lost := seg.lost()
+	q.frames -= seg.frames
+	q.left[0] -= seg.left[0]
+	q.left[1] -= seg.left[1]
+	if lost == [2]int64{} && seg.damaged == 0 {
+		return true, q.drop(seg)
+	}
+	q.unlist(seg)
+	q.damage = append(q.damage, Damage{seg.name, damagedName, lost, seg.damaged})
+	return true, errors.Join(seg.f.Close(), q.root.Rename(seg.name, damagedName))
+}
+
+// TakeDamage returns what was found damaged since the last call.
+func (q *Queue) TakeDamage() []Damage {
+	d := q.damage
+	q.damage = nil
+	return d
+}
+
+// DropOldest removes the oldest segment of which nothing was read, to make
+// room, and returns what was in it. It reports false if there is none.
+func (q *Queue) DropOldest() (left [2]int64, bytes int64, ok bool, err error) {
+	return q.dropFirst(func(seg *segment) bool { return true })
+}
+
+// DropBefore removes a segment whose youngest chunk is older than t, like
+// DropOldest.
+func (q *Queue) DropBefore(t time.Time) (left [2]int64, bytes int64, ok bool, err error) {
+	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() })
+}
+
+func (q *Queue) dropFirst(due func(*segment) bool) (left [2]int64, bytes int64, ok bool, err error) {
+	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read == 0 && seg.open == 0 && seg.size > 0 })
+	if i < 0 || !due(q.segs[i]) {
+		return left, 0, false, nil
+	}
+	seg := q.segs[i]
+	q.frames -= seg.frames
+	q.left[0] -= seg.left[0]
+	q.left[1] -= seg.left[1]
+	return seg.lost(), seg.size, true, q.drop(seg)
+}
+
+// drop removes a segment.
+func (q *Queue) drop(seg *segment) error {
+	q.unlist(seg)
+	return errors.Join(seg.f.Close(), q.remove(seg.name))
+}
+
+func (q *Queue) unlist(seg *segment) {
+	q.segs = slices.DeleteFunc(q.segs, func(o *segment) bool { return o == seg })
+	q.bytes -= seg.size
+	delete(q.inUse, seg.name)
+}
+
+// remove removes a file that may be gone already.
+func (q *Queue) remove(name string) error {
+	if err := q.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Close gives the directory up. What is in it stays.
+func (q *Queue) Close() error {
+	var all error
+	for _, seg := range q.segs {
+		all = errors.Join(all, seg.f.Close())
+	}
+	q.segs = nil
+	if q.root != nil {
+		all = errors.Join(all, q.root.Close())
+	}
+	if q.lock != nil {
+		all = errors.Join(all, q.lock.Close()) // gives up the lock
+	}
+	return all
+}
+
+// find returns the header of the first frame of life at or after at, and where
+// it is; io.EOF if there is none before end. It looks at every byte once, and
+// only a frame that this spool wrote passes: text in the log cannot know life.
+func (s *scanner) find(f io.ReaderAt, at, end int64, life uint64) (header, int64, error) {
+	var pattern [12]byte
+	copy(pattern[:], magic)
+	binary.LittleEndian.PutUint64(pattern[4:], life)
+	// Nearly always the frame is just here: then no more is read than its header.
+	for n := int64(HeaderSize); end-at >= HeaderSize; n = scanWindow {
+		win, err := s.window(f, at, min(end-at, n))
+		if err != nil {
+			return header{}, at, err
+		}
+		for i := 0; ; i++ {
+			k := bytes.Index(win[i:], pattern[:])
+			if k < 0 {
+				at += int64(max(len(win)-len(pattern)+1, 1))
+				break
+			}
+			if i += k; i+HeaderSize > len(win) && i > 0 {
+				at += int64(i) // its end is in the next window
+				break
+			}
+			if h, ok := parseHeader(win[i:], pattern[:]); ok {
+				return h, at + int64(i), nil
+			}
+			if i+HeaderSize > len(win) {
+				return header{}, end, io.EOF // the file is shorter than it was
+			}
+		}
+	}
+	return header{}, end, io.EOF
+}

@@ -1,0 +1,548 @@
+//go:build unix
+
+package spool
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var began = time.UnixMilli(1_700_000_000_000)
+
+func open(t testing.TB, dir string, life uint64, size int64) *Queue {
+	t.Helper()
+	q, err := Open(Options{Dir: dir, Max: size, Life: life, Start: began.Add(time.Duration(life) * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// chunkOf is a chunk whose text says who it is.
+func chunkOf(life, num uint64, size int) (Meta, []byte) {
+	text := fmt.Sprintf("life %d chunk %d ", life, num)
+	frame := append(make([]byte, HeaderSize), bytes.Repeat([]byte(text), 1+size/len(text))...)
+	return Meta{ID: ID{life, num}, Base: began.UnixMilli() + int64(num), Items: 3, Left: [2]int{2, 1}, Done: HeaderSize}, frame
+}
+
+func push(t testing.TB, q *Queue, life, num uint64, size int) {
+	t.Helper()
+	m, frame := chunkOf(life, num, size)
+	if err := q.Push(m, frame); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func next(t testing.TB, q *Queue) Entry {
+	t.Helper()
+	e, err := q.Next(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// all reads and finishes everything, and returns the names of what was there.
+func all(t testing.TB, q *Queue) (ids []ID) {
+	t.Helper()
+	for {
+		e, err := q.Next(nil)
+		if errors.Is(err, io.EOF) {
+			return ids
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, want := chunkOf(e.Life, e.Num, len(e.Frame)-HeaderSize-20)
+		if !strings.HasPrefix(string(want[HeaderSize:]), string(e.Frame[HeaderSize:HeaderSize+10])) {
+			t.Fatalf("chunk %v holds %.30q", e.ID, e.Frame[HeaderSize:])
+		}
+		if err := q.Finish(e.Ref); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, e.ID)
+	}
+}
+
+func files(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockName {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// Random operations, and the end of the process in between, against a list.
+func TestQueue_against_a_model(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { againstModel(t, rand.New(rand.NewPCG(seed, 1))) })
+	}
+}
+
+type modelled struct {
+	id   ID
+	size int
+	done int
+}
+
+func againstModel(t *testing.T, r *rand.Rand) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	life, num := uint64(1), uint64(0)
+	q := open(t, dir, life, 1<<20)
+	var want []modelled // not finished, oldest first
+	var read []Entry    // of these, the first ones that this process has read
+	for range 300 {
+		switch r.IntN(10) {
+		case 0, 1, 2, 3:
+			num++
+			m, frame := chunkOf(life, num, r.IntN(40_000))
+			err := q.Push(m, frame)
+			if errors.Is(err, ErrFull) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, modelled{m.ID, len(frame), HeaderSize})
+			if r.IntN(4) == 0 {
+				if err := q.Undo(m); err != nil {
+					t.Fatal(err)
+				}
+				want = want[:len(want)-1]
+			}
+		case 4, 5, 6:
+			e, err := q.Next(nil)
+			if len(read) == len(want) {
+				if !errors.Is(err, io.EOF) {
+					t.Fatalf("Next: %v, %v, want the end", e.ID, err)
+				}
+				break
+			}
+			w := want[len(read)]
+			if err != nil || e.ID != w.id || len(e.Frame) != w.size || e.Done != w.done {
+				t.Fatalf("Next: %v, %d bytes, done %d, %v, want %+v", e.ID, len(e.Frame), e.Done, err, w)
+			}
+			read = append(read, e)
+		case 7:
+			if len(read) > 0 {
+				want[0].done = HeaderSize + r.IntN(want[0].size-HeaderSize)
+				if err := q.Progress(read[0].Ref, want[0].done); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case 8:
+			if len(read) > 0 {
+				if err := q.Finish(read[0].Ref); err != nil {
+					t.Fatal(err)
+				}
+				read, want = read[1:], want[1:]
+			}
+		case 9:
+			if r.IntN(5) == 0 { // the process ends; what it had read comes again
+				if err := q.Close(); err != nil {
+					t.Fatal(err)
+				}
+				life++
+				num = 0
+				q = open(t, dir, life, 1<<20)
+				read = nil
+			}
+		}
+		frames, left, bytes := q.Size()
+		if wait := len(want) - len(read); frames != wait || left != [2]int64{2 * int64(wait), int64(wait)} || bytes > 1<<20 {
+			t.Fatalf("Size: %d, %v, %d; %d wait", frames, left, bytes, wait)
+		}
+	}
+	for _, e := range read {
+		if err := q.Finish(e.Ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all(t, q)
+	if err := q.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("all is finished, and there is %v", left)
+	}
+}
+
+// Numbers begin anew with each process; names do not.
+func TestQueue_lives_do_not_mix(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	for life := uint64(1); life <= 3; life++ {
+		q := open(t, dir, life, 1<<20)
+		for num := uint64(1); num <= 3; num++ {
+			push(t, q, life, num, 100)
+		}
+		q.Close()
+	}
+	q := open(t, dir, 4, 1<<20)
+	defer q.Close()
+	var want []ID
+	for life := uint64(1); life <= 3; life++ {
+		for num := uint64(1); num <= 3; num++ {
+			want = append(want, ID{life, num})
+		}
+	}
+	if got := all(t, q); !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestQueue_discards_what_somebody_else_has(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 1, 1<<20)
+	for num := uint64(1); num <= 5; num++ {
+		push(t, q, 1, num, 1000)
+	}
+	q.Close()
+	name := filepath.Join(dir, files(t, dir)[0])
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, info.Size()-1); err != nil { // chunk 5 is torn
+		t.Fatal(err)
+	}
+	q = open(t, dir, 2, 1<<20)
+	defer q.Close()
+	if torn := q.Torn(); len(torn) != 1 || torn[0].ID != (ID{1, 5}) {
+		t.Fatalf("torn: %v", torn)
+	}
+	if err := q.Discard(func(id ID) bool { return id.Num == 2 || id.Num == 5 }); err != nil {
+		t.Fatal(err)
+	}
+	if frames, left, _ := q.Size(); frames != 3 || left != [2]int64{6, 3} {
+		t.Errorf("Size: %d, %v", frames, left)
+	}
+	if got := all(t, q); !slices.Equal(got, []ID{{1, 1}, {1, 3}, {1, 4}}) {
+		t.Errorf("got %v", got)
+	}
+	if d := q.TakeDamage(); len(d) > 0 {
+		t.Errorf("what is known elsewhere is told as damage: %v", d)
+	}
+}
+
+func TestQueue_tells_damage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage func(b []byte) []byte
+		want   []ID
+		lost   [2]int64
+	}{
+		"torn":          {func(b []byte) []byte { return b[:len(b)-1] }, []ID{{1, 1}, {1, 2}}, [2]int64{2, 1}},
+		"a header":      {func(b []byte) []byte { b[bytes.Index(b, []byte("chunk 2"))-30] ^= 1; return b }, []ID{{1, 1}, {1, 3}}, [2]int64{}},
+		"no header":     {func(b []byte) []byte { return bytes.Repeat([]byte("text\n"), 1000) }, nil, [2]int64{}},
+		"only a header": {func(b []byte) []byte { return b[:HeaderSize+1] }, nil, [2]int64{2, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "spool")
+			q := open(t, dir, 1, 1<<20)
+			for num := uint64(1); num <= 3; num++ {
+				push(t, q, 1, num, 1000)
+			}
+			q.Close()
+			path := filepath.Join(dir, files(t, dir)[0])
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, tt.damage(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			q = open(t, dir, 2, 1<<20)
+			defer q.Close()
+			if got := all(t, q); !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			d := q.TakeDamage()
+			if len(d) != 1 || d[0].Records != tt.lost || d[0].Bytes == 0 {
+				t.Errorf("damage: %+v, want %v lost", d, tt.lost)
+			}
+			if left := files(t, dir); !slices.Equal(left, []string{damagedName}) {
+				t.Errorf("left: %v", left)
+			}
+			if frames, left, size := q.Size(); frames != 0 || left != [2]int64{} || size != 0 {
+				t.Errorf("Size: %d, %v, %d", frames, left, size)
+			}
+		})
+	}
+}
+
+// Text in the log may look like a frame in every byte but the life, which its
+// author cannot know. It is passed over where the search goes through it.
+func TestQueue_does_not_believe_text(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 0xfeed, 1<<20)
+	m, forged := chunkOf(1, 99, 200)
+	putHeader(forged, m)
+	frame := append(make([]byte, HeaderSize), bytes.Repeat(forged, 10)...)
+	if err := q.Push(Meta{ID: ID{0xfeed, 1}, Left: [2]int{1, 0}}, frame); err != nil {
+		t.Fatal(err)
+	}
+	m, frame = chunkOf(0xfeed, 2, 100)
+	if err := q.Push(m, frame); err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	path := filepath.Join(dir, files(t, dir)[0])
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[offSum] ^= 1 // now the search goes through the first frame
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q = open(t, dir, 2, 1<<20)
+	defer q.Close()
+	if got := all(t, q); !slices.Equal(got, []ID{{0xfeed, 2}}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+type countingReader struct {
+	r    io.ReaderAt
+	read int64
+}
+
+func (c *countingReader) ReadAt(p []byte, at int64) (int, error) {
+	n, err := c.r.ReadAt(p, at)
+	c.read += int64(n)
+	return n, err
+}
+
+// Whatever lies in a file, the search looks at every byte a bounded number of
+// times.
+func TestScanner_is_linear(t *testing.T) {
+	const size = 4 << 20
+	withLife := append([]byte(magic), 7, 0, 0, 0, 0, 0, 0, 0)
+	for name, text := range map[string][]byte{
+		"nothing":               make([]byte, size),
+		"only magic":            bytes.Repeat([]byte(magic), size/4),
+		"magic and life":        bytes.Repeat(withLife, size/12),
+		"magic, life and sizes": bytes.Repeat(append(withLife, make([]byte, HeaderSize-12)...), size/HeaderSize),
+	} {
+		var s scanner
+		r := &countingReader{r: bytes.NewReader(text)}
+		_, at, err := s.find(r, 0, int64(len(text)), 7)
+		if !errors.Is(err, io.EOF) || at != int64(len(text)) {
+			t.Errorf("%s: %d, %v", name, at, err)
+		}
+		if most := int64(16 * len(text)); r.read > most {
+			t.Errorf("%s: %d bytes read of a file of %d", name, r.read, len(text))
+		}
+	}
+}
+
+func TestOpen_refuses_what_is_not_ours(t *testing.T) {
+	base := t.TempDir()
+	real, link, shared := filepath.Join(base, "real"), filepath.Join(base, "link"), filepath.Join(base, "shared")
+	file := filepath.Join(base, "file")
+	for _, dir := range []string{real, shared} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink(real, link), os.Chmod(shared, 0o777), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	wants := map[string]string{
+		link:   "it is a symbolic link, and must be a directory",
+		shared: "others can write to it (mode 0777)",
+		file:   "not a directory",
+	}
+	if os.Geteuid() == 0 {
+		foreign := filepath.Join(base, "foreign")
+		if err := errors.Join(os.Mkdir(foreign, 0o700), os.Chown(foreign, 12345, 12345)); err != nil {
+			t.Fatal(err)
+		}
+		wants[foreign] = "it belongs to user 12345"
+	}
+	for dir, want := range wants {
+		if _, err := Open(Options{Dir: dir, Max: 1 << 20, Life: 1}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", dir, err, want)
+		}
+	}
+	if names := files(t, shared); len(names) > 0 {
+		t.Errorf("a refused directory has %v", names)
+	}
+	// A directory below the shared one is made, and is ours.
+	open(t, filepath.Join(shared, "below"), 1, 1<<20).Close()
+}
+
+// Names that a stranger prepared in a directory, while others could still write
+// to it, do not lead anywhere.
+func TestQueue_follows_no_symlink(t *testing.T) {
+	for _, name := range []string{lockName, probeName, segmentName(began.Add(time.Second), ID{1, 1}, 0), damagedName} {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir()
+			victim, dir := filepath.Join(base, "victim"), filepath.Join(base, "spool")
+			err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Mkdir(dir, 0o700), os.Symlink(victim, filepath.Join(dir, name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, err := Open(Options{Dir: dir, Max: 1 << 20, Life: 1, Start: began.Add(time.Second)})
+			if err == nil {
+				q.Probe() //nolint:errcheck // what it did is looked at
+				m, frame := chunkOf(1, 1, 1000)
+				q.Push(m, frame) //nolint:errcheck // what it did is looked at
+				q.Close()
+			}
+			if b, err := os.ReadFile(victim); string(b) != "precious" || err != nil {
+				t.Errorf("the file behind the link holds %.20q, %v", b, err)
+			}
+		})
+	}
+}
+
+func TestQueue_one_process_at_a_time(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 1, 1<<20)
+	if _, err := Open(Options{Dir: dir, Max: 1 << 20, Life: 2}); !errors.Is(err, ErrLocked) {
+		t.Errorf("the second: %v", err)
+	}
+	q.Close()
+	open(t, dir, 2, 1<<20).Close()
+}
+
+// A cleaner removes the directory under a running process.
+func TestQueue_makes_its_directory_again(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 1, 4<<20)
+	defer q.Close()
+	push(t, q, 1, 1, 1000)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for num := uint64(2); num < 20; num++ {
+		push(t, q, 1, num, 60_000) // more than a segment
+	}
+	if err := q.Probe(); err != nil {
+		t.Error(err)
+	}
+	if names := files(t, dir); len(names) == 0 {
+		t.Error("nothing is in the new directory")
+	}
+	if got := all(t, q); len(got) != 19 {
+		t.Errorf("%d chunks came back: %v", len(got), got)
+	}
+}
+
+func TestQueue_bound_and_age(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 1, 1<<20)
+	defer q.Close()
+	num := uint64(0)
+	for {
+		num++
+		m, frame := chunkOf(1, num, 60_000)
+		if err := q.Push(m, frame); errors.Is(err, ErrFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, size := q.Size(); size > 1<<20 || size < 900_000 {
+		t.Errorf("%d bytes", size)
+	}
+	before, _, _ := q.Size()
+	left, size, ok, err := q.DropOldest()
+	after, _, _ := q.Size()
+	if !ok || err != nil || size == 0 || left[0] != int64(2*(before-after)) {
+		t.Errorf("DropOldest: %v, %d, %v, %v", left, size, ok, err)
+	}
+	first := next(t, q)
+	if _, _, ok, _ := q.DropBefore(began); ok {
+		t.Error("a young segment was dropped")
+	}
+	for ok := true; ok; {
+		_, _, ok, err = q.DropBefore(began.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.Finish(first.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if frames, _, _ := q.Size(); frames != 0 && len(all(t, q)) != frames {
+		t.Errorf("%d chunks", frames)
+	}
+}
+
+func TestParseName(t *testing.T) {
+	name := segmentName(began, ID{0xabc, 7}, 1)
+	if life, ok := parseName(name); !ok || life != 0xabc {
+		t.Errorf("%s: %x, %v", name, life, ok)
+	}
+	for _, other := range []string{"", "lock", "x.seg", "00000000000000000001.seg", name + "x", "-" + name} {
+		if _, ok := parseName(other); ok {
+			t.Errorf("%q passes", other)
+		}
+	}
+}
+
+// A file may hold anything. What comes out was put in, by this life or another
+// that the file's name tells.
+func FuzzOpen(f *testing.F) {
+	var good []byte
+	for num := uint64(1); num <= 3; num++ {
+		m, frame := chunkOf(7, num, 300)
+		putHeader(frame, m)
+		good = append(good, frame...)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-10])
+	f.Add(bytes.Repeat([]byte(magic), 1000))
+	cut := bytes.Clone(good)
+	binary.LittleEndian.PutUint32(cut[28:], 1<<31)
+	f.Add(cut)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := filepath.Join(t.TempDir(), "spool")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, segmentName(began, ID{7, 1}, 0)), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		q := open(t, dir, 8, 1<<30)
+		defer q.Close()
+		if _, err := q.Metas(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			e, err := q.Next(nil)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Life != 7 || len(e.Frame) > len(b) || e.Done > len(e.Frame) {
+				t.Fatalf("%+v of a file of %d bytes", e.Meta, len(b))
+			}
+			if err := q.Finish(e.Ref); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if frames, left, size := q.Size(); frames != 0 || left != [2]int64{} || size != 0 {
+			t.Errorf("Size: %d, %v, %d", frames, left, size)
+		}
+	})
+}

@@ -1,0 +1,342 @@
+package logsink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
+)
+
+// open opens what was asked for and is not open yet, and finds what an earlier
+// process left there. Whatever fails is tried again. Mapped is closed, if it is
+// not nil, as soon as the mapped memory is open or has failed.
+func (m *mover) open(mapped chan struct{}) {
+	o := &m.s.opt
+	var left []*chunk
+	missing := false
+	if (o.Mapped != "" || m.s.image != "") && m.mapping == nil {
+		var err error
+		if left, err = m.openMapped(); err != nil {
+			m.mappedFailed(err)
+			missing = true
+		}
+	}
+	if mapped != nil {
+		close(mapped)
+	}
+	if o.SpillDir != "" && m.q == nil {
+		if err := m.call(m.openSpool); err != nil {
+			m.spillFailed(err)
+			missing = true
+		} else {
+			m.tookSpool()
+		}
+	}
+	m.place(left)
+	m.openAt = time.Time{}
+	if missing {
+		m.openAt = time.Now().Add(openEvery)
+	}
+}
+
+func (m *mover) mappedFailed(err error) {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.s.diskFailedLocked(&m.s.count.mappedErr, fmt.Errorf("logsink: mapped file %s: %w", cmpOr(m.s.opt.Mapped, m.s.image), err))
+}
+
+// openMapped takes the mapped memory, and returns what is left in it, oldest
+// first. From here on records go there.
+func (m *mover) openMapped() (left []*chunk, err error) {
+	s := m.s
+	err = m.call(func() (err error) {
+		if s.image != "" {
+			m.mapping, err = openImage(s.image)
+			return err
+		}
+		if err = inMemory(filepath.Dir(s.opt.Mapped)); err != nil {
+			return err
+		}
+		m.tmpfs.Do(func() { close(m.onTmpfs) })
+		m.mapping, err = openMapping(s.opt.Mapped, s.opt.MaxBytes, frameSize)
+		return err
+	})
+	if err != nil {
+		m.mapping = nil
+		return nil, err
+	}
+	a := newArena(m.mapping.frames(), m.mapping.size)
+	a.mapped, a.key = true, m.mapping.key
+	left, lost, damage := a.adopt()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arena = a
+	s.diskWorksLocked(&s.count.mappedErr)
+	for _, err := range damage {
+		s.noteDiskLocked(fmt.Errorf("logsink: mapped file %s: %w", cmpOr(s.opt.Mapped, s.image), err))
+	}
+	for lane, n := range lost {
+		s.count.corrupt[lane] += int64(n)
+	}
+	s.foundLocked([2]int64{int64(lost[Normal]), int64(lost[High])})
+	return left, nil
+}
+
+// adopt finds the chunks that an earlier process left in mapped memory, and
+// claims their frames. Lost counts the records that are damaged.
+func (a *arena) adopt() (left []*chunk, lost [2]int, damage []error) {
+	for i := 0; i < len(a.chunks); {
+		mem := a.slab[i*a.size:]
+		h, err := parseHead(mem, a.key)
+		if err == nil && (h.size%a.size != 0 || h.size > len(mem)) {
+			err = fmt.Errorf("%w: size %d", errFrame, h.size)
+		}
+		if err != nil {
+			if mem[0] != 0 {
+				damage = append(damage, fmt.Errorf("frame %d: %w", i, err))
+				clear(mem[:headerSize])
+			}
+			i++
+			continue
+		}
+		c := a.claim(i, h.size/a.size)
+		bad := c.openFrame(c.mem, h, a.key)
+		c.earlier = true
+		lost[Normal] += bad[Normal]
+		lost[High] += bad[High]
+		i += c.frames
+		if c.rec == c.n {
+			a.release(c)
+			continue
+		}
+		left = append(left, c)
+	}
+	slices.SortStableFunc(left, func(x, y *chunk) int {
+		if x.id.Life == y.id.Life {
+			return cmp.Compare(x.id.Num, y.id.Num)
+		}
+		return cmp.Compare(x.base, y.base)
+	})
+	return left, lost, damage
+}
+
+// openSpool takes the spill directory.
+func (m *mover) openSpool() error {
+	o := spool.Options{Dir: m.s.opt.SpillDir, Max: m.s.opt.SpillBytes, Life: m.life, Start: m.started, MustExist: m.s.recovering}
+	q, err := spool.Open(o)
+	if err != nil {
+		return err
+	}
+	if !m.s.recovering {
+		err = q.Probe() // now, and not in the outage
+	}
+	metas, more := q.Metas()
+	if err = errors.Join(err, more); err != nil {
+		return errors.Join(err, q.Close())
+	}
+	for _, meta := range append(metas, q.Torn()...) {
+		m.stored[meta.ID] = true
+	}
+	m.q = q
+	return nil
+}
+
+// tookSpool counts what is in the spill directory. What is in mapped memory too
+// was on its way between the two when its process was killed.
+func (m *mover) tookSpool() {
+	err := m.call(func() error { return m.q.Discard(func(id spool.ID) bool { return m.adopted[id] }) })
+	s := m.s
+	s.mu.Lock()
+	m.publishLocked()
+	s.foundLocked(s.disk.left)
+	s.disk.works = true
+	s.diskWorksLocked(&s.count.spillErr)
+	s.mu.Unlock()
+	if err != nil {
+		m.spillFailed(err)
+	}
+	s.rouse()
+}
+
+// place puts what was in mapped memory where it belongs: before what is on disk
+// if it is older, else between that and what this process has written. Of a
+// chunk that is on disk too, this copy is delivered.
+func (m *mover) place(left []*chunk) {
+	if len(left) == 0 {
+		return
+	}
+	for _, c := range left {
+		m.adopted[c.id] = true
+	}
+	twice := map[spool.ID]bool{}
+	first, oldest := map[uint64]uint64{}, int64(math.MaxInt64)
+	if m.q != nil {
+		err := m.call(func() error {
+			return m.q.Discard(func(id spool.ID) bool {
+				twice[id] = m.adopted[id]
+				return twice[id]
+			})
+		})
+		metas, more := m.q.Metas()
+		if err = errors.Join(err, more); err != nil {
+			m.spillFailed(err)
+		}
+		for _, meta := range metas {
+			if n, ok := first[meta.Life]; !ok || meta.Num < n {
+				first[meta.Life] = meta.Num
+			}
+			oldest = min(oldest, meta.Base)
+		}
+	}
+	s := m.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var before, after []*chunk
+	var records [2]int64
+	for _, c := range left {
+		if m.stored[c.id] && !twice[c.id] {
+			c.arena.release(c) // it has been delivered from disk
+			continue
+		}
+		n, onDisk := first[c.id.Life]
+		if onDisk && c.id.Num < n || !onDisk && c.base < oldest {
+			before = append(before, c)
+		} else {
+			after = append(after, c)
+		}
+		s.live += c.frames * c.arena.size
+		records[Normal] += int64(c.left[Normal])
+		records[High] += int64(c.left[High])
+	}
+	if m.q != nil {
+		was := s.disk.left
+		m.publishLocked()
+		for lane := range was { // discarded: the same records are counted below
+			s.count.accepted[lane] -= was[lane] - s.disk.left[lane]
+			s.count.recovered -= was[lane] - s.disk.left[lane]
+		}
+	}
+	s.front = append(s.front, before...)
+	for _, c := range slices.Backward(after) {
+		s.pushFrontLocked(c)
+	}
+	s.foundLocked(records)
+	s.upTo = s.seq
+	s.parked = awake
+	s.rouse()
+}
+
+// foundLocked counts records that an earlier process left.
+func (s *Sink) foundLocked(records [2]int64) {
+	n := records[Normal] + records[High]
+	if n == 0 {
+		return
+	}
+	s.count.recovered += n
+	for lane := range records {
+		s.count.accepted[lane] += records[lane]
+	}
+	s.tellLocked(Event{Kind: LeftoverFound, Records: n})
+}
+
+// keptLocked counts the records that the next process will find.
+func (s *Sink) keptLocked() int64 {
+	if s.disk.ended {
+		return s.disk.kept
+	}
+	n := s.disk.left[Normal] + s.disk.left[High]
+	for _, list := range [][]*chunk{s.disk.loaded, s.inflight, s.front} {
+		for _, c := range list {
+			if c.onDisk || c.durable() {
+				n += int64(c.live())
+			}
+		}
+	}
+	for c := s.head; c != nil; c = c.next {
+		if c.durable() {
+			n += int64(c.live())
+		}
+	}
+	return n
+}
+
+// diskFailedLocked notes that what was asked for is not in effect: where is the
+// state of the mapped memory or of the spill directory.
+func (s *Sink) diskFailedLocked(where *error, err error) {
+	was := *where
+	*where = err
+	s.count.diskErrors++
+	s.count.lastDiskErr = err
+	if was == nil {
+		s.tellLocked(Event{Kind: DiskFailed, Err: err})
+	}
+}
+
+// diskWorksLocked ends what diskFailedLocked began.
+func (s *Sink) diskWorksLocked(where *error) {
+	if *where == nil {
+		return
+	}
+	*where = nil
+	if s.count.mappedErr == nil && s.count.spillErr == nil {
+		s.tellLocked(Event{Kind: DiskRecovered})
+	}
+}
+
+// noteDiskLocked notes an error that is over as soon as it is told: damage.
+func (s *Sink) noteDiskLocked(err error) {
+	s.count.diskErrors++
+	s.count.lastDiskErr = err
+	s.tellLocked(Event{Kind: DiskFailed, Err: err})
+}
+
+// RecoverFile delivers to w what a process left in path, its mapped file or its
+// spill directory, and takes it out of there. It is what [New] does with the
+// same path, for a program that is not going to be started again; the file may
+// also be a copy of it on a disk. Ctx bounds it; without a deadline that is one
+// minute. Records returns how many were delivered; with an error the rest is
+// still in path.
+func RecoverFile(ctx context.Context, path string, w io.Writer) (records int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, fmt.Errorf("logsink: recover: %w", err)
+	}
+	o := Options{Dest: w, Gap: GapText}
+	image := ""
+	if info.IsDir() {
+		o.SpillDir, o.SpillBytes = path, math.MaxInt64
+	} else {
+		image = path
+	}
+	if err := o.complete(); err != nil {
+		return 0, err
+	}
+	s := newSink(o)
+	s.recovering, s.image = true, image
+	s.start()
+	ctx, cancel := bounded(ctx, time.Minute)
+	defer cancel()
+	select {
+	case <-s.mover.tried:
+	case <-ctx.Done():
+	}
+	before := s.Stats()
+	if before.DiskError != "" {
+		s.Shutdown(ctx) //nolint:errcheck // it holds nothing
+		return 0, fmt.Errorf("logsink: recover: %s", before.DiskError)
+	}
+	err = s.Shutdown(ctx)
+	st := s.Stats()
+	if n := st.Dropped.Corrupt; err == nil && n > 0 {
+		err = fmt.Errorf("logsink: recover: %s: %d records were damaged", path, n)
+	}
+	return st.Delivered, err
+}

@@ -1,0 +1,181 @@
+//go:build unix && !solaris && !illumos && !aix
+
+package logsink
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"syscall"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
+)
+
+// mapping is memory that outlives the process: a file on a file system that is
+// memory itself. It begins with a page that says what it is; chunks follow
+// (frame.go). What a killed process stored in it the kernel keeps.
+//
+// A file on a disk will not do. The first store to a clean page of it waits for
+// the file system, in a page fault, in Write, with the lock held; a thread in a
+// page fault keeps its processor, and the garbage collector waits for it: one
+// log line stops the process for as long as the disk is frozen. On a
+// copy-on-write file system a full disk is SIGBUS.
+type mapping struct {
+	f     *os.File
+	mem   []byte
+	key   uint64
+	size  int  // of a frame
+	image bool // mem is a copy of the file, see openImage
+}
+
+const (
+	mappedMagic = "logsink mapped 2\n"
+	mappedHead  = 4096 // bytes before the first chunk
+	offSize     = 32
+	offKey      = 40
+)
+
+// openMapping opens or makes the file at path, which is on a file system in
+// memory, with room for size bytes of frames. A file that is larger stays so: what an earlier process left in it
+// is not to be lost. A file that is something else is not touched.
+func openMapping(path string, size, frame int) (*mapping, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if errors.Is(err, syscall.ELOOP) {
+		err = fmt.Errorf("it is a symbolic link, and must be a regular file")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &mapping{f: f, size: frame}
+	if err := m.open(int64(mappedHead + size)); err != nil {
+		f.Close() //nolint:errcheck // nothing was written, or the error is told
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *mapping) open(want int64) error {
+	info, err := m.f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := spool.Private(info, 0); err != nil {
+		return err
+	}
+	if err := spool.Flock(m.f); err != nil {
+		return err
+	}
+	if err := m.prepare(info.Size(), want); err != nil {
+		return err
+	}
+	if info, err = m.f.Stat(); err != nil {
+		return err
+	}
+	n := int(info.Size())
+	n -= (n - mappedHead) % m.size
+	m.mem, err = syscall.Mmap(int(m.f.Fd()), 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	return err
+}
+
+// prepare checks the file and brings it to the wanted size. The pages are
+// written, not left as holes: a full file system is an error here, and would be
+// a fatal signal in the first Write that touches a hole.
+func (m *mapping) prepare(have, want int64) error {
+	head := make([]byte, mappedHead)
+	if _, err := m.f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if bytes.Equal(head, make([]byte, mappedHead)) { // new, or made by a process that got no further
+		copy(head, mappedMagic)
+		binary.LittleEndian.PutUint32(head[offSize:], uint32(m.size))
+		binary.LittleEndian.PutUint64(head[offKey:], rand.Uint64())
+	} else if err := m.check(head); err != nil {
+		return err
+	}
+	m.key = binary.LittleEndian.Uint64(head[offKey:])
+	if err := m.extend(have, want); err != nil {
+		return err
+	}
+	_, err := m.f.WriteAt(head, 0)
+	return err
+}
+
+func (m *mapping) check(head []byte) error {
+	size := int(binary.LittleEndian.Uint32(head[offSize:]))
+	if !bytes.HasPrefix(head, []byte(mappedMagic)) || size != m.size {
+		return fmt.Errorf("the file exists and is not a mapped file of this version with frames of %d bytes", m.size)
+	}
+	return nil
+}
+
+func (m *mapping) extend(from, to int64) error {
+	if to <= from || allocate(m.f, from, to-from) == nil {
+		return nil
+	}
+	zero := make([]byte, 1<<20)
+	for at := from; at < to; at += int64(len(zero)) {
+		if _, err := m.f.WriteAt(zero[:min(int64(len(zero)), to-at)], at); err != nil {
+			return errors.Join(err, m.f.Truncate(from))
+		}
+	}
+	return nil
+}
+
+// openImage reads a mapped file as it is, wherever it lies: for a program that
+// delivers what is in it and is not in a hurry. Close notes in the file what was
+// delivered.
+func openImage(path string) (*mapping, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	m := &mapping{f: f, size: frameSize, image: true}
+	if err := m.read(); err != nil {
+		f.Close() //nolint:errcheck // it was only read
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *mapping) read() error {
+	info, err := m.f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("it is not a regular file")
+	}
+	if err := spool.Flock(m.f); err != nil {
+		return err
+	}
+	head := make([]byte, mappedHead)
+	if _, err := m.f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := m.check(head); err != nil {
+		return err
+	}
+	m.key = binary.LittleEndian.Uint64(head[offKey:])
+	n := int(info.Size())
+	m.mem = make([]byte, n-(n-mappedHead)%m.size)
+	_, err = m.f.ReadAt(m.mem, 0)
+	return err
+}
+
+func (m *mapping) frames() []byte { return m.mem[mappedHead:] }
+
+func (m *mapping) close() error {
+	if !m.image {
+		return errors.Join(syscall.Munmap(m.mem), m.f.Close())
+	}
+	var all error
+	for at := mappedHead; at < len(m.mem); at += m.size {
+		_, err := m.f.WriteAt(m.mem[at:at+headerSize], int64(at))
+		all = errors.Join(all, err)
+	}
+	return errors.Join(all, m.f.Close())
+}
