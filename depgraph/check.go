@@ -170,6 +170,9 @@ func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 	}
 	if k.Assumed > 0 {
 		f.Severity = min(r.Severity, Warn)
+		if k.Kind == OrderingCycle { // nobody asked for the order
+			f.Severity = min(r.Severity, Info)
+		}
 		f.Message += fmt.Sprintf("; it rests on %d assumed edges", k.Assumed)
 		if k.Assumed == 1 {
 			f.Message = strings.TrimSuffix(f.Message, "s")

@@ -152,10 +152,18 @@ func (g *Graph) orderingCycles(ctx context.Context, ev *events, phases flag) ([]
 		}
 		c := Component{Kind: OrderingCycle, Cycle: g.edgeList(cycle), CycleProven: proven, ProvenMinimum: true}
 		c.fill(sub)
+		guesses := true
 		for _, e := range sub.edges() {
+			if f := g.flags[e]; f&fWeak != 0 {
+				guesses = guesses && f&fAssumed != 0
+				c.Assumed++
+			}
 			if dropped[e] {
 				c.Drop = append(c.Drop, g.edgeOf(e))
 			}
+		}
+		if !guesses {
+			c.Assumed = 0
 		}
 		found = append(found, c)
 	}

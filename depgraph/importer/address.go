@@ -15,7 +15,11 @@ import (
 var hostPattern = regexp.MustCompile(`(?i)(?:(://)(?:[^/@\s,;]*@)?|(@)|\b(?:host|hostname|server|data source|address)=)?([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(:\d+)?`)
 
 // addressKey matches the names of variables whose whole value is a host.
-var addressKey = regexp.MustCompile(`(?i)(^|_)(hosts?|hostname|addr|addrs|address|addresses|endpoints?|urls?|uris?|servers?|brokers?|upstream|target|dsn)$`)
+var addressKey = regexp.MustCompile(`(?i)(^|_)(hosts?|hostnames?|addrs?|address|addresses|endpoints?|urls?|uris?|servers?|brokers?|upstreams?|targets?|dsn|seeds?|nodes?|peers?|members?|contact_?points?|bootstrap|zookeeper|masters?|primary|replicas?|backends?|proxy|gateway|cluster)$`)
+
+// ownKey matches the names of variables that hold a service's own address, as
+// others see it, and of those that hold pages for people.
+var ownKey = regexp.MustCompile(`(?i)(^|_)(public|external|advertised?|own|self|site|webhook|callback|redirect|root|base|canonical|origins?|cors|domain|docs?|help|support|homepage|website|frontend|link|links|referer|issuer)(_|$)`)
 
 // telemetryKey matches the names of variables that say where to send traces,
 // metrics and logs.
@@ -69,6 +73,23 @@ func isNumber(s string) bool { return strings.Trim(s, "0123456789.") == "" }
 // a name, not this machine and not a number.
 func foreign(host string) bool {
 	return net.ParseIP(host) == nil && !isNumber(host) && host != "localhost" && !strings.HasSuffix(host, ".localhost") && host != "host.docker.internal"
+}
+
+// foreign takes an address outside of what is imported. That it is needed is a
+// guess; a single word may be anything, and an address of one's own is no need.
+func (b *builder) foreign(own, key string, a found, at depgraph.Position) {
+	if !a.sure || !foreign(a.host) || !strings.Contains(strings.Trim(a.host, "."), ".") {
+		return
+	}
+	if ownKey.MatchString(key) {
+		b.skip("addresses that look like one's own or a page for people: " + key + " of " + own)
+		return
+	}
+	s := b.service(a.host, at)
+	if s.Kind == depgraph.KindUnknown {
+		s.Kind = depgraph.External
+	}
+	b.depend(own, a.host, claim{runtime: true, soft: true, assumed: true}, a.source("environment"), key, at)
 }
 
 // kinds guesses the kind of a service from its image, by words that hardly

@@ -1,7 +1,8 @@
 package importer
 
 import (
-	"fmt"
+	"cmp"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,19 +14,32 @@ import (
 // dependsOn and dependencyOf become edges, and so does consumesApis, to the
 // component that provides the API.
 func Backstage(paths ...string) (*Result, error) {
-	docs, err := readYAML(paths, func(string) bool { return true })
+	b := backstage{builder: newBuilder(), names: map[string]string{}, providers: map[string][]string{}}
+	files, err := expand(paths, isYAML)
 	if err != nil {
 		return nil, err
 	}
-	b := backstage{builder: newBuilder(), names: map[string]string{}, providers: map[string][]string{}}
-	for _, doc := range docs {
-		b.collect(doc)
+	for _, name := range files {
+		data, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		b.result.Read++
+		for _, part := range split(data) {
+			docs, err := parseYAML(name, part)
+			if err != nil { // one bad entity costs one entity
+				b.warnf("%s; the entity is left out", err)
+				b.skip("entities that cannot be read: " + filepath.ToSlash(name))
+				continue
+			}
+			for _, doc := range docs {
+				b.collect(doc)
+			}
+		}
 	}
 	b.assignNames()
 	for i := range b.entities {
-		if err := b.relations(&b.entities[i]); err != nil {
-			return nil, err
-		}
+		b.relations(&b.entities[i])
 	}
 	b.result.Unknown = []string{
 		"Imported from " + strings.Join(paths, ", ") + ". Backstage does not know which",
@@ -59,7 +73,9 @@ func (b *backstage) collect(doc document) {
 	}
 	switch {
 	case kind != "component" && kind != "resource":
-		return // systems, groups, APIs and locations cannot be down by themselves
+		// Systems, groups, APIs and locations cannot be down by themselves.
+		b.skip("entities of kind " + cmp.Or(kind, "(none)") + ": " + cmp.Or(e.name, doc.at(doc.root).String()))
+		return
 	case e.name == "":
 		b.warnf("%s: an entity without a name; skipped", doc.at(doc.root))
 		return
@@ -132,23 +148,15 @@ func backstageKind(kind, typ string) depgraph.Kind {
 	return depgraph.KindUnknown
 }
 
-func (b *backstage) relations(e *entity) error {
+func (b *backstage) relations(e *entity) {
 	own := b.names[e.ref()]
 	for _, n := range items(get(e.spec, "dependsOn")) {
-		target, err := b.target(e, n)
-		if err != nil {
-			return err
-		}
-		if target != "" {
+		if target := b.target(e, n); target != "" {
 			b.depend(own, target, hardBoth, "dependsOn", text(n), e.doc.at(n))
 		}
 	}
 	for _, n := range items(get(e.spec, "dependencyOf")) {
-		from, err := b.target(e, n)
-		if err != nil {
-			return err
-		}
-		if from != "" {
+		if from := b.target(e, n); from != "" {
 			b.depend(from, own, hardBoth, "dependencyOf", text(n), e.doc.at(n))
 		}
 	}
@@ -162,23 +170,23 @@ func (b *backstage) relations(e *entity) error {
 			b.depend(own, b.names[p], hardRuntime, "consumesApis", text(n), e.doc.at(n))
 		}
 	}
-	return nil
 }
 
 // target resolves a reference. One to something that is not in these files
 // becomes a service of its own, so that the edge is not lost.
-func (b *backstage) target(e *entity, n *yaml.Node) (string, error) {
+func (b *backstage) target(e *entity, n *yaml.Node) string {
 	if !strings.Contains(text(n), ":") {
-		return "", fmt.Errorf("%s: the reference %q needs a kind, such as component:%s", e.doc.at(n), text(n), text(n))
+		b.warnf("%s: the reference %q needs a kind, such as component:%s; the edge is left out", e.doc.at(n), text(n), text(n))
+		return ""
 	}
 	ref := parseRef(text(n), "")
 	if name, ok := b.names[ref]; ok {
-		return name, nil
+		return name
 	}
 	kind, rest, _ := strings.Cut(ref, ":")
 	if kind != "component" && kind != "resource" {
 		b.warnf("%s: %s is neither a component nor a resource; the edge is left out", e.doc.at(n), text(n))
-		return "", nil
+		return ""
 	}
 	_, name, _ := strings.Cut(rest, "/")
 	if b.services[name] != nil {
@@ -186,5 +194,5 @@ func (b *backstage) target(e *entity, n *yaml.Node) (string, error) {
 	}
 	b.names[ref] = name
 	b.service(name, e.doc.at(n)).Note = "named by others, not in the catalog files"
-	return name, nil
+	return name
 }

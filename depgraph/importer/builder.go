@@ -31,6 +31,10 @@ type claim struct {
 	runtime bool
 	// soft and assumed say so of the parts that this claim is about.
 	soft, assumed bool
+	// evident outweighs what is merely assumed, although it is itself: that an
+	// address is for telemetry says more than that it is waited for.
+	evident bool
+	source  string
 }
 
 // The claims that most sources make.
@@ -41,7 +45,6 @@ var (
 
 type edge struct {
 	claims   []claim
-	sources  []string
 	liveness bool
 	at       depgraph.Position
 }
@@ -55,6 +58,25 @@ func newBuilder() *builder {
 
 func (b *builder) warnf(format string, args ...any) {
 	b.result.Warnings = append(b.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+// skip counts what was seen and left out, by sort: the text before the colon.
+// What stands behind it names one case.
+func (b *builder) skip(what string) {
+	sort, _, _ := strings.Cut(what, ": ")
+	if b.result.Skipped == nil {
+		b.result.Skipped = map[string][]string{}
+	}
+	b.result.Skipped[sort] = append(b.result.Skipped[sort], strings.TrimPrefix(what, sort+": "))
+}
+
+func errorAt(at depgraph.Position, format string, args ...any) error {
+	return fmt.Errorf("%s: "+format, append([]any{at}, args...)...)
+}
+
+// observes reports whether a service only watches others.
+func (b *builder) observes(service string) bool {
+	return b.services[service].Kind == depgraph.Observer
 }
 
 // service returns the service, made if necessary.
@@ -81,12 +103,11 @@ func (b *builder) depend(from, to string, c claim, kind, detail string, at depgr
 	if p := e.at; at.File < p.File || at.File == p.File && at.Line < p.Line {
 		e.at = at
 	}
-	e.claims = append(e.claims, c)
-	counted := slices.ContainsFunc(e.sources, func(s string) bool { return strings.Contains(s, " "+kind+" ") })
-	if !counted {
+	if !slices.ContainsFunc(e.claims, func(c claim) bool { return strings.Contains(c.source, " "+kind+" ") }) {
 		b.result.Sources[kind]++
 	}
-	e.sources = append(e.sources, at.String()+" "+kind+" "+detail)
+	c.source = at.String() + " " + kind + " " + detail
+	e.claims = append(e.claims, c)
 	return e
 }
 
@@ -113,6 +134,13 @@ func (b *builder) finish() *Result {
 	for _, s := range b.services {
 		b.result.Services = append(b.result.Services, *s)
 	}
+	for _, s := range b.result.Services {
+		for _, d := range s.Depends {
+			if d.Assumed {
+				b.result.Guessed++
+			}
+		}
+	}
 	slices.SortFunc(b.result.Services, func(x, y depgraph.Service) int { return strings.Compare(x.Name, y.Name) })
 	slices.Sort(b.result.Warnings)
 	b.result.Warnings = slices.Compact(b.result.Warnings)
@@ -123,15 +151,17 @@ func (b *builder) finish() *Result {
 // the run time, or one for both if they say the same. A known need outweighs
 // an assumed one, and hard outweighs soft.
 func (e *edge) dependencies(to string) []depgraph.Dependency {
-	base := depgraph.Dependency{On: to, Source: join(e.sources), At: e.at}
+	base := depgraph.Dependency{On: to, At: e.at}
 	if names := strings.Split(to, "\x00"); len(names) > 1 {
 		base.On, base.AnyOf, base.Need = "", names, 1
 	}
-	start, starts := strongest(e.claims, func(c claim) bool { return c.start != depgraph.UntilUnknown })
-	run, runs := strongest(e.claims, func(c claim) bool { return c.runtime })
+	start, startSources := strongest(e.claims, func(c claim) bool { return c.start != depgraph.UntilUnknown })
+	run, runSources := strongest(e.claims, func(c claim) bool { return c.runtime })
+	starts, runs := startSources != nil, runSources != nil
 	var deps []depgraph.Dependency
 	if starts {
 		d := base
+		d.Source = join(startSources)
 		d.Phase, d.Until, d.Weak, d.Soft, d.Assumed = depgraph.Startup, start.start, start.weak, start.soft && !start.weak, start.assumed
 		if d.Until == depgraph.Serving {
 			d.Until = depgraph.UntilUnknown
@@ -140,9 +170,11 @@ func (e *edge) dependencies(to string) []depgraph.Dependency {
 	}
 	if runs {
 		d := base
+		d.Source = join(runSources)
 		d.Phase, d.Soft, d.Assumed, d.Liveness = depgraph.Runtime, run.soft, run.assumed, e.liveness && !run.soft
 		if starts && !start.weak && deps[0].Until == depgraph.UntilUnknown && start.soft == run.soft && start.assumed == run.assumed {
 			deps[0].Phase, deps[0].Liveness = depgraph.Startup|depgraph.Runtime, d.Liveness
+			deps[0].Source = join(append(startSources, runSources...))
 		} else {
 			deps = append(deps, d)
 		}
@@ -150,8 +182,8 @@ func (e *edge) dependencies(to string) []depgraph.Dependency {
 	return deps
 }
 
-// strongest returns the claim that outweighs the others.
-func strongest(claims []claim, about func(claim) bool) (best claim, found bool) {
+// strongest returns the claim that outweighs the others, and the sources of all.
+func strongest(claims []claim, about func(claim) bool) (best claim, sources []string) {
 	weight := func(c claim) int {
 		w := int(c.start)
 		if !c.weak {
@@ -160,17 +192,21 @@ func strongest(claims []claim, about func(claim) bool) (best claim, found bool) 
 		if !c.soft {
 			w += 16
 		}
-		if !c.assumed {
+		if !c.assumed || c.evident {
 			w += 32
 		}
 		return w
 	}
 	for _, c := range claims {
-		if about(c) && (!found || weight(c) > weight(best)) {
-			best, found = c, true
+		if !about(c) {
+			continue
 		}
+		if sources == nil || weight(c) > weight(best) {
+			best = c
+		}
+		sources = append(sources, c.source)
 	}
-	return best, found
+	return best, sources
 }
 
 // maxSources bounds the text of one edge.

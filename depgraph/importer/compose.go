@@ -1,10 +1,8 @@
 package importer
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,378 +11,273 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Compose reads docker compose files; later ones add to earlier ones, as with
-// "docker compose -f A -f B". Variables come from the .env file beside the
-// first one, never from the environment of this process, so that the result is
-// the same everywhere.
+// Compose reads docker compose files as docker compose does. Files are one
+// project, of which later ones override earlier ones, as with "docker compose
+// -f A -f B"; below a folder, every folder with a compose file is a project,
+// and services have its name in front if two projects use the same one. The
+// name "-" reads the standard input, for "docker compose config". Variables
+// come from .env files, never from the environment of this process, so that
+// the result is the same everywhere.
 //
 // depends_on orders the start: until the other service is launched, healthy or
 // done, as its condition says, soft with "required: false"; and it becomes an
 // assumed run-time edge. An address in the environment of a service becomes a
 // run-time edge. Edges from and to observers, and addresses for telemetry, are
-// soft: no service is down because nobody watches it.
-func Compose(files ...string) (*Result, error) {
-	if len(files) == 0 {
+// soft: no service is down because nobody watches it. So are addresses outside
+// of the project, whose need nobody states.
+func Compose(paths ...string) (*Result, error) {
+	if len(paths) == 0 {
 		return nil, errors.New("no compose file was given")
 	}
-	docs, err := readYAML(files, isCompose)
+	groups, err := composeProjects(paths)
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(docs[0].file)
-	env, err := readEnv(filepath.Join(dir, ".env"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	c := compose{builder: newBuilder(), env: env, dir: dir, alias: map[string]string{}}
-	for _, doc := range docs {
-		if get(doc.root, "services") == nil {
-			return nil, fmt.Errorf("%s:%d: no services here; is it a compose file?", doc.file, doc.root.Line)
-		}
-		c.names(doc)
-	}
-	for _, doc := range docs {
-		pairs(get(doc.root, "services"), func(key, s *yaml.Node) {
-			if kind := guessKind(c.expand(text(get(s, "image")))); kind != depgraph.KindUnknown {
-				c.services[key.Value].Kind = kind
-			}
-		})
-	}
-	for _, doc := range docs {
-		if err := c.file(doc); err != nil {
+	b := newBuilder()
+	projects := make([]*project, len(groups))
+	for i, files := range groups {
+		if projects[i], err = loadProject(files); err != nil {
 			return nil, err
 		}
 	}
-	c.result.Unknown = []string{
-		"Imported from " + strings.Join(files, ", ") + ". Compose does not know which",
-		"dependencies are soft: every one is hard until you say \"soft: true\". Nor does",
+	all := composeAll(b, projects)
+	for _, c := range all {
+		if err := c.run(); err != nil {
+			return nil, err
+		}
+	}
+	b.result.Unknown = []string{
+		"Imported from " + strings.Join(paths, ", ") + ". Compose does not know which",
+		"dependencies are soft: every one is hard until you say \"soft: true\". What is",
+		"needed at run time was guessed from depends_on where it says \"assumed\". Nor does",
 		"it know owners, availability, start durations, or calls whose address is not in",
 		"the environment. Criticality is taken from service.criticality where it is set.",
 	}
-	return c.finish(), nil
+	res := b.finish()
+	if n := len(res.Services); n >= 5 && res.Edges()*5 < n {
+		res.Unknown = append(res.Unknown, "There are few addresses in these files; they are probably in the code or in", "configuration files, so most dependencies are missing here.")
+	}
+	return res, nil
 }
 
-func isCompose(name string) bool {
-	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(name), ".yml"), ".yaml")
-	return strings.HasPrefix(base, "compose") || strings.HasPrefix(base, "docker-compose")
+// composeAll names the services of all projects.
+func composeAll(b *builder, projects []*project) []*compose {
+	used, twice := map[string]bool{}, false
+	for _, p := range projects {
+		for name := range p.services {
+			twice = twice || used[name]
+			used[name] = true
+		}
+	}
+	all := make([]*compose, len(projects))
+	for i, p := range projects {
+		c := &compose{builder: b, p: p, host: map[string]string{}}
+		if twice {
+			c.prefix = cmp.Or(filepath.ToSlash(p.dir), ".") + "/"
+		}
+		b.result.Read += len(p.read)
+		for _, file := range p.unread {
+			b.skip("compose files that docker compose does not read by itself: " + file)
+		}
+		c.declare()
+		all[i] = c
+	}
+	if twice {
+		b.warnf("these folders hold %d projects that use the same names of services; each name has its folder in front", len(projects))
+	} else if len(projects) > 1 { // one system in several files, as far as names tell
+		for _, c := range all {
+			for host, name := range c.host {
+				for _, other := range all {
+					if other.host[host] == "" {
+						other.host[host] = name
+					}
+				}
+			}
+		}
+	}
+	return all
 }
 
+// compose turns one project into services and edges.
 type compose struct {
 	*builder
-	env   map[string]string
-	dir   string
-	alias map[string]string // other names of services
+	p      *project
+	prefix string
+	host   map[string]string // names by which services are reached -> service
 }
 
-// names learns services and the other names they can be reached by.
-func (c *compose) names(doc document) {
-	pairs(get(doc.root, "services"), func(key, s *yaml.Node) {
-		c.service(key.Value, doc.at(key))
-		for _, other := range []string{text(get(s, "container_name")), text(get(s, "hostname"))} {
-			if other = c.expand(other); other != "" {
-				c.alias[other] = key.Value
-			}
+func (c *compose) names() []string {
+	names := make([]string, 0, len(c.p.services))
+	for name := range c.p.services {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// declare adds the services, and learns the names they can be reached by.
+func (c *compose) declare() {
+	for _, name := range c.names() {
+		s := c.p.services[name]
+		svc := c.service(c.prefix+name, c.p.keyAt[name])
+		svc.Kind = guessKind(text(get(s, "image")))
+		var profiles []string
+		for _, item := range items(get(s, "profiles")) {
+			profiles = append(profiles, text(item))
 		}
+		if len(profiles) > 0 {
+			svc.Note = "only started with profile " + strings.Join(profiles, " or ")
+		}
+		c.host[name] = c.prefix + name
+	}
+	for _, name := range c.names() { // a service's own name comes before other names
+		s := c.p.services[name]
+		others := []string{text(get(s, "container_name")), text(get(s, "hostname"))}
 		pairs(get(s, "networks"), func(_, network *yaml.Node) {
 			for _, a := range items(get(network, "aliases")) {
-				c.alias[c.expand(text(a))] = key.Value
+				others = append(others, text(a))
 			}
 		})
-	})
-	if n := get(doc.root, "include"); n != nil {
-		c.warnf("%s: include is not followed; give the files on the command line", doc.at(n))
-	}
-}
-
-func (c *compose) file(doc document) (err error) {
-	pairs(get(doc.root, "services"), func(key, s *yaml.Node) {
-		if err == nil {
-			err = c.one(doc, key.Value, s)
-		}
-	})
-	return err
-}
-
-func (c *compose) one(doc document, name string, s *yaml.Node) error {
-	if n := get(s, "extends"); n != nil {
-		c.warnf("%s: extends of %s is not followed", doc.at(n), name)
-	}
-	if err := c.dependsOn(doc, name, get(s, "depends_on")); err != nil {
-		return err
-	}
-	for _, link := range items(get(s, "links")) {
-		target, _, _ := strings.Cut(text(link), ":")
-		if c.services[target] != nil {
-			c.depend(name, target, claim{start: depgraph.Started}, "links", target, doc.at(link))
-			c.depend(name, target, hardRuntime, "links", target, doc.at(link))
-		}
-	}
-	return c.environment(doc, name, s)
-}
-
-func (c *compose) dependsOn(doc document, name string, n *yaml.Node) error {
-	add := func(target, condition string, soft bool, at *yaml.Node) error {
-		if c.services[target] == nil {
-			if soft {
-				c.warnf("%s: %s depends on %q, which is not in these files and not required", doc.at(at), name, target)
-				return nil
+		for _, other := range others {
+			if other != "" && c.host[other] == "" {
+				c.host[other] = c.prefix + name
 			}
-			return fmt.Errorf("%s: %s depends on %q, which is not in these files", doc.at(at), name, target)
 		}
-		c.waitFor(name, target, condition, soft, doc.at(at))
-		return nil
 	}
-	for _, item := range items(n) {
-		if err := add(text(item), "service_started", false, item); err != nil {
+}
+
+func (c *compose) run() error {
+	for _, name := range c.names() {
+		if err := c.one(name); err != nil {
 			return err
 		}
 	}
+	c.result.Warnings = append(c.result.Warnings, c.p.warnings...)
+	return nil
+}
+
+func (c *compose) one(name string) error {
+	s, own := c.p.services[name], c.prefix+name
 	var first error
-	pairs(n, func(key, value *yaml.Node) {
-		condition := text(get(value, "condition"))
-		if condition == "" {
-			condition = "service_started"
-		}
-		if err := add(key.Value, condition, text(get(value, "required")) == "false", key); err != nil && first == nil {
+	pairs(get(s, "depends_on"), func(key, value *yaml.Node) {
+		if err := c.dependsOn(own, key, value); err != nil && first == nil {
 			first = err
 		}
 	})
-	return first
+	if first != nil {
+		return first
+	}
+	links := map[string]string{}
+	for _, link := range items(get(s, "links")) {
+		target, alias, _ := strings.Cut(text(link), ":")
+		if to := c.known(target); to != "" {
+			c.depend(own, to, claim{start: depgraph.Started}, "links", target, c.p.at(link))
+			c.depend(own, to, hardRuntime, "links", target, c.p.at(link))
+			links[cmp.Or(alias, target)] = to
+		}
+	}
+	c.shared(own, s)
+	return c.environment(name, own, links)
 }
 
-// waitFor adds what a condition of depends_on says about the start, and the
-// guess that what is waited for is needed at run time too. Compose waits for a
-// launch or a health check, never for what the other one needs at run time; as
-// it refuses circles, no file that it accepts can be a deadlock.
-func (c *compose) waitFor(name, target, condition string, soft bool, at depgraph.Position) {
+// known returns the service of the project with this name, or "".
+func (c *compose) known(name string) string {
+	if c.p.services[name] == nil {
+		return ""
+	}
+	return c.prefix + name
+}
+
+func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
+	at, soft := c.p.at(key), text(get(value, "required")) == "false"
+	target := c.known(key.Value)
+	if target == "" {
+		if soft {
+			c.warnf("%s: %s depends on %q, which is not in these files and not required", at, own, key.Value)
+			return nil
+		}
+		return errorAt(at, "%s depends on %q, which is not in these files", own, key.Value)
+	}
+	condition := cmp.Or(text(get(value, "condition")), "service_started")
 	start := depgraph.Started
 	switch condition {
 	case "service_healthy":
 		start = depgraph.Ready
 	case "service_completed_successfully":
 		start = depgraph.Done
+	case "service_started":
+	default:
+		return errorAt(at, "%s: condition %q is not one of service_started, service_healthy, service_completed_successfully", own, condition)
 	}
-	c.depend(name, target, claim{start: start, soft: soft}, "depends_on", condition, at)
+	// Compose waits for a launch or a health check, never for what the other one
+	// needs at run time; as it refuses circles, no file that it accepts can be a
+	// deadlock. That what is waited for is needed at run time too is a guess.
+	c.depend(own, target, claim{start: start, soft: soft}, "depends_on", condition, at)
 	if start != depgraph.Done {
-		c.depend(name, target, claim{runtime: true, soft: soft || c.observes(name) || c.observes(target), assumed: true}, "depends_on", condition, at)
+		c.depend(own, target, claim{runtime: true, soft: soft || c.observes(own) || c.observes(target), assumed: true}, "depends_on", condition, at)
+	}
+	return nil
+}
+
+// shared adds edges to the services whose network, processes or volumes a
+// service lives in.
+func (c *compose) shared(own string, s *yaml.Node) {
+	for _, key := range []string{"network_mode", "ipc", "pid"} {
+		n := get(s, key)
+		other, ok := strings.CutPrefix(text(n), "service:")
+		if to := c.known(other); ok && to != "" {
+			c.depend(own, to, claim{start: depgraph.Started}, key, other, c.p.at(n))
+			c.depend(own, to, hardRuntime, key, other, c.p.at(n))
+		}
+	}
+	for _, n := range items(get(s, "volumes_from")) {
+		other, _, _ := strings.Cut(text(n), ":")
+		if to := c.known(other); to != "" { // the volumes stay when the other one is gone
+			c.depend(own, to, claim{start: depgraph.Started}, "volumes_from", other, c.p.at(n))
+		}
 	}
 }
 
-// observes reports whether a service only watches others.
-func (c *compose) observes(name string) bool { return c.services[name].Kind == depgraph.Observer }
-
-// environment looks for addresses in the variables of a service.
-func (c *compose) environment(doc document, name string, s *yaml.Node) error {
-	variable := func(key, value string, at depgraph.Position) {
+// environment looks for addresses in the variables of a service, and in its
+// health check.
+func (c *compose) environment(name, own string, links map[string]string) error {
+	env, at, err := c.p.environment(name)
+	if err != nil {
+		return err
+	}
+	for _, key := range sortedKeys(env) {
 		if key == "OTEL_RESOURCE_ATTRIBUTES" {
-			if level := criticalityOf(value); level != depgraph.CriticalityUnknown {
-				c.services[name].Criticality = level
+			if level := criticalityOf(env[key]); level != depgraph.CriticalityUnknown {
+				c.services[own].Criticality = level
 			}
-			return
-		}
-		for _, a := range addresses(key, value) {
-			c.address(name, key, a, at)
-		}
-	}
-	for _, item := range items(get(s, "environment")) {
-		key, value, given := strings.Cut(text(item), "=")
-		if !given {
-			value = c.env[key]
-		}
-		variable(key, c.expand(value), doc.at(item))
-	}
-	pairs(get(s, "environment"), func(key, value *yaml.Node) {
-		v := text(value)
-		if value.Tag == "!!null" {
-			v = c.env[key.Value]
-		}
-		variable(key.Value, c.expand(v), doc.at(key))
-	})
-	for _, file := range envFiles(get(s, "env_file")) {
-		env, err := readEnv(filepath.Join(c.dir, c.expand(file.name)))
-		if errors.Is(err, os.ErrNotExist) {
-			c.warnf("%s: the env_file %s of %s is absent", doc.at(file.at), file.name, name)
 			continue
-		} else if err != nil {
-			return err
 		}
-		for _, key := range sortedKeys(env) {
-			variable(key, env[key], doc.at(file.at))
+		for _, a := range addresses(key, env[key]) {
+			c.address(own, key, a, links, at[key])
+		}
+	}
+	check := get(c.p.services[name], "healthcheck", "test")
+	for _, a := range addresses("", strings.Join(texts(check), " ")) {
+		if to := c.reached(a.host, links); to != "" && a.sure {
+			if e := c.depend(own, to, claim{runtime: true, assumed: true}, "healthcheck", a.host, c.p.at(check)); e != nil {
+				e.liveness = true
+			}
 		}
 	}
 	return nil
 }
 
-type envFile struct {
-	name string
-	at   *yaml.Node
+// reached returns the service behind a host name, or "".
+func (c *compose) reached(host string, links map[string]string) string {
+	return cmp.Or(links[host], c.host[host])
 }
 
-func envFiles(n *yaml.Node) []envFile {
-	if n == nil {
-		return nil
+func (c *compose) address(own, key string, a found, links map[string]string, at depgraph.Position) {
+	to := c.reached(a.host, links)
+	if to == "" {
+		c.foreign(own, key, a, at)
+		return
 	}
-	if n.Kind == yaml.ScalarNode {
-		return []envFile{{text(n), n}}
-	}
-	var all []envFile
-	for _, item := range items(n) {
-		if item.Kind == yaml.MappingNode {
-			item = get(item, "path")
-		}
-		if item != nil {
-			all = append(all, envFile{text(item), item})
-		}
-	}
-	return all
-}
-
-func (c *compose) address(name, key string, a found, at depgraph.Position) {
-	target := a.host
-	if other, ok := c.alias[target]; ok && c.services[target] == nil {
-		target = other
-	}
-	if c.services[target] == nil {
-		// A single word may be anything; a full name in a URL is somebody's.
-		if !a.sure || !foreign(target) || !strings.Contains(target, ".") {
-			return
-		}
-		c.service(target, at).Kind = depgraph.External
-	}
-	watch := telemetryKey.MatchString(key) || c.observes(name) || c.observes(target)
-	c.depend(name, target, claim{runtime: true, soft: watch, assumed: watch}, a.source("environment"), key, at)
-}
-
-// expand replaces variables as compose does: $V, ${V}, ${V:-default},
-// ${V-default}, ${V:+other}, ${V:?error}, and $$ for a dollar sign.
-func (c *compose) expand(s string) string { return expandVars(s, c.env, 0) }
-
-func expandVars(s string, env map[string]string, depth int) string {
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(s, '$')
-		if i < 0 || i+1 == len(s) || depth > maxDepth {
-			b.WriteString(s)
-			return b.String()
-		}
-		b.WriteString(s[:i])
-		s = s[i+1:]
-		switch {
-		case s[0] == '$':
-			b.WriteByte('$')
-			s = s[1:]
-		case s[0] == '{':
-			end := closing(s)
-			if end < 0 {
-				b.WriteString("$" + s)
-				return b.String()
-			}
-			b.WriteString(substitute(s[1:end], env, depth))
-			s = s[end+1:]
-		default:
-			n := nameLength(s)
-			if n == 0 {
-				b.WriteByte('$')
-			} else {
-				b.WriteString(env[s[:n]])
-			}
-			s = s[n:]
-		}
-	}
-}
-
-// closing finds the brace that ends a variable, over nested ones.
-func closing(s string) int {
-	depth := 0
-	for i := range len(s) {
-		switch s[i] {
-		case '{':
-			depth++
-		case '}':
-			if depth--; depth == 0 {
-				return i
-			}
-		}
-	}
-	return -1
-}
-
-func nameLength(s string) int {
-	n := 0
-	for n < len(s) && (s[n] == '_' || s[n] >= 'A' && s[n] <= 'Z' || s[n] >= 'a' && s[n] <= 'z' || n > 0 && s[n] >= '0' && s[n] <= '9') {
-		n++
-	}
-	return n
-}
-
-func substitute(expr string, env map[string]string, depth int) string {
-	n := nameLength(expr)
-	value, set := env[expr[:n]]
-	op := expr[n:]
-	colon := strings.HasPrefix(op, ":")
-	if op = strings.TrimPrefix(op, ":"); op == "" {
-		return value
-	}
-	present := set && (value != "" || !colon)
-	other := expandVars(op[1:], env, depth+1)
-	switch {
-	case op[0] == '-' && !present:
-		return other
-	case op[0] == '+' && present:
-		return other
-	case op[0] == '+':
-		return ""
-	}
-	return value
-}
-
-// readEnv reads a .env file: NAME=value lines, comments, quotes, and
-// references to variables defined above.
-func readEnv(name string) (map[string]string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	env := map[string]string{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		line = strings.TrimPrefix(line, "export ")
-		key, value, ok := strings.Cut(line, "=")
-		if !ok || strings.HasPrefix(line, "#") {
-			continue
-		}
-		env[strings.TrimSpace(key)] = envValue(strings.TrimSpace(value), env)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return env, nil
-}
-
-func envValue(value string, env map[string]string) string {
-	if len(value) > 0 && (value[0] == '"' || value[0] == '\'') {
-		if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
-			inner := value[1 : 1+end]
-			if value[0] == '\'' {
-				return inner
-			}
-			return expandVars(inner, env, 0)
-		}
-	}
-	if i := strings.Index(value, " #"); i >= 0 {
-		value = strings.TrimSpace(value[:i])
-	}
-	return expandVars(value, env, 0)
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	watch := telemetryKey.MatchString(key) || c.observes(own) || c.observes(to)
+	c.depend(own, to, claim{runtime: true, soft: watch, assumed: watch, evident: watch}, a.source("environment"), key, at)
 }

@@ -1,7 +1,13 @@
 package importer
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -9,30 +15,41 @@ import (
 )
 
 // Kubernetes reads manifests, from files or folders, as "kubectl apply -f"
-// would. Workloads become services, and addresses in the environment of their
-// containers become edges: found by the name of a Service and its selector.
+// would. Whatever runs pods becomes a service, and the addresses that its
+// containers are given become edges: in variables, arguments, ConfigMaps and
+// Secrets, of which only the names are kept. A host name is looked up as the
+// cluster does, by Service and namespace; several workloads behind one Service
+// are alternatives. Flux's Kustomizations and HelmReleases become services too,
+// ordered by dependsOn, and sync waves of Argo CD order what carries them.
 //
 // Nothing in Kubernetes waits for an address, so such an edge is needed at run
-// time and orders the start weakly; one that an init container names holds the
-// start back.
+// time and orders the start weakly; one that an init container waits for holds
+// the start back.
 func Kubernetes(paths ...string) (*Result, error) {
-	docs, err := readYAML(paths, func(string) bool { return true })
+	k := kubernetes{
+		builder: newBuilder(), hosts: map[string][]string{}, configs: map[string]map[string]string{},
+		waves: map[int][]string{}, kinds: map[string]bool{},
+	}
+	docs, err := readYAML(paths, func(string) bool { return true }, k.template)
 	if err != nil {
 		return nil, err
 	}
-	k := kubernetes{builder: newBuilder(), hosts: map[string][]string{}, configs: map[string]*yaml.Node{}}
+	files := map[string]bool{}
 	for _, doc := range docs {
+		files[doc.file] = true
 		k.collect(doc, doc.root)
 	}
+	k.result.Read = len(files)
 	k.name()
 	for i := range k.workloads {
 		k.workload(&k.workloads[i])
 	}
+	k.syncWaves()
 	k.result.Unknown = []string{
 		"Imported from " + strings.Join(paths, ", ") + ". Kubernetes does not know which",
 		"dependencies are soft, nor how critical a service is: every dependency is hard",
 		"until you say \"soft: true\". Nor does it know owners, availability, start",
-		"durations, phases, or addresses that are kept in secrets or in code.",
+		"durations, phases, or addresses that are in code.",
 	}
 	return k.finish(), nil
 }
@@ -41,10 +58,13 @@ type kubernetes struct {
 	*builder
 	workloads []workload
 	routes    []route
-	hosts     map[string][]string // namespace/name -> services that answer
-	configs   map[string]*yaml.Node
+	hosts     map[string][]string          // namespace/name -> services that answer
+	configs   map[string]map[string]string // of ConfigMaps and Secrets, by kind/namespace/name
+	waves     map[int][]string             // sync waves of Argo CD
+	kinds     map[string]bool              // Flux services, by kind/namespace/name
 }
 
+// workload is what becomes a service: it runs pods, or orders others.
 type workload struct {
 	doc             document
 	root, pod       *yaml.Node
@@ -53,48 +73,106 @@ type workload struct {
 	labels          map[string]string
 }
 
-// route is a Service object: a host name for the workloads that it selects.
+// route is a Service object: a host name for the workloads that it selects, or
+// for a name outside.
 type route struct {
 	name, namespace string
 	selector        map[string]string
+	external        string
+	doc             document
+	root            *yaml.Node
 }
 
-// podPaths says where the pod template of each kind is.
+// template reports whether a file is a template, which is no YAML yet.
+func (k *kubernetes) template(name string, data []byte) bool {
+	if name == "-" || !bytes.Contains(data, []byte("{{")) {
+		return false
+	}
+	below := slices.Contains(strings.Split(filepath.ToSlash(filepath.Dir(name)), "/"), "templates")
+	if _, err := parseYAML(name, data); err == nil && !below {
+		return false
+	}
+	k.skip("templates of Helm (\"helm template\" renders them): " + filepath.ToSlash(name))
+	return true
+}
+
+// podPaths says where the pod template of a kind is, where it is not below
+// spec.template.
 var podPaths = map[string][]string{
-	"Deployment":  {"spec", "template"},
-	"StatefulSet": {"spec", "template"},
-	"DaemonSet":   {"spec", "template"},
-	"ReplicaSet":  {"spec", "template"},
-	"Job":         {"spec", "template"},
-	"CronJob":     {"spec", "jobTemplate", "spec", "template"},
-	"Pod":         {},
+	"CronJob": {"spec", "jobTemplate", "spec", "template"},
+	"Pod":     {},
+}
+
+// podOf returns the pod template of an object that runs pods, or nil.
+func podOf(kind string, root *yaml.Node) *yaml.Node {
+	path, special := podPaths[kind]
+	if !special {
+		path = []string{"spec", "template"}
+	}
+	if pod := get(root, path...); get(pod, "spec", "containers") != nil || special && get(pod, "spec") != nil {
+		return pod
+	}
+	return nil
 }
 
 func (k *kubernetes) collect(doc document, root *yaml.Node) {
-	kind := text(get(root, "kind"))
-	namespace := text(get(root, "metadata", "namespace"))
+	kind, api := text(get(root, "kind")), text(get(root, "apiVersion"))
+	namespace := namespaceOf(text(get(root, "metadata", "namespace")))
 	name := text(get(root, "metadata", "name"))
-	path, isWorkload := podPaths[kind]
+	pod := podOf(kind, root)
 	switch {
 	case kind == "":
-		k.warnf("%s: no kind; skipped", doc.at(root))
-	case kind == "List":
+		k.skip("documents without a kind: " + doc.at(root).String())
+	case strings.HasSuffix(kind, "List") && get(root, "items") != nil:
 		for _, item := range items(get(root, "items")) {
 			k.collect(doc, item)
 		}
-	case kind == "Service":
-		k.routes = append(k.routes, route{name, namespace, stringMap(get(root, "spec", "selector"))})
-	case kind == "ConfigMap":
-		k.configs[namespace+"/"+name] = get(root, "data")
-	case isWorkload && name == "":
+	case kind == "Service" && (api == "v1" || api == ""):
+		r := route{name: name, namespace: namespace, selector: stringMap(get(root, "spec", "selector")), doc: doc, root: root}
+		if text(get(root, "spec", "type")) == "ExternalName" {
+			r.external = text(get(root, "spec", "externalName"))
+		}
+		k.routes = append(k.routes, r)
+	case kind == "ConfigMap" || kind == "Secret":
+		k.config(kind+"/"+namespace+"/"+name, root)
+	case pod != nil && name == "":
 		k.warnf("%s: a %s without a name; skipped", doc.at(root), kind)
-	case isWorkload:
-		pod := get(root, path...)
+	case pod != nil:
 		k.workloads = append(k.workloads, workload{
-			doc: doc, root: root, pod: get(pod, "spec"), kind: kind, namespace: namespace, name: name,
-			labels: stringMap(get(pod, "metadata", "labels")),
+			doc: doc, root: root, pod: get(pod, "spec"), kind: kind, namespace: namespace, name: name, labels: stringMap(get(pod, "metadata", "labels")),
 		})
+	case isDelivery(kind, api) && name != "":
+		k.workloads = append(k.workloads, workload{doc: doc, root: root, kind: kind, namespace: namespace, name: name})
+		k.kinds[kind+"/"+namespace+"/"+name] = true
+	default:
+		k.skip("objects of kind " + kind + ": " + cmp.Or(name, doc.at(root).String()))
 	}
+}
+
+// isDelivery reports whether an object stands for a part of the system that a
+// tool delivers in order.
+func isDelivery(kind, api string) bool {
+	return strings.HasPrefix(api, "kustomize.toolkit.fluxcd.io/") && kind == "Kustomization" ||
+		strings.HasPrefix(api, "helm.toolkit.fluxcd.io/") && kind == "HelmRelease" ||
+		strings.HasPrefix(api, "argoproj.io/") && kind == "Application"
+}
+
+// config remembers what a ConfigMap or Secret holds.
+func (k *kubernetes) config(key string, root *yaml.Node) {
+	values := stringMap(get(root, "data"))
+	if strings.HasPrefix(key, "Secret/") {
+		for name, value := range values {
+			plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+			if err != nil {
+				k.warnf("a value of %s is not base64; it is left out", key)
+			}
+			values[name] = string(plain)
+		}
+		for name, value := range stringMap(get(root, "stringData")) {
+			values[name] = value
+		}
+	}
+	k.configs[key] = values
 }
 
 func stringMap(n *yaml.Node) map[string]string {
@@ -104,7 +182,7 @@ func stringMap(n *yaml.Node) map[string]string {
 }
 
 // name gives each workload a service and each Service object a workload. Only
-// names that several namespaces use carry their namespace.
+// names that are used more than once carry their namespace.
 func (k *kubernetes) name() {
 	count := map[string]int{}
 	for _, w := range k.workloads {
@@ -120,6 +198,9 @@ func (k *kubernetes) name() {
 		}
 		s := k.service(w.service, w.doc.at(w.root))
 		s.Note = w.kind
+		if w.pod == nil {
+			s.Kind = depgraph.Infra
+		}
 		for _, c := range items(get(w.pod, "containers")) {
 			if kind := guessKind(text(get(c, "image"))); s.Kind == depgraph.KindUnknown {
 				s.Kind = kind
@@ -127,6 +208,10 @@ func (k *kubernetes) name() {
 		}
 	}
 	for _, r := range k.routes {
+		if r.external != "" {
+			k.service(r.external, r.doc.at(r.root)).Kind = depgraph.External
+			k.addHost(r.name, r.namespace, r.external)
+		}
 		for i := range k.workloads {
 			if w := &k.workloads[i]; w.namespace == r.namespace && len(r.selector) > 0 && selects(r.selector, w.labels) {
 				k.addHost(r.name, r.namespace, w.service)
@@ -135,7 +220,7 @@ func (k *kubernetes) name() {
 	}
 	for i := range k.workloads {
 		w := &k.workloads[i]
-		if _, taken := k.hosts[namespaceOf(w.namespace)+"/"+w.name]; !taken {
+		if _, taken := k.hosts[w.namespace+"/"+w.name]; !taken && w.pod != nil {
 			k.addHost(w.name, w.namespace, w.service)
 		}
 	}
@@ -151,63 +236,154 @@ func selects(selector, labels map[string]string) bool {
 }
 
 // namespaceOf fills the default in.
-func namespaceOf(namespace string) string {
-	if namespace == "" {
-		return "default"
-	}
-	return namespace
-}
+func namespaceOf(namespace string) string { return cmp.Or(namespace, "default") }
 
 func (k *kubernetes) addHost(name, namespace, service string) {
-	key := namespaceOf(namespace) + "/" + name
+	key := namespace + "/" + name
 	if !slices.Contains(k.hosts[key], service) {
 		k.hosts[key] = append(k.hosts[key], service)
 	}
 }
 
+var ordinal = regexp.MustCompile(`-[0-9]+$`)
+
 // resolve finds a host as the cluster's DNS does for a pod of a namespace: a
-// short name in that namespace alone, and with "name.namespace", then ".svc"
-// and the cluster's domain, in any.
+// short name in that namespace alone, and "name.namespace", then ".svc" and the
+// cluster's domain, in any; with the name of a StatefulSet's pod in front or not.
 func (k *kubernetes) resolve(namespace, host string) []string {
-	labels := strings.SplitN(strings.TrimSuffix(host, "."), ".", 3)
-	switch {
-	case host == "":
-		return nil
-	case len(labels) == 1:
-		return k.hosts[namespaceOf(namespace)+"/"+host]
-	case len(labels) == 3 && labels[2] != "svc" && !strings.HasPrefix(labels[2], "svc."):
-		return nil
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	for _, skip := range []int{0, 1} {
+		if len(labels) <= skip || skip == 1 && !ordinal.MatchString(labels[0]) {
+			break
+		}
+		switch rest := labels[skip:]; {
+		case len(rest) == 1:
+			if found := k.hosts[namespace+"/"+rest[0]]; found != nil {
+				return found
+			}
+		case len(rest) == 2 || rest[2] == "svc":
+			if found := k.hosts[rest[1]+"/"+rest[0]]; found != nil {
+				return found
+			}
+		}
 	}
-	return k.hosts[labels[1]+"/"+labels[0]]
+	return nil
+}
+
+// inCluster reports whether a host that no manifest has is one of the cluster.
+func inCluster(host string) bool {
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	return len(labels) == 1 || len(labels) > 2 && slices.Contains(labels[2:], "svc")
 }
 
 func (k *kubernetes) workload(w *workload) {
+	if wave := get(w.root, "metadata", "annotations", "argocd.argoproj.io/sync-wave"); wave != nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(text(wave))); err == nil {
+			k.waves[n] = append(k.waves[n], w.service)
+		} else {
+			k.warnf("%s: the sync wave %q is no number", w.doc.at(wave), text(wave))
+		}
+	}
+	if w.pod == nil {
+		k.dependsOn(w)
+		return
+	}
 	for _, c := range items(get(w.pod, "initContainers")) {
+		if text(get(c, "restartPolicy")) == "Always" { // a sidecar
+			k.container(w, c, hardRuntime)
+			continue
+		}
 		k.container(w, c, claim{start: depgraph.Serving})
+		if command := strings.Join(append(texts(get(c, "command")), texts(get(c, "args"))...), " "); waits.MatchString(command) {
+			k.waitsFor(w, command, w.doc.at(c))
+		}
 	}
 	for _, c := range items(get(w.pod, "containers")) {
 		k.container(w, c, hardRuntime)
-		probe := get(c, "livenessProbe", "httpGet", "host")
-		if targets := k.resolve(w.namespace, text(probe)); len(targets) > 0 {
-			if e := k.dependAny(w.service, targets, hardRuntime, "livenessProbe", text(probe), w.doc.at(probe)); e != nil {
+		k.probe(w, get(c, "livenessProbe"))
+	}
+}
+
+// waits matches commands of init containers that wait for somebody.
+var (
+	waits     = regexp.MustCompile(`\b(nc|ncat|curl|wget|until|while|wait[-a-z]*|dockerize|pg_isready|mysqladmin|redis-cli|nslookup|getent|dig|ping)\b`)
+	hostWords = regexp.MustCompile(`[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?`)
+)
+
+// waitsFor takes every word of a command that is the name of a service.
+func (k *kubernetes) waitsFor(w *workload, command string, at depgraph.Position) {
+	for _, word := range hostWords.FindAllString(command, -1) {
+		if targets := k.resolve(w.namespace, word); len(targets) > 0 {
+			k.dependAny(w.service, targets, claim{start: depgraph.Serving}, "initContainer", word, at)
+		}
+	}
+}
+
+// probe marks edges to other services that a liveness probe asks.
+func (k *kubernetes) probe(w *workload, probe *yaml.Node) {
+	hosts := []string{text(get(probe, "httpGet", "host")), text(get(probe, "tcpSocket", "host"))}
+	for _, a := range addresses("", strings.Join(texts(get(probe, "exec", "command")), " ")) {
+		hosts = append(hosts, a.host)
+	}
+	for _, host := range hosts {
+		if targets := k.resolve(w.namespace, host); len(targets) > 0 {
+			if e := k.dependAny(w.service, targets, hardRuntime, "livenessProbe", host, w.doc.at(probe)); e != nil {
 				e.liveness = true
 			}
 		}
 	}
 }
 
+// setting is a variable or an argument of a container.
+type setting struct {
+	key, value string
+	at         depgraph.Position
+}
+
+var reference = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)`)
+
+// container looks for addresses in what a container is given.
 func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
-	for _, v := range items(get(c, "env")) {
-		key, value := text(get(v, "name")), text(get(v, "value"))
-		if ref := get(v, "valueFrom", "configMapKeyRef"); ref != nil {
-			value = text(get(k.configs[w.namespace+"/"+text(get(ref, "name"))], text(get(ref, "key"))))
-		}
-		k.variable(w, key, value, as, w.doc.at(v))
-	}
+	var all []setting
 	for _, from := range items(get(c, "envFrom")) {
-		pairs(k.configs[w.namespace+"/"+text(get(from, "configMapRef", "name"))], func(key, value *yaml.Node) {
-			k.variable(w, key.Value, text(value), as, w.doc.at(from))
+		prefix := text(get(from, "prefix"))
+		for kind, ref := range map[string]string{"ConfigMap": "configMapRef", "Secret": "secretRef"} {
+			values := k.configs[kind+"/"+w.namespace+"/"+text(get(from, ref, "name"))]
+			for _, key := range sortedKeys(values) {
+				all = append(all, setting{prefix + key, values[key], w.doc.at(from)})
+			}
+		}
+	}
+	for _, v := range items(get(c, "env")) {
+		value := text(get(v, "value"))
+		for kind, ref := range map[string]string{"ConfigMap": "configMapKeyRef", "Secret": "secretKeyRef"} {
+			if n := get(v, "valueFrom", ref); n != nil {
+				value = k.configs[kind+"/"+w.namespace+"/"+text(get(n, "name"))][text(get(n, "key"))]
+			}
+		}
+		all = append(all, setting{text(get(v, "name")), value, w.doc.at(v)})
+	}
+	env := map[string]string{}
+	for _, s := range all {
+		env[s.key] = s.value
+	}
+	for _, field := range []string{"command", "args"} {
+		for _, arg := range texts(get(c, field)) {
+			key, value, named := strings.Cut(arg, "=")
+			if key = strings.ReplaceAll(strings.TrimLeft(key, "-"), "-", "_"); !named || !strings.HasPrefix(arg, "-") {
+				key, value = "", arg
+			}
+			all = append(all, setting{key, value, w.doc.at(get(c, field))})
+		}
+	}
+	for _, s := range all {
+		value := reference.ReplaceAllStringFunc(s.value, func(ref string) string {
+			if v, ok := env[ref[2:len(ref)-1]]; ok {
+				return v
+			}
+			return ref
 		})
+		k.variable(w, s.key, value, as, s.at)
 	}
 }
 
@@ -219,18 +395,24 @@ func (k *kubernetes) variable(w *workload, key, value string, as claim, at depgr
 	for _, a := range addresses(key, value) {
 		targets := k.resolve(w.namespace, a.host)
 		if len(targets) == 0 {
-			if !a.sure || !foreign(a.host) {
+			if key == "" || !a.sure || !inCluster(a.host) || !foreign(a.host) {
+				if key != "" {
+					k.foreign(w.service, key, a, at)
+				}
 				continue
 			}
 			targets = []string{a.host}
-			s := k.service(a.host, at)
-			if s.Note == "" {
-				s.Kind, s.Note = depgraph.External, "named by others, not among the manifests"
+			if s := k.service(a.host, at); s.Note == "" && s.Kind == depgraph.KindUnknown {
+				s.Note = "named by others, not among the manifests"
 			}
 		}
-		k.dependAny(w.service, targets, as, a.source("env"), key, at)
+		use := as
+		if watch := telemetryKey.MatchString(key) || k.observes(w.service) || k.observes(targets[0]); watch {
+			use.soft, use.assumed, use.evident = true, true, true
+		}
+		k.dependAny(w.service, targets, use, a.source("env"), cmp.Or(key, "args"), at)
 		if as.runtime && k.services[targets[0]].Kind != depgraph.External { // nothing waits for it, but it is better up before
-			k.dependAny(w.service, targets, claim{start: depgraph.Serving, weak: true, assumed: true}, a.source("env"), key, at)
+			k.dependAny(w.service, targets, claim{start: depgraph.Serving, weak: true, assumed: true}, a.source("env"), cmp.Or(key, "args"), at)
 		}
 	}
 }

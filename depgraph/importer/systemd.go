@@ -3,9 +3,12 @@ package importer
 import (
 	"bufio"
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -21,7 +24,7 @@ import (
 // finds cycles that do not exist; a circle of orders is an ordering cycle. Implicit dependencies of services, sockets,
 // timers, paths and targets are added as systemd.unit(5) and its kin say.
 func Systemd(paths ...string) (*Result, error) {
-	s := systemd{builder: newBuilder(), units: map[string]*unit{}}
+	s := systemd{builder: newBuilder(), units: map[string]*unit{}, templates: map[string][]string{}}
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
@@ -35,6 +38,9 @@ func Systemd(paths ...string) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := s.instantiate(); err != nil {
+		return nil, err
 	}
 	s.implicit()
 	for _, name := range s.sorted() {
@@ -50,7 +56,89 @@ func Systemd(paths ...string) (*Result, error) {
 
 type systemd struct {
 	*builder
-	units map[string]*unit
+	units     map[string]*unit
+	templates map[string][]string // files of NAME@.SUFFIX, the unit first, then drop-ins
+}
+
+// instantiate reads templates for the instances that others name.
+func (s *systemd) instantiate() error {
+	for again := true; again; {
+		again = false
+		for _, name := range s.sorted() {
+			u := s.units[name]
+			for _, m := range []map[string]depgraph.Position{u.requires, u.wants, u.after, u.before} {
+				for _, other := range slices.Sorted(maps.Keys(m)) {
+					files := s.templates[templateOf(other)]
+					if s.units[other] != nil || files == nil {
+						continue
+					}
+					again = true
+					for _, file := range files {
+						if err := s.file(file, other); err != nil {
+							return err
+						}
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// templateOf returns getty@.service for getty@tty1.service, and "" for a unit
+// that is no instance.
+func templateOf(name string) string {
+	prefix, rest, ok := strings.Cut(name, "@")
+	if !ok || strings.HasPrefix(rest, ".") {
+		return ""
+	}
+	return prefix + "@" + filepath.Ext(name)
+}
+
+// mounts adds what units need for the paths that they name, and mounts for
+// those they are below of.
+func (s *systemd) mounts() {
+	for _, name := range s.sorted() {
+		u := s.units[name]
+		if filepath.Ext(name) == ".mount" {
+			u.paths[filepath.Dir(where(name, u))] = u.at
+		}
+		for _, path := range slices.Sorted(maps.Keys(u.paths)) {
+			for _, mount := range s.sorted() {
+				m := s.units[mount]
+				if mount == name || filepath.Ext(mount) != ".mount" || !within(path, where(mount, m)) {
+					continue
+				}
+				u.requires[mount], u.after[mount] = u.paths[path], u.paths[path]
+			}
+		}
+	}
+}
+
+// where returns the mount point of a mount unit, from its name if need be.
+func where(name string, u *unit) string {
+	if u.where != "" {
+		return filepath.Clean(u.where)
+	}
+	bare := strings.TrimSuffix(name, ".mount")
+	if bare == "-" {
+		return "/"
+	}
+	path := "/" + strings.ReplaceAll(bare, "-", "/")
+	return escaped.ReplaceAllStringFunc(path, func(hex string) string {
+		n, err := strconv.ParseUint(hex[2:], 16, 8)
+		if err != nil {
+			return hex
+		}
+		return string(rune(n))
+	})
+}
+
+var escaped = regexp.MustCompile(`\\x[0-9a-f]{2}`)
+
+// within reports whether a path is a mount point or below it.
+func within(path, mount string) bool {
+	return path == mount || mount == "/" || strings.HasPrefix(path, mount+"/")
 }
 
 type unit struct {
@@ -60,8 +148,10 @@ type unit struct {
 	after    map[string]depgraph.Position
 	before   map[string]depgraph.Position
 	defaults bool
-	builtIn  bool   // not in the files
-	triggers string // the unit that a socket, timer or path starts
+	builtIn  bool                         // not in the files
+	where    string                       // of a mount
+	paths    map[string]depgraph.Position // that must be mounted
+	triggers string                       // the unit that a socket, timer or path starts
 }
 
 var unitSuffixes = []string{".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount", ".swap", ".slice", ".device", ".scope"}
@@ -70,12 +160,16 @@ func isUnit(name string) bool {
 	return slices.Contains(unitSuffixes, filepath.Ext(name)) && !strings.Contains(name, "@.")
 }
 
+func isTemplate(name string) bool {
+	return slices.Contains(unitSuffixes, filepath.Ext(name)) && strings.Contains(name, "@.")
+}
+
 func (s *systemd) get(name string, at depgraph.Position) *unit {
 	u := s.units[name]
 	if u == nil {
 		u = &unit{
 			at: at, defaults: true, requires: map[string]depgraph.Position{}, wants: map[string]depgraph.Position{},
-			after: map[string]depgraph.Position{}, before: map[string]depgraph.Position{},
+			after: map[string]depgraph.Position{}, before: map[string]depgraph.Position{}, paths: map[string]depgraph.Position{},
 		}
 		s.units[name] = u
 	}
@@ -94,6 +188,10 @@ func (s *systemd) folder(dir string) error {
 			err = s.links(path, strings.TrimSuffix(name, ext), ext)
 		case ext == ".d" && isUnit(strings.TrimSuffix(name, ext)):
 			err = s.dropIns(path, strings.TrimSuffix(name, ext))
+		case ext == ".d" && isTemplate(strings.TrimSuffix(name, ext)):
+			err = s.templateDropIns(path, strings.TrimSuffix(name, ext))
+		case isTemplate(name):
+			s.templates[name] = append([]string{path}, s.templates[name]...)
 		case isUnit(name):
 			err = s.file(path, name)
 		}
@@ -124,6 +222,12 @@ func (s *systemd) links(dir, owner, ext string) error {
 	return nil
 }
 
+func (s *systemd) templateDropIns(dir, template string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
+	s.templates[template] = append(s.templates[template], files...)
+	return err
+}
+
 func (s *systemd) dropIns(dir, owner string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
 	if err != nil {
@@ -152,6 +256,7 @@ func (s *systemd) file(path, name string) error {
 	if err != nil {
 		return err
 	}
+	s.result.Read++
 	at := depgraph.Position{File: filepath.ToSlash(path), Line: 1}
 	u := s.get(name, at)
 	if !strings.HasSuffix(path, ".conf") {
@@ -203,6 +308,12 @@ func (u *unit) set(section, key, value, name string, at depgraph.Position) {
 		add(u.before)
 	case "Unit.DefaultDependencies":
 		u.defaults = !slices.Contains([]string{"no", "false", "0", "off"}, strings.ToLower(value))
+	case "Unit.RequiresMountsFor":
+		for _, path := range strings.Fields(value) {
+			u.paths[filepath.Clean(specifiers(path, name))] = at
+		}
+	case "Mount.Where":
+		u.where = value
 	case "Socket.Service", "Timer.Unit", "Path.Unit":
 		u.triggers = value
 	}
@@ -220,6 +331,7 @@ func specifiers(value, name string) string {
 
 // implicit adds what systemd adds by itself.
 func (s *systemd) implicit() {
+	s.mounts()
 	s.boot()
 	for _, name := range s.sorted() {
 		s.implicitUnit(name, s.units[name])

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,6 +30,10 @@ func (c *command) importFrom() error {
 	for _, w := range res.Warnings {
 		fmt.Fprintf(c.stderr, "warning: %s\n", w)
 	}
+	c.tally(res)
+	if len(res.Services) == 0 {
+		return fmt.Errorf("depgraph: nothing to import in %s: no service was found", strings.Join(c.args[1:], ", "))
+	}
 	if c.output == "" || c.output == "-" {
 		_, err := res.WriteTo(c.stdout)
 		return err
@@ -42,6 +47,29 @@ func (c *command) importFrom() error {
 		fmt.Fprintln(c.stdout, line)
 	}
 	return nil
+}
+
+// tally says what was read, skipped and guessed, beside the manifests.
+func (c *command) tally(res *importer.Result) {
+	fmt.Fprintf(c.stderr, "read %s: %d services, %d dependencies, %d of them guesses (assumed)\n", plural(res.Read, "file"), len(res.Services), res.Edges(), res.Guessed)
+	for _, sort := range slices.Sorted(maps.Keys(res.Skipped)) {
+		names := slices.Compact(slices.Sorted(slices.Values(res.Skipped[sort])))
+		more := ""
+		if n := len(names) - maxSkipped; n > 0 {
+			names, more = names[:maxSkipped], fmt.Sprintf(" and %d more", n)
+		}
+		fmt.Fprintf(c.stderr, "skipped %d %s: %s%s\n", len(res.Skipped[sort]), sort, strings.Join(names, ", "), more)
+	}
+}
+
+// maxSkipped is how many names of one sort are listed.
+const maxSkipped = 8
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // sourceCounts says what the edges were derived from.

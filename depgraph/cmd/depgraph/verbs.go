@@ -134,19 +134,19 @@ func (c *command) cycles() error {
 	}
 	lowest, _ := c.threshold() // checked by parse
 	for i := range components {
-		if kindSeverity(components[i].Kind) >= lowest {
+		if severityOf(&components[i]) >= lowest {
 			return errFindings
 		}
 	}
 	return nil
 }
 
-func kindSeverity(k depgraph.ComponentKind) depgraph.Severity {
-	switch k {
-	case depgraph.BootstrapDeadlock:
-		return depgraph.Error
-	case depgraph.SoftCycle:
+func severityOf(c *depgraph.Component) depgraph.Severity {
+	switch {
+	case c.Kind == depgraph.SoftCycle, c.Kind == depgraph.OrderingCycle && c.Assumed > 0:
 		return depgraph.Info
+	case c.Kind == depgraph.BootstrapDeadlock && c.Assumed == 0:
+		return depgraph.Error
 	}
 	return depgraph.Warn
 }

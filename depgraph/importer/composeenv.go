@@ -1,0 +1,201 @@
+package importer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+	"go.yaml.in/yaml/v3"
+)
+
+// expandVars replaces variables as compose does: $V, ${V}, ${V:-default},
+// ${V-default}, ${V:+other}, ${V:?error}, and $$ for a dollar sign.
+func expandVars(s string, env map[string]string, depth int) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '$')
+		if i < 0 || i+1 == len(s) || depth > maxDepth {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		s = s[i+1:]
+		switch {
+		case s[0] == '$':
+			b.WriteByte('$')
+			s = s[1:]
+		case s[0] == '{':
+			end := closing(s)
+			if end < 0 {
+				b.WriteString("$" + s)
+				return b.String()
+			}
+			b.WriteString(substitute(s[1:end], env, depth))
+			s = s[end+1:]
+		default:
+			n := nameLength(s)
+			if n == 0 {
+				b.WriteByte('$')
+			} else {
+				b.WriteString(env[s[:n]])
+			}
+			s = s[n:]
+		}
+	}
+}
+
+// closing finds the brace that ends a variable, over nested ones.
+func closing(s string) int {
+	depth := 0
+	for i := range len(s) {
+		switch s[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func nameLength(s string) int {
+	n := 0
+	for n < len(s) && (s[n] == '_' || s[n] >= 'A' && s[n] <= 'Z' || s[n] >= 'a' && s[n] <= 'z' || n > 0 && s[n] >= '0' && s[n] <= '9') {
+		n++
+	}
+	return n
+}
+
+func substitute(expr string, env map[string]string, depth int) string {
+	n := nameLength(expr)
+	value, set := env[expr[:n]]
+	op := expr[n:]
+	colon := strings.HasPrefix(op, ":")
+	if op = strings.TrimPrefix(op, ":"); op == "" {
+		return value
+	}
+	present := set && (value != "" || !colon)
+	other := expandVars(op[1:], env, depth+1)
+	switch {
+	case op[0] == '-' && !present:
+		return other
+	case op[0] == '+' && present:
+		return other
+	case op[0] == '+':
+		return ""
+	}
+	return value
+}
+
+// readEnv reads a .env file: NAME=value lines, comments, quotes, and
+// references to variables defined above.
+func readEnv(name string) (map[string]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	env := map[string]string{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		line = strings.TrimPrefix(line, "export ")
+		key, value, ok := strings.Cut(line, "=")
+		if !ok || strings.HasPrefix(line, "#") {
+			continue
+		}
+		env[strings.TrimSpace(key)] = envValue(strings.TrimSpace(value), env)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return env, nil
+}
+
+func envValue(value string, env map[string]string) string {
+	if len(value) > 0 && (value[0] == '"' || value[0] == '\'') {
+		if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
+			inner := value[1 : 1+end]
+			if value[0] == '\'' {
+				return inner
+			}
+			return expandVars(inner, env, 0)
+		}
+	}
+	if i := strings.Index(value, " #"); i >= 0 {
+		value = strings.TrimSpace(value[:i])
+	}
+	return expandVars(value, env, 0)
+}
+
+// environment returns the variables of a service: those of its env_files, the
+// later ones over the earlier ones, and over them those of environment. at says
+// where each one stands.
+func (p *project) environment(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
+	env, at = map[string]string{}, map[string]depgraph.Position{}
+	s := p.services[name]
+	for _, file := range envFiles(get(s, "env_file")) {
+		path := file.name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(p.files[file.at]), path)
+		}
+		more, err := readEnv(path)
+		if errors.Is(err, os.ErrNotExist) {
+			if file.required {
+				p.warnings = append(p.warnings, fmt.Sprintf("%s: the env_file %s of %s is absent", p.at(file.at), file.name, name))
+			}
+			continue
+		} else if err != nil {
+			return nil, nil, err
+		}
+		for key, value := range more {
+			env[key], at[key] = value, p.at(file.at)
+		}
+	}
+	pairs(get(s, "environment"), func(key, value *yaml.Node) { env[key.Value], at[key.Value] = text(value), p.at(key) })
+	return env, at, nil
+}
+
+type envFile struct {
+	name     string
+	at       *yaml.Node
+	required bool
+}
+
+func envFiles(n *yaml.Node) []envFile {
+	if n == nil {
+		return nil
+	}
+	if n.Kind == yaml.ScalarNode {
+		return []envFile{{text(n), n, true}}
+	}
+	var all []envFile
+	for _, item := range items(n) {
+		required := true
+		if item.Kind == yaml.MappingNode {
+			required = text(get(item, "required")) != "false"
+			item = get(item, "path")
+		}
+		if item != nil {
+			all = append(all, envFile{text(item), item, required})
+		}
+	}
+	return all
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

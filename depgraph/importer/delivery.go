@@ -1,0 +1,55 @@
+package importer
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Tools that deliver to Kubernetes in an order: Flux and Argo CD.
+
+// dependsOn reads the order of Flux: what depends on another one is not
+// applied before that is ready. It says nothing about run time.
+func (k *kubernetes) dependsOn(w *workload) {
+	for _, dep := range items(get(w.root, "spec", "dependsOn")) {
+		name := text(get(dep, "name"))
+		namespace := cmp.Or(text(get(dep, "namespace")), w.namespace)
+		at := w.doc.at(dep)
+		target := ""
+		for i := range k.workloads {
+			if o := &k.workloads[i]; o.kind == w.kind && o.namespace == namespace && o.name == name {
+				target = o.service
+			}
+		}
+		if target == "" {
+			k.warnf("%s: %s depends on the %s %s/%s, which is not in these files; Flux waits for it for ever", at, w.service, w.kind, namespace, name)
+			target = namespace + "/" + name + " (" + w.kind + ")"
+			k.service(target, at).Note = "named by others, not among the manifests"
+		}
+		k.depend(w.service, target, claim{start: depgraph.Ready}, "dependsOn", name, at)
+	}
+}
+
+// maxWaveEdges bounds the orders between two sync waves.
+const maxWaveEdges = 2500
+
+// syncWaves orders what is in a sync wave behind what is in the wave before,
+// as Argo CD does: it waits until that is healthy. Nothing is required by it.
+func (k *kubernetes) syncWaves() {
+	numbers := slices.Sorted(maps.Keys(k.waves))
+	for i := 1; i < len(numbers); i++ {
+		before, after := k.waves[numbers[i-1]], k.waves[numbers[i]]
+		if len(before)*len(after) > maxWaveEdges {
+			k.warnf("the sync waves %d and %d have too many members to be ordered one by one", numbers[i-1], numbers[i])
+			continue
+		}
+		for _, a := range after {
+			for _, b := range before {
+				k.depend(a, b, claim{start: depgraph.Ready, weak: true}, "sync-wave", strconv.Itoa(numbers[i]), k.services[a].At)
+			}
+		}
+	}
+}

@@ -1,0 +1,297 @@
+package importer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+	"go.yaml.in/yaml/v3"
+)
+
+// document is one YAML document with its file. Its tree has neither aliases
+// nor merge keys left.
+type document struct {
+	file string
+	root *yaml.Node
+}
+
+func (d document) at(n *yaml.Node) depgraph.Position {
+	return depgraph.Position{File: d.file, Line: n.Line}
+}
+
+const (
+	maxFile  = 64 << 20  // bytes above which a file is refused
+	maxNodes = 2_000_000 // of one document, with its aliases unfolded
+	maxDepth = 32        // of aliases in aliases, and of variables in variables
+	stdin    = "standard input"
+)
+
+// readYAML reads all documents of the files; folders are searched for names
+// that end in .yaml or .yml and for which match holds. A file that cannot be
+// parsed is an error, unless it stands below a folder and skip says why it may
+// be left out.
+func readYAML(paths []string, match func(name string) bool, skip func(name string, data []byte) bool) ([]document, error) {
+	files, err := expand(paths, func(name string) bool { return isYAML(name) && match(name) })
+	if err != nil {
+		return nil, err
+	}
+	var docs []document
+	for _, name := range files {
+		data, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		if skip != nil && skip(name, data) {
+			continue
+		}
+		more, err := parseYAML(name, data)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, more...)
+	}
+	return docs, nil
+}
+
+func isYAML(name string) bool {
+	ext := filepath.Ext(name)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// parseYAML reads the documents of one file.
+func parseYAML(name string, data []byte) (docs []document, err error) {
+	shown := filepath.ToSlash(name)
+	if name == "-" {
+		shown = stdin
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			docs, err = nil, fmt.Errorf("%s: the parser failed: %v", shown, p)
+		}
+	}()
+	dec := yaml.NewDecoder(strings.NewReader(string(data)))
+	for {
+		var n yaml.Node
+		if err := dec.Decode(&n); errors.Is(err, io.EOF) {
+			return docs, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("%s: %w", shown, err)
+		}
+		if len(n.Content) == 0 {
+			continue
+		}
+		f := flattener{budget: maxNodes}
+		root := f.flat(n.Content[0], 0)
+		if f.budget <= 0 {
+			return nil, fmt.Errorf("%s:%d: the aliases of this document unfold to more than %d nodes", shown, n.Content[0].Line, maxNodes)
+		}
+		docs = append(docs, document{shown, root})
+	}
+}
+
+// split cuts a file at the lines that begin a document. Each part has as many
+// lines in front as it had, so that places stay right.
+func split(data []byte) (parts [][]byte) {
+	line, start, startLine := 0, 0, 0
+	cut := func(end int) {
+		if strings.TrimSpace(string(data[start:end])) != "" {
+			parts = append(parts, append(bytes.Repeat([]byte("\n"), startLine), data[start:end]...))
+		}
+	}
+	for at := 0; at < len(data); line++ {
+		end := len(data)
+		if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		if text := data[at:end]; bytes.HasPrefix(text, []byte("---")) && strings.Trim(string(text), "- \t\r\n") == "" {
+			cut(at)
+			start, startLine = end, line+1
+		}
+		at = end
+	}
+	cut(len(data))
+	return parts
+}
+
+// flattener unfolds aliases and merge keys.
+type flattener struct{ budget int }
+
+func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+		depth++
+	}
+	if f.budget--; n == nil || depth > maxDepth || f.budget <= 0 {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+	}
+	c := *n
+	c.Content, c.Alias, c.Anchor = nil, nil, ""
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			c.Content = append(c.Content, f.flat(item, depth))
+		}
+	case yaml.MappingNode:
+		f.mapping(&c, n, depth)
+	}
+	return &c
+}
+
+// mapping copies the keys of n, and behind them those of its merge keys that it
+// does not have itself; of several, the first one counts.
+func (f *flattener) mapping(c, n *yaml.Node, depth int) {
+	seen := map[string]bool{}
+	add := func(key, value *yaml.Node) {
+		if !seen[key.Value] {
+			seen[key.Value] = true
+			c.Content = append(c.Content, key, value)
+		}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if key := n.Content[i]; !isMerge(key) {
+			add(f.flat(key, depth), f.flat(n.Content[i+1], depth))
+		}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if !isMerge(n.Content[i]) {
+			continue
+		}
+		merged := f.flat(n.Content[i+1], depth)
+		sources := []*yaml.Node{merged}
+		if merged.Kind == yaml.SequenceNode {
+			sources = merged.Content
+		}
+		for _, m := range sources {
+			pairs(m, add)
+		}
+	}
+}
+
+func isMerge(key *yaml.Node) bool {
+	return key.Kind == yaml.ScalarNode && key.Value == "<<" && key.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0
+}
+
+// readFile reads a file, or the standard input under the name "-".
+func readFile(name string) ([]byte, error) {
+	if name == "-" {
+		data, err := io.ReadAll(io.LimitReader(os.Stdin, maxFile+1))
+		if err == nil && len(data) > maxFile {
+			err = fmt.Errorf("%s: more than %d bytes are too many", stdin, maxFile)
+		}
+		return data, err
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: %d bytes are too many; the limit is %d", filepath.ToSlash(name), info.Size(), maxFile)
+	}
+	return os.ReadFile(name)
+}
+
+// expand lists files, and those below folders for which match holds.
+func expand(paths []string, match func(name string) bool) ([]string, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no file was given")
+	}
+	var files []string
+	for _, p := range paths {
+		if p == "-" {
+			files = append(files, p)
+			continue
+		}
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, p)
+			continue
+		}
+		before := len(files)
+		err = filepath.WalkDir(p, func(name string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() && match(name) {
+				files = append(files, name)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == before {
+			return nil, fmt.Errorf("%s: no file to import below this folder", filepath.ToSlash(p))
+		}
+	}
+	return files, nil
+}
+
+// get returns the value at a path of keys, or nil.
+func get(n *yaml.Node, path ...string) *yaml.Node {
+	for _, key := range path {
+		if n = getOne(n, key); n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+func getOne(n *yaml.Node, key string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// items returns the items of a list.
+func items(n *yaml.Node) []*yaml.Node {
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return n.Content
+}
+
+// pairs calls each for every key and value of a mapping.
+func pairs(n *yaml.Node, each func(key, value *yaml.Node)) {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		each(n.Content[i], n.Content[i+1])
+	}
+}
+
+// text returns the value of a scalar, or "".
+func text(n *yaml.Node) string {
+	if n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		return ""
+	}
+	return n.Value
+}
+
+// texts returns every scalar below a node, keys left out.
+func texts(n *yaml.Node) (all []string) {
+	switch {
+	case n == nil:
+	case n.Kind == yaml.ScalarNode:
+		all = append(all, text(n))
+	case n.Kind == yaml.MappingNode:
+		pairs(n, func(_, value *yaml.Node) { all = append(all, texts(value)...) })
+	default:
+		for _, item := range n.Content {
+			all = append(all, texts(item)...)
+		}
+	}
+	return all
+}
