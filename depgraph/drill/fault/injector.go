@@ -63,7 +63,18 @@ type ruleSet struct {
 	began time.Time
 	rules []Rule
 	match []matcher
-	stats []struct{ matched, hits atomic.Int64 }
+	stats []ruleCounters
+}
+
+// ruleCounters are what has happened to one rule. Times are since began, and at
+// least 1.
+type ruleCounters struct{ matched, hits, first, last atomic.Int64 }
+
+func (c *ruleCounters) hit(at time.Duration) {
+	c.hits.Add(1)
+	ns := max(1, int64(at))
+	c.first.CompareAndSwap(0, ns)
+	c.last.Store(ns)
 }
 
 // New returns an injector without rules.
@@ -84,7 +95,7 @@ func (i *Injector) Set(rules ...Rule) error {
 		i.Clear()
 		return nil
 	}
-	set := &ruleSet{began: time.Now(), stats: make([]struct{ matched, hits atomic.Int64 }, len(rules))}
+	set := &ruleSet{began: time.Now(), stats: make([]ruleCounters, len(rules))}
 	for n, r := range rules {
 		if err := r.Validate(); err != nil {
 			return fmt.Errorf("fault: rule %d: %w", n+1, err)
@@ -134,6 +145,9 @@ type RuleStats struct {
 	Rule    Rule
 	Matched int64 // calls that it was about, in scope and inside its window
 	Hits    int64 // those that it hit: with Corrupt, those whose answer it changed
+
+	// First and Last are when it hit; zero: never.
+	First, Last time.Time
 }
 
 // Stats is a snapshot of an injector's counters.
@@ -147,7 +161,12 @@ func (i *Injector) Stats() Stats {
 	s := Stats{HookPanics: i.panics.Load()}
 	if set := i.rules.Load(); set != nil {
 		for n, r := range set.rules {
-			s.Rules = append(s.Rules, RuleStats{r.clone(), set.stats[n].matched.Load(), set.stats[n].hits.Load()})
+			c := &set.stats[n]
+			rs := RuleStats{Rule: r.clone(), Matched: c.matched.Load(), Hits: c.hits.Load()}
+			if first := c.first.Load(); first != 0 {
+				rs.First, rs.Last = set.began.Add(time.Duration(first)), set.began.Add(time.Duration(c.last.Load()))
+			}
+			s.Rules = append(s.Rules, rs)
 		}
 	}
 	return s
@@ -196,7 +215,7 @@ func (i *Injector) next(ctx context.Context, c Call, can func(*Rule) bool) *Faul
 		}
 		f := i.newFault(r, c)
 		hit := func() {
-			stats.hits.Add(1)
+			stats.hit(time.Since(set.began))
 			i.tell(Event{time.Now(), n, c, f})
 		}
 		if f.Kind == Corrupt {

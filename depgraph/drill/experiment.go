@@ -1,0 +1,322 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"runtime"
+	"time"
+)
+
+// Verdict is what came of a drill. The values are exit codes of programs.
+type Verdict int
+
+// The verdicts.
+const (
+	Held       Verdict = iota // the service served as it did before
+	Deviated                  // it did not: the dependency is not soft
+	Aborted                   // a stop condition, or the context, ended it early
+	NotStarted                // a guard or the steady state did not hold: nothing was cut
+	Void                      // the fault was never seen to hit: nothing is proven
+)
+
+var verdictNames = [...]string{"held", "deviated", "aborted", "not-started", "void"}
+
+func (v Verdict) String() string {
+	if v >= 0 && int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return "unknown"
+}
+
+// MarshalText makes a verdict its name in JSON.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads a verdict's name.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for i, name := range verdictNames {
+		if name == string(text) {
+			*v = Verdict(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("drill: %q is no verdict; want one of held, deviated, aborted, not-started, void", text)
+}
+
+// A Target is what the users of the service ask. Ask makes request n, from 0,
+// and returns when it is answered; it is called from many goroutines. Its
+// context ends with the request's budget. A panic in it is a failed request.
+type Target interface {
+	Ask(ctx context.Context, n int64) Answer
+}
+
+// An Answer is what a user got.
+type Answer struct {
+	Err    error
+	Wrong  bool   // it was answered, with something that is not true
+	Source string // where the answer came from, if the service says so
+}
+
+// Func is a target that is a function; an error is a failed request.
+func Func(f func(ctx context.Context, n int64) error) Target {
+	return targetFunc(func(ctx context.Context, n int64) Answer { return Answer{Err: f(ctx, n)} })
+}
+
+// Answers is a target that is a function with an opinion on its answers.
+func Answers(f func(ctx context.Context, n int64) Answer) Target { return targetFunc(f) }
+
+type targetFunc func(ctx context.Context, n int64) Answer
+
+func (f targetFunc) Ask(ctx context.Context, n int64) Answer { return f(ctx, n) }
+
+// HTTP is a target that is the URL of a running service: an answer of 2xx or
+// 3xx is a success. client nil is one of its own, without redirects.
+func HTTP(url string, client *http.Client) Target {
+	if client == nil {
+		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	return targetFunc(func(ctx context.Context, _ int64) Answer {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return Answer{Err: err}
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return Answer{Err: err}
+		}
+		defer func() { _ = resp.Body.Close() }() // it was read
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return Answer{Err: err}
+		}
+		if resp.StatusCode >= 400 {
+			return Answer{Err: fmt.Errorf("status %d", resp.StatusCode)}
+		}
+		return Answer{}
+	})
+}
+
+// A Fault is how the dependency is cut. Inject and Revert get a deadline of
+// their own. Revert is called whatever happens, even if Inject has failed, and
+// must be safe to call twice.
+type Fault interface {
+	Inject(ctx context.Context) error
+	Revert(ctx context.Context) error
+
+	// Seen is what the fault has done since it was injected, as far as it
+	// was observed.
+	Seen() Seen
+}
+
+// Seen is what was observed of a fault. Zero Hits make a drill void.
+type Seen struct {
+	Hits        int64
+	First, Last time.Time // zero: none
+}
+
+// An Invariant holds during a whole drill, or the verdict is Deviated. Those
+// that every drill has are not listed; see Run.
+type Invariant struct {
+	Name string
+
+	// Holds is asked each second while the fault is in force, and once at
+	// the end. It returns what is wrong, or nil. It gets a second.
+	Holds func(ctx context.Context) error
+}
+
+// A Guard is asked before anything is done. An error is why not to start.
+type Guard struct {
+	Name string
+	Ask  func(ctx context.Context) error
+}
+
+// An Experiment is one drill. Target and Fault are required; everything else
+// has a default.
+type Experiment struct {
+	// Title is for the report. Default: "SERVICE without DEPENDENCY".
+	Title string
+
+	// Service and Dependency name the edge of the graph that is tried.
+	Service, Dependency string
+
+	Target Target
+	Fault  Fault
+
+	// Rate is how many requests are made a second, whether or not the
+	// earlier ones are answered. Default 20, at most 10,000.
+	Rate float64
+
+	// Sparse is the rate from two minutes after each change on, so that an
+	// outage of hours costs no more than it tells. Default: Rate in drills
+	// of up to ten minutes, else a request every ten seconds.
+	Sparse float64
+
+	// Budget is how long a request may take. Default 1 s.
+	Budget time.Duration
+
+	// Least is the part of the requests that must succeed within their
+	// budget, in the steady state and under the fault. Default 1: all.
+	Least float64
+
+	// Steady is the length of the steady state, default 3 s; Watch that of
+	// the fault, default 10 s; Recovery is how long the service may take,
+	// once the fault is over, to be as it was: the Cooldown of a circuit
+	// breaker and a few requests more. Default 30 s.
+	Steady, Watch, Recovery time.Duration
+
+	// Recovered says, if set, whether the service is as it was: that the
+	// shared tier is in use again, say. It is asked each tenth of a second
+	// during the recovery, and nil ends it. Default: as many successes in a
+	// row as a second of requests has.
+	Recovered func(ctx context.Context) error
+
+	Guards     []Guard
+	Invariants []Invariant
+
+	// Stop ends the drill early, if set: it is asked each second, and a
+	// non-nil error is the reason.
+	Stop func(ctx context.Context, now Second) error
+
+	// Progress, if set, is told of each phase as it begins, and of each
+	// second. It must be quick.
+	Progress func(Progress)
+
+	// Seed and Rules are for the record: what makes the fault repeatable.
+	Seed  uint64
+	Rules any
+}
+
+// Progress is what a drill is doing.
+type Progress struct {
+	Phase  string
+	Second *Second // nil: the phase begins
+}
+
+// callLimit bounds every call of Fault, Guards, Invariants, Stop and Recovered.
+const callLimit = time.Second
+
+// injectLimit bounds Inject and Revert: a real one calls an API, and again.
+const injectLimit = time.Minute
+
+func (e Experiment) withDefaults() (Experiment, error) {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("drill: "+format, args...))
+		}
+	}
+	check(e.Target != nil, "Experiment.Target is nil")
+	check(e.Fault != nil, "Experiment.Fault is nil")
+	check(e.Rate >= 0 && e.Rate <= 10_000, "Experiment.Rate is %v; want 0 (20) to 10000", e.Rate)
+	check(e.Sparse >= 0 && e.Sparse <= 10_000, "Experiment.Sparse is %v; want 0 to 10000", e.Sparse)
+	check(e.Least >= 0 && e.Least <= 1, "Experiment.Least is %v; want 0 (all) to 1", e.Least)
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{{"Budget", e.Budget}, {"Steady", e.Steady}, {"Watch", e.Watch}, {"Recovery", e.Recovery}} {
+		check(d.d >= 0 && d.d <= 30*24*time.Hour, "Experiment.%s is %v; want 0 (the default) to 720h", d.name, d.d)
+	}
+	for i, g := range e.Guards {
+		check(g.Ask != nil, "Experiment.Guards[%d] (%q): Ask is nil", i, g.Name)
+	}
+	for i, inv := range e.Invariants {
+		check(inv.Holds != nil, "Experiment.Invariants[%d] (%q): Holds is nil", i, inv.Name)
+	}
+	if len(errs) > 0 {
+		return e, errors.Join(errs...)
+	}
+	orDefault := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	orDefault(&e.Budget, time.Second)
+	orDefault(&e.Steady, 3*time.Second)
+	orDefault(&e.Watch, 10*time.Second)
+	orDefault(&e.Recovery, 30*time.Second)
+	if e.Rate == 0 {
+		e.Rate = 20
+	}
+	if e.Sparse == 0 {
+		e.Sparse = e.Rate
+		if e.Watch > 10*time.Minute {
+			e.Sparse = min(e.Rate, 0.1)
+		}
+	}
+	if e.Least == 0 {
+		e.Least = 1
+	}
+	if n := e.requests(); n > maxRequests {
+		return e, fmt.Errorf("drill: the experiment would make %.0f requests, more than %d: lower Rate, Sparse or the phases", n, maxRequests)
+	}
+	if e.Title == "" {
+		e.Title = "a service without a dependency"
+		if e.Service != "" && e.Dependency != "" {
+			e.Title = e.Service + " without " + e.Dependency
+		}
+	}
+	return e, nil
+}
+
+// maxRequests bounds what a drill keeps in memory.
+const maxRequests = 2_000_000
+
+// requests is how many the experiment makes at most.
+func (e Experiment) requests() (n float64) {
+	for _, d := range []time.Duration{e.Steady, e.Watch, e.Recovery} {
+		dense := min(d, denseFor)
+		n += e.Rate*dense.Seconds() + e.Sparse*(d-dense).Seconds()
+	}
+	return n
+}
+
+// contained calls f with a time limit, on a goroutine of its own, and turns
+// whatever it does into an error: it may panic, exit or ignore its context.
+func contained(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("it called runtime.Goexit")
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("it panicked: %s", text(v))
+			}
+			done <- err
+		}()
+		err = f(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		select {
+		case err := <-done: // it has noticed
+			return err
+		default:
+		}
+		return fmt.Errorf("it did not return within %v: %w", limit, context.Cause(ctx))
+	}
+}
+
+// text is v's text, whatever its methods do except for blocking.
+func text(v any) (s string) {
+	defer func() {
+		if recover() != nil {
+			s = fmt.Sprintf("%T, whose text cannot be had: it panics", v)
+		}
+	}()
+	s = fmt.Sprint(v)
+	if len(s) > 1<<10 {
+		s = s[:1<<10] + "…"
+	}
+	return s
+}
+
+func environment() Environment {
+	return Environment{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
+}
+
+func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }

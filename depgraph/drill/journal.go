@@ -1,0 +1,191 @@
+package drill
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// JournalVersion is that of the JSON form. A reader refuses a later one.
+const JournalVersion = 1
+
+// A Report is the journal of one drill: everything that was planned and seen.
+// Its JSON form is versioned; members are only ever added.
+type Report struct {
+	Version    int       `json:"version"`
+	Title      string    `json:"title"`
+	Service    string    `json:"service,omitempty"`
+	Dependency string    `json:"dependency,omitempty"`
+	Began      time.Time `json:"began"`
+	Seconds    float64   `json:"seconds"`
+
+	Verdict Verdict  `json:"verdict"`
+	Reasons []string `json:"reasons,omitempty"` // why, in words; the first decided
+
+	Phases        []Phase            `json:"phases"`
+	Invariants    []InvariantResult  `json:"invariants"`
+	FaultObserved bool               `json:"fault_observed"`
+	Fault         FaultRecord        `json:"fault"`
+	Timeline      []Second           `json:"timeline"`
+	Budget        float64            `json:"budget_ms"`
+	Least         float64            `json:"least_success"`
+	Seed          uint64             `json:"seed,omitempty"`
+	Environment   Environment        `json:"environment"`
+	Numbers       map[string]float64 `json:"numbers,omitempty"` // whatever a program adds
+}
+
+// Phase is what happened to the requests of one phase.
+type Phase struct {
+	Name    string         `json:"name"`
+	From    float64        `json:"from_s"`
+	Until   float64        `json:"until_s"`
+	Asked   int            `json:"requests"`
+	Success float64        `json:"success"` // the part that was answered in time, and not wrong
+	Wrong   int            `json:"wrong"`
+	Slow    int            `json:"slow"`
+	Failed  int            `json:"failed"`
+	Excused int            `json:"excused"` // too late because the machine stood still
+	P50     float64        `json:"p50_ms"`
+	P99     float64        `json:"p99_ms"`
+	Max     float64        `json:"max_ms"`
+	Sources map[string]int `json:"sources,omitempty"`
+	Errors  map[string]int `json:"errors,omitempty"` // by text, the ten most frequent
+}
+
+// InvariantResult says whether one held.
+type InvariantResult struct {
+	Name   string `json:"name"`
+	Held   bool   `json:"held"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// FaultRecord is the fault as it was planned and as it was seen. Times are
+// seconds since the drill began; -1: never.
+type FaultRecord struct {
+	Rules        any     `json:"rules,omitempty"`
+	From         float64 `json:"from_s"`
+	Until        float64 `json:"until_s"`
+	Hits         int64   `json:"hits"`
+	First        float64 `json:"first_hit_s"`
+	Last         float64 `json:"last_hit_s"`
+	FirstSuccess float64 `json:"first_success_s"` // after the fault
+	Recovered    float64 `json:"recovered_s"`     // as it was before
+}
+
+// Environment is where the drill ran.
+type Environment struct {
+	Go   string `json:"go"`
+	OS   string `json:"os"`
+	Arch string `json:"arch"`
+	CPUs int    `json:"cpus"`
+}
+
+// add counts something that has no member of its own.
+func (r *Report) add(name string, n float64) {
+	if r.Numbers == nil {
+		r.Numbers = map[string]float64{}
+	}
+	r.Numbers[name] += n
+}
+
+// JSON returns the journal.
+func (r *Report) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("drill: the journal cannot be written as JSON: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// ParseReport reads a journal.
+func ParseReport(data []byte) (*Report, error) {
+	r := new(Report)
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(r); err != nil {
+		return nil, fmt.Errorf("drill: the journal: %w", err)
+	}
+	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
+		return nil, fmt.Errorf("drill: the journal: there is text after the JSON value")
+	}
+	if r.Version < 1 || r.Version > JournalVersion {
+		return nil, fmt.Errorf("drill: the journal has version %d; this program reads up to %d", r.Version, JournalVersion)
+	}
+	return r, nil
+}
+
+// Sentence is the verdict in one sentence.
+func (r *Report) Sentence() string {
+	watch, _ := r.phase("watch")
+	reason := ""
+	if len(r.Reasons) > 0 {
+		reason = r.Reasons[0]
+	}
+	switch r.Verdict {
+	case Held:
+		return fmt.Sprintf("held: %d of %d requests were served while the fault was in force (%d hits); as before after %.1f s.",
+			watch.Asked-watch.Slow-watch.Failed-watch.Wrong, watch.Asked, r.Fault.Hits, max(0, r.Fault.Recovered-r.Fault.Until))
+	case Deviated:
+		return "deviated: " + reason + "."
+	case Aborted:
+		return "aborted: " + reason + "."
+	case NotStarted:
+		return "not started: " + reason + "."
+	case Void:
+		return "void: " + reason + "."
+	}
+	return "unknown verdict"
+}
+
+func (r *Report) phase(name string) (Phase, bool) {
+	for _, p := range r.Phases {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Phase{}, false
+}
+
+// Markdown is the report for a pull request or a job's summary.
+func (r *Report) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## %s: %s\n\n%s\n\n", escapeMarkdown(r.Title), r.Verdict, escapeMarkdown(r.Sentence()))
+	b.WriteString("| phase | seconds | requests | success | wrong | slow | failed | p50 ms | p99 ms | max ms | from |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	for _, p := range r.Phases {
+		fmt.Fprintf(&b, "| %s | %.1f | %d | %.2f %% | %d | %d | %d | %.1f | %.1f | %.1f | %s |\n",
+			p.Name, p.Until-p.From, p.Asked, 100*p.Success, p.Wrong, p.Slow, p.Failed, p.P50, p.P99, p.Max, escapeMarkdown(mix(p.Sources)))
+	}
+	b.WriteString("\n| invariant | held | |\n|---|---|---|\n")
+	for _, i := range r.Invariants {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", escapeMarkdown(i.Name), map[bool]string{true: "yes", false: "**no**"}[i.Held], escapeMarkdown(i.Detail))
+	}
+	f := r.Fault
+	fmt.Fprintf(&b, "\nFault: planned %s to %s, hit %d times, first at %s, last at %s; first success after it at %s, as before at %s.\n",
+		at(f.From), at(f.Until), f.Hits, at(f.First), at(f.Last), at(f.FirstSuccess), at(f.Recovered))
+	for _, reason := range r.Reasons {
+		fmt.Fprintf(&b, "\n- %s", escapeMarkdown(reason))
+	}
+	if len(r.Reasons) > 0 {
+		b.WriteString("\n")
+	}
+	if f.Rules != nil {
+		if rules, err := json.MarshalIndent(f.Rules, "", "  "); err == nil {
+			fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(string(rules), "\n", "\n    "))
+		}
+	}
+	fmt.Fprintf(&b, "\n%s %s/%s, %d CPUs; began %s; budget %.0f ms a request.\n",
+		r.Environment.Go, r.Environment.OS, r.Environment.Arch, r.Environment.CPUs, r.Began.UTC().Format(time.RFC3339), r.Budget)
+	return b.String()
+}
+
+func at(s float64) string {
+	if s < 0 {
+		return "never"
+	}
+	return fmt.Sprintf("%.1f s", s)
+}
+
+var markdownEscapes = strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, "`", "'", "<", "&lt;", "*", `\*`, "_", `\_`, "[", `\[`)
+
+func escapeMarkdown(s string) string { return markdownEscapes.Replace(s) }

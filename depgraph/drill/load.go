@@ -1,0 +1,250 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Second is what happened to the requests that were made in one second. In the
+// sparse part of a long phase there are seconds without any.
+type Second struct {
+	At      float64 `json:"at_s"` // since the drill began
+	Phase   string  `json:"phase"`
+	Asked   int     `json:"asked"`
+	OK      int     `json:"ok"` // within the budget, and not wrong
+	Wrong   int     `json:"wrong,omitempty"`
+	Slow    int     `json:"slow,omitempty"` // answered too late, or not at all
+	Failed  int     `json:"failed,omitempty"`
+	Excused int     `json:"excused,omitempty"` // too late because the machine stood still
+	P50     float64 `json:"p50_ms"`
+	Max     float64 `json:"max_ms"`
+	Error   string  `json:"error,omitempty"` // one of those that came
+}
+
+// result is one request.
+type result struct {
+	began   time.Time
+	took    time.Duration
+	answer  Answer
+	late    bool
+	excused bool
+	phase   string
+}
+
+// maxInFlight bounds how many requests wait at once. Whoever comes when there
+// are so many is not served, which is what its user would see.
+const maxInFlight = 1024
+
+// load makes requests at a rate, whether or not they are answered.
+type load struct {
+	e     Experiment
+	began time.Time
+	stall *stalls
+
+	inFlight atomic.Int64
+	inside   atomic.Int64 // calls of the target that have not returned
+	all      sync.WaitGroup
+	n        int64
+
+	mu      sync.Mutex
+	results []result
+}
+
+var errFull = errors.New("too many requests are waiting for an answer")
+
+// ask makes one request in the background.
+func (l *load) ask(ctx context.Context, phase string) {
+	n, began := l.n, time.Now()
+	l.n++
+	if l.inFlight.Add(1) > maxInFlight {
+		l.inFlight.Add(-1)
+		l.add(result{began: began, answer: Answer{Err: errFull}, phase: phase})
+		return
+	}
+	l.all.Go(func() {
+		defer l.inFlight.Add(-1)
+		var answer Answer
+		var mu sync.Mutex
+		err := contained(context.WithoutCancel(ctx), l.e.Budget, func(ctx context.Context) error {
+			l.inside.Add(1)
+			defer l.inside.Add(-1)
+			a := l.e.Target.Ask(ctx, n)
+			mu.Lock()
+			defer mu.Unlock()
+			answer = a
+			return a.Err
+		})
+		mu.Lock()
+		a := answer
+		mu.Unlock()
+		if err != nil {
+			a.Err = err
+		}
+		r := result{began: began, took: time.Since(began), answer: a, phase: phase}
+		r.late = r.took > l.e.Budget || a.Err != nil && r.took >= l.e.Budget
+		r.excused = r.late && l.stall.within(began, began.Add(r.took)) > r.took-l.e.Budget
+		l.add(r)
+	})
+}
+
+func (l *load) add(r result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.results = append(l.results, r)
+}
+
+// denseFor is how long after a change requests come at the full rate.
+const denseFor = 2 * time.Minute
+
+// run makes requests for d, or until done or ctx is, and calls each second.
+func (l *load) run(ctx context.Context, phase string, d time.Duration, each func(Second) (stop bool)) {
+	start := time.Now()
+	next, second := start, start.Add(time.Second)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		for !next.After(now) && next.Sub(start) < d {
+			l.ask(ctx, phase)
+			rate := l.e.Rate
+			if next.Sub(start) >= denseFor {
+				rate = l.e.Sparse
+			}
+			next = next.Add(time.Duration(float64(time.Second) / rate))
+			if behind := now.Sub(next); behind > time.Second { // do not catch up for ever
+				next = now
+			}
+		}
+		if !second.After(now) {
+			if each(l.second(phase, second.Add(-time.Second), second)) {
+				return
+			}
+			for !second.After(now) {
+				second = second.Add(time.Second)
+			}
+			if quiet := next.Sub(second); quiet > time.Second { // nothing happens before that
+				second = second.Add(quiet.Truncate(time.Second))
+			}
+		}
+		if now.Sub(start) >= d {
+			return
+		}
+		timer.Reset(min(next.Sub(now), second.Sub(now), start.Add(d).Sub(now)))
+	}
+}
+
+// second sums up the requests that began in a second and are answered.
+func (l *load) second(phase string, from, until time.Time) Second {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []result
+	for i := len(l.results) - 1; i >= 0; i-- {
+		r := l.results[i]
+		if r.began.Before(from.Add(-2 * l.e.Budget)) {
+			break
+		}
+		if !r.began.Before(from) && r.began.Before(until) {
+			list = append(list, r)
+		}
+	}
+	return summary(list, phase, from.Sub(l.began))
+}
+
+func summary(list []result, phase string, at time.Duration) Second {
+	s := Second{At: round(at.Seconds()), Phase: phase, Asked: len(list)}
+	var took []time.Duration
+	for _, r := range list {
+		took = append(took, r.took)
+		switch {
+		case r.excused:
+			s.Excused++
+		case r.late:
+			s.Slow++
+		case r.answer.Err != nil:
+			s.Failed++
+		case r.answer.Wrong:
+			s.Wrong++
+		default:
+			s.OK++
+		}
+		if r.answer.Err != nil && !r.excused && s.Error == "" {
+			s.Error = text(r.answer.Err)
+		}
+	}
+	slices.Sort(took)
+	s.P50, s.Max = ms(percentile(took, 0.5)), ms(percentile(took, 1))
+	return s
+}
+
+func ms(d time.Duration) float64 { return round(float64(d) / float64(time.Millisecond)) }
+
+// percentile is the nearest-rank percentile of a sorted list; 0 of none.
+func percentile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	i := int(q*float64(len(sorted))+0.999999) - 1
+	return sorted[min(max(i, 0), len(sorted)-1)]
+}
+
+// stalls measures when this machine stands still: a goroutine that sleeps for
+// a moment and wakes up late. What is late by no more than that is no fault of
+// the service. In virtual time nothing is ever late.
+type stalls struct {
+	mu   sync.Mutex
+	list []stall
+}
+
+type stall struct {
+	from, until time.Time
+}
+
+const stallTick = 10 * time.Millisecond
+
+// run measures until ctx is done.
+func (s *stalls) run(ctx context.Context) {
+	timer := time.NewTimer(stallTick)
+	defer timer.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		if late := now.Sub(last) - stallTick; late > stallTick {
+			s.mu.Lock()
+			s.list = append(s.list, stall{now.Add(-late), now})
+			s.mu.Unlock()
+		}
+		last = now
+		timer.Reset(stallTick)
+	}
+}
+
+// within is for how long the machine stood still in a stretch of time.
+func (s *stalls) within(from, until time.Time) (sum time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.list) - 1; i >= 0 && s.list[i].until.After(from); i-- {
+		a, b := s.list[i].from, s.list[i].until
+		if a.Before(from) {
+			a = from
+		}
+		if b.After(until) {
+			b = until
+		}
+		sum += max(0, b.Sub(a))
+	}
+	return sum
+}

@@ -1,0 +1,480 @@
+package drill
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// drill is one run.
+type drill struct {
+	e      Experiment
+	r      *Report
+	load   *load
+	broken map[string]string // invariant -> what was wrong first
+	phases []span
+}
+
+type span struct {
+	name        string
+	from, until time.Time
+}
+
+// Names of the invariants that every drill has.
+const (
+	noWrong   = "no wrong answer"
+	served    = "as many requests served as before"
+	inBudget  = "every request answered within its budget"
+	recovered = "recovered in time"
+	nothing   = "nothing left behind"
+)
+
+// Run runs one experiment, and reports what it has seen. Its error is only that
+// of an experiment that is invalid; whatever happens later is in the report,
+// whose Verdict is the exit code of a program.
+//
+// Besides the experiment's own, these invariants hold in every drill, or the
+// verdict is Deviated: no wrong answer; as many requests served under the fault
+// as Least; every request answered within its budget; recovered in time;
+// nothing left behind.
+//
+// If ctx ends, the fault is reverted all the same, with a deadline of its own.
+func Run(ctx context.Context, e Experiment) (*Report, error) {
+	e, err := e.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	d := &drill{
+		e: e, broken: map[string]string{},
+		r: &Report{
+			Version: JournalVersion, Title: e.Title, Service: e.Service, Dependency: e.Dependency, Began: began.UTC(),
+			Budget: ms(e.Budget), Least: e.Least, Seed: e.Seed, Environment: environment(),
+			Fault: FaultRecord{Rules: e.Rules, From: -1, Until: -1, First: -1, Last: -1, FirstSuccess: -1, Recovered: -1},
+		},
+		load: &load{e: e, began: began, stall: new(stalls)},
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	measured := make(chan struct{})
+	go func() { defer close(measured); d.load.stall.run(background) }()
+	defer func() { stop(); <-measured }()
+
+	verdict, why := d.phasesOf(ctx)
+	d.load.all.Wait()
+	d.finish(verdict, why)
+	return d.r, nil
+}
+
+// at is a time of the journal.
+func (d *drill) at(t time.Time) float64 {
+	if t.IsZero() {
+		return -1
+	}
+	return round(t.Sub(d.load.began).Seconds())
+}
+
+func (d *drill) begin(phase string) {
+	d.phases = append(d.phases, span{name: phase, from: time.Now()})
+	d.tell(Progress{Phase: phase})
+}
+
+func (d *drill) end() { d.phases[len(d.phases)-1].until = time.Now() }
+
+func (d *drill) told(s Second) { d.tell(Progress{Phase: s.Phase, Second: &s}) }
+
+// tell gives Progress a moment. What goes wrong in it is counted in the report.
+func (d *drill) tell(p Progress) {
+	if d.e.Progress == nil {
+		return
+	}
+	if err := contained(context.Background(), callLimit, func(context.Context) error { d.e.Progress(p); return nil }); err != nil {
+		d.r.add("progress_failures", 1)
+	}
+}
+
+// seen asks the fault what it has done.
+func (d *drill) seen() (seen Seen) {
+	ch := make(chan Seen, 1)
+	if err := contained(context.Background(), callLimit, func(context.Context) error { ch <- d.e.Fault.Seen(); return nil }); err != nil {
+		d.r.add("fault_seen_failures", 1)
+		return Seen{}
+	}
+	return <-ch
+}
+
+// phasesOf goes through all phases as far as it comes.
+func (d *drill) phasesOf(ctx context.Context) (Verdict, string) {
+	for _, g := range d.e.Guards {
+		if err := contained(ctx, injectLimit, g.Ask); err != nil {
+			return NotStarted, fmt.Sprintf("the guard %q says no: %s", g.Name, text(err))
+		}
+	}
+	if why := d.steady(ctx); why != "" {
+		return NotStarted, why
+	}
+	return d.cut(ctx)
+}
+
+// steady makes sure that there is something to lose.
+func (d *drill) steady(ctx context.Context) string {
+	d.begin("steady")
+	d.load.run(ctx, "steady", d.e.Steady, func(s Second) bool { d.told(s); return false })
+	d.load.all.Wait()
+	d.end()
+	if err := ctx.Err(); err != nil {
+		return "the context ended in the steady state: " + text(err)
+	}
+	p := d.phase("steady")
+	switch {
+	case p.Asked == 0:
+		return "no request was made in the steady state"
+	case p.Wrong > 0:
+		return fmt.Sprintf("the steady state does not hold: %d of %d answers are wrong, before anything was cut", p.Wrong, p.Asked)
+	case p.Success >= d.e.Least && p.Excused*10 <= p.Asked:
+		return ""
+	case p.Failed > 0:
+		return fmt.Sprintf("the steady state does not hold: %d of %d requests fail before anything was cut (%s)", p.Failed, p.Asked, firstOf(p.Errors))
+	}
+	return fmt.Sprintf("this machine or this service is too slow for the steady state: %d of %d requests took longer than %v (p99 %.0f ms), before anything was cut",
+		p.Slow+p.Excused, p.Asked, d.e.Budget, p.P99)
+}
+
+// cut injects the fault, watches, reverts it and waits for the recovery.
+func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
+	d.begin("watch")
+	from := time.Now()
+	d.r.Fault.From = d.at(from)
+	injectErr := contained(ctx, injectLimit, d.e.Fault.Inject)
+	aborted := ""
+	if injectErr == nil {
+		aborted = d.watch(ctx)
+	}
+	d.end()
+	seen := d.seen()
+	revertErr := d.revert(ctx)
+	until := time.Now()
+	if after := d.seen(); after.Hits > seen.Hits {
+		seen = after
+	}
+	d.r.Fault.Until, d.r.Fault.Hits = d.at(until), seen.Hits
+	d.r.Fault.First, d.r.Fault.Last = d.at(seen.First), d.at(seen.Last)
+	d.r.FaultObserved = seen.Hits > 0
+	if revertErr != nil {
+		d.breaks(nothing, "the fault could not be reverted: "+text(revertErr))
+	}
+	if injectErr != nil {
+		return NotStarted, "the fault could not be injected: " + text(injectErr)
+	}
+	d.recover(ctx, until, aborted != "")
+	d.left()
+	switch {
+	case aborted != "":
+		return Aborted, aborted
+	case !d.r.FaultObserved:
+		return Void, "the fault was never seen to hit, so nothing is proven"
+	}
+	return Held, ""
+}
+
+func (d *drill) watch(ctx context.Context) (aborted string) {
+	d.load.run(ctx, "watch", d.e.Watch, func(s Second) bool {
+		d.told(s)
+		d.seen() // for those that date hits by it
+		d.invariants(ctx)
+		if d.e.Stop == nil {
+			return false
+		}
+		if err := contained(ctx, callLimit, func(ctx context.Context) error { return d.e.Stop(ctx, s) }); err != nil {
+			aborted = "a stop condition: " + text(err)
+		}
+		return aborted != ""
+	})
+	if aborted == "" && ctx.Err() != nil {
+		aborted = "the context ended: " + text(context.Cause(ctx))
+	}
+	return aborted
+}
+
+func (d *drill) invariants(ctx context.Context) {
+	for _, i := range d.e.Invariants {
+		if d.broken[i.Name] != "" || ctx.Err() != nil {
+			continue
+		}
+		if err := contained(ctx, callLimit, i.Holds); err != nil {
+			d.breaks(i.Name, fmt.Sprintf("at %s: %s", at(d.at(time.Now())), text(err)))
+		}
+	}
+}
+
+// revert tries three times, whatever has become of the drill's own context.
+func (d *drill) revert(ctx context.Context) (err error) {
+	ctx = context.WithoutCancel(ctx)
+	for attempt := range 3 {
+		if attempt > 0 {
+			timer := time.NewTimer(time.Duration(attempt) * time.Second)
+			<-timer.C
+		}
+		if err = contained(ctx, injectLimit, d.e.Fault.Revert); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// recover waits until the service is as it was, up to the bound.
+func (d *drill) recover(ctx context.Context, reverted time.Time, aborted bool) {
+	if aborted {
+		return
+	}
+	d.begin("recovery")
+	need := max(3, int(d.e.Rate))
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(done)
+		defer cancel()
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if d.load.healed(reverted, need, d.r) && (d.e.Recovered == nil || contained(ctx, callLimit, d.e.Recovered) == nil) {
+				d.r.Fault.Recovered = d.at(time.Now())
+				return
+			}
+		}
+	}()
+	d.load.run(ctx, "recovery", d.e.Recovery, func(s Second) bool { d.told(s); return false })
+	cancel()
+	<-done
+	d.end()
+	if d.r.Fault.Recovered < 0 {
+		d.breaks(recovered, fmt.Sprintf("not as before within %v after the fault", d.e.Recovery))
+	}
+}
+
+// healed reports whether the last requests after the fault were all served. It
+// notes the first that was.
+func (l *load) healed(after time.Time, need int, r *Report) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	row := 0
+	for i := len(l.results) - 1; i >= 0; i-- {
+		res := l.results[i]
+		if res.phase != "recovery" {
+			break
+		}
+		if !res.served() {
+			break
+		}
+		row++
+	}
+	if row > 0 && r.Fault.FirstSuccess < 0 {
+		for _, res := range l.results {
+			if res.phase == "recovery" && res.served() && !res.began.Before(after) {
+				r.Fault.FirstSuccess = round(res.began.Add(res.took).Sub(l.began).Seconds())
+				break
+			}
+		}
+	}
+	return row >= need
+}
+
+// served reports whether a request was answered as it should be.
+func (r result) served() bool {
+	return r.excused || !r.late && r.answer.Err == nil && !r.answer.Wrong
+}
+
+// left looks at what the drill itself has left behind.
+func (d *drill) left() {
+	if l, ok := d.e.Fault.(interface{ Left() string }); ok {
+		if what := l.Left(); what != "" {
+			d.breaks(nothing, what)
+		}
+	}
+	d.load.all.Wait()
+	timer := time.NewTimer(d.e.Budget)
+	defer timer.Stop()
+	for d.load.inside.Load() > 0 {
+		tick := time.NewTimer(10 * time.Millisecond)
+		select {
+		case <-tick.C:
+			continue
+		case <-timer.C:
+		}
+		tick.Stop()
+		d.breaks(nothing, fmt.Sprintf("%d requests have not returned: the service ignores the end of their context", d.load.inside.Load()))
+		return
+	}
+}
+
+// breaks notes the first thing that was wrong with an invariant.
+func (d *drill) breaks(name, what string) { d.broken[name] = cmp.Or(d.broken[name], what) }
+
+// finish makes the verdict and the report.
+func (d *drill) finish(verdict Verdict, why string) {
+	r := d.r
+	r.Seconds = d.at(time.Now())
+	for _, s := range d.phases {
+		r.Phases = append(r.Phases, d.phase(s.name))
+	}
+	r.Timeline = d.timeline()
+	busy := ""
+	if p, ok := r.phase("watch"); ok {
+		d.judge(p)
+		if p.Excused*10 > p.Asked {
+			busy = fmt.Sprintf("this machine stood still too often to judge: %d of %d requests were late because of that", p.Excused, p.Asked)
+		}
+	}
+	if p, ok := r.phase("recovery"); ok && p.Wrong > 0 {
+		d.breaks(noWrong, fmt.Sprintf("%d wrong answers in the recovery", p.Wrong))
+	}
+	if verdict != NotStarted {
+		for _, name := range []string{noWrong, served, inBudget, recovered, nothing} {
+			r.Invariants = append(r.Invariants, InvariantResult{name, d.broken[name] == "", d.broken[name]})
+		}
+		for _, i := range d.e.Invariants {
+			r.Invariants = append(r.Invariants, InvariantResult{i.Name, d.broken[i.Name] == "", d.broken[i.Name]})
+		}
+	}
+	var reasons []string
+	for _, i := range r.Invariants {
+		if !i.Held {
+			reasons = append(reasons, i.Name+": "+i.Detail)
+		}
+	}
+	switch {
+	case verdict == Held && busy != "" && len(reasons) > 0 && d.onlyTime():
+		verdict, why = NotStarted, busy
+	case verdict == Held && len(reasons) > 0:
+		verdict = Deviated
+	}
+	if why != "" {
+		reasons = append([]string{why}, reasons...)
+	}
+	r.Verdict, r.Reasons = verdict, reasons
+}
+
+// onlyTime reports whether nothing is wrong but what a machine that is too
+// busy can cause by itself.
+func (d *drill) onlyTime() bool {
+	for name := range d.broken {
+		if name != inBudget && name != served && name != recovered {
+			return false
+		}
+	}
+	p, _ := d.r.phase("watch")
+	return p.Failed == 0
+}
+
+// judge looks at the requests that were made under the fault.
+func (d *drill) judge(p Phase) {
+	if p.Wrong > 0 {
+		d.breaks(noWrong, fmt.Sprintf("%d of %d answers were wrong", p.Wrong, p.Asked))
+	}
+	if p.Asked > 0 && p.Success < d.e.Least {
+		what := fmt.Sprintf("%.2f %% of %d were, and %.2f %% must be", 100*p.Success, p.Asked, 100*d.e.Least)
+		if len(p.Errors) > 0 {
+			what += " (" + firstOf(p.Errors) + ")"
+		}
+		d.breaks(served, what)
+	}
+	if slow := float64(p.Slow); slow > (1-d.e.Least)*float64(p.Asked) {
+		d.breaks(inBudget, fmt.Sprintf("%d of %d took longer than %v, the slowest %.0f ms", p.Slow, p.Asked, d.e.Budget, p.Max))
+	}
+}
+
+// phase sums up a phase's requests.
+func (d *drill) phase(name string) Phase {
+	d.load.mu.Lock()
+	defer d.load.mu.Unlock()
+	p := Phase{Name: name, Sources: map[string]int{}, Errors: map[string]int{}}
+	for _, s := range d.phases {
+		if s.name == name {
+			p.From, p.Until = d.at(s.from), d.at(s.until)
+		}
+	}
+	var list []result
+	var took []time.Duration
+	for _, r := range d.load.results {
+		if r.phase != name {
+			continue
+		}
+		list, took = append(list, r), append(took, r.took)
+		if r.answer.Source != "" && r.answer.Err == nil {
+			p.Sources[r.answer.Source]++
+		}
+		if r.answer.Err != nil && !r.excused {
+			p.Errors[text(r.answer.Err)]++
+		}
+	}
+	s := summary(list, name, 0)
+	slices.Sort(took)
+	p.Asked, p.Wrong, p.Slow, p.Failed, p.Excused = s.Asked, s.Wrong, s.Slow, s.Failed, s.Excused
+	p.P50, p.P99, p.Max = ms(percentile(took, 0.5)), ms(percentile(took, 0.99)), ms(percentile(took, 1))
+	if judged := s.Asked - s.Excused; judged > 0 {
+		p.Success = round(float64(s.OK) / float64(judged))
+	}
+	p.Errors = mostFrequent(p.Errors, 10)
+	return p
+}
+
+// timeline has every second in which something was asked.
+func (d *drill) timeline() (all []Second) {
+	d.load.mu.Lock()
+	defer d.load.mu.Unlock()
+	results := slices.Clone(d.load.results)
+	slices.SortStableFunc(results, func(a, b result) int { return a.began.Compare(b.began) })
+	for len(results) > 0 {
+		sec := results[0].began.Sub(d.load.began).Truncate(time.Second)
+		n := 1
+		for n < len(results) && results[n].phase == results[0].phase && results[n].began.Sub(d.load.began).Truncate(time.Second) == sec {
+			n++
+		}
+		all = append(all, summary(results[:n], results[0].phase, sec))
+		results = results[n:]
+	}
+	return all
+}
+
+// mostFrequent keeps the n entries that came most often.
+func mostFrequent(counts map[string]int, n int) map[string]int {
+	for _, key := range byCount(counts)[min(n, len(counts)):] {
+		delete(counts, key)
+	}
+	return counts
+}
+
+func byCount(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+}
+
+func firstOf(counts map[string]int) string {
+	for _, key := range byCount(counts) {
+		return key
+	}
+	return "no reason was given"
+}
+
+// mix is "local 93 %, origin 7 %".
+func mix(sources map[string]int) string {
+	total := 0
+	for _, n := range sources {
+		total += n
+	}
+	var parts []string
+	for _, key := range byCount(sources) {
+		parts = append(parts, fmt.Sprintf("%s %.0f %%", key, 100*float64(sources[key])/float64(total)))
+	}
+	return strings.Join(parts, ", ")
+}

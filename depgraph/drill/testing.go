@@ -1,0 +1,40 @@
+package drill
+
+import "context"
+
+// TB is what Test needs of a *testing.T.
+type TB interface {
+	Helper()
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// Test runs the experiment and fails t, with the report, unless it held. In a
+// testing/synctest bubble it takes virtual time only:
+//
+//	func TestServesWithoutItsTable(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			svc, injector := newService(t)
+//			drill.Test(t, drill.Experiment{
+//				Service: "checkout", Dependency: "sessions",
+//				Target: drill.Func(svc.Ask), Fault: drill.Rules(injector, fault.Denied("dynamodb")),
+//				Watch: 7 * time.Hour,
+//			})
+//		})
+//	}
+func Test(t TB, e Experiment) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), e)
+	if err != nil {
+		t.Fatalf("%v", err)
+		return nil
+	}
+	if r.Verdict != Held {
+		t.Errorf("%s\n\n%s", r.Sentence(), r.Markdown())
+	} else {
+		t.Logf("%s", r.Sentence())
+	}
+	return r
+}
