@@ -55,22 +55,52 @@ func (d *drainer) deliverBatch() {
 	s := d.s
 	d.collect()
 	for len(d.refs) > 0 && s.ctx.Err() == nil {
+		if d.usesFallback() {
+			d.batchToFallback()
+			continue
+		}
 		res, err := d.writeBatch(d.recs)
 		if res.Done, err = sane(res.Done, len(d.recs), err); res.Done > 0 && errors.Is(err, io.ErrShortWrite) {
 			err = nil // the rest comes with the next call
 		}
-		d.tookBatch(res, err == nil)
-		if err != nil {
-			d.failedBatch(err)
+		d.tookBatch(res, err == nil, false)
+		if err != nil && s.ctx.Err() == nil {
+			d.failed(err, false, false)
 		}
 	}
 	if len(d.refs) == 0 {
 		s.mu.Lock()
-		for len(s.inflight) > 0 {
-			s.landedLocked() // it had nothing to deliver
-		}
+		d.landLocked()
 		s.mu.Unlock()
 	}
+}
+
+// maxBatch is how many records one call gets: what CloudWatch takes. It also
+// bounds what the list of them costs beside their memory.
+const maxBatch = 10_000
+
+// landLocked ends the chunks in flight of which nothing is to be delivered any
+// more.
+func (d *drainer) landLocked() {
+	s := d.s
+	for len(s.inflight) > 0 && len(d.refs) == 0 {
+		c := s.inflight[0]
+		for c.rec < c.n && !d.wants(c.word(c.rec)) {
+			c.skip()
+		}
+		if c.rec < c.n {
+			return
+		}
+		s.landedLocked()
+	}
+	for len(s.inflight) > 0 && s.inflight[0].rec == s.inflight[0].n {
+		s.landedLocked()
+	}
+}
+
+// wants reports whether a slot stands for something to deliver.
+func (d *drainer) wants(word uint32) bool {
+	return word&flagBad == 0 && (word&flagGap == 0 || d.s.opt.Gap != nil)
 }
 
 // collect lists the records in flight. Markers are formatted and become
@@ -82,19 +112,14 @@ func (d *drainer) collect() {
 		d.pending = nil
 	}
 	for _, c := range d.s.inflight {
-		for i := c.rec; i < c.n; i++ {
+		for i := c.rec; i < c.n && len(d.recs) < maxBatch; i++ {
 			w := c.word(i)
-			rec := Record{Time: time.UnixMilli(c.millis(i)), Priority: Priority(w >> 31), Data: c.record(i)}
-			switch {
-			case w&flagBad != 0:
+			if !d.wants(w) {
 				continue
-			case w&flagGap != 0:
-				if d.s.opt.Gap == nil {
-					continue
-				}
-				if rec.Data = d.s.format(readGap(rec.Data)); len(rec.Data) == 0 {
-					continue
-				}
+			}
+			rec := Record{Time: time.UnixMilli(c.millis(i)), Priority: Priority(w >> 31), Data: c.record(i)}
+			if w&flagGap != 0 {
+				rec.Data = d.s.format(readGap(rec.Data))
 			}
 			d.add(rec, ref{c, i})
 		}
@@ -122,7 +147,7 @@ func (d *drainer) writeBatch(recs []Record) (res BatchResult, err error) {
 }
 
 // tookBatch counts the records that are done.
-func (d *drainer) tookBatch(res BatchResult, good bool) {
+func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	s := d.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,6 +156,7 @@ func (d *drainer) tookBatch(res BatchResult, good bool) {
 		s.movedLocked()
 	}
 	if good {
+		d.broken, d.failsSince = false, time.Time{}
 		s.healthyLocked()
 	}
 	var whole, rejected [2]int
@@ -157,12 +183,10 @@ func (d *drainer) tookBatch(res BatchResult, good bool) {
 			at.c.finish(one(w))
 		}
 	}
-	s.settleLocked(whole, rejected, false)
+	s.settleLocked(whole, rejected, fallback)
 	d.refs = d.refs[res.Done:]
 	d.recs = d.recs[res.Done:]
-	for len(s.inflight) > 0 && s.inflight[0].live() == 0 && (len(d.refs) == 0 || d.refs[0].c != s.inflight[0]) {
-		s.landedLocked()
-	}
+	d.landLocked()
 	s.tellWaitingLocked()
 	if len(s.inflight) > 0 && s.inflight[0].onDisk {
 		s.mover.rouse()
@@ -172,21 +196,4 @@ func (d *drainer) tookBatch(res BatchResult, good bool) {
 func one(word uint32) (n [2]int) {
 	n[word>>31] = 1
 	return n
-}
-
-// failedBatch counts an error and waits as long as it asks.
-func (d *drainer) failedBatch(err error) {
-	s := d.s
-	s.mu.Lock()
-	s.errorLocked(err, false, false)
-	s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return
-	}
-	pause := d.nextPause()
-	var after RetryAfter
-	if errors.As(err, &after) {
-		pause = after.RetryAfter()
-	}
-	d.rest(pause)
 }

@@ -214,6 +214,17 @@ type arena struct {
 	chunks []chunk
 	free   []int // frames that no chunk has, the next to use last
 	taken  []bool
+	warmed int // bytes from the begin that the system has given, of the drainer
+}
+
+// warm takes the first n bytes from the system, without a change to them: others
+// may use them meanwhile.
+func (a *arena) warm(n int) {
+	n = min(n, len(a.slab))
+	if n > a.warmed {
+		populate(a.slab[a.warmed:n])
+		a.warmed = n
+	}
 }
 
 // newArena cuts slab into frames of size bytes. The slab comes from the heap

@@ -97,8 +97,10 @@ func TestDisk_hangs_at_the_start(t *testing.T) {
 		}
 		h.answer()
 		time.Sleep(time.Minute)
-		numbered(s, 5000, 30_000)
-		synctest.Wait()
+		for n := 5000; n < 30_000; n += 100 {
+			numbered(s, n, n+100)
+			synctest.Wait()
+		}
 		if st := mustAdd(t, s); st.DiskError != "" || st.Spilled == 0 {
 			t.Errorf("the disk answers, and: %+v", st)
 		}

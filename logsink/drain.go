@@ -18,17 +18,18 @@ type drainer struct {
 	dest func(p []byte) (int, error)
 	file *os.File // the destination, if it is a regular file
 
-	linger  *time.Timer
-	idle    int       // lingers in a row that brought nothing
-	asleep  bool      // nothing came for a while
-	wrote   bool      // the destination was called
-	gaps    []GapInfo // to be marked before what is in flight
-	pending []byte    // a marker that is being written
-	unasked bool      // pending is no marker but the line break before leftovers
-	pause   time.Duration
-	broken  bool
-	probe   time.Time // while broken: when to try the destination again
-	hurried bool      // the pause that Shutdown cuts short was cut short
+	linger     *time.Timer
+	idle       int       // lingers in a row that brought nothing
+	asleep     bool      // nothing came for a while
+	wrote      bool      // the destination was called
+	gaps       []GapInfo // to be marked before what is in flight
+	pending    []byte    // a marker that is being written
+	unasked    bool      // pending is no marker but the line break before leftovers
+	pause      time.Duration
+	broken     bool
+	failsSince time.Time // when it failed first; zero: the last answer was good
+	probe      time.Time // while the fallback is in use: when to try the destination again
+	hurried    bool      // the pause that Shutdown cuts short was cut short
 
 	recs []Record // of the batch in flight
 	refs []ref
@@ -76,7 +77,9 @@ func (d *drainer) next() bool {
 		case len(s.inflight) > 0 || d.pickLocked() || len(d.pending) > 0:
 			d.idle, d.asleep = 0, false
 			s.progress.Store(s.now())
+			arena, used := s.arena, s.live
 			s.mu.Unlock()
+			arena.warm(2 * used)
 			for _, g := range d.gaps {
 				d.mark(g)
 			}
@@ -201,6 +204,7 @@ func (d *drainer) park() {
 		tick = d.linger.C
 	}
 	s.mu.Unlock()
+	s.parks.Add(1)
 	select {
 	case <-s.wake:
 	case <-tick:
@@ -310,7 +314,7 @@ func (d *drainer) took(n int, mark, fallback, good bool) {
 		d.pending = d.pending[n:]
 	}
 	if good && !fallback {
-		d.broken = false
+		d.broken, d.failsSince = false, time.Time{}
 		s.healthyLocked()
 	}
 	note := c != nil && c.onDisk
@@ -347,11 +351,10 @@ func (s *Sink) landedLocked() {
 	s.tellWaitingLocked()
 }
 
-// target chooses between the destination and, while that is broken, the
-// fallback.
+// target chooses between the destination and the fallback.
 func (d *drainer) target() (write func([]byte) (int, error), fallback bool) {
-	if d.broken && d.s.opt.Fallback != nil && time.Now().Before(d.probe) {
-		return d.s.opt.Fallback.Write, true
+	if d.usesFallback() {
+		return d.s.writeFallback, true
 	}
 	return d.dest, false
 }
@@ -387,12 +390,24 @@ func (s *Sink) overdue() {
 		return // the call has just returned
 	}
 	s.setBusyLocked(true)
-	if wait := s.opt.StallAfter - time.Duration(s.now()-at); wait > 0 {
+	inCall := time.Duration(s.now() - at)
+	if wait := s.opt.StallAfter - inCall; wait > 0 {
 		s.watch.Reset(wait)
-	} else if !s.count.stalled {
+		return
+	}
+	if !s.count.stalled {
 		s.count.stalled = true
 		s.tellLocked(Event{Kind: Stalled})
 	}
+	if s.opt.FallbackAfter == 0 || s.relieving {
+		return
+	}
+	if wait := s.opt.FallbackAfter - inCall; wait > 0 {
+		s.watch.Reset(wait)
+		return
+	}
+	s.relieving = true
+	go s.relieve()
 }
 
 // setBusyLocked tells writers whether a full sink may soon have room if they give
@@ -424,36 +439,45 @@ func (s *Sink) healthyLocked() {
 	}
 }
 
-// failed counts an error of the destination and pauses before the next
-// attempt. The chunk is kept.
+// failed counts an error of the destination or the fallback and pauses before
+// the next attempt. The chunk is kept.
 func (d *drainer) failed(err error, fallback, moved bool) {
 	s := d.s
 	broken := isBroken(err) && !fallback
+	if d.failsSince.IsZero() {
+		d.failsSince = time.Now()
+	}
+	changes := broken || fallback || d.late()
 	s.contend()
 	s.errorLocked(err, broken, fallback)
-	if (broken || fallback) && len(s.inflight) > 0 {
+	if changes && len(s.inflight) > 0 {
 		// The next bytes go to another writer, or to a new connection of
 		// this one: begin with a whole record.
 		s.inflight[0].rewind()
 	}
 	s.mu.Unlock()
 	switch {
-	case broken:
-		d.broken = true
-		d.pause = s.opt.RetryMax
+	case fallback:
+		d.probe = time.Time{} // the fallback is no better: back to the destination
+	case changes:
+		if broken {
+			d.broken, d.pause = true, s.opt.RetryMax
+		}
 		d.probe = time.Now().Add(s.opt.RetryMax)
 		if s.opt.Fallback != nil {
 			return
 		}
-	case fallback:
-		d.probe = time.Time{} // the fallback is no better: back to the destination
 	}
 	if moved && !broken && errors.Is(err, io.ErrShortWrite) {
 		return // it takes some; go on
 	}
 	pause := d.nextPause()
-	if moved && errors.Is(err, syscall.EAGAIN) {
+	var after RetryAfter
+	switch {
+	case moved && errors.Is(err, syscall.EAGAIN):
 		pause = min(pause, time.Millisecond) // a non-blocking pipe: the reader is slower than we are, that is all
+	case errors.As(err, &after):
+		pause = after.RetryAfter()
 	}
 	d.rest(pause)
 }

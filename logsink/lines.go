@@ -15,16 +15,28 @@ import (
 //	cmd.Stdout, cmd.Stderr = out, out
 //
 // A line longer than Options.MaxRecord becomes several records. What has no
-// line break at the end waits for one; Close delivers it. Each stream needs a
-// writer of its own, or their lines mix where one of them stops within a line;
-// os/exec takes care of that if Stdout and Stderr are the same writer. It is
-// safe for concurrent use.
-func (s *Sink) Lines() io.WriteCloser { return &lines{s: s} }
+// line break at the end waits for one, in memory that counts as the sink's;
+// Close delivers it, with a line break. Each stream needs a writer of its own,
+// or their lines mix where one of them stops within a line; os/exec takes care
+// of that if Stdout and Stderr are the same writer. It is safe for concurrent
+// use.
+func (s *Sink) Lines() io.WriteCloser {
+	return &lines{s: s, write: func(p []byte) { s.Write(p) }}
+}
+
+// LaneLines is [Sink.Lines] for records of the given priority, such as those of
+// a child's standard error. See [Sink.Lane].
+func (s *Sink) LaneLines(p Priority) io.WriteCloser {
+	w := s.Lane(p)
+	return &lines{s: s, write: func(p []byte) { w.Write(p) }}
+}
 
 type lines struct {
-	s    *Sink
-	mu   sync.Mutex
-	part []byte
+	s     *Sink
+	write func(record []byte)
+	mu    sync.Mutex
+	part  []byte
+	taken int // of the sink's budget, for part
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -44,32 +56,75 @@ func (l *lines) Write(p []byte) (int, error) {
 func (l *lines) add(p []byte) {
 	whole := p[len(p)-1] == '\n' || len(l.part)+len(p) == l.s.opt.MaxRecord
 	switch {
-	case !whole:
-		l.part = append(l.part, p...)
-	case len(l.part) == 0:
-		l.s.Write(p)
-	default:
+	case whole && len(l.part) == 0:
+		l.write(p)
+	case whole:
 		l.part = append(l.part, p...)
 		l.flush()
+	case !l.grow(len(l.part) + len(p)):
+		// There is no memory for it: what there is goes ahead, cut.
+		l.flush()
+		l.write(p)
+	default:
+		l.part = append(l.part, p...)
 	}
 }
 
-// maxIdlePart is how much of a buffer is kept for the next line.
-const maxIdlePart = 64 << 10
+// partStep is how much memory is taken for a part of a line at a time.
+const partStep = 4096
+
+// grow takes memory for n bytes from the sink's budget. It reports false if
+// there is none.
+func (l *lines) grow(n int) bool {
+	if n <= l.taken {
+		return true
+	}
+	more := max((n-l.taken+partStep-1)/partStep*partStep, l.taken)
+	if !l.s.borrow(more) {
+		return false
+	}
+	l.taken += more
+	l.part = append(make([]byte, 0, l.taken), l.part...)
+	return true
+}
 
 func (l *lines) flush() {
 	if len(l.part) > 0 {
-		l.s.Write(l.part)
+		l.write(l.part)
 	}
-	if l.part = l.part[:0]; cap(l.part) > maxIdlePart {
-		l.part = nil
+	if l.part = l.part[:0]; l.taken > partStep {
+		l.s.giveBack(l.taken)
+		l.part, l.taken = nil, 0
 	}
 }
 
-// Close delivers a last line without a line break. The Sink stays open.
+// Close delivers a last line without a line break, and adds one. The Sink stays
+// open.
 func (l *lines) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.part) > 0 && l.part[len(l.part)-1] != '\n' {
+		l.part = append(l.part, '\n')
+	}
 	l.flush()
+	l.s.giveBack(l.taken)
+	l.part, l.taken = nil, 0
 	return nil
+}
+
+// borrow takes n bytes of the budget for something that is not in a chunk.
+func (s *Sink) borrow(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live+n > s.limit[Normal] {
+		return false
+	}
+	s.live += n
+	return true
+}
+
+func (s *Sink) giveBack(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.freedLocked(n)
 }

@@ -73,7 +73,7 @@ func TestLines(t *testing.T) {
 		}
 		l.Close()
 		s.Close()
-		want := []string{"one\n", "two\n", "\n", "exactly sixteen.", "\n", "a line that is l", "onger than a rec", "ord\n", "tail"}
+		want := []string{"one\n", "two\n", "\n", "exactly sixteen.", "\n", "a line that is l", "onger than a rec", "ord\n", "tail\n"}
 		if fmt.Sprint(writes) != fmt.Sprint(want) {
 			t.Errorf("got %q", writes)
 		}
@@ -96,7 +96,7 @@ func TestLines_of_a_child(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if rec.String() != "out\nerr\nno line break" || s.Stats().Delivered != 3 {
+	if rec.String() != "out\nerr\nno line break\n" || s.Stats().Delivered != 3 {
 		t.Errorf("%q", rec.String())
 	}
 }

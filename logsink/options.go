@@ -32,9 +32,14 @@ type Options struct {
 	// cannot displace all others.
 	MaxRecord int
 
+	// Truncate cuts records longer than MaxRecord, and says so at their end,
+	// instead of dropping them. Stats counts them as Truncated.
+	Truncate bool
+
 	// DropOldest makes room for new records by dropping the oldest, a chunk at
-	// a time, whatever lane they came through. The default drops what is new: that is cheaper, keeps the cause
-	// of an incident, and leaves one contiguous gap.
+	// a time, whatever lane they came through. The default drops what is new:
+	// that is cheaper, keeps the cause of an incident, and leaves one contiguous
+	// gap.
 	DropOldest bool
 
 	// Classify chooses the lane of a record written to the Sink itself; nil
@@ -58,9 +63,20 @@ type Options struct {
 	// is in Stats only. It is called by the drainer.
 	Gap func(GapInfo) []byte
 
-	// Fallback takes the records while Dest is broken: its reader is gone or
-	// it was closed. It should be something that cannot block, such as a file.
+	// Fallback takes the records while Dest or Batch is broken: its reader is
+	// gone or it was closed. It should be something that cannot block, such as a
+	// file on a local disk. A record for Batch gets a line break if it has none.
 	Fallback io.Writer
+
+	// FallbackAfter is how long the destination may do nothing but fail, or not
+	// return, until the Fallback takes records then, too. It does not take what
+	// the spill directory keeps for the destination. Default: never.
+	FallbackAfter time.Duration
+
+	// FallbackRate is how many bytes a second a destination that does not return
+	// sends to the Fallback; what is more stays in memory and may be dropped.
+	// Default 1 MiB.
+	FallbackRate int
 
 	// OnEvent is told what happens, from one goroutine of the sink's own. A
 	// slow OnEvent loses events (counted), never records.
@@ -137,6 +153,7 @@ func newSink(o Options) *Sink {
 		wake:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
+		turn:     make(chan struct{}, 1),
 		began:    time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -149,11 +166,8 @@ func newSink(o Options) *Sink {
 	if o.OnEvent != nil {
 		s.events = newEvents(o.OnEvent)
 	}
-	slab := make([]byte, o.MaxBytes)
-	for i := 0; i < min(len(slab), touchAtOnce) && o.Mapped == ""; i += 4096 {
-		slab[i] = 0 // the page fault happens here and not in a Write
-	}
-	s.arena = newArena(slab, s.opt.chunkSize())
+	s.arena = newArena(make([]byte, o.MaxBytes), s.opt.chunkSize())
+	s.arena.warm(warmAtStart)
 	return s
 }
 
@@ -169,9 +183,10 @@ func (s *Sink) start() {
 	go d.run()
 }
 
-// touchAtOnce is how much of the memory New takes from the system. A larger
-// budget is taken as it is needed, at about a microsecond a page.
-const touchAtOnce = defaultBytes
+// warmAtStart is how many bytes New takes from the system. The rest is taken by
+// the drainer, ahead of the need: a hundred sinks that log nothing cost little,
+// and a page fault, about a microsecond, falls into a Write only in a burst.
+const warmAtStart = 2 * frameSize
 
 // complete fills in the defaults and refuses contradictions.
 func (o *Options) complete() error {
@@ -184,6 +199,13 @@ func (o *Options) complete() error {
 		return errors.New("logsink: Options.MaxWrite limits writes to Dest; Options.Batch has limits of its own")
 	case o.SpillDir == "" && o.SpillBytes != 0:
 		return errors.New("logsink: Options.SpillBytes is set and Options.SpillDir is not")
+	}
+	if o.Fallback == nil && (o.FallbackAfter != 0 || o.FallbackRate != 0) {
+		return errors.New("logsink: Options.FallbackAfter or FallbackRate is set and Options.Fallback is not")
+	}
+	size(&o.FallbackRate, 1<<20)
+	if o.FallbackRate < 0 || o.FallbackAfter < 0 {
+		return fmt.Errorf("logsink: Options.FallbackRate is %d and Options.FallbackAfter %v; neither can be negative", o.FallbackRate, o.FallbackAfter)
 	}
 	size(&o.MaxBytes, defaultBytes)
 	if o.MaxBytes < minBytes {

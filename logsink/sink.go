@@ -2,12 +2,14 @@ package logsink
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/failopen/failopen/logsink/internal/spool"
@@ -96,9 +98,12 @@ type Sink struct {
 	closed   bool   // Shutdown has begun
 	dead     bool   // Shutdown has given up
 	closers  int    // calls of Shutdown that wait
-	gap      gapState
-	count    counters
-	waiting  []waiter // calls of Flush
+
+	relieving bool   // a goroutine writes to the fallback, see relieve
+	relief    *chunk // what it writes
+	gap       gapState
+	count     counters
+	waiting   []waiter // calls of Flush
 
 	opt      Options
 	life     uint64          // the random name of this run
@@ -112,6 +117,7 @@ type Sink struct {
 	done     chan struct{} // closed when the drainer has ended
 	events   *events       // nil without OnEvent
 	watch    *time.Timer   // runs during a call of the destination, see overdue
+	turn     chan struct{} // to write to the fallback
 	began    time.Time     // progress is counted from here
 	progress atomic.Int64  // when the records in flight last moved on; 0: none are
 
@@ -119,7 +125,9 @@ type Sink struct {
 	recovering bool   // no other process's place is to be made one of ours
 	image      string // a mapped file to be read instead of mapped
 
-	beforeDisk func() // for tests: a disk that hangs
+	// For tests.
+	beforeDisk func()       // a disk that hangs
+	parks      atomic.Int64 // how often the drainer waited
 }
 
 // now is the time on the clock of progress, which nobody sets.
@@ -159,7 +167,7 @@ func (s *Sink) put(p []byte, lane Priority) {
 	if !s.mu.TryLock() {
 		s.contend()
 	}
-	if c := s.tail; c != nil && c.fits(len(p)) && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
+	if c := s.tail; c != nil && c.fits(len(p)) && len(p) <= s.opt.MaxRecord && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
 		c.append(p, uint32(lane)<<31, 0)
 		s.count.accepted[lane]++
 		s.unlockAfter(lane)
@@ -240,6 +248,11 @@ func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 		s.mu.Unlock()
 		s.refused[lane].closed.Add(1)
 		return true
+	case len(p) > s.opt.MaxRecord && s.opt.Truncate:
+		s.count.truncated++
+		s.mu.Unlock()
+		s.put(cut(p, s.opt.MaxRecord), lane)
+		return true
 	case len(p) > s.opt.MaxRecord:
 		s.count.oversize[lane]++
 		s.count.oversizeBytes += int64(len(p))
@@ -268,6 +281,22 @@ func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 	s.count.accepted[lane]++
 	s.unlockAfter(lane)
 	return true
+}
+
+// cut returns the begin of a record that is too long, with a mark at its end.
+func cut(p []byte, most int) []byte {
+	const mark = " ... (%d bytes cut)"
+	end := ""
+	if p[len(p)-1] == '\n' {
+		end = "\n"
+	}
+	keep := max(most-len(fmt.Sprintf(mark, len(p)))-len(end), 0)
+	for i := 0; i < utf8.UTFMax && keep > 0 && !utf8.RuneStart(p[keep]); i++ {
+		keep--
+	}
+	short := fmt.Appendf(append(make([]byte, 0, most), p[:keep]...), mark, len(p)-len(end)-keep)
+	short = append(short, end...)
+	return short[:min(len(short), most)]
 }
 
 // unlockAfter ends a write that was accepted: it gives up the lock, and wakes
@@ -392,7 +421,12 @@ func (s *Sink) releaseLocked(c *chunk) {
 		return // it was read from disk
 	}
 	c.arena.release(c)
-	s.live -= c.frames * c.arena.size
+	s.freedLocked(c.frames * c.arena.size)
+}
+
+// freedLocked gives n bytes of the budget back.
+func (s *Sink) freedLocked(n int) {
+	s.live -= n
 	for lane := range s.gate {
 		if s.gate[lane].Load() == gateFull && s.live+s.arena.size <= s.limit[lane] {
 			s.gate[lane].Store(gateOpen)

@@ -32,6 +32,9 @@ type Stats struct {
 	QueuedBytes int64 `json:"queued_bytes"`
 	// Fallback counts the part of Delivered that the fallback took.
 	Fallback int64 `json:"fallback"`
+	// Truncated counts the records that were cut to Options.MaxRecord; they are
+	// in Delivered or wherever they ended.
+	Truncated int64 `json:"truncated"`
 	// Markers counts the gap markers delivered.
 	Markers int64 `json:"markers"`
 	// WriteErrors counts errors of the destination and the fallback, each of
@@ -125,6 +128,7 @@ type counters struct {
 
 	oversizeBytes, evictedBytes    int64
 	fallback, markers, writeErrors int64
+	truncated                      int64
 	panics, recovered, diskErrors  int64
 	state                          State
 	stalled                        bool
@@ -150,6 +154,7 @@ func (s *Sink) Stats() Stats {
 	st.Queued = n.Queued + st.High.Queued
 	st.Dropped = n.Dropped.plus(st.High.Dropped)
 	st.Fallback, st.Markers, st.WriteErrors = c.fallback, c.markers, c.writeErrors
+	st.Truncated = c.truncated
 	st.Panics, st.Recovered, st.DiskErrors = c.panics, c.recovered, c.diskErrors
 	st.State = c.state
 	if c.lastErr != nil {

@@ -3,6 +3,7 @@ package logsink_test
 import (
 	"context"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"

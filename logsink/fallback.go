@@ -1,0 +1,164 @@
+package logsink
+
+import (
+	"io"
+	"time"
+)
+
+// The fallback takes records in three cases: the destination is broken, it has
+// done nothing but fail for Options.FallbackAfter, or a call of it has not
+// returned for as long. In the first two the drainer writes to it, in the third
+// somebody else must: the drainer is in that call.
+
+// usesFallback reports whether the next records go to the fallback. From time
+// to time the destination is tried all the same.
+func (d *drainer) usesFallback() bool {
+	return d.s.opt.Fallback != nil && (d.broken || d.late()) && time.Now().Before(d.probe)
+}
+
+// late reports whether the destination has failed for too long.
+func (d *drainer) late() bool {
+	after := d.s.opt.FallbackAfter
+	return after > 0 && !d.failsSince.IsZero() && time.Since(d.failsSince) >= after
+}
+
+// writeFallback is the fallback's Write, for one caller at a time.
+func (s *Sink) writeFallback(p []byte) (int, error) {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	return s.opt.Fallback.Write(p)
+}
+
+// fallbackPiece is how many bytes go to the fallback in one call.
+const fallbackPiece = 64 << 10
+
+// batchToFallback writes the front of a batch to the fallback, a line each.
+func (d *drainer) batchToFallback() {
+	var buf []byte
+	var ends []int
+	for _, r := range d.recs {
+		if len(buf) > 0 && len(buf)+len(r.Data) > fallbackPiece {
+			break
+		}
+		if buf = append(buf, r.Data...); len(r.Data) > 0 && r.Data[len(r.Data)-1] != '\n' {
+			buf = append(buf, '\n')
+		}
+		ends = append(ends, len(buf))
+	}
+	n, err := d.write(d.s.writeFallback, buf)
+	n, err = sane(n, len(buf), err)
+	done := 0
+	for done < len(ends) && ends[done] <= n {
+		done++
+	}
+	d.tookBatch(BatchResult{Done: done}, false, true)
+	if err != nil {
+		d.failed(err, true, n > 0)
+	}
+}
+
+// relieve writes what waits in memory to the fallback while the destination does
+// not return. It runs in a goroutine of its own, and ends when the destination
+// moves again or the fallback fails.
+func (s *Sink) relieve() {
+	defer func() {
+		if recover() != nil {
+			s.countPanic()
+		}
+		s.mu.Lock()
+		s.relieving = false
+		if c := s.relief; c != nil { // the fallback failed
+			s.relief = nil
+			s.pushFrontLocked(c)
+		}
+		s.mu.Unlock()
+		s.rouse()
+	}()
+	for s.takeRelief() {
+		c := s.relief
+		for c.rec < c.n {
+			p, done := s.reliefPiece(c)
+			if len(p) > 0 {
+				if n, err := s.writeFallback(p); err != nil || n < len(p) {
+					s.mu.Lock()
+					if err == nil {
+						err = io.ErrShortWrite
+					}
+					s.count.writeErrors++
+					s.count.lastErr = err
+					s.mu.Unlock()
+					return
+				}
+			}
+			s.mu.Lock()
+			if done > c.sent {
+				s.settleLocked(c.advance(done), [2]int{}, true)
+			} else if c.rec < c.n {
+				c.skip()
+			}
+			s.mu.Unlock()
+			if !s.pace(len(p)) {
+				break
+			}
+		}
+		s.mu.Lock()
+		s.relief = nil
+		if c.rec < c.n {
+			s.pushFrontLocked(c)
+		} else {
+			s.releaseLocked(c)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// takeRelief waits for a chunk to write to the fallback. It reports false when
+// the destination moves again.
+func (s *Sink) takeRelief() bool {
+	for {
+		s.mu.Lock()
+		if !s.count.stalled || s.dead {
+			s.mu.Unlock()
+			return false
+		}
+		if s.head != nil && len(s.front) == 0 && !s.disk.busyLocked() && !s.disk.works {
+			s.relief = s.popLocked()
+			s.mu.Unlock()
+			return true
+		}
+		s.mu.Unlock()
+		t := time.NewTimer(s.opt.StallAfter)
+		select {
+		case <-t.C:
+		case <-s.ctx.Done():
+			t.Stop()
+			return false
+		}
+	}
+}
+
+// reliefPiece returns what to write next of c, and how far c is done then.
+func (s *Sink) reliefPiece(c *chunk) (p []byte, done int) {
+	if p = c.piece(fallbackPiece); len(p) > 0 {
+		return p, c.sent + len(p)
+	}
+	switch w := c.word(c.rec); {
+	case w&(flagGap|flagBad) == 0:
+		return nil, c.end(c.rec) // an empty record
+	case w&flagGap != 0 && s.opt.Gap != nil:
+		return s.format(readGap(c.record(c.rec))), c.sent
+	}
+	return nil, c.sent
+}
+
+// pace waits as long as n bytes may take. It reports false when the sink ends.
+func (s *Sink) pace(n int) bool {
+	t := time.NewTimer(time.Duration(n) * time.Second / time.Duration(s.opt.FallbackRate))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
