@@ -52,10 +52,18 @@ type Avail struct {
 	// Assumed names the services without a declared availability; they count
 	// as always up.
 	Assumed []string
+	// Doubts question declared numbers that look like fractions, each with the
+	// name of its service.
+	Doubts []string
 	// Needs is the number of services that can take this one down, alone or
-	// together with others.
+	// together with others, itself included.
 	Needs int
 }
+
+// Declared counts the services behind the result, the service itself included,
+// that say how available they are, and all of them. If none does, nothing is
+// known, whatever Availability is.
+func (a *Avail) Declared() (declared, of int) { return a.Needs - len(a.Assumed), a.Needs }
 
 // Importance is what one service costs another.
 type Importance struct {
@@ -177,6 +185,7 @@ type availability struct {
 	forced  []bool    // loss alone takes the root down
 	gain    []float64 // derivative of the result, by vertex
 	assumed []string
+	doubts  []string
 }
 
 func newAvailability(g *Graph, v int32, soft map[int32]bool, o AvailOptions) *availability {
@@ -191,6 +200,9 @@ func newAvailability(g *Graph, v int32, soft map[int32]bool, o AvailOptions) *av
 		percent, given := o.Own[s.Name]
 		if !given {
 			percent = ownPercent(s)
+			for _, doubt := range s.Availability.doubts() {
+				a.doubts = append(a.doubts, s.Name+": "+doubt)
+			}
 		}
 		if percent == 0 {
 			percent = 100
@@ -221,7 +233,7 @@ func (a *availability) solve(ctx context.Context) (*Avail, error) {
 		}
 	}
 	res := &Avail{
-		Service: a.g.services[a.n.verts[a.root]].Name, Exact: true, Needs: len(a.own), Assumed: a.assumed,
+		Service: a.g.services[a.n.verts[a.root]].Name, Exact: true, Needs: len(a.own), Assumed: a.assumed, Doubts: a.doubts,
 		Target: a.g.services[a.n.verts[a.root]].Availability.Target / 100,
 	}
 	parts := a.openParts()

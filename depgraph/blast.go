@@ -19,6 +19,12 @@ type Blast struct {
 	RedundancyLost []string
 	// CannotStart serve, but would not come back after a restart.
 	CannotStart []string
+	// Assumed are members of Down and Degraded that are not there if the assumed
+	// edges are wrong.
+	Assumed []string
+	// Unknown are members of CannotStart that say nothing about run time: they
+	// may be down as well.
+	Unknown []string
 }
 
 // BlastOptions limits how services are lost.
@@ -35,7 +41,33 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 	if len(lost) == 0 {
 		return nil, errors.New("depgraph: Blast needs at least one service")
 	}
-	b := blaster{g: g, state: make([]blastState, len(g.services)), missing: make([]int32, len(g.groups))}
+	b, err := g.blast(o, 0, lost)
+	if err != nil {
+		return nil, err
+	}
+	res := b.report()
+	res.Unknown = b.unknown(res.CannotStart)
+	if slices.ContainsFunc(g.flags, func(f flag) bool { return f&fAssumed != 0 }) {
+		sure, err := g.blast(o, fAssumed, lost)
+		if err != nil {
+			return nil, err
+		}
+		known := sure.report()
+		for _, pair := range [][2][]string{{res.Down, known.Down}, {res.Degraded, known.Degraded}} {
+			for _, name := range pair[0] {
+				if !slices.Contains(pair[1], name) {
+					res.Assumed = append(res.Assumed, name)
+				}
+			}
+		}
+		slices.Sort(res.Assumed)
+	}
+	return res, nil
+}
+
+// blast spreads a failure over the edges without the flags.
+func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, error) {
+	b := &blaster{g: g, without: without, state: make([]blastState, len(g.services)), missing: make([]int32, len(g.groups))}
 	for _, name := range lost {
 		v, ok := g.index[name]
 		if !ok {
@@ -47,7 +79,31 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 		}
 	}
 	b.run(o.Plane)
-	return b.report(), nil
+	return b, nil
+}
+
+// unknown picks the services that wait for something lost at startup, as more
+// than a job, and say nothing about it at run time.
+func (b *blaster) unknown(names []string) (unknown []string) {
+	g := b.g
+	for _, name := range names {
+		v := g.index[name]
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			w, f := g.to[e], g.flags[e]
+			if b.state[w]&(blastLost|blastDown) == 0 || f&(fStartup|fRuntime|fSoft) != fStartup || f&fEarly == fEarly {
+				continue
+			}
+			said := false
+			for other := g.out[v]; other < g.out[v+1]; other++ {
+				said = said || g.to[other] == w && g.flags[other]&fRuntime != 0
+			}
+			if !said {
+				unknown = append(unknown, name)
+				break
+			}
+		}
+	}
+	return unknown
 }
 
 // blastState is a set: a service that is neither lost nor down can be several
@@ -66,6 +122,7 @@ type blaster struct {
 	g       *Graph
 	state   []blastState
 	queue   []int32 // what is lost or down
+	without flag    // edges with these flags do not count
 	missing []int32 // members down, by group
 }
 
@@ -77,6 +134,9 @@ func (b *blaster) run(plane Plane) {
 		w := b.queue[head]
 		for i := g.in[w]; i < g.in[w+1]; i++ {
 			v, e, f := g.from[i], g.inEdge[i], g.inFlags[i]
+			if f&b.without != 0 {
+				continue
+			}
 			if b.state[w] == blastLost && plane != PlaneUnknown && plane != planeOf(f) {
 				continue
 			}
@@ -107,6 +167,9 @@ func (b *blaster) report() *Blast {
 		for i := g.in[w]; i < g.in[w+1]; i++ {
 			v := g.from[i]
 			if b.state[v]&(blastLost|blastDown) != 0 {
+				continue
+			}
+			if g.inFlags[i]&b.without != 0 {
 				continue
 			}
 			harm := b.harm(g.inEdge[i], g.inFlags[i])

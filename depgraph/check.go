@@ -114,8 +114,10 @@ func (c *checker) report(r *Rule, f Finding) {
 func (c *checker) edges(r *Rule, test func(v, e int32) string) error {
 	g := c.g
 	for v := range g.services {
+		last := "" // two edges that lead to one service, for the start and the run time, are one finding
 		for e := g.out[v]; e < g.out[v+1]; e++ {
-			if msg := test(int32(v), e); msg != "" {
+			if msg := test(int32(v), e); msg != "" && msg != last {
+				last = msg
 				c.report(r, Finding{Service: g.services[v].Name, Edges: []Edge{g.edge(int32(v), e)}, Message: msg})
 			}
 		}
@@ -306,6 +308,32 @@ func (c *checker) noOwner(r *Rule) error {
 		}
 	}
 	return nil
+}
+
+func (c *checker) implausible(r *Rule) error {
+	for i := range c.g.services {
+		s := &c.g.services[i]
+		for _, text := range s.Availability.doubts() {
+			c.report(r, Finding{Service: s.Name, Message: s.Name + ": availability." + text, At: s.At})
+		}
+	}
+	return nil
+}
+
+// doubts questions numbers that are probably fractions.
+func (a Availability) doubts() (doubts []string) {
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"target", a.Target}, {"own", a.Own}} {
+		switch {
+		case f.value > 0 && f.value <= 1:
+			doubts = append(doubts, fmt.Sprintf("%s is %s %%; did you mean %.10g?", f.name, number(f.value), f.value*100))
+		case f.value > 0 && f.value < 50:
+			doubts = append(doubts, fmt.Sprintf("%s is %s %%, down more than half of the time; is that right?", f.name, number(f.value)))
+		}
+	}
+	return doubts
 }
 
 func (c *checker) falseRedundancy(r *Rule) error {

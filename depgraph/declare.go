@@ -1,6 +1,11 @@
 package depgraph
 
-import "runtime"
+import (
+	"path"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
 
 // Declare stamps a service with the place of the call, so that reports can
 // point at the line of Go that declared it. Its dependencies are best made
@@ -73,11 +78,48 @@ func union(phases []Phase) Phase {
 	return all
 }
 
-// callerPosition is where the caller of this file's exported function was called.
+// callerPosition is where the caller of this file's exported function was
+// called. The file is named from the root of its module, so that a report is
+// the same on every machine and names no home folder.
 func callerPosition() Position {
-	_, file, line, ok := runtime.Caller(2)
+	pc, file, line, ok := runtime.Caller(2)
 	if !ok {
 		return Position{}
 	}
-	return Position{File: file, Line: line}
+	pkg := ""
+	if f := runtime.FuncForPC(pc); f != nil {
+		pkg = packageOf(f.Name())
+	}
+	module := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		module = info.Main.Path
+		if pkg == "main" {
+			pkg = info.Path
+		}
+	}
+	return Position{File: fileInModule(file, pkg, module), Line: line}
+}
+
+// packageOf returns the import path in the name of a function.
+func packageOf(function string) string {
+	slash := strings.LastIndexByte(function, '/') + 1
+	dot := strings.IndexByte(function[slash:], '.')
+	if dot < 0 {
+		return ""
+	}
+	// A dot in the last element of an import path is escaped.
+	return strings.ReplaceAll(function[:slash+dot], "%2e", ".")
+}
+
+// fileInModule names a file of a package from the root of the module; from
+// that of its own module, with the import path, if it belongs to another one.
+func fileInModule(file, pkg, module string) string {
+	base := path.Base(strings.ReplaceAll(file, "\\", "/"))
+	pkg = strings.TrimSuffix(strings.TrimSuffix(pkg, ".test"), "_test")
+	if rest, ok := strings.CutPrefix(pkg, module); ok && module != "" && (rest == "" || rest[0] == '/') {
+		pkg = rest
+	} else if pkg == "main" || pkg == "command-line-arguments" {
+		pkg = ""
+	}
+	return strings.TrimPrefix(path.Join(pkg, base), "/")
 }

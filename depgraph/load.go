@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,6 +28,8 @@ type LoadOptions struct {
 	// end in .depgraph.yaml and so on. Hidden folders, node_modules, vendor
 	// and testdata are left out; symbolic links to folders are not followed.
 	Paths []string
+	// Stdin is what the path "-" stands for; nil: there is no such path.
+	Stdin io.Reader
 	// MaxFileBytes limits each file; zero means DefaultMaxFileBytes.
 	MaxFileBytes int64
 	// AllowUndeclared is passed to Compile.
@@ -73,7 +76,7 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 				if i >= len(files) {
 					return
 				}
-				results[i].services, results[i].err = readManifest(files[i], o.MaxFileBytes)
+				results[i].services, results[i].err = readManifest(files[i], o)
 				if n := done.Add(1); o.Progress != nil && (n%256 == 0 || int(n) == len(files)) {
 					o.Progress(Progress{Stage: "reading manifests", Done: int(n), Total: len(files)})
 				}
@@ -96,8 +99,11 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 	return services, problems.err()
 }
 
-func readManifest(name string, limit int64) ([]Service, error) {
-	limit = cmp.Or(limit, DefaultMaxFileBytes)
+func readManifest(name string, o LoadOptions) ([]Service, error) {
+	limit := cmp.Or(o.MaxFileBytes, DefaultMaxFileBytes)
+	if name == "-" && o.Stdin != nil {
+		return readStdin(o.Stdin, limit)
+	}
 	at := Position{File: filepath.ToSlash(name)}
 	info, err := os.Stat(name)
 	switch {
@@ -115,6 +121,20 @@ func readManifest(name string, limit int64) ([]Service, error) {
 	return ParseManifest(at.File, data)
 }
 
+// stdinName stands for the standard input in positions.
+const stdinName = "standard input"
+
+func readStdin(r io.Reader, limit int64) ([]Service, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch at := (Position{File: stdinName}); {
+	case err != nil:
+		return nil, Problems{{At: at, Message: "cannot read: " + reason(err)}}
+	case int64(len(data)) > limit:
+		return nil, Problems{{At: at, Message: fmt.Sprintf("is too large: a manifest may have %d bytes; split it", limit)}}
+	}
+	return ParseManifest(stdinName, data)
+}
+
 // findManifests lists the files to read, each once, sorted.
 func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 	paths := o.Paths
@@ -124,6 +144,10 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 	var files []string
 	var problems Problems
 	for _, p := range paths {
+		if p == "-" && o.Stdin != nil {
+			files = append(files, p)
+			continue
+		}
 		info, err := os.Stat(p)
 		if err != nil {
 			problems.addf(Position{File: filepath.ToSlash(p)}, "cannot read: %s", reason(err))

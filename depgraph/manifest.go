@@ -198,7 +198,7 @@ func describe(n *yaml.Node) string {
 var (
 	serviceFields      = []string{"service", "owner", "kind", "criticality", "availability", "start", "verify", "note", "source", "depends"}
 	availabilityFields = []string{"target", "own"}
-	dependencyFields   = []string{"on", "any-of", "need", "soft", "phase", "until", "order", "assumed", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
+	dependencyFields   = []string{"on", "any-of", "to", "need", "soft", "phase", "until", "order", "assumed", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
 )
 
 func (d *decoder) service(n *yaml.Node) {
@@ -275,8 +275,11 @@ func (d *decoder) dependency(n *yaml.Node) Dependency {
 	var on, anyOf, need *yaml.Node
 	ok := d.fields(n, "depends", dependencyFields, func(key string, v *yaml.Node) {
 		switch key {
-		case "on":
-			dep.On, on = d.str(v, "on"), v
+		case "on", "to": // YAML 1.1 reads the key "on" as a boolean
+			if on != nil {
+				d.problems.addf(d.at(v), `depends: "on" and "to" mean the same; it takes one of them`)
+			}
+			dep.On, on = d.str(v, key), v
 		case "any-of":
 			dep.AnyOf, anyOf = d.strs(v, "any-of"), v
 		case "need":

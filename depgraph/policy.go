@@ -112,7 +112,11 @@ func (p *Policy) knows(names []string) error {
 		if slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, n) }) {
 			continue
 		}
-		if near := nearest(strings.ToUpper(n), all); near != "" {
+		near := nearest(strings.ToUpper(n), all)
+		if near == "" {
+			near = nearest(strings.ToLower(n), all)
+		}
+		if near != "" {
 			return fmt.Errorf("%w %q; did you mean %q?", ErrUnknownRule, n, near)
 		}
 		return fmt.Errorf("%w %q", ErrUnknownRule, n)

@@ -132,6 +132,12 @@ func rules() []Rule {
 			Why:     "Nothing is blocked, but one of the orders is ignored at every start, and which one may differ from tool to tool: systemd deletes a job, often an innocent one.",
 			Fix:     "Remove the order that is wrong, or make it strict if it is a need.",
 		},
+		{
+			ID: "DG018", Name: "implausible-availability", Severity: Warn, run: (*checker).implausible,
+			Summary: "a declared availability is below 50 percent",
+			Why:     "It was probably written as a fraction. Every number that is computed from it is wrong.",
+			Fix:     "Write a percentage: 99.9, not 0.999.",
+		},
 	}
 }
 

@@ -86,6 +86,7 @@ var ruleCases = map[string]struct{ bad, message, good string }{
 		"service: a\ndepends: [{on: b}]\n---\nservice: b\nkind: external\n", "a has a hard dependency on b, which is external, and no fallback",
 		"service: a\ndepends: [{on: b, fallback: queue}]\n---\nservice: b\nkind: external\n",
 	},
+	"DG018": {"service: a\navailability: {own: 0.999}\n", "a: availability.own is 0.999 %; did you mean 99.9?", "service: a\navailability: {own: 50, target: 99}\n"},
 	"DG017": {
 		"service: a\ndepends: [{on: b, order: weak}]\n---\nservice: b\ndepends: [{on: a, order: weak}]\n",
 		"ordering cycle: 2 services are ordered in a circle",

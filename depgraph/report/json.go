@@ -157,7 +157,9 @@ func BlastJSON(w io.Writer, b *depgraph.Blast) error {
 		Degraded       []string `json:"degraded"`
 		RedundancyLost []string `json:"redundancy_lost"`
 		CannotStart    []string `json:"cannot_start"`
-	}{b.Of, b.Down, b.Degraded, b.RedundancyLost, b.CannotStart})
+		Assumed        []string `json:"assumed,omitempty"`          // of down and degraded: rest on guesses
+		Unknown        []string `json:"run_time_unknown,omitempty"` // of cannot_start: say nothing about run time
+	}{b.Of, b.Down, b.Degraded, b.RedundancyLost, b.CannotStart, b.Assumed, b.Unknown})
 }
 
 // ImpactJSON writes how many others each service takes down.
@@ -198,6 +200,10 @@ type availJSON struct {
 	Importance   []importanceJSON `json:"importance"`
 	Savings      []savingJSON     `json:"savings"`
 	Assumed      []string         `json:"assumed_always_up"`
+	Unknown      bool             `json:"unknown"` // nothing is declared, and the availability means nothing
+	Declared     int              `json:"declared"`
+	Of           int              `json:"of"`
+	Doubts       []string         `json:"doubts,omitempty"`
 	Assumptions  []string         `json:"assumptions"`
 }
 
@@ -214,6 +220,9 @@ func newAvailJSON(a *depgraph.Avail) availJSON {
 		Service: a.Service, Availability: a.Availability, Exact: a.Exact, Target: a.Target,
 		Importance: []importanceJSON{}, Savings: []savingJSON{}, Assumed: emptyNotNull(a.Assumed), Assumptions: Assumptions,
 	}
+	declared, of := a.Declared()
+	res.Declared, res.Of, res.Unknown, res.Doubts = declared, of, declared == 0, a.Doubts
+	res.Exact = a.Exact && declared > 0
 	if !a.Exact {
 		res.Low, res.High, res.StdErr = &a.Low, &a.High, &a.StdErr
 	}

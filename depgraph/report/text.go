@@ -15,10 +15,73 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// printer collects the first error of many writes.
-type printer struct{ w *bufio.Writer }
+// TextOptions says how text is laid out. The zero value is for a file or a
+// pipe: no colour, lists of names in lines of 100 characters and cut after 60.
+type TextOptions struct {
+	// Width is that of the terminal, in characters; zero means 100.
+	Width int
+	// All shows lists whole.
+	All bool
+	// Verbose shows every finding, instead of a few for each rule.
+	Verbose bool
+	// Color marks severities with the colours of a terminal.
+	Color bool
+}
 
-func newPrinter(w io.Writer) printer { return printer{bufio.NewWriter(w)} }
+const (
+	defaultWidth = 100
+	maxNames     = 60
+)
+
+// printer collects the first error of many writes.
+type printer struct {
+	w    *bufio.Writer
+	opts TextOptions
+}
+
+func newPrinter(w io.Writer, o ...TextOptions) printer {
+	p := printer{w: bufio.NewWriter(w)}
+	if len(o) > 0 {
+		p.opts = o[0]
+	}
+	return p
+}
+
+// list prints names behind a label, wrapped below its end, and at most
+// maxNames of them unless all are wanted.
+func (p printer) list(label string, names []string) {
+	more := 0
+	if n := len(names) - maxNames; n > 0 && !p.opts.All {
+		names, more = names[:maxNames], n
+	}
+	words := make([]string, 0, len(names)+1)
+	for _, n := range names {
+		words = append(words, clean(n))
+	}
+	if more > 0 {
+		words = append(words, fmt.Sprintf("and %d more (--all lists them)", more))
+	}
+	width, indent := cmp.Or(p.opts.Width, defaultWidth), len([]rune(label))
+	if indent > width/2 {
+		indent = 4
+	}
+	line := label
+	for i, word := range words {
+		if i < len(words)-1 {
+			word += ","
+		}
+		switch n := len([]rune(line)) + len([]rune(word)); {
+		case i == 0:
+			line += word
+		case n+1 > width:
+			p.f("%s\n", line)
+			line = strings.Repeat(" ", indent) + word
+		default:
+			line += " " + word
+		}
+	}
+	p.f("%s\n", strings.TrimRight(line, " "))
+}
 
 func (p printer) f(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
 
@@ -64,8 +127,8 @@ func describe(e depgraph.Edge) string {
 }
 
 // CyclesText writes components with their shortest cycle and the fix.
-func CyclesText(w io.Writer, g *depgraph.Graph, components []depgraph.Component) error {
-	p := newPrinter(w)
+func CyclesText(w io.Writer, g *depgraph.Graph, components []depgraph.Component, o ...TextOptions) error {
+	p := newPrinter(w, o...)
 	after := afterFix(g, components)
 	for i := range components {
 		c := &components[i]
@@ -171,8 +234,8 @@ func duration(d time.Duration) string {
 }
 
 // OrderText writes waves, critical path and what is blocked.
-func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order) error {
-	p := newPrinter(w)
+func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order, opts ...TextOptions) error {
+	p := newPrinter(w, opts...)
 	begin, ready := map[string]time.Duration{}, map[string]time.Duration{}
 	for _, s := range o.Timeline {
 		begin[s.Service], ready[s.Service] = s.Begin, s.Serves
@@ -229,7 +292,7 @@ func (p printer) broken(g *depgraph.Graph, o *depgraph.Order) {
 	if len(o.Blocked) == 0 {
 		return
 	}
-	p.f("blocked (%d of %d): %s\n", len(o.Blocked), g.Len(), join(o.Blocked))
+	p.list(fmt.Sprintf("blocked (%d of %d): ", len(o.Blocked), g.Len()), o.Blocked)
 	p.f("  they wait for each other, or for others that do; see \"depgraph cycles\"\n")
 	if len(o.Broken) == 0 {
 		return
@@ -255,9 +318,13 @@ func is(n int, noun string) string {
 }
 
 // BlastText writes a blast radius.
-func BlastText(w io.Writer, b *depgraph.Blast) error {
-	p := newPrinter(w)
-	p.f("if %s fails:\n", join(b.Of))
+func BlastText(w io.Writer, b *depgraph.Blast, o ...TextOptions) error {
+	p := newPrinter(w, o...)
+	verb := "fails"
+	if len(b.Of) > 1 {
+		verb = "fail"
+	}
+	p.f("if %s %s:\n", join(b.Of), verb)
 	for _, l := range []struct {
 		what  string
 		names []string
@@ -267,7 +334,13 @@ func BlastText(w io.Writer, b *depgraph.Blast) error {
 		{"redundancy lost", b.RedundancyLost},
 		{"cannot restart", b.CannotStart},
 	} {
-		p.f("%s\n", strings.TrimRight(fmt.Sprintf("  %-16s %4d  %s", l.what, len(l.names), join(l.names)), " "))
+		p.list(fmt.Sprintf("  %-16s %4d  ", l.what, len(l.names)), l.names)
+	}
+	if len(b.Assumed) > 0 {
+		p.list("  only if assumed edges are right: ", b.Assumed)
+	}
+	if len(b.Unknown) > 0 {
+		p.list("  run time unknown, declared for startup only: ", b.Unknown)
 	}
 	return p.w.Flush()
 }
@@ -314,11 +387,24 @@ func minutes(m float64) string {
 const maxImportance = 20
 
 // AvailText writes an availability, what costs it, and what was assumed.
-func AvailText(w io.Writer, a *depgraph.Avail) error {
-	p := newPrinter(w)
-	if a.Exact {
-		p.f("%s: %s (exact), %s down a year\n", clean(a.Service), Percent(a.Availability), minutes((1-a.Availability)*depgraph.MinutesPerYear))
-	} else {
+func AvailText(w io.Writer, a *depgraph.Avail, o ...TextOptions) error {
+	p := newPrinter(w, o...)
+	declared, of := a.Declared()
+	for _, doubt := range a.Doubts {
+		p.f("warning: %s\n", clean(doubt))
+	}
+	down := minutes((1 - a.Availability) * depgraph.MinutesPerYear)
+	switch {
+	case declared == 0:
+		p.f("%s: unknown: 0 of %d availabilities declared\n", clean(a.Service), of)
+		p.f("  write \"availability: {own: 99.9}\" into the manifests of what it needs, most of all of:\n")
+		p.list("  ", a.Assumed)
+		return p.w.Flush()
+	case a.Exact && declared < of:
+		p.f("%s: at most %s, at least %s down a year (exact for what is declared: %d of %d)\n", clean(a.Service), Percent(a.Availability), down, declared, of)
+	case a.Exact:
+		p.f("%s: %s (exact), %s down a year\n", clean(a.Service), Percent(a.Availability), down)
+	default:
 		p.f("%s: %s, an estimate (standard error %.2g, certainly between %s and %s)\n", clean(a.Service),
 			Percent(a.Availability), a.StdErr, Percent(a.Low), Percent(a.High))
 	}
@@ -343,7 +429,7 @@ func AvailText(w io.Writer, a *depgraph.Avail) error {
 		p.f("softening %s -> %s saves %s a year\n", clean(s.Edge.From), clean(s.Edge.To), minutes(s.MinutesPerYear))
 	}
 	if len(a.Assumed) > 0 {
-		p.f("no availability declared, counted as always up (%d): %s\n", len(a.Assumed), join(a.Assumed[:min(10, len(a.Assumed))]))
+		p.list(fmt.Sprintf("no availability declared, counted as always up (%d): ", len(a.Assumed)), a.Assumed)
 	}
 	p.f("assumptions:\n")
 	for _, line := range Assumptions {
@@ -389,44 +475,5 @@ func WhyText(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bo
 	if truncated {
 		p.f("\n... there are more paths\n")
 	}
-	return p.w.Flush()
-}
-
-// CheckText writes findings, then a line of counts.
-func CheckText(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Finding) error {
-	p := newPrinter(w)
-	var components []depgraph.Component
-	for i := range findings {
-		if findings[i].Component != nil {
-			components = append(components, *findings[i].Component)
-		}
-	}
-	after := afterFix(g, components)
-	for i := range findings {
-		f := &findings[i]
-		p.f("%s %s %s", f.Severity, clean(f.Rule), clean(f.Message))
-		switch {
-		case f.Component != nil:
-			p.f("  (component of %d, %d edges)\n", len(f.Component.Services), len(f.Component.Edges))
-			p.cycle(f.Component)
-			if f.Fix != "" {
-				p.f(" fix: %s", clean(f.Fix))
-				if f.Component.Kind == depgraph.BootstrapDeadlock {
-					p.f("%s", after)
-				}
-				p.f("\n")
-			}
-		default:
-			p.f("   %s\n", place(f.At))
-		}
-	}
-	if len(findings) > 0 {
-		p.f("\n")
-	}
-	p.f("%s, %s: %s, %s, %s", count(s.Services, "service"), count(s.Edges, "edge"), count(s.Errors, "error"), count(s.Warns, "warning"), count(s.Info, "note"))
-	if s.Known > 0 || s.Stale > 0 {
-		p.f("; %d known from the baseline, %d entries of it are stale", s.Known, s.Stale)
-	}
-	p.f("\n")
 	return p.w.Flush()
 }

@@ -10,16 +10,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/report"
 )
 
 // command holds what the flags of one run say.
 type command struct {
 	ctx            context.Context
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	args           []string // positional
 
@@ -38,7 +41,9 @@ type command struct {
 	phase, plane, restart             string
 	maxParallel                       int
 	whatIf                            list
-	force                             bool
+	force, checkOnly                  bool
+	verbose                           bool
+	heading                           string
 }
 
 // list is a flag that can be repeated and takes commas.
@@ -64,12 +69,12 @@ func (l pathList) Set(s string) error {
 }
 
 func newCommand(ctx context.Context, stdout, stderr io.Writer) *command {
-	return &command{ctx: ctx, stdout: stdout, stderr: stderr}
+	return &command{ctx: ctx, stdin: os.Stdin, stdout: stdout, stderr: stderr}
 }
 
 // globals declares the flags of every verb.
 func (c *command) globals(fs *flag.FlagSet) {
-	fs.Var(pathList{&c.paths}, "d", "folder or `file` with manifests; can be repeated (default: the current folder)")
+	fs.Var(pathList{&c.paths}, "d", "folder, `file` or pattern with manifests, or - for the standard input; can be repeated (default: the current folder)")
 	fs.StringVar(&c.format, "f", c.format, "output `format`")
 	fs.StringVar(&c.format, "format", c.format, "same as -f")
 	fs.StringVar(&c.output, "o", c.output, "write to this `file` instead of the standard output")
@@ -77,6 +82,8 @@ func (c *command) globals(fs *flag.FlagSet) {
 	fs.StringVar(&c.failOn, "fail-on", c.failOn, "lowest `severity` that makes the exit code 1: error, warn, info or none")
 	fs.Var(&c.only, "only", "run only these `rules`, separated by commas")
 	fs.Var(&c.skip, "skip", "leave these `rules` out")
+	fs.BoolVar(&c.verbose, "verbose", c.verbose, "list every finding, not a few of each rule")
+	fs.BoolVar(&c.verbose, "v", c.verbose, "same as --verbose")
 	fs.StringVar(&c.baseline, "baseline", c.baseline, "tolerate the findings in this `file`")
 }
 
@@ -86,10 +93,26 @@ func (c *command) verb(args []string) (name string, rest []string, err error) {
 	if err := fs.Parse(args); err != nil {
 		return "", nil, asUsage(err)
 	}
-	if fs.NArg() == 0 {
+	rest = fs.Args()
+	for len(c.paths) > 0 && len(rest) > 1 { // "-d *.yaml check": the shell made several words of it
+		if _, ok := findVerb(rest[0]); ok || !exists(rest[0]) {
+			break
+		}
+		c.paths = append(c.paths, rest[0])
+		if err := fs.Parse(rest[1:]); err != nil {
+			return "", nil, asUsage(err)
+		}
+		rest = fs.Args()
+	}
+	if len(rest) == 0 {
 		return "", nil, nil
 	}
-	return fs.Arg(0), fs.Args()[1:], nil
+	return rest[0], rest[1:], nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // parse reads the flags after the verb, which may stand between arguments.
@@ -112,6 +135,9 @@ func (c *command) parse(v verb, args []string) error {
 			c.args = append(c.args, args[0])
 			args = args[1:]
 		}
+	}
+	if v.paths { // as every linter does
+		c.paths, c.args = append(c.paths, c.args...), nil
 	}
 	if len(c.args) < v.minArgs || v.maxArgs >= 0 && len(c.args) > v.maxArgs {
 		return usagef("usage: depgraph %s %s", v.name, v.usage)
@@ -145,6 +171,8 @@ func (c *command) threshold() (depgraph.Severity, error) {
 		return depgraph.Error + 1, nil
 	case "":
 		return depgraph.Error, nil
+	case "warning":
+		return depgraph.Warn, nil
 	case "error", "warn", "info":
 		return depgraph.ParseSeverity(c.failOn)
 	}
@@ -167,18 +195,62 @@ func asUsage(err error) error {
 
 // load reads the manifests.
 func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
-	return depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: c.paths, AllowUndeclared: allowUndeclared, Progress: c.progress()})
+	paths, err := expandPatterns(c.paths)
+	if err != nil {
+		return nil, err
+	}
+	return depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()})
+}
+
+// expandPatterns replaces patterns that the shell left alone by what they match.
+func expandPatterns(paths []string) ([]string, error) {
+	var all []string
+	for _, p := range paths {
+		if !strings.ContainsAny(p, "*?[") || exists(p) {
+			all = append(all, p)
+			continue
+		}
+		found, err := filepath.Glob(p)
+		if err != nil {
+			return nil, usagef("the pattern %q: %s", p, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%s: no file matches the pattern", p)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// textOptions says how wide the terminal is, and whether it has colours.
+func (c *command) textOptions() report.TextOptions {
+	o := report.TextOptions{All: c.all, Verbose: c.verbose}
+	if c.output != "" && c.output != "-" || !isTerminal(c.stdout) {
+		return o
+	}
+	o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 40 {
+		o.Width = n
+	} else {
+		o.Width = terminalWidth(c.stdout)
+	}
+	return o
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // policy reads the policy file, if there is one.
 func (c *command) policy() (*depgraph.Policy, error) {
 	name := c.config
 	if name == "" {
-		dir := "."
-		if len(c.paths) > 0 {
-			dir = c.paths[0]
-		}
-		name = filepath.Join(dir, ".depgraph.yaml")
+		name = filepath.Join(c.folder(), ".depgraph.yaml")
 		if _, err := os.Stat(name); err != nil {
 			return &depgraph.Policy{}, nil // none was asked for, and none is there
 		}
@@ -186,16 +258,24 @@ func (c *command) policy() (*depgraph.Policy, error) {
 	return depgraph.LoadPolicy(name)
 }
 
+// folder is the first one that was named, or that of the first file.
+func (c *command) folder() string {
+	if len(c.paths) == 0 || c.paths[0] == "-" || strings.ContainsAny(c.paths[0], "*?[") && !exists(c.paths[0]) {
+		return "."
+	}
+	if info, err := os.Stat(c.paths[0]); err == nil && !info.IsDir() {
+		return filepath.Dir(c.paths[0])
+	}
+	return c.paths[0]
+}
+
 // progress returns a reporter that writes to a terminal, and only if the work
 // takes longer than a second; nil if the standard error is no terminal.
 func (c *command) progress() func(depgraph.Progress) {
-	f, ok := c.stderr.(*os.File)
-	if !ok {
+	if !isTerminal(c.stderr) {
 		return nil
 	}
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return nil
-	}
+	f := c.stderr
 	var mu sync.Mutex
 	next, shown := time.Now().Add(time.Second), false
 	return func(p depgraph.Progress) {
@@ -244,7 +324,11 @@ func writeFile(name string, data []byte) (err error) {
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".depgraph-*")
 	if err != nil {
-		return err
+		var path *os.PathError
+		if errors.As(err, &path) { // of the file that was asked for, not of the temporary one
+			err = path.Err
+		}
+		return fmt.Errorf("%s: cannot write: %w", name, err)
 	}
 	defer func() {
 		if err != nil {

@@ -12,18 +12,23 @@ import (
 func verbs() []verb {
 	return []verb{
 		{
-			name: "check", summary: "run all rules; the verb for CI", formats: []string{"text", "json", "sarif", "junit", "github"},
+			name: "check", usage: "[PATH...]", paths: true, summary: "run all rules; the verb for CI", formats: []string{"text", "json", "sarif", "junit", "github", "markdown"},
 			failOn: "error", run: (*command).check,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.all, "all", false, "whole lists of names")
+			},
 			about: `Runs the built-in rules ("depgraph explain" lists them) and those of the policy file.
 
   depgraph check                               the current folder
-  depgraph -d services check -f github         annotations in a pull request
+  depgraph check services/ extra.yaml -        folders, files, standard input
+  depgraph check services -f github            annotations in a pull request
+  depgraph check -f markdown >> "$GITHUB_STEP_SUMMARY"
   depgraph check -f sarif -o depgraph.sarif    for code scanning
   depgraph check --fail-on warn --skip DG012
   depgraph check --baseline known.json         only what is new`,
 		},
 		{
-			name: "cycles", summary: "every cycle, the shortest way round, and the fewest edges to soften", formats: textJSON(),
+			name: "cycles", usage: "[PATH...]", paths: true, summary: "every cycle, the shortest way round, and the fewest edges to soften", formats: textJSON(),
 			failOn: "warn", run: (*command).cycles,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.StringVar(&c.phase, "phase", "", "look at these `phases` only: startup, runtime, or deploy")
@@ -38,12 +43,13 @@ soft edges really are.
   depgraph cycles --phase deploy               can the fix be shipped?`,
 		},
 		{
-			name: "order", summary: "in which order a dead system comes up", formats: textJSON(), failOn: "warn", run: (*command).order,
+			name: "order", usage: "[PATH...]", paths: true, summary: "in which order a dead system comes up", formats: textJSON(), failOn: "warn", run: (*command).order,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.cold, "cold", false, "black start: pass break-glass edges by hand")
 				fs.StringVar(&c.restart, "restart", "", "only what must be up before this `service`")
 				fs.BoolVar(&c.shutdown, "shutdown", false, "the order of a full stop")
 				fs.IntVar(&c.maxParallel, "max-parallel", 0, "start at most `N` services at the same time")
+				fs.BoolVar(&c.all, "all", false, "whole lists")
 			},
 			about: `Prints waves: all services of a wave can be started at the same time. With
 start durations in the manifests, also when each one is up and the critical path.
@@ -57,7 +63,7 @@ The exit code is 1 if a cycle keeps something from starting.
 		{
 			name: "blast", usage: "SERVICE... | --all", summary: "what goes down with a service", maxArgs: -1, formats: textJSON(), run: (*command).blast,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.all, "all", false, "for every service: how many others go down")
+				fs.BoolVar(&c.all, "all", false, "for every service: how many others go down; with services: whole lists")
 				fs.StringVar(&c.plane, "plane", "", "only this `plane` is lost: data or control")
 			},
 			about: `  depgraph blast dynamodb
@@ -68,6 +74,7 @@ The exit code is 1 if a cycle keeps something from starting.
 		{
 			name: "avail", usage: "SERVICE", summary: "how available a service can be, and what costs it", minArgs: 1, maxArgs: 1, formats: textJSON(), run: (*command).avail,
 			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.all, "all", false, "whole lists")
 				fs.Var(&c.whatIf, "what-if", "`change` to try: \"soften A:B\" or \"own SERVICE=PERCENT\"; can be repeated")
 			},
 			about: `Exact, with each shared dependency counted once.
@@ -86,11 +93,15 @@ The exit code is 1 if a cycle keeps something from starting.
   depgraph why checkout iam --all`,
 		},
 		{
-			name: "report", summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
-			about: `  depgraph report -o report.html`,
+			name: "report", usage: "[PATH...]", paths: true, summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.StringVar(&c.heading, "title", "", "the heading of the page")
+			},
+			about: `  depgraph report -o report.html
+  depgraph report services --title "Shop" -o report.html`,
 		},
 		{
-			name: "export", summary: "the graph for other programs", run: (*command).export,
+			name: "export", usage: "[PATH...]", paths: true, summary: "the graph for other programs", run: (*command).export,
 			formats: []string{"json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml"},
 			about: `  depgraph export -f dot | dot -Tsvg > graph.svg
   depgraph export -f mermaid -o graph.mmd
@@ -101,11 +112,16 @@ The exit code is 1 if a cycle keeps something from starting.
 			name: "import", usage: "compose|kubernetes|backstage|systemd FILE...", summary: "write manifests from what other tools know",
 			minArgs: 2, maxArgs: -1, run: (*command).importFrom,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests")
+				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests, edits included")
+				fs.BoolVar(&c.checkOnly, "check", false, "write nothing; exit code 1 if the manifests in -o differ")
 			},
 			about: `Writes one manifest for each service into the folder given with -o, for people
 to edit. What the source does not say, above all which edges are soft, is left
-for them.
+for them. A second import keeps every edit, adds new services and prints what
+differs.
+
+  docker compose config | depgraph import compose - -o services
+  depgraph import compose compose.yaml -o services --check     for CI
 
   depgraph import compose compose.yaml compose.prod.yaml -o services
   depgraph import kubernetes manifests/ -o services
@@ -113,7 +129,7 @@ for them.
   depgraph import systemd /lib/systemd/system -o services`,
 		},
 		{
-			name: "baseline", summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,
+			name: "baseline", usage: "[PATH...]", paths: true, summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,
 			about: `  depgraph baseline -o known.json
   depgraph check --baseline known.json`,
 		},

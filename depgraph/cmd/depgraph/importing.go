@@ -34,19 +34,63 @@ func (c *command) importFrom() error {
 	if len(res.Services) == 0 {
 		return fmt.Errorf("depgraph: nothing to import in %s: no service was found", strings.Join(c.args[1:], ", "))
 	}
+	if c.checkOnly && (c.output == "" || c.output == "-") {
+		return usagef("import: --check compares with the folder given with -o")
+	}
 	if c.output == "" || c.output == "-" {
 		_, err := res.WriteTo(c.stdout)
 		return err
+	}
+	if c.checkOnly || !c.force {
+		return c.importAgain(res)
 	}
 	files, err := res.WriteDir(c.output, c.force)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "wrote %d manifests with %d dependencies to %s (%s)\n", len(files), res.Edges(), c.output, sourceCounts(res))
+	c.wrote(res, len(files))
+	return nil
+}
+
+// importAgain keeps what people edited, adds what is new and prints what
+// differs; with --check it writes nothing, and a difference is a finding.
+func (c *command) importAgain(res *importer.Result) error {
+	u, err := res.Compare(c.ctx, c.output)
+	if err != nil {
+		return err
+	}
+	for _, d := range u.Differences {
+		fmt.Fprintf(c.stdout, "differs: %s\n", d)
+	}
+	if c.checkOnly {
+		for _, file := range u.New {
+			fmt.Fprintf(c.stdout, "missing: %s\n", file)
+		}
+		fmt.Fprintf(c.stdout, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
+		if len(u.New)+len(u.Differences) > 0 && c.failOn != "none" {
+			return errFindings
+		}
+		return nil
+	}
+	if err := u.Write(); err != nil {
+		return err
+	}
+	if u.Kept == 0 {
+		c.wrote(res, len(u.New))
+		return nil
+	}
+	for _, file := range u.New {
+		fmt.Fprintf(c.stdout, "new: %s\n", file)
+	}
+	fmt.Fprintf(c.stdout, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
+	return nil
+}
+
+func (c *command) wrote(res *importer.Result, files int) {
+	fmt.Fprintf(c.stdout, "wrote %d manifests with %d dependencies to %s (%s)\n", files, res.Edges(), c.output, sourceCounts(res))
 	for _, line := range res.Unknown {
 		fmt.Fprintln(c.stdout, line)
 	}
-	return nil
 }
 
 // tally says what was read, skipped and guessed, beside the manifests.

@@ -23,11 +23,10 @@ func (c *command) html(w io.Writer, g *depgraph.Graph, findings []depgraph.Findi
 
 // title names the folder that was read.
 func (c *command) title() string {
-	dir := "."
-	if len(c.paths) > 0 {
-		dir = c.paths[0]
+	if c.heading != "" {
+		return c.heading
 	}
-	abs, err := filepath.Abs(dir)
+	abs, err := filepath.Abs(c.folder())
 	if err != nil {
 		return "Dependencies"
 	}

@@ -16,6 +16,7 @@ type verb struct {
 	name, usage, summary string
 	about                string // what "help VERB" prints, with examples
 	minArgs, maxArgs     int    // maxArgs < 0: any number
+	paths                bool   // arguments are what -d takes
 	formats              []string
 	failOn               string
 	flags                func(*command, *flag.FlagSet)
@@ -81,8 +82,10 @@ func (c *command) findings() (*depgraph.Graph, report.Summary, []depgraph.Findin
 			return report.JUnit(w, g, findings)
 		case "github":
 			return report.GitHub(w, findings)
+		case "markdown":
+			return report.CheckMarkdown(w, g, s, findings)
 		}
-		return report.CheckText(w, g, s, findings)
+		return report.CheckText(w, g, s, findings, c.textOptions())
 	})
 	return g, s, findings, err
 }
@@ -127,7 +130,7 @@ func (c *command) cycles() error {
 		if c.format == "json" {
 			return report.CyclesJSON(w, components)
 		}
-		return report.CyclesText(w, g, components)
+		return report.CyclesText(w, g, components, c.textOptions())
 	})
 	if err != nil {
 		return err
@@ -177,7 +180,7 @@ func (c *command) order() error {
 		if c.format == "json" {
 			return report.OrderJSON(w, o)
 		}
-		return report.OrderText(w, g, o)
+		return report.OrderText(w, g, o, c.textOptions())
 	})
 	if err == nil && len(o.Blocked) > 0 && c.failOn != "none" {
 		return errFindings
@@ -186,7 +189,7 @@ func (c *command) order() error {
 }
 
 func (c *command) blast() error {
-	if c.all == (len(c.args) > 0) {
+	if !c.all && len(c.args) == 0 {
 		return usagef("blast takes either services or --all")
 	}
 	o := depgraph.BlastOptions{}
@@ -201,7 +204,7 @@ func (c *command) blast() error {
 	if err != nil {
 		return err
 	}
-	if c.all {
+	if len(c.args) == 0 {
 		counts, err := g.BlastAll(c.ctx, c.progress())
 		if err != nil {
 			return err
@@ -221,7 +224,7 @@ func (c *command) blast() error {
 		if c.format == "json" {
 			return report.BlastJSON(w, b)
 		}
-		return report.BlastText(w, b)
+		return report.BlastText(w, b, c.textOptions())
 	})
 }
 
@@ -244,7 +247,7 @@ func (c *command) avail() error {
 		if c.format == "json" {
 			return report.AvailJSON(w, a)
 		}
-		return report.AvailText(w, a)
+		return report.AvailText(w, a, c.textOptions())
 	})
 }
 

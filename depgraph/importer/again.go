@@ -1,0 +1,134 @@
+package importer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Update is what an import finds different from the manifests of a folder.
+type Update struct {
+	// New are the files for services that no manifest has.
+	New []string
+	// Kept counts services whose manifests stay as they are, with every edit.
+	Kept int
+	// Differences are sentences: services and edges that only one side has.
+	Differences []string
+
+	missing []depgraph.Service
+	dir     string
+	header  string
+}
+
+// Compare looks at the manifests of a folder, which may be absent. What people
+// changed about an edge is no difference: an edge is missing or gone only if
+// nothing leads from the one service to the other. Edges and services that a
+// manifest has without a source were added by people and are not looked at.
+func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
+	u := &Update{dir: dir, header: r.header()}
+	var have []depgraph.Service
+	if hasManifests(dir) {
+		var err error
+		if have, err = depgraph.LoadServices(ctx, depgraph.LoadOptions{Paths: []string{dir}}); err != nil {
+			return nil, err
+		}
+	}
+	byName := map[string]*depgraph.Service{}
+	for i := range have {
+		byName[have[i].Name] = &have[i]
+	}
+	found := map[string]bool{}
+	taken := map[string]string{}
+	for i := range r.Services {
+		s := &r.Services[i]
+		found[s.Name] = true
+		if old := byName[s.Name]; old != nil {
+			u.Kept++
+			u.edges(s, old)
+			continue
+		}
+		file := filepath.Join(dir, fileName(s.Name)+".depgraph.yaml")
+		if other, ok := taken[file]; ok {
+			return nil, fmt.Errorf("services %q and %q would share the file %s", other, s.Name, file)
+		}
+		if _, err := os.Lstat(file); err == nil {
+			return nil, fmt.Errorf("%s exists already, and declares no service %q; nothing was written", file, s.Name)
+		}
+		taken[file] = s.Name
+		u.New, u.missing = append(u.New, file), append(u.missing, *s)
+	}
+	for i := range have {
+		if s := &have[i]; s.Source != "" && !found[s.Name] {
+			u.Differences = append(u.Differences, fmt.Sprintf("%s: %s is no longer in the source", s.At, s.Name))
+		}
+	}
+	return u, nil
+}
+
+// hasManifests reports whether there is anything to compare with.
+func hasManifests(dir string) bool {
+	any := false
+	_ = filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error { // what cannot be read is reported by the load
+		if err == nil && strings.Contains(filepath.Base(name), "depgraph.") {
+			any = true
+			return filepath.SkipAll
+		}
+		return nil
+	})
+	return any
+}
+
+// edges compares two declarations of a service.
+func (u *Update) edges(now, old *depgraph.Service) {
+	has := func(s *depgraph.Service, to string) bool {
+		return slices.ContainsFunc(s.Depends, func(d depgraph.Dependency) bool { return d.On == to || slices.Contains(d.AnyOf, to) })
+	}
+	told := map[string]bool{}
+	for _, d := range now.Depends {
+		for _, to := range append(slices.Clone(d.AnyOf), d.On) {
+			if to != "" && !told[to] && !has(old, to) {
+				told[to] = true
+				u.Differences = append(u.Differences, fmt.Sprintf("%s: %s needs %s (%s), and the manifest does not say so", old.At, now.Name, to, d.Source))
+			}
+		}
+	}
+	for _, d := range old.Depends {
+		for _, to := range append(slices.Clone(d.AnyOf), d.On) {
+			if to != "" && d.Source != "" && !told[to] && !has(now, to) {
+				told[to] = true
+				u.Differences = append(u.Differences, fmt.Sprintf("%s: %s needs %s, which the source no longer says", d.At, old.Name, to))
+			}
+		}
+	}
+}
+
+// Write adds the manifests of the new services. Nothing else is touched.
+func (u *Update) Write() error {
+	if err := os.MkdirAll(u.dir, 0o755); err != nil {
+		return err
+	}
+	for i := range u.missing {
+		var b strings.Builder
+		b.WriteString(u.header)
+		if err := depgraph.WriteManifest(&b, u.missing[i]); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(u.New[i], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(b.String())
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
