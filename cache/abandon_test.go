@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/failopen/failopen/cache"
 )
@@ -15,7 +16,7 @@ import (
 func TestGet_callers_give_up_while_the_origin_is_busy(t *testing.T) {
 	busy := make(chan struct{})
 	c, err := cache.New(cache.Options[string]{
-		TTL: 1, Concurrency: 1,
+		TTL: time.Minute, Concurrency: 1,
 		Load: func(context.Context, string) (string, error) { <-busy; return "", nil },
 	})
 	if err != nil {

@@ -127,8 +127,8 @@ func (c *Cache[V]) runMany(ctx context.Context, flights []*flight[V]) {
 	for i, f := range flights {
 		storeKeys[i] = c.keys.store(f.key)
 	}
-	c.remote.getMany(ctx, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, err error) {
-		c.fromStoreMany(ctx, flights, storeKeys, items, err)
+	c.remote.getMany(ctx, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, o outcome) {
+		c.fromStoreMany(ctx, flights, storeKeys, items, o.err)
 	})
 }
 
@@ -186,22 +186,26 @@ func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
 	}
 	c.n.loads.Add(1)
 	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
-	bounded(ctx, asked, patience, "loader", ErrLoadTimeout, &c.n.zombies,
-		func(ctx context.Context) (map[string]V, error) {
+	b := bounded[map[string]V]{
+		began: asked, timeout: patience, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
+		call: func(ctx context.Context) (map[string]V, error) {
 			defer func() { <-c.slots }()
-			return c.opts.LoadMany(ctx, keys)
+			values, err := c.opts.LoadMany(ctx, keys)
+			return values, inTime(ctx, err)
 		},
-		func(values map[string]V, err error) {
+		then: func(values map[string]V, o outcome) {
+			absent := o
+			if o.err == nil {
+				absent = outcome{err: ErrNotFound, is: isNotFound}
+			}
 			for _, f := range flights {
-				v, ok := values[f.key]
-				switch {
-				case ok:
-					f.loaded(v, nil, version, created)
-				case err == nil:
-					f.loaded(v, ErrNotFound, version, created)
-				default:
-					f.loaded(v, err, version, created)
+				if v, ok := values[f.key]; ok {
+					f.loaded(v, outcome{}, version, created)
+				} else {
+					f.loaded(v, absent, version, created)
 				}
 			}
-		})
+		},
+	}
+	b.run(ctx)
 }

@@ -2,60 +2,122 @@ package cache
 
 import (
 	"context"
-	"runtime/debug"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// bounded makes one call of foreign code on this goroutine, with a context
-// that ends d after now, and hands the outcome to done: exactly once, and at the
-// latest a moment after d, whatever the call does.
+// bounded is one call of foreign code with a context that ends timeout after
+// began. run makes it on the calling goroutine and hands the outcome to then:
+// exactly once, and at the latest a moment after timeout, whatever the call
+// does.
 //
-//   - A call that honours its context, or is quick, is reported here.
+//   - A call that honours its context, or is quick, is reported where run was
+//     called.
 //   - A call that outlives its context is reported by a watchdog, on a
-//     goroutine of its own, as late; the call is then a zombie until it
-//     returns, and its outcome is ignored.
-//   - A panic or a runtime.Goexit is reported as a *PanicError.
+//     goroutine of its own, with the error late; the call is then a zombie
+//     until it returns, and its outcome is ignored.
+//   - A panic is reported as a *PanicError, and so is a runtime.Goexit, on a
+//     goroutine of its own since that of the call is ending.
 //
-// So what comes next in a request runs inside done, on whichever goroutine
+// So what comes next in a request runs inside then, on whichever goroutine
 // got there first. The values of ctx are passed on, not its end.
-func bounded[T any](ctx context.Context, now time.Time, d time.Duration, where string, late error, zombies *atomic.Int64,
-	call func(context.Context) (T, error), done func(T, error),
-) {
+//
+// It is the call's context, too: what WithoutCancel, WithTimeout and a
+// watchdog's timer would be, in one allocation and with one timer, since every
+// miss of the cache makes one.
+type bounded[T any] struct {
+	callContext
+	began   time.Time
+	timeout time.Duration
+	where   string // for PanicError
+	late    error
+	zombies *atomic.Int64
+	call    func(context.Context) (T, error)
+	then    func(T, outcome)
+}
+
+// outcome is what a call came to. Its error was judged inside the call's
+// bounds, since the methods of an error are foreign code as well.
+type outcome struct {
+	err   error
+	is    verdict
+	moved bool // then runs on another goroutine than run was called on
+}
+
+// verdict is the set of what an error is.
+type verdict uint8
+
+const (
+	isNotFound  verdict = 1 << iota // an answer: there is no such thing
+	isRejected                      // of this one item
+	isPermanent                     // waiting does not heal it
+	isLate                          // a time-out
+)
+
+func (o outcome) has(v verdict) bool { return o.is&v != 0 }
+
+// judge looks at err. It may panic, block and so on: call it where that is
+// contained.
+func judge(err error) outcome {
+	o := outcome{err: err}
+	if err == nil {
+		return o
+	}
+	for _, sentinel := range [...]struct {
+		err error
+		is  verdict
+	}{
+		{ErrNotFound, isNotFound}, {ErrRejected, isRejected}, {ErrPermanent, isPermanent},
+		{ErrStoreTimeout, isLate}, {ErrLoadTimeout, isLate}, {context.DeadlineExceeded, isLate},
+	} {
+		if errors.Is(err, sentinel.err) {
+			o.is |= sentinel.is
+		}
+	}
+	return o
+}
+
+// run makes the call. It returns true if then has run, on this goroutine;
+// else it runs, or has run, on another one, and the caller must not go on
+// with what then goes on with.
+func (b *bounded[T]) run(ctx context.Context) (here bool) {
 	if ctx.Done() != nil { // or context.Cause would find ctx's
 		ctx = context.WithoutCancel(ctx)
 	}
-	c := &callContext{values: ctx, deadline: now.Add(d)}
-	c.watch(d, func() {
-		zombies.Add(1)
+	b.values, b.deadline = ctx, b.began.Add(b.timeout)
+	b.watch(b.timeout, b.zombies, func() {
 		var zero T
-		done(zero, late)
+		b.then(zero, outcome{err: b.late, is: isLate, moved: true})
 	})
 	var v T
-	err := error(&goexit) // what stands if Goexit skips the assignment
+	var o outcome
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
-			err = &PanicError{Where: where, Value: p, Stack: debug.Stack()}
-		} else if err == &goexit {
-			err = &PanicError{Where: where}
+		p := recover()
+		if !returned {
+			o = outcome{err: newPanicError(b.where, p), moved: p == nil}
 		}
-		c.end(context.Canceled)
-		if c.settle() {
-			done(v, err)
-		} else {
-			zombies.Add(-1)
+		b.end(context.Canceled)
+		switch {
+		case !b.settle():
+			b.zombies.Add(-1)
+		case o.moved:
+			go b.then(v, o)
+		default:
+			here = true
+			b.then(v, o)
 		}
 	}()
-	v, err = call(c)
+	v, err := b.call(b)
+	o = judge(err)
+	returned = true
+	return here
 }
 
-var goexit PanicError
-
-// callContext is the context of one bounded call: what WithoutCancel,
-// WithTimeout and a watchdog's timer would be, in one allocation and with one
-// timer, since every miss of the cache makes one.
+// callContext is the context of one bounded call.
 type callContext struct {
 	values   context.Context
 	deadline time.Time
@@ -69,8 +131,9 @@ type callContext struct {
 }
 
 // watch starts the timer: after d the context ends, and a moment later, if
-// the call has not been settled by then, abandon is called.
-func (c *callContext) watch(d time.Duration, abandon func()) {
+// the call has not been settled by then, it is a zombie, and abandon is
+// called.
+func (c *callContext) watch(d time.Duration, zombies *atomic.Int64, abandon func()) {
 	// The grace lets a call that honours its context win the race.
 	grace := min(d/50, 10*time.Millisecond)
 	c.mu.Lock()
@@ -80,9 +143,14 @@ func (c *callContext) watch(d time.Duration, abandon func()) {
 			c.mu.Lock()
 			c.timer.Reset(grace)
 			c.mu.Unlock()
-		} else if c.settle() {
-			abandon()
+			return
 		}
+		zombies.Add(1) // before the call can know that it is one
+		if !c.settle() {
+			zombies.Add(-1)
+			return
+		}
+		abandon()
 	})
 }
 
@@ -188,6 +256,9 @@ func (l *life) enter() bool {
 		}
 	}
 }
+
+// over reports whether close has been called.
+func (l *life) over() bool { return l.state.Load()&closedBit != 0 }
 
 // exit ends a piece of work that enter began.
 func (l *life) exit() {

@@ -12,29 +12,38 @@ import (
 
 type testKey struct{}
 
-// told is what done was told, and when.
-type told struct {
-	v       int
-	err     error
+// report is what then was told, and when.
+type report struct {
+	v int
+	outcome
 	after   time.Duration
 	zombies *atomic.Int64
 }
 
-// once makes a bounded call; it fails the test if done is called twice.
-func once(t *testing.T, d time.Duration, call func(context.Context) (int, error)) (r told) {
+// once makes a bounded call; it fails the test if then is called twice.
+func once(t *testing.T, d time.Duration, call func(context.Context) (int, error)) (r report) {
 	t.Helper()
 	zombies := new(atomic.Int64)
 	calls := 0
 	began := time.Now()
 	finished := make(chan struct{})
-	go bounded(context.WithValue(background, testKey{}, "value"), began, d, "test", ErrStoreTimeout, zombies, call, func(v int, err error) {
-		r = told{v, err, time.Since(began), zombies}
-		if calls++; calls > 1 {
-			t.Error("done was called twice")
-			return
+	b := bounded[int]{
+		began: began, timeout: d, where: "test", late: ErrStoreTimeout, zombies: zombies, call: call,
+		then: func(v int, o outcome) {
+			r = report{v, o, time.Since(began), zombies}
+			if calls++; calls > 1 {
+				t.Error("then was called twice")
+				return
+			}
+			close(finished)
+		},
+	}
+	go func() {
+		here := b.run(context.WithValue(background, testKey{}, "value"))
+		if here == r.moved {
+			t.Errorf("run returned %t, and then ran on another goroutine: %t", here, r.moved)
 		}
-		close(finished)
-	})
+	}()
 	<-finished
 	return r
 }

@@ -31,9 +31,26 @@ type breaker struct {
 	pending []change
 }
 
-// errNoVerdict is the outcome of a call that counts neither for nor against
-// the store.
-var errNoVerdict = errors.New("cache: no verdict")
+// What gobreaker is told of a call that did not just succeed.
+var (
+	errNoVerdict      = errors.New("cache: no verdict") // neither for nor against the store
+	errFault          = errors.New("cache: fault")
+	errPermanentFault = errors.New("cache: permanent fault")
+)
+
+// verdictOf is what gobreaker is told of o. Only an answer is an answer: the
+// text in a panic is not.
+func verdictOf(o outcome) error {
+	switch {
+	case o.err == nil || o.has(isNotFound):
+		return nil
+	case o.has(isRejected):
+		return errNoVerdict
+	case o.has(isPermanent):
+		return errPermanentFault
+	}
+	return errFault
+}
 
 type change struct{ from, to gobreaker.State }
 
@@ -50,13 +67,14 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 		// gobreaker must be ready when it does.
 		Timeout: cooldown * 7 / 10,
 		ReadyToTrip: func(n gobreaker.Counts) bool {
-			return b.permanent || n.ConsecutiveFailures >= uint32(trip) ||
+			return b.permanent || int64(n.ConsecutiveFailures) >= int64(trip) ||
 				(n.Requests >= 20 && n.TotalFailures*2 >= n.Requests)
 		},
-		IsExcluded: func(err error) bool { return err == errNoVerdict || errors.Is(err, ErrRejected) },
+		// Both are called with gobreaker's mutex held: err is one of ours.
+		IsExcluded: func(err error) bool { return err == errNoVerdict },
 		IsSuccessful: func(err error) bool {
-			b.permanent = errors.Is(err, ErrPermanent)
-			return err == nil || errors.Is(err, ErrNotFound)
+			b.permanent = err == errPermanentFault
+			return err == nil
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch to {
@@ -93,7 +111,7 @@ func (b *breaker) open(now int64) bool {
 }
 
 // allow asks for permission to make one call. If ok, report must be called
-// with the call's outcome, exactly once.
+// with the call's verdict (see verdictOf), exactly once.
 func (b *breaker) allow(now int64) (report func(error), ok bool) {
 	if b.open(now) {
 		return nil, false

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync/atomic"
@@ -20,13 +21,11 @@ import (
 // is safe for concurrent use. Make it with New; whoever made it calls Close.
 // Most callers want Get.
 type Cache[V any] struct {
-	opts  Options[V]
-	local *local[V]
-	floor atomic.Int64 // InvalidateAll: older items of the store are misses
-
+	opts   Options[V]
+	local  *local[V]
 	remote *remote // nil without a Store
 	queue  *writeback[V]
-	owed   owed[V]
+	over   *endings // what may not be served any more; without a Store, what is gone is gone
 	codec  Codec[V]
 	sealer sealer
 	keys   keyer
@@ -62,7 +61,8 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	}
 	if o.Store != nil {
 		c.remote = newRemote(c)
-		c.queue = newWriteback(o.WriteQueue, c.write)
+		c.queue = newWriteback(o.WriteQueue, c.write, c.deliver)
+		c.over = newEndings(c.endingLife(), c.now, c.queue.wake)
 	}
 	return c, nil
 }
@@ -193,12 +193,17 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	}
 	hash := maphash.String(c.local.seed, key)
 	now := c.now()
-	e := c.fresh(key, hash, v, time.Now().UnixMilli(), now, now)
+	e := c.fresh(key, hash, v, 0, now, now)
 	s := c.local.shard(hash)
 	s.mu.Lock()
+	e.version = c.later(s, hash, key, setLead)
 	s.overtake(key)
 	c.local.put(s, e, now)
-	queued := c.enqueue(e, now)
+	queued := true
+	if c.remote != nil {
+		c.over.add(hash, key, e.version, carried)
+		queued = c.enqueue(e, now)
+	}
 	s.mu.Unlock()
 	if !queued {
 		c.emit(EventWriteDropped, "write", key, nil)
@@ -228,50 +233,64 @@ func (c *Cache[V]) Invalidate(ctx context.Context, key string) error {
 		ctx = context.Background()
 	}
 	hash := maphash.String(c.local.seed, key)
-	now := c.now()
-	tombstone := &entry[V]{
-		key: key, hash: hash, kind: kindTombstone, version: invalidationVersion(),
-		created: now, cost: int64(len(key) + entryOverhead),
-		usable: now + int64(c.opts.TTL)*11/10 + int64(c.opts.StaleIfError+MaxSkew),
-	}
 	s := c.local.shard(hash)
 	s.mu.Lock()
+	version := c.later(s, hash, key, invalidateLead)
 	s.overtake(key)
-	c.local.put(s, tombstone, now)
+	s.drop(hash, key)
 	if c.remote != nil {
 		c.queue.forget(key)
-		if !c.owed.add(tombstone, now) { // too many to remember: distrust everything older
-			c.floor.Store(tombstone.version)
-		}
+		c.over.add(hash, key, version, carried)
 	}
 	s.mu.Unlock()
 	if c.remote == nil {
 		return nil
 	}
-	return c.invalidateRemote(ctx, tombstone)
+	return c.invalidateRemote(ctx, &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version})
 }
 
-// invalidationVersion is later than the version of every load that began
-// before now on a machine whose clock is at most MaxSkew/2 ahead.
-func invalidationVersion() int64 { return time.Now().Add(MaxSkew / 2).UnixMilli() }
+// The versions of Set and Invalidate lead the clock, so that they are later
+// than that of any load which began before, on a machine whose clock is ahead
+// by up to a third of MaxSkew; and an Invalidate is later than a Set there.
+const (
+	setLead        = MaxSkew / 3
+	invalidateLead = 2 * MaxSkew / 3
+)
+
+// later returns a version for key that leads the clock, and is later than all
+// that were seen or given for it, unless that would be the mark of a broken
+// clock. The caller holds s.mu.
+func (c *Cache[V]) later(s *shard[V], hash uint64, key string, lead time.Duration) int64 {
+	now := time.Now()
+	version := now.Add(lead).UnixMilli()
+	if e := s.find(hash, key); e != nil {
+		version = max(version, e.version+1)
+	}
+	if c.over != nil {
+		version = max(version, c.over.version(hash)+1)
+	}
+	return min(version, now.Add(MaxSkew).UnixMilli())
+}
 
 // invalidateRemote writes the tombstone and waits for the outcome.
 func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) error {
 	item, err := c.item(tombstone)
 	if err != nil {
+		c.over.refused(tombstone.hash, tombstone.version)
 		return err
 	}
-	outcome := make(chan error, 1)
-	go c.remote.set(ctx, tombstone.key, item.key, item.Item, c.opts.WriteTimeout,
-		func(err error) {
-			if err == nil {
-				c.owed.paid(tombstone)
-				c.payOwed()
+	outcomes := make(chan error, 1)
+	go c.remote.set(ctx, tombstone.key, item.key, item.Item, c.opts.WriteTimeout, false,
+		func(o outcome) {
+			if o.err == nil {
+				c.over.written(tombstone.hash, tombstone.version)
+			} else {
+				c.over.refused(tombstone.hash, tombstone.version)
 			}
-			outcome <- err
+			outcomes <- o.err
 		})
 	select {
-	case err = <-outcome:
+	case err = <-outcomes:
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -285,7 +304,9 @@ func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) er
 // process: its local tier is emptied, and older items of the store are
 // misses to it from now on. The store itself is not touched.
 func (c *Cache[V]) InvalidateAll() {
-	c.floor.Store(invalidationVersion())
+	if c.over != nil {
+		c.over.distrust(time.Now().Add(invalidateLead).UnixMilli())
+	}
 	for i := range c.local.shards {
 		s := &c.local.shards[i]
 		s.mu.Lock()
@@ -297,10 +318,12 @@ func (c *Cache[V]) InvalidateAll() {
 	}
 }
 
-// Close stops the cache. It waits for loads and writes in progress until ctx
-// is done, then drops and counts what is left, and returns ctx's error. After
-// Close nothing is written but tombstones, and a Get still works: what is not
-// in the local tier comes from the origin. Close again only waits.
+// Close stops the cache. It waits for loads and writes in progress, and tells
+// the store of the endings that it does not know of (see Invalidate), until
+// ctx is done or the store has failed several times in a row. What is left
+// then is dropped and counted, and Close returns an error. After Close nothing
+// is written but tombstones, and a Get still works: what is not in the local
+// tier comes from the origin. Close again only waits.
 func (c *Cache[V]) Close(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -312,11 +335,20 @@ func (c *Cache[V]) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if c.queue != nil {
-		if dropped, done := c.queue.drain(ctx); !done {
-			c.n.writesDropped.Add(int64(dropped))
-			err = fmt.Errorf("cache: closed with %d values unwritten, and writes in progress: %w", dropped, ctx.Err())
-		}
+	if c.queue == nil {
+		return err
+	}
+	c.over.hurry()
+	dropped, done := c.queue.drain(ctx)
+	for _, e := range dropped {
+		c.n.writesDropped.Add(1)
+		c.over.refused(e.hash, e.version)
+	}
+	if !done {
+		err = fmt.Errorf("cache: closed with %d values unwritten, and writes in progress: %w", len(dropped), ctx.Err())
+	}
+	if lost := c.over.close(); lost > 0 {
+		err = errors.Join(err, fmt.Errorf("%w: %d", ErrEndingsLost, lost))
 	}
 	return err
 }

@@ -13,7 +13,7 @@ type kind uint8
 const (
 	kindValue     kind = iota
 	kindGone           // the origin said ErrNotFound
-	kindTombstone      // invalidated: never served, but older items of the store are not either
+	kindTombstone      // over, and older items are too; only on the way to the store, and there
 )
 
 // entry is immutable but for its links and promoted. Deadlines are on the

@@ -17,6 +17,11 @@ var (
 	// became free within LoadTimeout.
 	ErrOriginBusy = errors.New("cache: no slot to ask the origin became free within LoadTimeout")
 
+	// ErrEndingsLost is Close's: the store was not told that some values
+	// are over (invalidated, replaced or gone), and other instances may
+	// serve them until they expire.
+	ErrEndingsLost = errors.New("cache: the store was not told of all endings")
+
 	// errNilLoad answers a GetOrLoad without a loader.
 	errNilLoad = errors.New("cache: GetOrLoad: load is nil")
 )
@@ -38,12 +43,14 @@ var (
 )
 
 // PanicError is a panic in code that the cache was given (loader, store,
-// codec and the like), turned into an error. A call of runtime.Goexit in a
-// loader or a store is reported in the same way.
+// codec and the like), turned into an error. A call of runtime.Goexit is
+// reported in the same way.
 type PanicError struct {
 	Where string // "loader", "store", "codec", "AEAD", "hook", "logger", "Cost", "Expires"
 	Value any    // what was passed to panic; nil for Goexit
 	Stack []byte // where it happened
+
+	cause error // Value, if Unwrap gives it
 }
 
 func (e *PanicError) Error() string {
@@ -55,20 +62,43 @@ func (e *PanicError) Error() string {
 
 // Unwrap returns the value of the panic if it is an error, unless that is one
 // of the answers ErrNotFound and ErrRejected: a panic is a fault.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRejected) {
-		return nil
+func (e *PanicError) Unwrap() error { return e.cause }
+
+// newPanicError makes the error of a panic with value v, or of a Goexit if v
+// is nil. Call it where the panic was recovered.
+func newPanicError(where string, v any) *PanicError {
+	if v == nil {
+		return &PanicError{Where: where}
+	}
+	e := &PanicError{Where: where, Value: v, Stack: debug.Stack()}
+	if err, ok := v.(error); ok {
+		var o outcome
+		if finished, _ := apart(func() { o = judge(err) }); finished && !o.has(isNotFound|isRejected) {
+			e.cause = err
+		}
+	}
+	return e
+}
+
+// contain calls f and turns a panic or a runtime.Goexit into a *PanicError.
+func contain(where string, f func() error) (err error) {
+	if finished, v := apart(func() { err = f() }); !finished {
+		return newPanicError(where, v)
 	}
 	return err
 }
 
-// contain calls f and turns a panic into a *PanicError.
-func contain(where string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Where: where, Value: v, Stack: debug.Stack()}
-		}
+// apart calls f on a goroutine of its own, since a Goexit takes its goroutine
+// with it, and waits. finished is false, and v the value, if f panicked; v is
+// nil after a Goexit.
+func apart(f func()) (finished bool, v any) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { v = recover() }()
+		f()
+		finished = true
 	}()
-	return f()
+	<-done
+	return finished, v
 }

@@ -80,7 +80,7 @@ func ExampleOptions_staleIfError() {
 			}
 			return session, nil
 		},
-		TTL:          time.Nanosecond, // so that each Get asks the origin
+		TTL:          time.Millisecond, // so that each Get below asks the origin
 		NegativeTTL:  -1,
 		StaleIfError: time.Hour,
 	})
@@ -92,6 +92,7 @@ func ExampleOptions_staleIfError() {
 	defer func() { _ = c.Close(ctx) }()
 
 	show := func() {
+		<-time.After(2 * time.Millisecond)
 		r := c.Lookup(ctx, "token-1")
 		fmt.Printf("%q %v, from %v\n", r.Value, r.Err, r.Source)
 	}

@@ -556,9 +556,9 @@ func faultT(t *testing.T) {
 		w.store.Inject(cachetest.Fail(errDown), cachetest.Set)
 		w.origin.Remove("a")
 		_ = w.Invalidate(context.Background(), "a")
-		w.want("b", cache.SourceRemote) // evicts
-		w.wantErr("a", cache.ErrNotFound)
-		w.want("b", cache.SourceRemote)
+		w.want("b", cache.SourceLocal)
+		w.wantErr("a", cache.ErrNotFound) // evicts b
+		w.want("b", cache.SourceRemote)   // evicts that again
 		w.origin.Fail(errDown)
 		w.wantErr("a", errDown)
 		if owed := w.Stats().Owed; owed != 1 {
@@ -583,12 +583,14 @@ func faultT(t *testing.T) {
 		w.want("a", cache.SourceOrigin)
 		settle()
 		w.store.Inject(cachetest.Fail(errDown), cachetest.Set)
-		for i := range 5000 {
+		w.lossy = true
+		for i := range 40_000 {
 			_ = w.Invalidate(context.Background(), fmt.Sprint(i))
 		}
-		if owed := w.Stats().Owed; owed > 4096 {
-			t.Errorf("%d invalidations are remembered", owed)
+		if s := w.Stats(); s.Owed > 8<<20/256 || s.Owed+s.EndingsLost != 40_000 {
+			t.Errorf("%d invalidations are owed, %d lost; want at most 32,768, and 40,000 together", s.Owed, s.EndingsLost)
 		}
+		w.want("b", cache.SourceOrigin) // evicts a
 		w.want("a", cache.SourceOrigin)
 		other := newWorld(t, w.store, nil)
 		other.want("a", cache.SourceRemote)
@@ -748,11 +750,14 @@ func faultAD(t *testing.T) {
 		}
 		w.get("a", 10*time.Millisecond) // passes through, and keeps nothing
 		w.want("a", cache.SourceOrigin)
-		if err := w.Close(context.Background()); err != nil {
-			t.Errorf("second Close: %v", err)
-		}
 		w.store.Inject(nil)
 		pass(2 * time.Minute)
+		if err := w.Close(context.Background()); !errors.Is(err, cache.ErrEndingsLost) {
+			t.Errorf("second Close: %v, want ErrEndingsLost: nobody was told what 100 Sets replaced", err)
+		}
+		if lost := w.Stats().EndingsLost; lost != 100 {
+			t.Errorf("%d endings lost, want 100", lost)
+		}
 	})
 }
 

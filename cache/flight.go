@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -174,9 +175,9 @@ func (f *flight[V]) run(ctx context.Context) {
 		return
 	}
 	storeKey := c.keys.store(f.key)
-	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, err error) {
-		f.absent = errors.Is(err, ErrNotFound)
-		if err != nil || !f.landFrom(storeKey, item) {
+	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, o outcome) {
+		f.absent = o.has(isNotFound)
+		if o.err != nil || !f.landFrom(storeKey, item) {
 			f.fromOrigin(ctx)
 		}
 	})
@@ -205,15 +206,17 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	case err != nil:
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
-	case e == nil || e.version < max(f.seen, c.floor.Load(), c.owed.version(f.key)):
+	case e == nil || e.version < max(f.seen, c.over.bar(f.hash)):
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
-	case e.kind == kindTombstone:
-		e.hash = f.hash
-		f.invalidated(e, now)
+	case e.kind == kindTombstone || (e.kind == kindGone && now >= e.fresh):
+		f.ended(e.version)
 	case now < e.fresh:
 		e.hash = f.hash
+		if e.kind == kindGone {
+			f.ended(e.version)
+		}
 		f.land(e, Result[V]{Value: e.value, Err: e.err(), Source: SourceRemote, Age: time.Duration(now - e.created)}, now)
 		return true
 	default:
@@ -222,15 +225,22 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	return false
 }
 
-// invalidated takes note of a tombstone that the store had: what the local
-// tier has is not served any more, whatever becomes of the flight.
-func (f *flight[V]) invalidated(tombstone *entry[V], now int64) {
-	f.fallback = nil
+// ended takes note of an ending that the store knows of: what the local tier
+// has of before is not served any more, whatever becomes of the flight.
+func (f *flight[V]) ended(version int64) {
+	c := f.c
+	if version <= c.over.version(f.hash) {
+		return // known: what there is has come since
+	}
+	c.over.add(f.hash, f.key, version, told)
 	f.s.mu.Lock()
-	if !f.detached {
-		f.c.local.put(f.s, tombstone, now)
+	if e := f.s.find(f.hash, f.key); e != nil && e.version < version {
+		f.s.remove(e)
 	}
 	f.s.mu.Unlock()
+	if f.fallback != nil && f.fallback.version < version {
+		f.fallback = nil
+	}
 }
 
 // fromOrigin waits for a slot and loads.
@@ -247,36 +257,54 @@ func (f *flight[V]) fromOrigin(ctx context.Context) {
 	}
 	c.n.loads.Add(1)
 	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
-	bounded(ctx, asked, patience, "loader", ErrLoadTimeout, &c.n.zombies,
-		func(ctx context.Context) (V, error) {
+	b := bounded[V]{
+		began: asked, timeout: patience, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
+		call: func(ctx context.Context) (V, error) {
 			defer func() { <-c.slots }() // held by a stuck loader for as long as it is stuck
-			return f.load(ctx, f.key)
+			v, err := f.load(ctx, f.key)
+			return v, inTime(ctx, err)
 		},
-		func(v V, err error) { f.loaded(v, err, version, created) })
+		then: func(v V, o outcome) { f.loaded(v, o, version, created) },
+	}
+	b.run(ctx)
+}
+
+// inTime makes the error of a loader whose context has ended ErrLoadTimeout,
+// unless it is an answer: its context.DeadlineExceeded is not the caller's.
+func inTime(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() == nil || errors.Is(err, ErrNotFound):
+		return err
+	case errors.Is(err, ctx.Err()):
+		return ErrLoadTimeout
+	}
+	return fmt.Errorf("%w: %w", ErrLoadTimeout, err)
 }
 
 // loaded judges what the origin said.
-func (f *flight[V]) loaded(v V, err error, version, created int64) {
+func (f *flight[V]) loaded(v V, o outcome, version, created int64) {
 	c := f.c
 	now := c.now()
 	age := time.Duration(now - created)
 	switch {
-	case err == nil:
+	case o.err == nil:
 		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
-	case errors.Is(err, ErrNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
-		f.land(nil, Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
-	case errors.Is(err, ErrNotFound):
-		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: err, Source: SourceOrigin, Age: age}, now)
+	case o.has(isNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
+		f.land(nil, Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
+	case o.has(isNotFound):
+		// Later than a value that another process began to load in the
+		// same millisecond.
+		f.land(c.gone(f.key, f.hash, max(version, f.seen)+1, created, now), Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
 	default:
-		c.loadFailed(err)
-		f.fail(err)
+		c.loadFailed(o)
+		f.fail(o.err)
 	}
 }
 
 // loadFailed counts an error of the origin.
-func (c *Cache[V]) loadFailed(err error) {
+func (c *Cache[V]) loadFailed(o outcome) {
 	c.n.loadErrors.Add(1)
-	if errors.Is(err, ErrLoadTimeout) || errors.Is(err, context.DeadlineExceeded) {
+	if o.has(isLate) {
 		c.n.loadsLate.Add(1)
 	}
 }
@@ -368,8 +396,15 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	f.leave()
 	dropped := false
 	if keep := e != nil && !f.detached; keep {
-		c.local.put(f.s, e, now)
+		if e.kind == kindTombstone {
+			f.s.drop(f.hash, f.key)
+		} else {
+			c.local.put(f.s, e, now)
+		}
 		if r.Source == SourceOrigin {
+			if e.kind != kindValue && c.over != nil {
+				c.over.add(e.hash, e.key, e.version, carried)
+			}
 			dropped = !c.enqueue(e, now)
 		}
 	}
@@ -391,17 +426,23 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
 	c.n.loads.Add(1)
 	answer := make(chan Result[V], 1)
-	go bounded(ctx, time.Now(), c.opts.LoadTimeout, "loader", ErrLoadTimeout, &c.n.zombies,
-		func(ctx context.Context) (V, error) { return load(ctx, key) },
-		func(v V, err error) {
-			r := Result[V]{Value: v, Err: err}
-			if err == nil || errors.Is(err, ErrNotFound) {
+	b := bounded[V]{
+		began: time.Now(), timeout: c.opts.LoadTimeout, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
+		call: func(ctx context.Context) (V, error) {
+			v, err := load(ctx, key)
+			return v, inTime(ctx, err)
+		},
+		then: func(v V, o outcome) {
+			r := Result[V]{Value: v, Err: o.err}
+			if o.err == nil || o.has(isNotFound) {
 				r.Source = SourceOrigin
 			} else {
-				c.loadFailed(err)
+				c.loadFailed(o)
 			}
 			answer <- r
-		})
+		},
+	}
+	go b.run(ctx)
 	select {
 	case r := <-answer:
 		return c.arrived(r)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"hash/maphash"
+	"math"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,7 @@ type local[V any] struct {
 }
 
 func newLocal[V any](maxEntries int, maxBytes int64) *local[V] {
+	maxEntries, maxBytes = min(maxEntries, math.MaxInt/2), min(maxBytes, math.MaxInt64/2) // sums must not overflow
 	shards := 1
 	for shards < maxShards && maxEntries/(shards*2) >= shardMinimum && (maxBytes == 0 || maxBytes/int64(shards*2) >= shardBytes) {
 		shards *= 2
@@ -121,9 +123,16 @@ func (l *local[V]) put(s *shard[V], e *entry[V], now int64) {
 	s.link(e)
 	s.entries++
 	s.bytes += e.cost
-	for s.entries > l.maxEntries || (l.maxBytes > 0 && s.bytes > l.maxBytes) {
+	for s.entries > 1 && (s.entries > l.maxEntries || (l.maxBytes > 0 && s.bytes > l.maxBytes)) {
 		s.remove(s.lru.newer)
 		l.evicted.Add(1)
+	}
+}
+
+// drop removes the entry of key, if there is one. The caller holds s.mu.
+func (s *shard[V]) drop(hash uint64, key string) {
+	if e := s.find(hash, key); e != nil {
+		s.remove(e)
 	}
 }
 

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Options configure a [Cache]. TTL and Load must be set; every other zero
@@ -60,7 +62,8 @@ type Options[V any] struct {
 
 	// TTL is how long a value is fresh. Required, > 0. Each value's own
 	// is drawn from TTL ± 10 %, so that what was loaded together does not
-	// expire together. This and all other durations are at most ten years.
+	// expire together. At least 100 µs, like all durations; at most ten
+	// years, like NegativeTTL and StaleIfError.
 	TTL time.Duration
 
 	// NegativeTTL is how long ErrNotFound is remembered, in both tiers.
@@ -92,7 +95,7 @@ type Options[V any] struct {
 	Expires func(V) time.Time
 
 	// LoadTimeout bounds one call of Load, the wait for one of the
-	// Concurrency slots included. Default 10 s. If Load ignores its
+	// Concurrency slots included. Default 10 s, at most an hour. If Load ignores its
 	// context, callers are released all the same.
 	LoadTimeout time.Duration
 
@@ -102,7 +105,7 @@ type Options[V any] struct {
 	Concurrency int
 
 	// RemoteBudget is how long a Get may wait for the Store before it
-	// asks the origin. Default 50 ms: several times a healthy p99 of
+	// asks the origin. Default 50 ms, at most 10 s: several times a healthy p99 of
 	// DynamoDB, and a delay that a user does not notice. It is never
 	// more than a quarter of what is left of the caller's deadline, and
 	// with less than 2 ms left of it the Store is not asked. A time-out
@@ -110,8 +113,8 @@ type Options[V any] struct {
 	// against the Store.
 	RemoteBudget time.Duration
 
-	// WriteTimeout bounds one write to the Store. Default 1 s; no caller
-	// of Get waits for it.
+	// WriteTimeout bounds one write to the Store. Default 1 s, at most an
+	// hour; no caller of Get waits for it.
 	WriteTimeout time.Duration
 
 	// WriteQueue is how many keys may wait to be written to the Store.
@@ -126,10 +129,12 @@ type Options[V any] struct {
 	Trip int
 
 	// Cooldown is how long an open breaker waits before it lets one
-	// probe through; each wait is drawn from Cooldown ± 20 %. Default 1 s.
+	// probe through; each wait is drawn from Cooldown ± 20 %. Default 1 s,
+	// at most a day.
 	Cooldown time.Duration
 
-	// MaxEntries bounds the local tier. Default 65,536.
+	// MaxEntries bounds the local tier. Default 65,536. For a bound in
+	// bytes alone, set it to math.MaxInt, and MaxBytes.
 	MaxEntries int
 
 	// MaxBytes bounds the local tier by the sum of Cost over its values
@@ -165,8 +170,29 @@ const (
 	defaultMaxEntries   = 65536
 )
 
-// maxDuration keeps sums of times from overflowing.
-const maxDuration = 10 * 365 * 24 * time.Hour
+// The bounds of durations: those of sums that must not overflow, and those
+// beyond which a value is a slip.
+const (
+	minDuration = 100 * time.Microsecond
+	maxDuration = 10 * 365 * 24 * time.Hour
+	maxWait     = time.Hour // for one call of the origin, or one write
+	maxBudget   = 10 * time.Second
+	maxCooldown = 24 * time.Hour
+)
+
+// maxName is the longest Name: a key of the store has at most 2,048 bytes.
+const maxName = 255
+
+// isTypedNil reports whether v is an interface value that holds a nil pointer,
+// map, func and so on.
+func isTypedNil(v any) bool {
+	r := reflect.ValueOf(v)
+	switch r.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan, reflect.Interface:
+		return r.IsNil()
+	}
+	return false
+}
 
 // withDefaults returns o with every default filled in, or an error that
 // names each field that is wrong.
@@ -205,20 +231,32 @@ func (o *Options[V]) validate() error {
 	for _, d := range []struct {
 		name string
 		d    time.Duration
+		most time.Duration
 	}{
-		{"TTL", max(o.TTL, 0)},
-		{"StaleIfError", o.StaleIfError},
-		{"SoftTimeout", o.SoftTimeout},
-		{"LoadTimeout", o.LoadTimeout},
-		{"RemoteBudget", o.RemoteBudget},
-		{"WriteTimeout", o.WriteTimeout},
-		{"Cooldown", o.Cooldown},
+		{"TTL", max(o.TTL, 0), maxDuration},
+		{"NegativeTTL", max(o.NegativeTTL, 0), maxDuration},
+		{"StaleIfError", o.StaleIfError, maxDuration},
+		{"SoftTimeout", o.SoftTimeout, maxWait},
+		{"LoadTimeout", o.LoadTimeout, maxWait},
+		{"RemoteBudget", o.RemoteBudget, maxBudget},
+		{"WriteTimeout", o.WriteTimeout, maxWait},
+		{"Cooldown", o.Cooldown, maxCooldown},
 	} {
-		if d.d < 0 {
+		switch {
+		case d.d < 0:
 			bad("%s is %v: it must not be negative", d.name, d.d)
+		case d.d > d.most:
+			bad("%s is %v: it must not be more than %v", d.name, d.d, d.most)
+		case d.d > 0 && d.d < minDuration:
+			bad("%s is %v: it must be at least %v; a number without a unit counts nanoseconds, so write %d*time.Second", d.name, d.d, minDuration, d.d)
 		}
-		if d.d > maxDuration {
-			bad("%s is %v: it must not be more than ten years", d.name, d.d)
+	}
+	for _, v := range []struct {
+		name string
+		v    any
+	}{{"Store", o.Store}, {"Codec", o.Codec}, {"AEAD", o.AEAD}} {
+		if isTypedNil(v.v) {
+			bad("%s is a nil %T: its methods would fail at every call; leave the field unset for none", v.name, v.v)
 		}
 	}
 	for _, n := range []struct {
@@ -252,6 +290,9 @@ func (o *Options[V]) validate() error {
 	}
 	if o.MaxBytes == 0 && o.Cost != nil {
 		bad("Cost is set but MaxBytes is not: there is no bound that it would serve")
+	}
+	if len(o.Name) > maxName || !utf8.ValidString(o.Name) {
+		bad("Name has %d bytes, or is not UTF-8: at most %d bytes of UTF-8 leave room for keys in the store", len(o.Name), maxName)
 	}
 	if strings.Contains(o.Name, ":") {
 		bad("Name %q has a colon, which ends the name in the keys of the store", o.Name)

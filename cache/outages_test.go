@@ -58,6 +58,7 @@ func TestClose_during_the_last_write(t *testing.T) {
 			t.Errorf("Close: %v, want context.DeadlineExceeded", err)
 		}
 		pass(time.Second)
+		w.lossy = true
 	})
 }
 
@@ -76,6 +77,7 @@ func TestClose_before_the_last_load(t *testing.T) {
 		}
 		wg.Wait()
 		_ = w.Set(context.Background(), "b", "value of b")
+		w.lossy = true
 		settle()
 		if n, dropped := w.store.Calls(cachetest.Set), w.Stats().WritesDropped; n != 0 || dropped != 2 {
 			t.Errorf("%d writes after Close, %d dropped; want 0, 2", n, dropped)
@@ -208,6 +210,7 @@ func TestInvalidate_brings_what_is_owed(t *testing.T) {
 func TestClose_waits_after_a_late_Goexit(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.store.Inject(func(ctx context.Context, op cachetest.Op, key string) error {
+			w.store.Inject(nil)
 			idle(2 * time.Second)
 			return cachetest.Goexit(ctx, op, key)
 		}, cachetest.Set)
@@ -291,6 +294,7 @@ func TestAEAD_panics(t *testing.T) {
 		if s := broken.Stats(); s.Poison != 1 || s.Rejected != 1 {
 			t.Errorf("poison %d, rejected %d; want 1, 1", s.Poison, s.Rejected)
 		}
+		broken.lossy = true
 		broken.close()
 	})
 }
@@ -343,7 +347,7 @@ func TestLoad_times_out_after_its_first_caller_left(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = w.Get(ctx, "a") })
 		settle()
-		wg.Go(func() { w.wantErr("a", context.DeadlineExceeded) })
+		wg.Go(func() { w.wantErr("a", cache.ErrLoadTimeout) })
 		settle()
 		cancel()
 		wg.Wait()

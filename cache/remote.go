@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -31,62 +30,80 @@ type remote struct {
 // get reads the item under storeKey within budget and hands it to then,
 // exactly once, on this or another goroutine. The error is nil, ErrNotFound
 // for a miss, or a fault.
-func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Duration, then func(Item, error)) {
+func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Duration, then func(Item, outcome)) {
 	report, ok := r.admit(r.reads, r.nReads)
 	if !ok {
-		then(Item{}, ErrStoreSkipped)
+		then(Item{}, skipped)
 		return
 	}
-	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, &r.zombies,
-		func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
-		func(item Item, err error) {
-			report(r.verdict(err, budget))
-			if errors.Is(err, ErrNotFound) {
+	b := bounded[Item]{
+		began: time.Now(), timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
+		call: func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
+		then: func(item Item, o outcome) {
+			report(r.verdict(o, budget))
+			if o.has(isNotFound) {
 				r.nReads.misses.Add(1)
-			} else if err != nil {
-				r.count(r.nReads, "read", key, err)
+			} else if o.err != nil {
+				r.count(r.nReads, "read", key, o)
 			}
-			then(item, err)
-		})
+			then(item, o)
+		},
+	}
+	b.run(ctx)
 }
 
 // getMany is get for many keys in one call. Items that came in spite of an
 // error are handed on too; key stands for all of them in events.
-func (r *remote) getMany(ctx context.Context, store BatchStore, key string, storeKeys []string, budget time.Duration, then func(map[string]Item, error)) {
+func (r *remote) getMany(ctx context.Context, store BatchStore, key string, storeKeys []string, budget time.Duration, then func(map[string]Item, outcome)) {
 	report, ok := r.admit(r.reads, r.nReads)
 	if !ok {
-		then(nil, ErrStoreSkipped)
+		then(nil, skipped)
 		return
 	}
-	bounded(ctx, time.Now(), budget, "store", ErrStoreTimeout, &r.zombies,
-		func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
-		func(items map[string]Item, err error) {
-			report(r.verdict(err, budget))
-			if err != nil {
-				r.count(r.nReads, "read", key, err)
+	b := bounded[map[string]Item]{
+		began: time.Now(), timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
+		call: func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
+		then: func(items map[string]Item, o outcome) {
+			report(r.verdict(o, budget))
+			if o.err != nil {
+				r.count(r.nReads, "read", key, o)
 			}
-			then(items, err)
-		})
+			then(items, o)
+		},
+	}
+	b.run(ctx)
 }
 
 // set writes item within timeout and hands the outcome to then, exactly
-// once.
-func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, then func(error)) {
+// once. It returns what bounded.run does. A write that is forced is made while
+// the breaker is open, too.
+func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, force bool, then func(outcome)) (here bool) {
 	report, ok := r.admit(r.writes, r.nWrites)
-	if !ok {
-		then(ErrStoreSkipped)
-		return
+	if !ok && force && r.zombies.Load() < maxZombies {
+		r.nWrites.skipped.Add(-1)
+		r.nWrites.calls.Add(1)
+		report, ok = func(error) {}, true
 	}
-	bounded(ctx, time.Now(), timeout, "store", ErrStoreTimeout, &r.zombies,
-		func(ctx context.Context) (struct{}, error) { return struct{}{}, r.store.Set(ctx, storeKey, item) },
-		func(_ struct{}, err error) {
-			report(err)
-			if err != nil && !errors.Is(err, ErrRejected) {
-				r.count(r.nWrites, "write", key, err)
+	if !ok {
+		then(skipped)
+		return true
+	}
+	b := bounded[struct{}]{
+		began: time.Now(), timeout: timeout, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
+		call: func(ctx context.Context) (struct{}, error) { return struct{}{}, r.store.Set(ctx, storeKey, item) },
+		then: func(_ struct{}, o outcome) {
+			report(verdictOf(o))
+			if o.err != nil && !o.has(isRejected) {
+				r.count(r.nWrites, "write", key, o)
 			}
-			then(err)
-		})
+			then(o)
+		},
+	}
+	return b.run(ctx)
 }
+
+// skipped is the outcome of a call that was not made.
+var skipped = outcome{err: ErrStoreSkipped}
 
 // admit asks the breaker, and the number of stuck calls, for permission.
 func (r *remote) admit(b *breaker, n *storeCounters) (report func(error), ok bool) {
@@ -101,25 +118,21 @@ func (r *remote) admit(b *breaker, n *storeCounters) (report func(error), ok boo
 	return report, true
 }
 
-// verdict is what the breaker of reads gets to know of err. Callers with next
+// verdict is what the breaker of reads gets to know of o. Callers with next
 // to no time left must not close a healthy store to all others.
-func (r *remote) verdict(err error, budget time.Duration) error {
-	if budget < r.fair && late(err) {
+func (r *remote) verdict(o outcome, budget time.Duration) error {
+	if budget < r.fair && o.has(isLate) {
 		return errNoVerdict
 	}
-	return err
+	return verdictOf(o)
 }
 
-func late(err error) bool {
-	return errors.Is(err, ErrStoreTimeout) || errors.Is(err, context.DeadlineExceeded)
-}
-
-func (r *remote) count(n *storeCounters, op, key string, err error) {
+func (r *remote) count(n *storeCounters, op, key string, o outcome) {
 	n.faults.Add(1)
-	if late(err) {
+	if o.has(isLate) {
 		n.late.Add(1)
 	}
-	r.fault(op, key, err)
+	r.fault(op, key, o.err)
 }
 
 // newRemote puts breakers around o.Store.

@@ -31,7 +31,8 @@ type Stats struct {
 	Writes StoreStats
 
 	WritesQueued  int64 // gauge: keys waiting to be written
-	Owed          int64 // gauge: invalidations that the store has not been told of
+	Owed          int64 // gauge: endings (log-outs, "gone", what a Set replaced) that the store is still to be told of
+	EndingsLost   int64 // endings that it will not be told of: too many were owed, or the cache closed
 	WritesDropped int64 // values that were not written: queue full, breaker open, closed
 	Poison        int64 // items that could not be used
 	Outdated      int64 // items older than what was known here, or from a clock that is wrong
@@ -96,7 +97,7 @@ func (c *Cache[V]) Stats() Stats {
 		s.Reads.Breaker, s.Reads.Opened = c.remote.reads.state(), c.remote.reads.opened.Load()
 		s.Writes.Breaker, s.Writes.Opened = c.remote.writes.state(), c.remote.writes.opened.Load()
 		s.WritesQueued = int64(c.queue.len())
-		s.Owed = c.owed.n.Load()
+		s.Owed, s.EndingsLost = c.over.owedNow(), c.over.lost.Load()
 		s.Zombies += c.remote.zombies.Load()
 	}
 	return s

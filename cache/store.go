@@ -83,6 +83,7 @@ type BatchStore interface {
 }
 
 // MaxSkew is how far ahead of the own clock a Version may be before its
-// writer's clock is held to be wrong. Clocks that differ by up to half of it
-// do no harm; the other half is the lead of an invalidation over them.
-const MaxSkew = 10 * time.Second
+// writer's clock is held to be wrong. Clocks that differ by up to a third of it
+// do no harm; one third is the lead of a Set over them, two are that of an
+// invalidation.
+const MaxSkew = 15 * time.Second

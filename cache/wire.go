@@ -1,15 +1,22 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
 // What passes between the two tiers: entries on the one side, with deadlines
 // on the cache's own monotonic clock, and items on the other, with deadlines
 // in Unix milliseconds that other machines can read.
+
+// endingLife is how long after an ending a copy of what it ended can be
+// somewhere and be served: a load that had begun, the value's TTL with its
+// jitter, and StaleIfError, by clocks that differ. All instances are held to
+// have the same options.
+func (c *Cache[V]) endingLife() time.Duration {
+	o := &c.opts
+	return o.LoadTimeout + o.TTL + o.TTL/10 + o.StaleIfError + 2*MaxSkew
+}
 
 // keyedItem is an Item and the key under which it is stored.
 type keyedItem struct {
@@ -32,16 +39,17 @@ func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
 	now, wall := c.now(), time.Now()
 	fresh := wall.Add(time.Duration(e.fresh - now))
 	usable := wall.Add(time.Duration(e.usable - now))
+	expires := usable
+	if e.kind != kindValue { // an ending outlives what it ends, wherever that is
+		expires = wall.Add(c.endingLife())
+	}
 	if e.kind == kindTombstone {
-		// It has to outlive every load that began before it, and the
-		// write that may follow, on a machine whose clock is behind.
-		fresh = wall.Add(c.opts.LoadTimeout + c.opts.WriteTimeout + 2*MaxSkew)
-		usable = fresh
+		fresh, usable = expires, expires
 	}
 	env.fresh, env.usable = fresh.UnixMilli(), usable.UnixMilli()
 	key := c.keys.store(e.key)
 	b, err := c.sealer.seal(key, env)
-	return keyedItem{Item{Value: b, Version: e.version, Expires: usable}, key}, err
+	return keyedItem{Item{Value: b, Version: e.version, Expires: expires}, key}, err
 }
 
 // open makes an entry of an item. It returns nil for an item whose writer's
@@ -88,56 +96,63 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 // enqueue hands e to the write-back, unless it would be of no use. It returns
 // false if the queue is full; the caller, once it holds no lock, tells the
 // hook.
-func (c *Cache[V]) enqueue(e *entry[V], now int64) bool {
-	switch {
-	case c.queue == nil || (now >= e.usable && e.kind != kindTombstone):
-	case c.remote.writes.open(now):
-		c.n.writes.skipped.Add(1)
-		c.n.writesDropped.Add(1)
-	case !c.queue.add(e):
-		c.n.writesDropped.Add(1)
-		return false
+func (c *Cache[V]) enqueue(e *entry[V], now int64) (ok bool) {
+	if c.queue == nil {
+		return true
 	}
-	return true
+	useless := now >= e.usable && e.kind == kindValue
+	open := c.remote.writes.open(now)
+	if !useless && !open && c.queue.add(e) {
+		return true
+	}
+	c.over.refused(e.hash, e.version)
+	if useless {
+		return true
+	}
+	c.n.writesDropped.Add(1)
+	if open {
+		c.n.writes.skipped.Add(1)
+	}
+	return open
 }
 
 // write is the write-back's work: one entry, sealed and written within
-// WriteTimeout. It sets replaced if the store is stuck and the watchdog's
-// goroutine has become the worker.
-func (c *Cache[V]) write(e *entry[V], replaced *atomic.Bool) {
+// WriteTimeout.
+func (c *Cache[V]) write(e *entry[V]) (here bool) {
 	item, err := c.item(e)
 	if err != nil {
-		c.n.rejected.Add(1)
-		c.emit(EventRejected, "write", e.key, err)
-		return
+		c.rejected(e, err)
+		c.queue.written(e, false)
+		return true
 	}
-	c.remote.set(background, e.key, item.key, item.Item, c.opts.WriteTimeout, func(err error) {
+	force := c.life.over() && e.kind == kindTombstone // the last chance
+	return c.remote.set(background, e.key, item.key, item.Item, c.opts.WriteTimeout, force, func(o outcome) {
 		switch {
-		case err == nil:
-			c.owed.paid(e)
-			if e.kind != kindTombstone { // else one of a row: the others are queued, or will be
-				c.payOwed()
-			}
-			return
-		case errors.Is(err, ErrRejected):
-			c.n.rejected.Add(1)
-			c.emit(EventRejected, "write", e.key, err)
+		case o.err == nil:
+			c.over.written(e.hash, e.version)
+		case o.has(isRejected):
+			c.rejected(e, o.err)
 		default:
 			c.n.writesDropped.Add(1)
+			c.over.refused(e.hash, e.version)
 		}
-		if err == ErrStoreTimeout { // only the watchdog says so, on its own goroutine
-			replaced.Store(true)
-			c.queue.work()
-		}
+		c.queue.written(e, o.moved)
 	})
 }
 
-// payOwed queues what the store has not been told, now that a write of
-// something else has succeeded.
-func (c *Cache[V]) payOwed() {
-	for _, t := range c.owed.due(c.now()) {
-		if !c.queue.add(t) {
-			return
-		}
+// rejected takes note of an entry that cannot be stored. What it was to end is
+// still there.
+func (c *Cache[V]) rejected(e *entry[V], err error) {
+	c.n.rejected.Add(1)
+	c.over.refused(e.hash, e.version)
+	c.emit(EventRejected, "write", e.key, err)
+}
+
+// deliver returns the tombstone of an ending that the store is to be told of.
+func (c *Cache[V]) deliver() *entry[V] {
+	key, hash, version, ok := c.over.next()
+	if !ok {
+		return nil
 	}
+	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version}
 }

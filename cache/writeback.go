@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"sync"
-	"sync/atomic"
 )
 
 // writeWorkers bound the concurrent writes. Four keep up with about 1,000
@@ -12,27 +11,39 @@ import (
 const writeWorkers = 4
 
 // writeback is a bounded queue of entries on their way to the store: first
-// in, first out by key, the latest entry for each key. Workers start when
-// there is work and end when there is none.
+// in, first out by key, the latest entry for each key, and one write of a key
+// at a time. Workers start when there is work and end when there is none.
+// What more there is to be written, beside the queue, they get from more.
 type writeback[V any] struct {
 	limit int
-	// write writes e, whatever comes of it. It sets replaced if it got
-	// stuck and another worker has been put in this one's place.
-	write func(e *entry[V], replaced *atomic.Bool)
+
+	// write writes e, whatever comes of it, and calls written. It returns
+	// true if the worker may go on here; else written was, or will be,
+	// called with moved, on the goroutine that goes on in its place.
+	write func(e *entry[V]) (here bool)
+	more  func() *entry[V] // nil: nothing
 
 	mu      sync.Mutex
 	order   list.List                // of *entry[V], oldest first
 	pending map[string]*list.Element // by key
+	writing map[string]*writing[V]   // by key, at most one for each worker
 	workers int
 	closed  bool
 	drained chan struct{} // non-nil while someone waits for workers to reach 0
 }
 
-func newWriteback[V any](limit int, write func(*entry[V], *atomic.Bool)) *writeback[V] {
-	return &writeback[V]{limit: limit, write: write, pending: make(map[string]*list.Element)}
+// writing is a write in progress, and what waits for its end.
+type writing[V any] struct{ now, next *entry[V] }
+
+func newWriteback[V any](limit int, write func(*entry[V]) bool, more func() *entry[V]) *writeback[V] {
+	return &writeback[V]{
+		limit: limit, write: write, more: more,
+		pending: make(map[string]*list.Element), writing: make(map[string]*writing[V]),
+	}
 }
 
 // add queues e. It reports false, and drops e, if the queue is full or closed.
+// If a later version of its key waits already, that is enough.
 func (q *writeback[V]) add(e *entry[V]) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -40,18 +51,54 @@ func (q *writeback[V]) add(e *entry[V]) bool {
 		return false
 	}
 	if waiting, ok := q.pending[e.key]; ok {
-		waiting.Value = e
+		if waiting.Value.(*entry[V]).version <= e.version {
+			waiting.Value = e
+		}
 		return true
 	}
-	if len(q.pending) >= q.limit {
+	w := q.writing[e.key]
+	switch {
+	case w != nil && w.next != nil:
+		if w.next.version <= e.version {
+			w.next = e
+		}
+		return true
+	case q.waiting() >= q.limit:
 		return false
+	case w != nil:
+		w.next = e
+		return true
 	}
 	q.pending[e.key] = q.order.PushBack(e)
+	q.hire()
+	return true
+}
+
+// waiting is how many keys wait to be written, those not counted that are
+// being written. The caller holds q.mu.
+func (q *writeback[V]) waiting() int {
+	n := len(q.pending)
+	for _, w := range q.writing {
+		if w.next != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// hire starts a worker, if there is none too many. The caller holds q.mu.
+func (q *writeback[V]) hire() {
 	if q.workers < writeWorkers {
 		q.workers++
 		go q.work()
 	}
-	return true
+}
+
+// wake starts a worker for what more may have.
+func (q *writeback[V]) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.hire()
 }
 
 // forget drops what waits for key.
@@ -62,34 +109,50 @@ func (q *writeback[V]) forget(key string) {
 		q.order.Remove(waiting)
 		delete(q.pending, key)
 	}
+	if w := q.writing[key]; w != nil {
+		w.next = nil
+	}
 }
 
 // work is one worker.
 func (q *writeback[V]) work() {
-	var replaced atomic.Bool
-	finished := false
-	defer func() {
-		if !finished && !replaced.Load() { // a runtime.Goexit in the store took this goroutine
-			go q.work()
-		}
-	}()
-	for !replaced.Load() {
+	for {
 		e := q.next()
-		if e == nil {
-			break
+		if e == nil || !q.write(e) {
+			return
 		}
-		q.write(e, &replaced)
 	}
-	finished = true
 }
 
-// next returns the oldest entry, or nil and signs the worker off.
+// written ends the write of e. If moved, this goroutine goes on as the worker
+// that began it.
+func (q *writeback[V]) written(e *entry[V], moved bool) {
+	q.mu.Lock()
+	if w := q.writing[e.key]; w != nil && w.now == e {
+		delete(q.writing, e.key)
+		if w.next != nil {
+			q.pending[e.key] = q.order.PushBack(w.next)
+			q.hire()
+		}
+	}
+	q.mu.Unlock()
+	if moved {
+		q.work()
+	}
+}
+
+// next returns what is to be written next, or nil and signs the worker off.
 func (q *writeback[V]) next() *entry[V] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if front := q.order.Front(); front != nil {
 		e := q.order.Remove(front).(*entry[V])
 		delete(q.pending, e.key)
+		q.writing[e.key] = &writing[V]{now: e}
+		return e
+	}
+	if e := q.more(); e != nil {
+		q.hire() // there may be still more
 		return e
 	}
 	q.workers--
@@ -103,19 +166,16 @@ func (q *writeback[V]) next() *entry[V] {
 func (q *writeback[V]) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.pending)
+	return q.waiting()
 }
 
-// drain closes the queue and waits until everything is written; done is
-// false if ctx ended before. Then it drops what no worker has begun with, and
-// returns how many that were.
-func (q *writeback[V]) drain(ctx context.Context) (dropped int, done bool) {
+// drain closes the queue and waits until everything is written, that of more
+// included; done is false if ctx ended before. Then it drops what no worker
+// has begun with, and returns it.
+func (q *writeback[V]) drain(ctx context.Context) (dropped []*entry[V], done bool) {
 	q.mu.Lock()
 	q.closed = true
-	if q.workers == 0 {
-		q.mu.Unlock()
-		return 0, true
-	}
+	q.hire()
 	if q.drained == nil {
 		q.drained = make(chan struct{})
 	}
@@ -124,12 +184,20 @@ func (q *writeback[V]) drain(ctx context.Context) (dropped int, done bool) {
 
 	select {
 	case <-drained:
-		return 0, true
+		return nil, true
 	case <-ctx.Done():
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	dropped = len(q.pending)
+	for _, waiting := range q.pending {
+		dropped = append(dropped, waiting.Value.(*entry[V]))
+	}
+	for _, w := range q.writing {
+		if w.next != nil {
+			dropped = append(dropped, w.next)
+			w.next = nil
+		}
+	}
 	q.order.Init()
 	clear(q.pending)
 	return dropped, false

@@ -25,6 +25,15 @@ type Store struct {
 	fault  map[Op]Fault
 	calls  map[Op]int
 	active int
+	lag    time.Duration
+	past   map[string][]past
+}
+
+// past is what was under a key until it was replaced.
+type past struct {
+	until time.Time
+	item  cache.Item
+	there bool
 }
 
 // Op is one direction of a store's traffic.
@@ -129,7 +138,75 @@ func (s *Store) put(key string, item cache.Item) {
 		s.items = make(map[string]cache.Item)
 	}
 	item.Value = slices.Clone(item.Value)
+	s.remember(key)
 	s.items[key] = item
+}
+
+// remember keeps what is under key for reads that lag behind. The caller
+// holds s.mu, and is about to change it.
+func (s *Store) remember(key string) {
+	if s.lag == 0 {
+		return
+	}
+	if s.past == nil {
+		s.past = make(map[string][]past)
+	}
+	item, there := s.items[key]
+	s.past[key] = append(s.past[key], past{time.Now(), item, there})
+}
+
+// Lag makes reads eventually consistent, in the worst way: until d has gone
+// by they do not see a write. With 0, which is the default, they see it at
+// once.
+func (s *Store) Lag(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag = d
+	if d == 0 {
+		s.past = nil
+	}
+}
+
+// Sweep deletes the items that have expired by now, as the table's time to
+// live does, and returns how many they were. A negative by is a table that is
+// late, a positive one a table whose clock is ahead.
+func (s *Store) Sweep(by time.Duration) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().Add(by)
+	for key, item := range s.items {
+		if !item.Expires.IsZero() && now.After(item.Expires) {
+			s.remember(key)
+			delete(s.items, key)
+			n++
+		}
+	}
+	return n
+}
+
+// Delete removes the item under key.
+func (s *Store) Delete(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remember(key)
+	delete(s.items, key)
+}
+
+// read is what a read finds under key now.
+func (s *Store) read(key string) (cache.Item, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	item, ok := s.items[key]
+	seen := time.Now().Add(-s.lag)
+	for i, p := range s.past[key] {
+		if p.until.After(seen) {
+			s.past[key] = s.past[key][i:]
+			item, ok = p.item, p.there
+			break
+		}
+	}
+	item.Value = slices.Clone(item.Value)
+	return item, ok
 }
 
 // begin counts a call and lets the fault of op have its way.
@@ -162,7 +239,7 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 	if err := s.begin(ctx, Get, key); err != nil {
 		return cache.Item{}, err
 	}
-	item, ok := s.Item(key)
+	item, ok := s.read(key)
 	if !ok {
 		return cache.Item{}, cache.ErrNotFound
 	}
@@ -194,7 +271,7 @@ func (s *Store) GetMany(ctx context.Context, keys []string) (map[string]cache.It
 	}
 	found := make(map[string]cache.Item, len(keys))
 	for _, key := range keys {
-		if item, ok := s.Item(key); ok {
+		if item, ok := s.read(key); ok {
 			found[key] = item
 		}
 	}

@@ -1,0 +1,317 @@
+package cache
+
+import (
+	"container/list"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// endings is what this process knows to be over: that no value of a key whose
+// version is below some bar may be served any more. It is the one owner of
+// that knowledge; the local tier evicts, the table deletes, reads lag, and
+// writes are denied.
+//
+//	what happened                  the bar                     and the store
+//	Invalidate                     a version of its own        is told at once
+//	the origin says "gone"         that of the load            gets it with the write-back
+//	Set                            that of the value           gets it with the write-back
+//	a tombstone seen in the store  that of the tombstone       knows
+//	InvalidateAll                  floor, for every key        is not told
+//
+// An ending is in one of three states:
+//
+//	carried   a write is on its way that will tell the store
+//	owed      no write is: the next round of deliveries takes it
+//	told      the store knows. It stays known here as well, since a read may
+//	          lag behind and the table may lose it
+//
+// It is forgotten after life, when no copy of an older value can be left
+// anywhere, or when maxEndingBytes are exceeded: first those that the store
+// knows of, oldest first. If one is lost whose loss could be seen, everything
+// older is distrusted: the floor rises.
+//
+// Deliveries have a timer of their own, backing off while they fail, and a
+// last chance in Close.
+type endings struct {
+	life  int64 // ns after which an ending is of no use
+	limit int64
+	now   func() int64
+	wake  func() // starts a delivery; called by the timer, with no lock held
+
+	floor atomic.Int64 // every key's bar
+	count atomic.Int64 // len(byHash), so that the usual case takes no lock
+	lost  atomic.Int64
+
+	mu      sync.Mutex
+	byHash  map[uint64]*ending
+	states  [3]list.List // of *ending: told, carried, owed; oldest first
+	bytes   int64
+	timer   *time.Timer
+	due     int64 // when the next delivery may begin
+	backoff time.Duration
+	closing bool // deliveries do not wait, and end after closeAttempts
+	failed  int  // deliveries in a row, while closing
+	closed  bool // there are no deliveries any more
+}
+
+// ending is one key's bar. Two keys with one hash share it, which costs at
+// most a load.
+type ending struct {
+	hash    uint64
+	key     string // "" when told
+	version int64  // older values are over
+	until   int64  // on the cache's clock
+	since   int64  // it has been told
+	state   endingState
+	at      *list.Element
+}
+
+type endingState uint8
+
+const (
+	told endingState = iota
+	carried
+	owed
+)
+
+const (
+	maxEndingBytes = 8 << 20
+	endingOverhead = 256 // bytes of an ending beside its key, roughly
+	firstBackoff   = 250 * time.Millisecond
+	maxBackoff     = 10 * time.Second
+	closeAttempts  = 3
+)
+
+func newEndings(life time.Duration, now func() int64, wake func()) *endings {
+	return &endings{life: int64(life), limit: maxEndingBytes, now: now, wake: wake, byHash: make(map[uint64]*ending)}
+}
+
+// bar returns the version below which values of a key are over.
+func (o *endings) bar(hash uint64) int64 {
+	return max(o.floor.Load(), o.version(hash))
+}
+
+// version is bar without the floor.
+func (o *endings) version(hash uint64) int64 {
+	if o.count.Load() == 0 {
+		return 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.byHash[hash]; e != nil {
+		return e.version
+	}
+	return 0
+}
+
+// distrust ends everything that is older than version.
+func (o *endings) distrust(version int64) {
+	for {
+		old := o.floor.Load()
+		if version <= old || o.floor.CompareAndSwap(old, version) {
+			return
+		}
+	}
+}
+
+// add takes note of an ending. One that is known already, or a later one,
+// stands.
+func (o *endings) add(hash uint64, key string, version int64, state endingState) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.now()
+	e := o.byHash[hash]
+	switch {
+	case e != nil && e.version >= version:
+		return
+	case e != nil:
+		if e.state != told && e.key != key && state != told { // two keys with one hash, both to be delivered
+			o.lose(e)
+		}
+		o.remove(e)
+	}
+	e = &ending{hash: hash, key: key, version: version, until: now + o.life, since: now}
+	o.byHash[hash] = e
+	o.enter(e, state)
+	o.shrink(now)
+	o.count.Store(int64(len(o.byHash)))
+	o.arm(now)
+}
+
+// enter puts e into a state. The caller holds o.mu, and has removed e from
+// the state that it was in.
+func (o *endings) enter(e *ending, state endingState) {
+	if o.closed && state == owed {
+		o.lose(e)
+		state = told // known here, for as long as this process lives
+	}
+	if state == told {
+		e.key, e.since = "", o.now()
+	}
+	e.state = state
+	e.at = o.states[state].PushBack(e)
+	o.bytes += int64(len(e.key) + endingOverhead)
+}
+
+// leave takes e out of its state.
+func (o *endings) leave(e *ending) {
+	o.states[e.state].Remove(e.at)
+	o.bytes -= int64(len(e.key) + endingOverhead)
+}
+
+func (o *endings) remove(e *ending) {
+	o.leave(e)
+	delete(o.byHash, e.hash)
+	o.count.Store(int64(len(o.byHash)))
+}
+
+// lose counts an ending that the store will not be told of.
+func (o *endings) lose(e *ending) {
+	o.lost.Add(1)
+	o.distrust(e.version)
+}
+
+// shrink forgets what is of no use any more, and what there is no room for.
+func (o *endings) shrink(now int64) {
+	for i := range o.states {
+		for front := o.states[i].Front(); front != nil; front = o.states[i].Front() {
+			if e := front.Value.(*ending); now < e.until {
+				break
+			} else {
+				o.remove(e)
+			}
+		}
+	}
+	for o.bytes > o.limit {
+		e := o.oldest()
+		switch {
+		case e.state != told:
+			o.lose(e)
+		case now-e.since < int64(MaxSkew): // a read may lag behind
+			o.distrust(e.version)
+		}
+		o.remove(e)
+	}
+}
+
+func (o *endings) oldest() *ending {
+	for _, state := range [...]endingState{told, owed, carried} {
+		if front := o.states[state].Front(); front != nil {
+			return front.Value.(*ending)
+		}
+	}
+	return nil
+}
+
+// written takes note of a write of this version of a key, or a newer one, to
+// the store. One that is older may have lost against what was to be ended.
+func (o *endings) written(hash uint64, version int64) {
+	if o.count.Load() == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.byHash[hash]; e != nil && e.state != told && version >= e.version {
+		o.leave(e)
+		o.enter(e, told)
+	}
+	o.backoff, o.failed = 0, 0 // the store is well
+	if o.states[owed].Len() > 0 {
+		o.due = o.now()
+		o.arm(o.due)
+	}
+}
+
+// refused takes note of a write that did not reach the store: what it
+// carried is owed.
+func (o *endings) refused(hash uint64, version int64) {
+	if o.count.Load() == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.byHash[hash]
+	if e == nil || e.state != carried || e.version > version {
+		return
+	}
+	now := o.now()
+	o.leave(e)
+	o.enter(e, owed)
+	o.failed++
+	if o.due <= now { // else this failure is of the same round as the last one
+		o.backoff = min(max(firstBackoff, 2*o.backoff), maxBackoff)
+		o.due = now + jitter(o.backoff) + int64(rand.N(10*time.Millisecond))
+	}
+	o.arm(now)
+}
+
+// arm sets the timer for the next delivery, if there will be one. The caller
+// holds o.mu.
+func (o *endings) arm(now int64) {
+	if o.closing || o.states[owed].Len() == 0 {
+		return
+	}
+	wait := time.Duration(max(0, o.due-now))
+	if o.timer == nil {
+		o.timer = time.AfterFunc(wait, o.wake)
+	} else {
+		o.timer.Reset(wait)
+	}
+}
+
+// next returns an ending that is to be delivered now. Whoever takes it
+// reports with written or refused.
+func (o *endings) next() (key string, hash uint64, version int64, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.now()
+	o.shrink(now)
+	front := o.states[owed].Front()
+	switch {
+	case front == nil, o.closing && o.failed >= closeAttempts:
+		return "", 0, 0, false
+	case !o.closing && now < o.due:
+		o.arm(now)
+		return "", 0, 0, false
+	}
+	e := front.Value.(*ending)
+	o.leave(e)
+	o.enter(e, carried)
+	return e.key, e.hash, e.version, true
+}
+
+// hurry makes everything that is owed due, for the last time.
+func (o *endings) hurry() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closing, o.failed = true, 0
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+}
+
+// close ends the deliveries. It returns how many endings, of those that the
+// store was to be told of, it has not been told of in all.
+func (o *endings) close() (lost int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.shrink(o.now())
+	for front := o.states[owed].Front(); front != nil; front = o.states[owed].Front() {
+		e := front.Value.(*ending)
+		o.leave(e)
+		o.enter(e, owed)
+	}
+	return o.lost.Load()
+}
+
+// owedNow is how many endings the store has not been told of, those not
+// counted that travel with a value in the write-back.
+func (o *endings) owedNow() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.shrink(o.now())
+	return int64(o.states[owed].Len())
+}
