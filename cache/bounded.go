@@ -70,8 +70,12 @@ func judge(err error) outcome {
 		err error
 		is  verdict
 	}{
-		{ErrNotFound, isNotFound}, {ErrRejected, isRejected}, {ErrPermanent, isPermanent},
-		{ErrStoreTimeout, isLate}, {ErrLoadTimeout, isLate}, {context.DeadlineExceeded, isLate},
+		{ErrNotFound, isNotFound},
+		{ErrRejected, isRejected},
+		{ErrPermanent, isPermanent},
+		{ErrStoreTimeout, isLate},
+		{ErrLoadTimeout, isLate},
+		{context.DeadlineExceeded, isLate},
 	} {
 		if errors.Is(err, sentinel.err) {
 			o.is |= sentinel.is
