@@ -604,3 +604,75 @@ func TestFlush_costs_no_memory(t *testing.T) {
 		}
 	})
 }
+
+// Looking at what is left changes nothing, and shows what recovery delivers.
+func TestLeftovers(t *testing.T) {
+	for _, kind := range []string{"mapped", "spill"} {
+		t.Run(kind, func(t *testing.T) {
+			path := filepath.Join(memoryDir(t), "it")
+			o := Options{MaxBytes: 256 << 10}
+			if kind == "mapped" {
+				o.Mapped = path
+			} else {
+				o.SpillDir = path
+			}
+			synctest.Test(t, func(t *testing.T) {
+				frozen := logsinktest.NewFrozen(nil)
+				o.Dest = &failsAfter{frozen}
+				s := mustNew(t, o)
+				numbered(s, 0, 2000)
+				s.Lane(High).Write([]byte("2000 xxx\n"))
+				for range 2 {
+					var seen sequence
+					var high int
+					for l, err := range Leftovers(path) {
+						if err != nil {
+							t.Fatal(err)
+						}
+						for _, r := range l.Records {
+							seen.Write(r.Data)
+							high += int(r.Priority)
+						}
+					}
+					if kind == "mapped" { // beside the process
+						seen.mustBe(t, 2001)
+						if high != 1 {
+							t.Errorf("%d records of the high lane", high)
+						}
+					}
+				}
+				s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+				frozen.Release()
+				synctest.Wait()
+				var seen, got sequence
+				for l, err := range Leftovers(path) {
+					if err != nil || l.Life == 0 || l.Time.IsZero() || l.Damaged != 0 {
+						t.Fatalf("%+v, %v", l, err)
+					}
+					for _, r := range l.Records {
+						seen.Write(r.Data)
+					}
+				}
+				seen.mustBe(t, 2001)
+				if n, err := RecoverFile(t.Context(), path, &got); n != 2001 || err != nil {
+					t.Errorf("RecoverFile: %d, %v", n, err)
+				}
+				got.mustBe(t, 2001)
+				for l, err := range Leftovers(path) {
+					t.Errorf("all is delivered, and there is %+v, %v", l, err)
+				}
+			})
+		})
+	}
+	for _, path := range []string{"/nowhere/at/all", "/dev/null", "/proc/self/exe"} {
+		n := 0
+		for _, err := range Leftovers(path) {
+			if n++; err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: %d steps", path, n)
+		}
+	}
+}

@@ -19,5 +19,6 @@ var errSystem = fmt.Errorf("not on this system: %w", errors.ErrUnsupported)
 func inMemory(string) error                          { return errSystem }
 func openMapping(string, int, int) (*mapping, error) { return nil, errSystem }
 func openImage(string) (*mapping, error)             { return nil, errSystem }
+func lookAt(string) (*mapping, error)                { return nil, errSystem }
 func (*mapping) frames() []byte                      { return nil }
 func (*mapping) close() error                        { return nil }

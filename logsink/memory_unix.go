@@ -134,11 +134,26 @@ func openImage(path string) (*mapping, error) {
 		return nil, err
 	}
 	m := &mapping{f: f, size: frameSize, image: true}
-	if err := m.read(); err != nil {
+	err = spool.Flock(f)
+	if err == nil {
+		err = m.read()
+	}
+	if err != nil {
 		f.Close() //nolint:errcheck // it was only read
 		return nil, err
 	}
 	return m, nil
+}
+
+// lookAt reads a mapped file without a lock and without the right to change it.
+func lookAt(path string) (*mapping, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m := &mapping{f: f, size: frameSize, image: true}
+	return m, m.read()
 }
 
 func (m *mapping) read() error {
@@ -148,9 +163,6 @@ func (m *mapping) read() error {
 	}
 	if !info.Mode().IsRegular() {
 		return errors.New("it is not a regular file")
-	}
-	if err := spool.Flock(m.f); err != nil {
-		return err
 	}
 	head := make([]byte, mappedHead)
 	if _, err := m.f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {

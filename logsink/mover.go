@@ -320,11 +320,7 @@ func (m *mover) load() bool {
 // the process that died.
 func (m *mover) loaded(e spool.Entry) {
 	c := &chunk{onDisk: true, ref: e.Ref, noted: e.Done, earlier: e.Life != m.life}
-	h := frameHead{id: e.ID, base: e.Base, n: e.Items, done: e.Done}
-	if h.n > (len(e.Frame)-headerSize)/fullSlot {
-		h.n = 0
-	}
-	lost := c.openFrame(e.Frame, h, 0)
+	lost := c.openFrame(e.Frame, entryHead(e), 0)
 	if !c.earlier {
 		c.order = c.id.Num
 	}

@@ -173,6 +173,9 @@ func (q *Queue) loadSegment(name string, life uint64) error {
 	}
 	if info.Size() == 0 {
 		f.Close() //nolint:errcheck // it is empty
+		if q.opt.ReadOnly {
+			return nil
+		}
 		return q.remove(name)
 	}
 	q.inUse[name] = true
@@ -540,6 +543,17 @@ func (q *Queue) TakeDamage() []Damage {
 	d := q.damage
 	q.damage = nil
 	return d
+}
+
+// Damaged is how many bytes were read so far in which no chunk was found, beside
+// what is torn.
+func (q *Queue) Damaged() (n int64) {
+	for _, seg := range q.segs {
+		if len(seg.torn) == 0 {
+			n += seg.damaged
+		}
+	}
+	return n
 }
 
 // DropOldest removes the oldest segment of which nothing was read, to make

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/failopen/failopen/logsink"
+)
+
+func findings(spill, mapped string) (all []finding) {
+	for fd, name := range []string{"", "standard output", "standard error"} {
+		if fd > 0 {
+			all = append(all, descriptor(fd, name))
+		}
+	}
+	return append(all, places(spill, mapped)...)
+}
+
+// descriptor says what a file descriptor is, and whether a write to it can wait.
+func descriptor(fd int, name string) finding {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return finding{false, fmt.Sprintf("%s is closed: %v", name, err)}
+	}
+	link, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)) // for the text alone
+	switch st.Mode & syscall.S_IFMT {
+	case syscall.S_IFIFO:
+		size, used := pipeSize(fd), pipeUsed(fd)
+		return finding{true, fmt.Sprintf("%s is a pipe of %d bytes, %d of them waiting, read by %s: when the reader stops, a write waits as soon as it is full (%s)",
+			name, size, used, readers(st.Ino), nonblocking(fd))}
+	case syscall.S_IFSOCK:
+		return finding{true, fmt.Sprintf("%s is a socket (%s), as journald's is: when its reader stops, a write waits as soon as its buffer is full (%s)", name, link, nonblocking(fd))}
+	case syscall.S_IFCHR:
+		if link == os.DevNull {
+			return finding{false, name + " is " + os.DevNull}
+		}
+		return finding{true, fmt.Sprintf("%s is the terminal or device %s: Ctrl-S, or a terminal that nobody reads, stops a write", name, link)}
+	case syscall.S_IFREG:
+		return finding{true, fmt.Sprintf("%s is the file %s: a write waits for a disk that hangs or is frozen by a snapshot", name, link)}
+	}
+	return finding{true, fmt.Sprintf("%s is %s", name, link)}
+}
+
+func pipeSize(fd int) int {
+	const getPipeSize = 1032 // F_GETPIPE_SZ, fcntl(2)
+	n, _, _ := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), getPipeSize, 0)
+	return int(n)
+}
+
+func pipeUsed(fd int) int {
+	const unread = 0x541b // FIONREAD, ioctl_tty(2)
+	var n int32
+	syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), unread, uintptr(unsafe.Pointer(&n)))
+	return int(n)
+}
+
+func nonblocking(fd int) string {
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	if errno == 0 && flags&syscall.O_NONBLOCK != 0 {
+		return "somebody made it non-blocking, so that a line may be cut instead"
+	}
+	return "the descriptor is blocking"
+}
+
+// readers names the processes that have the other end of a pipe, as far as this
+// user may see them: in a container nobody, the runtime is outside.
+func readers(inode uint64) string {
+	want := fmt.Sprintf("pipe:[%d]", inode)
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // only bad patterns fail
+	var names []string
+	for _, l := range links {
+		if to, err := os.Readlink(l); err != nil || to != want {
+			continue
+		}
+		proc := filepath.Dir(filepath.Dir(l))
+		info, err := os.ReadFile(proc + "/fdinfo/" + filepath.Base(l))
+		if err != nil || !strings.Contains(string(info), "flags:\t0") || writes(string(info)) {
+			continue
+		}
+		comm, _ := os.ReadFile(proc + "/comm")
+		if name := strings.TrimSpace(string(comm)) + " (" + filepath.Base(proc) + ")"; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "a process that cannot be seen from here"
+	}
+	return strings.Join(names, ", ")
+}
+
+// writes reports whether the flags in fdinfo, which are octal, say that a
+// descriptor is open for writing.
+func writes(info string) bool {
+	var flags int
+	for line := range strings.Lines(info) {
+		if n, err := fmt.Sscanf(line, "flags:\t%o", &flags); n == 1 && err == nil {
+			return flags&(syscall.O_WRONLY|syscall.O_RDWR) != 0
+		}
+	}
+	return false
+}
+
+// nobody takes no records, so that those of an earlier process stay.
+type nobody struct{}
+
+func (nobody) WriteBatch(context.Context, []logsink.Record) (logsink.BatchResult, error) {
+	return logsink.BatchResult{}, errors.New("only looking")
+}
+
+// places tries a spill directory and a mapped file as a sink would use them.
+func places(spill, mapped string) (all []finding) {
+	for _, o := range []logsink.Options{{SpillDir: spill}, {Mapped: mapped}} {
+		path := o.SpillDir + o.Mapped
+		if path == "" {
+			continue
+		}
+		_, before := os.Stat(path)
+		o.Batch, o.CloseTimeout = nobody{}, time.Millisecond
+		s, err := logsink.New(o)
+		if err != nil {
+			all = append(all, finding{true, err.Error()})
+			continue
+		}
+		st := s.Stats()
+		s.Close() //nolint:errcheck // it holds nothing that was not there
+		if before != nil && o.Mapped != "" {
+			os.Remove(path) //nolint:errcheck // it was made to see whether it can be
+		}
+		if st.DiskError != "" {
+			all = append(all, finding{true, st.DiskError})
+			continue
+		}
+		all = append(all, finding{false, fmt.Sprintf("%s can be used; %d records of an earlier process are in it", path, st.Recovered)})
+	}
+	return all
+}

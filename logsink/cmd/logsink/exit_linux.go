@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// dieOf ends this process by a signal, as the program ended, so that a shell or
+// a supervisor sees what it would have seen. Process 1 cannot, and goes on. A
+// second core dump is of no use.
+func dieOf(sig syscall.Signal) {
+	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) //nolint:errcheck // then there are two
+	// The runtime has handlers for most signals; signal.Reset gives the signal
+	// back to those. The kernel's own answer is asked for past it.
+	var action [8]uintptr // struct sigaction of zeros: SIG_DFL
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	if os.Getpid() == 1 {
+		return
+	}
+	if syscall.Kill(os.Getpid(), sig) == nil {
+		time.Sleep(time.Second) // another thread may get it, in a moment
+	}
+}
+
+func hasTerminal(f *os.File) bool {
+	var termios [64]byte
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&termios)))
+	return errno == 0
+}

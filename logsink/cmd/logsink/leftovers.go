@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/failopen/failopen/logsink"
+)
+
+// recoverTime bounds the recovery of one path. A backlog of gigabytes takes
+// minutes; what is not delivered by then is still there.
+const recoverTime = time.Hour
+
+func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
+	list, code, ok := c.paths(args, stderr)
+	if !ok {
+		return code
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	for _, path := range list {
+		ctx, cancel := context.WithTimeout(ctx, recoverTime)
+		n, err := logsink.RecoverFile(ctx, path, stdout)
+		cancel()
+		fmt.Fprintf(stderr, "logsink: %s: %d records\n", path, n)
+		if err != nil {
+			fmt.Fprintln(stderr, err)
+			code = 1
+		}
+	}
+	return code
+}
+
+func list(c command, args []string, stdout, stderr io.Writer) int {
+	list, code, ok := c.paths(args, stderr)
+	if !ok {
+		return code
+	}
+	for _, path := range list {
+		chunks, records, size, damaged := 0, 0, 0, 0
+		life := uint64(0)
+		var since time.Time
+		flush := func() {
+			if chunks > 0 {
+				fmt.Fprintf(stdout, "%s: run %016x since %s: %d records, %d bytes, %d chunks, %d records damaged\n",
+					path, life, since.UTC().Format(time.RFC3339), records, size, chunks, damaged)
+			}
+			chunks, records, size, damaged = 0, 0, 0, 0
+		}
+		found := false
+		for l, err := range logsink.Leftovers(path) {
+			if err != nil {
+				flush()
+				fmt.Fprintln(stderr, err)
+				code, found = 1, true
+				break
+			}
+			if l.Life != life || chunks == 0 {
+				flush()
+				life, since = l.Life, l.Time
+			}
+			found = true
+			chunks++
+			records += len(l.Records)
+			size += l.Bytes
+			damaged += l.Damaged
+		}
+		flush()
+		if !found {
+			fmt.Fprintf(stdout, "%s: nothing\n", path)
+		}
+	}
+	return code
+}
+
+func cat(c command, args []string, stdout, stderr io.Writer) int {
+	list, code, ok := c.paths(args, stderr)
+	if !ok {
+		return code
+	}
+	out := bufio.NewWriter(stdout)
+	for _, path := range list {
+		for l, err := range logsink.Leftovers(path) {
+			if err != nil {
+				fmt.Fprintln(stderr, err)
+				code = 1
+				break
+			}
+			for _, r := range l.Records {
+				out.Write(r.Data)
+				if len(r.Data) > 0 && r.Data[len(r.Data)-1] != '\n' {
+					out.WriteByte('\n') //nolint:errcheck // Flush tells
+				}
+			}
+		}
+	}
+	if err := out.Flush(); err != nil {
+		fmt.Fprintln(stderr, "logsink:", err)
+		code = 1
+	}
+	return code
+}
+
+func verify(c command, args []string, stdout, stderr io.Writer) int {
+	list, code, ok := c.paths(args, stderr)
+	if !ok {
+		return code
+	}
+	for _, path := range list {
+		good, damaged := 0, 0
+		var lost int64
+		for l, err := range logsink.Leftovers(path) {
+			if err != nil {
+				fmt.Fprintln(stderr, err)
+				code = 1
+				break
+			}
+			good += len(l.Records)
+			damaged += l.Damaged
+			for _, g := range l.Gaps {
+				lost += g.Dropped
+			}
+		}
+		fmt.Fprintf(stdout, "%s: %d records can be read, %d are damaged, %d were dropped between them\n", path, good, damaged, lost)
+		if damaged > 0 {
+			code = 1
+		}
+	}
+	return code
+}

@@ -1,0 +1,389 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain makes the test binary the command itself, and a program in Go that
+// logs.
+func TestMain(m *testing.M) {
+	switch os.Getenv("LOGSINK_TEST_AS") {
+	case "logsink":
+		main()
+	case "program":
+		out := bufio.NewWriterSize(os.Stdout, 1)
+		for i := range manyLines {
+			fmt.Fprintf(out, "%d %s\n", i, strings.Repeat("x", 80))
+		}
+		out.Flush()
+		os.WriteFile(os.Getenv("DONE"), nil, 0o600)
+		os.Exit(7)
+	}
+	os.Exit(m.Run())
+}
+
+const manyLines = 50_000
+
+// logsinkCommand is the command as a process.
+func logsinkCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "LOGSINK_TEST_AS=logsink")
+	return cmd
+}
+
+// sh runs a shell script under "logsink run".
+func sh(script string) *exec.Cmd { return logsinkCommand("run", "--", "sh", "-c", script) }
+
+func TestRun_keeps_the_exit_status(t *testing.T) {
+	for _, tt := range []struct {
+		cmd    *exec.Cmd
+		code   int
+		signal syscall.Signal
+		out    string
+	}{
+		{sh("echo first; echo second; exit 3"), 3, 0, "first\nsecond\n"},
+		{sh("printf 'no line break'"), 0, 0, "no line break\n"},
+		{sh("echo out; kill -TERM $$"), -1, syscall.SIGTERM, "out\n"},
+		{sh("echo out; kill -SEGV $$"), -1, syscall.SIGSEGV, "out\n"},
+		{sh("echo out; kill -ABRT $$"), -1, syscall.SIGABRT, "out\n"},
+		{sh("echo out; kill -KILL $$"), -1, syscall.SIGKILL, "out\n"},
+		{logsinkCommand("run", "no such program"), exitNotFound, 0, ""},
+		{logsinkCommand("run", "/"), exitCannot, 0, ""},
+		{logsinkCommand("run"), exitUsage, 0, ""},
+		{logsinkCommand("run", "-gap", "xml", "true"), exitUsage, 0, ""},
+	} {
+		out, err := tt.cmd.Output()
+		status := tt.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if string(out) != tt.out || tt.cmd.ProcessState.ExitCode() != tt.code || status.Signaled() != (tt.signal != 0) || status.Signaled() && status.Signal() != tt.signal {
+			t.Errorf("%v: %q, %v, want %q, code %d, signal %v", tt.cmd.Args[1:], out, err, tt.out, tt.code, tt.signal)
+		}
+	}
+}
+
+// Both outputs arrive whole.
+func TestRun_takes_both_outputs(t *testing.T) {
+	out, err := sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf 'last words' >&2").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"out 1\n", "out 3\n", "err 1\n", "err 3\n", "last words\n"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not in %q", want, out)
+		}
+	}
+}
+
+func TestRun_forwards_signals(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2} {
+		cmd := sh(fmt.Sprintf("trap 'echo got it; exit 9' %d; echo ready; while :; do sleep 0.01; done", int(sig)))
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		in := bufio.NewReader(stdout)
+		if line, err := in.ReadString('\n'); line != "ready\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		rest, err := io.ReadAll(in)
+		if string(rest) != "got it\n" || err != nil {
+			t.Errorf("%v: %q, %v", sig, rest, err)
+		}
+		if cmd.Wait(); cmd.ProcessState.ExitCode() != 9 {
+			t.Errorf("%v: %v", sig, cmd.ProcessState)
+		}
+	}
+}
+
+// programs write manyLines lines, say in a file that they have, and exit with 7.
+func programs(t *testing.T, done string) map[string]*exec.Cmd {
+	line := fmt.Sprintf("%d", manyLines)
+	all := map[string]*exec.Cmd{}
+	add := func(name string, args ...string) {
+		if _, err := exec.LookPath(args[0]); err != nil {
+			t.Logf("%s is not here", args[0])
+			return
+		}
+		cmd := logsinkCommand(append([]string{"run", "-max-bytes", "262144", "-close", "300ms", "-gap", "text", "--"}, args...)...)
+		cmd.Env = append(cmd.Env, "DONE="+done)
+		all[name] = cmd
+	}
+	add("go", "env", "LOGSINK_TEST_AS=program", os.Args[0])
+	add("python", "python3", "-c", "import os,sys\nfor i in range("+line+"): print(i, 'x'*80, flush=True)\nopen(os.environ['DONE'],'w').close()\nsys.exit(7)")
+	add("node", "node", "-e", "const fs=require('fs'); for(let i=0;i<"+line+";i++) fs.writeSync(1, i+' '+'x'.repeat(80)+'\\n'); fs.writeFileSync(process.env.DONE,''); process.exit(7)")
+	add("shell", "sh", "-c", "i=0; while [ $i -lt "+line+" ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; : > $DONE; exit 7")
+	return all
+}
+
+// Nobody reads. The program goes on to its end; with a reader again, what
+// arrives and what is counted as lost is what was written.
+func TestRun_when_nobody_reads(t *testing.T) {
+	done := filepath.Join(t.TempDir(), "done")
+	for name, cmd := range programs(t, done) {
+		for _, again := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/again=%v", name, again), func(t *testing.T) {
+				cmd := &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env}
+				os.Remove(done) //nolint:errcheck // of the one before
+				r, w, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				var told bytes.Buffer
+				cmd.Stdout, cmd.Stderr = w, &told
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				w.Close()
+				waitFor(t, func() bool { _, err := os.Stat(done); return err == nil })
+				if !again {
+					cmd.Wait() //nolint:errcheck // the code is looked at below
+				}
+				arrived, marked := count(t, r)
+				cmd.Wait() //nolint:errcheck // the code is looked at below
+				lost := 0
+				for line := range strings.Lines(told.String()) {
+					if n := 0; strings.Contains(line, " lines are lost") {
+						if c, err := fmt.Sscanf(line, "logsink: %d of", &n); c != 1 {
+							t.Errorf("%q: %v", line, err)
+						}
+						lost = n
+					}
+				}
+				if arrived+lost != manyLines || again && marked != lost || cmd.ProcessState.ExitCode() != 7 {
+					t.Errorf("%d lines arrived, %d are said to be lost, markers tell of %d; %v: %s", arrived, lost, marked, cmd.ProcessState, told.String())
+				}
+			})
+		}
+	}
+}
+
+// count reads lines, and what markers say. A line that a giving up cut is none.
+func count(t *testing.T, r io.Reader) (lines, marked int) {
+	t.Helper()
+	in := bufio.NewReader(r)
+	for {
+		l, err := in.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return lines, marked
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if c, _ := fmt.Sscanf(l, "--- %d log records", &n); c == 1 {
+			marked += n
+		} else {
+			lines++
+		}
+	}
+}
+
+func waitFor(t *testing.T, ready func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 12_000 {
+		if ready() {
+			return
+		}
+		<-tick.C
+	}
+	t.Fatal("the program was stopped by its log")
+}
+
+// As process 1 of a container it reaps orphans, and its program may be ended by
+// signals that process 1 itself would not die of.
+func TestRun_as_process_1(t *testing.T) {
+	if out, err := exec.Command("unshare", "-pf", "--mount-proc", "true").CombinedOutput(); err != nil {
+		t.Skipf("needs the right to make a namespace: %v: %s", err, out)
+	}
+	script := `for i in 1 2 3 4 5; do (sh -c 'exit 0' & exec true) & done; wait
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	[ "$(cat /proc/[0-9]*/stat | grep -c ') Z ')" = 0 ] && break
+	sleep 0.05
+done
+echo "zombies: $(cat /proc/[0-9]*/stat | grep -c ') Z ')"; echo "parent: $PPID"; kill -TERM $$`
+	cmd := exec.Command("unshare", "-pf", "--mount-proc", "env", "LOGSINK_TEST_AS=logsink", os.Args[0], "run", "--", "sh", "-c", script)
+	out, err := cmd.Output()
+	if string(out) != "zombies: 0\nparent: 1\n" || cmd.ProcessState.ExitCode() != exitSignal+int(syscall.SIGTERM) {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// A process that the program left behind holds its output: that is no reason to
+// wait for ever.
+func TestRun_does_not_wait_for_daemons(t *testing.T) {
+	cmd := logsinkCommand("run", "-pipe-linger", "100ms", "--", "sh", "-c", "echo out; sleep 30 & echo $! >&2; exit 4")
+	out, _ := cmd.Output()
+	var pid int
+	if c, _ := fmt.Sscanf(strings.Replace(string(out), "out\n", "", 1), "%d", &pid); c == 1 {
+		syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it is alive for half a minute
+	}
+	if !strings.Contains(string(out), "out\n") || cmd.ProcessState.ExitCode() != 4 {
+		t.Errorf("%q, %v", out, cmd.ProcessState)
+	}
+}
+
+// Standard output may be anything.
+func TestRun_on_any_output(t *testing.T) {
+	const script = "echo one; echo two; exit 5"
+	check := func(name string, err error, out string, cmd *exec.Cmd) {
+		t.Helper()
+		if out = strings.ReplaceAll(out, "\r", ""); out != "one\ntwo\n" || cmd.ProcessState.ExitCode() != 5 {
+			t.Errorf("%s: %q, %v", name, out, err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := sh(script)
+	cmd.Stdout = f
+	err = cmd.Run()
+	b, _ := os.ReadFile(path)
+	check("file", err, string(b), cmd)
+
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	cmd = sh(script)
+	cmd.Stdout = theirs
+	err = cmd.Run()
+	theirs.Close()
+	b, _ = io.ReadAll(ours)
+	ours.Close()
+	check("socket", err, string(b), cmd)
+
+	if _, err := exec.LookPath("script"); err == nil {
+		cmd = exec.Command("script", "-qec", "LOGSINK_TEST_AS=logsink "+os.Args[0]+" run -- sh -c '"+script+"'", "/dev/null")
+		cmd.Stdin = nil
+		b, err = cmd.Output()
+		check("pty", err, string(b), cmd)
+	}
+}
+
+// logsink itself is killed. What its program had said is there again, in every
+// command that looks at it.
+func TestRun_is_killed(t *testing.T) {
+	mem, err := os.MkdirTemp("/dev/shm", "logsink")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.RemoveAll(mem)
+	path := filepath.Join(mem, "mapped")
+	done := filepath.Join(t.TempDir(), "done")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := logsinkCommand("run", "-mapped", path, "--", "sh", "-c", "i=0; while [ $i -lt 5000 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; : > "+done+"; exec sleep 60")
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	listing := func() string {
+		out, _ := logsinkCommand("cat", path).Output()
+		return string(out)
+	}
+	waitFor(t, func() bool { _, err := os.Stat(done); return err == nil && strings.Contains(listing(), "\n4999 ") })
+	cmd.Process.Kill()
+	cmd.Wait() //nolint:errcheck // killed
+	piped, _ := count(t, r)
+
+	out, err := logsinkCommand("ls", path).Output()
+	if !strings.Contains(string(out), "0 records damaged") || err != nil {
+		t.Errorf("ls: %q, %v", out, err)
+	}
+	out, err = logsinkCommand("verify", path).Output()
+	if !strings.Contains(string(out), "0 are damaged") || err != nil {
+		t.Errorf("verify: %q, %v", out, err)
+	}
+	left := strings.Count(listing(), "\n")
+	if piped+left < 5000 || left == 0 {
+		t.Errorf("%d lines were in the pipe, %d are left of 5000", piped, left)
+	}
+	out, err = logsinkCommand("recover", path).Output()
+	if n := strings.Count(string(out), "\n"); n != left || err != nil {
+		t.Errorf("recover: %d lines of %d, %v", n, left, err)
+	}
+	out, err = logsinkCommand("ls", path).Output()
+	if !strings.Contains(string(out), "nothing") || err != nil {
+		t.Errorf("ls after recover: %q, %v", out, err)
+	}
+	if out, err := logsinkCommand("recover", filepath.Join(mem, "other")).CombinedOutput(); err == nil || !strings.Contains(string(out), "no such file") {
+		t.Errorf("recover of nothing: %q, %v", out, err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	shared := filepath.Join(dir, "shared")
+	if err := errors.Join(os.Mkdir(shared, 0o700), os.Chmod(shared, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := logsinkCommand("check", "-spill", filepath.Join(dir, "spill"))
+	cmd.Stdout = w
+	cmd.Stderr = nil // /dev/null
+	cmd.Run()        //nolint:errcheck // the code is looked at below
+	w.Close()
+	out, _ := io.ReadAll(r)
+	for _, want := range []string{"BLOCKS standard output is a pipe of 65536 bytes", "ok     standard error is /dev/null", "spill can be used"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	if cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v", cmd.ProcessState)
+	}
+	out, _ = logsinkCommand("check", "-spill", shared).CombinedOutput()
+	if !strings.Contains(string(out), "others can write to it") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := dispatch([]string{"help"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "logsink run") {
+		t.Errorf("%d, %q", code, out.String())
+	}
+	if code := dispatch([]string{"rnu"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), `no command "rnu"`) {
+		t.Errorf("%d, %q", code, errs.String())
+	}
+	for _, c := range []string{"recover", "ls", "cat", "verify"} {
+		if code := dispatch([]string{c}, &out, &errs); code != exitUsage {
+			t.Errorf("%s without a path: %d", c, code)
+		}
+		if code := dispatch([]string{c, "-h"}, &out, &errs); code != 0 {
+			t.Errorf("%s -h: %d", c, code)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/failopen/failopen/logsink"
+)
+
+// settings are the flags of run.
+type settings struct {
+	options logsink.Options
+	gap     string
+	close   time.Duration
+	linger  time.Duration
+}
+
+var gaps = map[string]func(logsink.GapInfo) []byte{
+	"json": logsink.GapJSON, "logfmt": logsink.GapLogfmt, "text": logsink.GapText, "none": nil,
+}
+
+func runProgram(c command, args []string, _, stderr io.Writer) int {
+	var s settings
+	o := &s.options
+	fs := c.flags(stderr)
+	fs.IntVar(&o.MaxBytes, "max-bytes", 4<<20, "memory for what waits, in `bytes`")
+	fs.IntVar(&o.MaxRecord, "max-record", 0, "longest line in `bytes`; a longer one becomes several records (default a quarter of -max-bytes)")
+	fs.BoolVar(&o.DropOldest, "drop-oldest", false, "when memory is full drop the oldest lines instead of the newest")
+	fs.StringVar(&o.SpillDir, "spill", "", "`directory` for what memory cannot hold")
+	fs.Int64Var(&o.SpillBytes, "spill-bytes", 0, "bound of -spill in `bytes` (default 1 GiB)")
+	fs.StringVar(&o.Mapped, "mapped", "", "`file` on tmpfs, such as below /dev/shm, that keeps what waits if logsink is killed")
+	fs.StringVar(&s.gap, "gap", "json", "`form` of the line that stands where lines were dropped: json, logfmt, text or none")
+	fs.DurationVar(&s.close, "close", 5*time.Second, "how long the log may take when the program has ended")
+	fs.DurationVar(&s.linger, "pipe-linger", time.Second, "how long to read on when the program has ended and its children still hold its output")
+	if code, ok := parse(fs, args); !ok {
+		return code
+	}
+	gap, known := gaps[s.gap]
+	if !known || fs.NArg() == 0 {
+		if !known {
+			fmt.Fprintf(stderr, "logsink: -gap is %q; it is json, logfmt, text or none\n", s.gap)
+		}
+		fs.Usage()
+		return exitUsage
+	}
+	o.Gap = gap
+	o.CloseTimeout = s.close
+	sink, err := logsink.Stdout(*o)
+	if err != nil {
+		fmt.Fprintln(stderr, "logsink:", err)
+		return exitUsage
+	}
+	status, err := s.run(sink, fs.Args())
+	closed := sink.Close()
+	tell(stderr, err, closed, sink.Stats())
+	return s.exit(status, err)
+}
+
+// tell says what went wrong on standard error, if that takes it at once: it may
+// be the same frozen pipe.
+func tell(stderr io.Writer, err, closed error, st logsink.Stats) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		if err != nil {
+			fmt.Fprintln(stderr, "logsink:", err)
+		}
+		if closed != nil {
+			fmt.Fprintln(stderr, closed)
+		}
+		if n := st.Dropped.Total(); n > 0 {
+			fmt.Fprintf(stderr, "logsink: %d of %d lines are lost: %+v\n", n, st.Attempted, st.Dropped)
+		}
+		if st.DiskError != "" {
+			fmt.Fprintln(stderr, st.DiskError)
+		}
+	}()
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-told:
+	case <-t.C:
+	}
+}
+
+// forwarded are the signals that reach the program: all that somebody sends to a
+// service. SIGURG is the Go runtime's own, and SIGCHLD and SIGPIPE are ours.
+var forwarded = []os.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
+	syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGALRM,
+}
+
+// run starts the program and waits for its end.
+func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, error) {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, forwarded...)
+	defer signal.Stop(signals)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin = os.Stdin
+	// A group of its own: a signal of the terminal, and what is forwarded, comes
+	// once. On a terminal that group is the one that reads from it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: isTerminal(os.Stdin), Ctty: 0}
+	out, w1, err := newStream(sink.Lines())
+	if err != nil {
+		return 0, err
+	}
+	errs, w2, err := newStream(sink.LaneLines(logsink.High))
+	if err != nil {
+		return 0, errors.Join(err, w1.Close())
+	}
+	cmd.Stdout, cmd.Stderr = w1, w2
+	err = cmd.Start()
+	w1.Close() //nolint:errcheck // the program has its own
+	w2.Close() //nolint:errcheck // the program has its own
+	if err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	go forward(cmd.Process.Pid, signals, ended)
+	status, err := reap(cmd.Process.Pid)
+	close(ended)
+	drain([]*stream{out, errs}, s.linger)
+	return status, err
+}
+
+// forward sends signals to the program.
+func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}) {
+	for {
+		select {
+		case sig := <-signals:
+			syscall.Kill(pid, sig.(syscall.Signal)) //nolint:errcheck // it may have ended just now
+		case <-ended:
+			return
+		}
+	}
+}
+
+// reap waits for the end of the program. As process 1 it gets every orphan of
+// the container meanwhile, and must take their exit status, or they stay as
+// zombies.
+func reap(pid int) (syscall.WaitStatus, error) {
+	for {
+		var status syscall.WaitStatus
+		got, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 0, fmt.Errorf("wait: %w", err)
+		case got == pid && (status.Exited() || status.Signaled()):
+			return status, nil
+		}
+	}
+}
+
+// stream is one of the program's outputs.
+type stream struct {
+	r     *os.File
+	lines io.WriteCloser
+	done  chan struct{}
+}
+
+func newStream(lines io.WriteCloser) (*stream, *os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &stream{r, lines, make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		io.Copy(writerOnly{lines}, r) //nolint:errcheck // it ends when the pipe does; the sink returns no errors
+		lines.Close()                 //nolint:errcheck // it returns none
+	}()
+	return s, w, nil
+}
+
+// writerOnly keeps io.Copy to a buffer of its own, which is read at once.
+type writerOnly struct{ io.Writer }
+
+// drain reads the rest. A daemon that the program left behind may hold the pipe
+// for ever.
+func drain(streams []*stream, linger time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), linger)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, s := range streams {
+		wg.Go(func() {
+			select {
+			case <-s.done:
+			case <-ctx.Done():
+				s.r.SetReadDeadline(time.Now()) //nolint:errcheck // a pipe has deadlines
+				<-s.done
+			}
+			s.r.Close() //nolint:errcheck // it was only read
+		})
+	}
+	wg.Wait()
+}
+
+// exit ends as the program did.
+func (s *settings) exit(status syscall.WaitStatus, err error) int {
+	switch {
+	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
+		return exitNotFound
+	case err != nil:
+		return exitCannot
+	case status.Signaled():
+		dieOf(status.Signal())
+		return exitSignal + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && hasTerminal(f)
+}
