@@ -3,6 +3,7 @@ package depgraph
 import (
 	"context"
 	"errors"
+	mathbits "math/bits"
 	"slices"
 )
 
@@ -219,21 +220,8 @@ func (b *blaster) harm(e int32, f flag) blastState {
 // down with it alone. It answers all of them in one pass over the graph for
 // each 512 services.
 func (g *Graph) BlastAll(ctx context.Context, progress func(Progress)) ([]int, error) {
-	counts := make([]int, len(g.services))
-	var planes counter
-	err := g.wholeNet().impact(ctx, progress, func(block int, p *impactPass) {
-		planes.reset()
-		for v := range counts {
-			planes.add(p.of(int32(v)))
-		}
-		for i := 0; i < blockSize && block*blockSize+i < len(counts); i++ {
-			counts[block*blockSize+i] = planes.at(i) - 1
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	return counts, nil
+	counts, _, err := g.allBlasts(ctx, progress, true, false)
+	return counts, err
 }
 
 // FalseRedundancy is a group of alternatives that fail together.
@@ -250,20 +238,34 @@ type FalseRedundancy struct {
 // FalseRedundancies returns the hard runtime groups whose alternatives share a
 // dependency, in order of service.
 func (g *Graph) FalseRedundancies(ctx context.Context, progress func(Progress)) ([]FalseRedundancy, error) {
+	_, found, err := g.allBlasts(ctx, progress, false, true)
+	return found, err
+}
+
+// allBlasts answers both questions about every service in the same passes: by
+// far the most time goes into these.
+func (g *Graph) allBlasts(ctx context.Context, progress func(Progress), count, share bool) ([]int, []FalseRedundancy, error) {
 	n := g.wholeNet()
-	shared := make([][]string, len(n.groups))
+	counts, shared := make([]int, len(g.services)), make([][]string, len(n.groups))
+	var planes counter
 	err := n.impact(ctx, progress, func(block int, p *impactPass) {
-		for i := range n.groups {
-			common, anyway := p.threshold(i), p.hardRow(n.groups[i].owner)
-			for bit := range blockSize {
-				if common.has(bit) && !anyway.has(bit) {
-					shared[i] = append(shared[i], g.services[block*blockSize+bit].Name)
-				}
+		if count {
+			planes.reset()
+			for v := range counts {
+				planes.add(p.of(int32(v)))
+			}
+			for i := 0; i < blockSize && block*blockSize+i < len(counts); i++ {
+				counts[block*blockSize+i] = planes.at(i) - 1
+			}
+		}
+		for i := 0; share && i < len(n.groups); i++ {
+			for _, bit := range p.sharedBy(i) {
+				shared[i] = append(shared[i], g.names[block*blockSize+bit])
 			}
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var found []FalseRedundancy
 	for i, names := range shared {
@@ -276,5 +278,21 @@ func (g *Graph) FalseRedundancies(ctx context.Context, progress func(Progress)) 
 			})
 		}
 	}
-	return found, nil
+	return counts, found, nil
+}
+
+// sharedBy returns the sources of the block that leave a group short of its
+// quorum, but for those that its owner needs anyway.
+func (p *impactPass) sharedBy(group int) (bits []int) {
+	common := p.threshold(group)
+	if common == (bitrow{}) {
+		return nil
+	}
+	anyway := p.hardRow(p.n.groups[group].owner)
+	for i := range common {
+		for word := common[i] &^ anyway[i]; word != 0; word &= word - 1 {
+			bits = append(bits, i*64+mathbits.TrailingZeros64(word))
+		}
+	}
+	return bits
 }

@@ -90,6 +90,28 @@ type checker struct {
 	found   []Finding
 	cycles  []Component
 	solved  bool
+	counts  []int // of allBlasts, with shared; nil: not asked yet
+	shared  []FalseRedundancy
+}
+
+// blasts answers DG010 and DG013 together, as both need the same passes.
+func (c *checker) blasts() error {
+	if c.counts != nil {
+		return nil
+	}
+	points := c.g.Len() >= minSinglePoint && c.asks("DG013")
+	var err error
+	c.counts, c.shared, err = c.g.allBlasts(c.ctx, c.o.Progress, points, len(c.g.groups) > 0 && c.asks("DG010"))
+	return err
+}
+
+// asks reports whether a built-in rule is run.
+func (c *checker) asks(id string) bool {
+	r, _ := FindRule(id)
+	if s := c.o.Policy.Rules[id]; s.Set {
+		r.Severity = s.Severity
+	}
+	return r.Severity != Off && c.o.wants(r.ID, r.Name)
 }
 
 func (c *checker) report(r *Rule, f Finding) {
@@ -340,8 +362,10 @@ func (c *checker) falseRedundancy(r *Rule) error {
 	if len(c.g.groups) == 0 {
 		return nil
 	}
-	found, err := c.g.FalseRedundancies(c.ctx, c.o.Progress)
-	for _, f := range found {
+	if err := c.blasts(); err != nil {
+		return err
+	}
+	for _, f := range c.shared {
 		shared := strings.Join(f.Shared[:min(5, len(f.Shared))], ", ")
 		if len(f.Shared) > 5 {
 			shared += fmt.Sprintf(" and %d more", len(f.Shared)-5)
@@ -357,7 +381,7 @@ func (c *checker) falseRedundancy(r *Rule) error {
 			Message: fmt.Sprintf("%s needs %d of %s, but they all fail with %s", f.Service, f.Need, strings.Join(f.Members, ", "), shared),
 		})
 	}
-	return err
+	return nil
 }
 
 func (c *checker) softUnverified(r *Rule) error {
@@ -380,14 +404,16 @@ func (c *checker) singlePoints(r *Rule) error {
 		return nil
 	}
 	percent := cmp.Or(c.setting.Percent, defaultSinglePoint)
-	counts, err := c.g.BlastAll(c.ctx, c.o.Progress)
-	for v, n := range counts {
-		if share := 100 * float64(n) / float64(len(counts)-1); share > percent {
+	if err := c.blasts(); err != nil {
+		return err
+	}
+	for v, n := range c.counts {
+		if share := 100 * float64(n) / float64(len(c.counts)-1); share > percent {
 			s := &c.g.services[v]
-			c.report(r, Finding{Service: s.Name, At: s.At, Message: fmt.Sprintf("%s takes %d of %d other services down", s.Name, n, len(counts)-1)})
+			c.report(r, Finding{Service: s.Name, At: s.At, Message: fmt.Sprintf("%s takes %d of %d other services down", s.Name, n, len(c.counts)-1)})
 		}
 	}
-	return err
+	return nil
 }
 
 func (c *checker) externals(r *Rule) error {
