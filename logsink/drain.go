@@ -425,6 +425,7 @@ func (s *Sink) setBusyLocked(busy bool) {
 // movedLocked notes progress: a stall is over.
 func (s *Sink) movedLocked() {
 	s.progress.Store(s.now())
+	s.evicting.Store(false)
 	if s.count.stalled {
 		s.count.stalled = false
 		s.tellLocked(Event{Kind: Recovered})

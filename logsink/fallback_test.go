@@ -296,3 +296,40 @@ func resident(t *testing.T) int {
 	}
 	return pages * os.Getpagesize()
 }
+
+// With DropOldest in a freeze a record does not wait for the lock: it is dropped
+// itself, counted, and told by the next marker.
+func TestSink_gives_way_when_evicting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rec logsinktest.Recorder
+		frozen := logsinktest.NewFrozen(&rec)
+		s := mustNew(t, Options{Dest: frozen, MaxBytes: 64 << 10, DropOldest: true, Gap: GapText})
+		line := strings.Repeat("x", 99) + "\n"
+		for range 1000 {
+			io.WriteString(s, line)
+		}
+		time.Sleep(time.Second) // the call counts as what holds the sink up
+		for range 100 {
+			io.WriteString(s, line)
+		}
+		before := mustAdd(t, s).Dropped
+		s.mu.Lock()
+		for range 200 {
+			io.WriteString(s, line)
+		}
+		s.mu.Unlock()
+		if after := mustAdd(t, s).Dropped; after.Full != before.Full+200 || after.Evicted != before.Evicted {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		for range 100 {
+			io.WriteString(s, line)
+		}
+		frozen.Release()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if st := mustAdd(t, s); !strings.Contains(rec.String(), "--- 200 log records (20000 bytes)") || st.Delivered+st.Dropped.Total() != st.Attempted {
+			t.Errorf("%+v", st)
+		}
+	})
+}

@@ -71,6 +71,8 @@ type Sink struct {
 	// room again, not with every record.
 	gate     [2]atomic.Uint32
 	busy     atomic.Bool // a yield does not help: the destination is at work, or rests after an error
+	evicting atomic.Bool // with DropOldest: full, and the destination is at work
+	turns    atomic.Int64
 	classify func([]byte) Priority
 	stamps   bool // records carry their time
 	_        [64]byte
@@ -165,7 +167,14 @@ func (s *Sink) put(p []byte, lane Priority) {
 		return
 	}
 	if !s.mu.TryLock() {
-		s.contend()
+		if s.evicting.Load() {
+			if !s.look() {
+				s.giveWay(lane, len(p))
+				return
+			}
+		} else {
+			s.contend()
+		}
 	}
 	if c := s.tail; c != nil && c.fits(len(p)) && len(p) <= s.opt.MaxRecord && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
 		c.append(p, uint32(lane)<<31, 0)
@@ -174,6 +183,9 @@ func (s *Sink) put(p []byte, lane Priority) {
 		return
 	}
 	if s.putSlow(p, lane, !s.busy.Load()) {
+		if s.evicting.Load() && s.turns.Add(1)%evictFairness == 0 {
+			runtime.Gosched()
+		}
 		return
 	}
 	runtime.Gosched()
@@ -203,6 +215,33 @@ func (s *Sink) contend() {
 const (
 	contendSpins  = 300
 	contendYields = 2
+)
+
+// look tries to get the lock for a microsecond or less.
+func (s *Sink) look() bool {
+	for range lookSpins {
+		if s.mu.TryLock() {
+			return true
+		}
+	}
+	return false
+}
+
+// giveWay drops a record because the lock is not to be had while a frozen
+// destination has every record evict an older one, which would soon be this
+// one's fate too. Whoever has the lock has lost its processor then, and to wait
+// for it takes a millisecond. It comes back when others give way at times.
+func (s *Sink) giveWay(lane Priority, size int) {
+	s.refused[lane].fullBytes.Add(int64(size))
+	if s.refused[lane].full.Add(1)%lookFairness == 0 {
+		runtime.Gosched()
+	}
+}
+
+const (
+	lookSpins     = 500
+	lookFairness  = 64 // refused records until somebody gives way, see fairness
+	evictFairness = 32 // chunks, for the same reason
 )
 
 // yields is how often a writer that finds the sink full gives way before it
@@ -468,6 +507,12 @@ func (s *Sink) evictLocked() bool {
 	s.count.evictedBytes += int64(c.used - c.sent)
 	s.releaseLocked(c)
 	s.tellWaitingLocked()
+	if s.busy.Load() && !s.evicting.Load() {
+		s.evicting.Store(true)
+	}
+	if s.refusedSoFarLocked() != s.gap.reported {
+		s.openGapLocked() // of those that gave way
+	}
 	return true
 }
 
