@@ -2,7 +2,6 @@ package logsink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -60,7 +59,7 @@ func (d *drainer) deliverBatch() {
 			continue
 		}
 		res, err := d.writeBatch(d.recs)
-		if res.Done, err = sane(res.Done, len(d.recs), err); res.Done > 0 && errors.Is(err, io.ErrShortWrite) {
+		if res.Done, err = sane(res.Done, len(d.recs), err); res.Done > 0 && err == io.ErrShortWrite {
 			err = nil // the rest comes with the next call
 		}
 		d.tookBatch(res, err == nil, false)

@@ -80,10 +80,11 @@ func (d *drainer) next() bool {
 			arena, used := s.arena, s.live
 			s.mu.Unlock()
 			arena.warm(2 * used)
-			for _, g := range d.gaps {
+			gaps := d.gaps
+			d.gaps = nil
+			for _, g := range gaps {
 				d.mark(g)
 			}
-			d.gaps = d.gaps[:0]
 			d.findPlace()
 			return true
 		case d.markTrailingGap(): // it gave up the lock
@@ -440,17 +441,49 @@ func (s *Sink) healthyLocked() {
 	}
 }
 
+// failure is what the sink makes of an error.
+type failure struct {
+	err    error
+	text   string
+	broken bool // nobody reads, or it was closed
+	short  bool // it took a part, and nothing is wrong
+	again  bool // a non-blocking pipe is full
+	after  time.Duration
+}
+
+// judge asks an error what it is. An error is code of the user's, too: one that
+// panics is counted.
+func (s *Sink) judge(err error) (f failure) {
+	f = failure{err: err, text: "an error that panics when it is asked"}
+	defer func() {
+		if recover() != nil {
+			s.countPanic()
+			f.err = errors.New("logsink: the destination returned " + f.text)
+		}
+	}()
+	f.text = err.Error()
+	f.broken = isBroken(err)
+	f.short = errors.Is(err, io.ErrShortWrite)
+	f.again = errors.Is(err, syscall.EAGAIN)
+	var after RetryAfter
+	if errors.As(err, &after) {
+		f.after = after.RetryAfter()
+	}
+	return f
+}
+
 // failed counts an error of the destination or the fallback and pauses before
 // the next attempt. The chunk is kept.
 func (d *drainer) failed(err error, fallback, moved bool) {
 	s := d.s
-	broken := isBroken(err) && !fallback
+	f := s.judge(err)
+	f.broken = f.broken && !fallback
 	if d.failsSince.IsZero() {
 		d.failsSince = time.Now()
 	}
-	changes := broken || fallback || d.late()
+	changes := f.broken || fallback || d.late()
 	s.contend()
-	s.errorLocked(err, broken, fallback)
+	s.errorLocked(f, fallback)
 	if changes && len(s.inflight) > 0 {
 		// The next bytes go to another writer, or to a new connection of
 		// this one: begin with a whole record.
@@ -461,7 +494,7 @@ func (d *drainer) failed(err error, fallback, moved bool) {
 	case fallback:
 		d.probe = time.Time{} // the fallback is no better: back to the destination
 	case changes:
-		if broken {
+		if f.broken {
 			d.broken, d.pause = true, s.opt.RetryMax
 		}
 		d.probe = time.Now().Add(s.opt.RetryMax)
@@ -469,31 +502,33 @@ func (d *drainer) failed(err error, fallback, moved bool) {
 			return
 		}
 	}
-	if moved && !broken && errors.Is(err, io.ErrShortWrite) {
+	if moved && !f.broken && f.short {
 		return // it takes some; go on
 	}
 	pause := d.nextPause()
-	var after RetryAfter
 	switch {
-	case moved && errors.Is(err, syscall.EAGAIN):
-		pause = min(pause, time.Millisecond) // a non-blocking pipe: the reader is slower than we are, that is all
-	case errors.As(err, &after):
-		pause = after.RetryAfter()
+	case moved && f.again:
+		pause = min(pause, time.Millisecond) // the reader is slower than we are, that is all
+	case f.after > 0:
+		pause = f.after
 	}
 	d.rest(pause)
 }
 
 // errorLocked counts an error of the destination or the fallback.
-func (s *Sink) errorLocked(err error, broken, fallback bool) {
+func (s *Sink) errorLocked(f failure, fallback bool) {
+	news := s.count.state == Healthy || f.text != s.count.lastErr
 	s.count.writeErrors++
-	s.count.lastErr = err
+	s.count.lastErr = f.text
 	if s.count.state != Broken || !fallback {
 		s.count.state = Retrying
 	}
-	if broken {
+	if f.broken {
 		s.count.state = Broken
 	}
-	s.tellLocked(Event{Kind: WriteFailed, Err: err})
+	if news {
+		s.tellLocked(Event{Kind: WriteFailed, Err: f.err})
+	}
 }
 
 // nextPause doubles from RetryMin to RetryMax.

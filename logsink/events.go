@@ -18,7 +18,8 @@ const (
 	Stalled
 	// Recovered: after Stalled or WriteFailed the destination takes records.
 	Recovered
-	// WriteFailed: the destination returned Event.Err; the sink tries again.
+	// WriteFailed: the destination returned Event.Err, for the first time since
+	// it took something, or another error than before; the sink tries again.
 	WriteFailed
 	// DiskFailed: the mapped file or the spill directory failed with
 	// Event.Err; the sink goes on without it.
@@ -63,21 +64,23 @@ const eventQueue = 64
 
 func newEvents(call func(Event)) *events {
 	e := &events{queue: make(chan Event, eventQueue), call: call}
-	go func() {
-		for ev := range e.queue {
-			e.one(ev)
-		}
-	}()
+	go e.run()
 	return e
 }
 
-func (e *events) one(ev Event) {
+func (e *events) run() {
+	ended := false
 	defer func() {
-		if recover() != nil {
+		if !ended { // OnEvent has panicked, or ended this goroutine
 			e.panics.Add(1)
+			recover() //nolint:errcheck // it is counted
+			go e.run()
 		}
 	}()
-	e.call(ev)
+	for ev := range e.queue {
+		e.call(ev)
+	}
+	ended = true
 }
 
 // tellLocked queues an event. It never waits.

@@ -1,9 +1,6 @@
 package logsink
 
-import (
-	"io"
-	"time"
-)
+import "time"
 
 // The fallback takes records in three cases: the destination is broken, it has
 // done nothing but fail for Options.FallbackAfter, or a call of it has not
@@ -79,13 +76,11 @@ func (s *Sink) relieve() {
 		for c.rec < c.n {
 			p, done := s.reliefPiece(c)
 			if len(p) > 0 {
-				if n, err := s.writeFallback(p); err != nil || n < len(p) {
+				n, err := s.writeFallback(p)
+				if _, err = sane(n, len(p), err); err != nil {
+					f := s.judge(err)
 					s.mu.Lock()
-					if err == nil {
-						err = io.ErrShortWrite
-					}
-					s.count.writeErrors++
-					s.count.lastErr = err
+					s.errorLocked(f, true)
 					s.mu.Unlock()
 					return
 				}

@@ -333,3 +333,13 @@ func TestSink_gives_way_when_evicting(t *testing.T) {
 		}
 	})
 }
+
+// toBatch is a BatchDest that writes to w.
+func toBatch(w io.Writer) BatchDest {
+	return batchFunc(func(_ context.Context, recs []Record) (BatchResult, error) {
+		for _, r := range recs {
+			w.Write(r.Data)
+		}
+		return BatchResult{Done: len(recs)}, nil
+	})
+}

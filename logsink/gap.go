@@ -162,15 +162,28 @@ func (s *Sink) takeEvictionGapLocked() (GapInfo, bool) {
 	return g, true
 }
 
-// format calls the user's Gap. A panic in it is contained and counted.
+// format calls the user's Gap, in a goroutine of its own: whatever it does, panic,
+// end its goroutine or not return, costs the marker and is counted.
 func (s *Sink) format(g GapInfo) (line []byte) {
-	defer func() {
-		if recover() != nil {
-			s.mu.Lock()
-			s.count.panics++
-			s.mu.Unlock()
-			line = nil
-		}
+	made := make(chan []byte, 1)
+	go func() {
+		good := false
+		defer func() {
+			if recover() != nil || !good {
+				s.countPanic()
+				close(made)
+			}
+		}()
+		line := s.opt.Gap(g)
+		good = true
+		made <- line
 	}()
-	return s.opt.Gap(g)
+	t := time.NewTimer(s.opt.StallAfter)
+	defer t.Stop()
+	select {
+	case line = <-made:
+	case <-t.C:
+		s.countPanic()
+	}
+	return line
 }

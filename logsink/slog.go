@@ -1,6 +1,7 @@
 package logsink
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -17,13 +18,46 @@ import (
 //
 // A handler made on the Sink itself works as well; it knows no lanes.
 func NewHandler(s *Sink, make func(io.Writer) slog.Handler) slog.Handler {
-	return laneHandler{make(s.Lane(Normal)), make(s.Lane(High))}
+	return NewLevelHandler(s, slog.LevelWarn, make)
 }
 
-type laneHandler struct{ normal, high slog.Handler }
+// NewLevelHandler is [NewHandler] with another level for the high lane. A
+// *slog.LevelVar can be changed while the program runs.
+func NewLevelHandler(s *Sink, high slog.Leveler, make func(io.Writer) slog.Handler) slog.Handler {
+	return laneHandler{high, make(s.Lane(Normal)), make(s.Lane(High))}
+}
+
+// GapHandler is a marker for [Options].Gap that goes through a handler of yours,
+// so that its keys and its form are those of all other lines, ReplaceAttr
+// included: a record of [slog.LevelWarn], "log records dropped".
+//
+//	Gap: logsink.GapHandler(func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) })
+func GapHandler(make func(io.Writer) slog.Handler) func(GapInfo) []byte {
+	return func(g GapInfo) []byte {
+		var b bytes.Buffer
+		r := slog.NewRecord(g.Until, slog.LevelWarn, "log records dropped", 0)
+		r.AddAttrs(
+			slog.Int64("dropped", g.Dropped),
+			slog.Int64("bytes", g.Bytes),
+			slog.Int64("full", g.Reasons.Full),
+			slog.Int64("evicted", g.Reasons.Evicted),
+			slog.Int64("oversize", g.Reasons.Oversize),
+			slog.Time("since", g.Since),
+		)
+		if err := make(&b).Handle(context.Background(), r); err != nil {
+			return GapText(g) // a marker in another form is better than none
+		}
+		return b.Bytes()
+	}
+}
+
+type laneHandler struct {
+	from         slog.Leveler // of the high lane
+	normal, high slog.Handler
+}
 
 func (h laneHandler) of(l slog.Level) slog.Handler {
-	if l >= slog.LevelWarn {
+	if l >= h.from.Level() {
 		return h.high
 	}
 	return h.normal
@@ -36,9 +70,9 @@ func (h laneHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h laneHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return laneHandler{h.normal.WithAttrs(attrs), h.high.WithAttrs(attrs)}
+	return laneHandler{h.from, h.normal.WithAttrs(attrs), h.high.WithAttrs(attrs)}
 }
 
 func (h laneHandler) WithGroup(name string) slog.Handler {
-	return laneHandler{h.normal.WithGroup(name), h.high.WithGroup(name)}
+	return laneHandler{h.from, h.normal.WithGroup(name), h.high.WithGroup(name)}
 }

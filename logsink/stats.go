@@ -132,7 +132,7 @@ type counters struct {
 	panics, recovered, diskErrors  int64
 	state                          State
 	stalled                        bool
-	lastErr                        error
+	lastErr                        string
 	mappedErr, spillErr            error // as long as they last
 	lastDiskErr                    error
 }
@@ -157,9 +157,7 @@ func (s *Sink) Stats() Stats {
 	st.Truncated = c.truncated
 	st.Panics, st.Recovered, st.DiskErrors = c.panics, c.recovered, c.diskErrors
 	st.State = c.state
-	if c.lastErr != nil {
-		st.LastError = c.lastErr.Error()
-	}
+	st.LastError = c.lastErr
 	if err := errors.Join(c.mappedErr, c.spillErr); err != nil {
 		st.DiskError = err.Error()
 	}
@@ -204,6 +202,18 @@ func (d Drops) plus(o Drops) Drops {
 		Rejected:  d.Rejected + o.Rejected,
 		Abandoned: d.Abandoned + o.Abandoned,
 		Corrupt:   d.Corrupt + o.Corrupt,
+	}
+}
+
+func (d Drops) minus(o Drops) Drops {
+	return Drops{
+		Full:      d.Full - o.Full,
+		Evicted:   d.Evicted - o.Evicted,
+		Oversize:  d.Oversize - o.Oversize,
+		Closed:    d.Closed - o.Closed,
+		Rejected:  d.Rejected - o.Rejected,
+		Abandoned: d.Abandoned - o.Abandoned,
+		Corrupt:   d.Corrupt - o.Corrupt,
 	}
 }
 
