@@ -28,7 +28,9 @@ passed() { # FOLDER PACKAGE TEST...
   done
 }
 export MERMAID=$mermaid/package/dist/mermaid.min.js
-passed docs/benchmarks ./depgraph TestPage_works_in_a_browser TestPage_names_cannot_inject TestPage_of_2000_services_opens TestMermaid_parses
+passed docs/benchmarks ./depgraph TestPage_works_in_a_browser TestPage_names_cannot_inject TestPage_of_2000_services_opens TestPage_edges_run_around_boxes \
+  TestPage_focus_deep_link_and_groups TestPage_what_if_follows_the_engine TestPage_of_many_services_begins_with_groups_and_is_walked_by_keys \
+  TestPage_of_a_huge_system_is_tables TestMermaid_parses
 passed . ./depgraph/report TestDOT_is_accepted_by_dot
 passed . ./depgraph/importer TestSystemd_agrees_with_systemd_analyze TestSystemd_units_of_this_machine_have_no_ordering_cycle
 passed . ./depgraph TestDebian_package_index

@@ -111,8 +111,8 @@ func TestCompose_opentelemetry_demo_has_the_known_counts(t *testing.T) {
 		t.Errorf("depends_on has cycles: %v, %v", declared, err)
 	}
 	env, err := g.Cycles(context.Background(), depgraph.CyclesOptions{Phase: depgraph.Runtime})
-	if err != nil || len(env) != 1 || len(env[0].Services) != 19 || len(env[0].Soften) != 3 || !env[0].ProvenMinimum {
-		t.Errorf("addresses: %d components, %+v, %v; want one of 19 with 3 edges to soften", len(env), env, err)
+	if err != nil || len(env) != 1 || len(env[0].Services) != 19 || env[0].Kind != depgraph.SoftCycle {
+		t.Errorf("addresses: %d components, %v; want one of 19, open because telemetry is soft", len(env), err)
 	}
 }
 

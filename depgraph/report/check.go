@@ -38,7 +38,7 @@ func Verdict(g *depgraph.Graph, findings []depgraph.Finding) string {
 	case warns > 0:
 		return fmt.Sprintf("! No errors, %s, the first: %s", count(warns, "warning"), clean(first[depgraph.Warn]))
 	}
-	return fmt.Sprintf("✓ %s come up from a full stop; nothing to complain about", count(g.Len(), "service"))
+	return fmt.Sprintf("✓ No errors and no warnings: %s come up from a full stop", count(g.Len(), "service"))
 }
 
 func waitVerb(services int) string { return count(services, "service") + " wait" }

@@ -302,13 +302,15 @@ func SVG(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	for _, c := range l.Columns {
 		p.f(`<text x="%.0f" y="%d" fill="#555" text-anchor="middle">%s</text>`+"\n", c.X+c.Width/2, margin-8, c.Title)
 	}
+	routes, number := newLanes(l.Nodes), 0
 	for e := range g.Edges() {
+		number++
 		dash := ""
 		if e.Soft || e.Weak {
 			dash = ` stroke-dasharray="5 4"`
 		}
 		p.f(`<path d="%s" fill="none" stroke="#777"%s marker-end="url(#a)"><title>%s</title></path>`+"\n",
-			curve(at[e.From], at[e.To]), dash, xmlEscape(e.From+" needs "+e.To+": "+describe(e)))
+			routes.route(at[e.From], at[e.To], number), dash, xmlEscape(e.From+" needs "+e.To+": "+describe(e)))
 	}
 	for i := range l.Nodes {
 		n := &l.Nodes[i]
@@ -336,29 +338,12 @@ func btoi(b bool) int {
 // maxLabel is how many letters fit into a node.
 const maxLabel = 24
 
+// shorten cuts a name in the middle, as names that share a beginning differ in
+// their ends.
 func shorten(s string) string {
 	r := []rune(s)
 	if len(r) <= maxLabel {
 		return s
 	}
-	return string(r[:maxLabel-1]) + "…"
-}
-
-// curve leads from the left side of a node to the right side of what it needs,
-// or around on the right if both are in one column.
-func curve(from, to *Node) string {
-	x1, x2 := from.X-NodeWidth/2, to.X+NodeWidth/2
-	bend := (x1 - x2) / 2
-	switch {
-	case from.X == to.X:
-		x1, bend = from.X+NodeWidth/2, -40
-	case from.X < to.X:
-		x1, x2 = from.X+NodeWidth/2, to.X-NodeWidth/2
-		bend = (x1 - x2) / 2
-	}
-	c2 := x2 + bend
-	if from.X == to.X {
-		c2 = x2 + 40
-	}
-	return fmt.Sprintf("M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f", x1, from.Y, x1-bend, from.Y, c2, to.Y, x2, to.Y)
+	return string(r[:maxLabel-10]) + "…" + string(r[len(r)-9:])
 }

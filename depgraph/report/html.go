@@ -27,6 +27,8 @@ var pageJS string
 type HTMLOptions struct {
 	// Title is the heading; empty means "Dependencies".
 	Title string
+	// Date and Commit say what the page is about; empty ones are left out.
+	Date, Commit string
 	// Findings are listed, if given.
 	Findings []depgraph.Finding
 	// MaxAvailability limits for how many services availability is computed:
@@ -45,6 +47,8 @@ type page struct {
 	Texts      []string        `json:"t"`
 	Columns    []Column        `json:"columns"`
 	Size       [4]float64      `json:"size"` // width, height, node width, node height
+	Gap        float64         `json:"gap"`  // between boxes
+	Health     []pageHealth    `json:"health"`
 	Cycles     []componentJSON `json:"cycles"`
 	CycleFixes []string        `json:"fixes"`
 	Order      orderJSON       `json:"order"`
@@ -53,6 +57,13 @@ type page struct {
 	Assume     []string        `json:"assumptions"`
 	Impact     []int           `json:"impact"`
 	Findings   []findingJSON   `json:"findings"`
+}
+
+// pageHealth is one number of the headline.
+type pageHealth struct {
+	Number string `json:"n"`
+	Label  string `json:"label"`
+	Bad    bool   `json:"bad,omitempty"`
 }
 
 type pageService struct {
@@ -96,6 +107,10 @@ const (
 	pageDeploy
 	pageControl
 	pagePartial
+	pageWeak
+	pageAssumed
+	pageStarted
+	pageReady
 )
 
 const defaultMaxAvailability = 300
@@ -104,6 +119,9 @@ const defaultMaxAvailability = 300
 // network: its policy allows no connection and no script but its own, and
 // names reach the document as text only.
 func HTML(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOptions) error {
+	if g.Len() > MaxPageServices {
+		return largePage(ctx, w, g, o)
+	}
 	data, err := newPage(ctx, g, o)
 	if err != nil {
 		return err
@@ -118,9 +136,24 @@ func HTML(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOptions) er
 	p.f("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src '%s'; style-src '%s'; base-uri 'none'; form-action 'none'\">\n", hash(pageJS), hash(pageCSS))
 	p.f("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>%s</title>\n", title)
 	p.f("<style>%s</style>\n</head>\n<body>\n", pageCSS)
-	p.f("<header><h1>%s</h1><p id=\"summary\"></p></header>\n<main id=\"main\"><noscript>This page needs JavaScript. \"depgraph export -f markdown\" writes the same as text.</noscript></main>\n", title)
+	p.f("<header><h1>%s</h1>%s<p id=\"verdict\">%s</p><ul id=\"health\"></ul><p id=\"summary\"></p></header>\n<main id=\"main\"><noscript>This page needs JavaScript. \"depgraph export -f markdown\" writes the same as text.</noscript></main>\n", title, about(o), html.EscapeString(Verdict(g, o.Findings)))
 	p.f("<script type=\"application/json\" id=\"data\">%s</script>\n<script>%s</script>\n</body>\n</html>\n", text, pageJS)
 	return p.w.Flush()
+}
+
+// about is the line with date and commit.
+func about(o HTMLOptions) string {
+	var parts []string
+	if o.Date != "" {
+		parts = append(parts, o.Date)
+	}
+	if o.Commit != "" {
+		parts = append(parts, "commit "+o.Commit)
+	}
+	if parts == nil {
+		return ""
+	}
+	return "<p id=\"about\">" + html.EscapeString(clean(strings.Join(parts, " · "))) + "</p>"
 }
 
 func hash(s string) string {
@@ -146,7 +179,7 @@ func newPage(ctx context.Context, g *depgraph.Graph, o HTMLOptions) (*page, erro
 		return nil, err
 	}
 	p := &page{
-		Columns: l.Columns, Size: [4]float64{l.Width, l.Height, NodeWidth, NodeHeight}, Cycles: componentsJSON(components),
+		Columns: l.Columns, Size: [4]float64{l.Width, l.Height, NodeWidth, NodeHeight}, Gap: rowGap, Cycles: componentsJSON(components),
 		Order: newOrderJSON(order), Assume: Assumptions, Impact: impact, Findings: findingsJSON(o.Findings), Groups: []pageGroup{{}}, CycleFixes: []string{},
 	}
 	for i := range components {
@@ -156,7 +189,56 @@ func newPage(ctx context.Context, g *depgraph.Graph, o HTMLOptions) (*page, erro
 		p.Findings[i].Component, p.Findings[i].Edges = nil, nil // the page lists cycles by themselves
 	}
 	p.graph(g, l)
-	return p, p.availability(ctx, g, o)
+	if err := p.availability(ctx, g, o); err != nil {
+		return nil, err
+	}
+	p.health(components, order)
+	return p, nil
+}
+
+// share is the part of a system whose loss with one service is remarkable.
+const share = 2
+
+// health sums the page up.
+func (p *page) health(components []depgraph.Component, order *depgraph.Order) {
+	deadlocks, points, worst, missed, targets := 0, 0, 0, 0, 0
+	for i := range components {
+		if components[i].Kind == depgraph.BootstrapDeadlock {
+			deadlocks++
+		}
+	}
+	for i, n := range p.Impact {
+		if n*share >= len(p.Impact) && len(p.Impact) > 3 {
+			points++
+		}
+		if n > p.Impact[worst] {
+			worst = i
+		}
+	}
+	for i := range p.Avail {
+		if p.Avail[i].Target != "" {
+			targets++
+		}
+		if p.Avail[i].Missed {
+			missed++
+		}
+	}
+	add := func(n int, one, many string, bad bool) {
+		label := many
+		if n == 1 {
+			label = one
+		}
+		p.Health = append(p.Health, pageHealth{itoa(n), label, bad && n > 0})
+	}
+	add(deadlocks, "deadlock", "deadlocks", true)
+	add(len(order.Blocked), "service blocked after a full stop", "services blocked after a full stop", true)
+	add(points, "single point of failure (takes half of the system down)", "single points of failure (each takes half of the system down)", true)
+	if targets > 0 {
+		add(missed, "of "+itoa(targets)+" targets missed", "of "+itoa(targets)+" targets missed", true)
+	}
+	if len(p.Impact) > 0 && p.Impact[worst] > 0 {
+		p.Health = append(p.Health, pageHealth{itoa(p.Impact[worst]), "down with " + p.Services[worst].Name + ", the most", false})
+	}
 }
 
 // table numbers strings.
@@ -240,6 +322,10 @@ func pageFlags(e depgraph.Edge) int {
 		{e.Phase&depgraph.Deploy != 0, pageDeploy},
 		{e.Plane == depgraph.Control, pageControl},
 		{e.Group > 0 && e.Need < e.Of, pagePartial},
+		{e.Weak, pageWeak},
+		{e.Assumed, pageAssumed},
+		{e.Until == depgraph.Started || e.Until == depgraph.Done, pageStarted},
+		{e.Until == depgraph.Ready || e.Until == depgraph.Done, pageReady},
 	} {
 		if f.is {
 			flags |= f.bit

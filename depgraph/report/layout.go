@@ -36,7 +36,7 @@ type Column struct {
 const (
 	NodeWidth  = 168
 	NodeHeight = 26
-	rowGap     = 12
+	rowGap     = 14
 	columnGap  = 96
 	wrapGap    = 20
 	maxRows    = 48 // a taller column is wrapped

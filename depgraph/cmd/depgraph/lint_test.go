@@ -55,7 +55,7 @@ func TestCheck_takes_paths_patterns_and_standard_input(t *testing.T) {
 		{"check -", "service: a\nowmer: x\n", 3, `standard input:2: service: unknown field "owmer"`},
 		{"check services -o /nowhere/x.txt", "", 3, "/nowhere/x.txt: cannot write: no such file or directory"},
 		{"check services --fail-on warning --only no-owner", "", 0, "0 errors"},
-		{"check services b.yaml -f markdown", "", 0, "### ✓ 2 services come up"},
+		{"check services b.yaml -f markdown", "", 0, "### ✓ No errors and no warnings: 2 services come up"},
 		{"check services --only no-onwer", "", 2, `did you mean "no-owner"?`},
 	} {
 		if code, out, errs := in(t, dir, c.stdin, strings.Fields(c.args)...); code != c.code || !strings.Contains(out+errs, c.want) {

@@ -2,7 +2,11 @@ package main
 
 import (
 	"io"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
@@ -18,7 +22,86 @@ func (c *command) report() error {
 }
 
 func (c *command) html(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
-	return report.HTML(c.ctx, w, g, report.HTMLOptions{Title: c.title(), Findings: findings, Progress: c.progress()})
+	return report.HTML(c.ctx, w, g, report.HTMLOptions{
+		Title: c.title(), Date: today(), Commit: commit(c.folder()), Findings: findings, Progress: c.progress(),
+	})
+}
+
+// today is the date of the page; SOURCE_DATE_EPOCH fixes it, for builds that
+// must give the same bytes.
+func today() string {
+	at := time.Now()
+	if n, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		at = time.Unix(n, 0)
+	}
+	return at.UTC().Format(time.DateOnly)
+}
+
+// commit is the short name of the commit that is checked out around a folder,
+// or "". It is read from the files of git, so that no program is needed.
+func commit(dir string) string {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	for {
+		if hash := headOf(filepath.Join(dir, ".git")); hash != "" {
+			return hash
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+}
+
+// headOf reads HEAD in a folder of git, or in the one that a file names, as in
+// work trees.
+func headOf(git string) string {
+	common := git
+	if data, err := os.ReadFile(git); err == nil {
+		path, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: ")
+		if !ok {
+			return ""
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(git), path)
+		}
+		git, common = path, path
+		if data, err := os.ReadFile(filepath.Join(path, "commondir")); err == nil {
+			common = filepath.Join(path, strings.TrimSpace(string(data)))
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(git, "HEAD"))
+	if err != nil {
+		return ""
+	}
+	head := strings.TrimSpace(string(data))
+	ref, ok := strings.CutPrefix(head, "ref: ")
+	if !ok {
+		return short(head)
+	}
+	if data, err := os.ReadFile(filepath.Join(common, filepath.FromSlash(ref))); err == nil {
+		return short(strings.TrimSpace(string(data)))
+	}
+	packed, err := os.ReadFile(filepath.Join(common, "packed-refs"))
+	if err != nil {
+		return ""
+	}
+	for _, line := range strings.Split(string(packed), "\n") {
+		if hash, name, ok := strings.Cut(line, " "); ok && name == ref {
+			return short(hash)
+		}
+	}
+	return ""
+}
+
+func short(hash string) string {
+	if len(hash) < 12 || strings.Trim(hash, "0123456789abcdef") != "" {
+		return ""
+	}
+	return hash[:12]
 }
 
 // title names the folder that was read.
