@@ -183,7 +183,7 @@ func (p printer) cycle(c *depgraph.Component) {
 		case len(c.Cycle) - 1:
 			box = " `--"
 		}
-		fmt.Fprintf(tw, "%s %s\tneeds %s\t%s\t%s\n", box, clean(e.From), clean(e.To), describe(e), place(e.At))
+		fmt.Fprintf(tw, "%s %s\tneeds %s\t%s\t%s%s\n", box, clean(e.From), clean(e.To), describe(e), place(e.At), from(e))
 	}
 	_ = tw.Flush() // a bufio.Writer keeps its error for its own Flush
 	if !c.CycleProven {
@@ -192,6 +192,18 @@ func (p printer) cycle(c *depgraph.Component) {
 	for _, e := range c.BreakGlass {
 		p.f(" by hand: %s -> %s: %s\n", clean(e.From), clean(e.To), clean(e.BreakGlass))
 	}
+}
+
+// from says where an imported edge was found first.
+func from(e depgraph.Edge) string {
+	first, _, more := strings.Cut(e.Source, "; ")
+	if first == "" {
+		return ""
+	}
+	if more {
+		first += " …"
+	}
+	return "\tfrom " + clean(first)
 }
 
 // place prints a position, cleaned.
