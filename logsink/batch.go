@@ -33,6 +33,7 @@ type BatchDest interface {
 type BatchResult struct {
 	Done     int   // records from the front that are finished: delivered or rejected
 	Rejected []int // indexes below Done, ascending, of those refused for good
+	Why      error // the reason of Rejected, if the destination knows it
 }
 
 // RetryAfter is implemented by an error of a [BatchDest] that knows how long
@@ -148,6 +149,10 @@ func (d *drainer) writeBatch(recs []Record) (res BatchResult, err error) {
 // tookBatch counts the records that are done.
 func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	s := d.s
+	why := failure{text: "the destination gave no reason"}
+	if res.Why != nil {
+		why = s.judge(res.Why)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if res.Done > 0 {
@@ -159,6 +164,7 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 		s.healthyLocked()
 	}
 	var whole, rejected [2]int
+	var size int64
 	refused := res.Rejected
 	for i, at := range d.refs[:res.Done] {
 		isRefused := len(refused) > 0 && refused[0] == i
@@ -176,6 +182,7 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 			s.count.markers++
 		case isRefused:
 			rejected[w>>31]++
+			size += int64(len(d.recs[i].Data))
 			at.c.finish(one(w))
 		default:
 			whole[w>>31]++
@@ -183,6 +190,9 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 		}
 	}
 	s.settleLocked(whole, rejected, fallback)
+	if n := int64(rejected[Normal] + rejected[High]); n > 0 {
+		d.rejectedLocked(n, size, why)
+	}
 	d.refs = d.refs[res.Done:]
 	d.recs = d.recs[res.Done:]
 	d.landLocked()
@@ -190,6 +200,16 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	if len(s.inflight) > 0 && s.inflight[0].onDisk {
 		s.mover.rouse()
 	}
+}
+
+// rejectedLocked tells that the destination refused n records for good. Their
+// marker comes with the next batch.
+func (d *drainer) rejectedLocked(n, size int64, why failure) {
+	s := d.s
+	s.count.lastErr = why.text
+	now := time.Now()
+	s.tellLocked(Event{Kind: RecordsRejected, Records: n, Err: why.err})
+	d.gaps = append(d.gaps, GapInfo{Dropped: n, Bytes: size, Reasons: Drops{Rejected: n}, Since: now, Until: now})
 }
 
 func one(word uint32) (n [2]int) {

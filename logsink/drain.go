@@ -74,7 +74,7 @@ func (d *drainer) next() bool {
 	s.contend()
 	for !s.dead {
 		switch {
-		case len(s.inflight) > 0 || d.pickLocked() || len(d.pending) > 0:
+		case len(s.inflight) > 0 || d.pickLocked() || len(d.pending)+len(d.gaps) > 0:
 			d.idle, d.asleep = 0, false
 			s.progress.Store(s.now())
 			arena, used := s.arena, s.live

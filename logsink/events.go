@@ -29,9 +29,12 @@ const (
 	// LeftoverFound: an earlier process left Event.Records records on disk,
 	// which are delivered first.
 	LeftoverFound
+	// RecordsRejected: a BatchDest refused Event.Records records for good;
+	// Event.Err says why, if it knows.
+	RecordsRejected
 )
 
-var kindNames = [...]string{"unknown", "gap opened", "gap closed", "stalled", "recovered", "write failed", "disk failed", "disk recovered", "leftover found"}
+var kindNames = [...]string{"unknown", "gap opened", "gap closed", "stalled", "recovered", "write failed", "disk failed", "disk recovered", "leftover found", "records rejected"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -46,8 +49,8 @@ type Event struct {
 	Kind    EventKind
 	Time    time.Time
 	Gap     GapInfo // GapClosed
-	Err     error   // WriteFailed, DiskFailed
-	Records int64   // LeftoverFound
+	Err     error   // WriteFailed, DiskFailed, RecordsRejected
+	Records int64   // LeftoverFound, RecordsRejected
 }
 
 // events hands events to OnEvent, in order, from one goroutine. The drainer

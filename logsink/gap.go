@@ -10,21 +10,21 @@ import (
 type GapInfo struct {
 	Dropped int64     // records, of all reasons
 	Bytes   int64     // what they weighed
-	Reasons Drops     // by reason: Full, Oversize, Evicted
+	Reasons Drops     // by reason: Full, Oversize, Evicted, Rejected
 	Since   time.Time // when the first of them was dropped
 	Until   time.Time // when records were accepted again
 }
 
 // GapJSON is a marker as a line of JSON, as slog's JSONHandler writes it.
 func GapJSON(g GapInfo) []byte {
-	return fmt.Appendf(nil, `{"time":%q,"level":"WARN","msg":"log records dropped","dropped":%d,"bytes":%d,"full":%d,"evicted":%d,"oversize":%d,"since":%q}`+"\n",
-		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, stamp(g.Since))
+	return fmt.Appendf(nil, `{"time":%q,"level":"WARN","msg":"log records dropped","dropped":%d,"bytes":%d,"full":%d,"evicted":%d,"oversize":%d,"rejected":%d,"since":%q}`+"\n",
+		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, g.Reasons.Rejected, stamp(g.Since))
 }
 
 // GapLogfmt is a marker as a line of logfmt, as slog's TextHandler writes it.
 func GapLogfmt(g GapInfo) []byte {
-	return fmt.Appendf(nil, "time=%s level=WARN msg=\"log records dropped\" dropped=%d bytes=%d full=%d evicted=%d oversize=%d since=%s\n",
-		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, stamp(g.Since))
+	return fmt.Appendf(nil, "time=%s level=WARN msg=\"log records dropped\" dropped=%d bytes=%d full=%d evicted=%d oversize=%d rejected=%d since=%s\n",
+		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, g.Reasons.Rejected, stamp(g.Since))
 }
 
 // GapText is a marker for people.

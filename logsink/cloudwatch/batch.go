@@ -2,6 +2,8 @@ package cloudwatch
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,18 +30,60 @@ type batch struct {
 	taken    int   // records in the batch, and those between that are no events
 	rejected []int // records that CloudWatch can not take
 	skipped  int   // records without a message
+	why      Rejections
+}
+
+// Rejections counts records refused for good, by reason.
+type Rejections struct {
+	TooOld  int64 `json:"too_old"`  // older than 14 days
+	Expired int64 `json:"expired"`  // older than the retention of the group
+	TooNew  int64 `json:"too_new"`  // more than two hours in the future
+	TooLong int64 `json:"too_long"` // longer than an event may be
+	Invalid int64 `json:"invalid"`  // it makes a request invalid, whatever else is in it
+}
+
+func (r Rejections) total() int64 { return r.TooOld + r.Expired + r.TooNew + r.TooLong + r.Invalid }
+
+func (r *Rejections) add(o Rejections) {
+	r.TooOld += o.TooOld
+	r.Expired += o.Expired
+	r.TooNew += o.TooNew
+	r.TooLong += o.TooLong
+	r.Invalid += o.Invalid
+}
+
+// Error names the reasons.
+func (r Rejections) Error() string {
+	var all []string
+	for _, p := range []struct {
+		n   int64
+		why string
+	}{
+		{r.TooOld, "older than 14 days"},
+		{r.Expired, "older than the retention of the group"},
+		{r.TooNew, "more than two hours in the future"},
+		{r.TooLong, "too long"},
+		{r.Invalid, "invalid"},
+	} {
+		if p.n > 0 {
+			all = append(all, fmt.Sprintf("%d are %s", p.n, p.why))
+		}
+	}
+	return "cloudwatch: of the records " + strings.Join(all, ", ")
 }
 
 // cut takes as many records from the front as one request may have: at most
 // limit, and what CloudWatch allows. Records and the order of their times are
 // kept; where the clock went back an event gets the time of the one before.
-func cut(recs []logsink.Record, limit int) batch {
+//
+// Offset is how far the clock of CloudWatch is ahead of that of this machine.
+func cut(recs []logsink.Record, limit, longest int, offset time.Duration) batch {
 	var b batch
 	var size int
 	var first, last int64
 	for i, r := range recs {
 		msg := message(r.Data)
-		at := r.Time.UnixMilli()
+		at := r.Time.Add(offset).UnixMilli()
 		if len(b.events) == 0 {
 			first = at
 		} else {
@@ -48,8 +92,9 @@ func cut(recs []logsink.Record, limit int) batch {
 		switch {
 		case msg == "":
 			b.skipped++
-		case len(msg) > maxMessage:
+		case len(msg) > longest:
 			b.rejected = append(b.rejected, i)
+			b.why.TooLong++
 		case len(b.events) == min(limit, maxEvents) || size+len(msg)+eventOverhead > maxBatchBytes || at-first >= maxSpan.Milliseconds():
 			return b
 		default:
@@ -73,35 +118,43 @@ func message(line []byte) string {
 	return strings.ToValidUTF8(string(line), "\uFFFD")
 }
 
-// refuse adds the events that an accepted request did not take: those up to
-// oldEnd (exclusive), and those from newStart on.
+// refuse adds the events that an accepted request did not take: those up to an
+// index (exclusive) that are too old or expired, and those from an index on that
+// are too new.
 func (b *batch) refuse(info *types.RejectedLogEventsInfo) {
 	if info == nil {
 		return
 	}
-	oldEnd, newStart := 0, len(b.events)
-	if n := info.TooOldLogEventEndIndex; n != nil {
-		oldEnd = max(oldEnd, int(*n))
+	index := func(n *int32, or int) int {
+		if n == nil {
+			return or
+		}
+		return min(max(int(*n), 0), len(b.events))
 	}
-	if n := info.ExpiredLogEventEndIndex; n != nil {
-		oldEnd = max(oldEnd, int(*n))
-	}
-	if n := info.TooNewLogEventStartIndex; n != nil {
-		newStart = min(newStart, int(*n))
-	}
-	refused := map[int]bool{}
-	for _, i := range b.rejected {
-		refused[i] = true
-	}
+	expired := index(info.ExpiredLogEventEndIndex, 0)
+	old := index(info.TooOldLogEventEndIndex, 0)
+	young := index(info.TooNewLogEventStartIndex, len(b.events))
 	for i, at := range b.index {
-		if i < oldEnd || i >= newStart {
-			refused[at] = true
+		switch {
+		case i < old:
+			b.why.TooOld++
+		case i < expired:
+			b.why.Expired++
+		case i >= young:
+			b.why.TooNew++
+		default:
+			continue
 		}
+		b.rejected = append(b.rejected, at)
 	}
-	b.rejected = b.rejected[:0]
-	for i := range b.taken {
-		if refused[i] {
-			b.rejected = append(b.rejected, i)
-		}
-	}
+	slices.Sort(b.rejected)
+}
+
+// before is the part of b before event n, for which the rest comes again.
+func (b *batch) before(n int) {
+	b.taken = b.index[n]
+	b.events, b.index = b.events[:n], b.index[:n]
+	b.rejected = slices.DeleteFunc(b.rejected, func(i int) bool { return i >= b.taken })
+	b.why.TooLong = int64(len(b.rejected))
+	b.skipped = b.taken - len(b.index) - len(b.rejected)
 }

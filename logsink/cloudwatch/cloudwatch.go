@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
@@ -40,6 +41,9 @@ type Options struct {
 	// group made in passing has no retention and no tags. The stream is always
 	// made.
 	CreateGroup bool
+	// MaxEvent is the longest message in bytes; longer ones are rejected. Default
+	// 1,048,550, the limit of the service; the regions in China take 262,118.
+	MaxEvent int
 	// Timeout bounds every call. Default 5 s.
 	Timeout time.Duration
 	// PauseMin and PauseMax bound the pause after an error: it is chosen at
@@ -58,6 +62,7 @@ type Dest struct {
 	poison int // records rejected as invalid since the last success
 	pause  time.Duration
 	token  *string
+	offset time.Duration // how far the service's clock is ahead, if that is much
 
 	mu    sync.Mutex
 	stats Stats
@@ -68,7 +73,12 @@ type Stats struct {
 	Calls    int64 `json:"calls"`    // of PutLogEvents
 	Failures int64 `json:"failures"` // of them, errors of all kinds
 	Rejected int64 `json:"rejected"` // records refused for good
-	Skipped  int64 `json:"skipped"`  // records without a message, which count as delivered
+	// Rejections is Rejected by reason.
+	Rejections Rejections `json:"rejections"`
+	// ClockOffset is how far the service's clock is ahead of this machine's, if
+	// it is more than a minute. The times of records are corrected by it.
+	ClockOffset time.Duration `json:"clock_offset_ns"`
+	Skipped     int64         `json:"skipped"` // records without a message, which count as delivered
 	// Denied: the last call failed for lack of a permission or of valid
 	// credentials. It is tried again; somebody has to restore them.
 	Denied    bool   `json:"denied"`
@@ -94,6 +104,12 @@ func New(o Options) (*Dest, error) {
 		return nil, fmt.Errorf("cloudwatch: Options.Group is %q; a name has 1 to 512 of the characters A-Z a-z 0-9 . - _ / #", o.Group)
 	case !streamName.MatchString(o.Stream):
 		return nil, fmt.Errorf("cloudwatch: Options.Stream is %q; a name has 1 to 512 characters, without : and *", o.Stream)
+	}
+	if o.MaxEvent == 0 {
+		o.MaxEvent = maxMessage
+	}
+	if o.MaxEvent < 1 || o.MaxEvent > maxMessage {
+		return nil, fmt.Errorf("cloudwatch: Options.MaxEvent is %d, the most is %d", o.MaxEvent, maxMessage)
 	}
 	for _, d := range []struct {
 		name string
@@ -153,12 +169,21 @@ func (d *Dest) Stats() Stats {
 // for the Sink.
 func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.BatchResult, error) {
 	for created := false; ; {
-		b := cut(recs, d.limit)
+		b := cut(recs, d.limit, d.opt.MaxEvent, d.offset)
 		if len(b.events) == 0 {
 			return d.done(b), nil
 		}
+		was := d.offset
 		info, err := d.put(ctx, b.events)
 		if err == nil {
+			if young := tooNew(info); young >= 0 && young < len(b.events) && d.offset < was {
+				// This machine's clock is ahead, which the answer has told. They
+				// were not taken, and come again with the right time.
+				if b.before(young); b.taken == 0 {
+					continue
+				}
+				info.TooNewLogEventStartIndex = nil
+			}
 			b.refuse(info)
 			d.poison, d.pause, d.limit = 0, 0, min(2*d.limit, maxEvents)
 			return d.done(b), nil
@@ -178,6 +203,7 @@ func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.B
 			d.poison++
 			d.limit = 1 // the next may be one as well; success doubles it
 			b.rejected = append(b.rejected, b.index[0])
+			b.why.Invalid++
 			slices.Sort(b.rejected)
 			return d.done(b), nil
 		default:
@@ -209,7 +235,25 @@ func (d *Dest) put(ctx context.Context, events []types.InputLogEvent) (*types.Re
 		return nil, err
 	}
 	d.token = nil
+	if at, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
+		// Date has seconds, and the answer was on its way.
+		if d.offset = time.Until(at); d.offset.Abs() < minOffset {
+			d.offset = 0
+		}
+		d.stats.ClockOffset = d.offset
+	}
 	return out.RejectedLogEventsInfo, nil
+}
+
+// minOffset is how wrong a clock must be to be corrected.
+const minOffset = time.Minute
+
+// tooNew is the first event that was refused for its time in the future, or -1.
+func tooNew(info *types.RejectedLogEventsInfo) int {
+	if info == nil || info.TooNewLogEventStartIndex == nil {
+		return -1
+	}
+	return int(*info.TooNewLogEventStartIndex)
 }
 
 // noRetries leaves one back-off: the sink's.
@@ -255,8 +299,13 @@ func (d *Dest) done(b batch) logsink.BatchResult {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stats.Rejected += int64(len(b.rejected))
+	d.stats.Rejections.add(b.why)
 	d.stats.Skipped += int64(b.skipped)
-	return logsink.BatchResult{Done: b.taken, Rejected: b.rejected}
+	res := logsink.BatchResult{Done: b.taken, Rejected: b.rejected}
+	if b.why.total() > 0 {
+		res.Why = b.why
+	}
+	return res
 }
 
 // failed is the result of a batch that must come again, after a pause with

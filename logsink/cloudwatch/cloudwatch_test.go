@@ -391,7 +391,7 @@ func FuzzCut(f *testing.F) {
 			at = at.Add(time.Duration(step+r.Int64N(3)-1) * time.Millisecond)
 		}
 		for rest := recs; len(rest) > 0; {
-			b := cut(rest, int(limit))
+			b := cut(rest, int(limit), maxMessage, 0)
 			if b.taken == 0 || b.taken != len(b.events)+len(b.rejected)+b.skipped || len(b.events) > int(limit) {
 				t.Fatalf("%d taken: %d events, %d rejected, %d skipped", b.taken, len(b.events), len(b.rejected), b.skipped)
 			}
@@ -462,7 +462,7 @@ func TestCut_limits(t *testing.T) {
 		{"message, one more", recs(1, 0, 1_048_551, 0), 0},
 		{"message, the longest does not leave room", recs(2, 1, 1_048_550, 0), 1},
 	} {
-		if b := cut(tt.recs, maxEvents); len(b.events) != tt.events {
+		if b := cut(tt.recs, maxEvents, maxMessage, 0); len(b.events) != tt.events {
 			t.Errorf("%s: %d events, want %d", tt.name, len(b.events), tt.events)
 		}
 	}
