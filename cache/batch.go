@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,11 +33,12 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 	waiting := make(map[string]*flight[V])
 	var mine []*flight[V]
 	var failures failures
+	until, parent := c.until(ctx), parentOf(ctx).of(c)
 	for _, key := range keys {
 		if _, again := waiting[key]; again {
 			continue
 		}
-		r, f, leads := c.board(ctx, key)
+		r, f, leads := c.board(ctx, key, until, parent)
 		switch {
 		case f == nil && r.Err == nil:
 			found[key] = r.Value
@@ -49,11 +51,9 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 			failures.add(r.Err)
 		}
 	}
-	for part := range slices.Chunk(mine, maxBatch) {
-		go c.runMany(ctx, part)
-	}
+	c.searchMany(mine)
 	for key, f := range waiting {
-		r := f.wait(ctx)
+		r := f.await(ctx, parent)
 		if r.Err == nil {
 			found[key] = r.Value
 		}
@@ -65,7 +65,7 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 // board looks for key in the local tier, or finds the flight that searches
 // for it. leads says that the flight is new, and that the caller has to run
 // it. After Close there are no flights, only results.
-func (c *Cache[V]) board(ctx context.Context, key string) (r Result[V], f *flight[V], leads bool) {
+func (c *Cache[V]) board(ctx context.Context, key string, until int64, parent *loading) (r Result[V], f *flight[V], leads bool) {
 	hash := maphash.String(c.local.seed, key)
 	s := c.local.shard(hash)
 	s.mu.Lock()
@@ -74,8 +74,19 @@ func (c *Cache[V]) board(ctx context.Context, key string) (r Result[V], f *fligh
 		s.mu.Unlock()
 		return c.hit(ctx, s, e, c.opts.Load, now), nil, false
 	}
-	f, leads = c.join(s, hash, key, c.opts.Load, now)
+	if parent.has(c, key) {
+		s.mu.Unlock()
+		c.n.failed.Add(1)
+		return Result[V]{Err: ErrRecursiveLoad}, nil, false
+	}
+	f, leads = c.join(s, hash, key, c.opts.Load, until, now)
+	if f != nil && parent != nil && f.state == queued {
+		c.slots.lend(f.ticket, parent)
+	}
 	s.mu.Unlock()
+	if leads {
+		f.ctx, f.parent = ctx, parentOf(ctx)
+	}
 	if f == nil {
 		return c.passThrough(ctx, key, c.opts.Load), nil, false
 	}
@@ -106,106 +117,116 @@ func (f *failures) err() error {
 	return fmt.Errorf("cache: %d keys failed, the first with: %w", f.n, f.first)
 }
 
+// searchMany runs new flights: as many together as the store takes in a call.
+func (c *Cache[V]) searchMany(flights []*flight[V]) {
+	if _, ok := c.opts.Store.(BatchStore); !ok && c.remote != nil && len(flights) > 0 {
+		c.runMany(flights)
+		return
+	}
+	for part := range slices.Chunk(flights, maxBatch) {
+		c.do(func() { c.runMany(part) })
+	}
+}
+
 // runMany is flight.run for many flights at once.
-func (c *Cache[V]) runMany(ctx context.Context, flights []*flight[V]) {
+func (c *Cache[V]) runMany(flights []*flight[V]) {
 	batch, ok := c.opts.Store.(BatchStore)
-	budget := c.budget(ctx)
-	if len(flights) > 1 && c.opts.LoadMany != nil && (c.remote == nil || budget == 0) {
-		if c.remote != nil {
-			c.n.reads.skipped.Add(1)
-		}
-		c.loadMany(ctx, flights)
-		return
+	until := int64(0)
+	for _, f := range flights {
+		until = max(until, f.until)
 	}
-	if len(flights) == 1 || !ok || budget == 0 {
-		for _, f := range flights {
-			go f.run(ctx)
-		}
-		return
+	budget := c.budget(until)
+	switch {
+	case c.remote == nil:
+		c.fromOriginMany(flights)
+	case budget == 0:
+		c.n.reads.skipped.Add(1)
+		c.fromOriginMany(flights)
+	case ok && len(flights) > 1:
+		c.searchBatch(batch, flights, budget)
+	default:
+		c.searchEach(flights)
 	}
+}
+
+// searchBatch asks the store once.
+func (c *Cache[V]) searchBatch(batch BatchStore, flights []*flight[V], budget time.Duration) {
 	storeKeys := make([]string, len(flights))
 	for i, f := range flights {
 		storeKeys[i] = c.keys.store(f.key)
 	}
-	c.remote.getMany(ctx, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, o outcome) {
-		c.fromStoreMany(ctx, flights, storeKeys, items, o.err)
+	c.remote.getMany(flights[0].ctx, batch, flights[0].key, storeKeys, budget, func(items map[string]Item, o outcome) {
+		var rest []*flight[V]
+		for i, f := range flights {
+			item, found := items[storeKeys[i]]
+			switch {
+			case found && f.landFrom(storeKeys[i], item):
+				continue
+			case !found && o.err == nil:
+				f.absent = true
+				c.n.reads.misses.Add(1)
+			}
+			rest = append(rest, f)
+		}
+		c.fromOriginMany(rest)
 	})
 }
 
-// fromStoreMany lands what the store had and goes on to the origin with the
-// rest.
-func (c *Cache[V]) fromStoreMany(ctx context.Context, flights []*flight[V], storeKeys []string, items map[string]Item, err error) {
-	var rest []*flight[V]
-	for i, f := range flights {
-		item, ok := items[storeKeys[i]]
+// maxReads is how many reads of a plain Store one GetMany makes at once: as
+// many as a client has connections, or else they would wait for each other and
+// time out together.
+const maxReads = 64
+
+// searchEach asks the store for each flight apart, and the origin for what is
+// missing: at once, or, with LoadMany, when all answers are here.
+func (c *Cache[V]) searchEach(flights []*flight[V]) {
+	var next, done atomic.Int64
+	rest := make([]*flight[V], len(flights)) // each with a place of its own
+	searched := func(i int, landed bool) {
 		switch {
-		case ok && f.landFrom(storeKeys[i], item):
-			continue
-		case !ok && err == nil:
-			f.absent = true
-			c.n.reads.misses.Add(1)
+		case landed:
+		case c.opts.LoadMany == nil:
+			c.do(flights[i].fromOrigin)
+		default:
+			rest[i] = flights[i]
 		}
-		rest = append(rest, f)
+		if done.Add(1) == int64(len(flights)) {
+			c.fromOriginMany(slices.DeleteFunc(rest, func(f *flight[V]) bool { return f == nil }))
+		}
 	}
-	switch {
-	case len(rest) == 0:
-	case len(rest) == 1 || c.opts.LoadMany == nil:
-		for _, f := range rest {
-			go f.fromOrigin(ctx)
+	var work func()
+	work = func() {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(flights) {
+				return
+			}
+			here := flights[i].search(func(landed, moved bool) {
+				searched(i, landed)
+				if moved { // the goroutine that asked is stuck: go on in its place
+					work()
+				}
+			})
+			if !here {
+				return
+			}
 		}
-	default:
-		c.loadMany(ctx, rest)
+	}
+	for range min(maxReads, len(flights)) {
+		c.do(work)
 	}
 }
 
-// loadMany asks the origin once, in one slot, for all flights.
-func (c *Cache[V]) loadMany(ctx context.Context, flights []*flight[V]) {
-	asked, patience := time.Now(), c.opts.LoadTimeout
-	for _, f := range flights {
-		f.serveStaleAfterSoftTimeout(asked)
-	}
-	if queued, err := flights[0].takeSlot(patience); err != nil {
-		for _, f := range flights {
-			if err == errAbandoned && f != flights[0] {
-				go f.fromOrigin(ctx) // only the first one's callers have left
-				continue
-			}
-			f.fail(err)
+// fromOriginMany loads, with LoadMany if there is one.
+func (c *Cache[V]) fromOriginMany(flights []*flight[V]) {
+	if len(flights) > 1 && c.opts.LoadMany != nil {
+		for part := range slices.Chunk(flights, maxBatch) {
+			q := &question[V]{c: c, flights: part, many: true}
+			c.do(q.put)
 		}
 		return
-	} else if queued {
-		patience -= time.Since(asked)
-		asked = time.Now()
 	}
-	keys := make([]string, len(flights))
-	for i, f := range flights {
-		keys[i] = f.key
-		f.s.mu.Lock()
-		f.loading = true
-		f.s.mu.Unlock()
+	for _, f := range flights {
+		c.do(f.fromOrigin)
 	}
-	c.n.loads.Add(1)
-	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
-	b := bounded[map[string]V]{
-		began: asked, timeout: patience, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
-		call: func(ctx context.Context) (map[string]V, error) {
-			defer func() { <-c.slots }()
-			values, err := c.opts.LoadMany(ctx, keys)
-			return values, inTime(ctx, err)
-		},
-		then: func(values map[string]V, o outcome) {
-			absent := o
-			if o.err == nil {
-				absent = outcome{err: ErrNotFound, is: isNotFound}
-			}
-			for _, f := range flights {
-				if v, ok := values[f.key]; ok {
-					f.loaded(v, outcome{}, version, created)
-				} else {
-					f.loaded(v, absent, version, created)
-				}
-			}
-		},
-	}
-	b.run(ctx)
 }

@@ -125,6 +125,7 @@ func (b *bounded[T]) run(ctx context.Context) (here bool) {
 type callContext struct {
 	values   context.Context
 	deadline time.Time
+	inside   *loading // for loads that it asks for
 	timer    *time.Timer
 	settled  atomic.Bool // the outcome was reported
 
@@ -191,7 +192,30 @@ func (c *callContext) end(err error) bool {
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // Value implements context.Context.
-func (c *callContext) Value(key any) any { return c.values.Value(key) }
+func (c *callContext) Value(key any) any {
+	if c.inside != nil && key == (loadingKey{}) {
+		return c.inside
+	}
+	return c.values.Value(key)
+}
+
+// loadingKey is the key of the *loading in a loader's context.
+type loadingKey struct{}
+
+// parentOf returns the load whose loader was given ctx, or nil.
+func parentOf(ctx context.Context) *loading {
+	l, _ := ctx.Value(loadingKey{}).(*loading)
+	return l
+}
+
+// hasten makes the call end after d, if it would not before.
+func (c *callContext) hasten(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil && c.timer != nil && time.Until(c.deadline) > d {
+		c.timer.Reset(d)
+	}
+}
 
 // Err implements context.Context.
 func (c *callContext) Err() error {

@@ -30,12 +30,14 @@ type Cache[V any] struct {
 	sealer sealer
 	keys   keyer
 
-	epoch time.Time
-	slots chan struct{}   // one for each load in progress
-	hands chan *flight[V] // to idle hands
-	idle  atomic.Int64    // idle hands
-	life  *life
-	n     counters
+	epoch   time.Time
+	slots   *admission   // for loads in progress
+	gate    gate         // to an origin that fails
+	circles circles      // of loads that ask for loads
+	hands   chan func()  // to idle hands
+	idle    atomic.Int64 // idle hands
+	life    *life
+	n       counters
 }
 
 // New makes a cache. It calls neither the store nor the origin, so a service
@@ -47,21 +49,21 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	}
 	c := &Cache[V]{
 		opts:   o,
-		local:  newLocal[V](o.MaxEntries, o.MaxBytes),
+		local:  newLocal[V](o.MaxEntries, o.localBytes()),
 		codec:  o.Codec,
 		sealer: sealer{schema: o.Schema, aead: o.AEAD},
 		keys:   keyer{name: o.Name, secret: append([]byte(nil), o.KeySecret...)},
 		epoch:  time.Now(),
-		slots:  make(chan struct{}, o.Concurrency),
-		hands:  make(chan *flight[V]),
+		hands:  make(chan func()),
 		life:   newLife(),
 	}
+	c.slots = newAdmission(o.Concurrency, c.now)
 	if o.KeySecret == nil {
 		c.keys.secret = nil
 	}
 	if o.Store != nil {
 		c.remote = newRemote(c)
-		c.queue = newWriteback(o.WriteQueue, c.write, c.deliver)
+		c.queue = newWriteback(o.WriteQueue, o.MaxBytes/queueShare, c.write, c.deliver)
 		c.over = newEndings(c.endingLife(), c.now, c.queue.wake)
 	}
 	return c, nil
@@ -166,21 +168,29 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		c.n.canceled.Add(1)
 		return Result[V]{Err: err}
 	}
+	until, parent := c.until(ctx), parentOf(ctx).of(c)
+	if parent.has(c, key) {
+		c.n.failed.Add(1)
+		return Result[V]{Err: ErrRecursiveLoad}
+	}
 	s.mu.Lock()
 	if e := s.find(hash, key); e != nil && now < e.fresh { // came meanwhile
 		s.mu.Unlock()
 		return c.hit(ctx, s, e, load, now)
 	}
-	f, leads := c.join(s, hash, key, load, now)
+	f, leads := c.join(s, hash, key, load, until, now)
+	if f != nil && parent != nil && f.state == queued {
+		c.slots.lend(f.ticket, parent)
+	}
 	s.mu.Unlock()
 	if f == nil {
 		return c.passThrough(ctx, key, load)
 	}
 	if leads {
-		f.ctx = ctx
-		c.start(f)
+		f.ctx, f.parent = ctx, parentOf(ctx)
+		c.do(f.run)
 	}
-	return f.wait(ctx)
+	return f.await(ctx, parent)
 }
 
 // Set makes v the value of key, as if it had just been loaded: at once in the

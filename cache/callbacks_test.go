@@ -165,6 +165,42 @@ func TestWriteback_late_write_returns_while_the_hook_is_busy(t *testing.T) {
 	})
 }
 
+// Large values and a slow table: what waits to be written is within MaxBytes.
+func TestWriteback_bytes(t *testing.T) {
+	const size = 300 << 10
+	large := strings.Repeat("x", size)
+	inWorld(t, func(o *cache.Options[string]) {
+		o.MaxBytes, o.Cost, o.WriteTimeout = 8<<20, func(v string) int { return len(v) }, 20*time.Second
+		o.Load = func(context.Context, string) (string, error) { return large, nil }
+	}, func(w *world) {
+		released := make(chan struct{})
+		w.store.Inject(func(context.Context, cachetest.Op, string) error { <-released; return nil }, cachetest.Set)
+		for i := range 1500 {
+			if _, err := w.Get(context.Background(), fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := w.Stats()
+		if held := s.Bytes + (s.WritesQueued+int64(w.store.Active()))*size; held > 8<<20 || held < 6<<20 {
+			t.Errorf("%d bytes are held (%d writes wait), want nearly 8 MiB", held, s.WritesQueued)
+		}
+		if s.WritesDropped < 1490 {
+			t.Errorf("%d writes dropped", s.WritesDropped)
+		}
+		close(released)
+		settle()
+		// One that is larger than the queue's share still gets through alone.
+		large = strings.Repeat("x", 1100<<10)
+		if _, err := w.Get(context.Background(), "large"); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		if _, ok := w.store.Item("=large"); !ok {
+			t.Error("the large value was not written")
+		}
+	})
+}
+
 // Writes that end at about their time-out, in every way, by the thousand:
 // Close always ends. Virtual time makes the coincidences, many rounds the rest.
 func TestClose_always_ends(t *testing.T) {

@@ -22,6 +22,11 @@ var (
 	// serve them until they expire.
 	ErrEndingsLost = errors.New("cache: the store was not told of all endings")
 
+	// ErrRecursiveLoad is the answer to a load that asks, directly or by
+	// way of other loads, for the very key that it is to load: it would
+	// wait for itself.
+	ErrRecursiveLoad = errors.New("cache: a load asks for the key that it is loading")
+
 	// errNilLoad answers a GetOrLoad without a loader.
 	errNilLoad = errors.New("cache: GetOrLoad: load is nil")
 )

@@ -3,7 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,63 +11,125 @@ import (
 // origin keeps the next caller from trying again.
 const staleRetry = 2 * time.Second
 
-// errAbandoned ends a flight that nobody waits for.
-var errAbandoned = errors.New("cache: abandoned")
+// One miss, step by step:
+//
+//	lookup    the local tier has nothing fresh
+//	join      find the key's flight, or make it, and count in
+//	run       ask the store, within its budget          searching
+//	landFrom  judge what it had: a fresh value lands the flight
+//	question  ask the origin, once there is a slot      queued, asking
+//	loaded    judge what it said
+//	land      keep the result, give it to all who wait, queue it for the store
+//
+// The steps run one after the other, though not always on one goroutine. What
+// may be served at all is decided in two places: landFrom, for what the store
+// has, by the bar of [endings]; and servable, for what is past its TTL.
 
 // flight is the one search for a missing key, detached from every caller.
-// Its steps run one after the other, though not always on one goroutine:
-// run, landFrom or fromOrigin, loaded, land.
 type flight[V any] struct {
-	c    *Cache[V]
-	s    *shard[V]
-	hash uint64
-	key  string
-	load loader[V]
-	ctx  context.Context // of the caller that came first, for run
-	seen int64           // version of what the local tier had: an older item of the store is of no use
+	c      *Cache[V]
+	s      *shard[V]
+	hash   uint64
+	key    string
+	load   loader[V]
+	ctx    context.Context // of the caller that came first, for its values
+	parent *loading        // the load that asked for it, if one did
+	seen   int64           // version of what the local tier had: an older item of the store is of no use
+	early  bool            // begun while the fallback was fresh (EarlyRefresh)
 
-	// fallback is what may be served if the origin fails and it is still
-	// usable then: what the local tier had, or the store. Nil: nothing.
-	fallback *entry[V]
+	// The flight's own, from step to step.
+	fallback *entry[V]   // what may be served if the origin fails, if it is still usable then; or nil
 	soft     *time.Timer // until the fallback is served (SoftTimeout)
-	early    bool        // begun while the fallback was fresh (EarlyRefresh)
 	absent   bool        // the store had nothing
+
+	inside atomic.Pointer[loading] // its load, once that is to be made
 
 	done   chan struct{}
 	result Result[V] // written before done is closed
 
 	// Guarded by s.mu.
-	landed    bool // the result is decided, and done about to be closed
-	waiters   int
-	loading   bool          // the origin is being asked: the flight goes on to its end
-	detached  bool          // overtaken by Set or Invalidate, or abandoned: the result is not kept
-	abandoned bool          // the last waiter left before the origin was asked
-	quit      chan struct{} // made when the flight queues for a slot; closed when it is abandoned
+	state    flightState
+	answered bool         // the result is decided, and done about to be closed; a load may go on
+	detached bool         // overtaken by Set or Invalidate, or abandoned: the result is not kept
+	waiters  int          // callers
+	until    int64        // when the last of them leaves, on the cache's clock
+	read     *callContext // of the store, while searching
+	ticket   *ticket      // while queued
 }
 
-// join adds a caller to the flight of key. leads says that the flight is new
-// and has to be run; there is none after Close. The caller holds s.mu.
-func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V], now int64) (f *flight[V], leads bool) {
+// flightState is where a flight is. It only goes forward.
+//
+//	state      goes on to                     when the last caller leaves
+//	searching  queued, asking, or it is over  over, once the read has ended
+//	queued     asking, or ErrOriginBusy       over, at once
+//	asking     over                           goes on: the next caller has the value
+type flightState uint8
+
+const (
+	searching flightState = iota
+	queued
+	asking
+	over
+)
+
+// join adds a caller, who waits until then, to the flight of key. leads says
+// that the flight is new and has to be run; there is none after Close. The
+// caller holds s.mu.
+func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V], until, now int64) (f *flight[V], leads bool) {
 	f = s.flights[key]
-	if f != nil && f.landed && !f.fallback.servable(now) { // its stale answer has had its time
+	if f != nil && f.answered && !f.fallback.servable(now) { // its stale answer has had its time
 		s.overtake(key)
 		f = nil
 	}
-	switch {
-	case f != nil:
+	if f != nil && !f.admit(until, now) {
+		s.overtake(key)
+		f = nil
+	}
+	if f != nil {
 		c.n.coalesced.Add(1)
-	case !c.life.enter():
+		return f, false
+	}
+	if !c.life.enter() {
 		return nil, false
-	default:
-		leads = true
-		f = &flight[V]{c: c, s: s, hash: hash, key: key, load: load, fallback: s.find(hash, key), done: make(chan struct{})}
-		if f.fallback != nil {
-			f.seen = f.fallback.version
-		}
-		s.flights[key] = f
+	}
+	f = &flight[V]{
+		c: c, s: s, hash: hash, key: key, load: load,
+		fallback: s.find(hash, key), done: make(chan struct{}), waiters: 1, until: until,
+	}
+	if f.fallback != nil {
+		f.seen = f.fallback.version
+	}
+	s.flights[key] = f
+	return f, true
+}
+
+// admit counts a caller in; false if the flight has just been given up. The
+// caller holds s.mu.
+func (f *flight[V]) admit(until, now int64) bool {
+	if f.state == queued && !f.c.slots.claim(f.ticket, until, f.waiters == 0) {
+		return false
+	}
+	if f.read != nil && until != forever { // it wants to have time for the origin, too
+		f.read.hasten(time.Duration(until-now) / 4)
 	}
 	f.waiters++
-	return f, leads
+	f.until = max(f.until, until)
+	return true
+}
+
+// await is wait for a caller that may be a load of the same cache.
+func (f *flight[V]) await(ctx context.Context, parent *loading) Result[V] {
+	c := f.c
+	if parent == nil {
+		return f.wait(ctx)
+	}
+	if !c.circles.wait(parent, f) {
+		f.cancel()
+		c.n.failed.Add(1)
+		return Result[V]{Err: ErrRecursiveLoad}
+	}
+	defer c.circles.waited(parent, f)
+	return f.wait(ctx)
 }
 
 // wait returns the flight's result, or the caller's error if its context ends
@@ -79,23 +141,36 @@ func (f *flight[V]) wait(ctx context.Context) Result[V] {
 		return f.c.arrived(f.result)
 	case <-ctx.Done():
 	}
-	f.s.mu.Lock()
-	landed := f.landed
-	f.waiters--
-	if f.waiters == 0 && !f.loading && !f.abandoned {
-		f.abandoned, f.detached = true, true
-		f.leave()
-		if f.quit != nil {
-			close(f.quit)
-		}
-	}
-	f.s.mu.Unlock()
-	if landed { // both at once: the value is here, so give it
+	if f.cancel() { // both at once: the value is here, so give it
 		<-f.done
 		return f.c.arrived(f.result)
 	}
 	f.c.n.canceled.Add(1)
 	return Result[V]{Err: ctx.Err()}
+}
+
+// cancel counts a caller out. It returns true if the result is decided.
+func (f *flight[V]) cancel() (answered bool) {
+	f.s.mu.Lock()
+	answered = f.answered
+	f.waiters--
+	var given *ticket // up
+	if f.waiters == 0 && !answered {
+		switch f.state {
+		case searching:
+			f.state, f.detached = over, true
+			f.leave()
+		case queued:
+			if f.c.slots.disclaim(f.ticket) {
+				given = f.ticket
+			}
+		}
+	}
+	f.s.mu.Unlock()
+	if given != nil {
+		given.giveUp()
+	}
+	return answered
 }
 
 // arrived counts a result that a caller gets from a flight.
@@ -123,78 +198,69 @@ func (f *flight[V]) leave() {
 	}
 }
 
-const (
-	maxIdleHands = 4
-	handLinger   = 100 * time.Millisecond
-)
-
-// start runs the flight on a goroutine other than the caller's: an idle hand,
-// if there is one. A new goroutine would do, but for the growth of its stack,
-// which takes longer than all the rest of a miss.
-func (c *Cache[V]) start(f *flight[V]) {
-	select {
-	case c.hands <- f:
-	default:
-		go c.hand(f)
-	}
-}
-
-// hand runs flights until there has been none for handLinger.
-func (c *Cache[V]) hand(f *flight[V]) {
-	linger := time.NewTimer(handLinger)
-	defer linger.Stop()
-	for {
-		f.run(f.ctx)
-		f = nil // and what it holds
-		if c.idle.Add(1) <= maxIdleHands {
-			linger.Reset(handLinger)
-			select {
-			case f = <-c.hands:
-			case <-linger.C:
-			case <-c.life.closed:
-			}
-		}
-		c.idle.Add(-1)
-		if f == nil {
-			return
-		}
-	}
-}
-
 // run asks the store, within its budget, and goes on with the origin.
-func (f *flight[V]) run(ctx context.Context) {
-	c := f.c
-	if c.remote == nil {
-		f.fromOrigin(ctx)
-		return
-	}
-	budget := c.budget(ctx)
-	if budget == 0 {
-		c.n.reads.skipped.Add(1)
-		f.fromOrigin(ctx)
-		return
-	}
-	storeKey := c.keys.store(f.key)
-	c.remote.get(ctx, f.key, storeKey, budget, func(item Item, o outcome) {
-		f.absent = o.has(isNotFound)
-		if o.err != nil || !f.landFrom(storeKey, item) {
-			f.fromOrigin(ctx)
+func (f *flight[V]) run() {
+	f.search(func(landed, _ bool) {
+		if !landed {
+			f.fromOrigin()
 		}
 	})
 }
 
-// budget is how long a Get with this context may wait for the store; 0 means
-// that it should not ask.
-func (c *Cache[V]) budget(ctx context.Context) time.Duration {
+// search asks the store, within its budget, and calls then. It returns true if
+// that was on this goroutine; else it is on another one, moved.
+func (f *flight[V]) search(then func(landed, moved bool)) (here bool) {
+	c := f.c
+	if c.remote == nil {
+		then(false, false)
+		return true
+	}
+	budget := f.budget()
+	if budget == 0 {
+		c.n.reads.skipped.Add(1)
+		then(false, false)
+		return true
+	}
+	storeKey := c.keys.store(f.key)
+	reading := func(read *callContext) {
+		f.s.mu.Lock()
+		f.read = read
+		f.s.mu.Unlock()
+	}
+	return c.remote.get(f.ctx, f.key, storeKey, budget, reading, func(item Item, o outcome) {
+		reading(nil)
+		f.absent = o.has(isNotFound)
+		then(o.err == nil && f.landFrom(storeKey, item), o.moved)
+	})
+}
+
+// budget is how long the flight may wait for the store; 0 means that it should
+// not ask.
+func (f *flight[V]) budget() time.Duration {
+	f.s.mu.Lock()
+	until := f.until
+	f.s.mu.Unlock()
+	return f.c.budget(until)
+}
+
+func (c *Cache[V]) budget(until int64) time.Duration {
 	budget := c.opts.RemoteBudget
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
+	if until != forever {
+		left := time.Duration(until - c.now())
 		if left < 2*time.Millisecond {
 			return 0
 		}
 		budget = min(budget, left/4)
 	}
 	return budget
+}
+
+// until is when a caller with this context leaves, on the cache's clock.
+func (c *Cache[V]) until(ctx context.Context) int64 {
+	if deadline, ok := ctx.Deadline(); ok {
+		return int64(deadline.Sub(c.epoch)) // saturates
+	}
+	return forever
 }
 
 // landFrom judges an item of the store. Only a fresh one that can be trusted
@@ -243,42 +309,32 @@ func (f *flight[V]) ended(version int64) {
 	}
 }
 
-// fromOrigin waits for a slot and loads.
-func (f *flight[V]) fromOrigin(ctx context.Context) {
-	c := f.c
-	asked, patience := time.Now(), c.opts.LoadTimeout
-	f.serveStaleAfterSoftTimeout(asked)
-	if queued, err := f.takeSlot(patience); err != nil {
-		f.fail(err)
-		return
-	} else if queued {
-		patience -= time.Since(asked)
-		asked = time.Now()
-	}
-	c.n.loads.Add(1)
-	version, created := asked.UnixMilli(), int64(asked.Sub(c.epoch))
-	b := bounded[V]{
-		began: asked, timeout: patience, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
-		call: func(ctx context.Context) (V, error) {
-			defer func() { <-c.slots }() // held by a stuck loader for as long as it is stuck
-			v, err := f.load(ctx, f.key)
-			return v, inTime(ctx, err)
-		},
-		then: func(v V, o outcome) { f.loaded(v, o, version, created) },
-	}
-	b.run(ctx)
+func (f *flight[V]) asks() *loading { return f.inside.Load() }
+
+func (f *flight[V]) isOver() bool {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	return f.state == over
 }
 
-// inTime makes the error of a loader whose context has ended ErrLoadTimeout,
-// unless it is an answer: its context.DeadlineExceeded is not the caller's.
-func inTime(ctx context.Context, err error) error {
-	switch {
-	case err == nil || ctx.Err() == nil || errors.Is(err, ErrNotFound):
-		return err
-	case errors.Is(err, ctx.Err()):
-		return ErrLoadTimeout
+// asking takes note that the origin is about to be asked; false if nobody
+// waits for that.
+func (f *flight[V]) asking() bool {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.state == over || (f.waiters == 0 && !f.early) {
+		return false
 	}
-	return fmt.Errorf("%w: %w", ErrLoadTimeout, err)
+	f.state = asking
+	return true
+}
+
+// fromOrigin loads, once there is a slot.
+func (f *flight[V]) fromOrigin() {
+	q := &question[V]{c: f.c}
+	q.one[0] = f
+	q.flights = q.one[:]
+	q.put()
 }
 
 // loaded judges what the origin said.
@@ -286,6 +342,11 @@ func (f *flight[V]) loaded(v V, o outcome, version, created int64) {
 	c := f.c
 	now := c.now()
 	age := time.Duration(now - created)
+	if o.err == nil || o.has(isNotFound) {
+		c.gate.answered(f.hash)
+	} else {
+		c.gate.failed(f.hash, o.err, now)
+	}
 	switch {
 	case o.err == nil:
 		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
@@ -309,53 +370,6 @@ func (c *Cache[V]) loadFailed(o outcome) {
 	}
 }
 
-// takeSlot waits for one of the Concurrency slots: at most for patience, and
-// only as long as somebody waits for the flight. queued says that it had to
-// wait.
-func (f *flight[V]) takeSlot(patience time.Duration) (queued bool, err error) {
-	c := f.c
-	f.s.mu.Lock()
-	if f.abandoned {
-		f.s.mu.Unlock()
-		return false, errAbandoned
-	}
-	select {
-	case c.slots <- struct{}{}:
-		f.loading = true
-		f.s.mu.Unlock()
-		return false, nil
-	default:
-	}
-	if f.early && f.waiters == 0 { // no slot is free: a refresh gives way to what is missed
-		f.abandoned, f.detached = true, true
-		f.leave()
-		f.s.mu.Unlock()
-		return false, errAbandoned
-	}
-	f.quit = make(chan struct{})
-	f.s.mu.Unlock()
-
-	c.n.loadsQueued.Add(1)
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case c.slots <- struct{}{}:
-	case <-f.quit:
-		return true, errAbandoned
-	case <-timer.C:
-		c.n.loadsBusy.Add(1)
-		return true, ErrOriginBusy
-	}
-	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	if f.abandoned { // at the same moment
-		<-c.slots
-		return true, errAbandoned
-	}
-	f.loading = true
-	return true, nil
-}
-
 // fail ends the flight with the fallback, if that may still be served, or
 // with err.
 func (f *flight[V]) fail(err error) {
@@ -363,9 +377,6 @@ func (f *flight[V]) fail(err error) {
 	now := c.now()
 	old := f.fallback
 	switch {
-	case err == errAbandoned:
-		f.land(nil, Result[V]{Err: err}, now)
-		return
 	case f.early && old != nil && now < old.fresh: // do not try again before it is not
 		c.emit(EventLoadFailed, "", f.key, err)
 		e := old.again()
@@ -384,6 +395,17 @@ func (f *flight[V]) fail(err error) {
 	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}, now)
 }
 
+// abandon ends a flight that nobody waits for.
+func (f *flight[V]) abandon() {
+	f.s.mu.Lock()
+	f.detached = true
+	f.s.mu.Unlock()
+	f.land(nil, Result[V]{Err: errAbandoned}, f.c.now())
+}
+
+// errAbandoned is the result of a flight that nobody waits for.
+var errAbandoned = errors.New("cache: abandoned")
+
 // land keeps e (unless the flight was overtaken, or e is nil), gives the
 // result to everybody who waits, and queues what the origin said for the
 // store.
@@ -394,6 +416,7 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	}
 	f.s.mu.Lock()
 	f.leave()
+	f.state = over
 	dropped := false
 	if keep := e != nil && !f.detached; keep {
 		if e.kind == kindTombstone {
@@ -408,10 +431,10 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 			dropped = !c.enqueue(e, now)
 		}
 	}
-	landed := f.landed
-	f.landed = true
+	answered := f.answered
+	f.answered = true
 	f.s.mu.Unlock()
-	if !landed {
+	if !answered {
 		f.result = r
 		close(f.done)
 	}
@@ -428,6 +451,7 @@ func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) 
 	answer := make(chan Result[V], 1)
 	b := bounded[V]{
 		began: time.Now(), timeout: c.opts.LoadTimeout, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
+		callContext: callContext{inside: &loading{cache: c, keys: []string{key}, parent: parentOf(ctx)}},
 		call: func(ctx context.Context) (V, error) {
 			v, err := load(ctx, key)
 			return v, inTime(ctx, err)

@@ -118,7 +118,7 @@ type Options[V any] struct {
 	WriteTimeout time.Duration
 
 	// WriteQueue is how many keys may wait to be written to the Store.
-	// Default 1,024. What comes when it is full is dropped and counted;
+	// Default 1,024; their values have a share of MaxBytes, too. What comes when it is full is dropped and counted;
 	// the next process just asks the origin.
 	WriteQueue int
 
@@ -137,9 +137,10 @@ type Options[V any] struct {
 	// bytes alone, set it to math.MaxInt, and MaxBytes.
 	MaxEntries int
 
-	// MaxBytes bounds the local tier by the sum of Cost over its values
-	// (keys and a fixed overhead for each entry are added). Default 0: no
-	// bound in bytes. It needs Cost. A value of more than 1 MiB may be too
+	// MaxBytes bounds the memory of the values, by the sum of Cost (keys and
+	// a fixed overhead for each entry are added): seven eighths for the
+	// local tier, and one for what waits to be written to the Store, if
+	// there is one. Default 0: no bound in bytes. It needs Cost. A value of more than 1 MiB may be too
 	// large for its part of the tier, and is then not kept.
 	MaxBytes int64
 
@@ -182,6 +183,17 @@ const (
 
 // maxName is the longest Name: a key of the store has at most 2,048 bytes.
 const maxName = 255
+
+// queueShare is the part of MaxBytes that the write queue may have.
+const queueShare = 8
+
+// localBytes is the part of the local tier.
+func (o *Options[V]) localBytes() int64 {
+	if o.Store == nil {
+		return o.MaxBytes
+	}
+	return max(o.MaxBytes-o.MaxBytes/queueShare, min(o.MaxBytes, 1))
+}
 
 // isTypedNil reports whether v is an interface value that holds a nil pointer,
 // map, func and so on.

@@ -28,19 +28,20 @@ type remote struct {
 }
 
 // get reads the item under storeKey within budget and hands it to then,
-// exactly once, on this or another goroutine. The error is nil, ErrNotFound
-// for a miss, or a fault.
-func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Duration, then func(Item, outcome)) {
+// exactly once. The error is nil, ErrNotFound for a miss, or a fault. It returns
+// what bounded.run does. reading is given the call, so that it can be hastened.
+func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Duration, reading func(*callContext), then func(Item, outcome)) (here bool) {
 	report, ok := r.admit(r.reads, r.nReads)
 	if !ok {
 		then(Item{}, skipped)
-		return
+		return true
 	}
+	began := time.Now()
 	b := bounded[Item]{
-		began: time.Now(), timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
+		began: began, timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
 		call: func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
 		then: func(item Item, o outcome) {
-			report(r.verdict(o, budget))
+			report(r.verdict(o, min(budget, time.Since(began))))
 			if o.has(isNotFound) {
 				r.nReads.misses.Add(1)
 			} else if o.err != nil {
@@ -49,7 +50,8 @@ func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Dura
 			then(item, o)
 		},
 	}
-	b.run(ctx)
+	reading(&b.callContext)
+	return b.run(ctx)
 }
 
 // getMany is get for many keys in one call. Items that came in spite of an

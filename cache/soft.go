@@ -29,10 +29,10 @@ var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
 func (f *flight[V]) serveStale() {
 	old := f.fallback
 	f.s.mu.Lock()
-	landed := f.landed
-	f.landed = true
+	answered := f.answered
+	f.answered = true
 	f.s.mu.Unlock()
-	if landed {
+	if answered {
 		return
 	}
 	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
@@ -52,15 +52,15 @@ func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], l
 	s.mu.Lock()
 	var f *flight[V]
 	if s.flights[e.key] == nil && s.find(e.hash, e.key) == e {
-		if f, _ = c.join(s, e.hash, e.key, load, now); f != nil {
+		if f, _ = c.join(s, e.hash, e.key, load, forever, now); f != nil {
 			f.waiters-- // nobody waits for it
 			f.seen = e.version + 1
-			f.early, f.ctx = true, ctx
+			f.early, f.ctx, f.parent = true, ctx, parentOf(ctx)
 		}
 	}
 	s.mu.Unlock()
 	if f != nil {
 		c.n.earlyRefreshes.Add(1)
-		c.start(f)
+		c.do(f.run)
 	}
 }

@@ -27,6 +27,8 @@ type Stats struct {
 	LoadsQueued int64 // loads that had to wait for one of the Concurrency slots
 	LoadsBusy   int64 // of these, got none within LoadTimeout
 
+	LoadsThrottled int64 // loads that were not made: the origin has failed too often just before
+
 	Reads  StoreStats
 	Writes StoreStats
 
@@ -64,6 +66,7 @@ type counters struct {
 
 	remote, origin, failed, canceled, coalesced               atomic.Int64
 	loads, loadErrors, loadsLate, loadsQueued, loadsBusy      atomic.Int64
+	loadsThrottled                                            atomic.Int64
 	writesDropped, poison, outdated, rejected, callbackPanics atomic.Int64
 	earlyRefreshes                                            atomic.Int64
 	reads, writes                                             storeCounters
@@ -82,7 +85,7 @@ func (c *Cache[V]) Stats() Stats {
 		EarlyRefreshes: n.earlyRefreshes.Load(),
 		Failed:         n.failed.Load(), Canceled: n.canceled.Load(), Coalesced: n.coalesced.Load(),
 		Loads: n.loads.Load(), LoadErrors: n.loadErrors.Load(), LoadsLate: n.loadsLate.Load(),
-		LoadsQueued: n.loadsQueued.Load(), LoadsBusy: n.loadsBusy.Load(),
+		LoadsQueued: n.loadsQueued.Load(), LoadsBusy: n.loadsBusy.Load(), LoadsThrottled: n.loadsThrottled.Load(),
 		Reads: n.reads.stats(), Writes: n.writes.stats(),
 		WritesDropped: n.writesDropped.Load(), Poison: n.poison.Load(), Outdated: n.outdated.Load(),
 		Rejected: n.rejected.Load(), Zombies: n.zombies.Load(), CallbackPanics: n.callbackPanics.Load(),

@@ -15,7 +15,8 @@ const writeWorkers = 4
 // at a time. Workers start when there is work and end when there is none.
 // What more there is to be written, beside the queue, they get from more.
 type writeback[V any] struct {
-	limit int
+	limit    int
+	maxBytes int64 // of the costs of what waits and what is being written; 0: no bound
 
 	// write writes e, whatever comes of it, and calls written. It returns
 	// true if the worker may go on here; else written was, or will be,
@@ -28,6 +29,7 @@ type writeback[V any] struct {
 	pending map[string]*list.Element // by key
 	writing map[string]*writing[V]   // by key, at most one for each worker
 	workers int
+	bytes   int64
 	closed  bool
 	drained chan struct{} // non-nil while someone waits for workers to reach 0
 }
@@ -35,37 +37,45 @@ type writeback[V any] struct {
 // writing is a write in progress, and what waits for its end.
 type writing[V any] struct{ now, next *entry[V] }
 
-func newWriteback[V any](limit int, write func(*entry[V]) bool, more func() *entry[V]) *writeback[V] {
+func newWriteback[V any](limit int, maxBytes int64, write func(*entry[V]) bool, more func() *entry[V]) *writeback[V] {
 	return &writeback[V]{
-		limit: limit, write: write, more: more,
+		limit: limit, maxBytes: maxBytes, write: write, more: more,
 		pending: make(map[string]*list.Element), writing: make(map[string]*writing[V]),
 	}
 }
 
 // add queues e. It reports false, and drops e, if the queue is full or closed.
-// If a later version of its key waits already, that is enough.
+// If a later version of its key waits already, that is enough. An entry that is
+// larger than all that may wait is taken when nothing else is there.
 func (q *writeback[V]) add(e *entry[V]) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return false
 	}
+	w := q.writing[e.key]
 	if waiting, ok := q.pending[e.key]; ok {
-		if waiting.Value.(*entry[V]).version <= e.version {
-			waiting.Value = e
+		old := waiting.Value.(*entry[V])
+		if e.version < old.version {
+			return true
 		}
+		waiting.Value = e
+		q.bytes += e.cost - old.cost
 		return true
 	}
-	w := q.writing[e.key]
-	switch {
-	case w != nil && w.next != nil:
-		if w.next.version <= e.version {
+	if w != nil && w.next != nil {
+		if e.version >= w.next.version {
+			q.bytes += e.cost - w.next.cost
 			w.next = e
 		}
 		return true
-	case q.waiting() >= q.limit:
+	}
+	full := q.maxBytes > 0 && q.bytes > 0 && q.bytes+e.cost > q.maxBytes
+	if full || q.waiting() >= q.limit {
 		return false
-	case w != nil:
+	}
+	q.bytes += e.cost
+	if w != nil {
 		w.next = e
 		return true
 	}
@@ -106,10 +116,11 @@ func (q *writeback[V]) forget(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if waiting, ok := q.pending[key]; ok {
-		q.order.Remove(waiting)
+		q.bytes -= q.order.Remove(waiting).(*entry[V]).cost
 		delete(q.pending, key)
 	}
-	if w := q.writing[key]; w != nil {
+	if w := q.writing[key]; w != nil && w.next != nil {
+		q.bytes -= w.next.cost
 		w.next = nil
 	}
 }
@@ -130,6 +141,7 @@ func (q *writeback[V]) written(e *entry[V], moved bool) {
 	q.mu.Lock()
 	if w := q.writing[e.key]; w != nil && w.now == e {
 		delete(q.writing, e.key)
+		q.bytes -= e.cost
 		if w.next != nil {
 			q.pending[e.key] = q.order.PushBack(w.next)
 			q.hire()
@@ -197,6 +209,9 @@ func (q *writeback[V]) drain(ctx context.Context) (dropped []*entry[V], done boo
 			dropped = append(dropped, w.next)
 			w.next = nil
 		}
+	}
+	for _, e := range dropped {
+		q.bytes -= e.cost
 	}
 	q.order.Init()
 	clear(q.pending)

@@ -1,0 +1,230 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// question is one call of the origin: for one flight with its loader, or for
+// many with LoadMany.
+type question[V any] struct {
+	c       *Cache[V]
+	flights []*flight[V]
+	one     [1]*flight[V]
+	many    bool // ask with LoadMany
+
+	asked    time.Time // when it was put
+	patience time.Duration
+	ticket   ticket
+	inside   loading
+}
+
+// answer is what the origin said: one value, or many.
+type answer[V any] struct {
+	one  V
+	many map[string]V
+}
+
+// put asks the origin at once, or queues for a slot. Flights that have been
+// given up, or for which a failing origin has been asked enough, end here.
+func (q *question[V]) put() {
+	c := q.c
+	q.asked, q.patience = time.Now(), c.opts.LoadTimeout
+	q.prepare()
+	if len(q.flights) == 0 {
+		return
+	}
+	first := q.flights[0]
+	q.inside = loading{cache: c, parent: first.parent}
+	t := &q.ticket
+	t.parent = first.parent.of(c)
+	for _, f := range q.flights {
+		q.inside.keys = append(q.inside.keys, f.key)
+		f.inside.Store(&q.inside)
+	}
+	if c.slots.try(t) {
+		q.ask()
+		return
+	}
+	t.begin = func() { c.do(q.ask) }
+	t.late = q.busy
+	t.giveUp = func() {
+		for _, f := range q.flights {
+			f.abandon()
+		}
+	}
+	t.claims = 1 // our own, until all flights have theirs
+	for _, f := range q.flights {
+		q.claim(f)
+	}
+	c.slots.disclaim(t)
+	if !c.slots.enter(t, q.patience) {
+		t.giveUp()
+		return
+	}
+	c.n.loadsQueued.Add(1)
+}
+
+// prepare keeps the flights that are to be asked for.
+func (q *question[V]) prepare() {
+	c := q.c
+	kept := q.flights[:0]
+	for _, f := range q.flights {
+		if f.isOver() {
+			f.abandon()
+			continue
+		}
+		if err := c.gate.admit(f.hash, c.now()); err != nil {
+			c.n.loadsThrottled.Add(1)
+			f.fail(err)
+			continue
+		}
+		f.serveStaleAfterSoftTimeout(q.asked)
+		kept = append(kept, f)
+	}
+	q.flights = kept
+}
+
+// claim makes f wait for the ticket. A refresh that nobody waits for has no
+// claim: it gives way to what is missed.
+func (q *question[V]) claim(f *flight[V]) {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.state == over {
+		return
+	}
+	f.state, f.ticket = queued, &q.ticket
+	if f.waiters > 0 {
+		q.c.slots.claim(&q.ticket, f.until, true)
+	}
+}
+
+// ask calls the loader, in its slot. It is the last moment at which a flight
+// that nobody waits for ends without a load.
+func (q *question[V]) ask() {
+	c := q.c
+	waited := time.Since(q.asked)
+	if waited > 0 {
+		q.asked = q.asked.Add(waited)
+		q.patience -= waited
+	}
+	wanted := false
+	for _, f := range q.flights {
+		wanted = f.asking() || wanted
+	}
+	switch {
+	case q.patience <= 0:
+		c.slots.exit(&q.ticket, 0)
+		q.busy()
+		return
+	case !wanted:
+		c.slots.exit(&q.ticket, 0)
+		for _, f := range q.flights {
+			f.abandon()
+		}
+		return
+	}
+	c.n.loads.Add(1)
+	version, created := q.asked.UnixMilli(), int64(q.asked.Sub(c.epoch))
+	first := q.flights[0]
+	b := bounded[answer[V]]{
+		callContext: callContext{inside: &q.inside},
+		began:       q.asked, timeout: q.patience, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
+		call: func(ctx context.Context) (a answer[V], err error) {
+			defer func() { c.slots.exit(&q.ticket, c.now()-created) }()
+			if q.many {
+				a.many, err = c.opts.LoadMany(ctx, q.inside.keys)
+			} else {
+				a.one, err = first.load(ctx, first.key)
+			}
+			return a, inTime(ctx, err)
+		},
+		then: func(a answer[V], o outcome) {
+			// A loader that is stuck keeps its slot only when as many are.
+			if o.moved && c.n.zombies.Load() <= int64(c.opts.Concurrency) {
+				c.slots.exit(&q.ticket, c.now()-created)
+			}
+			q.answered(a, o, version, created)
+		},
+	}
+	b.run(first.ctx)
+}
+
+// busy ends the wait for a slot.
+func (q *question[V]) busy() {
+	q.c.n.loadsBusy.Add(1)
+	for _, f := range q.flights {
+		f.fail(ErrOriginBusy)
+	}
+}
+
+// answered hands out what the origin said.
+func (q *question[V]) answered(a answer[V], o outcome, version, created int64) {
+	if !q.many {
+		q.flights[0].loaded(a.one, o, version, created)
+		return
+	}
+	absent := o
+	if o.err == nil {
+		absent = outcome{err: ErrNotFound, is: isNotFound}
+	}
+	for _, f := range q.flights {
+		if v, ok := a.many[f.key]; ok {
+			f.loaded(v, outcome{}, version, created)
+		} else {
+			f.loaded(a.one, absent, version, created)
+		}
+	}
+}
+
+// inTime makes the error of a loader whose context has ended ErrLoadTimeout,
+// unless it is an answer: its context.DeadlineExceeded is not the caller's.
+func inTime(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() == nil || errors.Is(err, ErrNotFound):
+		return err
+	case errors.Is(err, ctx.Err()):
+		return ErrLoadTimeout
+	}
+	return fmt.Errorf("%w: %w", ErrLoadTimeout, err)
+}
+
+const (
+	maxIdleHands = 4
+	handLinger   = 100 * time.Millisecond
+)
+
+// do runs a step of a flight on a goroutine other than the caller's: an idle
+// hand, if there is one. A new goroutine would do, but for the growth of its
+// stack, which takes longer than all the rest of a miss.
+func (c *Cache[V]) do(step func()) {
+	select {
+	case c.hands <- step:
+	default:
+		go c.hand(step)
+	}
+}
+
+// hand runs steps until there has been none for handLinger.
+func (c *Cache[V]) hand(step func()) {
+	linger := time.NewTimer(handLinger)
+	defer linger.Stop()
+	for {
+		step()
+		step = nil // and what it holds
+		if c.idle.Add(1) <= maxIdleHands {
+			linger.Reset(handLinger)
+			select {
+			case step = <-c.hands:
+			case <-linger.C:
+			case <-c.life.closed:
+			}
+		}
+		c.idle.Add(-1)
+		if step == nil {
+			return
+		}
+	}
+}
