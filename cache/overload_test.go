@@ -26,20 +26,26 @@ func overload(t *testing.T, times float64, change func(*cachetest.Overload)) (g 
 		o.Load = func(ctx context.Context, key string) (string, error) { idle(100 * time.Millisecond); return key, nil }
 	}, func(w *world) {
 		w.store.Inject(cachetest.Fail(errDown))
+		began := time.Now()
+		var n atomic.Int64 // served in the time that counts
 		g = o.Run(func(ctx context.Context, i int) error {
 			_, err := w.Get(ctx, fmt.Sprint(i))
+			if at := time.Since(began); err == nil && at >= o.WarmUp && at < o.For {
+				n.Add(1)
+			}
 			return err
 		})
+		ofCapacity = float64(n.Load()) / (capacity * (o.For - o.WarmUp).Seconds())
 		w.lossy = true
 	})
-	return g, float64(g.Served) / (capacity * (o.For - o.WarmUp).Seconds())
+	return g, ofCapacity
 }
 
 // The store is gone, the local tier cold, and more is asked than the origin
 // can take: what it can take is served.
 func TestOverload_goodput(t *testing.T) {
 	for _, c := range []struct{ times, share, ofCapacity float64 }{
-		{0.5, 1, 0}, {0.9, 1, 0}, {1.17, 0.80, 0}, {1.5, 0, 0.95}, {3, 0, 0.95}, {10, 0, 0.95},
+		{0.5, 1, 0}, {0.9, 1, 0}, {1.17, 0.80, 0.95}, {1.5, 0, 0.95}, {3, 0, 0.95}, {10, 0, 0.95},
 	} {
 		g, ofCapacity := overload(t, c.times, nil)
 		t.Logf("%4.2f × capacity: %.0f %% of what was asked served, %.0f %% of capacity", c.times, 100*g.Share(), 100*ofCapacity)
