@@ -360,3 +360,28 @@ func Example() {
 	fmt.Println(report.Verdict, report.FaultObserved)
 	// Output: held true
 }
+
+// Names of services, errors and rules come from outside: none of them may
+// become markup.
+func TestReport_cannotBeInjected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bad = "</style><script>alert(1)</script>|`\n# x"
+		s := newService(false)
+		e := experiment(s)
+		e.Title, e.Rules = bad, map[string]string{"x": bad}
+		e.Invariants = []drill.Invariant{{Name: bad, Holds: func(context.Context) error { return errors.New(bad) }}}
+		r := run(t, t.Context(), e)
+		page, err := r.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(page), "<script>") || strings.Contains(r.SVG(), "<script>") {
+			t.Errorf("%s", page)
+		}
+		for line := range strings.SplitSeq(r.Markdown(), "\n") {
+			if strings.HasPrefix(line, "# x") || strings.Contains(line, "<script>") && !strings.HasPrefix(line, "    ") {
+				t.Errorf("%q", line)
+			}
+		}
+	})
+}

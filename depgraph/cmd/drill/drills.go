@@ -1,0 +1,358 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/presets"
+	"github.com/failopen/failopen/depgraph/drill/reference"
+)
+
+var runVerb = verb{
+	name: "run", about: "Cut a dependency now, and say whether the service kept serving",
+	help: `
+The service is a small one that comes with the program: session tokens, from
+local memory, a DynamoDB table and a system of record, with a log line for each
+request. --target naive is the same as it was written before the outage of
+7 December 2021. Nothing leaves this process.
+
+A preset is shortened to --watch, the windows of its rules with it; drill replay
+runs it at full length. Examples:
+
+    drill run --preset iam-revoked --short
+    drill run --preset throttled --target naive -f markdown
+    drill run --file my-outage.json --watch 2m -o report/
+`,
+	run: (*command).run,
+}
+
+var replayVerb = verb{
+	name: "replay", args: "PRESET|FILE", about: "Run a preset at its full length, in virtual time",
+	help: `
+Hours pass in seconds: the real code runs, its clients, retries and timers
+included, on a clock that jumps to the next thing that happens. Examples:
+
+    drill replay 2021-12-07-dynamodb
+    drill replay my-outage.json --target naive -f json
+`,
+	run: (*command).replay,
+}
+
+// drillFlags are what run and replay have in common.
+type drillFlags struct {
+	target, format, out string
+	seed                uint64
+}
+
+func (d *drillFlags) add(fs *flag.FlagSet) {
+	fs.StringVar(&d.target, "target", "failopen", "the service that is drilled: failopen or naive")
+	fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
+	fs.StringVar(&d.out, "o", "", "a folder that gets the journal (JSON), the report (Markdown, HTML) and the timeline (SVG)")
+	fs.Uint64Var(&d.seed, "seed", 1, "makes the faults repeatable")
+}
+
+func (d *drillFlags) check() error {
+	switch {
+	case d.target != "failopen" && d.target != "naive":
+		return usagef("--target is %q; want failopen or naive", d.target)
+	case d.format != "text" && d.format != "json" && d.format != "markdown" && d.format != "html":
+		return usagef("-f is %q; want text, json, markdown or html", d.format)
+	}
+	return nil
+}
+
+// Lengths of a drill in real time.
+const (
+	shortWatch = 4 * time.Second
+	usualWatch = 30 * time.Second
+)
+
+func (c *command) run(args []string) error {
+	var d drillFlags
+	fs := c.flags()
+	d.add(fs)
+	name := fs.String("preset", "", "the outage to have, one of those that drill presets lists")
+	file := fs.String("file", "", "a preset of your own, as JSON")
+	short := fs.Bool("short", false, "at most ten seconds in all")
+	watch := fs.Duration("watch", usualWatch, "how long the fault lasts; shorter than the preset's own")
+	if err := c.parse(fs, args); err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return usagef("run: unexpected argument %q", fs.Arg(0))
+	case (*name == "") == (*file == ""):
+		return usagef("run: want exactly one of --preset and --file; drill presets lists those that there are")
+	case *watch < time.Second || *watch > 24*time.Hour:
+		return usagef("run: --watch is %v; want 1s to 24h", *watch)
+	}
+	p, err := preset(*name, *file)
+	if err != nil {
+		return err
+	}
+	e := func(svc *reference.Service, length time.Duration) drill.Experiment {
+		e := svc.Drill(p.Scaled(length), 100*time.Millisecond)
+		e.Progress = c.progress()
+		if *short {
+			e.Steady, e.Recovery = time.Second, 4*time.Second
+		}
+		return e
+	}
+	length := *watch
+	if *short {
+		length = shortWatch
+	}
+	return c.drill(d, length/16, func(svc *reference.Service) drill.Experiment { return e(svc, length) })
+}
+
+func (c *command) replay(args []string) error {
+	var d drillFlags
+	fs := c.flags()
+	d.add(fs)
+	name := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // flags may come after it
+		name, args = args[0], args[1:]
+	}
+	if err := c.parse(fs, args); err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	if name == "" && fs.NArg() == 1 {
+		name = fs.Arg(0)
+	} else if fs.NArg() > 0 {
+		return usagef("replay: unexpected argument %q", fs.Arg(0))
+	}
+	if name == "" {
+		return usagef("replay: want a preset or a file; drill presets lists those that there are")
+	}
+	file := ""
+	if strings.ContainsAny(name, "./\\") {
+		name, file = "", name
+	}
+	p, err := preset(name, file)
+	if err != nil {
+		return err
+	}
+	return inVirtualTime(func() error {
+		c.ctx = context.Background() // one from outside the bubble would stop its clock
+		return c.drill(d, 0, func(svc *reference.Service) drill.Experiment { return svc.Drill(p, time.Millisecond) })
+	})
+}
+
+func preset(name, file string) (presets.Preset, error) {
+	if file == "" {
+		p, err := presets.ByName(name)
+		if err != nil {
+			return p, usagef("%v", err)
+		}
+		return p, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return presets.Preset{}, err
+	}
+	p, err := presets.Parse(text)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
+
+// drill runs one experiment on the service that comes with the program.
+func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*reference.Service) drill.Experiment) error {
+	svc, err := reference.New(c.ctx, reference.Options{Naive: d.target == "naive", Probe: probe, Seed: d.seed})
+	if err != nil {
+		return err
+	}
+	r, err := drill.Run(c.ctx, experiment(svc))
+	closing, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(err, svc.Close(closing)); err != nil {
+		return err
+	}
+	if err := c.write(d, r); err != nil {
+		return err
+	}
+	if r.Verdict != drill.Held {
+		return exitCode(r.Verdict)
+	}
+	return nil
+}
+
+// write prints the report and fills the folder.
+func (c *command) write(d drillFlags, r *drill.Report) error {
+	text, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	page, err := r.HTML()
+	if err != nil {
+		return err
+	}
+	if d.out != "" {
+		if err := os.MkdirAll(d.out, 0o755); err != nil {
+			return err
+		}
+		for name, content := range map[string][]byte{
+			"drill.json": text, "drill.md": []byte(r.Markdown()), "drill.html": page, "drill.svg": []byte(r.SVG()),
+		} {
+			if err := os.WriteFile(filepath.Join(d.out, name), content, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	switch d.format {
+	case "json":
+		_, err = c.stdout.Write(text)
+	case "markdown":
+		_, err = fmt.Fprint(c.stdout, r.Markdown())
+	case "html":
+		_, err = c.stdout.Write(page)
+	default:
+		_, err = fmt.Fprint(c.stdout, summary(r))
+	}
+	return err
+}
+
+// summary is the report for a terminal, the verdict last.
+func summary(r *drill.Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", r.Title)
+	fmt.Fprintf(&b, "  %-9s %9s %9s %9s %6s %6s %6s %9s\n", "phase", "seconds", "requests", "served", "wrong", "late", "failed", "p99 ms")
+	for _, p := range r.Phases {
+		fmt.Fprintf(&b, "  %-9s %9.1f %9d %7.2f %% %6d %6d %6d %9.1f  %s\n", p.Name, p.Until-p.From, p.Asked, 100*p.Success, p.Wrong, p.Slow, p.Failed, p.P99, bar(p.Success))
+	}
+	b.WriteString("\n")
+	for _, i := range r.Invariants {
+		mark := "yes"
+		if !i.Held {
+			mark = "NO "
+		}
+		fmt.Fprintf(&b, "  %s  %-42s %s\n", mark, i.Name, i.Detail)
+	}
+	fmt.Fprintf(&b, "\n%s\n", r.Sentence())
+	return b.String()
+}
+
+// bar is a part of twenty.
+func bar(part float64) string {
+	n := int(part*20 + 0.5)
+	return strings.Repeat("█", n) + strings.Repeat("·", 20-n)
+}
+
+// progress says on standard error what goes on.
+func (c *command) progress() func(drill.Progress) {
+	return func(p drill.Progress) {
+		if p.Second == nil {
+			fmt.Fprintf(c.stderr, "%s\n", p.Phase)
+			return
+		}
+		s := p.Second
+		fmt.Fprintf(c.stderr, "  %5.0f s  %4d asked  %4d served  %3d failed  %3d late  %3d wrong\n", s.At, s.Asked, s.OK, s.Failed, s.Slow, s.Wrong)
+	}
+}
+
+var reportVerb = verb{
+	name: "report", args: "FILE", about: "Render a journal that a drill has written",
+	help: `
+FILE is the JSON that drill run -f json prints. Example:
+
+    drill run --preset throttled -f json > throttled.json
+    drill report throttled.json -f html > throttled.html
+`,
+	run: func(c *command, args []string) error {
+		d := drillFlags{target: "failopen"}
+		fs := c.flags()
+		fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
+		fs.StringVar(&d.out, "o", "", "a folder that gets all forms")
+		file := ""
+		if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			file, args = args[0], args[1:]
+		}
+		if err := c.parse(fs, args); err != nil {
+			return err
+		}
+		if file == "" && fs.NArg() == 1 {
+			file = fs.Arg(0)
+		}
+		if err := d.check(); err != nil {
+			return err
+		}
+		if file == "" {
+			return usagef("report: want the file of a journal")
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		r, err := drill.ParseReport(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		return c.write(d, r)
+	},
+}
+
+var presetsVerb = verb{
+	name: "presets", args: "[NAME]", about: "List the outages that can be had again, or tell all about one",
+	run: func(c *command, args []string) error {
+		fs := c.flags()
+		if err := c.parse(fs, args); err != nil {
+			return err
+		}
+		if fs.NArg() == 0 {
+			for _, p := range presets.All() {
+				fmt.Fprintf(c.stdout, "%-22s %8s  %s\n", p.Name, length(p.Watch), p.Title)
+			}
+			return nil
+		}
+		p, err := preset(fs.Arg(0), "")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%s: %s\n\n", p.Name, p.Title)
+		if p.Clock.Date != "" {
+			fmt.Fprintf(c.stdout, "%s, %s to %s %s\n\n", p.Clock.Date, p.Clock.Began, p.Clock.Ended, p.Clock.Zone)
+		}
+		for _, f := range p.Facts {
+			fmt.Fprintf(c.stdout, "- %s\n", f)
+		}
+		fmt.Fprintf(c.stdout, "\ncuts %s for %s; the service may take %s to recover\n\n", p.Dependency, length(p.Watch), p.Recovery)
+		for _, r := range p.Rules {
+			text, err := r.MarshalJSON()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "  %s\n", text)
+		}
+		for _, s := range p.Sources {
+			fmt.Fprintf(c.stdout, "\nsource: %s", s)
+		}
+		if len(p.Sources) > 0 {
+			fmt.Fprintln(c.stdout)
+		}
+		return nil
+	},
+}
+
+// length is a duration without the parts that are zero.
+func length(d time.Duration) string {
+	s := d.String()
+	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/presets"
+)
+
+// TestMain lets the test binary be the program, which a verb in virtual time
+// needs: it ends its process.
+func TestMain(m *testing.M) {
+	if os.Getenv("FAILOPEN_DRILL_CHILD") != "" {
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// program runs the program in a process of its own.
+func program(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), "FAILOPEN_DRILL_CHILD=1")
+	var out, diag bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &diag
+	err = cmd.Run()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), diag.String()
+}
+
+// here runs the program in this process.
+func here(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, diag bytes.Buffer
+	code = run(t.Context(), args, &out, &diag)
+	return code, out.String(), diag.String()
+}
+
+func TestRun_verdictsAreExitCodes(t *testing.T) {
+	file := func(rules string) string {
+		path := filepath.Join(t.TempDir(), "mine.json")
+		text := `{"version":1,"name":"mine","title":"mine","facts":["f"],"dependency":"dynamodb","watch":"1h","recovery":"30s","rules":` + rules + `}`
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	denied := file(`[{"service":"dynamodb","error":{"code":"AccessDeniedException"}}]`)
+	misspelt := file(`[{"service":"dynamdb","error":{"code":"AccessDeniedException"}}]`)
+	for name, c := range map[string]struct {
+		args []string
+		want drill.Verdict
+	}{
+		"held":     {[]string{"run", "--file", denied}, drill.Held},
+		"deviated": {[]string{"run", "--file", denied, "--target", "naive"}, drill.Deviated},
+		"void":     {[]string{"run", "--file", misspelt}, drill.Void},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := here(t, append(c.args, "--short", "-f", "json")...)
+			var r struct {
+				Verdict       string           `json:"verdict"`
+				Phases        []map[string]any `json:"phases"`
+				Invariants    []map[string]any `json:"invariants"`
+				FaultObserved bool             `json:"fault_observed"`
+			}
+			if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+				t.Fatalf("%v\n%s%s", err, stdout, stderr)
+			}
+			if code != int(c.want) || r.Verdict != c.want.String() || len(r.Phases) != 3 || len(r.Invariants) < 5 || r.FaultObserved != (c.want != drill.Void) {
+				t.Errorf("exit code %d, %+v; want %s", code, r, c.want)
+			}
+			if !strings.Contains(stderr, "steady\n") || !strings.Contains(stderr, "recovery\n") {
+				t.Errorf("no progress: %q", stderr)
+			}
+		})
+	}
+}
+
+func TestReplay(t *testing.T) {
+	dir := t.TempDir()
+	code, stdout, stderr := program(t, "replay", "iam-revoked", "-o", dir)
+	if code != 0 || !strings.Contains(stdout, "watch        3600.0") || !strings.HasSuffix(stdout, " s.\n") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	for _, name := range []string{"drill.json", "drill.md", "drill.html", "drill.svg"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() < 500 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	code, again, _ := here(t, "report", filepath.Join(dir, "drill.json"))
+	if code != 0 || again != stdout {
+		t.Errorf("the journal is rendered as\n%s\nwant\n%s", again, stdout)
+	}
+	if code, out, _ := program(t, "replay", "iam-revoked", "--target", "naive", "-f", "markdown"); code != 1 || !strings.Contains(out, "**no**") {
+		t.Errorf("naive: exit code %d\n%s", code, out)
+	}
+}
+
+func TestCommand_saysWhatIsWrong(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "broken.json")
+	if err := os.WriteFile(broken, []byte(`{"version":1,`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"rnu":                                  {64, `unknown verb "rnu"; want one of run, replay`},
+		"run":                                  {64, "exactly one of --preset and --file"},
+		"run --preset iam-revokd":              {64, `no preset "iam-revokd"; want one of 2020-11-25-logs`},
+		"run --preset throttled x":             {64, `unexpected argument "x"`},
+		"run --preset throttled -f xml":        {64, `-f is "xml"; want text`},
+		"run --preset throttled --target good": {64, `--target is "good"`},
+		"run --preset throttled --watch 0s":    {64, "--watch is 0s"},
+		"run --bogus":                          {64, "see drill help run"},
+		"run --file /nonexistent.json":         {65, "/nonexistent.json"},
+		"run --file " + broken:                 {65, broken + ": preset: line 1"},
+		"replay":                               {64, "want a preset or a file"},
+		"report":                               {64, "want the file"},
+		"report " + broken:                     {65, broken + ": drill: the journal"},
+		"presets none":                         {64, `no preset "none"`},
+	} {
+		code, stdout, stderr := here(t, strings.Fields(args)...)
+		if code != want.code || !strings.Contains(stderr, want.text) || stdout != "" {
+			t.Errorf("drill %s: exit code %d, %q, %q; want %d and %q", args, code, stdout, stderr, want.code, want.text)
+		}
+	}
+}
+
+func TestHelp_teaches(t *testing.T) {
+	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
+		if code, out, _ := here(t, args...); code != 0 || !strings.Contains(out, "drill run --preset iam-revoked --short") {
+			t.Errorf("%v: %d\n%s", args, code, out)
+		}
+	}
+	for _, v := range verbs() {
+		code, out, stderr := here(t, "help", v.name)
+		if code != 0 || !strings.HasPrefix(out, "drill "+v.name) || stderr != "" {
+			t.Errorf("help %s: %d, %q\n%s", v.name, code, stderr, out)
+		}
+	}
+	_, out, _ := here(t, "presets")
+	if got, want := strings.Count(out, "\n"), len(presets.All()); got != want {
+		t.Errorf("%d lines for %d presets\n%s", got, want, out)
+	}
+	_, out, _ = here(t, "presets", "2021-12-07-dynamodb")
+	for _, want := range []string{"07:30 to 14:22 PST", "https://aws.amazon.com/message/12721/", `"until":"10m0s"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %q in\n%s", want, out)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+// Package presets has the outages of history, and the faults of every week, as
+// data: what happened, where that is told, and the rules that make it happen
+// again.
+//
+// A preset is a small JSON file, and Parse reads one of your own. A drill of it
+// runs at full length in virtual time, or scaled down in real time.
+package presets
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// A Preset is an outage that can be had again.
+type Preset struct {
+	// Name is that of the file and on the command line, such as
+	// "iam-revoked".
+	Name string
+	// Title says in a few words what happens.
+	Title string
+	// Facts are what is known; Sources where that is told.
+	Facts, Sources []string
+	// Dependency is what is cut, by the name that Rules use as Service.
+	Dependency string
+	// Clock is when it happened, if it did.
+	Clock Clock
+	// Watch is how long the fault lasts, Recovery how long the service may
+	// take when it is over.
+	Watch, Recovery time.Duration
+	// Rules are the fault. Their windows are counted from its beginning.
+	Rules []fault.Rule
+}
+
+// Clock is the time of day when an outage began and ended, as its account
+// gives it.
+type Clock struct {
+	Date  string `json:"date"`
+	Began string `json:"began"`
+	Ended string `json:"ended"`
+	Zone  string `json:"zone"`
+}
+
+// file is the JSON form.
+type file struct {
+	Version    int             `json:"version"`
+	Name       string          `json:"name"`
+	Title      string          `json:"title"`
+	Facts      []string        `json:"facts"`
+	Sources    []string        `json:"sources"`
+	Dependency string          `json:"dependency"`
+	Clock      *Clock          `json:"clock,omitempty"`
+	Watch      string          `json:"watch"`
+	Recovery   string          `json:"recovery"`
+	Rules      json.RawMessage `json:"rules"`
+}
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// Parse reads a preset. The error names the field, its value and what was
+// expected, or the line of text that is not JSON.
+func Parse(data []byte) (Preset, error) {
+	var f file
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		line := 1 + bytes.Count(data[:min(int(dec.InputOffset()), len(data))], []byte("\n"))
+		return Preset{}, fmt.Errorf("preset: line %d: %w", line, err)
+	}
+	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
+		return Preset{}, errors.New("preset: there is text after the JSON value")
+	}
+	p := Preset{Name: f.Name, Title: f.Title, Facts: f.Facts, Sources: f.Sources, Dependency: f.Dependency}
+	if f.Clock != nil {
+		p.Clock = *f.Clock
+	}
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("preset %q: "+format, append([]any{f.Name}, args...)...))
+		}
+	}
+	check(f.Version == 1, "version is %d; want 1", f.Version)
+	check(nameForm.MatchString(f.Name), "name: want lower-case words joined by -")
+	check(f.Title != "", "title is missing")
+	check(len(f.Facts) > 0, "facts are missing: say what happens")
+	check(f.Dependency != "", "dependency is missing: say what is cut")
+	p.Watch = duration(f.Watch, "watch", 24*time.Hour, check)
+	p.Recovery = duration(f.Recovery, "recovery", time.Hour, check)
+	rules, err := fault.ParseRules(f.Rules)
+	check(err == nil, "%v", err)
+	check(err != nil || len(rules) > 0, "rules are missing")
+	for i, r := range rules {
+		check(r.From < p.Watch, "rule %d: from: %v is not before the end of the watch, %v", i+1, r.From, p.Watch)
+		check(!r.Off, "rule %d: it is off, and would hit nothing", i+1)
+	}
+	p.Rules = rules
+	return p, errors.Join(errs...)
+}
+
+func duration(s, field string, most time.Duration, check func(bool, string, ...any)) time.Duration {
+	d, err := time.ParseDuration(s)
+	check(err == nil && d > 0 && d <= most, "%s is %q; want a duration such as \"7h\", at most %v", field, s, most)
+	return d
+}
+
+//go:embed data/*.json
+var data embed.FS
+
+var load = sync.OnceValues(func() ([]Preset, error) {
+	names, err := fs.Glob(data, "data/*.json")
+	if err != nil {
+		return nil, err
+	}
+	var all []Preset
+	for _, name := range names {
+		text, err := data.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		p, err := Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+})
+
+// All are the presets that come with the library, by name.
+func All() []Preset {
+	all, err := load()
+	if err != nil {
+		panic(err) // the files are part of this package, and its tests read them
+	}
+	clones := make([]Preset, len(all))
+	for i, p := range all {
+		clones[i] = p
+		clones[i].Facts, clones[i].Sources, clones[i].Rules = slices.Clone(p.Facts), slices.Clone(p.Sources), slices.Clone(p.Rules)
+	}
+	return clones
+}
+
+// ByName finds a preset that comes with the library.
+func ByName(name string) (Preset, error) {
+	var names []string
+	for _, p := range All() {
+		if p.Name == name {
+			return p, nil
+		}
+		names = append(names, p.Name)
+	}
+	return Preset{}, fmt.Errorf("there is no preset %q; want one of %s", name, strings.Join(names, ", "))
+}
+
+// Scaled is the preset with its watch shortened to d, and the windows of its
+// rules with it. What a single call takes stays as it was.
+func (p Preset) Scaled(d time.Duration) Preset {
+	if d >= p.Watch || d <= 0 {
+		return p
+	}
+	factor := float64(d) / float64(p.Watch)
+	scale := func(t time.Duration) time.Duration { return time.Duration(float64(t) * factor) }
+	p.Watch = d
+	p.Rules = slices.Clone(p.Rules)
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if r.From > 0 {
+			r.From = max(1, scale(r.From))
+		}
+		if r.Until > 0 {
+			r.Until = max(r.From+1, scale(r.Until))
+		}
+	}
+	return p
+}

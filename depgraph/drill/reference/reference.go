@@ -1,0 +1,298 @@
+// Package reference is a small service to drill: it says who a session token
+// belongs to, from local memory, a DynamoDB table and a system of record, and
+// writes a log line for each request. It exists twice, as New builds it: with
+// the packages of this project, and as it was written before the outage of
+// 7 December 2021.
+//
+// Everything runs inside the process and without a socket, in real time and in
+// a testing/synctest bubble. What it depends on goes through one
+// [fault.Injector]; rules name "dynamodb", "origin" and "logs".
+package reference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/failopen/failopen/cache/dynamo"
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/fault"
+	"github.com/failopen/failopen/depgraph/drill/faultaws"
+	"github.com/failopen/failopen/depgraph/drill/presets"
+)
+
+// Options of a service.
+type Options struct {
+	// Naive builds the service that expects one error of its table, its own
+	// "not found"; writes its log lines to where they go, and waits; and
+	// answers its liveness probe by reading a test record.
+	Naive bool
+
+	// Cooldown is for how long the table is left alone after it has failed.
+	// Default 500 ms.
+	Cooldown time.Duration
+
+	// Probe is how often the platform asks whether the service is alive.
+	// Default 10 s. After three answers of no it restarts the service,
+	// which takes three times as long as that.
+	Probe time.Duration
+
+	// Seed makes faults repeatable.
+	Seed uint64
+}
+
+// Sizes: the local tier is small, so that each of the tiers has work to do.
+const (
+	tokens = 100
+	local  = 32
+	table  = "sessions"
+	ttl    = time.Minute
+)
+
+// originTime is how long the system of record takes for an answer.
+const originTime = 5 * time.Millisecond
+
+// Service is one of the two. It is safe for concurrent use; Close ends it.
+type Service struct {
+	injector *fault.Injector
+	dynamo   *dynamotest.Server
+	opts     Options
+	inner    sessions
+	logs     logger
+
+	stop context.CancelFunc
+	all  sync.WaitGroup
+	pipe chan struct{} // held by the writer of a log line
+
+	live       atomic.Bool // the last answer to the probe
+	down       atomic.Bool // the platform restarts it
+	restarts   atomic.Int64
+	lastRemote atomic.Int64 // unix ns: when the table answered last
+	asked      atomic.Int64
+	longestLog atomic.Int64 // ns
+}
+
+// sessions is what differs: who a token belongs to, and where that was found.
+type sessions interface {
+	find(ctx context.Context, token string) (user, source string, err error)
+	alive(ctx context.Context) bool
+	close(ctx context.Context) error
+}
+
+// logger takes log lines.
+type logger interface {
+	io.Writer
+	close(ctx context.Context) error
+}
+
+// New starts a service with a table of its own. The caller closes it.
+func New(ctx context.Context, o Options) (*Service, error) {
+	if o.Cooldown == 0 {
+		o.Cooldown = 500 * time.Millisecond
+	}
+	if o.Probe == 0 {
+		o.Probe = 10 * time.Second
+	}
+	s := &Service{injector: fault.New(fault.Options{Seed: o.Seed}), dynamo: dynamotest.New(dynamotest.Options{}), opts: o, pipe: make(chan struct{}, 1)}
+	cfg := aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(dynamotest.MemoryURL), HTTPClient: s.dynamo.HTTPClient(),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: dynamotest.AccessKey, SecretAccessKey: dynamotest.SecretKey}, nil
+		}),
+	}
+	if err := dynamo.CreateTable(ctx, dynamo.NewClient(cfg), dynamo.Options{Table: table}); err != nil {
+		return nil, fmt.Errorf("reference: create the table: %w", err)
+	}
+	cfg.APIOptions = append(cfg.APIOptions, faultaws.Middleware(s.injector))
+	var err error
+	if o.Naive {
+		s.inner, s.logs = newNaive(s, dynamodb.NewFromConfig(cfg)), direct{s.destination()}
+	} else if err = s.build(cfg); err != nil {
+		return nil, fmt.Errorf("reference: %w", err)
+	}
+	s.live.Store(true)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.all.Go(func() { s.platform(background) })
+	return s, nil
+}
+
+// Injector is what the service's dependencies go through.
+func (s *Service) Injector() *fault.Injector { return s.injector }
+
+// Live is the last answer to the platform's probe.
+func (s *Service) Live() bool { return s.live.Load() }
+
+// Restarts counts how often the platform has restarted the service.
+func (s *Service) Restarts() int64 { return s.restarts.Load() }
+
+// LongestLog is the longest that a log line has taken.
+func (s *Service) LongestLog() time.Duration { return time.Duration(s.longestLog.Load()) }
+
+// errRestarting is what users get while the platform restarts the service.
+var errRestarting = errors.New("connection refused: the platform is restarting the service")
+
+// Ask implements drill.Target: who does token n belong to?
+func (s *Service) Ask(ctx context.Context, n int64) drill.Answer {
+	if s.down.Load() {
+		return drill.Answer{Err: errRestarting}
+	}
+	id := n % tokens
+	user, source, err := s.inner.find(ctx, fmt.Sprintf("token-%03d", id))
+	if source == "remote" && err == nil {
+		s.lastRemote.Store(time.Now().UnixNano())
+	}
+	began := time.Now()
+	if _, logErr := fmt.Fprintf(s.logs, "request %d: %s %s %v\n", s.asked.Add(1), user, source, err); logErr != nil && err == nil {
+		err = fmt.Errorf("log: %w", logErr)
+	}
+	if took := int64(time.Since(began)); took > s.longestLog.Load() {
+		s.longestLog.Store(took)
+	}
+	return drill.Answer{Err: err, Source: source, Wrong: err == nil && user != userOf(fmt.Sprintf("token-%03d", id))}
+}
+
+func userOf(token string) string { return "user of " + token }
+
+// origin is the system of record.
+func (s *Service) origin(ctx context.Context, token string) (string, error) {
+	if f := s.injector.Next(ctx, fault.Call{Service: "origin", Operation: "Session"}); f != nil {
+		if err := f.Wait(ctx); err != nil {
+			return "", err
+		}
+		if !f.Passes() {
+			return "", errors.New("the system of record fails")
+		}
+	}
+	timer := time.NewTimer(originTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return userOf(token), nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// destination is where log lines go. It blocks for as long as a rule for
+// "logs" says, whatever kind of fault that names: a log driver has no other
+// way to fail.
+func (s *Service) destination() io.Writer { return writerFunc(s.write) }
+
+func (s *Service) write(p []byte) (int, error) {
+	s.pipe <- struct{}{} // one writer at a time, as with a pipe
+	defer func() { <-s.pipe }()
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		f := s.injector.Next(context.Background(), fault.Call{Service: "logs", Operation: "write"})
+		if f == nil {
+			return len(p), nil
+		}
+		timer := time.NewTimer(wait)
+		<-timer.C
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// platform is what probes the service and restarts it.
+func (s *Service) platform(ctx context.Context) {
+	tick := time.NewTicker(s.opts.Probe)
+	defer tick.Stop()
+	failures := 0
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		probe, cancel := context.WithTimeout(ctx, s.opts.Probe)
+		live := s.inner.alive(probe)
+		cancel()
+		s.live.Store(live || ctx.Err() != nil)
+		if failures++; live {
+			failures = 0
+		}
+		if failures < 3 {
+			continue
+		}
+		failures = 0
+		s.restarts.Add(1)
+		s.down.Store(true)
+		boot := time.NewTimer(3 * s.opts.Probe)
+		select {
+		case <-boot.C:
+		case <-ctx.Done():
+		}
+		boot.Stop()
+		s.down.Store(false)
+	}
+}
+
+// Invariants are what has to hold in each drill of this service: liveness never
+// fails, the platform never restarts it, and no log line waits for where it
+// goes, by more than limit.
+func (s *Service) Invariants(limit time.Duration) []drill.Invariant {
+	return []drill.Invariant{
+		{Name: "liveness stays 200", Holds: func(context.Context) error {
+			if !s.Live() || s.Restarts() > 0 {
+				return fmt.Errorf("the probe is answered with 503, and the platform has restarted the service %d times", s.Restarts())
+			}
+			return nil
+		}},
+		{Name: "no log call waits", Holds: func(context.Context) error {
+			if d := s.LongestLog(); d > limit {
+				return fmt.Errorf("one took %v", d)
+			}
+			return nil
+		}},
+	}
+}
+
+// Recovered reports whether the table answers again, for an Experiment.
+func (s *Service) Recovered() func(context.Context) error {
+	began := sync.OnceValue(func() int64 { return time.Now().UnixNano() })
+	return func(context.Context) error {
+		if s.lastRemote.Load() < began() {
+			return errors.New("the table has not answered since")
+		}
+		return nil
+	}
+}
+
+// Close ends the service, with what waits to be written.
+func (s *Service) Close(ctx context.Context) error {
+	s.injector.Clear()
+	s.stop()
+	s.all.Wait()
+	return errors.Join(s.inner.close(ctx), s.logs.close(ctx))
+}
+
+// Drill is the experiment that tries a preset on the service. No log line may
+// wait longer than logLimit.
+func (s *Service) Drill(p presets.Preset, logLimit time.Duration) drill.Experiment {
+	name := "failopen"
+	if s.opts.Naive {
+		name = "naive"
+	}
+	e := drill.Experiment{
+		Title:   p.Name + ": " + p.Title,
+		Service: name, Dependency: p.Dependency,
+		Target: s, Fault: drill.Rules(s.injector, p.Rules...), Rules: p.Rules,
+		Watch: p.Watch, Recovery: p.Recovery, Rate: 50,
+		Invariants: s.Invariants(logLimit), Seed: s.opts.Seed,
+	}
+	if p.Dependency == "dynamodb" {
+		e.Recovered = s.Recovered()
+	}
+	return e
+}
