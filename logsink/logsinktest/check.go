@@ -92,8 +92,8 @@ func Check(wrap Make) error {
 	return errors.Join(all...)
 }
 
-// Run is [Check] with a subtest for each promise.
-func Run(t *testing.T, wrap Make) {
+// TestWriter is [Check] with a subtest for each promise.
+func TestWriter(t *testing.T, wrap Make) {
 	for _, p := range promises {
 		t.Run(strings.ReplaceAll(p.name, " ", "_"), func(t *testing.T) {
 			if err := p.run(wrap); err != nil {
