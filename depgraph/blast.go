@@ -48,7 +48,7 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 	}
 	res := b.report()
 	res.Unknown = b.unknown(res.CannotStart)
-	if slices.ContainsFunc(g.flags, func(f flag) bool { return f&fAssumed != 0 }) {
+	if g.union&fAssumed != 0 {
 		sure, err := g.blast(o, fAssumed, lost)
 		if err != nil {
 			return nil, err

@@ -285,7 +285,7 @@ func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
 
 func (c *compiler) one(v int32, d *Dependency, ids []int32) {
 	r := rawEdge{group: -1, file: c.fileID(d.At.File), line: int32(d.At.Line), text: c.textID(d), flags: flagsOf(d)}
-	c.g.early = c.g.early || r.flags&fEarly != 0
+	c.g.union |= r.flags
 	if len(d.AnyOf) == 0 {
 		if r.to = ids[0]; c.checkTarget(v, r.to, d, d.On) {
 			c.raw = append(c.raw, r)

@@ -135,7 +135,7 @@ func (g *Graph) runCycles(ctx context.Context, phases flag, o CyclesOptions) ([]
 // soft edges, together with what is needed. A cycle counts if it has a weak edge.
 func (g *Graph) orderingCycles(ctx context.Context, ev *events, phases flag) ([]Component, error) {
 	weak := func(e int32) bool { return g.flags[e]&fWeak != 0 }
-	if phases&fStartup == 0 || !slices.ContainsFunc(g.flags, func(f flag) bool { return f&fWeak != 0 }) {
+	if phases&fStartup == 0 || g.union&fWeak == 0 {
 		return nil, nil
 	}
 	dropped := newStarter(g, false).drops()

@@ -29,7 +29,7 @@ type events struct {
 // fEarly it is the graph of services itself, and nothing is copied.
 func (g *Graph) events(phases flag) *events {
 	ev := &events{g: g, n: int32(len(g.services))}
-	if !g.early || phases&fStartup == 0 {
+	if g.union&fEarly == 0 || phases&fStartup == 0 {
 		ev.out, ev.to, ev.flags = g.out, g.to, g.flags
 		ev.in, ev.inArc, ev.inFrom = g.in, g.inEdge, g.from
 		return ev

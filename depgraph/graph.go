@@ -36,7 +36,7 @@ type Graph struct {
 	ownGroup []int32 // len(services)+1 offsets: groups of each service
 	files    []string
 	texts    []edgeText
-	early    bool // some edge has a flag of fEarly
+	union    flag // all flags of all edges: what no edge has need not be looked for
 }
 
 // group is a quorum of alternatives.

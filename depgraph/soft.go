@@ -17,6 +17,7 @@ func (g *Graph) withSoftEdges(soft map[int32]bool) *Graph {
 		return g
 	}
 	changed := *g
+	changed.union |= fSoft
 	changed.flags, changed.groups = slices.Clone(g.flags), slices.Clone(g.groups)
 	changed.inFlags = slices.Clone(g.inFlags)
 	for i, e := range g.inEdge {

@@ -179,6 +179,8 @@ func (s *starter) reset() {
 		s.serveWait[v] = 1
 		for e := g.out[v]; e < g.out[v+1]; e++ {
 			switch f := g.flags[e]; {
+			case f&(fStartup|fSoft|fGroup|s.skip) == fStartup: // nearly all edges
+				s.launchWait[v]++
 			case f&fGroup != 0:
 			case s.honoured != nil && s.honoured[e]:
 				s.weakWait[v]++
@@ -272,7 +274,7 @@ func (s *starter) take() []int32 {
 // launch tells the others that v is launched.
 func (s *starter) launch(v int32) {
 	s.launched[v] = true
-	if s.g.early {
+	if s.g.union&fEarly != 0 {
 		s.tell(v, fStarted)
 	}
 }
@@ -280,7 +282,7 @@ func (s *starter) launch(v int32) {
 // finish tells the others that v is ready.
 func (s *starter) finish(v int32) {
 	s.ready[v] = true
-	if s.g.early {
+	if s.g.union&fEarly != 0 {
 		s.tell(v, fReady)
 	}
 	s.count(v)
@@ -319,7 +321,14 @@ func (s *starter) tell(w int32, event flag) {
 		if early := f & fEarly; early != event && (early != fEarly || event != fReady) {
 			continue
 		}
-		if v := g.from[i]; !s.limited || s.active[v] {
+		v := g.from[i]
+		switch {
+		case s.limited && !s.active[v]:
+		case f&(fStartup|fSoft|fGroup) == fStartup: // nearly all edges
+			if s.launchWait[v]--; s.launchWait[v] == 0 && s.held(v) == 0 {
+				s.launchable = append(s.launchable, v)
+			}
+		default:
 			s.met(v, w, g.inEdge[i], f)
 		}
 	}

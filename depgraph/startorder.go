@@ -8,6 +8,9 @@ import "slices"
 // honour marks the soft orders whose both ends are part of the start.
 func (s *starter) honour() bool {
 	g, any := s.g, false
+	if g.union&fSoft == 0 {
+		return false
+	}
 	for v := range g.services {
 		if !s.launched[v] {
 			continue
