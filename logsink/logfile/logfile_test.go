@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,9 +157,6 @@ func TestFile_waits_for_its_directory(t *testing.T) {
 }
 
 func TestFile_reopens_on_hangup(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no SIGHUP")
-	}
 	f := mustNew(t, Options{Path: filepath.Join(t.TempDir(), "log")})
 	f.ReopenOnHangup(t.Context())
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
