@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,6 +66,9 @@ type loading struct {
 	cache  any // *Cache[V]
 	keys   []string
 	parent *loading // nil: it was not asked for by a load
+
+	ttl      atomic.Int64 // what the loader said with SetTTL
+	previous any          // *entry[V]: what there was, for Previous; nil: nothing
 
 	passTaken bool // under admission.mu, as queued
 	queued    int  // children

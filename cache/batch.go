@@ -2,8 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"sync/atomic"
@@ -13,54 +11,6 @@ import (
 // maxBatch is how many keys GetMany asks for in one call: as many as DynamoDB
 // takes. More would be calls one after the other, within one budget.
 const maxBatch = 100
-
-// GetMany is Get for many keys: one read of the store, if it is a
-// [BatchStore], and one load of what is missing, if Options.LoadMany is set,
-// for every 100 keys that are not in the local tier.
-//
-// The map holds what was found; keys that do not exist are absent from it. If
-// some keys failed, the error wraps the first failure, and the map still holds
-// the others. Keys may repeat.
-func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
-	if ctx == nil {
-		ctx = background
-	}
-	if err := ctx.Err(); err != nil {
-		c.n.canceled.Add(1)
-		return nil, err
-	}
-	found := make(map[string]V, len(keys))
-	waiting := make(map[string]*flight[V])
-	var mine []*flight[V]
-	var failures failures
-	until, parent := c.until(ctx), parentOf(ctx).of(c)
-	for _, key := range keys {
-		if _, again := waiting[key]; again {
-			continue
-		}
-		r, f, leads := c.board(ctx, key, until, parent)
-		switch {
-		case f == nil && r.Err == nil:
-			found[key] = r.Value
-		case f != nil:
-			waiting[key] = f
-			if leads {
-				mine = append(mine, f)
-			}
-		default:
-			failures.add(r.Err)
-		}
-	}
-	c.searchMany(mine)
-	for key, f := range waiting {
-		r := f.await(ctx, parent)
-		if r.Err == nil {
-			found[key] = r.Value
-		}
-		failures.add(r.Err)
-	}
-	return found, failures.err()
-}
 
 // board looks for key in the local tier, or finds the flight that searches
 // for it. leads says that the flight is new, and that the caller has to run
@@ -91,30 +41,6 @@ func (c *Cache[V]) board(ctx context.Context, key string, until int64, parent *l
 		return c.passThrough(ctx, key, c.opts.Load), nil, false
 	}
 	return r, f, leads
-}
-
-// failures are the keys of a GetMany that could not be answered.
-type failures struct {
-	n     int
-	first error
-}
-
-// add counts err, unless it is nil or an answer.
-func (f *failures) add(err error) {
-	if err == nil || errors.Is(err, ErrNotFound) {
-		return
-	}
-	f.n++
-	if f.first == nil {
-		f.first = err
-	}
-}
-
-func (f *failures) err() error {
-	if f.n == 0 {
-		return nil
-	}
-	return fmt.Errorf("cache: %d keys failed, the first with: %w", f.n, f.first)
 }
 
 // searchMany runs new flights: as many together as the store takes in a call.

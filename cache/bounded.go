@@ -51,10 +51,11 @@ type outcome struct {
 type verdict uint8
 
 const (
-	isNotFound  verdict = 1 << iota // an answer: there is no such thing
-	isRejected                      // of this one item
-	isPermanent                     // waiting does not heal it
-	isLate                          // a time-out
+	isNotFound    verdict = 1 << iota // an answer: there is no such thing
+	isRejected                        // of this one item
+	isPermanent                       // waiting does not heal it
+	isLate                            // a time-out
+	isNotModified                     // a loader's answer: what there was is right
 )
 
 func (o outcome) has(v verdict) bool { return o.is&v != 0 }
@@ -71,6 +72,7 @@ func judge(err error) outcome {
 		is  verdict
 	}{
 		{ErrNotFound, isNotFound},
+		{ErrNotModified, isNotModified},
 		{ErrRejected, isRejected},
 		{ErrPermanent, isPermanent},
 		{ErrStoreTimeout, isLate},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"reflect"
 	"sync/atomic"
 	"time"
 )
@@ -58,8 +59,13 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		life:   newLife(),
 	}
 	c.slots = newAdmission(o.Concurrency, c.now)
+	c.gate.errorTTL = o.ErrorTTL
 	if o.KeySecret == nil {
 		c.keys.secret = nil
+	}
+	if o.Name == "" {
+		t := reflect.TypeFor[V]()
+		c.sealer.goType = t.PkgPath() + " " + t.String()
 	}
 	if o.Store != nil {
 		c.remote = newRemote(c)
@@ -97,12 +103,14 @@ type Result[V any] struct {
 	Err    error
 	Source Source
 	Age    time.Duration // since the load of the value began
+
+	why error // of a value in place of the origin's answer: its error
 }
 
 // Get returns the value of key: from the local tier, the store or the
 // origin, whichever has it first. A nil ctx stands for context.Background.
 func (c *Cache[V]) Get(ctx context.Context, key string) (V, error) {
-	r := c.lookup(ctx, key, c.opts.Load)
+	r := c.share(c.lookup(ctx, key, c.opts.Load))
 	return r.Value, r.Err
 }
 
@@ -113,13 +121,13 @@ func (c *Cache[V]) GetOrLoad(ctx context.Context, key string, load func(ctx cont
 		var zero V
 		return zero, errNilLoad
 	}
-	r := c.lookup(ctx, key, load)
+	r := c.share(c.lookup(ctx, key, load))
 	return r.Value, r.Err
 }
 
 // Lookup is Get that also tells where the value came from, and its age.
 func (c *Cache[V]) Lookup(ctx context.Context, key string) Result[V] {
-	return c.lookup(ctx, key, c.opts.Load)
+	return c.share(c.lookup(ctx, key, c.opts.Load))
 }
 
 // now is the cache's monotonic clock: nanoseconds since New.
@@ -149,7 +157,7 @@ func (c *Cache[V]) hit(ctx context.Context, s *shard[V], e *entry[V], load loade
 	}
 	if e.stale {
 		c.n.stale.Add(1)
-		return Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}
+		return Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created), why: e.why}
 	}
 	c.n.local.inc()
 	if e.kind == kindGone {
@@ -201,24 +209,42 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	if ctx != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
+	c.set(key, v, true)
+	return nil
+}
+
+// set puts v into the local tier and, if queued, hands it to the write-back;
+// else the caller writes what it returns.
+func (c *Cache[V]) set(key string, v V, queued bool) *entry[V] {
+	if c.opts.Clone != nil {
+		if own, err := c.clone(v); err == nil {
+			v = own
+		} else {
+			c.emit(EventCallback, "", key, err)
+		}
+	}
 	hash := maphash.String(c.local.seed, key)
 	now := c.now()
-	e := c.fresh(key, hash, v, 0, now, now)
+	e := c.fresh(key, hash, v, 0, now, now, 0)
 	s := c.local.shard(hash)
 	s.mu.Lock()
 	e.version = c.later(s, hash, key, setLead)
 	s.overtake(key)
 	c.local.put(s, e, now)
-	queued := true
+	dropped := false
 	if c.remote != nil {
 		c.over.add(hash, key, e.version, carried)
-		queued = c.enqueue(e, now)
+		if queued {
+			dropped = !c.enqueue(e, now)
+		} else {
+			c.queue.forget(key)
+		}
 	}
 	s.mu.Unlock()
-	if !queued {
+	if dropped {
 		c.emit(EventWriteDropped, "write", key, nil)
 	}
-	return nil
+	return e
 }
 
 // overtake keeps the flight of key, if there is one, from storing its result
@@ -242,9 +268,20 @@ func (c *Cache[V]) Invalidate(ctx context.Context, key string) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	tombstone := c.end(key)
+	if c.remote == nil {
+		return nil
+	}
+	return c.through(ctx, tombstone, "invalidated")
+}
+
+// end ends the value of key in this process, and returns the tombstone that
+// the store is to be told of.
+func (c *Cache[V]) end(key string) *entry[V] {
 	hash := maphash.String(c.local.seed, key)
 	s := c.local.shard(hash)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	version := c.later(s, hash, key, invalidateLead)
 	s.overtake(key)
 	s.drop(hash, key)
@@ -252,11 +289,7 @@ func (c *Cache[V]) Invalidate(ctx context.Context, key string) error {
 		c.queue.forget(key)
 		c.over.add(hash, key, version, carried)
 	}
-	s.mu.Unlock()
-	if c.remote == nil {
-		return nil
-	}
-	return c.invalidateRemote(ctx, &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version})
+	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version}
 }
 
 // The versions of Set and Invalidate lead the clock, so that they are later
@@ -282,32 +315,37 @@ func (c *Cache[V]) later(s *shard[V], hash uint64, key string, lead time.Duratio
 	return min(version, now.Add(MaxSkew).UnixMilli())
 }
 
-// invalidateRemote writes the tombstone and waits for the outcome.
-func (c *Cache[V]) invalidateRemote(ctx context.Context, tombstone *entry[V]) error {
-	item, err := c.item(tombstone)
+// through writes e to the store and waits for the outcome.
+func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error {
+	item, err := c.item(e)
 	if err != nil {
-		c.over.refused(tombstone.hash, tombstone.version)
-		return err
+		c.over.refused(e.hash, e.version)
+		return &owedError{what, err}
 	}
-	outcomes := make(chan error, 1)
-	go c.remote.set(ctx, tombstone.key, item.key, item.Item, c.opts.WriteTimeout, false,
+	outcomes := make(chan outcome, 1)
+	entered := c.life.enter() // Close waits for it
+	go c.remote.set(ctx, e.key, item.key, item.Item, c.opts.WriteTimeout, false,
 		func(o outcome) {
 			if o.err == nil {
-				c.over.written(tombstone.hash, tombstone.version)
+				c.over.written(e.hash, e.version)
 			} else {
-				c.over.refused(tombstone.hash, tombstone.version)
+				c.over.refused(e.hash, e.version)
 			}
-			outcomes <- o.err
+			if entered {
+				c.life.exit()
+			}
+			outcomes <- o
 		})
 	select {
-	case err = <-outcomes:
+	case o := <-outcomes:
+		err = o.err
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if err != nil {
-		return fmt.Errorf("cache: invalidated in this process; the store does not know yet: %w", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return &owedError{what, err}
 }
 
 // InvalidateAll forgets everything that was loaded before the call, in this

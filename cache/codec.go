@@ -1,6 +1,14 @@
 package cache
 
-import "encoding/json"
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+)
 
 // Codec turns values into bytes for the [Store] and back. It is safe for
 // concurrent use. An error or a panic in Decode makes the item a miss, in
@@ -38,4 +46,62 @@ func defaultCodec[V any]() Codec[V] {
 		}
 	}
 	return JSON[V]{}
+}
+
+// Binary is a [Codec] for types that know their own bytes
+// (encoding.BinaryMarshaler and BinaryUnmarshaler, the latter on the value or
+// on a pointer to it). It is not chosen by itself, since a struct that embeds a
+// time.Time has that one's methods, too.
+type Binary[V any] struct{}
+
+// Encode returns the binary form of v.
+func (Binary[V]) Encode(v V) ([]byte, error) {
+	for _, m := range [...]any{v, &v} {
+		if m, ok := m.(encoding.BinaryMarshaler); ok {
+			return m.MarshalBinary()
+		}
+	}
+	return nil, fmt.Errorf("cache: %T has no MarshalBinary", v)
+}
+
+// Decode parses the binary form of a value.
+func (Binary[V]) Decode(data []byte) (v V, err error) {
+	if t := reflect.TypeFor[V](); t.Kind() == reflect.Pointer {
+		v = reflect.New(t.Elem()).Interface().(V)
+	}
+	data = append([]byte(nil), data...) // UnmarshalBinary may keep it only if it copies; be safe
+	for _, m := range [...]any{v, &v} {
+		if m, ok := m.(encoding.BinaryUnmarshaler); ok {
+			err := m.UnmarshalBinary(data)
+			return v, err
+		}
+	}
+	return v, fmt.Errorf("cache: %T has no UnmarshalBinary", v)
+}
+
+// compress returns b as gzip.
+func compress(b []byte) []byte {
+	var buf bytes.Buffer
+	w := gzip.NewWriter(&buf)
+	_, _ = w.Write(b) // a bytes.Buffer takes everything
+	_ = w.Close()
+	return buf.Bytes()
+}
+
+// maxDecompressed keeps a small item from becoming a large one.
+const maxDecompressed = 64 << 20
+
+func decompress(b []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	out, err := io.ReadAll(io.LimitReader(r, maxDecompressed+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(out) > maxDecompressed {
+		return nil, fmt.Errorf("a compressed value of more than %d bytes", maxDecompressed)
+	}
+	return out, nil
 }

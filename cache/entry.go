@@ -23,18 +23,21 @@ type entry[V any] struct {
 	chain    atomic.Pointer[entry[V]]
 	hash     uint64
 	key      string
-	fresh    int64 // served without question before this
+	fresh    int64 // served from the local tier without question before this
 	promoted atomic.Int64
 	created  int64 // when the load of the value began; may be negative
 	kind     kind
 	stale    bool // re-armed because the origin failed
 	value    V
 
+	shared  int64 // fresh for others before this: the end of its TTL; fresh may be earlier (LocalTTL)
 	early   int64 // from here on a hit may refresh it (EarlyRefresh); 0: never
 	usable  int64 // served if the origin fails before this
 	took    int64 // how long the load took
 	version int64 // created as Unix milliseconds: orders writers
 	cost    int64
+
+	why error // stale: what the origin said
 
 	newer *entry[V] // LRU list, under shard.mu
 	older *entry[V]
@@ -51,7 +54,7 @@ func (e *entry[V]) err() error {
 func (e *entry[V]) again() *entry[V] {
 	return &entry[V]{
 		key: e.key, hash: e.hash, value: e.value, kind: e.kind, cost: e.cost, stale: e.stale,
-		fresh: e.fresh, early: e.early, usable: e.usable,
+		fresh: e.fresh, shared: e.shared, early: e.early, usable: e.usable,
 		created: e.created, version: e.version, took: e.took,
 	}
 }
@@ -68,30 +71,48 @@ func (c *Cache[V]) earliest(e *entry[V]) int64 {
 	if c.opts.EarlyRefresh == 0 || e.kind != kindValue {
 		return 0
 	}
-	return max(e.fresh-int64(20*c.opts.EarlyRefresh*float64(e.took)), 1)
+	return max(e.shared-int64(20*c.opts.EarlyRefresh*float64(e.took)), 1)
 }
 
-// fresh makes the entry of a value that was loaded, or set, just now.
-func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64) *entry[V] {
+// fresh makes the entry of a value that was loaded, or set, just now. A ttl of
+// 0 stands for Options.TTL.
+func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64, ttl time.Duration) *entry[V] {
 	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created, took: now - created}
-	e.fresh = now + jitter(c.opts.TTL)
-	e.usable = e.fresh + int64(c.opts.StaleIfError)
+	if ttl == 0 {
+		ttl = c.opts.TTL
+	}
+	e.shared = now + jitter(min(ttl, c.opts.MaxTTL))
+	e.usable = e.shared + int64(c.opts.StaleIfError)
 	if c.opts.Expires != nil {
 		err := contain("Expires", func() error {
 			if end := c.opts.Expires(v); !end.IsZero() {
 				left := int64(time.Until(end)) // centuries, if end means "never": now + left may overflow
-				e.fresh, e.usable = now+min(e.fresh-now, left), now+min(e.usable-now, left)
+				e.shared, e.usable = now+min(e.shared-now, left), now+min(e.usable-now, left)
 			}
 			return nil
 		})
 		if err != nil { // its end is unknown: do not serve it again
 			c.callbackFailed(key, err)
-			e.fresh, e.usable = now, now
+			e.shared, e.usable = now, now
 		}
 	}
+	c.keepLocally(e, now)
 	e.early = c.earliest(e)
 	c.weigh(e)
 	return e
+}
+
+// keepLocally sets how long the local tier serves e: until the end of its TTL,
+// or of LocalTTL. After that only StaleIfError allows it.
+func (c *Cache[V]) keepLocally(e *entry[V], now int64) {
+	e.fresh = e.shared
+	if c.opts.LocalTTL == 0 {
+		return
+	}
+	e.fresh = min(e.fresh, now+jitter(c.opts.LocalTTL))
+	if c.opts.StaleIfError == 0 {
+		e.usable = e.fresh
+	}
 }
 
 // weigh sets the cost of e.
@@ -121,8 +142,8 @@ func (c *Cache[V]) gone(key string, hash uint64, version, created, now int64) *e
 	e := &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, created: created, cost: int64(len(key) + entryOverhead)}
 	if c.opts.NegativeTTL > 0 {
 		e.kind = kindGone
-		e.fresh = now + jitter(c.opts.NegativeTTL)
-		e.usable = e.fresh
+		e.shared = now + jitter(c.opts.NegativeTTL)
+		e.fresh, e.usable = e.shared, e.shared
 	}
 	return e
 }

@@ -21,12 +21,14 @@ import (
 //	offset  bytes
 //	     0  2  magic "fO"
 //	     2  1  layout of this header: 1
-//	     3  1  kind (value, gone, tombstone); bit 7: nonce and ciphertext follow
+//	     3  1  kind (value, gone, tombstone); bit 7: nonce and ciphertext follow;
+//	           bit 6: the payload is compressed (gzip)
 //	     4  2  Options.Schema
 //	     6  8  version: Unix ms at which the load began
 //	    14  8  fresh until, Unix ms
 //	    22  8  usable until (stale-if-error), Unix ms
-//	    30  8  first bytes of SHA-256 of the store's key
+//	    30  8  first bytes of SHA-256 of the store's key, and without a Name
+//	           the Go type
 //	    38  4  how long the load took, in ms (EarlyRefresh)
 //	    42  4  CRC-32C of bytes 0–41 and the payload
 //	    46     payload
@@ -38,6 +40,7 @@ const (
 	envelopeSum    = 42
 	envelopeHeader = 46
 	encryptedBit   = 0x80
+	compressedBit  = 0x40
 )
 
 var (
@@ -53,12 +56,23 @@ type envelope struct {
 	usable  int64
 	took    time.Duration
 	payload []byte
+
+	compressed bool // the payload
 }
 
 // sealer writes and reads the envelopes of one cache.
 type sealer struct {
 	schema uint16
 	aead   cipher.AEAD
+	goType string // of the values; "" when a Name tells caches apart
+}
+
+// id is what an item belongs to.
+func (s sealer) id(key string) [sha256.Size]byte {
+	if s.goType != "" {
+		key += "\x00" + s.goType
+	}
+	return sha256.Sum256([]byte(key))
 }
 
 func (s sealer) seal(key string, e envelope) ([]byte, error) {
@@ -66,11 +80,14 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	copy(b, envelopeMagic)
 	b[2] = envelopeLayout
 	b[3] = byte(e.kind)
+	if e.compressed {
+		b[3] |= compressedBit
+	}
 	binary.BigEndian.PutUint16(b[4:], s.schema)
 	binary.BigEndian.PutUint64(b[6:], uint64(e.version))
 	binary.BigEndian.PutUint64(b[14:], uint64(e.fresh))
 	binary.BigEndian.PutUint64(b[22:], uint64(e.usable))
-	id := sha256.Sum256([]byte(key))
+	id := s.id(key)
 	copy(b[30:38], id[:])
 	binary.BigEndian.PutUint32(b[38:], uint32(min(max(e.took.Milliseconds(), 0), math.MaxUint32)))
 	if s.aead == nil {
@@ -109,16 +126,18 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 	case binary.BigEndian.Uint16(b[4:]) != s.schema:
 		return poison("schema %d, want %d", binary.BigEndian.Uint16(b[4:]), s.schema)
 	}
-	if id := sha256.Sum256([]byte(key)); !bytes.Equal(id[:8], b[30:38]) {
-		return poison("it belongs to another key")
+	if id := s.id(key); !bytes.Equal(id[:8], b[30:38]) {
+		return poison("it belongs to another key, or to a value of another type")
 	}
 	e := envelope{
-		kind:    kind(b[3] &^ encryptedBit),
+		kind:    kind(b[3] &^ (encryptedBit | compressedBit)),
 		version: int64(binary.BigEndian.Uint64(b[6:])),
 		fresh:   int64(binary.BigEndian.Uint64(b[14:])),
 		usable:  int64(binary.BigEndian.Uint64(b[22:])),
 		took:    time.Duration(binary.BigEndian.Uint32(b[38:])) * time.Millisecond,
 		payload: b[envelopeHeader:],
+
+		compressed: b[3]&compressedBit != 0,
 	}
 	encrypted := b[3]&encryptedBit != 0
 	switch {

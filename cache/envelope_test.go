@@ -149,12 +149,12 @@ func TestEnvelope_extreme_deadlines(t *testing.T) {
 		{math.MinInt64, math.MaxInt64, math.MaxInt64, SourceUnknown},
 		{math.MaxInt64, math.MaxInt64, math.MaxInt64, SourceUnknown},
 	} {
-		b, err := sealer{}.seal("=a", envelope{version: c.version, fresh: c.fresh, usable: c.usable, payload: []byte("v")})
+		b, err := sealer{}.seal("t:=a", envelope{version: c.version, fresh: c.fresh, usable: c.usable, payload: []byte("v")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		cache, err := New(Options[string]{
-			TTL: time.Minute, StaleIfError: time.Minute, Store: oneItem(b),
+			Name: "t", TTL: time.Minute, StaleIfError: time.Minute, Store: oneItem(b),
 			Load: func(context.Context, string) (string, error) { return "", errors.New("down") },
 		})
 		if err != nil {

@@ -128,3 +128,67 @@ func ExampleCache_Invalidate() {
 	// Output:
 	// cache: invalidated in this process; the store does not know yet: access denied
 }
+
+// A permission check fails closed: a fault of the store costs nothing, one of
+// the origin denies, and old news never lets anybody in.
+func ExampleCache_LookupWith() {
+	type grant struct{ Allow bool }
+	down := error(nil)
+	grants, err := cache.New(cache.Options[grant]{
+		Load:         func(context.Context, string) (grant, error) { return grant{Allow: true}, down },
+		TTL:          time.Millisecond,
+		StaleIfError: time.Hour, // for others than this check
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = grants.Close(ctx) }()
+
+	allowed := func(user, action string) bool {
+		r := grants.LookupWith(ctx, user+"\x00"+action, cache.LookupOptions{NoStale: true, MaxAge: 10 * time.Second})
+		return r.Err == nil && r.Value.Allow
+	}
+	fmt.Println(allowed("ann", "pay"))
+	down = errors.New("the origin is down")
+	<-time.After(2 * time.Millisecond) // past its TTL
+	fmt.Println(allowed("ann", "pay"))
+	// Output:
+	// true
+	// false
+}
+
+// A catalogue page needs to know what does not exist, and what could not be
+// had.
+func ExampleCache_LookupMany() {
+	products, err := cache.New(cache.Options[string]{
+		Load: func(context.Context, string) (string, error) { return "", errors.New("not used here") },
+		LoadMany: func(context.Context, []string) (map[string]string, error) {
+			return map[string]string{"1": "a chair"}, &cache.KeysError{Errs: map[string]error{"3": errors.New("shard 3 is down")}}
+		},
+		TTL: time.Minute,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = products.Close(ctx) }()
+
+	found := products.LookupMany(ctx, []string{"1", "2", "3"})
+	for _, id := range []string{"1", "2", "3"} {
+		switch r := found[id]; {
+		case r.Err == nil:
+			fmt.Println(id, r.Value)
+		case errors.Is(r.Err, cache.ErrNotFound):
+			fmt.Println(id, "does not exist")
+		default:
+			fmt.Println(id, "could not be had:", r.Err)
+		}
+	}
+	// Output:
+	// 1 a chair
+	// 2 does not exist
+	// 3 could not be had: shard 3 is down
+}

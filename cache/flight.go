@@ -36,6 +36,7 @@ type flight[V any] struct {
 	parent *loading        // the load that asked for it, if one did
 	seen   int64           // version of what the local tier had: an older item of the store is of no use
 	early  bool            // begun while the fallback was fresh (EarlyRefresh)
+	direct bool            // to the origin, whatever the store has (Refresh)
 
 	// The flight's own, from step to step.
 	fallback *entry[V]   // what may be served if the origin fails, if it is still usable then; or nil
@@ -55,6 +56,7 @@ type flight[V any] struct {
 	until    int64        // when the last of them leaves, on the cache's clock
 	read     *callContext // of the store, while searching
 	ticket   *ticket      // while queued
+	next     *flight[V]   // a direct one that begins when this one has landed
 }
 
 // flightState is where a flight is. It only goes forward.
@@ -211,7 +213,7 @@ func (f *flight[V]) run() {
 // that was on this goroutine; else it is on another one, moved.
 func (f *flight[V]) search(then func(landed, moved bool)) (here bool) {
 	c := f.c
-	if c.remote == nil {
+	if c.remote == nil || f.direct {
 		then(false, false)
 		return true
 	}
@@ -276,9 +278,9 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
-	case e.kind == kindTombstone || (e.kind == kindGone && now >= e.fresh):
+	case e.kind == kindTombstone || (e.kind == kindGone && now >= e.shared):
 		f.ended(e.version)
-	case now < e.fresh:
+	case now < e.shared:
 		e.hash = f.hash
 		if e.kind == kindGone {
 			f.ended(e.version)
@@ -310,6 +312,9 @@ func (f *flight[V]) ended(version int64) {
 }
 
 func (f *flight[V]) asks() *loading { return f.inside.Load() }
+
+// ttl is what the loader said with SetTTL, or 0.
+func (f *flight[V]) ttl() time.Duration { return time.Duration(f.asks().ttl.Load()) }
 
 func (f *flight[V]) isOver() bool {
 	f.s.mu.Lock()
@@ -349,7 +354,7 @@ func (f *flight[V]) loaded(v V, o outcome, version, created int64) {
 	}
 	switch {
 	case o.err == nil:
-		f.land(c.fresh(f.key, f.hash, v, version, created, now), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
+		f.land(c.fresh(f.key, f.hash, v, version, created, now, f.ttl()), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
 	case o.has(isNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
 		f.land(nil, Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
 	case o.has(isNotFound):
@@ -377,11 +382,11 @@ func (f *flight[V]) fail(err error) {
 	now := c.now()
 	old := f.fallback
 	switch {
-	case f.early && old != nil && now < old.fresh: // do not try again before it is not
+	case (f.early || f.direct) && old != nil && old.kind == kindValue && !old.stale && now < old.fresh: // do not try again before it is not
 		c.emit(EventLoadFailed, "", f.key, err)
 		e := old.again()
 		e.early = 0
-		f.land(e, Result[V]{Value: e.value, Source: SourceLocal, Age: time.Duration(now - e.created)}, now)
+		f.land(e, Result[V]{Value: e.value, Source: SourceLocal, Age: time.Duration(now - e.created), why: err}, now)
 		return
 	case !old.servable(now):
 		c.emit(EventLoadFailed, "", f.key, err)
@@ -390,9 +395,9 @@ func (f *flight[V]) fail(err error) {
 	}
 	c.emit(EventServedStale, "", f.key, err)
 	e := old.again()
-	e.hash, e.early, e.stale = f.hash, 0, true
+	e.hash, e.early, e.stale, e.why = f.hash, 0, true, err
 	e.fresh = min(now+jitter(staleRetry), old.usable)
-	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created)}, now)
+	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created), why: err}, now)
 }
 
 // abandon ends a flight that nobody waits for.
@@ -433,7 +438,11 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	}
 	answered := f.answered
 	f.answered = true
+	next := f.next
 	f.s.mu.Unlock()
+	if next != nil {
+		c.do(next.run)
+	}
 	if !answered {
 		f.result = r
 		close(f.done)

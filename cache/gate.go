@@ -25,6 +25,8 @@ var ErrOriginFailing = errors.New("cache: the origin is failing, and was not ask
 type gate struct {
 	closed atomic.Bool // there are failures: otherwise nobody takes the lock
 
+	errorTTL time.Duration // Options.ErrorTTL
+
 	mu    sync.Mutex
 	keys  map[uint64]*failing // at most maxFailing
 	fresh int                 // different keys that failed since the last answer
@@ -39,7 +41,7 @@ type failing struct {
 }
 
 const (
-	keyBurst    = 10
+	keyBurst    = 32
 	originBurst = 32
 	originPause = int64(20 * time.Millisecond)
 	maxFailing  = 4096
@@ -54,7 +56,7 @@ func (g *gate) admit(hash uint64, now int64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.keys[hash]
-	if f != nil && f.inRow >= keyBurst && now < f.next {
+	if f != nil && (f.inRow >= keyBurst || g.errorTTL > 0) && now < f.next {
 		return f.last
 	}
 	if g.fresh >= originBurst {
@@ -102,6 +104,9 @@ func (g *gate) failed(hash uint64, err error, now int64) {
 	f.last = err
 	pause := firstPause << min(max(f.inRow-keyBurst, 0), 4)
 	f.next = now + jitter(min(pause, lastPause))
+	if g.errorTTL > 0 {
+		f.next = now + int64(g.errorTTL)
+	}
 }
 
 // answered takes note of an answer.

@@ -23,8 +23,9 @@ type question[V any] struct {
 
 // answer is what the origin said: one value, or many.
 type answer[V any] struct {
-	one  V
-	many map[string]V
+	one    V
+	many   map[string]V
+	failed map[string]outcome // of many, with a *KeysError
 }
 
 // put asks the origin at once, or queues for a slot. Flights that have been
@@ -38,6 +39,9 @@ func (q *question[V]) put() {
 	}
 	first := q.flights[0]
 	q.inside = loading{cache: c, parent: first.parent}
+	if old := first.fallback; !q.many && old != nil && old.kind == kindValue {
+		q.inside.previous = old
+	}
 	t := &q.ticket
 	t.parent = first.parent.of(c)
 	for _, f := range q.flights {
@@ -136,8 +140,21 @@ func (q *question[V]) ask() {
 			defer func() { c.slots.exit(&q.ticket, c.now()-created) }()
 			if q.many {
 				a.many, err = c.opts.LoadMany(ctx, q.inside.keys)
+				if some := (*KeysError)(nil); errors.As(err, &some) && some != nil {
+					a.failed, err = make(map[string]outcome, len(some.Errs)), nil
+					for key, err := range some.Errs {
+						a.failed[key] = judge(inTime(ctx, err))
+					}
+				}
 			} else {
 				a.one, err = first.load(ctx, first.key)
+			}
+			if o := judge(err); o.has(isNotModified) && !q.many {
+				var ok bool
+				if a.one, ok = Previous[V](ctx); !ok {
+					return a, errNothingToKeep
+				}
+				return a, nil
 			}
 			return a, inTime(ctx, err)
 		},
@@ -171,13 +188,46 @@ func (q *question[V]) answered(a answer[V], o outcome, version, created int64) {
 		absent = outcome{err: ErrNotFound, is: isNotFound}
 	}
 	for _, f := range q.flights {
-		if v, ok := a.many[f.key]; ok {
+		v, ok := a.many[f.key]
+		failure, failed := a.failed[f.key]
+		switch {
+		case ok:
 			f.loaded(v, outcome{}, version, created)
-		} else {
+		case failed && failure.err != nil:
+			f.loaded(a.one, failure, version, created)
+		default:
 			f.loaded(a.one, absent, version, created)
 		}
 	}
 }
+
+// SetTTL is for loaders: it says how long what they return is fresh, in place
+// of Options.TTL, up to Options.MaxTTL; for a LoadMany, all of it. A ttl that is
+// not positive is ignored. It returns false if ctx is not, or not derived from,
+// the context that a loader was given.
+func SetTTL(ctx context.Context, ttl time.Duration) bool {
+	l := parentOf(ctx)
+	if l != nil && ttl > 0 {
+		l.ttl.Store(int64(ttl))
+	}
+	return l != nil
+}
+
+// Previous is for loaders of one key: it returns the value that the cache has,
+// past its TTL, if there is one. A loader may ask the origin whether that is
+// still right (an ETag, a modification time), and return ErrNotModified to keep
+// it for another TTL.
+func Previous[V any](ctx context.Context) (v V, ok bool) {
+	if l := parentOf(ctx); l != nil {
+		if e, is := l.previous.(*entry[V]); is {
+			return e.value, true
+		}
+	}
+	return v, false
+}
+
+// errNothingToKeep is the fault of a loader.
+var errNothingToKeep = errors.New("cache: the loader said ErrNotModified, but had no Previous value")
 
 // inTime makes the error of a loader whose context has ended ErrLoadTimeout,
 // unless it is an answer: its context.DeadlineExceeded is not the caller's.

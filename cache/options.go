@@ -20,7 +20,9 @@ import (
 type Options[V any] struct {
 	// Name is the prefix of this cache's keys in the Store ("name:key"),
 	// so that several caches can share a table, and its name in events
-	// and logs. Default: none.
+	// and logs. Default: none; then an item is only taken for this cache's
+	// own if it was written for the same Go type, and a type that is
+	// renamed makes misses of what is stored.
 	Name string
 
 	// Load asks the origin, the system of record, for the value of key.
@@ -34,8 +36,8 @@ type Options[V any] struct {
 	// LoadMany, if set, asks the origin for up to 100 keys at once, for
 	// GetMany.
 	// A key that is absent from the map does not exist, if the error is
-	// nil; if it is not, that key failed with it. With a Store that is no
-	// BatchStore, GetMany looks for each key apart, and does not use it.
+	// nil; if it is not, that key failed with it. A *KeysError says so for
+	// the keys that it names, and no others.
 	// Default: Load for each.
 	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
 
@@ -46,6 +48,11 @@ type Options[V any] struct {
 	// bytes themselves for string and []byte, JSON for other types.
 	Codec Codec[V]
 
+	// CompressAbove, if > 0, keeps encoded values of at least that many
+	// bytes in the Store as gzip, if that is smaller. All instances can read
+	// both. Default 0: never.
+	CompressAbove int
+
 	// Schema is the version of V's encoding. An item that was written
 	// with another one is a miss; change it when V changes.
 	Schema uint16
@@ -54,6 +61,12 @@ type Options[V any] struct {
 	// the key under which the item is stored, so an item that was moved
 	// to another key does not decrypt, and is a miss.
 	AEAD cipher.AEAD
+
+	// Clone, if set, copies values: each caller gets one of its own, and
+	// so does the cache of what it is given with Set. Without it values are
+	// shared, and must not be changed by anybody. A panic in it is the
+	// result's error.
+	Clone func(V) V
 
 	// KeySecret, if set, keeps keys out of the Store: they reach it only
 	// as HMAC-SHA-256 under this secret. Set it when keys are secrets,
@@ -65,6 +78,23 @@ type Options[V any] struct {
 	// expire together. At least 100 µs, like all durations; at most ten
 	// years, like NegativeTTL and StaleIfError.
 	TTL time.Duration
+
+	// MaxTTL is the longest TTL that a loader may give its value with
+	// SetTTL; what it says beyond is cut. Default: TTL.
+	MaxTTL time.Duration
+
+	// LocalTTL, if set, is how long (± 10 %) the local tier serves a value
+	// before it looks into the Store again, and so the time within which
+	// an instance learns of an ending elsewhere. It costs a read of the
+	// Store for each key in use and LocalTTL. If then neither the Store
+	// nor the origin answers, only StaleIfError allows the value. Default
+	// 0: until the value's own TTL ends.
+	LocalTTL time.Duration
+
+	// ErrorTTL, if set, is how long a key's error is its answer before the
+	// origin is asked again: at most 1 s. Default 0: the origin is asked
+	// at once, 32 times in a row; see ErrOriginFailing.
+	ErrorTTL time.Duration
 
 	// NegativeTTL is how long ErrNotFound is remembered, in both tiers.
 	// Default: 5 s, or TTL if that is less. Negative: not at all.
@@ -218,6 +248,7 @@ func (o Options[V]) withDefaults() (Options[V], error) {
 	if o.NegativeTTL == 0 {
 		o.NegativeTTL = min(defaultNegativeTTL, o.TTL)
 	}
+	setDefault(&o.MaxTTL, o.TTL)
 	setDefault(&o.LoadTimeout, defaultLoadTimeout)
 	setDefault(&o.Concurrency, defaultConcurrency)
 	setDefault(&o.RemoteBudget, defaultRemoteBudget)
@@ -246,6 +277,9 @@ func (o *Options[V]) validate() error {
 		most time.Duration
 	}{
 		{"TTL", max(o.TTL, 0), maxDuration},
+		{"MaxTTL", o.MaxTTL, maxDuration},
+		{"LocalTTL", o.LocalTTL, maxDuration},
+		{"ErrorTTL", o.ErrorTTL, time.Second},
 		{"NegativeTTL", max(o.NegativeTTL, 0), maxDuration},
 		{"StaleIfError", o.StaleIfError, maxDuration},
 		{"SoftTimeout", o.SoftTimeout, maxWait},
@@ -280,10 +314,20 @@ func (o *Options[V]) validate() error {
 		{"Trip", int64(o.Trip)},
 		{"MaxEntries", int64(o.MaxEntries)},
 		{"MaxBytes", o.MaxBytes},
+		{"CompressAbove", int64(o.CompressAbove)},
 	} {
 		if n.n < 0 {
 			bad("%s is %d: it must not be negative", n.name, n.n)
 		}
+	}
+	if o.MaxTTL > 0 && o.MaxTTL < o.TTL {
+		bad("MaxTTL (%v) is shorter than TTL (%v)", o.MaxTTL, o.TTL)
+	}
+	if o.LocalTTL > max(o.TTL, o.MaxTTL) {
+		bad("LocalTTL (%v) is longer than TTL (%v): it would never end first", o.LocalTTL, max(o.TTL, o.MaxTTL))
+	}
+	if o.LocalTTL > 0 && o.Store == nil {
+		bad("LocalTTL is set but Store is not: there is nothing to look into")
 	}
 	if o.NegativeTTL > o.TTL && o.TTL > 0 {
 		bad("NegativeTTL (%v) is longer than TTL (%v): a missing thing would be remembered longer than a present one", o.NegativeTTL, o.TTL)

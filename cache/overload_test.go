@@ -243,15 +243,15 @@ func TestOrigin_failing_is_asked_at_a_bounded_rate(t *testing.T) {
 		for range 1000 {
 			w.wantErr("a", errDown)
 		}
-		if n := w.origin.Calls("a"); n != 10 {
-			t.Errorf("1,000 Gets in turn of a failing key: %d loads, want 10", n)
+		if n := w.origin.Calls("a"); n != 32 {
+			t.Errorf("1,000 Gets in turn of a failing key: %d loads, want 32", n)
 		}
 		for range 1000 { // ten seconds
 			w.wantErr("a", errDown)
 			pass(10 * time.Millisecond)
 		}
-		if n := w.origin.Calls("a"); n < 15 || n > 35 {
-			t.Errorf("%d loads in ten seconds more, want about 20", n)
+		if n := w.origin.Calls("a"); n < 37 || n > 57 {
+			t.Errorf("%d loads after ten seconds more, want about 44", n)
 		}
 		w.origin.Fail(nil)
 		pass(1200 * time.Millisecond)

@@ -35,7 +35,7 @@ func (f *flight[V]) serveStale() {
 	if answered {
 		return
 	}
-	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created)}
+	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created), why: errSlow}
 	close(f.done)
 	f.c.emit(EventServedStale, "", f.key, errSlow)
 }
@@ -43,7 +43,7 @@ func (f *flight[V]) serveStale() {
 // refreshEarly starts a flight for an entry that is still fresh, with the
 // probability of the XFetch rule: now − took · β · ln(random) ≥ fresh.
 func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) {
-	if float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) < float64(e.fresh) {
+	if float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) < float64(e.shared) {
 		return
 	}
 	if ctx == nil {

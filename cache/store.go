@@ -17,6 +17,10 @@ var (
 	// and found no item: a miss.
 	ErrNotFound = errors.New("cache: not found")
 
+	// ErrNotModified is a loader's word that the Previous value is still
+	// right: it is kept for another TTL.
+	ErrNotModified = errors.New("cache: not modified")
+
 	// ErrRejected is a Store's word that this one item cannot be stored
 	// (too large, a key it cannot hold). It says nothing about the health
 	// of the tier and is counted neither for nor against it.

@@ -10,12 +10,12 @@ import (
 // in Unix milliseconds that other machines can read.
 
 // endingLife is how long after an ending a copy of what it ended can be
-// somewhere and be served: a load that had begun, the value's TTL with its
+// somewhere and be served: a load that had begun, the longest TTL with its
 // jitter, and StaleIfError, by clocks that differ. All instances are held to
 // have the same options.
 func (c *Cache[V]) endingLife() time.Duration {
 	o := &c.opts
-	return o.LoadTimeout + o.TTL + o.TTL/10 + o.StaleIfError + 2*MaxSkew
+	return o.LoadTimeout + o.MaxTTL + o.MaxTTL/10 + o.StaleIfError + 2*MaxSkew
 }
 
 // keyedItem is an Item and the key under which it is stored.
@@ -32,13 +32,18 @@ func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
 			env.payload, err = c.codec.Encode(e.value)
 			return err
 		})
+		if err == nil && c.opts.CompressAbove > 0 && len(env.payload) >= c.opts.CompressAbove {
+			if small := compress(env.payload); len(small) < len(env.payload) {
+				env.payload, env.compressed = small, true
+			}
+		}
 		if err != nil {
 			return keyedItem{}, err
 		}
 	}
 	now, wall := c.now(), time.Now()
-	fresh := wall.Add(time.Duration(e.fresh - now))
-	usable := wall.Add(time.Duration(e.usable - now))
+	fresh := wall.Add(time.Duration(e.shared - now))
+	usable := wall.Add(time.Duration(max(e.usable, e.shared) - now))
 	expires := usable
 	if e.kind != kindValue { // an ending outlives what it ends, wherever that is
 		expires = wall.Add(c.endingLife())
@@ -75,10 +80,17 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	}
 	// However the clocks stand, an item is not fresh for longer here than
 	// if it had been loaded here.
-	e.fresh = now + min(left(env.fresh), int64(c.opts.TTL)*11/10)
-	e.usable = now + min(left(env.usable), e.fresh-now+int64(c.opts.StaleIfError))
+	e.shared = now + min(left(env.fresh), int64(c.opts.MaxTTL)*11/10)
+	e.usable = now + min(left(env.usable), e.shared-now+int64(c.opts.StaleIfError))
+	e.fresh = e.shared
 	if e.kind != kindValue {
 		return e, nil
+	}
+	c.keepLocally(e, now)
+	if env.compressed {
+		if env.payload, err = decompress(env.payload); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPoison, err)
+		}
 	}
 	err = contain("codec", func() (err error) {
 		e.value, err = c.codec.Decode(env.payload)
@@ -100,7 +112,7 @@ func (c *Cache[V]) enqueue(e *entry[V], now int64) (ok bool) {
 	if c.queue == nil {
 		return true
 	}
-	useless := now >= e.usable && e.kind == kindValue
+	useless := now >= max(e.usable, e.shared) && e.kind == kindValue
 	open := c.remote.writes.open(now)
 	if !useless && !open && c.queue.add(e) {
 		return true
