@@ -33,4 +33,5 @@ passed docs/benchmarks ./depgraph TestPage_works_in_a_browser TestPage_names_can
   TestPage_of_a_huge_system_is_tables TestMermaid_parses
 passed . ./depgraph/report TestDOT_is_accepted_by_dot
 passed . ./depgraph/importer TestSystemd_agrees_with_systemd_analyze TestSystemd_units_of_this_machine_have_no_ordering_cycle
+passed docs/benchmarks ./depgraph TestCompose_agrees_with_compose_go TestWeight_of_Declare
 passed . ./depgraph TestDebian_package_index

@@ -171,7 +171,7 @@ func (c *compose) one(name string) error {
 	for _, link := range items(get(s, "links")) {
 		target, alias, _ := strings.Cut(text(link), ":")
 		if to := c.known(target); to != "" {
-			c.depend(own, to, claim{start: depgraph.Started}, "links", target, c.p.at(link))
+			c.implied(own, to, s, "links", target, link)
 			c.depend(own, to, hardRuntime, "links", target, c.p.at(link))
 			links[cmp.Or(alias, target)] = to
 		}
@@ -219,6 +219,14 @@ func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
 	return nil
 }
 
+// implied orders a start after a service that is used without depends_on; with
+// it, what it says counts.
+func (c *compose) implied(own, to string, s *yaml.Node, kind, other string, at *yaml.Node) {
+	if get(s, "depends_on", other) == nil {
+		c.depend(own, to, claim{start: depgraph.Started}, kind, other, c.p.at(at))
+	}
+}
+
 // shared adds edges to the services whose network, processes or volumes a
 // service lives in.
 func (c *compose) shared(own string, s *yaml.Node) {
@@ -226,14 +234,14 @@ func (c *compose) shared(own string, s *yaml.Node) {
 		n := get(s, key)
 		other, ok := strings.CutPrefix(text(n), "service:")
 		if to := c.known(other); ok && to != "" {
-			c.depend(own, to, claim{start: depgraph.Started}, key, other, c.p.at(n))
+			c.implied(own, to, s, key, other, n)
 			c.depend(own, to, hardRuntime, key, other, c.p.at(n))
 		}
 	}
 	for _, n := range items(get(s, "volumes_from")) {
 		other, _, _ := strings.Cut(text(n), ":")
 		if to := c.known(other); to != "" { // the volumes stay when the other one is gone
-			c.depend(own, to, claim{start: depgraph.Started}, "volumes_from", other, c.p.at(n))
+			c.implied(own, to, s, "volumes_from", other, n)
 		}
 	}
 }

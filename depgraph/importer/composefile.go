@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,7 +134,7 @@ func loadProject(files []string) (*project, error) {
 			}
 		}
 	}
-	return p, p.extendAll()
+	return p, nil
 }
 
 // load reads one file over what is there. trail holds the files that include it.
@@ -157,14 +158,31 @@ func (p *project) load(file string, env map[string]string, trail []string) error
 			return err
 		}
 	}
-	pairs(services, func(key, s *yaml.Node) {
-		if p.services[key.Value] == nil {
-			p.keyAt[key.Value] = p.at(key)
+	return p.add(services)
+}
+
+// add lays the services of one file over those that are there. What they
+// extend is looked up in their own file first, as it was before any override.
+func (p *project) add(services *yaml.Node) error {
+	among := maps.Clone(p.services)
+	pairs(services, func(key, s *yaml.Node) { among[key.Value] = p.normal(s) })
+	done := map[string]*yaml.Node{}
+	var first error
+	pairs(services, func(key, _ *yaml.Node) {
+		name := key.Value
+		s, err := p.extend(among[name], name, "", among, done, nil)
+		if err != nil && first == nil {
+			first = err
 		}
-		s = p.normal(s)
-		p.services[key.Value] = p.override(p.services[key.Value], s)
+		if err != nil {
+			return
+		}
+		if p.services[name] == nil {
+			p.keyAt[name] = p.at(key)
+		}
+		p.services[name] = p.override(p.services[name], s)
 	})
-	return nil
+	return first
 }
 
 // include reads what an item of include names, which has its own folder and
@@ -365,24 +383,6 @@ func (p *project) withoutReset(n *yaml.Node) *yaml.Node {
 		}
 	})
 	return &c
-}
-
-// extendAll resolves extends in every service.
-func (p *project) extendAll() error {
-	names := make([]string, 0, len(p.services))
-	for name := range p.services {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	done := map[string]*yaml.Node{}
-	for _, name := range names {
-		s, err := p.extend(p.services[name], name, "", p.services, done, nil)
-		if err != nil {
-			return err
-		}
-		p.services[name] = s
-	}
-	return nil
 }
 
 // extend lays a service over the one that it extends, from this file set or
