@@ -112,6 +112,33 @@ func TestDisk_hangs_at_the_start(t *testing.T) {
 	})
 }
 
+// A disk that hangs from the start, and a destination that is well: nobody sees
+// the disk, not even Flush and Close.
+func TestDisk_hangs_and_the_destination_does_not(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	synctest.Test(t, func(t *testing.T) {
+		var h stuckDisk
+		h.hang()
+		var got sequence
+		s := newOn(t, &h, Options{Dest: &got, SpillDir: dir})
+		for n := range 10 {
+			numbered(s, n*100, n*100+100)
+			took(t, "Flush", 0, func() {
+				if err := s.Flush(withTimeout(t, time.Second)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		took(t, "Close", slowDisk+tidyTime, func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		got.mustBe(t, 1000)
+		h.answer()
+	})
+}
+
 // A disk that hangs while the sink spills to it, or reads from it.
 func TestDisk_hangs_in_an_outage(t *testing.T) {
 	for _, reading := range []bool{false, true} {

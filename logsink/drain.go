@@ -90,7 +90,7 @@ func (d *drainer) next() bool {
 		case d.markTrailingGap(): // it gave up the lock
 			s.contend()
 			continue
-		case s.closed && s.head == nil && len(s.front) == 0 && !s.disk.busyLocked() && !s.disk.opening:
+		case s.closed && s.head == nil && len(s.front) == 0 && !s.disk.busyLocked() && !s.findingLocked():
 			s.mu.Unlock()
 			return false
 		}
@@ -100,6 +100,12 @@ func (d *drainer) next() bool {
 	}
 	s.mu.Unlock()
 	return false
+}
+
+// findingLocked reports whether there may be more to deliver soon: what an
+// earlier process left is being looked for. A disk that hangs is not waited for.
+func (s *Sink) findingLocked() bool {
+	return s.disk.opening && (s.recovering || !s.disk.hangs)
 }
 
 // pickLocked moves what is due into flight: the oldest of what was found, of

@@ -199,6 +199,7 @@ func (m *mover) overdue() {
 		s.disk.hangs = true
 		s.setBusyLocked(s.progress.Load() != 0)
 		m.watch.Reset(s.opt.StallAfter)
+		s.rouse()
 		return
 	}
 	s.diskFailedLocked(&s.count.spillErr, fmt.Errorf("logsink: %s: %w for %v", cmpOr(s.opt.SpillDir, s.opt.Mapped), errHangs, s.opt.StallAfter))

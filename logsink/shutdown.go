@@ -31,7 +31,7 @@ func (s *Sink) Flush(ctx context.Context) error {
 		w.upTo.order++ // the youngest chunk is complete
 	}
 	s.upTo = s.seq
-	if !s.oldestLocked().before(w.upTo) && !s.disk.opening {
+	if !s.oldestLocked().before(w.upTo) {
 		s.mu.Unlock()
 		return nil
 	}
