@@ -703,3 +703,35 @@ func TestLeftovers(t *testing.T) {
 		}
 	}
 }
+
+// What has waited for longer than SpillAge is dropped and counted, in this
+// process and in the next.
+func TestSpill_age(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	synctest.Test(t, func(t *testing.T) {
+		frozen := logsinktest.NewFrozen(nil)
+		o := Options{Dest: &failsAfter{frozen}, SpillDir: dir, MaxBytes: 256 << 10, SpillBytes: 8 << 20, SpillAge: time.Hour}
+		s := mustNew(t, o)
+		for n := 0; n < 100_000; n += 100 {
+			numbered(s, n, n+100)
+			synctest.Wait()
+		}
+		before := mustAdd(t, s)
+		time.Sleep(2 * time.Hour)
+		if st := mustAdd(t, s); before.Spilled == 0 || st.Dropped.Evicted == 0 || st.Spilled > before.Spilled/4 || st.DiskErrors != 0 {
+			t.Errorf("before %+v\nafter two hours %+v", before, st)
+		}
+		s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+		frozen.Release()
+		time.Sleep(2 * time.Hour)
+		var rec logsinktest.Recorder
+		o.Dest = &rec
+		s = mustNew(t, o)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if st := mustAdd(t, s); st.Dropped.Evicted == 0 || st.Delivered > 5000 {
+			t.Errorf("the next process: %+v", st)
+		}
+	})
+}

@@ -38,6 +38,8 @@ func (m *mover) open(mapped chan struct{}) {
 			missing = true
 		} else {
 			m.tookSpool()
+			m.dropOld(time.Now().Add(-cmp.Or(o.SpillAge, forever)))
+			m.lookForAge()
 		}
 	}
 	m.place(left)
@@ -46,6 +48,8 @@ func (m *mover) open(mapped chan struct{}) {
 		m.openAt = time.Now().Add(openEvery)
 	}
 }
+
+const forever = 100 * 365 * 24 * time.Hour
 
 func (m *mover) mappedFailed(err error) {
 	m.s.mu.Lock()

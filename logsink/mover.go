@@ -46,6 +46,7 @@ type mover struct {
 	pause    time.Duration
 	retryAt  time.Time // when to write again after an error; zero: now
 	openAt   time.Time // when to try again what could not be opened; zero: all is open
+	ageAt    time.Time // when to look for what is too old; zero: never
 }
 
 // disk is what the rest of the sink knows of the spill. Guarded by Sink.mu.
@@ -156,15 +157,14 @@ func (m *mover) wait() {
 	}
 }
 
-// next is when there is something to try again; zero: never, all is well.
-func (m *mover) next() time.Time {
-	switch {
-	case m.openAt.IsZero():
-		return m.retryAt
-	case m.retryAt.IsZero() || m.openAt.Before(m.retryAt):
-		return m.openAt
+// next is when there is something to do by the clock; zero: never.
+func (m *mover) next() (first time.Time) {
+	for _, at := range []time.Time{m.openAt, m.retryAt, m.ageAt} {
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
 	}
-	return m.retryAt
+	return first
 }
 
 // call is one call of the disk, watched by a timer.
@@ -396,18 +396,57 @@ func (m *mover) push(meta spool.Meta) error {
 		if !ok {
 			return spool.ErrFull
 		}
-		m.s.mu.Lock()
-		m.s.openEvictionGapLocked()
-		for lane, n := range left {
-			m.s.count.evicted[lane] += n
-		}
-		m.s.count.evictedBytes += bytes
-		m.publishLocked()
-		m.s.mu.Unlock()
+		m.evicted(left, bytes)
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// lookForAge sets when to look for what is too old: as long as there is anything.
+func (m *mover) lookForAge() {
+	m.ageAt = time.Time{}
+	if m.s.opt.SpillAge == 0 || m.q == nil {
+		return
+	}
+	if frames, _, _ := m.q.Size(); frames > 0 {
+		m.ageAt = time.Now().Add(max(m.s.opt.SpillAge/10, time.Second))
+	}
+}
+
+// dropOld drops the segments that are older than t.
+func (m *mover) dropOld(t time.Time) {
+	for {
+		var left [2]int64
+		var bytes int64
+		var ok bool
+		err := m.call(func() (err error) {
+			left, bytes, ok, err = m.q.DropBefore(t)
+			return err
+		})
+		if ok {
+			m.evicted(left, bytes)
+		}
+		if err != nil {
+			m.spillFailed(err)
+		}
+		if !ok || err != nil {
+			return
+		}
+		m.full = false
+	}
+}
+
+// evicted counts what was dropped on disk.
+func (m *mover) evicted(left [2]int64, bytes int64) {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.s.openEvictionGapLocked()
+	for lane, n := range left {
+		m.s.count.evicted[lane] += n
+	}
+	m.s.count.evictedBytes += bytes
+	m.publishLocked()
 }
 
 // saved ends the save of a chunk. It has left memory only now, and not at all if
@@ -446,6 +485,9 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 		s.releaseLocked(c)
 	}
 	s.mu.Unlock()
+	if m.ageAt.IsZero() {
+		m.lookForAge()
+	}
 	if err == nil && taken && !abandoned {
 		err = m.call(func() error { return m.q.Undo(meta) })
 		s.mu.Lock()
@@ -516,10 +558,14 @@ func (m *mover) retry() bool {
 	stop := s.disk.stop
 	s.mu.Unlock()
 	if stop {
-		m.openAt, m.retryAt = time.Time{}, time.Time{}
+		m.openAt, m.retryAt, m.ageAt = time.Time{}, time.Time{}, time.Time{}
 		return false
 	}
 	switch {
+	case !m.ageAt.IsZero() && !now.Before(m.ageAt):
+		m.dropOld(now.Add(-s.opt.SpillAge))
+		m.lookForAge()
+		return true
 	case !m.openAt.IsZero() && !now.Before(m.openAt):
 		m.open(nil)
 		return true

@@ -118,6 +118,10 @@ type Options struct {
 
 	// SpillBytes bounds SpillDir. Default 1 GiB, at least 1 MiB.
 	SpillBytes int64
+
+	// SpillAge drops what has waited in SpillDir for longer, a segment at a time,
+	// as Evicted: by then nobody wants to read it, or nobody may. Default: never.
+	SpillAge time.Duration
 }
 
 const (
@@ -197,8 +201,8 @@ func (o *Options) complete() error {
 		return errors.New("logsink: Options.Dest and Options.Batch are both set; a sink has one destination")
 	case o.Batch != nil && o.MaxWrite != 0:
 		return errors.New("logsink: Options.MaxWrite limits writes to Dest; Options.Batch has limits of its own")
-	case o.SpillDir == "" && o.SpillBytes != 0:
-		return errors.New("logsink: Options.SpillBytes is set and Options.SpillDir is not")
+	case o.SpillDir == "" && (o.SpillBytes != 0 || o.SpillAge != 0):
+		return errors.New("logsink: Options.SpillBytes or SpillAge is set and Options.SpillDir is not")
 	}
 	if o.Fallback == nil && (o.FallbackAfter != 0 || o.FallbackRate != 0) {
 		return errors.New("logsink: Options.FallbackAfter or FallbackRate is set and Options.Fallback is not")
@@ -246,6 +250,7 @@ func (o *Options) complete() error {
 		{"StallAfter", &o.StallAfter, time.Second},
 		{"RetryMin", &o.RetryMin, 10 * time.Millisecond},
 		{"RetryMax", &o.RetryMax, 5 * time.Second},
+		{"SpillAge", &o.SpillAge, 0},
 		{"SyncTimeout", &o.SyncTimeout, time.Second},
 		{"CloseTimeout", &o.CloseTimeout, 2 * time.Second},
 	} {
