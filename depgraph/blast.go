@@ -66,9 +66,15 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 	return res, nil
 }
 
-// blast spreads a failure over the edges without the flags.
+// blast spreads a failure over the edges without the flags: a service is down
+// with its first hard dependency, or when a group of its own is short of its
+// quorum.
 func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, error) {
-	b := &blaster{g: g, without: without, state: make([]blastState, len(g.services)), missing: make([]int32, len(g.groups))}
+	b := &blaster{g: g, without: without, plane: o.Plane, state: make([]blastState, len(g.services))}
+	b.fix = fixpoint{in: g.in, from: g.from, left: slices.Repeat([]int32{1}, len(g.services)), groupLeft: make([]int32, len(g.groups))}
+	for i := range g.groups {
+		b.fix.groupLeft[i] = int32(len(g.groups[i].members)) - g.groups[i].need + 1
+	}
 	for _, name := range lost {
 		v, ok := g.index[name]
 		if !ok {
@@ -76,11 +82,38 @@ func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, er
 		}
 		if b.state[v] != blastLost {
 			b.state[v] = blastLost
-			b.queue = append(b.queue, v)
+			b.fix.fire(v)
 		}
 	}
-	b.run(o.Plane)
+	before := len(b.fix.fired)
+	b.fix.run(b.counts)
+	for _, v := range b.fix.fired[before:] {
+		b.state[v] = blastDown
+	}
 	return b, nil
+}
+
+// fails reports whether an edge to w, which is lost or down, fails with it.
+func (b *blaster) fails(f flag, w int32) bool {
+	return f&b.without == 0 && (b.state[w] != blastLost || b.plane == PlaneUnknown || b.plane == planeOf(f))
+}
+
+// counts says which edges pull their owners down. Members of other groups are
+// counted too, for the report.
+func (b *blaster) counts(i, w int32) (group int32, is bool) {
+	f := b.g.inFlags[i]
+	if !b.fails(f, w) {
+		return 0, false
+	}
+	pulls := f&fRuntime != 0 && f&fSoft == 0
+	if f&fGroup == 0 {
+		return -1, pulls
+	}
+	group = b.g.group[b.g.inEdge[i]]
+	if !pulls {
+		b.fix.groupLeft[group]--
+	}
+	return group, pulls
 }
 
 // unknown picks the services that wait for something lost at startup, as more
@@ -122,55 +155,22 @@ const (
 type blaster struct {
 	g       *Graph
 	state   []blastState
-	queue   []int32 // what is lost or down
-	without flag    // edges with these flags do not count
-	missing []int32 // members down, by group
-}
-
-// run spreads the failure: a service is down with its first hard dependency,
-// or when a group of its own is short of its quorum.
-func (b *blaster) run(plane Plane) {
-	g := b.g
-	for head := 0; head < len(b.queue); head++ {
-		w := b.queue[head]
-		for i := g.in[w]; i < g.in[w+1]; i++ {
-			v, e, f := g.from[i], g.inEdge[i], g.inFlags[i]
-			if f&b.without != 0 {
-				continue
-			}
-			if b.state[w] == blastLost && plane != PlaneUnknown && plane != planeOf(f) {
-				continue
-			}
-			b.edge(v, e, f)
-		}
-	}
-}
-
-func (b *blaster) edge(v, e int32, f flag) {
-	if f&fGroup != 0 {
-		gr := b.g.group[e]
-		b.missing[gr]++
-		if int(b.missing[gr]) <= len(b.g.groups[gr].members)-int(b.g.groups[gr].need) {
-			return
-		}
-	}
-	if f&fRuntime != 0 && f&fSoft == 0 && b.state[v] == 0 {
-		b.state[v] = blastDown
-		b.queue = append(b.queue, v)
-	}
+	fix     fixpoint // fired: what is lost or down
+	plane   Plane
+	without flag // edges with these flags do not count
 }
 
 // report looks at the neighbours of what is down.
 func (b *blaster) report() *Blast {
 	g := b.g
-	touched := b.queue
-	for _, w := range b.queue {
+	touched := slices.Clone(b.fix.fired)
+	for _, w := range b.fix.fired {
 		for i := g.in[w]; i < g.in[w+1]; i++ {
 			v := g.from[i]
 			if b.state[v]&(blastLost|blastDown) != 0 {
 				continue
 			}
-			if g.inFlags[i]&b.without != 0 {
+			if !b.fails(g.inFlags[i], w) {
 				continue
 			}
 			harm := b.harm(g.inEdge[i], g.inFlags[i])
@@ -199,8 +199,7 @@ func (b *blaster) report() *Blast {
 // harm says what the loss of edge e's target does to an owner that stays up.
 func (b *blaster) harm(e int32, f flag) blastState {
 	if f&fGroup != 0 {
-		gr := &b.g.groups[b.g.group[e]]
-		switch spare := int32(len(gr.members)) - b.missing[b.g.group[e]] - gr.need; {
+		switch spare := b.fix.groupLeft[b.g.group[e]] - 1; {
 		case spare > 0:
 			return 0
 		case spare == 0:

@@ -234,8 +234,8 @@ type blockingGraph struct {
 	g      *Graph
 	ev     *events
 	phases flag
-	stuck  []bool // node cannot be brought up one after the other; nil without groups
-	have   []int32
+	stuck  []bool  // node cannot be brought up one after the other; nil without groups
+	short  []int32 // members that each group lacks; 0 or less: it has its quorum
 }
 
 // blocking finds, as a least fixpoint, what can be brought up one event after
@@ -246,48 +246,36 @@ func (g *Graph) blocking(phases flag) *blockingGraph {
 		return b
 	}
 	ev, n := b.ev, b.ev.nodes()
-	wait := make([]int32, n)
-	b.have = make([]int32, len(g.groups))
+	x := fixpoint{in: ev.in, from: ev.inFrom, left: make([]int32, n), groupLeft: make([]int32, len(g.groups))}
 	hard := sel{phases, fSoft | fGroup}
 	for v := range n {
 		for _, f := range ev.flags[ev.out[v]:ev.out[v+1]] {
 			if hard.has(f) {
-				wait[v]++
+				x.left[v]++
 			}
 		}
 	}
 	for i := range g.groups {
+		x.groupLeft[i] = g.groups[i].need
 		if gr := &g.groups[i]; g.partial(i) && gr.flags&phases != 0 && gr.flags&fSoft == 0 {
-			wait[ev.waiter(gr)]++
+			x.left[ev.waiter(gr)]++
 		}
 	}
-	b.stuck = make([]bool, n)
-	queue := make([]int32, 0, n)
-	for v := range n {
-		b.stuck[v] = true
-		if wait[v] == 0 {
-			queue = append(queue, v)
+	x.start()
+	x.run(func(i, _ int32) (group int32, is bool) {
+		a := ev.inArc[i]
+		f := ev.flags[a]
+		switch {
+		case f&phases == 0 || f&fSoft != 0:
+			return 0, false
+		case f&fGroup != 0:
+			return g.group[ev.edge(a)], true
 		}
-	}
-	for head := 0; head < len(queue); head++ {
-		w := queue[head]
-		b.stuck[w] = false
-		for i := ev.in[w]; i < ev.in[w+1]; i++ {
-			a, v := ev.inArc[i], ev.inFrom[i]
-			f := ev.flags[a]
-			if f&phases == 0 || f&fSoft != 0 {
-				continue
-			}
-			if f&fGroup != 0 {
-				gr := g.group[ev.edge(a)]
-				if b.have[gr]++; b.have[gr] != g.groups[gr].need {
-					continue
-				}
-			}
-			if wait[v]--; wait[v] == 0 {
-				queue = append(queue, v)
-			}
-		}
+		return -1, true
+	})
+	b.stuck, b.short = slices.Repeat([]bool{true}, int(n)), x.groupLeft
+	for _, v := range x.fired {
+		b.stuck[v] = false
 	}
 	return b
 }
@@ -305,7 +293,7 @@ func (b *blockingGraph) keeps(e int32) bool {
 		return true
 	}
 	gr := b.g.group[e]
-	return b.have[gr] < b.g.groups[gr].need && b.stuck[b.g.to[e]]
+	return b.short[gr] > 0 && b.stuck[b.g.to[e]]
 }
 
 func (b *blockingGraph) cyclic() [][]int32 {

@@ -14,6 +14,12 @@ type subgraph struct {
 	from   []int32
 	launch []int32 // the launch of a serving node, if both are here, else -1; nil: none
 	groups bool    // an edge belongs to a group that can lose a member
+
+	// Of reverse: incoming rows, and the groups by numbers of their own.
+	in, inFrom, inArc []int32
+	inGroup           []int32 // of each arc, or -1
+	needs             []int32 // members inside that must come up; 0 or less: none
+	groupOwner        []int32
 }
 
 // subgraph cuts the members (sorted) out, with the edges for which keep holds.
@@ -129,21 +135,66 @@ func (s *subgraph) serveTogether(launched, up, soft []bool) {
 // comesUpAlone is comesUp without services that begin to serve together: it
 // reports whether no cycle of any kind is left.
 func (s *subgraph) comesUpAlone(soft []bool) bool {
-	n := len(s.verts)
-	up := make([]bool, n)
-	for count := 0; count < n; {
-		before := count
-		for v := range n {
-			if l := s.launchOf(v); !up[v] && (l < 0 || up[l]) && s.satisfied(v, fStartup|fRuntime|fDeploy, up, soft) {
-				up[v] = true
-				count++
-			}
-		}
-		if count == before {
-			return false
+	s.reverse()
+	x := fixpoint{in: s.in, from: s.inFrom, left: make([]int32, len(s.verts)), groupLeft: slices.Clone(s.needs)}
+	gone := func(i int32) bool { return soft != nil && soft[i] }
+	for i := range int32(len(s.to)) {
+		switch {
+		case s.inGroup[i] < 0 && !gone(i):
+			x.left[s.from[i]]++
+		case s.inGroup[i] >= 0 && gone(i):
+			x.groupLeft[s.inGroup[i]]--
 		}
 	}
-	return true
+	for k, owner := range s.groupOwner {
+		if x.groupLeft[k] > 0 {
+			x.left[owner]++
+		}
+	}
+	x.start()
+	x.run(func(at, _ int32) (group int32, is bool) {
+		i := s.inArc[at]
+		if gone(i) || s.inGroup[i] >= 0 && x.groupLeft[s.inGroup[i]] <= 0 {
+			return 0, false
+		}
+		return s.inGroup[i], true
+	})
+	return len(x.fired) == len(s.verts)
+}
+
+// reverse builds the rows of incoming arcs, and numbers the groups, once.
+func (s *subgraph) reverse() {
+	if s.in != nil {
+		return
+	}
+	n := len(s.verts)
+	s.in, s.inFrom, s.inArc, s.inGroup = make([]int32, n+1), make([]int32, len(s.to)), make([]int32, len(s.to)), make([]int32, len(s.to))
+	for _, w := range s.to {
+		s.in[w+1]++
+	}
+	for v := range n {
+		s.in[v+1] += s.in[v]
+	}
+	next, numbers := slices.Clone(s.in[:n]), map[int32]int32{}
+	for i, w := range s.to {
+		at := next[w]
+		next[w]++
+		s.inFrom[at], s.inArc[at], s.inGroup[i] = s.from[i], int32(i), -1
+		if s.flags(i)&fGroup == 0 {
+			continue
+		}
+		id := s.g.group[s.edgeID[i]]
+		k, seen := numbers[id]
+		if !seen {
+			k = int32(len(s.needs))
+			numbers[id] = k
+			gr := &s.g.groups[id]
+			// Members that are not here count as up; see quorum.
+			s.needs, s.groupOwner = append(s.needs, gr.need-int32(len(gr.members))), append(s.groupOwner, s.from[i])
+		}
+		s.needs[k]++
+		s.inGroup[i] = k
+	}
 }
 
 // satisfied reports whether what v needs in the phases is up.

@@ -151,8 +151,17 @@ depends: [{on: ec2, plane: data}]
 service: shop
 depends: [{on: autoscaler}]
 ---
+service: fleet
+depends: [{on: ec2, plane: data, soft: true}, {on: ec2, plane: control, phase: deploy}]
+---
 service: ec2
 `)
+	if b, err := g.Blast(BlastOptions{Plane: Control}, "ec2"); err != nil || len(b.Degraded) > 0 {
+		t.Errorf("what uses the data plane alone is degraded without the control plane: %v, %v", b.Degraded, err)
+	}
+	if b, err := g.Blast(BlastOptions{Plane: Data}, "ec2"); err != nil || fmt.Sprint(b.Degraded) != "[fleet]" {
+		t.Errorf("without the data plane: degraded %v, %v", b.Degraded, err)
+	}
 	for plane, want := range map[Plane]string{PlaneUnknown: "[autoscaler shop web]", Control: "[autoscaler shop]", Data: "[web]"} {
 		b, err := g.Blast(BlastOptions{Plane: plane}, "ec2")
 		if err != nil || fmt.Sprint(b.Down) != want {
