@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Finding is one result of a check.
@@ -32,6 +33,14 @@ type CheckOptions struct {
 	// Only and Skip hold IDs or names of rules. An empty Only means all.
 	Only, Skip []string
 	Progress   func(Progress)
+
+	// Proofs are the verdicts of drills, which evidence refers to; nil:
+	// there are none. With RequireProof above 0 every soft edge must have
+	// been proven within that time, or DG012 is an error.
+	Proofs       *Proofs
+	RequireProof time.Duration
+	// Now is what ages are counted to. Default: time.Now.
+	Now time.Time
 }
 
 // Check runs the rules and returns the findings, in order of severity, rule,
@@ -385,11 +394,23 @@ func (c *checker) falseRedundancy(r *Rule) error {
 }
 
 func (c *checker) softUnverified(r *Rule) error {
+	if c.o.RequireProof > 0 && !c.setting.Set {
+		r.Severity = Error
+	}
+	now := c.o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
 	return c.edges(r, func(v, e int32) string {
-		if c.g.flags[e]&(fSoft|fWeak) != fSoft || c.g.texts[c.g.text[e]].evidence != "" {
+		if c.g.flags[e]&(fSoft|fWeak) != fSoft {
 			return ""
 		}
-		return fmt.Sprintf("%s says it fails open without %s; there is no evidence", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)
+		from, to := c.g.services[v].Name, c.g.services[c.g.to[e]].Name
+		s := c.o.Proofs.Status(from, to, c.g.texts[c.g.text[e]].evidence, now, c.o.RequireProof)
+		if s.State == Proven {
+			return ""
+		}
+		return fmt.Sprintf("%s says it fails open without %s; %s", from, to, s.Why)
 	})
 }
 

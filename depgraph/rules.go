@@ -110,9 +110,9 @@ func rules() []Rule {
 		},
 		{
 			ID: "DG012", Name: "soft-unverified", Severity: Info, run: (*checker).softUnverified,
-			Summary: "a soft dependency was never cut in a drill",
+			Summary: "that a dependency is soft is not proven by a drill",
 			Why:     "A claim to fail open that nobody tried is usually wrong: an unexpected exception, a client without a deadline, a full queue.",
-			Fix:     "Cut it in a drill and write the result into evidence.",
+			Fix:     "Cut it in a drill: drill plan writes one, and drill run --proof records the verdict, which evidence refers to.",
 		},
 		{
 			ID: "DG013", Name: "spof", Severity: Info, run: (*checker).singlePoints,

@@ -78,7 +78,7 @@ func TestCheck_says_the_verdict_first_and_groups_the_rest(t *testing.T) {
 	}
 	for _, want := range []string{
 		"error DG001 bootstrap deadlock: 2 services wait", "warn DG009 14 services have no owner: config, sessions, s00, s01,",
-		"info DG012 soft-unverified: 12 findings", "and 7 more (--verbose lists them)",
+		"info DG012 soft-unverified: 24 findings", "and 19 more (--verbose lists them)",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

@@ -1,0 +1,293 @@
+package depgraph
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ProofFile is the name of the file, beside the manifests, to which drills
+// append their verdicts.
+const ProofFile = "depgraph.proof.jsonl"
+
+// ProofVersion is that of the records.
+const ProofVersion = 1
+
+// A Proof is the verdict of one drill about one edge: a line of the proof file.
+//
+// Digest covers all other members, and Previous is the digest of the edge's
+// proof before: what was edited by hand, or taken out of the middle, is found.
+// It is no signature: who can run a drill can also compute a digest. A proof
+// that nobody can make up is one that CI makes, by running the drill again.
+type Proof struct {
+	Version    int       `json:"version"`
+	ID         string    `json:"id"` // what Evidence refers to
+	Service    string    `json:"service"`
+	Dependency string    `json:"dependency"`
+	Verdict    string    `json:"verdict"` // held, deviated, aborted, not-started, void
+	Hits       int64     `json:"hits"`    // of the fault, as they were observed
+	Rules      string    `json:"rules"`   // digest of the exact fault, "sha256:…"
+	At         time.Time `json:"at"`      // when the drill ended
+	Binary     string    `json:"binary,omitempty"`
+	Commit     string    `json:"commit,omitempty"`
+	Previous   string    `json:"previous,omitempty"`
+	Digest     string    `json:"digest"`
+}
+
+// Sum is the digest that the proof should have.
+func (p Proof) Sum() string {
+	p.ID, p.Digest, p.At = "", "", p.At.UTC()
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "" // a year beyond 9999, which no digest fits
+	}
+	sum := sha256.Sum256(append([]byte("failopen proof\n"), text...))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func (p Proof) id() string {
+	digest := strings.TrimPrefix(p.Sum(), "sha256:")
+	return fmt.Sprintf("%s@%s-%s", p.Dependency, p.At.UTC().Format("2006-01-02"), digest[:min(8, len(digest))])
+}
+
+// Proofs are those of one file, in its order.
+type Proofs struct {
+	list []located
+	file string
+}
+
+// located is a proof, where it stands, and what is wrong with it as such.
+type located struct {
+	Proof
+	at    Position
+	fault string
+}
+
+// LoadProofs reads a proof file.
+func LoadProofs(name string) (*Proofs, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProofs(name, data)
+}
+
+// ParseProofs reads proofs, one JSON object a line. A line that is none is an
+// error; one whose digest does not fit is kept, and proves nothing.
+func ParseProofs(name string, data []byte) (*Proofs, error) {
+	p := &Proofs{file: name}
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		var proof Proof
+		dec := json.NewDecoder(bytes.NewReader(line))
+		dec.DisallowUnknownFields()
+		err := dec.Decode(&proof)
+		switch rest := bytes.TrimSpace(line[dec.InputOffset():]); {
+		case err != nil:
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+		case len(rest) > 0:
+			return nil, fmt.Errorf("%s:%d: there is text after the proof", name, n)
+		case proof.Version != ProofVersion:
+			return nil, fmt.Errorf("%s:%d: the proof has version %d; this program reads %d", name, n, proof.Version, ProofVersion)
+		}
+		p.add(proof, Position{File: name, Line: n})
+	}
+	return p, nil
+}
+
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// add keeps a proof, with what is wrong with it.
+func (p *Proofs) add(proof Proof, at Position) {
+	l := located{Proof: proof, at: at}
+	last := p.last(proof.Service, proof.Dependency)
+	previous := ""
+	if last != nil {
+		previous = last.Digest
+	}
+	switch {
+	case proof.Digest != proof.Sum(), proof.ID != proof.id():
+		l.fault = "it was edited: its digest does not fit"
+	case proof.Previous != previous:
+		l.fault = "a proof before it is missing: the chain of digests is broken"
+	case slices.ContainsFunc(p.list, func(o located) bool { return o.Digest == proof.Digest }):
+		l.fault = "it is there twice"
+	case !digestForm.MatchString(proof.Rules):
+		l.fault = "it does not say which fault was tried"
+	}
+	p.list = append(p.list, l)
+}
+
+// last is the edge's newest proof, or nil.
+func (p *Proofs) last(service, dependency string) *located {
+	for i := len(p.list) - 1; i >= 0; i-- {
+		if p.list[i].Service == service && p.list[i].Dependency == dependency {
+			return &p.list[i]
+		}
+	}
+	return nil
+}
+
+// AppendProof adds a verdict to a proof file, which it creates if need be, and
+// returns it with what was filled in: version, ID, previous and digest. The
+// file appears whole or not at all; a lock beside it keeps two drills apart.
+func AppendProof(name string, proof Proof) (_ Proof, err error) {
+	lock, err := os.OpenFile(name+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return proof, fmt.Errorf("the proof file is being written by another drill, or one has died (then remove the lock): %w", err)
+	}
+	defer func() {
+		err = errors.Join(err, lock.Close(), os.Remove(lock.Name()))
+	}()
+	data, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return proof, err
+	}
+	known, err := ParseProofs(name, data)
+	if err != nil {
+		return proof, err
+	}
+	proof.Version, proof.Previous, proof.At = ProofVersion, "", proof.At.UTC().Truncate(time.Second)
+	if last := known.last(proof.Service, proof.Dependency); last != nil {
+		proof.Previous = last.Digest
+	}
+	proof.Digest = proof.Sum()
+	proof.ID = proof.id()
+	line, err := json.Marshal(proof)
+	if err != nil {
+		return proof, err
+	}
+	if len(data) > 0 && !bytes.HasSuffix(data, []byte("\n")) {
+		data = append(data, '\n')
+	}
+	return proof, replaceFile(name, append(append(data, line...), '\n'))
+}
+
+func replaceFile(name string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".proof-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name()) // what is left of it is of no use
+	}
+	return err
+}
+
+// ProofState says what is known of an edge that was declared soft.
+type ProofState uint8
+
+// The states.
+const (
+	Untested  ProofState = iota // no drill has cut it
+	Proven                      // it was cut, and the service kept serving
+	Disproved                   // it was cut, and the service did not
+	Stale                       // proven, too long ago
+	Forged                      // what is claimed cannot be so
+)
+
+var proofStates = [...]string{"untested", "proven", "disproved", "stale", "forged"}
+
+func (s ProofState) String() string {
+	if int(s) < len(proofStates) {
+		return proofStates[s]
+	}
+	return "unknown"
+}
+
+// MarshalText makes a state its name in JSON.
+func (s ProofState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// A ProofStatus is the state of one edge, and why.
+type ProofStatus struct {
+	State ProofState
+	Why   string    // for anything but proven, in words
+	At    time.Time // of the proof that decided; zero: none
+	ID    string
+}
+
+// clockSlack is how far the clock of a machine that drills may be ahead.
+const clockSlack = 10 * time.Minute
+
+// Status says what is proven of an edge. evidence is what the manifest refers
+// to, "" if it names none; then the edge's newest proof counts. maxAge 0: any
+// age. A later proof that disproves the edge outweighs the one referred to.
+func (p *Proofs) Status(service, dependency, evidence string, now time.Time, maxAge time.Duration) ProofStatus {
+	if p == nil {
+		p = &Proofs{}
+	}
+	last := p.last(service, dependency)
+	chosen := last
+	if evidence != "" {
+		i := slices.IndexFunc(p.list, func(l located) bool { return l.ID == evidence || l.Digest == evidence })
+		if i < 0 {
+			where := "is not in " + p.file
+			if p.file == "" {
+				where = "cannot be looked up: there is no proof file"
+			}
+			return ProofStatus{State: Forged, Why: fmt.Sprintf("the evidence %q %s", evidence, where)}
+		}
+		chosen = &p.list[i]
+	}
+	if chosen == nil {
+		return ProofStatus{State: Untested, Why: "there is no evidence"}
+	}
+	status := func(s ProofState, format string, args ...any) ProofStatus {
+		why := fmt.Sprintf(format, args...)
+		if why != "" {
+			why = fmt.Sprintf("the proof %s (%s) %s", chosen.ID, chosen.at, why)
+		}
+		return ProofStatus{State: s, Why: why, At: chosen.At, ID: chosen.ID}
+	}
+	switch {
+	case chosen.fault != "":
+		return status(Forged, "cannot count: %s", chosen.fault)
+	case chosen.Service != service || chosen.Dependency != dependency:
+		return status(Forged, "is about another edge, %s on %s", chosen.Service, chosen.Dependency)
+	case chosen.At.IsZero() || chosen.At.After(now.Add(clockSlack)):
+		return status(Forged, "is from the future, %s", chosen.At.Format(time.RFC3339))
+	case last != chosen && last.fault == "" && last.Verdict == "deviated":
+		chosen = last
+		return status(Disproved, "came later and disproves it: the service did not keep serving")
+	case chosen.Verdict == "deviated":
+		return status(Disproved, "disproves it: the service did not keep serving")
+	case chosen.Verdict != "held":
+		return status(Untested, "proves nothing: the drill was %s", chosen.Verdict)
+	case chosen.Hits <= 0:
+		return status(Forged, "proves nothing: the fault was never seen to hit")
+	case maxAge > 0 && now.Sub(chosen.At) > maxAge:
+		return status(Stale, "is %d days old; at most %d are allowed", int(now.Sub(chosen.At).Hours()/24), int(maxAge.Hours()/24))
+	}
+	return status(Proven, "")
+}
+
+// ProofStatus says what is proven of every soft edge of the run time, in the
+// order of Edges.
+func (g *Graph) ProofStatus(p *Proofs, now time.Time, maxAge time.Duration) map[Edge]ProofStatus {
+	all := map[Edge]ProofStatus{}
+	for e := range g.Edges() {
+		if e.Soft && !e.Weak {
+			all[e] = p.Status(e.From, e.To, e.Evidence, now, maxAge)
+		}
+	}
+	return all
+}
