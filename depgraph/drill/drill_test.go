@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/fault"
 )
@@ -384,4 +386,54 @@ func TestReport_cannotBeInjected(t *testing.T) {
 			}
 		}
 	})
+}
+
+// breaksIf is a service that fails only under one kind of fault.
+func breaksIf(kind fault.Kind) func([]fault.Rule, time.Duration) (bool, error) {
+	return func(rules []fault.Rule, watch time.Duration) (bool, error) {
+		return watch >= 3*time.Second && slices.ContainsFunc(rules, func(r fault.Rule) bool { return r.Net == kind && r.From < watch }), nil
+	}
+}
+
+func TestShrink(t *testing.T) {
+	rules := []fault.Rule{
+		{Service: "db", Net: fault.Refuse, Until: time.Minute},
+		{Service: "db", Net: fault.Corrupt, From: time.Minute, Until: time.Hour, Probability: 0.5},
+		{Service: "db", Net: fault.Reset},
+	}
+	got, watch, err := drill.Shrink(rules, time.Hour, breaksIf(fault.Corrupt))
+	if err != nil || len(got) != 1 || got[0] != (fault.Rule{Service: "db", Net: fault.Corrupt}) || watch < 3*time.Second || watch > 6*time.Second {
+		t.Errorf("%+v, %v, %v; want the corrupt rule alone, for a few seconds", got, watch, err)
+	}
+	if _, _, err := drill.Shrink(rules, time.Hour, func([]fault.Rule, time.Duration) (bool, error) { return false, errors.New("no") }); err == nil {
+		t.Error("an error of a drill was lost")
+	}
+	if got, watch, err := drill.Shrink(rules, time.Hour, func([]fault.Rule, time.Duration) (bool, error) { return false, nil }); err != nil || len(got) != 3 || watch != time.Hour {
+		t.Errorf("nothing smaller breaks it: %+v, %v, %v", got, watch, err)
+	}
+	text := drill.Reproduction("a\"b", "c/d", got, watch)
+	if strings.Count(text, "\n") > 15 || !strings.Contains(text, "func Test_a_b_without_c_d(") {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestTest_recordsProofs(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "proofs.jsonl")
+	t.Setenv(drill.ProofEnv, file)
+	synctest.Test(t, func(t *testing.T) {
+		e := experiment(newService(true))
+		e.Rules = "a fault"
+		drill.Test(t, e)
+	})
+	proofs, err := depgraph.LoadProofs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := proofs.Status("shop", "db", "", time.Now(), time.Hour); s.State != depgraph.Proven {
+		t.Errorf("%+v; want proven, now and not in the year of the bubble", s)
+	}
+	r := &drill.Report{Service: "shop"}
+	if _, err := r.Proof(); err == nil {
+		t.Error("a proof about no edge")
+	}
 }

@@ -1,6 +1,11 @@
 package drill
 
-import "context"
+import (
+	"context"
+	"os"
+
+	"github.com/failopen/failopen/depgraph"
+)
 
 // TB is what Test needs of a *testing.T.
 type TB interface {
@@ -11,8 +16,9 @@ type TB interface {
 	Logf(format string, args ...any)
 }
 
-// Test runs the experiment and fails t, with the report, unless it held. In a
-// testing/synctest bubble it takes virtual time only:
+// Test runs the experiment and fails t, with the report, unless it held. If the
+// environment variable DEPGRAPH_PROOF names a file, the verdict is appended to
+// it. In a testing/synctest bubble a drill takes virtual time only:
 //
 //	func TestServesWithoutItsTable(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -30,6 +36,15 @@ func Test(t TB, e Experiment) *Report {
 	if err != nil {
 		t.Fatalf("%v", err)
 		return nil
+	}
+	if file := os.Getenv(ProofEnv); file != "" {
+		proof, err := r.Proof()
+		if err == nil {
+			_, err = depgraph.AppendProof(file, proof)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 	if r.Verdict != Held {
 		t.Errorf("%s\n\n%s", r.Sentence(), r.Markdown())

@@ -13,6 +13,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/failopen/failopen/depgraph"
 )
@@ -29,6 +30,11 @@ type HTMLOptions struct {
 	Title string
 	// Date and Commit say what the page is about; empty ones are left out.
 	Date, Commit string
+	// Proofs are the verdicts of drills; ProofAge, if above 0, is how old one
+	// may be, counted to ProofNow. Each soft edge is marked with its state.
+	Proofs   *depgraph.Proofs
+	ProofAge time.Duration
+	ProofNow time.Time
 	// Findings are listed, if given.
 	Findings []depgraph.Finding
 	// MaxAvailability limits for how many services availability is computed:
@@ -188,7 +194,7 @@ func newPage(ctx context.Context, g *depgraph.Graph, o HTMLOptions) (*page, erro
 	for i := range p.Findings {
 		p.Findings[i].Component, p.Findings[i].Edges = nil, nil // the page lists cycles by themselves
 	}
-	p.graph(g, l)
+	p.graph(g, l, o)
 	if err := p.availability(ctx, g, o); err != nil {
 		return nil, err
 	}
@@ -260,7 +266,7 @@ func (t *table) id(s string) int {
 	return i
 }
 
-func (p *page) graph(g *depgraph.Graph, l *Layout) {
+func (p *page) graph(g *depgraph.Graph, l *Layout, o HTMLOptions) {
 	var files, texts table
 	texts.id("")
 	index := map[string]int{}
@@ -278,7 +284,14 @@ func (p *page) graph(g *depgraph.Graph, l *Layout) {
 	for s := range g.Services() {
 		ids := map[int]int{}
 		for _, e := range g.EdgesFrom(s.Name) {
-			row := [7]int{index[e.From], index[e.To], pageFlags(e), 0, files.id(e.At.File), e.At.Line, texts.id(edgeText(e))}
+			row := [7]int{index[e.From], index[e.To], pageFlags(e), 0, files.id(e.At.File), e.At.Line, 0}
+			text, mark := edgeText(e), 0
+			if e.Soft && !e.Weak && o.Proofs != nil {
+				proof := o.Proofs.Status(e.From, e.To, e.Evidence, o.ProofNow, o.ProofAge)
+				text, mark = strings.TrimPrefix(text+"; "+proofText(proof), "; "), proofMarks[proof.State]
+			}
+			row[2] |= mark
+			row[6] = texts.id(text)
 			if e.Group > 0 && e.Need < e.Of {
 				if ids[e.Group] == 0 {
 					group++
@@ -291,6 +304,21 @@ func (p *page) graph(g *depgraph.Graph, l *Layout) {
 		}
 	}
 	p.Files, p.Texts = files.list, texts.list
+}
+
+// proofMarks are the flags of what drills have said of a soft edge.
+var proofMarks = map[depgraph.ProofState]int{
+	depgraph.Untested: 1024, depgraph.Proven: 2048, depgraph.Disproved: 4096, depgraph.Stale: 8192, depgraph.Forged: 1024,
+}
+
+func proofText(s depgraph.ProofStatus) string {
+	switch s.State {
+	case depgraph.Proven:
+		return fmt.Sprintf("proven soft on %s (%s)", s.At.UTC().Format(time.DateOnly), s.ID)
+	case depgraph.Untested:
+		return "untested: " + s.Why
+	}
+	return s.State.String() + ": " + s.Why
 }
 
 // edgeText is what else an edge says.

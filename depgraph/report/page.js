@@ -2,7 +2,7 @@
 "use strict";
 (() => {
 const D = JSON.parse(document.getElementById("data").textContent);
-const SOFT = 1, STARTUP = 2, RUNTIME = 4, DEPLOY = 8, CONTROL = 16, PARTIAL = 32, WEAK = 64, ASSUMED = 128, STARTED = 256, READY = 512;
+const SOFT = 1, STARTUP = 2, RUNTIME = 4, DEPLOY = 8, CONTROL = 16, PARTIAL = 32, WEAK = 64, ASSUMED = 128, STARTED = 256, READY = 512, UNTESTED = 1024, PROVEN = 2048, DISPROVED = 4096, STALE = 8192;
 const PHASES = { startup: STARTUP, runtime: RUNTIME, deploy: DEPLOY };
 const main = document.getElementById("main");
 main.textContent = "";
@@ -180,7 +180,7 @@ const LANES = lanesOf(S);
 const SHAPES = { app: "M-4 -4h8v8h-8z", cloud: "M-5 3a3 3 0 0 1 1 -5a4 4 0 0 1 7 1a2.5 2.5 0 0 1 1 4z", datastore: "M-4 -3a4 2 0 0 1 8 0v6a4 2 0 0 1 -8 0zM-4 -3a4 2 0 0 0 8 0",
   queue: "M-5 -3h10M-5 0h10M-5 3h10", external: "M-4 4L4 -4M-1 -4h5v5", observer: "M-5 0q5 -6 10 0q-5 6 -10 0zM-1.5 0a1.5 1.5 0 1 0 3 0a1.5 1.5 0 1 0 -3 0", infra: "M-5 -4h10v3h-10zM-5 1h10v3h-10z" };
 const icon = (kind, x, y) => SHAPES[kind] ? el("path", { class: "icon", d: SHAPES[kind], transform: `translate(${x} ${y})` }) : null;
-const edgeClass = (e) => "edge" + (e[2] & SOFT ? " soft" : "") + (e[2] & WEAK ? " weak" : "") + (cyclic.has(S[e[0]].n + "\u0000" + S[e[1]].n) ? " cycle" : "");
+const edgeClass = (e) => "edge" + (e[2] & SOFT ? " soft" : "") + (e[2] & WEAK ? " weak" : "") + (e[2] & SOFT ? (e[2] & PROVEN ? " proven" : e[2] & DISPROVED ? " disproved" : e[2] & STALE ? " stale" : e[2] & UNTESTED ? " untested" : "") : "") + (cyclic.has(S[e[0]].n + "\u0000" + S[e[1]].n) ? " cycle" : "");
 const edgeEls = E.map((e, i) => {
   const a = S[e[0]], b = S[e[1]];
   const p = el("path", { d: route(LANES, a, b, i, NW, NH), "marker-end": "url(#arrow)", class: edgeClass(e), onclick: () => edgeDetails(i) },
@@ -447,7 +447,7 @@ function legend() {
   const line = (cls) => el("svg", { viewBox: "0 0 34 10", width: 34, height: 10, "aria-hidden": "true" }, el("path", { class: "edge " + cls, d: "M1 5H33" }));
   const box = (cls) => el("svg", { viewBox: "0 0 34 18", width: 34, height: 18, "aria-hidden": "true" }, el("g", { class: "key " + cls }, el("rect", { x: 2, y: 2, width: 30, height: 14, rx: 3 })));
   return el("details", { id: "legend" }, el("summary", {}, "Legend"), el("ul", {},
-    ...[["", "hard: down without it"], ["soft", "soft: works without it"], ["soft weak", "weak: an order, no need"], ["cycle", "part of a cycle"]].map(([c, t]) => el("li", {}, line(c), " ", t)),
+    ...[["", "hard: down without it"], ["soft", "soft: works without it"], ["soft weak", "weak: an order, no need"], ...(E.some((e) => e[2] & (UNTESTED | PROVEN | DISPROVED | STALE)) ? [["soft proven", "soft, proven by a drill"], ["soft disproved", "soft, disproved by a drill"], ["soft stale", "soft, proven too long ago"], ["soft untested", "soft, never tested"]] : []), ["cycle", "part of a cycle"]].map(([c, t]) => el("li", {}, line(c), " ", t)),
     ...[["blocked", "never starts after a full stop"], ["selected", "selected"], ["down", "goes down with it"], ["degraded", "degraded"], ["thin", "loses redundancy"]].map(([c, t]) => el("li", {}, box(c), " ", t)),
     ...unique("k").map((k) => el("li", {}, el("svg", { viewBox: "-8 -8 16 16", width: 16, height: 16, "aria-hidden": "true" }, icon(k, 0, 0)), " ", k))));
 }

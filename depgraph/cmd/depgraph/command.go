@@ -44,6 +44,48 @@ type command struct {
 	force, checkOnly                  bool
 	verbose                           bool
 	heading                           string
+	proof                             string
+	requireProof                      age
+}
+
+// age is a flag such as 90d or 36h.
+type age time.Duration
+
+func (a *age) String() string { return time.Duration(*a).String() }
+
+func (a *age) Set(s string) error {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 1 || n > 3650 {
+			return errors.New("want days such as 90d, at most 3650d")
+		}
+		*a = age(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("want days such as 90d, or a duration such as 36h")
+	}
+	*a = age(d)
+	return nil
+}
+
+// proofFlags declares where verdicts of drills are read from.
+func (c *command) proofFlags(fs *flag.FlagSet) {
+	fs.StringVar(&c.proof, "proof", "", "the `file` with the verdicts of drills (default: "+depgraph.ProofFile+" in the first folder, if there is one)")
+	fs.Var(&c.requireProof, "require-proof", "each soft dependency must have been proven by a drill within this `age`, such as 90d")
+}
+
+// proofs reads the verdicts of drills; nil if there are none.
+func (c *command) proofs() (*depgraph.Proofs, error) {
+	name := c.proof
+	if name == "" {
+		name = filepath.Join(c.folder(), depgraph.ProofFile)
+		if !exists(name) {
+			return nil, nil // none was asked for, and none is there
+		}
+	}
+	return depgraph.LoadProofs(name)
 }
 
 // list is a flag that can be repeated and takes commas.

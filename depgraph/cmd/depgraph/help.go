@@ -16,6 +16,7 @@ func verbs() []verb {
 			failOn: "error", run: (*command).check,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.all, "all", false, "whole lists of names")
+				c.proofFlags(fs)
 			},
 			about: `Runs the built-in rules ("depgraph explain" lists them) and those of the policy file.
 
@@ -25,7 +26,8 @@ func verbs() []verb {
   depgraph check -f markdown >> "$GITHUB_STEP_SUMMARY"
   depgraph check -f sarif -o depgraph.sarif    for code scanning
   depgraph check --fail-on warn --skip DG012
-  depgraph check --baseline known.json         only what is new`,
+  depgraph check --baseline known.json         only what is new
+  depgraph check --require-proof 90d           each soft dependency was cut in a drill`,
 		},
 		{
 			name: "cycles", usage: "[PATH...]", paths: true, summary: "every cycle, the shortest way round, and the fewest edges to soften", formats: textJSON(),
@@ -96,6 +98,7 @@ The exit code is 1 if a cycle keeps something from starting.
 			name: "report", usage: "[PATH...]", paths: true, summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.StringVar(&c.heading, "title", "", "the heading of the page")
+				c.proofFlags(fs)
 			},
 			about: `  depgraph report -o report.html
   depgraph report services --title "Shop" -o report.html`,

@@ -22,7 +22,12 @@ func (c *command) report() error {
 }
 
 func (c *command) html(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
+	proofs, err := c.proofs()
+	if err != nil {
+		return err
+	}
 	return report.HTML(c.ctx, w, g, report.HTMLOptions{
+		Proofs: proofs, ProofAge: time.Duration(c.requireProof), ProofNow: time.Now(),
 		Title: c.title(), Date: today(), Commit: commit(c.folder()), Findings: findings, Progress: c.progress(),
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
@@ -100,7 +101,13 @@ func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	findings, err := g.Check(c.ctx, depgraph.CheckOptions{Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress()})
+	proofs, err := c.proofs()
+	if err != nil {
+		return nil, nil, err
+	}
+	findings, err := g.Check(c.ctx, depgraph.CheckOptions{
+		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
+	})
 	return g, findings, lookup(err)
 }
 

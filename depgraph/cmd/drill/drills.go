@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/fault"
 	"github.com/failopen/failopen/depgraph/drill/presets"
 	"github.com/failopen/failopen/depgraph/drill/reference"
 )
@@ -49,12 +51,14 @@ included, on a clock that jumps to the next thing that happens. Examples:
 type drillFlags struct {
 	target, format, out string
 	seed                uint64
+	proof               string
 }
 
 func (d *drillFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&d.target, "target", "failopen", "the service that is drilled: failopen or naive")
 	fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
 	fs.StringVar(&d.out, "o", "", "a folder that gets the journal (JSON), the report (Markdown, HTML) and the timeline (SVG)")
+	fs.StringVar(&d.proof, "proof", "", "append the verdict to this proof file; it is about the service that was drilled, by the name that --target has")
 	fs.Uint64Var(&d.seed, "seed", 1, "makes the faults repeatable")
 }
 
@@ -147,8 +151,39 @@ func (c *command) replay(args []string) error {
 	}
 	return inVirtualTime(func() error {
 		c.ctx = context.Background() // one from outside the bubble would stop its clock
-		return c.drill(d, 0, func(svc *reference.Service) drill.Experiment { return svc.Drill(p, time.Millisecond) })
+		err := c.drill(d, 0, func(svc *reference.Service) drill.Experiment { return svc.Drill(p, time.Millisecond) })
+		if errors.Is(err, exitCode(drill.Deviated)) {
+			return errors.Join(err, c.explain(d, p))
+		}
+		return err
 	})
+}
+
+// explain finds the smallest fault that still breaks the service, and prints a
+// test that shows it.
+func (c *command) explain(d drillFlags, p presets.Preset) error {
+	rules, watch, err := drill.Shrink(p.Rules, p.Watch, func(rules []fault.Rule, watch time.Duration) (bool, error) {
+		svc, err := reference.New(c.ctx, reference.Options{Naive: d.target == "naive", Seed: d.seed})
+		if err != nil {
+			return false, err
+		}
+		smaller := p
+		smaller.Rules, smaller.Watch = rules, watch
+		r, err := drill.Run(c.ctx, svc.Drill(smaller, time.Millisecond))
+		if err := errors.Join(err, svc.Close(c.ctx)); err != nil {
+			return false, err
+		}
+		return r.Verdict == drill.Deviated, nil
+	})
+	if err != nil {
+		return err
+	}
+	text := drill.Reproduction(d.target, p.Dependency, rules, watch)
+	fmt.Fprintf(c.stderr, "\nThe smallest fault that still breaks it, as a test:\n\n%s", text)
+	if d.out == "" {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(d.out, "reproduction_test.go.txt"), []byte(text), 0o644)
 }
 
 func preset(name, file string) (presets.Preset, error) {
@@ -185,9 +220,28 @@ func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*refe
 	if err := c.write(d, r); err != nil {
 		return err
 	}
+	if err := c.prove(d, r); err != nil {
+		return err
+	}
 	if r.Verdict != drill.Held {
 		return exitCode(r.Verdict)
 	}
+	return nil
+}
+
+// prove appends the verdict to the proof file.
+func (c *command) prove(d drillFlags, r *drill.Report) error {
+	if d.proof == "" {
+		return nil
+	}
+	proof, err := r.Proof()
+	if err != nil {
+		return err
+	}
+	if proof, err = depgraph.AppendProof(d.proof, proof); err != nil {
+		return fmt.Errorf("%s: %w", d.proof, err)
+	}
+	fmt.Fprintf(c.stderr, "%s: %s without %s: %s; refer to it as evidence: %s\n", d.proof, proof.Service, proof.Dependency, proof.Verdict, proof.ID)
 	return nil
 }
 

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/presets"
 )
@@ -162,5 +164,55 @@ func TestHelp_teaches(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}
+	}
+}
+
+// From a declaration to a required check: of two services that are declared
+// soft, the drill proves one and disproves the other, with a short test.
+func TestProof_fromDeclarationToCheck(t *testing.T) {
+	dir := t.TempDir()
+	manifest := filepath.Join(dir, "depgraph.yaml")
+	text := "service: failopen\ndepends:\n  - on: dynamodb\n    soft: true\n---\nservice: naive\ndepends:\n  - on: dynamodb\n    soft: true\n  - on: payments\n---\nservice: dynamodb\n---\nservice: payments\n"
+	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := here(t, "plan", "-d", dir, "-o", filepath.Join(dir, "drills"))
+	if code != 0 || !strings.Contains(out, "must hold     naive -> dynamodb  ("+manifest+":8)  untested") || !strings.Contains(out, "must deviate  naive -> payments") || !strings.HasSuffix(out, "2 soft dependencies to prove, 1 hard ones\n") {
+		t.Errorf("plan: %d\n%s%s", code, out, stderr)
+	}
+	for _, name := range []string{"failopen-without-dynamodb.json", "naive-without-dynamodb.json"} {
+		data, err := os.ReadFile(filepath.Join(dir, "drills", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := presets.Parse(data); err != nil || len(p.Rules) != 2 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+
+	proofs := filepath.Join(dir, depgraph.ProofFile)
+	if code, out, stderr := program(t, "replay", "throttled", "--proof", proofs); code != 0 || !strings.Contains(stderr, "failopen without dynamodb: held; refer to it as evidence: dynamodb@") {
+		t.Errorf("%d\n%s%s", code, out, stderr)
+	}
+	code, _, stderr = program(t, "replay", "corrupt-items", "--target", "naive", "--proof", proofs, "-o", dir)
+	test, err := os.ReadFile(filepath.Join(dir, "reproduction_test.go.txt"))
+	if code != 1 || err != nil || !strings.HasSuffix(stderr, string(test)) || strings.Count(string(test), "\n") > 15 || !strings.Contains(string(test), "func Test_naive_without_dynamodb") {
+		t.Errorf("%d, %v\n%s", code, err, stderr)
+	}
+
+	g, err := depgraph.Load(t.Context(), depgraph.LoadOptions{Paths: []string{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := depgraph.LoadProofs(proofs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings, err := g.Check(t.Context(), depgraph.CheckOptions{Only: []string{"DG012"}, Proofs: known, RequireProof: 90 * 24 * time.Hour})
+	if err != nil || len(findings) != 1 || findings[0].Severity != depgraph.Error || findings[0].At.String() != manifest+":8" || !strings.Contains(findings[0].Message, "disproves it") {
+		t.Errorf("%+v, %v; want one error at %s:8", findings, err, manifest)
+	}
+	if _, out, _ := here(t, "plan", "-d", dir); !strings.Contains(out, "failopen -> dynamodb  ("+manifest+":3)  proven\n") || !strings.Contains(out, "disproved: the proof") {
+		t.Errorf("plan:\n%s", out)
 	}
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/drill"
+)
+
+var planVerb = verb{
+	name: "plan", about: "Write an experiment for every dependency that was declared soft",
+	help: `
+Reads the manifests of depgraph and the proof file beside them, and lists the
+edges of the run time: soft ones must hold, hard ones are expected to deviate.
+With -o each soft edge gets a file that drill run --file and drill replay take,
+and that a test of the service reads with presets.Parse. Examples:
+
+    drill plan -d services/
+    drill plan -d services/ -o drills/
+`,
+	run: (*command).plan,
+}
+
+func (c *command) plan(args []string) error {
+	fs := c.flags()
+	dir := fs.String("d", ".", "a folder or file with manifests")
+	out := fs.String("o", "", "a folder that gets an experiment for each soft edge")
+	days := fs.Int("max-age", 90, "for how many days a proof counts")
+	if err := c.parse(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return usagef("plan: unexpected argument %q", fs.Arg(0))
+	}
+	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{*dir}, AllowUndeclared: true})
+	if err != nil {
+		return err
+	}
+	proofs, err := proofsOf(*dir)
+	if err != nil {
+		return err
+	}
+	edges := drill.Plan(g, proofs, time.Now(), time.Duration(*days)*24*time.Hour)
+	soft := 0
+	for _, e := range edges {
+		if !e.Soft {
+			continue
+		}
+		soft++
+		state := e.Status.State.String()
+		if e.Status.Why != "" {
+			state += ": " + e.Status.Why
+		}
+		fmt.Fprintf(c.stdout, "must hold     %s -> %s  (%s)  %s\n", e.Service, e.Dependency, e.At, state)
+		if *out != "" {
+			if err := writePlan(*out, e); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range edges {
+		if !e.Soft {
+			fmt.Fprintf(c.stdout, "must deviate  %s -> %s  (%s)\n", e.Service, e.Dependency, e.At)
+		}
+	}
+	fmt.Fprintf(c.stdout, "\n%d soft dependencies to prove, %d hard ones\n", soft, len(edges)-soft)
+	if len(edges) == 0 {
+		return fmt.Errorf("%s: no dependency of the run time is declared there", *dir)
+	}
+	return nil
+}
+
+// proofsOf reads the proof file beside manifests, if there is one.
+func proofsOf(path string) (*depgraph.Proofs, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		path = filepath.Dir(path)
+	}
+	name := filepath.Join(path, depgraph.ProofFile)
+	if _, err := os.Stat(name); err != nil {
+		return nil, nil // none has been written yet
+	}
+	return depgraph.LoadProofs(name)
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+
+// planName is a file's name, whatever services are called.
+func planName(e drill.Planned) string {
+	part := func(s string) string { return strings.Trim(notInNames.ReplaceAllString(strings.ToLower(s), "-"), "-") }
+	name := part(e.Service) + "-without-" + part(e.Dependency)
+	return strings.Trim(name, "-")
+}
+
+// writePlan writes the experiment for an edge, unless somebody has written one.
+func writePlan(dir string, e drill.Planned) error {
+	rules, err := json.Marshal(e.Rules)
+	if err != nil {
+		return err
+	}
+	name := planName(e)
+	text, err := json.MarshalIndent(map[string]any{
+		"version": 1, "name": name, "title": e.Service + " without " + e.Dependency,
+		"facts":      []string{fmt.Sprintf("%s declares in %s that it works without %s.", e.Service, e.At, e.Dependency)},
+		"sources":    []string{},
+		"dependency": e.Dependency, "watch": "30m", "recovery": "1m", "rules": json.RawMessage(rules),
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name+".json"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if os.IsExist(err) {
+		return nil // it may have been edited
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(append(text, '\n')); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}

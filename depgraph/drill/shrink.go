@@ -1,0 +1,109 @@
+package drill
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// maxTries bounds how many drills Shrink runs.
+const maxTries = 60
+
+// Shrink finds fewer rules and a shorter fault that still break the service.
+// breaks runs one drill, in virtual time, and reports whether it deviated; it
+// must be repeatable. What Shrink returns breaks, unless nothing did.
+func Shrink(rules []fault.Rule, watch time.Duration, breaks func([]fault.Rule, time.Duration) (bool, error)) ([]fault.Rule, time.Duration, error) {
+	tries := 0
+	try := func(r []fault.Rule, w time.Duration) (bool, error) {
+		if tries++; tries > maxTries {
+			return false, nil
+		}
+		return breaks(r, w)
+	}
+	for i := 0; i < len(rules) && len(rules) > 1; {
+		fewer := slices.Delete(slices.Clone(rules), i, i+1)
+		ok, err := try(fewer, watch)
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			rules = fewer
+		} else {
+			i++
+		}
+	}
+	for i := range rules {
+		simpler := slices.Clone(rules)
+		r := &simpler[i]
+		r.From, r.Until, r.Probability, r.After, r.First, r.Every = 0, 0, 0, 0, 0, 0
+		if *r == rules[i] {
+			continue
+		}
+		ok, err := try(simpler, watch)
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			rules = simpler
+		}
+	}
+	for watch >= 2*time.Second {
+		ok, err := try(windowed(rules, watch/2), watch/2)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !ok {
+			break
+		}
+		rules, watch = windowed(rules, watch/2), watch/2
+	}
+	return rules, watch.Round(time.Second / 10), nil
+}
+
+// windowed drops what cannot hit in a shorter fault.
+func windowed(rules []fault.Rule, watch time.Duration) []fault.Rule {
+	kept := slices.DeleteFunc(slices.Clone(rules), func(r fault.Rule) bool { return r.From >= watch })
+	if len(kept) == 0 {
+		return rules
+	}
+	for i := range kept {
+		if kept[i].Until >= watch {
+			kept[i].Until = 0
+		}
+	}
+	return kept
+}
+
+// Reproduction is a Go test, of fifteen lines at most, that shows the deviation
+// again in virtual time. newService stands for what builds the service with an
+// injector in front of its dependencies.
+func Reproduction(service, dependency string, rules []fault.Rule, watch time.Duration) string {
+	text, err := json.Marshal(rules)
+	if err != nil {
+		text = []byte("[]") // durations and text do not fail
+	}
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, service+"_without_"+dependency)
+	return fmt.Sprintf(`func Test_%s(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc, injector := newService(t) // yours, with faultaws or Injector.RoundTripper
+		rules, err := fault.ParseRules([]byte(%q))
+		if err != nil {
+			t.Fatal(err)
+		}
+		drill.Test(t, drill.Experiment{
+			Service: %q, Dependency: %q, Target: svc, Rules: rules,
+			Fault: drill.Rules(injector, rules...), Watch: %d * time.Millisecond,
+		})
+	})
+}
+`, name, text, service, dependency, watch.Milliseconds())
+}
