@@ -25,6 +25,8 @@ var children = map[string]func() error{
 	"frozen stdout": childFrozenStdout,
 	"dead stdout":   childDeadStdout,
 	"stops":         childStops,
+	"captured":      childCaptured,
+	"crashes":       childCrashes,
 }
 
 func TestMain(m *testing.M) {
