@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,8 @@ type bounded[T any] struct {
 type outcome struct {
 	err   error
 	is    verdict
-	moved bool // then runs on another goroutine than run was called on
+	text  string // of err, if it is a fault
+	moved bool   // then runs on another goroutine than run was called on
 }
 
 // verdict is the set of what an error is.
@@ -83,7 +85,20 @@ func judge(err error) outcome {
 			o.is |= sentinel.is
 		}
 	}
+	if !o.has(isNotFound | isNotModified) {
+		o.text = clip(err.Error())
+	}
 	return o
+}
+
+// maxText bounds the texts of errors that are kept.
+const maxText = 1000
+
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ToValidUTF8(s, "")
 }
 
 // run makes the call. It returns true if then has run, on this goroutine;
@@ -96,7 +111,7 @@ func (b *bounded[T]) run(ctx context.Context) (here bool) {
 	b.values, b.deadline = ctx, b.began.Add(b.timeout)
 	b.watch(b.timeout, b.zombies, func() {
 		var zero T
-		b.then(zero, outcome{err: b.late, is: isLate, moved: true})
+		b.then(zero, outcome{err: b.late, text: b.late.Error(), is: isLate, moved: true})
 	})
 	var v T
 	var o outcome
@@ -104,7 +119,8 @@ func (b *bounded[T]) run(ctx context.Context) (here bool) {
 	defer func() {
 		p := recover()
 		if !returned {
-			o = outcome{err: newPanicError(b.where, p), moved: p == nil}
+			e := newPanicError(b.where, p)
+			o = outcome{err: e, text: e.text, moved: p == nil}
 		}
 		b.end(context.Canceled)
 		switch {

@@ -29,6 +29,23 @@ type breaker struct {
 	changed func(from, to gobreaker.State)
 	mu      sync.Mutex
 	pending []change
+
+	remind oneTimer // while it is open; see logBreaker
+}
+
+// oneTimer is a timer that replaces the one before.
+type oneTimer struct {
+	mu sync.Mutex
+	t  *time.Timer
+}
+
+func (o *oneTimer) set(t *time.Timer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.t != nil {
+		o.t.Stop()
+	}
+	o.t = t
 }
 
 // What gobreaker is told of a call that did not just succeed.

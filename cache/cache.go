@@ -386,6 +386,8 @@ func (c *Cache[V]) Close(ctx context.Context) error {
 	if c.queue == nil {
 		return err
 	}
+	c.remote.reads.remind.set(nil)
+	c.remote.writes.remind.set(nil)
 	c.over.hurry()
 	dropped, done := c.queue.drain(ctx)
 	for _, e := range dropped {

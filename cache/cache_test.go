@@ -311,8 +311,8 @@ func TestEarlyRefresh(t *testing.T) {
 			t.Error(err)
 		}
 		settle()
-		for range 25 {
-			pass(time.Second)
+		for range 230 { // so often that chance does not matter
+			pass(100 * time.Millisecond)
 			w.want("a", cache.SourceLocal)
 		}
 		settle()

@@ -61,6 +61,7 @@ func TestEndings_gone_is_not_forgotten_by_eviction(t *testing.T) {
 				if r := w.Lookup(context.Background(), "a"); !errors.Is(r.Err, cache.ErrNotFound) {
 					t.Errorf("%s, after %v: %q from %v; want ErrNotFound", name, pause, r.Value, r.Source)
 				}
+				settle()
 				if owed := w.Stats().Owed; owed != 1 {
 					t.Errorf("%s: %d endings owed, want 1", name, owed)
 				}

@@ -55,14 +55,15 @@ type PanicError struct {
 	Value any    // what was passed to panic; nil for Goexit
 	Stack []byte // where it happened
 
-	cause error // Value, if Unwrap gives it
+	cause error  // Value, if Unwrap gives it
+	text  string // what Error returns; made where Value's methods are contained
 }
 
 func (e *PanicError) Error() string {
-	if e.Value == nil {
-		return "cache: runtime.Goexit in " + e.Where
+	if e.text == "" { // made by somebody else
+		return fmt.Sprintf("cache: panic in %s: %v", e.Where, e.Value)
 	}
-	return fmt.Sprintf("cache: panic in %s: %v", e.Where, e.Value)
+	return e.text
 }
 
 // Unwrap returns the value of the panic if it is an error, unless that is one
@@ -73,9 +74,13 @@ func (e *PanicError) Unwrap() error { return e.cause }
 // is nil. Call it where the panic was recovered.
 func newPanicError(where string, v any) *PanicError {
 	if v == nil {
-		return &PanicError{Where: where}
+		return &PanicError{Where: where, text: "cache: runtime.Goexit in " + where}
 	}
-	e := &PanicError{Where: where, Value: v, Stack: debug.Stack()}
+	e := &PanicError{Where: where, Value: v, Stack: debug.Stack(), text: "cache: panic in " + where}
+	var text string
+	if finished, _ := apart(func() { text = clip(fmt.Sprintf("%s: %v", e.text, v)) }); finished {
+		e.text = text
+	}
 	if err, ok := v.(error); ok {
 		var o outcome
 		if finished, _ := apart(func() { o = judge(err) }); finished && !o.has(isNotFound|isRejected) {

@@ -184,8 +184,10 @@ type Options[V any] struct {
 	// contained and counted.
 	OnEvent func(Event)
 
-	// Logger, if set, gets one record for each change of a breaker's
-	// state. Its panics are contained and counted. Nil: no logging.
+	// Logger, if set, gets one record when a breaker opens (with the
+	// store's error, and its table and region if the Store is a
+	// [LogAttrer]), one a minute while it does not close, and one when it
+	// does. Its panics are contained and counted. Nil: no logging.
 	Logger *slog.Logger
 }
 

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +40,7 @@ func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Dura
 		began: began, timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
 		call: func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
 		then: func(item Item, o outcome) {
+			r.note(r.nReads, o)
 			report(r.verdict(o, min(budget, time.Since(began))))
 			if o.has(isNotFound) {
 				r.nReads.misses.Add(1)
@@ -66,6 +66,7 @@ func (r *remote) getMany(ctx context.Context, store BatchStore, key string, stor
 		began: time.Now(), timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
 		call: func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
 		then: func(items map[string]Item, o outcome) {
+			r.note(r.nReads, o)
 			report(r.verdict(o, budget))
 			if o.err != nil {
 				r.count(r.nReads, "read", key, o)
@@ -94,6 +95,7 @@ func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeo
 		began: time.Now(), timeout: timeout, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
 		call: func(ctx context.Context) (struct{}, error) { return struct{}{}, r.store.Set(ctx, storeKey, item) },
 		then: func(_ struct{}, o outcome) {
+			r.note(r.nWrites, o)
 			report(verdictOf(o))
 			if o.err != nil && !o.has(isRejected) {
 				r.count(r.nWrites, "write", key, o)
@@ -129,6 +131,13 @@ func (r *remote) verdict(o outcome, budget time.Duration) error {
 	return verdictOf(o)
 }
 
+// note keeps what a fault says, before a breaker opens because of it.
+func (r *remote) note(n *storeCounters, o outcome) {
+	if o.err != nil && !o.has(isNotFound|isRejected) {
+		n.last.Store(&lastFault{o.text, time.Now()})
+	}
+}
+
 func (r *remote) count(n *storeCounters, op, key string, o outcome) {
 	n.faults.Add(1)
 	if o.has(isLate) {
@@ -139,36 +148,21 @@ func (r *remote) count(n *storeCounters, op, key string, o outcome) {
 
 // newRemote puts breakers around o.Store.
 func newRemote[V any](c *Cache[V]) *remote {
-	changed := func(op string) func(from, to gobreaker.State) {
-		return func(from, to gobreaker.State) {
-			if err := contain("logger", func() error { c.log(op, from, to); return nil }); err != nil {
-				c.n.callbackPanics.Add(1)
-				c.tell(Event{Kind: EventCallback, Cache: c.opts.Name, Err: err})
-			}
-			c.tell(Event{Kind: EventBreaker, Cache: c.opts.Name, Op: op, From: from.String(), To: to.String()})
-		}
-	}
-	return &remote{
+	r := &remote{
 		store:   c.opts.Store,
-		reads:   newBreaker("reads", c.now, c.opts.Trip, c.opts.Cooldown, changed("read")),
-		writes:  newBreaker("writes", c.now, c.opts.Trip, c.opts.Cooldown, changed("write")),
 		now:     c.now,
 		nReads:  &c.n.reads,
 		nWrites: &c.n.writes,
 		fair:    c.opts.RemoteBudget / 4,
 		fault:   func(op, key string, err error) { c.emit(EventStoreFault, op, key, err) },
 	}
-}
-
-// log tells the log of a breaker's change.
-func (c *Cache[V]) log(op string, from, to gobreaker.State) {
-	if c.opts.Logger == nil {
-		return
+	changed := func(op string, n *storeCounters, b **breaker) func(from, to gobreaker.State) {
+		return func(from, to gobreaker.State) {
+			c.logBreaker(op, n, *b, from, to)
+			c.tell(Event{Kind: EventBreaker, Cache: c.opts.Name, Op: op, From: from.String(), To: to.String()})
+		}
 	}
-	level := slog.LevelInfo
-	if to == gobreaker.StateOpen {
-		level = slog.LevelWarn
-	}
-	c.opts.Logger.Log(background, level, "cache: circuit breaker of the store changed",
-		"cache", c.opts.Name, "op", op, "from", from.String(), "to", to.String())
+	r.reads = newBreaker("reads", c.now, c.opts.Trip, c.opts.Cooldown, changed("read", r.nReads, &r.reads))
+	r.writes = newBreaker("writes", c.now, c.opts.Trip, c.opts.Cooldown, changed("write", r.nWrites, &r.writes))
+	return r
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 )
 
 // Stats are the counters of a cache since New, and a few gauges. They are
@@ -10,53 +11,56 @@ import (
 type Stats struct {
 	// Results by source. Their sum, with Failed and Canceled, is the
 	// number of lookups that ended.
-	Local  int64 // fresh in the local tier, "not found" included
-	Remote int64 // fresh in the store
-	Origin int64 // loaded, "not found" included
-	Stale  int64 // past its TTL, because the origin failed
+	Local  int64 `json:"local"`  // fresh in the local tier, "not found" included
+	Remote int64 `json:"remote"` // fresh in the store
+	Origin int64 `json:"origin"` // loaded, "not found" included
+	Stale  int64 `json:"stale"`  // past its TTL, because the origin failed
 
-	Failed    int64 // the origin's error was returned
-	Canceled  int64 // the caller's own context ended first
-	Coalesced int64 // lookups that waited for a load which another had begun
+	Failed    int64 `json:"failed"`    // the origin's error was returned
+	Canceled  int64 `json:"canceled"`  // the caller's own context ended first
+	Coalesced int64 `json:"coalesced"` // lookups that waited for a load which another had begun
 
-	EarlyRefreshes int64 // loads that began before the TTL ended
+	EarlyRefreshes int64 `json:"early_refreshes"` // loads that began before the TTL ended
 
-	Loads       int64 // calls of the loader that began
-	LoadErrors  int64 // keys whose load failed ("not found" is no failure)
-	LoadsLate   int64 // of these, given up after LoadTimeout
-	LoadsQueued int64 // loads that had to wait for one of the Concurrency slots
-	LoadsBusy   int64 // of these, got none within LoadTimeout
+	Loads       int64 `json:"loads"`        // calls of the loader that began
+	LoadErrors  int64 `json:"load_errors"`  // keys whose load failed ("not found" is no failure)
+	LoadsLate   int64 `json:"loads_late"`   // of these, given up after LoadTimeout
+	LoadsQueued int64 `json:"loads_queued"` // loads that had to wait for one of the Concurrency slots
+	LoadsBusy   int64 `json:"loads_busy"`   // of these, got none within LoadTimeout
 
-	LoadsThrottled int64 // loads that were not made: the origin has failed too often just before
+	LoadsThrottled int64 `json:"loads_throttled"` // loads that were not made: the origin has failed too often just before
 
-	Reads  StoreStats
-	Writes StoreStats
+	Reads  StoreStats `json:"reads"`
+	Writes StoreStats `json:"writes"`
 
-	WritesQueued  int64 // gauge: keys waiting to be written
-	Owed          int64 // gauge: endings (log-outs, "gone", what a Set replaced) that the store is still to be told of
-	EndingsLost   int64 // endings that it will not be told of: too many were owed, or the cache closed
-	WritesDropped int64 // values that were not written: queue full, breaker open, closed
-	Poison        int64 // items that could not be used
-	Outdated      int64 // items older than what was known here, or from a clock that is wrong
-	Rejected      int64 // values that the codec or the store could not take
+	WritesQueued  int64         `json:"writes_queued"`  // gauge: keys waiting to be written
+	Owed          int64         `json:"owed"`           // gauge: endings (log-outs, "gone", what a Set replaced) that the store is still to be told of
+	Bound         time.Duration `json:"bound_ns"`       // how long an ended value can be served somewhere; see Cache.Stats
+	EndingsLost   int64         `json:"endings_lost"`   // endings that it will not be told of: too many were owed, or the cache closed
+	WritesDropped int64         `json:"writes_dropped"` // values that were not written: queue full, breaker open, closed
+	Poison        int64         `json:"poison"`         // items that could not be used
+	Outdated      int64         `json:"outdated"`       // items older than what was known here, or from a clock that is wrong
+	Rejected      int64         `json:"rejected"`       // values that the codec or the store could not take
 
-	Zombies        int64 // gauge: calls of store or loader that outlived their context
-	CallbackPanics int64 // panics in OnEvent, Cost, Expires or Logger
+	Zombies        int64 `json:"zombies"`         // gauge: calls of store or loader that outlived their context
+	CallbackPanics int64 `json:"callback_panics"` // panics in OnEvent, Cost, Expires or Logger
 
-	Entries int64 // gauge: entries of the local tier
-	Bytes   int64 // gauge: their cost, with MaxBytes
-	Evicted int64
+	Entries int64 `json:"entries"` // gauge: entries of the local tier
+	Bytes   int64 `json:"bytes"`   // gauge: their cost, with MaxBytes
+	Evicted int64 `json:"evicted"`
 }
 
 // StoreStats count one direction of the remote tier.
 type StoreStats struct {
-	Calls   int64  // calls that began
-	Misses  int64  // reads that found nothing
-	Faults  int64  // calls that failed, time-outs included
-	Late    int64  // of these, time-outs
-	Skipped int64  // calls not made: breaker open, too many stuck, deadline too near
-	Breaker string // "closed", "half-open" or "open"; "" without a store
-	Opened  int64  // times that the breaker opened
+	Calls       int64     `json:"calls"`                // calls that began
+	Misses      int64     `json:"misses"`               // reads that found nothing
+	Faults      int64     `json:"faults"`               // calls that failed, time-outs included
+	Late        int64     `json:"late"`                 // of these, time-outs
+	Skipped     int64     `json:"skipped"`              // calls not made: breaker open, too many stuck, deadline too near
+	Breaker     string    `json:"breaker"`              // "closed", "half-open" or "open"; "" without a store
+	LastError   string    `json:"last_error,omitempty"` // of the last fault, kept after it is over; at most 1,000 bytes
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+	Opened      int64     `json:"opened"` // times that the breaker opened
 }
 
 // counters are the live form of Stats.
@@ -75,9 +79,26 @@ type counters struct {
 
 type storeCounters struct {
 	calls, misses, faults, late, skipped atomic.Int64
+	last                                 atomic.Pointer[lastFault]
+}
+
+// lastFault is what the last fault said.
+type lastFault struct {
+	text string
+	at   time.Time
 }
 
 // Stats returns the counters. It is cheap enough to be scraped every second.
+//
+// Bound is what holds if all instances have these options and clocks are within
+// a third of MaxSkew: for how long a value that was ended anywhere can still be
+// served by another instance. That is the time for which a copy is served
+// without a look into the store, LocalTTL or TTL with their jitter; plus
+// StaleIfError, since the store may not be readable when the copy's time is over
+// and the origin fails; plus a second for reads of the store that lag behind,
+// since one of them can make such a copy. If endings are owed or lost, their old
+// items are still in the store, and others make copies of them until they
+// expire there.
 func (c *Cache[V]) Stats() Stats {
 	n := &c.n
 	s := Stats{
@@ -101,13 +122,36 @@ func (c *Cache[V]) Stats() Stats {
 		s.Writes.Breaker, s.Writes.Opened = c.remote.writes.state(), c.remote.writes.opened.Load()
 		s.WritesQueued = int64(c.queue.len())
 		s.Owed, s.EndingsLost = c.over.owedNow(), c.over.lost.Load()
+		s.Bound = c.bound(s.Owed > 0 || s.EndingsLost > 0)
 		s.Zombies += c.remote.zombies.Load()
 	}
 	return s
 }
 
+// readLag is more than an eventually consistent read lags behind.
+const readLag = time.Second
+
+// bound is Stats.Bound. untold says that there are endings which the store does
+// not know of.
+func (c *Cache[V]) bound(untold bool) time.Duration {
+	o := &c.opts
+	copied := o.MaxTTL + o.MaxTTL/10
+	if o.LocalTTL > 0 {
+		copied = min(copied, o.LocalTTL+o.LocalTTL/10)
+	}
+	if untold {
+		copied = o.LoadTimeout + o.MaxTTL + o.MaxTTL/10
+	}
+	return copied + o.StaleIfError + readLag
+}
+
 func (n *storeCounters) stats() StoreStats {
+	var last lastFault
+	if l := n.last.Load(); l != nil {
+		last = *l
+	}
 	return StoreStats{
+		LastError: last.text, LastErrorAt: last.at,
 		Calls: n.calls.Load(), Misses: n.misses.Load(), Faults: n.faults.Load(),
 		Late: n.late.Load(), Skipped: n.skipped.Load(),
 	}

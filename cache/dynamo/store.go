@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -85,7 +86,10 @@ type Store struct {
 	stats counters
 }
 
-var _ cache.BatchStore = (*Store)(nil)
+var (
+	_ cache.BatchStore = (*Store)(nil)
+	_ cache.LogAttrer  = (*Store)(nil)
+)
 
 // NewStore returns a store on opts.Table. It does not call DynamoDB: a service
 // starts while the table is unreachable, or not there yet.
@@ -115,6 +119,16 @@ func (o Options) checkAttributes() error {
 		used[f.name] = "Options." + f.field
 	}
 	return nil
+}
+
+// LogAttrs implements [cache.LogAttrer]: the table, and the region of a client
+// of the SDK.
+func (s *Store) LogAttrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("table", s.opts.Table)}
+	if c, ok := s.client.(interface{ Options() dynamodb.Options }); ok {
+		attrs = append(attrs, slog.String("region", c.Options().Region))
+	}
+	return attrs
 }
 
 func newWriteRetryer() aws.Retryer {

@@ -1,0 +1,64 @@
+package cache
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// What somebody reads at night: a record when a breaker opens, one a minute
+// while it does not close, and one when it does. The probes in between are
+// events, not records.
+
+// LogAttrer is a [Store] that knows what to add to the log records about it:
+// a table, a region.
+type LogAttrer interface{ LogAttrs() []slog.Attr }
+
+const remindEvery = time.Minute
+
+// logBreaker logs a change of a breaker's state.
+func (c *Cache[V]) logBreaker(op string, n *storeCounters, b *breaker, from, to gobreaker.State) {
+	if c.opts.Logger == nil {
+		return
+	}
+	switch {
+	case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
+		loads := c.n.loads.Load()
+		c.log(slog.LevelWarn, "cache: the store fails and is not being asked; lookups go to the origin", op, n)
+		b.remind.set(time.AfterFunc(remindEvery, func() { c.remind(op, n, b, time.Now().Add(-remindEvery), loads) }))
+	case to == gobreaker.StateClosed:
+		b.remind.set(nil)
+		c.log(slog.LevelInfo, "cache: the store is well again", op, n)
+	}
+}
+
+// remind logs that the breaker has still not closed.
+func (c *Cache[V]) remind(op string, n *storeCounters, b *breaker, since time.Time, loads int64) {
+	if c.life.over() || b.state() == gobreaker.StateClosed.String() {
+		return
+	}
+	c.log(slog.LevelWarn, "cache: the store still fails", op, n,
+		slog.Duration("for", time.Since(since).Round(time.Second)), slog.Int64("loads", c.n.loads.Load()-loads))
+	b.remind.set(time.AfterFunc(remindEvery, func() { c.remind(op, n, b, since, loads) }))
+}
+
+// log writes one record. Whatever Logger does is contained.
+func (c *Cache[V]) log(level slog.Level, msg, op string, n *storeCounters, more ...slog.Attr) {
+	attrs := []slog.Attr{slog.String("cache", c.opts.Name), slog.String("op", op)}
+	if last := n.last.Load(); last != nil && level > slog.LevelInfo {
+		attrs = append(attrs, slog.String("error", last.text))
+	}
+	attrs = append(attrs, more...)
+	err := contain("logger", func() error {
+		if s, ok := c.opts.Store.(LogAttrer); ok {
+			attrs = append(attrs, s.LogAttrs()...)
+		}
+		c.opts.Logger.LogAttrs(background, level, msg, attrs...)
+		return nil
+	})
+	if err != nil {
+		c.n.callbackPanics.Add(1)
+		c.tell(Event{Kind: EventCallback, Cache: c.opts.Name, Err: err})
+	}
+}

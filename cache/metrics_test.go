@@ -1,0 +1,158 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/cachetest"
+)
+
+func TestStats_for_machines_and_people(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) { o.Name = "sessions" }, func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		w.want("a", cache.SourceLocal)
+		w.want("a", cache.SourceLocal)
+		w.want("a", cache.SourceLocal)
+		settle()
+		w.store.Inject(cachetest.Fail(fmt.Errorf("no access: %w", cache.ErrPermanent)))
+		w.want("b", cache.SourceOrigin)
+		s := w.Stats()
+		if s.HitRatio() != 0.6 || (cache.Stats{}).HitRatio() != 0 {
+			t.Errorf("hit ratio %v, want 0.6", s.HitRatio())
+		}
+		if got, want := s.String(), "60.0 % hits (local 3, remote 0), origin 2, stale 0, failed 0; reads open (no access: cache: permanent store fault)"; !strings.HasPrefix(got, want) {
+			t.Errorf("String: %q, want %q", got, want)
+		}
+		var back cache.Stats
+		if err := json.Unmarshal([]byte(cache.Var{Reporter: w}.String()), &back); err != nil || back.Local != 3 || back.Reads.LastError == "" || back.Reads.LastErrorAt.IsZero() {
+			t.Errorf("Var: %v, %+v", err, back)
+		}
+		var b bytes.Buffer
+		n, err := cache.Metrics{"sessions": w, `a"b\`: w}.WriteTo(&b)
+		if err != nil || n != int64(b.Len()) {
+			t.Errorf("WriteTo: %d of %d, %v", n, b.Len(), err)
+		}
+		for _, line := range []string{
+			"# TYPE cache_lookups counter\n# HELP cache_lookups Lookups by result.\n",
+			"cache_lookups_total{cache=\"sessions\",result=\"local\"} 3\n",
+			"cache_lookups_total{cache=\"a\\\"b\\\\\",result=\"origin\"} 2\n",
+			"cache_breaker_open{cache=\"sessions\",op=\"read\"} 1\n",
+			"cache_bound_seconds{cache=\"sessions\"} 67\n",
+		} {
+			if !strings.Contains(b.String(), line) {
+				t.Errorf("no %q in\n%s", line, b.String())
+			}
+		}
+		if !strings.HasSuffix(b.String(), "\n# EOF\n") {
+			t.Error("no end")
+		}
+	})
+}
+
+func TestStats_Bound(t *testing.T) {
+	for _, c := range []struct {
+		change func(*cache.Options[string])
+		want   time.Duration
+		owed   time.Duration
+	}{
+		{nil, 67 * time.Second, 77 * time.Second},
+		{func(o *cache.Options[string]) { o.LocalTTL = 10 * time.Second }, 12 * time.Second, 77 * time.Second},
+		{staleFor(time.Hour), time.Hour + 67*time.Second, time.Hour + 77*time.Second},
+		{func(o *cache.Options[string]) { o.Store = nil }, 0, 0},
+	} {
+		inWorld(t, c.change, func(w *world) {
+			if b := w.Stats().Bound; b != c.want {
+				t.Errorf("%v, want %v", b, c.want)
+			}
+			w.store.Inject(cachetest.Fail(errDown))
+			_ = w.Invalidate(context.Background(), "a")
+			if b := w.Stats().Bound; b != c.owed {
+				t.Errorf("with an ending owed: %v, want %v", b, c.owed)
+			}
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		if err := w.Check(bg); err != nil {
+			t.Error(err)
+		}
+		for name, fault := range map[string]cachetest.Fault{"error": cachetest.Fail(errDown), "hang": cachetest.Hang, "Goexit": cachetest.Goexit} {
+			w.store.Inject(fault, cachetest.Get)
+			began := time.Now()
+			if err := w.Check(bg); err == nil || time.Since(began) > 2100*time.Millisecond {
+				t.Errorf("%s: %v after %v", name, err, time.Since(began))
+			}
+		}
+		ctx, cancel := context.WithTimeout(bg, time.Millisecond)
+		defer cancel()
+		w.store.Inject(cachetest.Hang, cachetest.Get)
+		if err := w.Check(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want the caller's", err)
+		}
+		pass(3 * time.Second)
+		w.store.Inject(nil, cachetest.Get)
+		w.store.Inject(denied, cachetest.Set)
+		_ = w.Invalidate(bg, "a")
+		if err := w.Check(bg); err == nil || !strings.Contains(err.Error(), "writes fail") || !strings.Contains(err.Error(), "1 endings are owed") {
+			t.Errorf("%v; want writes, and what is owed", err)
+		}
+		if s := w.Stats().Reads; s.Breaker != "closed" {
+			t.Errorf("checks opened the breaker")
+		}
+	})
+	inWorld(t, func(o *cache.Options[string]) { o.Store = nil }, func(w *world) {
+		if err := w.Check(bg); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type tableStore struct{ cache.Store }
+
+func (tableStore) LogAttrs() []slog.Attr {
+	return []slog.Attr{slog.String("table", "sessions"), slog.String("region", "eu-central-1")}
+}
+
+// At night: what fails, where, since when, and what the origin carries.
+func TestLogger_breaker(t *testing.T) {
+	var log bytes.Buffer
+	inWorld(t, nil, func(outer *world) {
+		w := newWorld(t, outer.store, func(o *cache.Options[string]) {
+			o.Name, o.Store = "s", tableStore{outer.store}
+			o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}}))
+		})
+		outer.store.Inject(cachetest.Fail(fmt.Errorf("AccessDenied: %w", cache.ErrPermanent)), cachetest.Get)
+		for i := range 130 {
+			_, _ = w.Get(bg, fmt.Sprint(i))
+			pass(time.Second)
+		}
+		outer.store.Inject(nil)
+		pass(2 * time.Second)
+		w.want("a", cache.SourceOrigin)
+		pass(10 * time.Minute)
+		w.close()
+	})
+	want := `level=WARN msg="cache: the store fails and is not being asked; lookups go to the origin" cache=s op=read error="AccessDenied: cache: permanent store fault" table=sessions region=eu-central-1
+level=WARN msg="cache: the store still fails" cache=s op=read error="AccessDenied: cache: permanent store fault" for=1m0s loads=60 table=sessions region=eu-central-1
+level=WARN msg="cache: the store still fails" cache=s op=read error="AccessDenied: cache: permanent store fault" for=2m0s loads=119 table=sessions region=eu-central-1
+level=INFO msg="cache: the store is well again" cache=s op=read table=sessions region=eu-central-1
+`
+	if log.String() != want {
+		t.Errorf("got\n%swant\n%s", log.String(), want)
+	}
+}
