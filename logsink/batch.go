@@ -108,8 +108,8 @@ func (d *drainer) wants(word uint32) bool {
 func (d *drainer) collect() {
 	d.recs, d.refs = d.recs[:0], d.refs[:0]
 	if len(d.pending) > 0 {
-		d.add(Record{Time: time.Now(), Data: d.pending}, ref{})
-		d.pending = nil
+		d.addOwn(d.pending, d.unasked)
+		d.pending, d.unasked = nil, false
 	}
 	for _, c := range d.s.inflight {
 		for i := c.rec; i < c.n && len(d.recs) < maxBatch; i++ {
@@ -122,9 +122,27 @@ func (d *drainer) collect() {
 				rec.Data = d.s.format(readGap(rec.Data))
 			}
 			d.add(rec, ref{c, i})
+			if d.s.opt.Seal && i == c.n-1 && !c.sealed {
+				c.sealed = true
+				d.addOwn(d.sealOf(c), true)
+			}
 		}
 	}
 }
+
+// addOwn adds a record of the sink's own: a marker, or a seal.
+func (d *drainer) addOwn(line []byte, seal bool) {
+	if len(line) == 0 {
+		return
+	}
+	at := ref{}
+	if seal {
+		at.slot = sealSlot
+	}
+	d.add(Record{Time: time.Now(), Data: line}, at)
+}
+
+const sealSlot = -1
 
 func (d *drainer) add(rec Record, at ref) {
 	d.recs = append(d.recs, rec)
@@ -172,7 +190,9 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 			refused = refused[1:]
 		}
 		if at.c == nil {
-			s.count.markers++
+			if at.slot != sealSlot {
+				s.count.markers++
+			}
 			continue
 		}
 		w := at.c.word(at.slot)

@@ -94,13 +94,13 @@ func TestCapture(t *testing.T) {
 	if n, err := fmt.Sscanf(string(rest), "wrote %d attempted %d high %d delivered %d dropped %d queued %d", &wrote, &attempted, &high, &delivered, &dropped, &queued); n != 6 {
 		t.Fatalf("%q, %v", rest, err)
 	}
-	text := string(out)
+	text := "\n" + string(out)
 	for _, want := range []string{"\nto standard error\n", "\nby the runtime\n", "\nby a child\n", "\nits error\n", "\nchild 1999\n", "\nthrough the sink\n", "\nwithout a line break\n", "after release\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q did not arrive", want)
 		}
 	}
-	arrived := strings.Count(text, "\n") - strings.Count(text, "---\n") - 1 // "after release" is not the sink's
+	arrived := strings.Count(text, "\n") - strings.Count(text, "---\n") - 2 // the first, and "after release", which is not the sink's
 	if attempted != wrote || high != 3 || arrived != delivered || delivered+dropped != wrote || queued != 0 {
 		t.Errorf("%d lines arrived: %s", arrived, rest)
 	}

@@ -63,6 +63,8 @@ type chunk struct {
 	earlier bool      // it was found, and is an earlier process's
 
 	abandoned bool // Shutdown gave it up
+
+	sealed bool // of the drainer: its seal is made, see Options.Seal
 }
 
 // durable reports whether the header in mem follows every change.

@@ -31,6 +31,10 @@ type drainer struct {
 	probe      time.Time // while the fallback is in use: when to try the destination again
 	hurried    bool      // the pause that Shutdown cuts short was cut short
 
+	seals, sealed int64 // of this run: seals, and lines in them
+	lastSeal      string
+	sealedEnd     bool
+
 	recs []Record // of the batch in flight
 	refs []ref
 }
@@ -92,7 +96,13 @@ func (d *drainer) next() bool {
 			continue
 		case s.closed && s.head == nil && len(s.front) == 0 && !s.disk.busyLocked() && !s.findingLocked():
 			s.mu.Unlock()
-			return false
+			if !s.opt.Seal || d.sealedEnd || d.seals == 0 {
+				return false
+			}
+			d.sealedEnd = true
+			d.addSeal(nil)
+			s.contend()
+			continue
 		}
 		d.park()
 		s.contend()
@@ -257,11 +267,18 @@ func (d *drainer) piece() []byte {
 		if p := c.piece(s.opt.MaxWrite); len(p) > 0 {
 			return p
 		}
+		if s.opt.Seal && c.rec == c.n && !c.sealed {
+			c.sealed = true
+			d.addSeal(c)
+			continue
+		}
 		var gap []byte
 		s.contend()
 		s.settleLocked(c.advance(c.sent), [2]int{}, false) // empty records
 		if c.rec == c.n {
-			s.landedLocked()
+			if c.sealed || !s.opt.Seal {
+				s.landedLocked()
+			}
 		} else if w := c.word(c.rec); w&(flagGap|flagBad) != 0 {
 			if w&flagBad == 0 {
 				gap = c.record(c.rec)

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -270,7 +269,9 @@ func killChain(t *testing.T, r *rand.Rand, generations int) {
 	if err := heir.Run(); err != nil {
 		t.Fatalf("%v: %s", err, told.String())
 	}
-	if !strings.Contains(told.String(), "corrupt 0") && !slices.Contains(safe, false) {
+	// A chunk that was on its way to disk is torn there and whole in mapped
+	// memory; who opens only one of the two cannot know that.
+	if !strings.Contains(told.String(), "corrupt 0") && strings.Count(how, "mapped spill") == generations {
 		t.Errorf("%s: %s", how, told.String())
 	}
 	for g, ok := range safe {

@@ -63,6 +63,12 @@ type Options struct {
 	// is in Stats only. It is called by the drainer.
 	Gap func(GapInfo) []byte
 
+	// Seal writes a line after the lines of each chunk that lists them by their
+	// hash, in a chain: [VerifyLog], or "logsink verify", tells from what arrived
+	// which lines are missing, where, and whether the sink lost them. It adds 3 %
+	// to lines of 200 bytes. A last seal tells that nothing comes after it.
+	Seal bool
+
 	// Fallback takes the records while Dest or Batch is broken: its reader is
 	// gone or it was closed. It should be something that cannot block, such as a
 	// file on a local disk. A record for Batch gets a line break if it has none.

@@ -87,7 +87,7 @@ type Drops struct {
 	Closed    int64 `json:"closed"`    // written after Shutdown began
 	Rejected  int64 `json:"rejected"`  // refused for good by a BatchDest
 	Abandoned int64 `json:"abandoned"` // still in memory when Shutdown's time was over
-	Corrupt   int64 `json:"corrupt"`   // damaged on disk
+	Corrupt   int64 `json:"corrupt"`   // damaged or torn on disk; what another process delivered from mapped memory meanwhile is not known
 }
 
 // Total is the sum of all reasons.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -112,24 +113,76 @@ func verify(c command, args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	for _, path := range list {
-		good, damaged := 0, 0
-		var lost int64
-		for l, err := range logsink.Leftovers(path) {
-			if err != nil {
-				fmt.Fprintln(stderr, err)
-				code = 1
-				break
-			}
-			good += len(l.Records)
-			damaged += l.Damaged
-			for _, g := range l.Gaps {
-				lost += g.Dropped
-			}
+		check := verifyLeftovers
+		if isLog(path) {
+			check = verifyLog
 		}
-		fmt.Fprintf(stdout, "%s: %d records can be read, %d are damaged, %d were dropped between them\n", path, good, damaged, lost)
-		if damaged > 0 {
+		if !check(path, stdout, stderr) {
 			code = 1
 		}
 	}
 	return code
+}
+
+// isLog reports whether path is what arrived of a log, and not what a sink
+// keeps: "-" is standard input.
+func isLog(path string) bool {
+	if path == "-" {
+		return true
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, len("logsink mapped"))
+	_, err = io.ReadFull(f, head)
+	info, more := f.Stat()
+	return more == nil && !info.IsDir() && (err != nil || string(head) != "logsink mapped")
+}
+
+func verifyLog(path string, stdout, stderr io.Writer) bool {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			fmt.Fprintln(stderr, "logsink:", err)
+			return false
+		}
+		defer f.Close()
+	}
+	report, err := logsink.VerifyLog(f)
+	fmt.Fprintf(stdout, "%s: %v", path, report)
+	if err != nil {
+		fmt.Fprintln(stderr, "logsink:", err)
+	}
+	if len(report.Runs) == 0 {
+		fmt.Fprintf(stderr, "logsink: %s has no seal; the option -seal writes them\n", path)
+		return false
+	}
+	for _, run := range report.Runs {
+		if len(run.Where) > 0 {
+			return false
+		}
+	}
+	return err == nil
+}
+
+func verifyLeftovers(path string, stdout, stderr io.Writer) bool {
+	good, damaged, ok := 0, 0, true
+	var lost int64
+	for l, err := range logsink.Leftovers(path) {
+		if err != nil {
+			fmt.Fprintln(stderr, err)
+			ok = false
+			break
+		}
+		good += len(l.Records)
+		damaged += l.Damaged
+		for _, g := range l.Gaps {
+			lost += g.Dropped
+		}
+	}
+	fmt.Fprintf(stdout, "%s: %d records can be read, %d are damaged, %d were dropped between them\n", path, good, damaged, lost)
+	return ok && damaged == 0
 }

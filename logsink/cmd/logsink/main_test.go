@@ -218,10 +218,10 @@ func TestRun_as_process_1(t *testing.T) {
 	}
 	script := `for i in 1 2 3 4 5; do (sh -c 'exit 0' & exec true) & done; wait
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-	[ "$(cat /proc/[0-9]*/stat | grep -c ') Z ')" = 0 ] && break
+	[ "$(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ')" = 0 ] && break
 	sleep 0.05
 done
-echo "zombies: $(cat /proc/[0-9]*/stat | grep -c ') Z ')"; echo "parent: $PPID"; kill -TERM $$`
+echo "zombies: $(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ')"; echo "parent: $PPID"; kill -TERM $$`
 	cmd := exec.Command("unshare", "-pf", "--mount-proc", "env", "LOGSINK_TEST_AS=logsink", os.Args[0], "run", "--", "sh", "-c", script)
 	out, err := cmd.Output()
 	if string(out) != "zombies: 0\nparent: 1\n" || cmd.ProcessState.ExitCode() != exitSignal+int(syscall.SIGTERM) {
@@ -336,6 +336,31 @@ func TestRun_is_killed(t *testing.T) {
 	}
 	if out, err := logsinkCommand("recover", filepath.Join(mem, "other")).CombinedOutput(); err == nil || !strings.Contains(string(out), "no such file") {
 		t.Errorf("recover of nothing: %q, %v", out, err)
+	}
+}
+
+// A log that arrived is checked to the line.
+func TestVerify_of_a_log(t *testing.T) {
+	out, err := logsinkCommand("run", "-seal", "--", "sh", "-c", "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); done").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := logsinkCommand("verify", path).CombinedOutput(); err != nil || !strings.Contains(string(out), "300 of them sealed, 0 in no seal, 0 missing") {
+		t.Errorf("%s, %v", out, err)
+	}
+	cmd := logsinkCommand("verify", "-")
+	cmd.Stdin = strings.NewReader(strings.Replace(string(out), "\n42\n", "\n", 1))
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "lines 43: lost behind the sink") {
+		t.Errorf("%s, %v", out, err)
+	}
+	cmd = logsinkCommand("verify", "-")
+	cmd.Stdin = strings.NewReader("a log\n")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "has no seal") {
+		t.Errorf("%s, %v", out, err)
 	}
 }
 

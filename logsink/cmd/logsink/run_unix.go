@@ -40,6 +40,7 @@ func runProgram(c command, args []string, _, stderr io.Writer) int {
 	fs.StringVar(&o.SpillDir, "spill", "", "`directory` for what memory cannot hold")
 	fs.Int64Var(&o.SpillBytes, "spill-bytes", 0, "bound of -spill in `bytes` (default 1 GiB)")
 	fs.StringVar(&o.Mapped, "mapped", "", "`file` on tmpfs, such as below /dev/shm, that keeps what waits if logsink is killed")
+	fs.BoolVar(&o.Seal, "seal", false, "write lines by which \"logsink verify\" tells what is missing in the log that arrived")
 	fs.StringVar(&s.gap, "gap", "json", "`form` of the line that stands where lines were dropped: json, logfmt, text or none")
 	fs.DurationVar(&s.close, "close", 5*time.Second, "how long the log may take when the program has ended")
 	fs.DurationVar(&s.linger, "pipe-linger", time.Second, "how long to read on when the program has ended and its children still hold its output")

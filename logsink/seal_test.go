@@ -1,0 +1,155 @@
+package logsink
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/logsink/logsinktest"
+)
+
+// sealedLog is what arrives of n lines from a sink with seals.
+func sealedLog(t *testing.T, n int, o Options) []string {
+	t.Helper()
+	var rec logsinktest.Recorder
+	o.Dest, o.Seal, o.MaxBytes = &rec, true, 1<<20
+	s := mustNew(t, o)
+	for i := range n {
+		fmt.Fprintf(s, "line %d\n", i+1)
+		if i%1000 == 999 {
+			time.Sleep(time.Second)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if st := mustAdd(t, s); st.Delivered != int64(n) || st.Markers != 0 {
+		t.Errorf("%+v", st)
+	}
+	return rec.Lines()
+}
+
+func verified(t *testing.T, lines []string) LogReport {
+	t.Helper()
+	r, err := VerifyLog(strings.NewReader(strings.Join(lines, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func isSeal(line string) bool { return strings.HasPrefix(line, `{"logsink_seal":`) }
+
+// Everything arrived; then lines and seals go missing on the way, come twice, are
+// mixed with another run's, or are changed, and verify says what.
+func TestVerifyLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := sealedLog(t, 5000, Options{})
+		other := sealedLog(t, 100, Options{})
+		r := verified(t, log)
+		if r.Lines != 5000 || r.Sealed != 5000 || r.Unsealed != 0 || r.Missing() != 0 || len(r.Runs) != 1 || !r.Runs[0].Ended || len(r.Runs[0].Where) != 0 || r.Runs[0].Seals < 5 {
+			t.Fatalf("%v", r)
+		}
+		without := func(gone func(i int, line string) bool) []string {
+			var kept []string
+			for i, l := range log {
+				if !gone(i, l) {
+					kept = append(kept, l)
+				}
+			}
+			return kept
+		}
+		named := func(names ...string) func(int, string) bool {
+			return func(_ int, l string) bool { return slices.Contains(names, l) }
+		}
+		r = verified(t, without(named("line 7", "line 8", "line 4321")))
+		if got := r.String(); r.Missing() != 3 || !strings.Contains(got, ": lines 7-8: lost behind the sink") || !strings.Contains(got, ": lines 4321: lost behind the sink") {
+			t.Errorf("%v", got)
+		}
+		seals := 0
+		var between [4]int64 // lines after seal 0, 1, 2 and 3
+		r = verified(t, without(func(_ int, l string) bool {
+			if isSeal(l) {
+				seals++
+			} else if seals < len(between) {
+				between[seals]++
+			}
+			return seals == 2 // everything from the second seal to the third
+		}))
+		if got := r.String(); r.Missing() != between[2] || r.Runs[0].Unchecked != between[1] || !strings.Contains(got, "seals 2 to 2 are missing") {
+			t.Errorf("%v: %v", between, got)
+		}
+		r = verified(t, without(func(i int, l string) bool { return i >= len(log)-1 }))
+		if r.Missing() != 0 || r.Runs[0].Ended {
+			t.Errorf("without its end: %v", r)
+		}
+		again := slices.Concat(log[:500], log[:500], other[:50], log[500:], other[50:])
+		r = verified(t, again)
+		if r.Missing() != 0 || r.Unsealed != 500 || len(r.Runs) != 2 {
+			t.Errorf("repeated and mixed: %v", r)
+		}
+		changed := slices.Clone(log)
+		at := slices.IndexFunc(changed, isSeal)
+		changed[at] = strings.Replace(changed[at], `"total":`, `"total":1`, 1)
+		if got := verified(t, changed).String(); !strings.Contains(got, "the seal is damaged") {
+			t.Errorf("%v", got)
+		}
+		changed = slices.Clone(log)
+		changed[3] = "line four"
+		r = verified(t, changed)
+		if r.Missing() != 1 || r.Unsealed != 1 {
+			t.Errorf("a changed line: %v", r)
+		}
+	})
+}
+
+// What the sink lost is told from what was lost behind it, and a destination of
+// records has seals as well.
+func TestSeal_tells_what_the_sink_lost(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		t.Run(fmt.Sprintf("batch=%v", batch), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var rec logsinktest.Recorder
+				frozen := logsinktest.NewFrozen(&rec)
+				o := Options{Seal: true, MaxBytes: 64 << 10, Gap: GapText}
+				if batch {
+					o.Batch = toBatch(frozen)
+				} else {
+					o.Dest = frozen
+				}
+				s := mustNew(t, o)
+				for i := range 10_000 {
+					fmt.Fprintf(s, "line %d\n", i)
+				}
+				s.Write([]byte("two\nlines\n"))
+				frozen.Release()
+				time.Sleep(time.Minute)
+				io.WriteString(s, "last\n")
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				st := mustAdd(t, s)
+				r := verified(t, rec.Lines())
+				if len(r.Runs) != 1 || r.Missing() != 0 || r.Runs[0].Lost != st.Dropped || st.Dropped.Full == 0 || r.Unsealed != st.Markers || st.Markers == 0 {
+					t.Errorf("%v%+v", r, st)
+				}
+			})
+		})
+	}
+}
+
+func FuzzVerifyLog(f *testing.F) {
+	f.Add("line\n{\"logsink_seal\":1,\"run\":\"a\",\"n\":1,\"total\":9223372036854775807,\"lines\":\"AAAA\"}\n")
+	f.Add("x {\"logsink_seal\":1}\n{\"logsink_seal\":")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := VerifyLog(strings.NewReader(text))
+		if err != nil || r.Sealed > r.Lines || r.Unsealed < 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		_ = r.String()
+	})
+}
