@@ -266,18 +266,26 @@ var developer = func() *principal {
 func (c *call) authorize(table string) *apiError {
 	action := "dynamodb:" + c.op
 	resource := tableARN(c.region, table)
-	d := iam.Evaluate(iam.Policies{Identity: c.principal.policies, Session: c.principal.session}, c.principal.access(iam.Access{
-		Action: action, Resource: resource, Keys: map[string]string{
-			"aws:currenttime":     c.now.UTC().Format(time.RFC3339),
-			"aws:epochtime":       strconv.FormatInt(c.now.Unix(), 10),
-			"aws:requestedregion": c.region,
-			"aws:resourceaccount": accountID,
-			"aws:securetransport": strconv.FormatBool(c.secure),
-			"aws:sourceip":        c.sourceIP,
-			"aws:useragent":       c.userAgent,
-			"aws:viaawsservice":   "false",
-		},
-	}))
+	keys := map[string]string{
+		"aws:currenttime":     c.now.UTC().Format(time.RFC3339),
+		"aws:epochtime":       strconv.FormatInt(c.now.Unix(), 10),
+		"aws:requestedregion": c.region,
+		"aws:resourceaccount": accountID,
+		"aws:securetransport": strconv.FormatBool(c.secure),
+		"aws:sourceip":        c.sourceIP,
+		"aws:useragent":       c.userAgent,
+		"aws:viaawsservice":   "false",
+	}
+	policies := iam.Policies{Identity: c.principal.policies, Session: c.principal.session}
+	c.server.mu.Lock()
+	if t := c.server.tables[table]; t != nil {
+		policies.Resource = t.policyAt(c.now).parsed
+		for name, value := range t.tags {
+			keys["aws:resourcetag/"+strings.ToLower(name)] = value
+		}
+	}
+	c.server.mu.Unlock()
+	d := iam.Evaluate(policies, c.principal.access(iam.Access{Action: action, Resource: resource, Keys: keys}))
 	if d.Allowed && c.server.isRevoked(c.principal.AccessKey, table, action) {
 		d = iam.Decision{Why: "because no identity-based policy allows the " + action + " action"}
 	}

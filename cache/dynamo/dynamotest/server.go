@@ -28,6 +28,10 @@ type Options struct {
 	// Fault is asked about each request before anything else happens to
 	// it; nil, or an answer of nil, lets it pass. See [Server.SetFault].
 	Fault func(*Request) *Fault
+
+	// PolicyDelay is how long a change of a table's resource policy takes
+	// to be in force; AWS says that it may take a while. Default: none.
+	PolicyDelay time.Duration
 }
 
 // A Server is an embedded DynamoDB endpoint. Serve it with [Server.Start],
@@ -37,7 +41,8 @@ type Options struct {
 // All methods are safe for concurrent use, and all switches act from the next
 // request on.
 type Server struct {
-	now func() time.Time
+	now         func() time.Time
+	policyDelay time.Duration
 
 	mu         sync.Mutex // guards what follows
 	tables     map[string]*table
@@ -61,7 +66,10 @@ type Server struct {
 // New returns a server without tables that listens nowhere yet.
 func New(opts Options) *Server {
 	s := &Server{
-		now:      opts.Now,
+		now: opts.Now,
+
+		policyDelay: opts.PolicyDelay,
+
 		tables:   map[string]*table{},
 		fault:    opts.Fault,
 		read:     unlimited(),
@@ -230,6 +238,12 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 	"Query":              operation((*call).query),
 	"BatchGetItem":       operation((*call).batchGetItem),
 	"BatchWriteItem":     operation((*call).batchWriteItem),
+
+	"GetResourcePolicy":    operation((*call).getResourcePolicy),
+	"PutResourcePolicy":    operation((*call).putResourcePolicy),
+	"DeleteResourcePolicy": operation((*call).deleteResourcePolicy),
+	"TagResource":          operation((*call).tagResource),
+	"ListTagsOfResource":   operation((*call).listTagsOfResource),
 }
 
 // operation decodes the request's body for run.

@@ -19,6 +19,9 @@ type table struct {
 	created time.Time
 	ttl     string // attribute, "" while disabled
 	items   map[string]item
+	tags    map[string]string
+
+	policy, policyBefore tablePolicy // the newest, and what is in force until it is
 }
 
 type keyAttribute struct{ name, kind string }
@@ -114,10 +117,10 @@ type createTableInput struct {
 	AttributeDefinitions []struct{ AttributeName, AttributeType string }
 	KeySchema            []struct{ AttributeName, KeyType string }
 	BillingMode          string
+	Tags                 []tag
 	// Accepted and without effect here.
 	ProvisionedThroughput     any
 	OnDemandThroughput        any
-	Tags                      any
 	SSESpecification          any
 	TableClass                any
 	DeletionProtectionEnabled any
@@ -134,6 +137,7 @@ func (c *call) createTable(in *createTableInput) (any, *apiError) {
 	if err := t.schema(in); err != nil {
 		return nil, err
 	}
+	t.tag(in.Tags)
 	s := c.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
