@@ -99,7 +99,8 @@ func HTTP(url string, client *http.Client) Target {
 }
 
 // A Fault is how the dependency is cut. Inject and Revert get a deadline of
-// their own. Revert is called whatever happens, even if Inject has failed, and
+// their own: a minute, or what a method Limit() time.Duration says, up to an
+// hour. Revert is called whatever happens, even if Inject has failed, and
 // must be safe to call twice.
 type Fault interface {
 	Inject(ctx context.Context) error

@@ -149,7 +149,7 @@ func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
 	d.begin("watch")
 	from := time.Now()
 	d.r.Fault.From = d.at(from)
-	injectErr := contained(ctx, injectLimit, d.e.Fault.Inject)
+	injectErr := contained(ctx, d.limit(), d.e.Fault.Inject)
 	aborted := ""
 	if injectErr == nil {
 		aborted = d.watch(ctx)
@@ -211,6 +211,15 @@ func (d *drill) invariants(ctx context.Context) {
 	}
 }
 
+// limit is how long Inject and Revert may take: a minute, or what the fault
+// says.
+func (d *drill) limit() time.Duration {
+	if l, ok := d.e.Fault.(interface{ Limit() time.Duration }); ok {
+		return max(injectLimit, min(l.Limit(), time.Hour))
+	}
+	return injectLimit
+}
+
 // revert tries three times, whatever has become of the drill's own context.
 func (d *drill) revert(ctx context.Context) (err error) {
 	ctx = context.WithoutCancel(ctx)
@@ -219,7 +228,7 @@ func (d *drill) revert(ctx context.Context) (err error) {
 			timer := time.NewTimer(time.Duration(attempt) * time.Second)
 			<-timer.C
 		}
-		if err = contained(ctx, injectLimit, d.e.Fault.Revert); err == nil {
+		if err = contained(ctx, d.limit(), d.e.Fault.Revert); err == nil {
 			return nil
 		}
 	}

@@ -4,13 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/presets"
@@ -215,4 +223,119 @@ func TestProof_fromDeclarationToCheck(t *testing.T) {
 	if _, out, _ := here(t, "plan", "-d", dir); !strings.Contains(out, "failopen -> dynamodb  ("+manifest+":3)  proven\n") || !strings.Contains(out, "disproved: the proof") {
 		t.Errorf("plan:\n%s", out)
 	}
+}
+
+const (
+	revokedRole  = "arn:aws:iam::123456789012:role/app"
+	revokedTable = "arn:aws:dynamodb:us-east-1:123456789012:table/sessions"
+)
+
+// Without --confirm nothing is changed, and AWS is not called: there is no
+// endpoint that could be.
+func TestRevoke_dryRun(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+	for _, args := range [][]string{
+		{"--for", "5m", "--offline"}, {"--for", "5m"}, {"--offline", "--confirm", "app/sessions"}, {"--via", "role-policy"}, {"--via", "session"},
+	} {
+		code, out, stderr := here(t, append([]string{"revoke", "--role", revokedRole, "--table", revokedTable}, args...)...)
+		if code != 0 || stderr != "" || !strings.HasPrefix(out, "Dry run: nothing is changed") || !strings.Contains(out, `"Effect":"Deny"`) || !strings.Contains(out, "Whoever runs it needs no more than this policy") {
+			t.Errorf("%v: %d, %q\n%s", args, code, stderr, out)
+		}
+	}
+	for want, args := range map[string][]string{
+		`it must be "app/sessions"`: {"--confirm", "app"},
+		"a whole account":           {"--via", "scp"},
+		"For is 2h0m0s":             {"--for", "2h"},
+		"only --via table-policy":   {"--via", "session", "--confirm", "app/sessions"},
+		"not among those":           {"--accounts", "1,2"},
+		"AWS_ACCESS_KEY_ID and":     {"--confirm", "app/sessions", "--journal", t.TempDir()},
+	} {
+		t.Setenv("AWS_ACCESS_KEY_ID", "")
+		code, out, stderr := here(t, append([]string{"revoke", "--role", revokedRole, "--table", revokedTable}, args...)...)
+		if code < 64 || out != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%v: %d, %q, %q; want %q", args, code, out, stderr, want)
+		}
+	}
+}
+
+// Interrupted in the window, the program undoes what it has written.
+func TestRevoke_isUndone(t *testing.T) {
+	var ahead atomic.Int64 // the service's clock: it allows one change of a policy in 15 s
+	server := dynamotest.New(dynamotest.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	const all = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
+	for _, p := range []dynamotest.Principal{
+		{AccessKey: "OPERATOR", SecretKey: "s", Policies: []string{all}},
+		{AccessKey: "APP", SecretKey: "s", SessionToken: "t", ARN: "arn:aws:sts::123456789012:assumed-role/app/i-1", Policies: []string{all}},
+	} {
+		if err := server.SetPrincipal(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_DYNAMODB": server.URL(), "AWS_ACCESS_KEY_ID": "OPERATOR", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "",
+		"PROBE_AWS_ACCESS_KEY_ID": "APP", "PROBE_AWS_SECRET_ACCESS_KEY": "s", "PROBE_AWS_SESSION_TOKEN": "t",
+	} {
+		t.Setenv(name, value)
+	}
+	api, err := client("", revokedTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("sessions"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: "S"}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: "HASH"}},
+		Tags:                 []types.Tag{{Key: aws.String("failopen-drill"), Value: aws.String("allowed")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out := &watched{at: "Ctrl-C ends it early", then: func() {
+		ahead.Store(int64(20 * time.Second))
+		interrupt()
+	}}
+	dir := t.TempDir()
+	code := run(ctx, []string{"revoke", "--role", revokedRole, "--table", revokedTable, "--lead", "2s", "--for", "1m", "--journal", dir, "--confirm", "app/sessions"}, io.Discard, out)
+	text := out.String()
+	if code != 2 || !strings.Contains(text, "the sentinel was seen") || !strings.Contains(text, "reverted: the statements are gone") {
+		t.Errorf("exit code %d\n%s", code, text)
+	}
+	if _, err := api.GetResourcePolicy(t.Context(), &dynamodb.GetResourcePolicyInput{ResourceArn: aws.String(revokedTable)}); err == nil {
+		t.Error("the policy is left behind")
+	}
+	if code, out, _ := here(t, "revert", "--journal", dir); code != 0 || out != "0 revocations undone\n" {
+		t.Errorf("revert: %d, %q", code, out)
+	}
+	if code, _, stderr := here(t, "sweep", "--table", revokedTable); code != 0 {
+		t.Errorf("sweep: %d, %s", code, stderr)
+	}
+}
+
+// watched calls then when some text has been written to it.
+type watched struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	at   string
+	then func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := w.buf.Write(p)
+	if strings.Contains(string(p), w.at) {
+		w.then()
+	}
+	return n, err
+}
+
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
 }

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/failopen/failopen/depgraph/drill/revoke"
+)
+
+var revokeVerb = verb{
+	name: "revoke", about: "Take a role's access to a DynamoDB table away for a few minutes, for real",
+	help: `
+Without --confirm nothing is changed and AWS is not called: the exact document
+is printed, with what whoever runs it has to be allowed. With --confirm, a Deny
+for that role is appended to the table's resource policy. It has a window of
+time that AWS's own clock opens and closes, so it ends even if this program
+dies; a journal is on disk before anything is written.
+
+Credentials come from the environment, AWS_ACCESS_KEY_ID and so on. A second
+set, PROBE_AWS_ACCESS_KEY_ID and so on, belongs to a session of the role: with
+it the program sees the Deny arrive before it says that it is armed. The table
+must be tagged failopen-drill=allowed. Examples:
+
+    drill revoke --role arn:aws:iam::111122223333:role/app \
+                 --table arn:aws:dynamodb:eu-central-1:111122223333:table/sessions --for 5m
+
+    eval "$(aws configure export-credentials --format env)"
+    drill revoke --role … --table … --confirm app/sessions
+
+Only --via table-policy is carried out; for role-policy and session the
+document is printed, and you apply it. Nothing of this has been tried against
+AWS itself yet.
+`,
+	run: (*command).revoke,
+}
+
+// journalFolder is where revocations are noted before they are made.
+func journalFolder() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no folder for the journal (%w): name one with --journal", err)
+	}
+	return filepath.Join(dir, "failopen-drill"), nil
+}
+
+func (c *command) revoke(args []string) error {
+	var o revoke.Options
+	fs := c.flags()
+	fs.StringVar(&o.Role, "role", "", "the `ARN` of the role that is denied")
+	fs.StringVar(&o.Table, "table", "", "the `ARN` of the table")
+	fs.DurationVar(&o.For, "for", revoke.DefaultFor, "the length of the window, at most 1h")
+	fs.DurationVar(&o.Lead, "lead", revoke.DefaultLead, "how far ahead it is written, so that it has arrived when it opens")
+	via := fs.String("via", string(revoke.TablePolicy), "table-policy, role-policy or session")
+	accounts := fs.String("accounts", "", "the only accounts that may be touched, separated by commas")
+	offline := fs.Bool("offline", false, "make no call of AWS, whatever else is said")
+	confirm := fs.String("confirm", "", "ROLE/TABLE, the names of both: carry it out")
+	journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
+	if err := c.parse(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return usagef("revoke: unexpected argument %q", fs.Arg(0))
+	}
+	var err error
+	if o.Via, err = revoke.ParseVia(*via); err != nil {
+		return usagef("%v", err)
+	}
+	if *accounts != "" {
+		o.Accounts = strings.Split(*accounts, ",")
+	}
+	p, err := revoke.NewPlan(o, time.Now())
+	if err != nil {
+		return usagef("%v", err)
+	}
+	want := o.Role[strings.LastIndexByte(o.Role, '/')+1:] + "/" + o.Table[strings.LastIndexByte(o.Table, '/')+1:]
+	switch {
+	case *confirm == "" || *offline:
+		c.describe(p, want, *offline)
+		return nil
+	case *confirm != want:
+		return usagef("revoke: --confirm is %q; to carry it out, it must be %q", *confirm, want)
+	case p.Via != revoke.TablePolicy:
+		return usagef("revoke: only --via table-policy is carried out by this program; without --confirm it prints the document for you to apply")
+	}
+	if *journal == "" {
+		if *journal, err = journalFolder(); err != nil {
+			return err
+		}
+	}
+	return c.carryOut(p, *journal)
+}
+
+// describe is the dry run.
+func (c *command) describe(p revoke.Plan, confirm string, offline bool) {
+	fmt.Fprintf(c.stdout, "Dry run: nothing is changed, and AWS is not called.\n\n")
+	fmt.Fprintf(c.stdout, "  role    %s\n  table   %s\n  via     %s\n", p.Role, p.Table, p.Via)
+	if p.Via == revoke.Session {
+		fmt.Fprintf(c.stdout, "  window  as long as the session\n")
+	} else {
+		fmt.Fprintf(c.stdout, "  window  %s to %s, by AWS's clock\n", p.From.Format(time.RFC3339), p.Until.Format(time.RFC3339))
+	}
+	fmt.Fprintf(c.stdout, "\n%s\n\n%s\n", map[revoke.Via]string{
+		revoke.TablePolicy: "These two statements would be appended to the table's resource policy:",
+		revoke.RolePolicy:  "This would be the role's inline policy " + p.PolicyName + ":",
+		revoke.Session:     "This would be the session policy for sts:AssumeRole:",
+	}[p.Via], p.Document())
+	fmt.Fprintf(c.stdout, "\nWhoever runs it needs no more than this policy; %s:\n\n%s\n", p.Leak(), p.OperatorPolicy())
+	if p.Via == revoke.TablePolicy && !offline {
+		fmt.Fprintf(c.stdout, "\nTo carry it out, add --confirm %s\n", confirm)
+	}
+}
+
+// client makes a DynamoDB client from variables of the environment.
+func client(prefix, table string) (*dynamodb.Client, error) {
+	key, secret := os.Getenv(prefix+"AWS_ACCESS_KEY_ID"), os.Getenv(prefix+"AWS_SECRET_ACCESS_KEY")
+	if key == "" || secret == "" {
+		return nil, fmt.Errorf("%sAWS_ACCESS_KEY_ID and %sAWS_SECRET_ACCESS_KEY must be set", prefix, prefix)
+	}
+	o := dynamodb.Options{
+		Region: strings.Split(table, ":")[3],
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: os.Getenv(prefix + "AWS_SESSION_TOKEN")}, nil
+		}),
+	}
+	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
+		o.BaseEndpoint = &url
+	}
+	return dynamodb.New(o), nil
+}
+
+// carryOut revokes, waits, and undoes it, whatever happens.
+func (c *command) carryOut(p revoke.Plan, journal string) (err error) {
+	operator, err := client("", p.Table)
+	if err != nil {
+		return err
+	}
+	probe, err := client("PROBE_", p.Table)
+	if err != nil {
+		return fmt.Errorf("the probe under the role: %w", err)
+	}
+	if err := c.finishOthers(operator, p, journal); err != nil {
+		return err
+	}
+	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
+	t := &revoke.Table{
+		API: operator, Plan: p, Journal: journal,
+		Probe: func(ctx context.Context) error {
+			_, err := probe.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+			return err
+		},
+		Step: func(s string) { fmt.Fprintln(c.stderr, s) },
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 3*time.Minute)
+		defer cancel()
+		err = errors.Join(err, t.Revert(ctx))
+	}()
+	if err := t.Inject(c.ctx); err != nil {
+		fmt.Fprintf(c.stderr, "not started: %v\n", err)
+		return exitCode(3)
+	}
+	fmt.Fprintf(c.stderr, "revoked until %s; Ctrl-C ends it early\n", p.Until.Format(time.TimeOnly))
+	timer := time.NewTimer(time.Until(p.Until))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.ctx.Done():
+		fmt.Fprintln(c.stderr, "interrupted: undoing it now")
+		return exitCode(2)
+	}
+}
+
+// finishOthers undoes what an earlier run has left in the journal.
+func (c *command) finishOthers(api revoke.API, p revoke.Plan, journal string) error {
+	pending, err := revoke.Pending(journal)
+	if err != nil {
+		return err
+	}
+	for _, old := range pending {
+		if old.Table != p.Table {
+			continue
+		}
+		if time.Now().Before(old.Until) {
+			return fmt.Errorf("the revocation %s of %s goes on until %s; drill revert ends it", old.ID, old.Table, old.Until.Format(time.RFC3339))
+		}
+		fmt.Fprintf(c.stderr, "undoing %s, which an earlier run has left\n", old.ID)
+		if err := revoke.Revert(c.ctx, api, old, journal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var revertVerb = verb{
+	name: "revert", about: "Undo every revocation that the journal knows",
+	help: `
+A revocation ends by itself when its window does; this removes what is left of
+it, or ends it early. Credentials come from the environment.
+`,
+	run: func(c *command, args []string) error {
+		fs := c.flags()
+		journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
+		if err := c.parse(fs, args); err != nil {
+			return err
+		}
+		dir := *journal
+		if dir == "" {
+			var err error
+			if dir, err = journalFolder(); err != nil {
+				return err
+			}
+		}
+		pending, err := revoke.Pending(dir)
+		if err != nil {
+			return err
+		}
+		for _, p := range pending {
+			api, err := client("", p.Table)
+			if err != nil {
+				return err
+			}
+			if err := revoke.Revert(c.ctx, api, p, dir); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "%s: undone on %s\n", p.ID, p.Table)
+		}
+		fmt.Fprintf(c.stdout, "%d revocations undone\n", len(pending))
+		return nil
+	},
+}
+
+var sweepVerb = verb{
+	name: "sweep", about: "Remove statements of drills that are over from a table's policy",
+	help: `
+What is over denies nothing any more; this tidies up, whoever has left it.
+
+    drill sweep --table arn:aws:dynamodb:eu-central-1:111122223333:table/sessions
+`,
+	run: func(c *command, args []string) error {
+		fs := c.flags()
+		table := fs.String("table", "", "the `ARN` of the table")
+		if err := c.parse(fs, args); err != nil {
+			return err
+		}
+		if strings.Count(*table, ":") < 5 {
+			return usagef("sweep: --table is %q; want the ARN of one table", *table)
+		}
+		api, err := client("", *table)
+		if err != nil {
+			return err
+		}
+		return revoke.Sweep(c.ctx, api, *table, time.Now())
+	},
+}

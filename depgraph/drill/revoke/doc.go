@@ -1,0 +1,17 @@
+// Package revoke takes a role's access to a DynamoDB table away for real, for a
+// few minutes, in a way that ends by itself.
+//
+// What is written is a Deny with a window of time, decided by AWS's clock at
+// each request: it opens and closes without another call, so that the
+// revocation ends even if this program, its machine or its network dies. Around
+// it are four more layers: the statement is taken out again on return, by a
+// [Revert] from the journal that is on disk before anything is written, and by
+// [Sweep]; and no window is longer than an hour.
+//
+// A sentinel travels in the same document: a second Deny, in force at once, on
+// a read that nobody uses. When a probe under the role is denied, the document
+// has arrived; until then nothing is said to be armed.
+//
+// Nothing here has been run against AWS itself; the tests run against
+// dynamotest, which evaluates what is written.
+package revoke

@@ -1,0 +1,160 @@
+package revoke
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// element is a statement in a document, by its bounds there.
+type element struct {
+	start, end int
+	sid        string
+	until      time.Time // of DateLessThan on aws:CurrentTime; zero: none
+}
+
+// parsed is a document with the places of its statements.
+type parsed struct {
+	text     string
+	elements []element
+	list     bool // Statement is a list, not a single statement
+}
+
+// parseDocument finds the statements of a policy. Everything else in it stays
+// as it is, byte for byte.
+func parseDocument(text string) (parsed, error) {
+	p := parsed{text: text}
+	dec := json.NewDecoder(strings.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return p, errors.New("the table's policy is not a JSON object")
+	}
+	found := false
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return p, err
+		}
+		if key != "Statement" {
+			var skip json.RawMessage
+			if err := dec.Decode(&skip); err != nil {
+				return p, err
+			}
+			continue
+		}
+		if found {
+			return p, errors.New("the table's policy has two members Statement")
+		}
+		found = true
+		if err := p.statements(dec); err != nil {
+			return p, err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return p, err
+	}
+	if !found {
+		return p, errors.New("the table's policy has no Statement")
+	}
+	return p, nil
+}
+
+func (p *parsed) statements(dec *json.Decoder) error {
+	rest := p.text[dec.InputOffset():]
+	p.list = strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n:"), "[")
+	if p.list {
+		if _, err := dec.Token(); err != nil {
+			return err
+		}
+		for dec.More() {
+			if err := p.element(dec); err != nil {
+				return err
+			}
+		}
+		_, err := dec.Token()
+		return err
+	}
+	return p.element(dec)
+}
+
+func (p *parsed) element(dec *json.Decoder) error {
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return err
+	}
+	end := int(dec.InputOffset())
+	e := element{start: end - len(raw), end: end}
+	var s struct {
+		Sid       string
+		Condition map[string]map[string]any
+	}
+	if err := json.Unmarshal(raw, &s); err == nil { // else it is not one of ours
+		e.sid = s.Sid
+		if at, ok := s.Condition["DateLessThan"]["aws:CurrentTime"].(string); ok {
+			e.until, _ = time.Parse(time.RFC3339, at)
+		}
+	}
+	p.elements = append(p.elements, e)
+	return nil
+}
+
+// with adds statements after the last one.
+func (p parsed) with(statements []string) (string, error) {
+	if len(p.elements) == 0 {
+		return "", errors.New("the table's policy has an empty list of statements")
+	}
+	last := p.elements[len(p.elements)-1]
+	added := ","
+	added += strings.Join(statements, ",")
+	text := p.text[:last.end] + added + p.text[last.end:]
+	if !p.list {
+		text = p.text[:last.start] + "[" + p.text[last.start:last.end] + added + "]" + p.text[last.end:]
+	}
+	if len(text) > maxTablePolicy {
+		return "", fmt.Errorf("with the drill's statements the table's policy would have %d bytes, more than the %d that AWS takes", len(text), maxTablePolicy)
+	}
+	return text, nil
+}
+
+// unwrap makes the one statement of a list a single one again, as with has found
+// it.
+func unwrap(text string) string {
+	p, err := parseDocument(text)
+	if err != nil || !p.list || len(p.elements) != 1 {
+		return text
+	}
+	e := p.elements[0]
+	before, after := strings.TrimSuffix(text[:e.start], "["), strings.TrimPrefix(text[e.end:], "]")
+	return before + text[e.start:e.end] + after
+}
+
+// without takes out the statements that drop selects, each with what separates
+// it from the one before, and reports how many are left.
+func (p parsed) without(drop func(element) bool) (text string, dropped, left int) {
+	if len(p.elements) == 0 {
+		return p.text, 0, 0
+	}
+	var b strings.Builder
+	b.WriteString(p.text[:p.elements[0].start])
+	for i, e := range p.elements {
+		if drop(e) {
+			dropped++
+			continue
+		}
+		if left++; left > 1 {
+			b.WriteString(p.text[p.elements[i-1].end:e.start])
+		}
+		b.WriteString(p.text[e.start:e.end])
+	}
+	b.WriteString(p.text[p.elements[len(p.elements)-1].end:])
+	return b.String(), dropped, left
+}
+
+// ours reports whether a statement belongs to the drill; "" means any drill.
+func (e element) ours(id string) bool {
+	if id == "" {
+		return strings.HasPrefix(e.sid, sidPrefix)
+	}
+	return e.sid == sidPrefix+id || e.sid == sidPrefix+id+"Sentinel"
+}

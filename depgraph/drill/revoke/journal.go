@@ -1,0 +1,92 @@
+package revoke
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// entry is what is on disk before anything is written to AWS.
+type entry struct {
+	Version int  `json:"version"`
+	Plan    Plan `json:"plan"`
+}
+
+const entrySuffix = ".revocation.json"
+
+// keep writes an entry and sees that it is on disk.
+func keep(dir string, e entry) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(dir, e.Plan.ID+entrySuffix)
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+// syncFolder makes the name of a new file last. Where folders cannot be synced
+// they need not be.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // Windows cannot
+	return d.Close()
+}
+
+// forget removes an entry, when what it speaks of is gone.
+func forget(dir, id string) error {
+	err := os.Remove(filepath.Join(dir, id+entrySuffix))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Pending are the revocations that a journal says may still be in place.
+func Pending(dir string) ([]Plan, error) {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Plan
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), entrySuffix) {
+			continue
+		}
+		name := filepath.Join(dir, f.Name())
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var e entry
+		if err := json.Unmarshal(text, &e); err != nil {
+			return nil, fmt.Errorf("%s: %w; it was not finished, so nothing was written to AWS after it: remove it", name, err)
+		}
+		if e.Version != 1 || e.Plan.ID+entrySuffix != f.Name() || !tableARN.MatchString(e.Plan.Table) {
+			return nil, fmt.Errorf("%s: it is no journal of a revocation", name)
+		}
+		all = append(all, e.Plan)
+	}
+	slices.SortFunc(all, func(a, b Plan) int { return a.Until.Compare(b.Until) })
+	return all, nil
+}

@@ -1,0 +1,328 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go"
+
+	"github.com/failopen/failopen/depgraph/drill"
+)
+
+// API is what a revocation needs of a DynamoDB client.
+type API interface {
+	GetResourcePolicy(context.Context, *dynamodb.GetResourcePolicyInput, ...func(*dynamodb.Options)) (*dynamodb.GetResourcePolicyOutput, error)
+	PutResourcePolicy(context.Context, *dynamodb.PutResourcePolicyInput, ...func(*dynamodb.Options)) (*dynamodb.PutResourcePolicyOutput, error)
+	DeleteResourcePolicy(context.Context, *dynamodb.DeleteResourcePolicyInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteResourcePolicyOutput, error)
+	ListTagsOfResource(context.Context, *dynamodb.ListTagsOfResourceInput, ...func(*dynamodb.Options)) (*dynamodb.ListTagsOfResourceOutput, error)
+}
+
+// Tag is what a table must be tagged with, and its value.
+const (
+	Tag      = "failopen-drill"
+	TagValue = "allowed"
+)
+
+// Times of the work with AWS.
+const (
+	arriveWithin = 5 * time.Minute  // of the sentinel
+	pollEvery    = 2 * time.Second  // for it, and for the end of a revocation
+	tryFor       = 90 * time.Second // one change: DynamoDB pauses 15 s after each
+	callTimeout  = 10 * time.Second
+)
+
+// Errors of a revocation that did not begin.
+var (
+	ErrNotTagged  = errors.New("revoke: the table is not tagged failopen-drill=allowed")
+	ErrOther      = errors.New("revoke: another drill is in the table's policy")
+	ErrNotArrived = errors.New("revoke: the sentinel was not seen: nothing is armed")
+	ErrTooLate    = errors.New("revoke: the window had opened before the sentinel was seen")
+)
+
+// A Table is one revocation by a table's resource policy. It is a drill.Fault:
+// Inject returns when the window is open.
+type Table struct {
+	API  API
+	Plan Plan
+
+	// Journal is a folder. The plan is written there, and on disk, before
+	// anything is written to AWS, and removed when it is undone. Required.
+	Journal string
+
+	// Probe makes one DescribeTimeToLive of the table under the role, and
+	// returns its error. Required: without it nobody knows whether the
+	// Deny has arrived.
+	Probe func(context.Context) error
+
+	// Denials counts the denials that the service has had, if it can tell.
+	// Without it a drill cannot say that the fault was observed, and is
+	// void.
+	Denials func() int64
+
+	// Step, if set, is told what happens.
+	Step func(string)
+
+	mu     sync.Mutex
+	before int64
+	seen   drill.Seen
+}
+
+func (t *Table) say(format string, args ...any) {
+	if t.Step != nil {
+		t.Step(fmt.Sprintf(format, args...))
+	}
+}
+
+// Inject writes the statements, sees them arrive, and waits for the window.
+func (t *Table) Inject(ctx context.Context) error {
+	switch {
+	case t.Plan.Via != TablePolicy:
+		return fmt.Errorf("revoke: the plan is for %s, not for a table's policy", t.Plan.Via)
+	case t.API == nil, t.Journal == "", t.Probe == nil:
+		return errors.New("revoke: API, Journal and Probe are required")
+	}
+	if err := t.tagged(ctx); err != nil {
+		return err
+	}
+	if err := t.write(ctx); err != nil {
+		return err
+	}
+	if err := t.arrived(ctx); err != nil {
+		return err
+	}
+	t.say("armed: the window opens at %s and closes at %s", t.Plan.From.Format(time.TimeOnly), t.Plan.Until.Format(time.TimeOnly))
+	if t.Denials != nil {
+		t.before = t.Denials()
+	}
+	return sleep(ctx, time.Until(t.Plan.From))
+}
+
+func (t *Table) tagged(ctx context.Context) error {
+	var token *string
+	for {
+		out, err := call(ctx, func(ctx context.Context) (*dynamodb.ListTagsOfResourceOutput, error) {
+			return t.API.ListTagsOfResource(ctx, &dynamodb.ListTagsOfResourceInput{ResourceArn: &t.Plan.Table, NextToken: token})
+		})
+		if err != nil {
+			return fmt.Errorf("revoke: the table's tags: %w", err)
+		}
+		for _, tag := range out.Tags {
+			if aws.ToString(tag.Key) == Tag && aws.ToString(tag.Value) == TagValue {
+				return nil
+			}
+		}
+		if token = out.NextToken; token == nil {
+			return fmt.Errorf("%w (%s)", ErrNotTagged, t.Plan.Table)
+		}
+	}
+}
+
+// write appends the statements, locked by the policy's revision.
+func (t *Table) write(ctx context.Context) error {
+	document, revision, err := current(ctx, t.API, t.Plan.Table)
+	if err != nil {
+		return err
+	}
+	next := t.Plan.Document()
+	if document != "" {
+		p, err := parseDocument(document)
+		if err != nil {
+			return fmt.Errorf("revoke: %w", err)
+		}
+		for _, e := range p.elements {
+			if e.ours("") {
+				return fmt.Errorf("%w (Sid %s); drill sweep removes those that are over", ErrOther, e.sid)
+			}
+		}
+		if next, err = p.with(t.Plan.Statements); err != nil {
+			return fmt.Errorf("revoke: %w", err)
+		}
+		t.Plan.Wrapped = !p.list
+	}
+	if err := keep(t.Journal, entry{Version: 1, Plan: t.Plan}); err != nil {
+		return fmt.Errorf("revoke: the journal: %w", err)
+	}
+	t.say("journal written; appending two statements to the policy of %s", t.Plan.Table)
+	_, err = call(ctx, func(ctx context.Context) (*dynamodb.PutResourcePolicyOutput, error) {
+		return t.API.PutResourcePolicy(ctx, &dynamodb.PutResourcePolicyInput{ResourceArn: &t.Plan.Table, Policy: &next, ExpectedRevisionId: &revision})
+	})
+	if err != nil {
+		return fmt.Errorf("revoke: writing the policy: %w", err)
+	}
+	return nil
+}
+
+// arrived waits until the probe is denied.
+func (t *Table) arrived(ctx context.Context) error {
+	began := time.Now()
+	for {
+		_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, t.Probe(ctx) })
+		if denied(err) {
+			t.say("the sentinel was seen after %v", time.Since(began).Round(time.Millisecond))
+			if !time.Now().Before(t.Plan.From) {
+				return ErrTooLate
+			}
+			return nil
+		}
+		if time.Since(began) > arriveWithin {
+			return fmt.Errorf("%w within %v (the last probe: %v)", ErrNotArrived, arriveWithin, err)
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// Revert takes the statements out again, and sees that they are gone.
+func (t *Table) Revert(ctx context.Context) error {
+	t.Seen()
+	if err := Revert(ctx, t.API, t.Plan, t.Journal); err != nil {
+		return err
+	}
+	t.say("reverted: the statements are gone")
+	return nil
+}
+
+// Limit tells a drill how long Inject and Revert may take.
+func (t *Table) Limit() time.Duration { return arriveWithin + MaxLead + 2*tryFor }
+
+// Seen implements drill.Fault.
+func (t *Table) Seen() drill.Seen {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.Denials == nil {
+		return t.seen
+	}
+	if n := t.Denials() - t.before; n > t.seen.Hits {
+		t.seen.Hits, t.seen.Last = n, time.Now()
+		if t.seen.First.IsZero() {
+			t.seen.First = t.seen.Last
+		}
+	}
+	return t.seen
+}
+
+// Revert undoes what a plan has written, whatever is left of it, and removes it
+// from the journal. It is safe to call at any time, and again.
+func Revert(ctx context.Context, api API, p Plan, journal string) error {
+	if err := remove(ctx, api, p.Table, p.Wrapped, func(e element) bool { return e.ours(p.ID) }); err != nil {
+		return fmt.Errorf("revoke: %s is not undone; it ends by itself at %s: %w", p.ID, p.Until.Format(time.RFC3339), err)
+	}
+	return forget(journal, p.ID)
+}
+
+// Sweep removes the statements of drills that are over by now, whoever has
+// written them.
+func Sweep(ctx context.Context, api API, table string, now time.Time) error {
+	if !tableARN.MatchString(table) {
+		return fmt.Errorf("revoke: Table is %q; want the ARN of one table", table)
+	}
+	return remove(ctx, api, table, false, func(e element) bool { return e.ours("") && !e.until.IsZero() && now.After(e.until) })
+}
+
+// remove takes statements out of a table's policy until none is left that drop
+// selects, trying again while DynamoDB pauses or somebody else writes.
+func remove(ctx context.Context, api API, table string, wrapped bool, drop func(element) bool) error {
+	deadline := time.Now().Add(tryFor)
+	for {
+		done, err := removeOnce(ctx, api, table, wrapped, drop)
+		if done {
+			return nil
+		}
+		if !time.Now().Before(deadline) {
+			if err == nil {
+				err = errors.New("the policy still has them")
+			}
+			return err
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// removeOnce reports true when a read says that there is nothing to remove.
+func removeOnce(ctx context.Context, api API, table string, wrapped bool, drop func(element) bool) (bool, error) {
+	document, revision, err := current(ctx, api, table)
+	if err != nil || document == "" {
+		return err == nil, err
+	}
+	p, err := parseDocument(document)
+	if err != nil {
+		return false, err
+	}
+	text, dropped, left := p.without(drop)
+	if wrapped && left == 1 {
+		text = unwrap(text)
+	}
+	switch {
+	case dropped == 0:
+		return true, nil
+	case left == 0:
+		_, err = call(ctx, func(ctx context.Context) (*dynamodb.DeleteResourcePolicyOutput, error) {
+			return api.DeleteResourcePolicy(ctx, &dynamodb.DeleteResourcePolicyInput{ResourceArn: &table, ExpectedRevisionId: &revision})
+		})
+	default:
+		_, err = call(ctx, func(ctx context.Context) (*dynamodb.PutResourcePolicyOutput, error) {
+			return api.PutResourcePolicy(ctx, &dynamodb.PutResourcePolicyInput{ResourceArn: &table, Policy: &text, ExpectedRevisionId: &revision})
+		})
+	}
+	return false, err
+}
+
+// noPolicy is the revision of a table without a policy.
+const noPolicy = "NO_POLICY"
+
+// current reads a table's policy; "" if there is none.
+func current(ctx context.Context, api API, table string) (document, revision string, err error) {
+	out, err := call(ctx, func(ctx context.Context) (*dynamodb.GetResourcePolicyOutput, error) {
+		return api.GetResourcePolicy(ctx, &dynamodb.GetResourcePolicyInput{ResourceArn: &table})
+	})
+	if code(err) == "PolicyNotFoundException" {
+		return "", noPolicy, nil
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("revoke: reading the policy: %w", err)
+	}
+	return aws.ToString(out.Policy), aws.ToString(out.RevisionId), nil
+}
+
+// call bounds one call.
+func call[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return f(ctx)
+}
+
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// denied reports whether an answer says that access is denied.
+func denied(err error) bool {
+	c := code(err)
+	return c == "AccessDeniedException" || c == "AccessDenied"
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
