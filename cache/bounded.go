@@ -306,6 +306,9 @@ func (l *life) enter() bool {
 // over reports whether close has been called.
 func (l *life) over() bool { return l.state.Load()&closedBit != 0 }
 
+// busy reports whether there is work.
+func (l *life) busy() bool { return l.state.Load()&^closedBit != 0 }
+
 // exit ends a piece of work that enter began.
 func (l *life) exit() {
 	if l.state.Add(-1) == closedBit {

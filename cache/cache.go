@@ -31,6 +31,8 @@ type Cache[V any] struct {
 	sealer sealer
 	keys   keyer
 
+	bulletin *bulletin[V] // nil without a BulletinStore
+
 	epoch   time.Time
 	slots   *admission   // for loads in progress
 	gate    gate         // to an origin that fails
@@ -71,6 +73,9 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		c.remote = newRemote(c)
 		c.queue = newWriteback(o.WriteQueue, o.MaxBytes/queueShare, c.write, c.deliver)
 		c.over = newEndings(c.endingLife(), c.now, c.queue.wake)
+		if store, ok := o.Store.(BulletinStore); ok {
+			c.bulletin = newBulletin(c, store)
+		}
 	}
 	return c, nil
 }
@@ -234,6 +239,7 @@ func (c *Cache[V]) set(key string, v V, queued bool) *entry[V] {
 	dropped := false
 	if c.remote != nil {
 		c.over.add(hash, key, e.version, carried)
+		c.bulletin.post(key, e.version)
 		if queued {
 			dropped = !c.enqueue(e, now)
 		} else {
@@ -288,6 +294,7 @@ func (c *Cache[V]) end(key string) *entry[V] {
 	if c.remote != nil {
 		c.queue.forget(key)
 		c.over.add(hash, key, version, carried)
+		c.bulletin.post(key, version)
 	}
 	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version}
 }
@@ -355,6 +362,11 @@ func (c *Cache[V]) InvalidateAll() {
 	if c.over != nil {
 		c.over.distrust(time.Now().Add(invalidateLead).UnixMilli())
 	}
+	c.dropAll()
+}
+
+// dropAll empties the local tier, and keeps loads in progress out of it.
+func (c *Cache[V]) dropAll() {
 	for i := range c.local.shards {
 		s := &c.local.shards[i]
 		s.mu.Lock()
@@ -388,6 +400,7 @@ func (c *Cache[V]) Close(ctx context.Context) error {
 	}
 	c.remote.reads.remind.set(nil)
 	c.remote.writes.remind.set(nil)
+	c.bulletin.close(ctx)
 	c.over.hurry()
 	dropped, done := c.queue.drain(ctx)
 	for _, e := range dropped {

@@ -39,6 +39,8 @@ type entry[V any] struct {
 
 	why error // stale: what the origin said
 
+	digest uint64 // of its key in the store, with a bulletin
+
 	newer *entry[V] // LRU list, under shard.mu
 	older *entry[V]
 }
@@ -55,7 +57,7 @@ func (e *entry[V]) again() *entry[V] {
 	return &entry[V]{
 		key: e.key, hash: e.hash, value: e.value, kind: e.kind, cost: e.cost, stale: e.stale,
 		fresh: e.fresh, shared: e.shared, early: e.early, usable: e.usable,
-		created: e.created, version: e.version, took: e.took,
+		created: e.created, version: e.version, took: e.took, digest: e.digest,
 	}
 }
 
@@ -97,9 +99,17 @@ func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int
 		}
 	}
 	c.keepLocally(e, now)
+	c.mark(e)
 	e.early = c.earliest(e)
 	c.weigh(e)
 	return e
+}
+
+// mark gives e what notes of endings are compared with.
+func (c *Cache[V]) mark(e *entry[V]) {
+	if c.bulletin != nil {
+		e.digest = digest(c.keys.store(e.key))
+	}
 }
 
 // keepLocally sets how long the local tier serves e: until the end of its TTL,
@@ -145,6 +155,7 @@ func (c *Cache[V]) gone(key string, hash uint64, version, created, now int64) *e
 		e.shared = now + jitter(c.opts.NegativeTTL)
 		e.fresh, e.usable = e.shared, e.shared
 	}
+	c.mark(e)
 	return e
 }
 

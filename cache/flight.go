@@ -274,7 +274,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	case err != nil:
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
-	case e == nil || e.version < max(f.seen, c.over.bar(f.hash)):
+	case e == nil || e.version < max(f.seen, c.over.bar(f.hash), c.bulletin.version(storeKey)):
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
@@ -432,6 +432,9 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 		if r.Source == SourceOrigin {
 			if e.kind != kindValue && c.over != nil {
 				c.over.add(e.hash, e.key, e.version, carried)
+				if !f.absent || f.fallback != nil {
+					c.bulletin.post(e.key, e.version)
+				}
 			}
 			dropped = !c.enqueue(e, now)
 		}

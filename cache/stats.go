@@ -38,6 +38,7 @@ type Stats struct {
 	Bound         time.Duration `json:"bound_ns"`       // how long an ended value can be served somewhere; see Cache.Stats
 	EndingsLost   int64         `json:"endings_lost"`   // endings that it will not be told of: too many were owed, or the cache closed
 	WritesDropped int64         `json:"writes_dropped"` // values that were not written: queue full, breaker open, closed
+	Bulletin      BulletinStats `json:"bulletin"`       // with a BulletinStore
 	Poison        int64         `json:"poison"`         // items that could not be used
 	Outdated      int64         `json:"outdated"`       // items older than what was known here, or from a clock that is wrong
 	Rejected      int64         `json:"rejected"`       // values that the codec or the store could not take
@@ -61,6 +62,17 @@ type StoreStats struct {
 	LastError   string    `json:"last_error,omitempty"` // of the last fault, kept after it is over; at most 1,000 bytes
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 	Opened      int64     `json:"opened"` // times that the breaker opened
+}
+
+// BulletinStats count what instances tell each other of endings.
+type BulletinStats struct {
+	Posted     int64 `json:"posted"`      // endings told
+	PostFaults int64 `json:"post_faults"` // calls of Append that failed; what they had is told later
+	Lost       int64 `json:"lost"`        // endings not told: too many waited, or the cache closed
+	Looks      int64 `json:"looks"`       // times that the notes of others were read
+	LookFaults int64 `json:"look_faults"` // of these, that failed
+	Ended      int64 `json:"ended"`       // copies that were dropped because of a note
+	Distrusted int64 `json:"distrusted"`  // times that all copies were dropped: too much was missed
 }
 
 // counters are the live form of Stats.
@@ -122,6 +134,12 @@ func (c *Cache[V]) Stats() Stats {
 		s.Writes.Breaker, s.Writes.Opened = c.remote.writes.state(), c.remote.writes.opened.Load()
 		s.WritesQueued = int64(c.queue.len())
 		s.Owed, s.EndingsLost = c.over.owedNow(), c.over.lost.Load()
+		if b := c.bulletin; b != nil {
+			s.Bulletin = BulletinStats{
+				Posted: b.posted.Load(), PostFaults: b.postFaults.Load(), Lost: b.lost.Load(), Looks: b.looks.Load(),
+				LookFaults: b.lookFaults.Load(), Ended: b.ended.Load(), Distrusted: b.distrusted.Load(),
+			}
+		}
 		s.Bound = c.bound(s.Owed > 0 || s.EndingsLost > 0)
 		s.Zombies += c.remote.zombies.Load()
 	}
@@ -142,7 +160,11 @@ func (c *Cache[V]) bound(untold bool) time.Duration {
 	if untold {
 		copied = o.LoadTimeout + o.MaxTTL + o.MaxTTL/10
 	}
-	return copied + o.StaleIfError + readLag
+	bound := copied + o.StaleIfError + readLag
+	if told, ok := c.bulletin.bound(); ok && !untold {
+		bound = min(bound, told+readLag)
+	}
+	return bound
 }
 
 func (n *storeCounters) stats() StoreStats {

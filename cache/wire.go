@@ -75,6 +75,9 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 		created: now + min(left(env.version), 0),
 		cost:    int64(len(key) + entryOverhead),
 	}
+	if c.bulletin != nil {
+		e.digest = digest(storeKey)
+	}
 	if e.kind == kindTombstone {
 		return e, nil // without deadlines: it is never served
 	}

@@ -44,6 +44,8 @@ const (
 	Get     Op = "get"
 	Set     Op = "set"
 	GetMany Op = "get-many"
+	Append  Op = "append" // of a Bulletin, as is Notes
+	Notes   Op = "notes"
 )
 
 // Fault is called before an operation. If it returns an error, that is what
@@ -86,7 +88,7 @@ func (s *Store) Inject(f Fault, ops ...Op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(ops) == 0 {
-		ops = []Op{Get, Set, GetMany}
+		ops = []Op{Get, Set, GetMany, Append, Notes}
 	}
 	if s.fault == nil {
 		s.fault = make(map[Op]Fault)
