@@ -39,3 +39,4 @@ against() {
 }
 against cache/dynamo/dynamotest TestContract 60
 against cache/dynamo TestStore_contract 10
+against cache/dynamo TestBulletin_contract 4

@@ -161,3 +161,81 @@ func wantValue(ctx context.Context, t *testing.T, s cache.Store, key, want strin
 		t.Errorf("got %q, want %q", got.Value, want)
 	}
 }
+
+// TestBulletin checks that a BulletinStore keeps the contract that package
+// cache relies on. open returns a working one; the suite uses keys of its own.
+func TestBulletin(t *testing.T, open func(t *testing.T) cache.BulletinStore) {
+	t.Helper()
+	note := func(i int) []byte { return fmt.Appendf(nil, "%016d", i) }
+	run := func(name string, f func(ctx context.Context, t *testing.T, s cache.BulletinStore, key string)) {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			f(ctx, t, open(t), fmt.Sprintf("cachetest/%s/%d", t.Name(), time.Now().UnixNano()))
+		})
+	}
+	want := func(ctx context.Context, t *testing.T, s cache.BulletinStore, key string, n int) {
+		t.Helper()
+		sets, err := s.Notes(ctx, []string{key, key + "/absent"})
+		if err != nil {
+			t.Fatalf("Notes: %v", err)
+		}
+		got := make(map[string]bool)
+		for _, n := range sets[key] {
+			got[string(n)] = true
+		}
+		for i := range n {
+			if !got[string(note(i))] {
+				t.Errorf("note %d is missing", i)
+			}
+		}
+		if len(got) != n || len(sets[key+"/absent"]) != 0 {
+			t.Errorf("%d notes, and %d of an absent set; want %d, 0", len(got), len(sets[key+"/absent"]), n)
+		}
+	}
+	expires := time.Now().Add(time.Hour)
+	run("append and read", func(ctx context.Context, t *testing.T, s cache.BulletinStore, key string) {
+		want(ctx, t, s, key, 0)
+		for _, notes := range [][][]byte{{note(0)}, {note(1), note(2)}, {note(1)}} {
+			if err := s.Append(ctx, key, notes, expires); err != nil {
+				t.Fatalf("Append: %v", err)
+			}
+		}
+		want(ctx, t, s, key, 3)
+	})
+	run("appends at the same time", func(ctx context.Context, t *testing.T, s cache.BulletinStore, key string) {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				if err := s.Append(ctx, key, [][]byte{note(i)}, expires); err != nil {
+					t.Errorf("Append: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		want(ctx, t, s, key, 50)
+	})
+	run("many sets", func(ctx context.Context, t *testing.T, s cache.BulletinStore, key string) {
+		var keys []string
+		for i := range 130 {
+			keys = append(keys, fmt.Sprint(key, i))
+			if err := s.Append(ctx, keys[i], [][]byte{note(i)}, expires); err != nil {
+				t.Fatalf("Append: %v", err)
+			}
+		}
+		sets, err := s.Notes(ctx, keys)
+		if err != nil || len(sets) != 130 {
+			t.Errorf("%d sets, %v; want 130", len(sets), err)
+		}
+	})
+	run("a canceled context is an error", func(ctx context.Context, t *testing.T, s cache.BulletinStore, key string) {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := s.Append(ctx, key, [][]byte{note(0)}, expires); err == nil {
+			t.Error("Append: no error")
+		}
+		if _, err := s.Notes(ctx, []string{key}); err == nil {
+			t.Error("Notes: no error")
+		}
+	})
+}

@@ -356,6 +356,10 @@ func itemBytes(attrs map[string]types.AttributeValue) int {
 			n += len(v.Value)
 		case *types.AttributeValueMemberB:
 			n += len(v.Value)
+		case *types.AttributeValueMemberBS:
+			for _, b := range v.Value {
+				n += len(b)
+			}
 		case *types.AttributeValueMemberN:
 			n += 1 + (len(v.Value)+1)/2
 		}
