@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -144,7 +142,7 @@ func (d *drainer) pickLocked() bool {
 			s.upTo = s.seq
 		}
 		for s.head != nil && s.head.order <= s.upTo && most > 0 {
-			c := s.popLocked()
+			c := s.queue.pop()
 			s.inflight = append(s.inflight, c)
 			most -= c.used
 		}
@@ -462,139 +460,6 @@ func (s *Sink) healthyLocked() {
 		s.count.state = Healthy
 		s.tellLocked(Event{Kind: Recovered})
 	}
-}
-
-// failure is what the sink makes of an error.
-type failure struct {
-	err    error
-	text   string
-	broken bool // nobody reads, or it was closed
-	short  bool // it took a part, and nothing is wrong
-	again  bool // a non-blocking pipe is full
-	after  time.Duration
-}
-
-// judge asks an error what it is. An error is code of the user's, too: one that
-// panics is counted.
-func (s *Sink) judge(err error) (f failure) {
-	f = failure{err: err, text: "an error that panics when it is asked"}
-	defer func() {
-		if recover() != nil {
-			s.countPanic()
-			f.err = errors.New("logsink: the destination returned " + f.text)
-		}
-	}()
-	f.text = err.Error()
-	f.broken = isBroken(err)
-	f.short = errors.Is(err, io.ErrShortWrite)
-	f.again = errors.Is(err, syscall.EAGAIN)
-	var after RetryAfter
-	if errors.As(err, &after) {
-		f.after = after.RetryAfter()
-	}
-	return f
-}
-
-// failed counts an error of the destination or the fallback and pauses before
-// the next attempt. The chunk is kept.
-func (d *drainer) failed(err error, fallback, moved bool) {
-	s := d.s
-	f := s.judge(err)
-	f.broken = f.broken && !fallback
-	if d.failsSince.IsZero() {
-		d.failsSince = time.Now()
-	}
-	changes := f.broken || fallback || d.late()
-	s.contend()
-	s.errorLocked(f, fallback)
-	if changes && len(s.inflight) > 0 {
-		// The next bytes go to another writer, or to a new connection of
-		// this one: begin with a whole record.
-		s.inflight[0].rewind()
-	}
-	s.mu.Unlock()
-	switch {
-	case fallback:
-		d.probe = time.Time{} // the fallback is no better: back to the destination
-	case changes:
-		if f.broken {
-			d.broken, d.pause = true, s.opt.RetryMax
-		}
-		d.probe = time.Now().Add(s.opt.RetryMax)
-		if s.opt.Fallback != nil {
-			return
-		}
-	}
-	if moved && !f.broken && f.short {
-		return // it takes some; go on
-	}
-	pause := d.nextPause()
-	switch {
-	case moved && f.again:
-		pause = min(pause, time.Millisecond) // the reader is slower than we are, that is all
-	case f.after > 0:
-		pause = f.after
-	}
-	d.rest(pause)
-}
-
-// errorLocked counts an error of the destination or the fallback.
-func (s *Sink) errorLocked(f failure, fallback bool) {
-	news := s.count.state == Healthy || f.text != s.count.lastErr
-	s.count.writeErrors++
-	s.count.lastErr = f.text
-	if s.count.state != Broken || !fallback {
-		s.count.state = Retrying
-	}
-	if f.broken {
-		s.count.state = Broken
-	}
-	if news {
-		s.tellLocked(Event{Kind: WriteFailed, Err: f.err})
-	}
-}
-
-// nextPause doubles from RetryMin to RetryMax.
-func (d *drainer) nextPause() time.Duration {
-	o := &d.s.opt
-	pause := min(max(d.pause, o.RetryMin), o.RetryMax)
-	d.pause = min(2*pause, o.RetryMax)
-	return pause
-}
-
-// isBroken reports whether the destination is gone for good, as far as one
-// can tell: nobody reads the pipe, or it was closed.
-func isBroken(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
-}
-
-// rest waits before the next attempt. Shutdown cuts it short once, and keeps
-// the later ones short.
-func (d *drainer) rest(pause time.Duration) {
-	s := d.s
-	closing := s.closing
-	if d.hurried {
-		closing = nil
-		pause = min(pause, max(s.opt.RetryMin, 50*time.Millisecond))
-	}
-	s.restBusy(true)
-	defer s.restBusy(false)
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-closing:
-		d.hurried = true
-	case <-s.ctx.Done():
-	}
-}
-
-// restBusy is setBusy for a caller without the lock.
-func (s *Sink) restBusy(busy bool) {
-	s.contend()
-	s.setBusyLocked(busy)
-	s.mu.Unlock()
 }
 
 func (s *Sink) countPanic() {

@@ -66,7 +66,7 @@ func (s *Sink) relieve() {
 		s.relieving = false
 		if c := s.relief; c != nil { // the fallback failed
 			s.relief = nil
-			s.pushFrontLocked(c)
+			s.queue.pushFront(c)
 		}
 		s.mu.Unlock()
 		s.rouse()
@@ -99,7 +99,7 @@ func (s *Sink) relieve() {
 		s.mu.Lock()
 		s.relief = nil
 		if c.rec < c.n {
-			s.pushFrontLocked(c)
+			s.queue.pushFront(c)
 		} else {
 			s.releaseLocked(c)
 		}
@@ -117,7 +117,7 @@ func (s *Sink) takeRelief() bool {
 			return false
 		}
 		if s.head != nil && len(s.front) == 0 && !s.disk.busyLocked() && !s.disk.works {
-			s.relief = s.popLocked()
+			s.relief = s.queue.pop()
 			s.mu.Unlock()
 			return true
 		}

@@ -230,7 +230,7 @@ func (m *mover) place(left []*chunk) {
 	}
 	s.front = append(s.front, before...)
 	for _, c := range slices.Backward(after) {
-		s.pushFrontLocked(c)
+		s.queue.pushFront(c)
 	}
 	s.foundLocked(records)
 	s.upTo = s.seq

@@ -241,7 +241,7 @@ func (s *Sink) abandonLocked() {
 	for _, c := range s.front {
 		drop(c)
 	}
-	for c := s.popLocked(); c != nil; c = s.popLocked() {
+	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
 		drop(c)
 	}
 	s.front = keep

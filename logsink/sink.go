@@ -83,11 +83,9 @@ type Sink struct {
 	// mu guards the queue and its counters. It is held for a copy of one
 	// record or less; never during a call of the destination, of a callback,
 	// or of the disk.
-	mu       sync.Mutex
-	arena    *arena // new chunks come from there
-	head     *chunk // oldest in the queue
-	last     *chunk // youngest in the queue
-	tail     *chunk // last, while it takes records; else nil
+	mu    sync.Mutex
+	arena *arena // new chunks come from there
+	queue
 	inflight []*chunk
 	front    []*chunk // found at the start, and older than what is on disk
 	disk     disk
@@ -389,7 +387,7 @@ func (s *Sink) roomLocked(size int, lane Priority) *chunk {
 	}
 	s.seq++
 	c.reset(spool.ID{Life: s.life, Num: s.seq}, time.Now(), s.slot)
-	s.pushLocked(c)
+	s.queue.push(c)
 	s.tail = c
 	if s.opt.SpillDir != "" && s.live >= s.opt.MaxBytes/2 {
 		s.mover.rouse()
@@ -411,109 +409,6 @@ func (s *Sink) claimLocked(k int, lane Priority) *chunk {
 		s.gate[Normal].Store(gateFull) // this chunk is of the reserve
 	}
 	return c
-}
-
-// pushLocked puts c at the end of the queue.
-func (s *Sink) pushLocked(c *chunk) {
-	if s.last == nil {
-		s.head = c
-	} else {
-		s.last.next = c
-	}
-	s.last = c
-	c.queued = true
-}
-
-// pushFrontLocked puts c at the head of the queue.
-func (s *Sink) pushFrontLocked(c *chunk) {
-	if c.next = s.head; s.head == nil {
-		s.last = c
-	}
-	s.head = c
-	c.queued = true
-}
-
-// popLocked takes the oldest chunk out of the queue.
-func (s *Sink) popLocked() *chunk {
-	c := s.head
-	if c == nil {
-		return nil
-	}
-	if s.head = c.next; s.head == nil {
-		s.last = nil
-	}
-	if s.tail == c {
-		s.tail = nil
-	}
-	c.next, c.queued = nil, false
-	return c
-}
-
-// releaseLocked gives a chunk's memory back and opens the gates that were
-// waiting for it. What the mover is reading waits until it has.
-func (s *Sink) releaseLocked(c *chunk) {
-	if c.pinned {
-		c.doomed = true
-		return
-	}
-	if c.arena == nil {
-		return // it was read from disk
-	}
-	c.arena.release(c)
-	s.freedLocked(c.frames * c.arena.size)
-}
-
-// freedLocked gives n bytes of the budget back.
-func (s *Sink) freedLocked(n int) {
-	s.live -= n
-	for lane := range s.gate {
-		if s.gate[lane].Load() == gateFull && s.live+s.arena.size <= s.limit[lane] {
-			s.gate[lane].Store(gateOpen)
-		}
-	}
-}
-
-// unpinLocked ends the mover's use of c.
-func (s *Sink) unpinLocked(c *chunk) {
-	c.pinned = false
-	if c.doomed {
-		c.doomed = false
-		s.releaseLocked(c)
-	}
-}
-
-// refuseLocked counts a record that found no room. When not even an ordinary
-// chunk can be had the gate closes behind it, so that those that follow pay one
-// atomic load, and so that the gap is one gap.
-func (s *Sink) refuseLocked(p []byte, lane Priority) {
-	s.refused[lane].full.Add(1)
-	s.refused[lane].fullBytes.Add(int64(len(p)))
-	if !s.opt.DropOldest && s.live+s.arena.size > s.limit[lane] {
-		s.gate[lane].Store(gateFull)
-	}
-	s.openGapLocked()
-}
-
-// evictLocked drops the oldest chunk that is not in flight, to make room.
-func (s *Sink) evictLocked() bool {
-	c := s.popLocked()
-	if c == nil {
-		return false
-	}
-	s.openEvictionGapLocked()
-	for lane, n := range c.left {
-		s.count.evicted[lane] += int64(n)
-	}
-	s.count.evictedBytes += int64(c.used - c.sent)
-	s.releaseLocked(c)
-	s.tellWaitingLocked()
-	if s.busy.Load() && !s.evicting.Load() {
-		s.evicting.Store(true)
-	}
-	if s.refusedSoFarLocked() != s.gap.reported {
-		s.openGapLocked() // of those that gave way
-	}
-	return true
 }
 
 // Lane returns a writer into s for records of the given priority. It shares

@@ -51,20 +51,6 @@ type Ref struct {
 	at  int64
 }
 
-// Options of [Open].
-type Options struct {
-	Dir   string
-	Max   int64  // bytes of all segments
-	Life  uint64 // of this process; goes into the names of new segments
-	Start time.Time
-
-	// MustExist refuses a directory that no spool has used instead of making
-	// one of it.
-	MustExist bool
-	// ReadOnly only looks: no lock, no repair, nothing is removed or marked.
-	ReadOnly bool
-}
-
 // Damage is what was lost in a segment. The damaged file is kept under the name
 // Kept, one at a time, for a person to look at.
 type Damage struct {
@@ -102,113 +88,6 @@ type Queue struct {
 	inUse  map[string]bool // names of segments
 }
 
-// Open takes a directory, with what an earlier process left in it. It makes the
-// directory if it is missing, and refuses one that others can write to: they
-// could exchange files in it.
-func Open(o Options) (*Queue, error) {
-	q := &Queue{opt: o, segMax: max(o.Max/64, min(max(o.Max/16, 128<<10), 8<<20)), inUse: map[string]bool{}}
-	if err := q.openDir(); err != nil {
-		q.Close() //nolint:errcheck // the error is told
-		return nil, err
-	}
-	if err := q.load(); err != nil {
-		q.Close() //nolint:errcheck // the error is told
-		return nil, err
-	}
-	return q, nil
-}
-
-func (q *Queue) openDir() (err error) {
-	if q.root, err = openRoot(q.opt.Dir, !q.opt.MustExist && !q.opt.ReadOnly); err != nil {
-		return err
-	}
-	if q.opt.ReadOnly {
-		return nil
-	}
-	if q.opt.MustExist && !q.used() {
-		return errors.New("no process has spilled into this directory")
-	}
-	q.lock, err = lockIn(q.root)
-	return err
-}
-
-// used reports whether the directory has been a spool's.
-func (q *Queue) used() bool {
-	_, err := q.root.Lstat(lockName)
-	return err == nil
-}
-
-// load lists the segments of earlier processes.
-func (q *Queue) load() error {
-	entries, err := fs.ReadDir(q.root.FS(), ".")
-	if err != nil {
-		return err
-	}
-	for _, e := range entries { // sorted by name, and so by age
-		life, ok := parseName(e.Name())
-		if !ok || !e.Type().IsRegular() {
-			continue
-		}
-		if err := q.loadSegment(e.Name(), life); err != nil {
-			return fmt.Errorf("%s: %w", e.Name(), err)
-		}
-	}
-	return nil
-}
-
-func (q *Queue) loadSegment(name string, life uint64) error {
-	mode := os.O_RDWR
-	if q.opt.ReadOnly {
-		mode = os.O_RDONLY
-	}
-	f, err := q.root.OpenFile(name, mode, 0)
-	if err != nil {
-		return err
-	}
-	seg := &segment{name: name, life: life, f: f, sealed: true}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close() //nolint:errcheck // it was not used
-		return err
-	}
-	if info.Size() == 0 {
-		f.Close() //nolint:errcheck // it is empty
-		if q.opt.ReadOnly {
-			return nil
-		}
-		return q.remove(name)
-	}
-	q.inUse[name] = true
-	seg.size = info.Size()
-	q.segs = append(q.segs, seg)
-	q.bytes += seg.size
-	return q.count(seg)
-}
-
-// count reads the headers of a segment.
-func (q *Queue) count(seg *segment) error {
-	for at := int64(0); ; {
-		h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		at = from + int64(h.size)
-		if at > seg.size {
-			// The process was killed while it wrote this chunk.
-			seg.torn = append(seg.torn, h.Meta)
-			return nil
-		}
-		if h.finished {
-			continue
-		}
-		seg.newest = max(seg.newest, h.Base)
-		q.add(seg, h.Meta, 1)
-	}
-}
-
 // add counts a frame that waits to be read, n = 1, or no longer does, n = -1.
 func (q *Queue) add(seg *segment, m Meta, n int) {
 	q.frames += n
@@ -217,58 +96,6 @@ func (q *Queue) add(seg *segment, m Meta, n int) {
 		seg.left[lane] += int64(n * m.Left[lane])
 		q.left[lane] += int64(n * m.Left[lane])
 	}
-}
-
-// Metas lists the chunks that wait, oldest first, without reading them.
-func (q *Queue) Metas() (list []Meta, err error) {
-	for _, seg := range q.segs {
-		for at := seg.read; at < seg.size; {
-			h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
-			if err != nil || from+int64(h.size) > seg.size {
-				break
-			}
-			if at = from + int64(h.size); !h.finished {
-				list = append(list, h.Meta)
-			}
-		}
-	}
-	return list, nil
-}
-
-// Torn lists the chunks whose end was missing when the spool was opened. They
-// are lost, unless Discard takes them off.
-func (q *Queue) Torn() (list []Meta) {
-	for _, seg := range q.segs {
-		list = append(list, seg.torn...)
-	}
-	return list
-}
-
-// Discard takes chunks off that the caller has in another place. One whose end
-// was missing is cut off, so that it is not told as damage either.
-func (q *Queue) Discard(known func(ID) bool) error {
-	var all error
-	for _, seg := range q.segs {
-		end := int64(0)
-		for at := int64(0); at < seg.size; {
-			h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
-			if err != nil || from+int64(h.size) > seg.size {
-				break
-			}
-			at = from + int64(h.size)
-			end = at
-			if !h.finished && from >= seg.read && known(h.ID) {
-				all = errors.Join(all, seg.putDone(from, allDone))
-				q.add(seg, h.Meta, -1)
-			}
-		}
-		if len(seg.torn) > 0 && known(seg.torn[0].ID) {
-			q.bytes -= seg.size - end
-			seg.size, seg.torn = end, nil
-			all = errors.Join(all, seg.f.Truncate(end))
-		}
-	}
-	return all
 }
 
 // Skip gives up the rest of the segment that is read just now, because the disk

@@ -1,0 +1,377 @@
+//go:build linux
+
+package logsink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
+	"github.com/failopen/failopen/logsink/logsinktest"
+)
+
+// A rolling deploy: the new process starts while the old one has the spill
+// directory, so that their chunks have the same numbers. Neither's are lost when
+// the next one finds both.
+func TestLives_with_the_same_numbers(t *testing.T) {
+	dir, mem := filepath.Join(t.TempDir(), "spill"), filepath.Join(memoryDir(t), "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		frozen := logsinktest.NewFrozen(nil)
+		old := mustNew(t, Options{Dest: &failsAfter{frozen}, SpillDir: dir, MaxBytes: 1 << 20})
+		young := mustNew(t, Options{Dest: &failsAfter{frozen}, SpillDir: dir, Mapped: mem, MaxBytes: 1 << 20})
+		if st := young.Stats(); !strings.Contains(st.DiskError, "another process uses it") {
+			t.Errorf("%+v", st)
+		}
+		for i := range 8000 {
+			fmt.Fprintf(old, "old %d %s\n", i, strings.Repeat("o", 100))
+			if i%100 == 0 {
+				synctest.Wait()
+			}
+		}
+		for i := range 4000 {
+			fmt.Fprintf(young, "young %d %s\n", i, strings.Repeat("y", 100))
+		}
+		young.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+		old.Shutdown(withTimeout(t, time.Second))   //nolint:errcheck // frozen
+		frozen.Release()
+		synctest.Wait()
+		lost := old.Stats().Dropped.Total() + young.Stats().Dropped.Total()
+		var rec logsinktest.Recorder
+		s := mustNew(t, Options{Dest: &rec, SpillDir: dir, Mapped: mem, MaxBytes: 1 << 20})
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		st := mustAdd(t, s)
+		if lines := rec.Lines(); lost != 0 || len(lines) != 12_000 || st.Recovered != 12_000 || st.Dropped.Total() != 0 {
+			t.Errorf("%d lines of 12000 came, %d said to be lost: %+v", len(lines), lost, st)
+		}
+	})
+}
+
+// Mapped memory and spill on file systems that are too small or read-only.
+func TestMapped_small_and_read_only(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=600k,mode=700"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	defer syscall.Unmount(dir, 0)
+	try := func(o Options) Stats {
+		t.Helper()
+		var got sequence
+		o.Dest = &got
+		s := mustNew(t, o)
+		numbered(s, 0, 1000)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		got.mustBe(t, 1000)
+		return mustAdd(t, s)
+	}
+	mapped, spill := filepath.Join(dir, "mapped"), filepath.Join(dir, "spill")
+	if st := try(Options{Mapped: mapped}); !strings.Contains(st.DiskError, "no space left") {
+		t.Errorf("a file of 4 MiB in a memory of 600 kB: %+v", st)
+	}
+	if st := try(Options{Mapped: mapped, MaxBytes: 256 << 10}); st.DiskError != "" {
+		t.Errorf("after the failure there is no room for a smaller one: %+v", st)
+	}
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if st := try(Options{Mapped: mapped}); !strings.Contains(st.DiskError, "read-only file system") {
+		t.Errorf("%+v", st)
+	}
+	if st := try(Options{SpillDir: spill}); !strings.Contains(st.DiskError, "read-only file system") {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Memory with a disk behind it is refused, and so is what a stranger may have
+// prepared; nothing of it is touched.
+func TestMapped_refuses(t *testing.T) {
+	mem := memoryDir(t)
+	victim := filepath.Join(mem, "victim")
+	shared := filepath.Join(mem, "shared")
+	if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Symlink(victim, filepath.Join(mem, "link")),
+		os.WriteFile(shared, nil, 0o600), os.Chmod(shared, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	wants := map[string]string{
+		filepath.Join(mem, "link"): "it is a symbolic link",
+		shared:                     "others can write to it",
+		victim:                     "is not a mapped file",
+	}
+	if onDisk := t.TempDir(); inMemory(onDisk) != nil {
+		wants[filepath.Join(onDisk, "mapped")] = "a store to memory can wait for the disk"
+	}
+	for path, want := range wants {
+		var rec logsinktest.Recorder
+		s := mustNew(t, Options{Dest: &rec, Mapped: path})
+		io.WriteString(s, "works\n")
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if st := mustAdd(t, s); !strings.Contains(st.DiskError, want) || rec.String() != "works\n" {
+			t.Errorf("%s: %q, want %q", path, st.DiskError, want)
+		}
+	}
+	if b, _ := os.ReadFile(victim); string(b) != "precious" {
+		t.Errorf("the file behind the link holds %.20q", b)
+	}
+}
+
+// Memory of an earlier process lies under the headers of a later one, as after a
+// machine's crash. What that process had delivered does not come again.
+func TestMapped_does_not_take_an_earlier_process_for_this_one(t *testing.T) {
+	dir := memoryDir(t)
+	path := filepath.Join(dir, "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		s := mustNew(t, Options{Dest: io.Discard, Mapped: path})
+		for i := range 100 {
+			fmt.Fprintf(s, "first %03d %s\n", i, strings.Repeat("a", 50))
+		}
+		s.Close()
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frozen := logsinktest.NewFrozen(nil)
+		s = mustNew(t, Options{Dest: &failsAfter{frozen}, Mapped: path})
+		for i := range 100 {
+			fmt.Fprintf(s, "other %03d %s\n", i, strings.Repeat("b", 50))
+		}
+		s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+		frozen.Release()
+		synctest.Wait()
+		after, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crashed := bytes.Clone(before)
+		for at := mappedHead; at < len(after); at += frameSize {
+			copy(crashed[at:at+headerSize], after[at:at+headerSize])
+		}
+		image := filepath.Join(dir, "image")
+		if err := os.WriteFile(image, crashed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var rec logsinktest.Recorder
+		n, err := RecoverFile(t.Context(), image, &rec)
+		if n != 0 || rec.String() != "" || err == nil || !strings.Contains(err.Error(), "100 records were damaged") {
+			t.Errorf("%d came, %v: %.100q", n, err, rec.String())
+		}
+	})
+}
+
+// A long record's text lies where chunks begin. It may look like one in every
+// byte that its author can know.
+func TestMapped_does_not_believe_text(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		forged := newArena(make([]byte, frameSize), frameSize)
+		forged.mapped = true
+		c := forged.alloc(1)
+		c.reset(spool.ID{Life: 1, Num: 1}, time.Now(), fullSlot)
+		c.append([]byte("FORGED: admin logged in\n"), 0, 0)
+		long := bytes.Repeat([]byte("x"), 3*frameSize)
+		copy(long[frameSize-headerSize:], c.mem) // at the second frame's begin
+		frozen := logsinktest.NewFrozen(nil)
+		s := mustNew(t, Options{Dest: &failsAfter{frozen}, Mapped: path})
+		s.Write(long)
+		s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+		frozen.Release()
+		synctest.Wait()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := bytes.Index(b, long[:1000]) - headerSize
+		b[at+offSum] ^= 1 // the header of the long record
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var rec logsinktest.Recorder
+		if n, _ := RecoverFile(t.Context(), path, &rec); n != 0 || rec.String() != "" {
+			t.Errorf("%d came: %.100q", n, rec.String())
+		}
+	})
+}
+
+func TestRecoverFile_on_what_is_not_ours(t *testing.T) {
+	dir := t.TempDir()
+	empty, photos := filepath.Join(dir, "empty"), filepath.Join(dir, "photos")
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.Mkdir(photos, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{empty, photos} {
+		if _, err := RecoverFile(t.Context(), path, io.Discard); err == nil {
+			t.Errorf("%s: no error", path)
+		}
+	}
+	info, err := os.Stat(empty)
+	if err != nil || info.Size() != 0 {
+		t.Errorf("the empty file has %d bytes now, %v", info.Size(), err)
+	}
+	if names, err := os.ReadDir(photos); len(names) > 0 || err != nil {
+		t.Errorf("in the directory is %v, %v", names, err)
+	}
+}
+
+// The second caller's time is no reason to cut the first one short.
+func TestShutdown_of_somebody_else(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rec logsinktest.Recorder
+		s := mustNew(t, Options{Dest: logsinktest.NewSlow(&rec, 10_000)})
+		numbered(s, 0, 3000)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.Shutdown(withTimeout(t, time.Hour)); err != nil {
+				t.Error("the first:", err)
+			}
+		})
+		synctest.Wait()
+		took(t, "the second", 100*time.Millisecond, func() {
+			if err := s.Shutdown(withTimeout(t, 100*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error("the second:", err)
+			}
+		})
+		wg.Wait()
+		if st := mustAdd(t, s); st.Delivered != 3000 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// Sync after every line, in a freeze: memory holds as many lines as without.
+func TestFlush_costs_no_memory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frozen := logsinktest.NewFrozen(io.Discard)
+		s := mustNew(t, Options{Dest: frozen, SyncTimeout: time.Millisecond})
+		line := []byte(strings.Repeat("x", 199) + "\n")
+		for range 19_000 { // 3.6 MiB, in memory of 4
+			s.Write(line)
+			s.Sync() //nolint:errcheck // it cannot
+		}
+		if st := mustAdd(t, s); st.Dropped.Total() != 0 {
+			t.Errorf("%+v", st)
+		}
+		frozen.Release()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Looking at what is left changes nothing, and shows what recovery delivers.
+func TestLeftovers(t *testing.T) {
+	for _, kind := range []string{"mapped", "spill"} {
+		t.Run(kind, func(t *testing.T) {
+			path := filepath.Join(memoryDir(t), "it")
+			o := Options{MaxBytes: 256 << 10}
+			if kind == "mapped" {
+				o.Mapped = path
+			} else {
+				o.SpillDir = path
+			}
+			synctest.Test(t, func(t *testing.T) {
+				frozen := logsinktest.NewFrozen(nil)
+				o.Dest = &failsAfter{frozen}
+				s := mustNew(t, o)
+				numbered(s, 0, 2000)
+				s.Lane(High).Write([]byte("2000 xxx\n"))
+				for range 2 {
+					var seen sequence
+					var high int
+					for l, err := range Leftovers(path) {
+						if err != nil {
+							t.Fatal(err)
+						}
+						for _, r := range l.Records {
+							seen.Write(r.Data)
+							high += int(r.Priority)
+						}
+					}
+					if kind == "mapped" { // beside the process
+						seen.mustBe(t, 2001)
+						if high != 1 {
+							t.Errorf("%d records of the high lane", high)
+						}
+					}
+				}
+				s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+				frozen.Release()
+				synctest.Wait()
+				var seen, got sequence
+				for l, err := range Leftovers(path) {
+					if err != nil || l.Life == 0 || l.Time.IsZero() || l.Damaged != 0 {
+						t.Fatalf("%+v, %v", l, err)
+					}
+					for _, r := range l.Records {
+						seen.Write(r.Data)
+					}
+				}
+				seen.mustBe(t, 2001)
+				if n, err := RecoverFile(t.Context(), path, &got); n != 2001 || err != nil {
+					t.Errorf("RecoverFile: %d, %v", n, err)
+				}
+				got.mustBe(t, 2001)
+				for l, err := range Leftovers(path) {
+					t.Errorf("all is delivered, and there is %+v, %v", l, err)
+				}
+			})
+		})
+	}
+	for _, path := range []string{"/nowhere/at/all", "/dev/null", "/proc/self/exe"} {
+		n := 0
+		for _, err := range Leftovers(path) {
+			if n++; err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: %d steps", path, n)
+		}
+	}
+}
+
+// What has waited for longer than SpillAge is dropped and counted, in this
+// process and in the next.
+func TestSpill_age(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	synctest.Test(t, func(t *testing.T) {
+		frozen := logsinktest.NewFrozen(nil)
+		o := Options{Dest: &failsAfter{frozen}, SpillDir: dir, MaxBytes: 256 << 10, SpillBytes: 8 << 20, SpillAge: time.Hour}
+		s := mustNew(t, o)
+		for n := 0; n < 100_000; n += 100 {
+			numbered(s, n, n+100)
+			synctest.Wait()
+		}
+		before := mustAdd(t, s)
+		time.Sleep(2 * time.Hour)
+		if st := mustAdd(t, s); before.Spilled == 0 || st.Dropped.Evicted == 0 || st.Spilled > before.Spilled/4 || st.DiskErrors != 0 {
+			t.Errorf("before %+v\nafter two hours %+v", before, st)
+		}
+		s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+		frozen.Release()
+		time.Sleep(2 * time.Hour)
+		var rec logsinktest.Recorder
+		o.Dest = &rec
+		s = mustNew(t, o)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if st := mustAdd(t, s); st.Dropped.Evicted == 0 || st.Delivered > 5000 {
+			t.Errorf("the next process: %+v", st)
+		}
+	})
+}

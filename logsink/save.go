@@ -1,0 +1,214 @@
+package logsink
+
+import (
+	"errors"
+	"time"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
+)
+
+// This half of the mover writes: from memory to disk, and what is too old or too
+// much off it. See mover.go.
+
+// save moves the oldest chunk in memory to disk.
+func (m *mover) save() bool {
+	s := m.s
+	s.mu.Lock()
+	c := m.dueLocked()
+	if c == nil {
+		s.mu.Unlock()
+		return false
+	}
+	c.pinned = true
+	meta := c.meta()
+	s.mu.Unlock()
+	m.buf = c.appendFrame(m.buf)
+	err := m.call(func() error { return m.push(meta) })
+	m.saved(c, meta, err)
+	return true
+}
+
+// dueLocked is the chunk to save next, or nil.
+func (m *mover) dueLocked() *chunk {
+	s := m.s
+	c := s.head
+	if m.q == nil || c == nil || c == s.tail || m.full || time.Now().Before(m.retryAt) {
+		return nil
+	}
+	if s.disk.saveAll {
+		if s.disk.stop || c.durable() {
+			return nil
+		}
+		return c
+	}
+	half := s.opt.MaxBytes / 2
+	m.filling = s.live >= half || m.filling && s.live > half/2
+	if !m.filling {
+		return nil
+	}
+	return c
+}
+
+// push writes what is in buf, and makes room for it if that is the policy.
+func (m *mover) push(meta spool.Meta) error {
+	for {
+		err := m.q.Push(meta, m.buf)
+		if !errors.Is(err, spool.ErrFull) || !m.s.opt.DropOldest {
+			return err
+		}
+		left, bytes, ok, err := m.q.DropOldest()
+		if !ok {
+			return spool.ErrFull
+		}
+		m.evicted(left, bytes)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// lookForAge sets when to look for what is too old: as long as there is anything.
+func (m *mover) lookForAge() {
+	m.ageAt = time.Time{}
+	if m.s.opt.SpillAge == 0 || m.q == nil {
+		return
+	}
+	if frames, _, _ := m.q.Size(); frames > 0 {
+		m.ageAt = time.Now().Add(max(m.s.opt.SpillAge/10, time.Second))
+	}
+}
+
+// dropOld drops the segments that are older than t.
+func (m *mover) dropOld(t time.Time) {
+	for {
+		var left [2]int64
+		var bytes int64
+		var ok bool
+		err := m.call(func() (err error) {
+			left, bytes, ok, err = m.q.DropBefore(t)
+			return err
+		})
+		if ok {
+			m.evicted(left, bytes)
+		}
+		if err != nil {
+			m.spillFailed(err)
+		}
+		if !ok || err != nil {
+			return
+		}
+		m.full = false
+	}
+}
+
+// evicted counts what was dropped on disk.
+func (m *mover) evicted(left [2]int64, bytes int64) {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.s.openEvictionGapLocked()
+	for lane, n := range left {
+		m.s.count.evicted[lane] += n
+	}
+	m.s.count.evictedBytes += bytes
+	m.publishLocked()
+}
+
+// saved ends the save of a chunk. It has left memory only now, and not at all if
+// the drainer or a newer record has taken it from there in the meantime.
+func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
+	s := m.s
+	if m.full = errors.Is(err, spool.ErrFull); m.full {
+		err = nil
+		s.mu.Lock()
+		s.disk.works = false
+		s.unpinLocked(c)
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Lock()
+	taken := !c.queued
+	if err == nil && !taken {
+		s.queue.pop() // the oldest in memory still
+		s.disk.works = true
+		m.publishLocked()
+	}
+	if err != nil {
+		s.disk.works = false
+		s.setBusyLocked(s.progress.Load() != 0)
+	}
+	abandoned := c.abandoned
+	if err == nil && abandoned {
+		// Shutdown did not wait, and it arrived after all: it is not lost.
+		for lane, n := range c.left {
+			s.count.abandoned[lane] -= int64(n)
+		}
+		m.publishLocked()
+	}
+	s.unpinLocked(c)
+	if err == nil && !taken {
+		s.releaseLocked(c)
+	}
+	s.mu.Unlock()
+	if m.ageAt.IsZero() {
+		m.lookForAge()
+	}
+	if err == nil && taken && !abandoned {
+		err = m.call(func() error { return m.q.Undo(meta) })
+		s.mu.Lock()
+		m.publishLocked()
+		s.mu.Unlock()
+	}
+	m.wrote(err)
+	s.rouse()
+}
+
+// wrote notes how a write went.
+func (m *mover) wrote(err error) {
+	if err != nil {
+		m.spillFailed(err)
+		m.later()
+		return
+	}
+	m.pause = retryDiskMin
+	m.retryAt = time.Time{}
+	m.s.mu.Lock()
+	m.s.diskWorksLocked(&m.s.count.spillErr)
+	m.s.mu.Unlock()
+}
+
+// saveStuck copies what is in the destination's call to disk when Shutdown is
+// about to give up: the call may never return.
+func (m *mover) saveStuck() bool {
+	s := m.s
+	s.mu.Lock()
+	var c *chunk
+	if m.q != nil && s.disk.saveAll && s.head == nil && time.Now().After(m.retryAt) {
+		for _, f := range s.inflight {
+			if !f.onDisk && !f.durable() && !f.pinned {
+				c = f
+			}
+		}
+	}
+	if c == nil {
+		s.mu.Unlock()
+		return false
+	}
+	c.pinned = true
+	meta := c.meta()
+	s.mu.Unlock()
+	m.buf = c.appendFrame(m.buf)
+	var ref spool.Ref
+	err := m.call(func() (err error) { ref, err = m.q.PushFront(meta, m.buf); return err })
+	s.mu.Lock()
+	if err == nil {
+		c.onDisk, c.ref, c.noted = true, ref, meta.Done
+		if c.doomed { // delivered meanwhile
+			s.disk.finished = append(s.disk.finished, c)
+		}
+	}
+	s.unpinLocked(c)
+	m.publishLocked()
+	s.mu.Unlock()
+	m.wrote(err)
+	return true
+}
