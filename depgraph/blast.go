@@ -71,7 +71,7 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 // quorum.
 func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, error) {
 	b := &blaster{g: g, without: without, plane: o.Plane, state: make([]blastState, len(g.services))}
-	b.fix = fixpoint{in: g.in, from: g.from, left: slices.Repeat([]int32{1}, len(g.services)), groupLeft: make([]int32, len(g.groups))}
+	b.fix = fixpoint{in: g.in, from: g.from, first: true, left: make([]int32, len(g.services)), groupLeft: make([]int32, len(g.groups))}
 	for i := range g.groups {
 		b.fix.groupLeft[i] = int32(len(g.groups[i].members)) - g.groups[i].need + 1
 	}

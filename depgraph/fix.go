@@ -14,6 +14,7 @@ package depgraph
 // fails with one member more than it can lose.
 type fixpoint struct {
 	in, from  []int32 // rows of incoming arcs, and the nodes that these leave
+	first     bool    // the first requirement is enough; left then marks what has fired
 	left      []int32
 	groupLeft []int32
 	fired     []int32 // in order
@@ -22,6 +23,9 @@ type fixpoint struct {
 // fire makes a node fire, whatever it waits for.
 func (x *fixpoint) fire(v int32) {
 	x.left[v] = 0
+	if x.first {
+		x.left[v] = 1
+	}
 	x.fired = append(x.fired, v)
 }
 
@@ -50,9 +54,13 @@ func (x *fixpoint) run(counts func(i, w int32) (group int32, is bool)) {
 					continue
 				}
 			}
-			v := x.from[i]
-			if x.left[v]--; x.left[v] == 0 {
-				x.fired = append(x.fired, v)
+			switch v := x.from[i]; {
+			case !x.first:
+				if x.left[v]--; x.left[v] == 0 {
+					x.fired = append(x.fired, v)
+				}
+			case x.left[v] == 0:
+				x.fire(v)
 			}
 		}
 	}
