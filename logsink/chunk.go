@@ -214,9 +214,12 @@ type arena struct {
 	mapped bool   // the slab outlives the process
 	key    uint64 // of the mapped file
 	chunks []chunk
-	free   []int // frames that no chunk has, the next to use last
 	taken  []bool
-	warmed int // bytes from the begin that the system has given, of the drainer
+	nfree  int    // frames that no chunk has
+	free   []int  // of them, the next to use last; some in it are taken meanwhile
+	listed []bool // in free
+	next   int    // where to look for a run of neighbours
+	warmed int    // bytes from the begin that the system has given, of the drainer
 }
 
 // warm takes the first n bytes from the system, without a change to them: others
@@ -233,11 +236,19 @@ func (a *arena) warm(n int) {
 // or from a mapped file; either way a page of it costs memory only once used.
 func newArena(slab []byte, size int) *arena {
 	n := len(slab) / size
-	a := &arena{slab: slab, size: size, chunks: make([]chunk, n), taken: make([]bool, n)}
+	a := &arena{slab: slab, size: size, chunks: make([]chunk, n), taken: make([]bool, n), listed: make([]bool, n), nfree: n}
 	for i := n - 1; i >= 0; i-- {
-		a.free = append(a.free, i)
+		a.list(i)
 	}
 	return a
+}
+
+// list puts frame i among the free ones, once.
+func (a *arena) list(i int) {
+	if !a.listed[i] {
+		a.listed[i] = true
+		a.free = append(a.free, i)
+	}
 }
 
 // framesFor is how many frames a chunk for a record of size bytes needs.
@@ -246,21 +257,33 @@ func (a *arena) framesFor(size, slot int) int {
 }
 
 // alloc returns a chunk of k frames, or nil. The frame that was used last is
-// given out first: a sink that keeps up stays within a few warm pages.
+// given out first: a sink that keeps up stays within a few warm pages. A run of
+// neighbours is looked for from where the last one ended.
 func (a *arena) alloc(k int) *chunk {
-	if len(a.free) < k {
+	if a.nfree < k {
 		return nil
 	}
 	if k == 1 {
-		i := a.free[len(a.free)-1]
-		return a.claim(i, 1)
+		for {
+			i := a.free[len(a.free)-1]
+			a.free = a.free[:len(a.free)-1]
+			a.listed[i] = false
+			if !a.taken[i] {
+				return a.claim(i, 1)
+			}
+		}
 	}
-	run := 0
-	for i := range a.taken {
+	n, run := len(a.taken), 0
+	for step := range n + k {
+		i := (a.next + step) % n
+		if i == 0 {
+			run = 0 // the end and the begin are no neighbours
+		}
 		if run++; a.taken[i] {
 			run = 0
 		}
 		if run == k {
+			a.next = (i + 1) % n
 			return a.claim(i-k+1, k)
 		}
 	}
@@ -272,17 +295,7 @@ func (a *arena) claim(i, k int) *chunk {
 	for j := i; j < i+k; j++ {
 		a.taken[j] = true
 	}
-	if k == 1 && len(a.free) > 0 && a.free[len(a.free)-1] == i {
-		a.free = a.free[:len(a.free)-1]
-	} else {
-		kept := a.free[:0]
-		for _, f := range a.free {
-			if f < i || f >= i+k {
-				kept = append(kept, f)
-			}
-		}
-		a.free = kept
-	}
+	a.nfree -= k
 	c := &a.chunks[i]
 	c.arena, c.frame, c.frames = a, i, k
 	c.mem = a.slab[i*a.size : (i+k)*a.size : (i+k)*a.size]
@@ -297,6 +310,7 @@ func (a *arena) release(c *chunk) {
 			clear(a.slab[j*a.size : j*a.size+4])
 		}
 		a.taken[j] = false
-		a.free = append(a.free, j)
+		a.list(j)
 	}
+	a.nfree += c.frames
 }

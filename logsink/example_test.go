@@ -15,7 +15,24 @@ import (
 	"github.com/failopen/failopen/logsink/logsinktest"
 )
 
-// The standard logger, and everything that takes an io.Writer.
+// The standard logger, and everything else that takes an io.Writer. Stdout also
+// survives the death of its reader, which kills other programs by SIGPIPE.
+func ExampleStdout() {
+	sink, err := logsink.Stdout(logsink.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sink.Close()
+
+	logger := log.New(sink, "", 0)
+	logger.Print("the service starts")
+	logger.Print("and does not stop for its log")
+	// Output:
+	// the service starts
+	// and does not stop for its log
+}
+
+// A destination of your own.
 func ExampleNew() {
 	sink, err := logsink.New(logsink.Options{Dest: os.Stdout})
 	if err != nil {

@@ -51,3 +51,52 @@ func TestQueue_against_a_model(t *testing.T) {
 		}
 	}
 }
+
+// Chunks of one frame and of several, against a table: no frame has two owners,
+// none is lost, and a run is found where there is one.
+func TestArena_against_a_model(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	const frames = 40
+	a := newArena(make([]byte, frames*4096), 4096)
+	owner := make([]*chunk, frames)
+	var live []*chunk
+	for range 50_000 {
+		if k := 1 + r.IntN(4)*r.IntN(3); r.IntN(2) == 0 {
+			longest, run := 0, 0
+			for _, o := range owner {
+				if run++; o != nil {
+					run = 0
+				}
+				longest = max(longest, run)
+			}
+			c := a.alloc(k)
+			if (c != nil) != (longest >= k) {
+				t.Fatalf("a chunk of %d frames: %v, the longest run is %d", k, c != nil, longest)
+			}
+			if c == nil {
+				continue
+			}
+			if c.frames != k || len(c.mem) != k*4096 {
+				t.Fatalf("a chunk of %d frames has %d and %d bytes", k, c.frames, len(c.mem))
+			}
+			for i := c.frame; i < c.frame+k; i++ {
+				if owner[i] != nil {
+					t.Fatalf("frame %d is taken", i)
+				}
+				owner[i] = c
+			}
+			live = append(live, c)
+		} else if len(live) > 0 {
+			i := r.IntN(len(live))
+			c := live[i]
+			live = slices.Delete(live, i, i+1)
+			for j := c.frame; j < c.frame+c.frames; j++ {
+				owner[j] = nil
+			}
+			a.release(c)
+		}
+		if len(a.free) > frames {
+			t.Fatalf("%d frames are listed of %d", len(a.free), frames)
+		}
+	}
+}

@@ -102,7 +102,7 @@ func BenchmarkPaced(b *testing.B) {
 	const rate = 100_000
 	for _, how := range []string{"healthy", "slow", "frozen"} {
 		for _, g := range []int{1, 64} {
-			for _, p := range peers {
+			for _, p := range append(slices.Clone(peers), peer{"logsink-mapped", openMapped(b)}, peer{"logsink-spill", openSpilling(b)}) {
 				b.Run(fmt.Sprintf("%s/g=%d/%s", how, g, p.name), func(b *testing.B) { paced(b, p, how, g, rate) })
 			}
 		}

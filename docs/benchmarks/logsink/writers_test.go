@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,6 +68,13 @@ func openMapped(tb testing.TB) func(io.Writer) opened {
 		}
 		tb.Cleanup(func() { os.RemoveAll(dir) })
 		return openSink(logsink.Options{Dest: w, Mapped: dir + "/mapped", MaxWrite: 64 << 10})
+	}
+}
+
+// openSpilling is openSink with a spill directory behind the memory.
+func openSpilling(tb testing.TB) func(io.Writer) opened {
+	return func(w io.Writer) opened {
+		return openSink(logsink.Options{Dest: w, SpillDir: filepath.Join(tb.TempDir(), "spill")})
 	}
 }
 
