@@ -4,10 +4,16 @@ grep -qxF 'go run ./examples/gameday' README.md
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 go build -o "$out/gameday" ./examples/gameday
-began=$SECONDS
-"$out/gameday" -short -json -o "$out" >"$out/stdout.json" 2>"$out/progress"
-took=$((SECONDS - began))
+# Exit code 3 says that this machine is too busy to tell: try again, twice.
+for attempt in 1 2 3; do
+  began=$SECONDS code=0
+  "$out/gameday" -short -json -o "$out" >"$out/stdout.json" 2>"$out/progress" || code=$?
+  took=$((SECONDS - began))
+  [ "$code" = 3 ] || break
+  echo "attempt $attempt: not started"
+done
 grep -v '^\[' "$out/gameday.md"
+[ "$code" = 0 ] || { echo "gameday -short: exit code $code" >&2; exit 1; }
 [ "$took" -le 15 ] || { echo "gameday -short took ${took}s, more than 15" >&2; exit 1; }
 cmp "$out/stdout.json" "$out/gameday.json"
 node -e '

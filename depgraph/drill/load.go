@@ -43,7 +43,7 @@ const maxInFlight = 1024
 type load struct {
 	e     Experiment
 	began time.Time
-	stall *stalls
+	stall *Stalls
 
 	inFlight atomic.Int64
 	inside   atomic.Int64 // calls of the target that have not returned
@@ -86,7 +86,7 @@ func (l *load) ask(ctx context.Context, phase string) {
 		}
 		r := result{began: began, took: time.Since(began), answer: a, phase: phase}
 		r.late = r.took > l.e.Budget || a.Err != nil && r.took >= l.e.Budget
-		r.excused = r.late && l.stall.within(began, began.Add(r.took)) > r.took-l.e.Budget
+		r.excused = r.late && l.stall.Within(began, began.Add(r.took)) > r.took-l.e.Budget
 		l.add(r)
 	})
 }
@@ -196,10 +196,11 @@ func percentile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(max(i, 0), len(sorted)-1)]
 }
 
-// stalls measures when this machine stands still: a goroutine that sleeps for
-// a moment and wakes up late. What is late by no more than that is no fault of
-// the service. In virtual time nothing is ever late.
-type stalls struct {
+// Stalls measures when this machine stands still: a goroutine that sleeps for a
+// moment and wakes up late. What is late by no more than that is no fault of
+// the service. In virtual time nothing is ever late. The zero value is ready;
+// it is safe for concurrent use.
+type Stalls struct {
 	mu   sync.Mutex
 	list []stall
 }
@@ -208,10 +209,15 @@ type stall struct {
 	from, until time.Time
 }
 
-const stallTick = 10 * time.Millisecond
+// stallTick is how long the goroutine sleeps; keepStalls how many of the latest
+// stalls are known.
+const (
+	stallTick  = 10 * time.Millisecond
+	keepStalls = 100_000
+)
 
-// run measures until ctx is done.
-func (s *stalls) run(ctx context.Context) {
+// Run measures until ctx is done.
+func (s *Stalls) Run(ctx context.Context) {
 	timer := time.NewTimer(stallTick)
 	defer timer.Stop()
 	last := time.Now()
@@ -224,6 +230,9 @@ func (s *stalls) run(ctx context.Context) {
 		now := time.Now()
 		if late := now.Sub(last) - stallTick; late > stallTick {
 			s.mu.Lock()
+			if len(s.list) >= keepStalls {
+				s.list = append(s.list[:0], s.list[keepStalls/2:]...)
+			}
 			s.list = append(s.list, stall{now.Add(-late), now})
 			s.mu.Unlock()
 		}
@@ -232,8 +241,8 @@ func (s *stalls) run(ctx context.Context) {
 	}
 }
 
-// within is for how long the machine stood still in a stretch of time.
-func (s *stalls) within(from, until time.Time) (sum time.Duration) {
+// Within is for how long the machine stood still in a stretch of time.
+func (s *Stalls) Within(from, until time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.list) - 1; i >= 0 && s.list[i].until.After(from); i-- {

@@ -56,12 +56,12 @@ func Run(ctx context.Context, e Experiment) (*Report, error) {
 			Budget: ms(e.Budget), Least: e.Least, Seed: e.Seed, Environment: environment(),
 			Fault: FaultRecord{Rules: e.Rules, From: -1, Until: -1, First: -1, Last: -1, FirstSuccess: -1, Recovered: -1},
 		},
-		load: &load{e: e, began: began, stall: new(stalls)},
+		load: &load{e: e, began: began, stall: new(Stalls)},
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	measured := make(chan struct{})
-	go func() { defer close(measured); d.load.stall.run(background) }()
+	go func() { defer close(measured); d.load.stall.Run(background) }()
 	defer func() { stop(); <-measured }()
 
 	verdict, why := d.phasesOf(ctx)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/examples/tokenservice/auth"
 	"github.com/failopen/failopen/examples/tokenservice/record"
 	"github.com/failopen/failopen/examples/tokenservice/stack"
@@ -23,6 +24,10 @@ type sample struct {
 	source  string
 	verdict verdict
 	failure string // how it failed, if it did
+
+	// excused: it was not answered in time, and this machine stood still
+	// for most of that time.
+	excused bool
 }
 
 type verdict int
@@ -42,6 +47,7 @@ type load struct {
 	timeout time.Duration
 	http    *http.Client
 	seed    uint64
+	stalls  *drill.Stalls
 
 	mu      sync.Mutex
 	samples []sample
@@ -61,11 +67,11 @@ const (
 	invalid = 20                    // one request in so many has a token that never existed
 )
 
-func newLoad(svc *stack.Service, seed uint64, timeout time.Duration) *load {
+func newLoad(svc *stack.Service, seed uint64, timeout time.Duration, stalls *drill.Stalls) *load {
 	tokens := append([]string(nil), svc.Record.Tokens()...)
 	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(tokens), func(i, j int) { tokens[i], tokens[j] = tokens[j], tokens[i] })
 	return &load{
-		svc: svc, tokens: tokens, timeout: timeout, seed: seed,
+		svc: svc, tokens: tokens, timeout: timeout, seed: seed, stalls: stalls,
 		logouts: make(map[string]*logout),
 		http:    &http.Client{Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * clients}},
 	}
@@ -157,6 +163,7 @@ func (l *load) request(token string) sample {
 	switch {
 	case err != nil:
 		s.verdict, s.failure = failed, describe(err)
+		s.excused = s.failure == timedOut && l.stalls.Within(began, began.Add(s.took)) > s.took/2
 	case status == http.StatusOK:
 		if !mayPass || (goodBefore && session.User != truth.User) {
 			s.verdict = wrong
@@ -189,10 +196,12 @@ func (l *load) ask(token string) (status int, source string, session record.Sess
 	return resp.StatusCode, resp.Header.Get(auth.SourceHeader), session, err
 }
 
+const timedOut = "time-out"
+
 func describe(err error) string {
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {
-		return "time-out"
+		return timedOut
 	}
 	return "broken"
 }

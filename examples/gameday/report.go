@@ -12,14 +12,17 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/failopen/failopen/depgraph/drill"
 )
 
 // Report is the outcome of a game day.
 type Report struct {
-	Held   bool     `json:"held"`
-	Why    []string `json:"why,omitempty"` // why not
-	Seed   uint64   `json:"seed"`
-	Phases []Phase  `json:"phases"`
+	Verdict drill.Verdict `json:"verdict"` // held, deviated or not-started
+	Held    bool          `json:"held"`
+	Why     []string      `json:"why,omitempty"` // why not
+	Seed    uint64        `json:"seed"`
+	Phases  []Phase       `json:"phases"`
 }
 
 // Phase is what the clients of one service saw in one phase.
@@ -29,6 +32,7 @@ type Phase struct {
 	Requests    int                `json:"requests"`
 	Success     float64            `json:"success"` // share of requests that were answered rightly
 	Wrong       int                `json:"wrong"`
+	Excused     int                `json:"excused,omitempty"` // not answered because this machine stood still; not in Success
 	P50         float64            `json:"p50_ms"`
 	P99         float64            `json:"p99_ms"`
 	Max         float64            `json:"max_ms"`
@@ -48,6 +52,10 @@ func summarize(name, service string, fault bool, samples []sample) Phase {
 	var all, origin []time.Duration
 	answered := 0
 	for _, s := range samples {
+		if s.excused {
+			p.Excused++
+			continue
+		}
 		all = append(all, s.took)
 		switch s.verdict {
 		case right:
@@ -65,8 +73,8 @@ func summarize(name, service string, fault bool, samples []sample) Phase {
 	for _, source := range sourceNames {
 		p.Sources[source] = round(p.Sources[source]/float64(max(answered, 1)), 4)
 	}
-	if len(samples) > 0 {
-		p.Success = float64(answered) / float64(len(samples))
+	if len(all) > 0 {
+		p.Success = float64(answered) / float64(len(all))
 	}
 	p.P50, p.P99, p.Max = percentile(all, 50), percentile(all, 99), percentile(all, 100)
 	p.OriginP99 = percentile(origin, 99)
@@ -92,26 +100,64 @@ func round(x float64, digits int) float64 {
 	return float64(int64(x*scale+0.5)) / scale
 }
 
-// judge fills in whether our service held: every request of every phase
-// answered rightly, and the shared tier in use again at the end.
+// judge fills in the verdict: held if every request of every phase was answered
+// rightly, and the shared tier was in use again at the end. A machine that
+// cannot hold the steady state, or stands still too often, has not started.
 func (r *Report) judge() {
 	var last *Phase
+	busy := ""
 	for i := range r.Phases {
 		p := &r.Phases[i]
 		if p.Service != "failopen" {
 			continue
 		}
 		last = p
-		if p.Requests == 0 {
+		if p.Excused*20 > p.Requests && busy == "" {
+			busy = fmt.Sprintf("this machine is too slow, or too busy, to tell: in the phase %s it stood still for %d of %d requests", p.Name, p.Excused, p.Requests)
+		}
+		switch {
+		case p.Requests == 0:
 			r.Why = append(r.Why, p.Name+": no request was made")
-		} else if p.Success < 1 || p.Wrong > 0 {
+		case p.Success < 1 || p.Wrong > 0:
 			r.Why = append(r.Why, fmt.Sprintf("%s: %.2f %% answered, %d wrong", p.Name, 100*p.Success, p.Wrong))
 		}
 	}
 	if last == nil || last.FaultActive || last.Sources["remote"] == 0 {
 		r.Why = append(r.Why, "the shared tier was not in use again at the end")
 	}
-	r.Held = len(r.Why) == 0
+	switch {
+	case len(r.Why) == 0:
+		r.Verdict = drill.Held
+	case r.wrong() == 0 && (r.unsteady() != "" || busy != ""):
+		r.Verdict = drill.NotStarted
+		r.Why = append([]string{cmp.Or(r.unsteady(), busy)}, r.Why...)
+	default:
+		r.Verdict = drill.Deviated
+	}
+	r.Held = r.Verdict == drill.Held
+}
+
+// unsteady says why the day cannot begin, from the first phase.
+func (r *Report) unsteady() string {
+	for _, p := range r.Phases {
+		if p.Service == "failopen" && !p.FaultActive {
+			if p.Wrong == 0 && p.Failures[timedOut] > 0 && p.Success < 1 {
+				return fmt.Sprintf("this machine is too slow, or too busy: %d of %d requests were not answered in time before anything was cut", p.Failures[timedOut], p.Requests)
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+// wrong counts the wrong answers of the service with failopen.
+func (r *Report) wrong() (n int) {
+	for _, p := range r.Phases {
+		if p.Service == "failopen" {
+			n += p.Wrong
+		}
+	}
+	return n
 }
 
 // columns of the table, and one row of it.
@@ -136,8 +182,11 @@ func (p Phase) row() []string {
 func floor2(x float64) float64 { return float64(int64(x*100)) / 100 }
 
 func (r *Report) verdict() string {
-	if r.Held {
+	switch r.Verdict {
+	case drill.Held:
 		return "held: the service with failopen answered every request rightly in every phase, and recovered"
+	case drill.NotStarted:
+		return "not started: " + r.Why[0]
 	}
 	return "NOT held: " + strings.Join(r.Why, "; ")
 }
