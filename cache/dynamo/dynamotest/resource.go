@@ -55,7 +55,7 @@ func (c *call) arnNamed(arn string) (*table, *apiError) {
 
 type resourcePolicyInput struct {
 	ResourceArn        string
-	ExpectedRevisionId *string //nolint:revive // the API's spelling
+	ExpectedRevisionID *string `json:"ExpectedRevisionId"`
 }
 
 func errNoPolicy(arn string) *apiError {
@@ -78,7 +78,7 @@ func (c *call) getResourcePolicy(in *struct{ ResourceArn string }) (any, *apiErr
 // checkChange refuses a change that expects another revision, or comes too soon
 // after the one before. The lock is held.
 func (t *table) checkChange(c *call, in resourcePolicyInput) *apiError {
-	if want := in.ExpectedRevisionId; want != nil {
+	if want := in.ExpectedRevisionID; want != nil {
 		if *want == "NO_POLICY" && t.policy.document != "" || *want != "NO_POLICY" && (*want != t.policy.revision || t.policy.document == "") {
 			return errNoPolicy(in.ResourceArn)
 		}

@@ -2,6 +2,8 @@ package presets_test
 
 import (
 	"context"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +19,9 @@ import (
 // the outage does not.
 func TestPresets(t *testing.T) {
 	for _, p := range presets.All() {
+		if raceEnabled() {
+			p = p.Scaled(30 * time.Second) // the detector looks for something else than hours would find
+		}
 		for _, naive := range []bool{false, true} {
 			name := p.Name + map[bool]string{false: "/failopen", true: "/naive"}[naive]
 			t.Run(name, func(t *testing.T) {
@@ -35,6 +40,11 @@ func TestPresets(t *testing.T) {
 			})
 		}
 	}
+}
+
+func raceEnabled() bool {
+	b, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(b.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func run(t *testing.T, p presets.Preset, naive bool) *drill.Report {

@@ -26,15 +26,14 @@ type Policy struct {
 }
 
 type statement struct {
-	sid          string
-	deny         bool
-	principals   []string // of a resource policy: * or ARNs
-	notPrincipal bool
-	actions      []string // in lower case
-	notAction    bool
-	resources    []string
-	notResource  bool
-	conditions   []condition
+	sid         string
+	deny        bool
+	principals  []string // of a resource policy: * or ARNs
+	actions     []string // in lower case
+	notAction   bool
+	resources   []string
+	notResource bool
+	conditions  []condition
 }
 
 // Parse reads a document of at most limit bytes (0: any length). The error
