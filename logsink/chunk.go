@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"encoding/binary"
+	"sync"
 	"time"
 
 	"github.com/failopen/failopen/logsink/internal/spool"
@@ -219,14 +220,19 @@ type arena struct {
 	free   []int  // of them, the next to use last; some in it are taken meanwhile
 	listed []bool // in free
 	next   int    // where to look for a run of neighbours
-	warmed int    // bytes from the begin that the system has given, of the drainer
+
+	warming sync.Mutex
+	warmed  int // bytes from the begin that the system has given, under warming
 }
 
 // warm takes the first n bytes from the system, without a change to them: others
-// may use them meanwhile.
+// may use them meanwhile. It is called without the lock, and waits for nobody.
 func (a *arena) warm(n int) {
-	n = min(n, len(a.slab))
-	if n > a.warmed {
+	if !a.warming.TryLock() {
+		return
+	}
+	defer a.warming.Unlock()
+	if n = min(n, len(a.slab)); n > a.warmed {
 		populate(a.slab[a.warmed:n])
 		a.warmed = n
 	}

@@ -17,6 +17,7 @@ type drainer struct {
 	file *os.File // the destination, if it is a regular file
 
 	linger     *time.Timer
+	picks      int       // how often something was taken into flight
 	idle       int       // lingers in a row that brought nothing
 	asleep     bool      // nothing came for a while
 	wrote      bool      // the destination was called
@@ -36,6 +37,9 @@ type drainer struct {
 	recs []Record // of the batch in flight
 	refs []ref
 }
+
+// busyPicks is after how many deliveries the memory is made ready for a burst.
+const busyPicks = 16
 
 // idleLingers is after how many lingers that brought nothing the drainer sleeps:
 // few, for a timer that never rests costs a quiet service more than the wake-up
@@ -79,9 +83,12 @@ func (d *drainer) next() bool {
 		case len(s.inflight) > 0 || d.pickLocked() || len(d.pending)+len(d.gaps) > 0:
 			d.idle, d.asleep = 0, false
 			s.progress.Store(s.now())
-			arena, used := s.arena, s.live
+			arena, ahead := s.arena, 2*s.live
 			s.mu.Unlock()
-			arena.warm(2 * used)
+			if d.picks++; d.picks > busyPicks {
+				ahead = max(ahead, defaultBytes) // no idle sink
+			}
+			arena.warm(ahead)
 			gaps := d.gaps
 			d.gaps = nil
 			for _, g := range gaps {
@@ -405,6 +412,10 @@ const slowAfter = time.Millisecond
 // overdue is called by a timer in the middle of a call of the destination:
 // after slowAfter, and again when it counts as stalled.
 func (s *Sink) overdue() {
+	s.contend()
+	arena := s.arena
+	s.mu.Unlock()
+	arena.warm(defaultBytes) // writers are about to fill it
 	s.contend()
 	defer s.mu.Unlock()
 	at := s.progress.Load()
