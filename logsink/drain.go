@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"time"
 )
@@ -20,6 +19,7 @@ type drainer struct {
 	picks      int       // how often something was taken into flight
 	idle       int       // lingers in a row that brought nothing
 	asleep     bool      // nothing came for a while
+	slept      int64     // records delivered when it fell asleep last
 	wrote      bool      // the destination was called
 	gaps       []GapInfo // to be marked before what is in flight
 	pending    []byte    // a marker that is being written
@@ -41,10 +41,22 @@ type drainer struct {
 // busyPicks is after how many deliveries the memory is made ready for a burst.
 const busyPicks = 16
 
-// idleLingers is after how many lingers that brought nothing the drainer sleeps:
-// few, for a timer that never rests costs a quiet service more than the wake-up
-// of each of its lines.
-const idleLingers = 3
+// The drainer sleeps after some lingers that brought nothing: after few where
+// lines come one at a time, for a timer that never rests costs a quiet service
+// more than the wake-up of each of its lines; after more where they come in
+// bursts, of which each would pay for the wake-up.
+const (
+	idleLingers = 3
+	mostLingers = 200
+	burstShare  = 8 // records since the last sleep for each linger more
+)
+
+// mayLingerLocked is how many lingers in a row may bring nothing now.
+func (d *drainer) mayLingerLocked() int {
+	c := &d.s.count
+	records := c.delivered[Normal] + c.delivered[High] - d.slept
+	return int(min(max(records/burstShare, idleLingers), mostLingers))
+}
 
 // run delivers until the sink ends.
 func (d *drainer) run() {
@@ -215,8 +227,9 @@ func (d *drainer) park() {
 	s := d.s
 	s.parked = lingers
 	var tick <-chan time.Time
-	if s.opt.Linger < 0 || s.disk.busyLocked() || s.head == nil && (d.asleep || d.idle >= idleLingers) {
+	if s.opt.Linger < 0 || s.disk.busyLocked() || s.head == nil && (d.asleep || d.idle >= d.mayLingerLocked()) {
 		s.parked = asleep
+		d.slept = s.count.delivered[Normal] + s.count.delivered[High]
 	} else {
 		if d.linger == nil {
 			d.linger = time.NewTimer(s.opt.Linger)
@@ -477,34 +490,4 @@ func (s *Sink) countPanic() {
 	s.mu.Lock()
 	s.count.panics++
 	s.mu.Unlock()
-}
-
-// place is a place in the order of this process's records: a chunk's number and
-// a slot. What an earlier process left, and what cannot be told, is before all.
-type place struct {
-	order uint64
-	slot  int
-}
-
-func (p place) before(o place) bool {
-	return p.order < o.order || p.order == o.order && p.slot < o.slot
-}
-
-// oldestLocked is the place of the oldest record that is not finished.
-func (s *Sink) oldestLocked() place {
-	c := s.head
-	switch {
-	case len(s.inflight) > 0:
-		c = s.inflight[0]
-	case len(s.front) > 0:
-		c = s.front[0]
-	case len(s.disk.loaded) > 0:
-		c = s.disk.loaded[0]
-	case s.disk.frames > 0:
-		return place{}
-	}
-	if c == nil {
-		return place{math.MaxUint64, 0}
-	}
-	return place{c.order, c.rec}
 }
