@@ -71,7 +71,10 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 // quorum.
 func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, error) {
 	b := &blaster{g: g, without: without, plane: o.Plane, state: make([]blastState, len(g.services))}
-	b.fix = fixpoint{in: g.in, from: g.from, first: true, left: make([]int32, len(g.services)), groupLeft: make([]int32, len(g.groups))}
+	b.fix = fixpoint{in: g.in, from: g.from, mark: b.state, as: blastDown, groupLeft: make([]int32, len(g.groups))}
+	if o.Plane == PlaneUnknown { // then every edge fails with its end
+		b.fix.inFlags, b.fix.plain = g.inFlags, sel{fRuntime, fSoft | fGroup | without}
+	}
 	for i := range g.groups {
 		b.fix.groupLeft[i] = int32(len(g.groups[i].members)) - g.groups[i].need + 1
 	}
@@ -80,16 +83,9 @@ func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, er
 		if !ok {
 			return nil, g.unknown(name)
 		}
-		if b.state[v] != blastLost {
-			b.state[v] = blastLost
-			b.fix.fire(v)
-		}
+		b.fix.fire(v, blastLost)
 	}
-	before := len(b.fix.fired)
 	b.fix.run(b.counts)
-	for _, v := range b.fix.fired[before:] {
-		b.state[v] = blastDown
-	}
 	return b, nil
 }
 
@@ -142,7 +138,7 @@ func (b *blaster) unknown(names []string) (unknown []string) {
 
 // blastState is a set: a service that is neither lost nor down can be several
 // of the others.
-type blastState uint8
+type blastState = uint8
 
 const (
 	blastLost blastState = 1 << iota

@@ -14,19 +14,21 @@ package depgraph
 // fails with one member more than it can lose.
 type fixpoint struct {
 	in, from  []int32 // rows of incoming arcs, and the nodes that these leave
-	first     bool    // the first requirement is enough; left then marks what has fired
 	left      []int32
+	mark      []uint8 // instead of left, if the first requirement is enough: 0 has not fired
+	as        uint8   // what mark is set to
+	inFlags   []flag  // of incoming arcs, if plain says all about those without a group
+	plain     sel
 	groupLeft []int32
 	fired     []int32 // in order
 }
 
-// fire makes a node fire, whatever it waits for.
-func (x *fixpoint) fire(v int32) {
-	x.left[v] = 0
-	if x.first {
-		x.left[v] = 1
+// fire makes a node fire that has a mark and has not fired yet.
+func (x *fixpoint) fire(v int32, as uint8) {
+	if x.mark[v] == 0 {
+		x.mark[v] = as
+		x.fired = append(x.fired, v)
 	}
-	x.fired = append(x.fired, v)
 }
 
 // start fires what waits for nothing.
@@ -45,22 +47,24 @@ func (x *fixpoint) run(counts func(i, w int32) (group int32, is bool)) {
 	for head := 0; head < len(x.fired); head++ {
 		w := x.fired[head]
 		for i := x.in[w]; i < x.in[w+1]; i++ {
-			group, is := counts(i, w)
-			if !is {
+			if x.inFlags != nil && x.inFlags[i]&fGroup == 0 {
+				if !x.plain.has(x.inFlags[i]) {
+					continue
+				}
+			} else if group, is := counts(i, w); !is {
 				continue
-			}
-			if group >= 0 {
+			} else if group >= 0 {
 				if x.groupLeft[group]--; x.groupLeft[group] != 0 {
 					continue
 				}
 			}
 			switch v := x.from[i]; {
-			case !x.first:
+			case x.mark != nil:
+				x.fire(v, x.as)
+			default:
 				if x.left[v]--; x.left[v] == 0 {
 					x.fired = append(x.fired, v)
 				}
-			case x.left[v] == 0:
-				x.fire(v)
 			}
 		}
 	}
