@@ -437,3 +437,52 @@ func TestTest_recordsProofs(t *testing.T) {
 		t.Error("a proof about no edge")
 	}
 }
+
+func TestMatrix(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := func(service string) []drill.NamedFault { return drill.Faults(service)[:3] }
+		start := func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
+			s := newService(dependency == "db")
+			e := experiment(s)
+			e.Dependency, e.Fault = dependency, drill.Rules(s.injector, rules...)
+			if dependency == "hard" {
+				e.Fault = drill.Rules(s.injector, fault.Denied("db"))
+			}
+			return e, func() error { return nil }, nil
+		}
+		cells, err := drill.Matrix(t.Context(), []string{"db", "hard"}, faults, start)
+		if err != nil || len(cells) != 6 {
+			t.Fatalf("%+v, %v", cells, err)
+		}
+		for i, c := range cells {
+			want := map[bool]drill.Verdict{true: drill.Held, false: drill.Deviated}[i < 3]
+			if c.Verdict != want || (c.Reason == "") != (want == drill.Held) {
+				t.Errorf("%+v; want %s", c, want)
+			}
+		}
+		text := drill.MatrixMarkdown(cells)
+		if !strings.HasPrefix(text, "| fault | db | hard |\n|---|---|---|\n| denied | held | **deviated** |\n") || strings.Count(text, "\n- hard, ") != 3 {
+			t.Error(text)
+		}
+		if _, err := drill.Matrix(t.Context(), []string{"db"}, faults, func(string, []fault.Rule) (drill.Experiment, func() error, error) {
+			return drill.Experiment{}, nil, errors.New("no")
+		}); err == nil || !strings.Contains(err.Error(), "db, denied: no") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// Every class of fault that Faults knows is one that rules can make, each
+// another.
+func TestFaults(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range drill.Faults("x") {
+		if seen[f.Name] || len(f.Rules) != 1 || f.Rules[0].Validate() != nil || f.Rules[0].Service != "x" {
+			t.Errorf("%+v", f)
+		}
+		seen[f.Name] = true
+	}
+	if len(seen) < 12 {
+		t.Errorf("%d faults", len(seen))
+	}
+}

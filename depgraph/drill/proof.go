@@ -52,12 +52,12 @@ func (r *Report) ended() time.Time {
 	if at := r.Began.Add(time.Duration(r.Seconds * float64(time.Second))); at.Year() >= 2020 {
 		return at
 	}
-	return realNow()
+	return RealNow()
 }
 
-// realNow is the time outside of a bubble: a new file's. It is zero, which no
-// proof may be, where no file can be made.
-func realNow() (at time.Time) {
+// RealNow is the time outside of a testing/synctest bubble: that of a new file.
+// It is zero, which no proof may be, where no file can be made.
+func RealNow() (at time.Time) {
 	f, err := os.CreateTemp("", "drill-clock-*")
 	if err != nil {
 		return at

@@ -60,7 +60,7 @@ type command struct {
 }
 
 func verbs() []verb {
-	return []verb{runVerb, replayVerb, presetsVerb, planVerb, revokeVerb, revertVerb, sweepVerb, reportVerb}
+	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, planVerb, revokeVerb, revertVerb, sweepVerb, reportVerb}
 }
 
 // run is main without the process.

@@ -339,3 +339,19 @@ func (w *watched) String() string {
 	defer w.mu.Unlock()
 	return w.buf.String()
 }
+
+func TestMatrix(t *testing.T) {
+	code, out, stderr := program(t, "matrix", "--watch", "10s", "-f", "json")
+	var cells []drill.Cell
+	if err := json.Unmarshal([]byte(out), &cells); err != nil || code != 0 || len(cells) != 16 {
+		t.Fatalf("exit code %d, %d cells, %v\n%s%s", code, len(cells), err, out, stderr)
+	}
+	for _, c := range cells {
+		if c.Verdict != drill.Held {
+			t.Errorf("%+v", c)
+		}
+	}
+	if !strings.HasPrefix(stderr, "16 cells of 10s each, in ") {
+		t.Errorf("%q", stderr)
+	}
+}

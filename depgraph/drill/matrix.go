@@ -1,0 +1,126 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// A NamedFault is one way of cutting a dependency: a column of a Matrix.
+type NamedFault struct {
+	Name  string
+	Rules []fault.Rule
+}
+
+// Faults are the ways in which a dependency on AWS, or one that speaks HTTP,
+// fails: each is a class of error of its own to the client. service is what
+// rules call it.
+func Faults(service string) []NamedFault {
+	one := func(name string, r fault.Rule) NamedFault { return NamedFault{name, []fault.Rule{r}} }
+	return []NamedFault{
+		one("denied", fault.Denied(service)),
+		one("expired", fault.Expired(service)),
+		one("throttled", fault.Throttled(service)),
+		one("no-table", fault.NoTable(service)),
+		one("500", fault.InternalError(service)),
+		one("503", fault.Unavailable(service)),
+		one("slow", fault.Slow(service, 3*time.Second, 3*time.Second)),
+		one("reset", fault.Network(service, fault.Reset)),
+		one("refuse", fault.Network(service, fault.Refuse)),
+		one("nxdomain", fault.Network(service, fault.NXDomain)),
+		one("blackhole", fault.Network(service, fault.BlackHole)),
+		one("truncate", fault.Network(service, fault.Truncate)),
+		one("corrupt", fault.Network(service, fault.Corrupt)),
+		one("empty", fault.Network(service, fault.Empty)),
+		one("html", fault.Network(service, fault.HTML)),
+	}
+}
+
+// A Cell is one drill of a matrix.
+type Cell struct {
+	Dependency string  `json:"dependency"`
+	Fault      string  `json:"fault"`
+	Verdict    Verdict `json:"verdict"`
+	Reason     string  `json:"reason,omitempty"`
+}
+
+// Matrix drills every dependency with every fault, one after the other, and
+// returns the cells in that order. start builds the service anew for each cell,
+// with the experiment that tries the rules on it, and what ends it. Run it in a
+// testing/synctest bubble, where an outage of hours takes a moment.
+func Matrix(ctx context.Context, dependencies []string, faults func(dependency string) []NamedFault,
+	start func(dependency string, rules []fault.Rule) (e Experiment, end func() error, err error),
+) ([]Cell, error) {
+	var cells []Cell
+	for _, dependency := range dependencies {
+		for _, f := range faults(dependency) {
+			e, end, err := start(dependency, f.Rules)
+			if err != nil {
+				return cells, fmt.Errorf("drill: %s, %s: %w", dependency, f.Name, err)
+			}
+			r, err := Run(ctx, e)
+			if err := errors.Join(err, end()); err != nil {
+				return cells, fmt.Errorf("drill: %s, %s: %w", dependency, f.Name, err)
+			}
+			c := Cell{Dependency: dependency, Fault: f.Name, Verdict: r.Verdict}
+			if len(r.Reasons) > 0 {
+				c.Reason = r.Reasons[0]
+			}
+			cells = append(cells, c)
+			if ctx.Err() != nil {
+				return cells, ctx.Err()
+			}
+		}
+	}
+	return cells, nil
+}
+
+// MatrixMarkdown is a table of the cells: a row for each fault, a column for
+// each dependency, and below it why a cell deviated.
+func MatrixMarkdown(cells []Cell) string {
+	var dependencies, faults []string
+	verdicts := map[[2]string]Verdict{}
+	for _, c := range cells {
+		dependencies, faults = once(dependencies, c.Dependency), once(faults, c.Fault)
+		verdicts[[2]string{c.Dependency, c.Fault}] = c.Verdict
+	}
+	var b strings.Builder
+	b.WriteString("| fault |")
+	for _, d := range dependencies {
+		fmt.Fprintf(&b, " %s |", escapeMarkdown(d))
+	}
+	fmt.Fprintf(&b, "\n|---|%s\n", strings.Repeat("---|", len(dependencies)))
+	for _, f := range faults {
+		fmt.Fprintf(&b, "| %s |", escapeMarkdown(f))
+		for _, d := range dependencies {
+			text := "–"
+			if v, ok := verdicts[[2]string{d, f}]; ok {
+				if text = v.String(); v != Held {
+					text = "**" + text + "**"
+				}
+			}
+			fmt.Fprintf(&b, " %s |", text)
+		}
+		b.WriteString("\n")
+	}
+	for _, c := range cells {
+		if c.Verdict != Held {
+			fmt.Fprintf(&b, "\n- %s, %s: %s: %s", escapeMarkdown(c.Dependency), escapeMarkdown(c.Fault), c.Verdict, escapeMarkdown(c.Reason))
+		}
+	}
+	return b.String() + "\n"
+}
+
+// once appends s unless it is the list's already.
+func once(list []string, s string) []string {
+	for _, have := range list {
+		if have == s {
+			return list
+		}
+	}
+	return append(list, s)
+}
