@@ -45,7 +45,8 @@ func (m *mover) open(mapped chan struct{}) {
 	m.place(left)
 	m.openAt = time.Time{}
 	if missing {
-		m.openAt = time.Now().Add(openEvery)
+		m.openPause = min(max(2*m.openPause, openFirst), openEvery)
+		m.openAt = time.Now().Add(m.openPause)
 	}
 }
 

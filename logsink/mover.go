@@ -34,19 +34,20 @@ type mover struct {
 	started time.Time
 
 	// Of the goroutine alone.
-	q        *spool.Queue
-	mapping  *mapping
-	tmpfs    sync.Once
-	adopted  map[spool.ID]bool // found in mapped memory
-	stored   map[spool.ID]bool // found on disk
-	buf      []byte            // a frame on its way to disk
-	filling  bool              // memory was more than half full, and is not yet down to a quarter
-	full     bool              // the spill directory is, as of the last attempt
-	failures int               // reads that failed in a row
-	pause    time.Duration
-	retryAt  time.Time // when to write again after an error; zero: now
-	openAt   time.Time // when to try again what could not be opened; zero: all is open
-	ageAt    time.Time // when to look for what is too old; zero: never
+	q         *spool.Queue
+	mapping   *mapping
+	tmpfs     sync.Once
+	adopted   map[spool.ID]bool // found in mapped memory
+	stored    map[spool.ID]bool // found on disk
+	buf       []byte            // a frame on its way to disk
+	filling   bool              // memory was more than half full, and is not yet down to a quarter
+	full      bool              // the spill directory is, as of the last attempt
+	failures  int               // reads that failed in a row
+	pause     time.Duration
+	retryAt   time.Time // when to write again after an error; zero: now
+	openAt    time.Time // when to try again what could not be opened; zero: all is open
+	openPause time.Duration
+	ageAt     time.Time // when to look for what is too old; zero: never
 }
 
 // disk is what the rest of the sink knows of the spill. Guarded by Sink.mu.
@@ -70,6 +71,7 @@ type disk struct {
 }
 
 const (
+	openFirst = time.Second // after which it is tried again; then twice as long, up to
 	openEvery = 10 * time.Second
 	startWait = 30 * time.Millisecond // how long New waits for the first attempt
 	mapWait   = time.Second           // and for memory that is known to be memory
