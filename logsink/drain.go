@@ -46,7 +46,7 @@ const busyPicks = 16
 // more than the wake-up of each of its lines; after more where they come in
 // bursts, of which each would pay for the wake-up.
 const (
-	idleLingers = 3
+	idleLingers = 1
 	mostLingers = 200
 	burstShare  = 8 // records since the last sleep for each linger more
 )
