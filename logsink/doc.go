@@ -38,10 +38,13 @@
 // one call. It is not woken for each line, which would cost the writer more than
 // the line: it lingers on a timer while there is traffic. A full sink costs a
 // writer one atomic load, and one contiguous gap, at which a marker can stand
-// ([Options].Gap). The design and its measurements are in docs/decisions and
+// ([Options].Gap). A third goroutine, the mover, is the only one that touches a
+// disk, and nobody waits for it. The design and its measurements are in docs/decisions and
 // docs/benchmarks of the repository.
 //
-// The package has no dependency beyond the standard library. Package cloudwatch
-// below it delivers to CloudWatch Logs; package logsinktest has bad destinations
-// for your own tests.
+// The package has no dependency beyond the standard library. Packages below it
+// are destinations: logfile, a file that survives rotation; syslog; otlp, for
+// OpenTelemetry collectors; cloudwatch, for CloudWatch Logs. Packages logsinktest
+// and batchtest have bad destinations and conformance suites for your own tests.
+// Command logsink gives all of this to a program in any language.
 package logsink

@@ -342,3 +342,23 @@ func FuzzSink_accounting(f *testing.F) {
 		})
 	})
 }
+
+// A lane is what zap takes for a WriteSyncer.
+func TestLane_syncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rec logsinktest.Recorder
+		s := mustNew(t, Options{Dest: &rec, Linger: time.Hour})
+		defer s.Close()
+		lane, ok := s.Lane(High).(interface {
+			io.Writer
+			Sync() error
+		})
+		if !ok {
+			t.Fatal("a lane has no Sync")
+		}
+		io.WriteString(lane, "line\n")
+		if err := lane.Sync(); err != nil || rec.String() != "line\n" {
+			t.Errorf("%q, %v", rec.String(), err)
+		}
+	})
+}

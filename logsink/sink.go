@@ -438,6 +438,9 @@ func (w laneWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Sync is the Sink's, for loggers that look for it (zapcore.AddSync).
+func (w laneWriter) Sync() error { return w.s.Sync() }
+
 // WriteString is Write for a string, without a copy on the way.
 func (s *Sink) WriteString(p string) (int, error) {
 	return s.Write(unsafe.Slice(unsafe.StringData(p), len(p))) // Write only reads it
