@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -296,113 +295,6 @@ metadata: {name: team-db}
 	}
 }
 
-func TestSystemd_keeps_order_and_requirement_apart(t *testing.T) {
-	dir := write(t, map[string]string{
-		"a.service":                "[Unit]\nDefaultDependencies=no\nRequires=b.service c.service\nAfter=b.service \\\n d.service missing.service\n",
-		"a.service.d/add.conf":     "[Unit]\nWants=d.service\nBefore=e.target\n",
-		"b.service":                "[Unit]\nDefaultDependencies=no\n",
-		"c.service":                "[Unit]\nDefaultDependencies=no\n",
-		"d.service":                "[Unit]\nDefaultDependencies=no\n# After=a.service\n",
-		"e.target":                 "[Unit]\nDefaultDependencies=no\n",
-		"e.target.wants/b.service": "",
-		"x@.service":               "[Unit]\nAfter=a.service\n",
-	})
-	r, err := Systemd(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, lines(t, r),
-		"a.service -> b.service hard runtime", "a.service -> b.service hard startup until ready", "a.service -> c.service hard runtime",
-		"a.service -> d.service soft runtime", "a.service -> d.service weak startup until ready", "e.target -> a.service weak startup until ready", "e.target -> b.service soft runtime")
-}
-
-// orderingCycles counts the circles of After and Before, whatever is required,
-// that the rules report.
-func orderingCycles(t *testing.T, r *Result) int {
-	t.Helper()
-	g, err := r.Graph()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := g.Check(context.Background(), depgraph.CheckOptions{Only: []string{"DG001", "DG017"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(found)
-}
-
-func TestSystemd_units_of_this_machine_have_no_ordering_cycle(t *testing.T) {
-	const dir = "/lib/systemd/system"
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no systemd units here")
-	}
-	r, err := Systemd(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(r.Services) < 50 {
-		t.Errorf("only %d units", len(r.Services))
-	}
-	if n := orderingCycles(t, r); n != 0 {
-		t.Errorf("%d ordering cycles; systemd boots this machine", n)
-	}
-	t.Logf("%d units, %d edges", len(r.Services), r.Edges())
-}
-
-func TestSystemd_agrees_with_systemd_analyze(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("no systemd-analyze here")
-	}
-	sets := 40
-	if testing.Short() {
-		sets = 5
-	}
-	cyclic := 0
-	for seed := range uint64(sets) {
-		dir := write(t, randomUnits(rand.New(rand.NewPCG(seed, 7))))
-		r, err := Systemd(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(analyze, "verify", "--man=no", filepath.Join(dir, "all.target"))
-		cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir, "SYSTEMD_LOG_LEVEL=info")
-		out, _ := cmd.CombinedOutput() // its exit code does not tell
-		theirs := strings.Contains(string(out), "ordering cycle")
-		if ours := orderingCycles(t, r) > 0; ours != theirs {
-			t.Errorf("seed %d: we find a cycle: %v, systemd: %v\n%s", seed, ours, theirs, out)
-		}
-		if theirs {
-			cyclic++
-		}
-	}
-	if cyclic == 0 || cyclic == sets {
-		t.Errorf("%d of %d sets have cycles; the comparison shows nothing", cyclic, sets)
-	}
-}
-
-// randomUnits makes services with random orders, all of them wanted by one target.
-func randomUnits(r *rand.Rand) map[string]string {
-	n := 3 + r.IntN(6)
-	files := map[string]string{}
-	all := "[Unit]\nDefaultDependencies=no\nWants="
-	for i := range n {
-		text := "[Unit]\nDefaultDependencies=no\n"
-		for range 1 + r.IntN(2) {
-			other := fmt.Sprintf("u%d.service", r.IntN(n))
-			if other == fmt.Sprintf("u%d.service", i) {
-				continue
-			}
-			text += []string{"After=", "Before=", "After=", "Requires="}[r.IntN(4)] + other + "\n"
-		}
-		name := fmt.Sprintf("u%d.service", i)
-		files[name] = text + "[Service]\nType=oneshot\nExecStart=/bin/true\n"
-		all += name + " "
-	}
-	files["all.target"] = all + "\n"
-	return files
-}
-
 func TestWriteDir_never_overwrites_without_force(t *testing.T) {
 	dir := write(t, map[string]string{"compose.yaml": "services: {'a/../b': {}, c: {depends_on: ['a/../b']}}"})
 	r, err := Compose(filepath.Join(dir, "compose.yaml"))
@@ -574,33 +466,4 @@ spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{image: x,
 		t.Fatal(err)
 	}
 	expect(t, lines(t, r), "web -> blue any 1 of 2 runtime", "web -> blue weak any 1 of 2 startup assumed", "web -> green any 1 of 2 runtime", "web -> green weak any 1 of 2 startup assumed")
-}
-
-func TestSystemd_an_order_that_contradicts_itself_is_found(t *testing.T) {
-	for name, units := range map[string]map[string]string{
-		"three orders": {
-			"x.service": "[Unit]\nAfter=y.service\n", "y.service": "[Unit]\nRequires=z.service\nAfter=z.service\n",
-			"z.service": "[Unit]\nWants=x.service\nAfter=x.service\n", "all.target": "[Unit]\nWants=x.service y.service z.service\n",
-		},
-		"early, before a unit of the early boot": {
-			"first.service": "[Unit]\nBefore=names.service\n[Service]\nType=oneshot\n",
-			"names.service": "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n",
-		},
-	} {
-		r, err := Systemd(write(t, units))
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := r.Graph()
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := g.Check(context.Background(), depgraph.CheckOptions{Only: []string{"DG017"}})
-		if err != nil || len(found) != 1 || !strings.Contains(found[0].Fix, "a start does not keep") {
-			t.Errorf("%s: %+v, %v; want one ordering cycle", name, found, err)
-		}
-		if waves, blocked := g.Waves(); len(blocked) > 0 || len(waves) < 3 {
-			t.Errorf("%s: waves %v, blocked %v", name, waves, blocked)
-		}
-	}
 }
