@@ -235,7 +235,7 @@ func guarded[V, T any](ctx context.Context, c *Cache[V], call func(context.Conte
 // one more of a second near by, for instances whose clocks differ.
 func (b *bulletin[V]) look() {
 	began, now := b.c.now(), time.Now().Unix()
-	skew := int64(MaxSkew / 3 / time.Second)
+	skew := int64(MaxSkew / 2 / time.Second)
 	from := min(b.second, now) - 1
 	tooMuch := now-from > maxMissed
 	if tooMuch {

@@ -232,8 +232,9 @@ func (c *Cache[V]) set(key string, v V, queued bool) *entry[V] {
 	now := c.now()
 	e := c.fresh(key, hash, v, 0, now, now, 0)
 	s := c.local.shard(hash)
+	e.ends = true
 	s.mu.Lock()
-	e.version = c.later(s, hash, key, setLead)
+	e.version = c.later(s, hash, key)
 	s.overtake(key)
 	c.local.put(s, e, now)
 	dropped := false
@@ -288,7 +289,7 @@ func (c *Cache[V]) end(key string) *entry[V] {
 	s := c.local.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	version := c.later(s, hash, key, invalidateLead)
+	version := c.later(s, hash, key)
 	s.overtake(key)
 	s.drop(hash, key)
 	if c.remote != nil {
@@ -296,23 +297,22 @@ func (c *Cache[V]) end(key string) *entry[V] {
 		c.over.add(hash, key, version, carried)
 		c.bulletin.post(key, version)
 	}
-	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version}
+	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, ends: true}
 }
 
-// The versions of Set and Invalidate lead the clock, so that they are later
-// than that of any load which began before, on a machine whose clock is ahead
-// by up to a third of MaxSkew; and an Invalidate is later than a Set there.
-const (
-	setLead        = MaxSkew / 3
-	invalidateLead = 2 * MaxSkew / 3
-)
+// endingLead is how far the version of an ending (Invalidate, Set, "gone") leads
+// the clock, so that it is later than that of any load which began before, on a
+// machine whose clock is ahead by up to that much. Of two endings the later one
+// has the later version, if clocks agree or the one knows of the other; if not,
+// a ConditionalStore tells.
+const endingLead = MaxSkew / 2
 
 // later returns a version for key that leads the clock, and is later than all
 // that were seen or given for it, unless that would be the mark of a broken
 // clock. The caller holds s.mu.
-func (c *Cache[V]) later(s *shard[V], hash uint64, key string, lead time.Duration) int64 {
+func (c *Cache[V]) later(s *shard[V], hash uint64, key string) int64 {
 	now := time.Now()
-	version := now.Add(lead).UnixMilli()
+	version := now.Add(endingLead).UnixMilli()
 	if e := s.find(hash, key); e != nil {
 		version = max(version, e.version+1)
 	}
@@ -324,25 +324,20 @@ func (c *Cache[V]) later(s *shard[V], hash uint64, key string, lead time.Duratio
 
 // through writes e to the store and waits for the outcome.
 func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error {
-	item, err := c.item(e)
-	if err != nil {
-		c.over.refused(e.hash, e.version)
-		return &owedError{what, err}
-	}
 	outcomes := make(chan outcome, 1)
 	entered := c.life.enter() // Close waits for it
-	go c.remote.set(ctx, e.key, item.key, item.Item, c.opts.WriteTimeout, false,
-		func(o outcome) {
-			if o.err == nil {
-				c.over.written(e.hash, e.version)
-			} else {
-				c.over.refused(e.hash, e.version)
-			}
-			if entered {
-				c.life.exit()
-			}
-			outcomes <- o
-		})
+	go c.put(ctx, e, false, func(e *entry[V], o outcome) {
+		if o.err == nil {
+			c.over.written(e.hash, e.version)
+		} else {
+			c.over.refused(e.hash, e.version)
+		}
+		if entered {
+			c.life.exit()
+		}
+		outcomes <- o
+	})
+	var err error
 	select {
 	case o := <-outcomes:
 		err = o.err
@@ -360,7 +355,7 @@ func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error 
 // misses to it from now on. The store itself is not touched.
 func (c *Cache[V]) InvalidateAll() {
 	if c.over != nil {
-		c.over.distrust(time.Now().Add(invalidateLead).UnixMilli())
+		c.over.distrust(time.Now().Add(endingLead).UnixMilli())
 	}
 	c.dropAll()
 }

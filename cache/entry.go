@@ -27,6 +27,7 @@ type entry[V any] struct {
 	promoted atomic.Int64
 	created  int64 // when the load of the value began; may be negative
 	kind     kind
+	ends     bool // an Invalidate or a Set: what came before is over, whatever its version
 	stale    bool // re-armed because the origin failed
 	value    V
 

@@ -20,25 +20,26 @@ import (
 //
 //	offset  bytes
 //	     0  2  magic "fO"
-//	     2  1  layout of this header: 1
+//	     2  1  layout of this header: 2
 //	     3  1  kind (value, gone, tombstone); bit 7: nonce and ciphertext follow;
 //	           bit 6: the payload is compressed (gzip)
 //	     4  2  Options.Schema
-//	     6  8  version: Unix ms at which the load began
+//	     6  8  version: orders writes, Unix ms
 //	    14  8  fresh until, Unix ms
 //	    22  8  usable until (stale-if-error), Unix ms
 //	    30  8  first bytes of SHA-256 of the store's key, and without a Name
 //	           the Go type
 //	    38  4  how long the load took, in ms (EarlyRefresh)
-//	    42  4  CRC-32C of bytes 0–41 and the payload
-//	    46     payload
+//	    42  8  Unix ms at which the load of the value began
+//	    50  4  CRC-32C of bytes 0–49 and the payload
+//	    54     payload
 //
 // The SDK only logs a wrong X-Amz-Crc32, so the checksum here is the one
 // that counts.
 const (
-	envelopeLayout = 1
-	envelopeSum    = 42
-	envelopeHeader = 46
+	envelopeLayout = 2
+	envelopeSum    = 50
+	envelopeHeader = 54
 	encryptedBit   = 0x80
 	compressedBit  = 0x40
 )
@@ -54,6 +55,7 @@ type envelope struct {
 	version int64
 	fresh   int64
 	usable  int64
+	created int64
 	took    time.Duration
 	payload []byte
 
@@ -90,6 +92,7 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	id := s.id(key)
 	copy(b[30:38], id[:])
 	binary.BigEndian.PutUint32(b[38:], uint32(min(max(e.took.Milliseconds(), 0), math.MaxUint32)))
+	binary.BigEndian.PutUint64(b[42:], uint64(e.created))
 	if s.aead == nil {
 		b = append(b, e.payload...)
 	} else {
@@ -134,6 +137,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		version: int64(binary.BigEndian.Uint64(b[6:])),
 		fresh:   int64(binary.BigEndian.Uint64(b[14:])),
 		usable:  int64(binary.BigEndian.Uint64(b[22:])),
+		created: int64(binary.BigEndian.Uint64(b[42:])),
 		took:    time.Duration(binary.BigEndian.Uint32(b[38:])) * time.Millisecond,
 		payload: b[envelopeHeader:],
 

@@ -149,7 +149,7 @@ func TestEnvelope_extreme_deadlines(t *testing.T) {
 		{math.MinInt64, math.MaxInt64, math.MaxInt64, SourceUnknown},
 		{math.MaxInt64, math.MaxInt64, math.MaxInt64, SourceUnknown},
 	} {
-		b, err := sealer{}.seal("t:=a", envelope{version: c.version, fresh: c.fresh, usable: c.usable, payload: []byte("v")})
+		b, err := sealer{}.seal("t:=a", envelope{version: c.version, created: now, fresh: c.fresh, usable: c.usable, payload: []byte("v")})
 		if err != nil {
 			t.Fatal(err)
 		}

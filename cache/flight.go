@@ -358,9 +358,9 @@ func (f *flight[V]) loaded(v V, o outcome, version, created int64) {
 	case o.has(isNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
 		f.land(nil, Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
 	case o.has(isNotFound):
-		// Later than a value that another process began to load in the
-		// same millisecond.
-		f.land(c.gone(f.key, f.hash, max(version, f.seen)+1, created, now), Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
+		// Later than any value that was loaded or set before, anywhere.
+		version = max(time.UnixMilli(version).Add(endingLead).UnixMilli(), f.seen) + 1
+		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
 	default:
 		c.loadFailed(o)
 		f.fail(o.err)

@@ -80,7 +80,7 @@ func (r *remote) getMany(ctx context.Context, store BatchStore, key string, stor
 // set writes item within timeout and hands the outcome to then, exactly
 // once. It returns what bounded.run does. A write that is forced is made while
 // the breaker is open, too.
-func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, force bool, then func(outcome)) (here bool) {
+func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, force bool, then func(stays int64, o outcome)) (here bool) {
 	report, ok := r.admit(r.writes, r.nWrites)
 	if !ok && force && r.zombies.Load() < maxZombies {
 		r.nWrites.skipped.Add(-1)
@@ -88,19 +88,24 @@ func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeo
 		report, ok = func(error) {}, true
 	}
 	if !ok {
-		then(skipped)
+		then(0, skipped)
 		return true
 	}
-	b := bounded[struct{}]{
+	b := bounded[int64]{
 		began: time.Now(), timeout: timeout, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
-		call: func(ctx context.Context) (struct{}, error) { return struct{}{}, r.store.Set(ctx, storeKey, item) },
-		then: func(_ struct{}, o outcome) {
+		call: func(ctx context.Context) (int64, error) {
+			if s, ok := r.store.(ConditionalStore); ok {
+				return s.SetNewer(ctx, storeKey, item)
+			}
+			return 0, r.store.Set(ctx, storeKey, item)
+		},
+		then: func(stays int64, o outcome) {
 			r.note(r.nWrites, o)
 			report(verdictOf(o))
 			if o.err != nil && !o.has(isRejected) {
 				r.count(r.nWrites, "write", key, o)
 			}
-			then(o)
+			then(stays, o)
 		},
 	}
 	return b.run(ctx)

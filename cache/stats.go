@@ -103,7 +103,7 @@ type lastFault struct {
 // Stats returns the counters. It is cheap enough to be scraped every second.
 //
 // Bound is what holds if all instances have these options and clocks are within
-// a third of MaxSkew: for how long a value that was ended anywhere can still be
+// half of MaxSkew: for how long a value that was ended anywhere can still be
 // served by another instance. That is the time for which a copy is served
 // without a look into the store, LocalTTL or TTL with their jitter; plus
 // StaleIfError, since the store may not be readable when the copy's time is over

@@ -40,7 +40,8 @@ type Item struct {
 	Value []byte
 
 	// Version orders writes of one key: Unix time in milliseconds at
-	// which the load of the value began. See [Store.Set].
+	// which the load of the value began, or, of an ending, a little later
+	// than now. See [Store.Set].
 	Version int64
 
 	// Expires is the time after which the store may discard the item,
@@ -75,6 +76,17 @@ type Store interface {
 	Set(ctx context.Context, key string, item Item) error
 }
 
+// ConditionalStore is a [Store] that tells what became of a Set. With it, an
+// Invalidate or a Set is not lost against an item from a machine whose clock is
+// ahead: the cache writes it again, with a later Version.
+type ConditionalStore interface {
+	Store
+
+	// SetNewer is Set that returns the Version of the item that stays because
+	// it is greater, or 0 if item was stored.
+	SetNewer(ctx context.Context, key string, item Item) (stays int64, err error)
+}
+
 // BatchStore is a [Store] that can read many keys in one call.
 type BatchStore interface {
 	Store
@@ -87,7 +99,6 @@ type BatchStore interface {
 }
 
 // MaxSkew is how far ahead of the own clock a Version may be before its
-// writer's clock is held to be wrong. Clocks that differ by up to a third of it
-// do no harm; one third is the lead of a Set over them, two are that of an
-// invalidation.
-const MaxSkew = 15 * time.Second
+// writer's clock is held to be wrong. Clocks that differ by up to half of it
+// do no harm; the other half is the lead of an ending over them.
+const MaxSkew = 10 * time.Second

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -52,6 +53,7 @@ func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
 		fresh, usable = expires, expires
 	}
 	env.fresh, env.usable = fresh.UnixMilli(), usable.UnixMilli()
+	env.created = wall.Add(time.Duration(e.created - now)).UnixMilli()
 	key := c.keys.store(e.key)
 	b, err := c.sealer.seal(key, env)
 	return keyedItem{Item{Value: b, Version: e.version, Expires: expires}, key}, err
@@ -72,7 +74,7 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	}
 	e := &entry[V]{
 		key: key, kind: env.kind, version: env.version,
-		created: now + min(left(env.version), 0),
+		created: now + min(left(env.created), 0),
 		cost:    int64(len(key) + entryOverhead),
 	}
 	if c.bulletin != nil {
@@ -133,15 +135,9 @@ func (c *Cache[V]) enqueue(e *entry[V], now int64) (ok bool) {
 
 // write is the write-back's work: one entry, sealed and written within
 // WriteTimeout.
-func (c *Cache[V]) write(e *entry[V]) (here bool) {
-	item, err := c.item(e)
-	if err != nil {
-		c.rejected(e, err)
-		c.queue.written(e, false)
-		return true
-	}
-	force := c.life.over() && e.kind == kindTombstone // the last chance
-	return c.remote.set(background, e.key, item.key, item.Item, c.opts.WriteTimeout, force, func(o outcome) {
+func (c *Cache[V]) write(queued *entry[V]) (here bool) {
+	force := c.life.over() && queued.kind == kindTombstone // the last chance
+	return c.put(background, queued, force, func(e *entry[V], o outcome) {
 		switch {
 		case o.err == nil:
 			c.over.written(e.hash, e.version)
@@ -151,8 +147,39 @@ func (c *Cache[V]) write(e *entry[V]) (here bool) {
 			c.n.writesDropped.Add(1)
 			c.over.refused(e.hash, e.version)
 		}
-		c.queue.written(e, o.moved)
+		c.queue.written(queued, o.moved)
 	})
+}
+
+// put seals e and writes it within WriteTimeout, and calls then with the entry
+// that was written at last. It returns true if that was on this goroutine; else
+// it is on another one, moved.
+//
+// If the store keeps an item with a later version, an ending is written again
+// with one that is later still: that item may come from a machine whose clock is
+// ahead. If its version is so late that it must have been written after the
+// ending, it stays.
+func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*entry[V], outcome)) (here bool) {
+	item, err := c.item(e)
+	if err != nil { // the codec's
+		then(e, outcome{err: err, is: isRejected})
+		return true
+	}
+	again := true // whether what was done again was done here
+	here = c.remote.set(ctx, e.key, item.key, item.Item, c.opts.WriteTimeout, force, func(stays int64, o outcome) {
+		if !e.ends || stays <= e.version || stays > e.version+int64(MaxSkew-endingLead)/int64(time.Millisecond) {
+			then(e, o)
+			return
+		}
+		later := e.again()
+		later.version, later.ends = stays+1, true
+		c.over.add(e.hash, e.key, later.version, carried)
+		again = c.put(ctx, later, force, func(e *entry[V], then2 outcome) {
+			then2.moved = then2.moved || o.moved
+			then(e, then2)
+		})
+	})
+	return here && again
 }
 
 // rejected takes note of an entry that cannot be stored. What it was to end is
@@ -169,5 +196,5 @@ func (c *Cache[V]) deliver() *entry[V] {
 	if !ok {
 		return nil
 	}
-	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version}
+	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, ends: true}
 }

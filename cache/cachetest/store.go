@@ -250,19 +250,25 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 
 // Set implements [cache.Store].
 func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
+	_, err := s.SetNewer(ctx, key, item)
+	return err
+}
+
+// SetNewer implements [cache.ConditionalStore]. Its faults are those of Set.
+func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stays int64, err error) {
 	defer s.end()
 	if err := s.begin(ctx, Set, key); err != nil {
-		return err
+		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	there, ok := s.items[key]
 	broken := time.Now().Add(cache.MaxSkew).UnixMilli()
 	if ok && there.Version > item.Version && there.Version <= broken {
-		return nil
+		return there.Version, nil
 	}
 	s.put(key, item)
-	return nil
+	return 0, nil
 }
 
 // GetMany implements [cache.BatchStore].

@@ -55,6 +55,22 @@ var storeCases = []struct {
 		set(ctx, t, s, key, item(1, "old"))
 		wantValue(ctx, t, s, key, "new")
 	}},
+	{"what stays is told", func(ctx context.Context, t *testing.T, s cache.Store, key string) {
+		c, ok := s.(cache.ConditionalStore)
+		if !ok {
+			t.Skip("not a ConditionalStore")
+		}
+		newer := item(2, "new")
+		for i, step := range []struct {
+			item cache.Item
+			want int64
+		}{{newer, 0}, {newer, 0}, {item(1, "old"), newer.Version}} {
+			if stays, err := c.SetNewer(ctx, key, step.item); err != nil || stays != step.want {
+				t.Errorf("SetNewer %d: %d, %v; want %d", i, stays, err, step.want)
+			}
+		}
+		wantValue(ctx, t, s, key, "new")
+	}},
 	{"same version replaces", func(ctx context.Context, t *testing.T, s cache.Store, key string) {
 		set(ctx, t, s, key, item(1, "first"))
 		set(ctx, t, s, key, item(1, "second"))

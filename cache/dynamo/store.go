@@ -87,8 +87,9 @@ type Store struct {
 }
 
 var (
-	_ cache.BatchStore = (*Store)(nil)
-	_ cache.LogAttrer  = (*Store)(nil)
+	_ cache.BatchStore       = (*Store)(nil)
+	_ cache.ConditionalStore = (*Store)(nil)
+	_ cache.LogAttrer        = (*Store)(nil)
 )
 
 // NewStore returns a store on opts.Table. It does not call DynamoDB: a service
@@ -251,6 +252,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // Set writes one item, unless a newer version is there. Items over 400 KB are
 // refused with [cache.ErrRejected].
 func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
+	_, err := s.SetNewer(ctx, key, item)
+	return err
+}
+
+// SetNewer implements [cache.ConditionalStore]: DynamoDB tells what is there
+// with the failed condition, at no extra cost.
+func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stays int64, err error) {
 	attrs, err := s.key(key)
 	if err == nil {
 		s.fill(attrs, item)
@@ -258,7 +266,7 @@ func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
 	}
 	if err != nil {
 		s.stats.rejected.Add(1)
-		return err
+		return 0, err
 	}
 	s.stats.sets.Add(1)
 	s.stats.writeUnits.Add(writeUnits(attrs))
@@ -273,15 +281,16 @@ func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
 			":n":      number(item.Version),
 			":future": number(time.Now().Add(cache.MaxSkew).UnixMilli()),
 		},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, s.writeOptions)
 	if newer := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &newer) {
 		s.stats.kept.Add(1)
-		return nil
+		return parseNumber(newer.Item[versionAttribute]), nil
 	}
 	if err != nil {
-		return s.fault("PutItem", err)
+		return 0, s.fault("PutItem", err)
 	}
-	return nil
+	return 0, nil
 }
 
 // key is the primary key of a cache's key. Text that is not UTF-8 would be

@@ -1,0 +1,289 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/cache/cachetest"
+)
+
+var modelOps = flag.Int("model.ops", 60_000, "operations of TestModel_unlucky_store in all")
+
+// TestModel_unlucky_store lets three instances work at random on one store that
+// has every kind of bad luck: reads that lag, writes that are denied, time out,
+// or are done without an answer, items deleted early and late; and a local tier
+// that evicts. Every value has a number that only grows, so it can be told:
+//
+//   - An instance never serves what it ended itself (by Invalidate, by Set, or
+//     by hearing "gone"), once that call has returned.
+//   - No instance serves what another one ended, and could tell the store,
+//     for longer than Stats.Bound.
+//   - Errors are the origin's or the caller's own.
+//   - The sources of all lookups add up, and nothing is left behind.
+func TestModel_unlucky_store(t *testing.T) {
+	setups := map[string]func(*cache.Options[string]){
+		"plain":       nil,
+		"local-ttl":   func(o *cache.Options[string]) { o.LocalTTL = 500 * time.Millisecond },
+		"stale":       func(o *cache.Options[string]) { o.StaleIfError, o.SoftTimeout = 2*time.Second, 2*time.Millisecond },
+		"no-negative": func(o *cache.Options[string]) { o.NegativeTTL, o.StaleIfError = -1, 2*time.Second },
+		"early":       func(o *cache.Options[string]) { o.EarlyRefresh, o.StaleIfError = 20, time.Second },
+	}
+	const seeds = 3
+	for name, change := range setups {
+		for seed := range uint64(seeds) {
+			t.Run(fmt.Sprint(name, "/", seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { newModel(t, seed, change).run(*modelOps / seeds / len(setups)) })
+			})
+		}
+	}
+}
+
+const (
+	modelKeys    = 12
+	modelDrivers = 6
+)
+
+// goneAt is the origin's "gone", with the number that it had then.
+type goneAt struct{ number int }
+
+func (goneAt) Error() string { return "gone" }
+func (goneAt) Unwrap() error { return cache.ErrNotFound }
+
+type model struct {
+	t     *testing.T
+	seed  uint64
+	store *cachetest.Store
+	nodes []*node
+	turn  [modelKeys]chan struct{} // held while a key is changed
+
+	mu     sync.Mutex
+	failed bool // the origin
+	state  [modelKeys]struct {
+		number int // of the origin's value
+		gone   bool
+		told   []tolden
+	}
+}
+
+// tolden is an ending that the store was told of: what is older than number.
+type tolden struct {
+	number int
+	at     time.Time
+}
+
+type node struct {
+	*cache.Cache[string]
+	m       *model
+	lookups int64
+	floor   [modelKeys]int // older numbers are over here
+}
+
+func newModel(t *testing.T, seed uint64, change func(*cache.Options[string])) *model {
+	m := &model{t: t, seed: seed, store: new(cachetest.Store)}
+	m.store.Lag(200 * time.Millisecond)
+	for k := range m.turn {
+		m.turn[k] = make(chan struct{}, 1)
+	}
+	for range 3 {
+		n := &node{m: m}
+		o := cache.Options[string]{
+			Name: "m", Store: m.store, Load: m.load, TTL: 2 * time.Second, NegativeTTL: 300 * time.Millisecond, MaxEntries: 3,
+			WriteTimeout: 30 * time.Millisecond, RemoteBudget: 10 * time.Millisecond, Cooldown: 50 * time.Millisecond, LoadTimeout: time.Second,
+		}
+		if change != nil {
+			change(&o)
+		}
+		var err error
+		if n.Cache, err = cache.New(o); err != nil {
+			t.Fatal(err)
+		}
+		m.nodes = append(m.nodes, n)
+	}
+	return m
+}
+
+func keyName(k int) string { return fmt.Sprint("key", k) }
+
+func (m *model) load(_ context.Context, key string) (string, error) {
+	var k int
+	_, _ = fmt.Sscanf(key, "key%d", &k)
+	m.mu.Lock()
+	s, failed := m.state[k], m.failed
+	m.mu.Unlock()
+	idle(3 * time.Millisecond)
+	switch {
+	case failed:
+		return "", errDown
+	case s.gone:
+		return "", goneAt{s.number}
+	}
+	return fmt.Sprint(s.number), nil
+}
+
+// weather changes the faults until ctx ends.
+func (m *model) weather(ctx context.Context) {
+	rnd := rand.New(rand.NewPCG(m.seed, 1))
+	lost := func(ctx context.Context, _ cachetest.Op, _ string) error { // too late, and done all the same
+		answer, cancel := context.WithTimeout(context.WithoutCancel(ctx), 45*time.Millisecond)
+		defer cancel()
+		<-answer.Done()
+		return nil
+	}
+	slow := func(context.Context, cachetest.Op, string) error { idle(8 * time.Millisecond); return nil }
+	writes := []cachetest.Fault{nil, nil, nil, slow, lost, denied, cachetest.Fail(errDown), cachetest.Hang, cachetest.Panic}
+	reads := []cachetest.Fault{nil, nil, nil, nil, slow, cachetest.Fail(errDown), cachetest.Hang, cachetest.Goexit}
+	for ; ctx.Err() == nil; idle(time.Duration(20+rnd.IntN(200)) * time.Millisecond) {
+		m.store.Inject(writes[rnd.IntN(len(writes))], cachetest.Set)
+		m.store.Inject(reads[rnd.IntN(len(reads))], cachetest.Get, cachetest.GetMany)
+		m.store.Sweep(time.Duration(rnd.IntN(5)-2) * time.Second)
+		m.mu.Lock()
+		m.failed = rnd.IntN(5) == 0
+		m.mu.Unlock()
+	}
+}
+
+func (m *model) run(ops int) {
+	ctx, clear := context.WithCancel(context.Background())
+	go m.weather(ctx)
+	var wg sync.WaitGroup
+	for d := range modelDrivers {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(m.seed, uint64(d+2)))
+			for range ops / modelDrivers {
+				m.step(rnd)
+				idle(time.Duration(rnd.IntN(5)) * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	clear()
+	pass(time.Second)
+	m.store.Inject(nil)
+	m.failed = false
+	pass(30 * time.Second)
+	for i, n := range m.nodes {
+		s := n.Stats()
+		if sum := s.Local + s.Remote + s.Origin + s.Stale + s.Failed + s.Canceled; sum != n.lookups {
+			m.t.Errorf("instance %d: %d results for %d lookups", i, sum, n.lookups)
+		}
+		if s.Owed != 0 || s.EndingsLost != 0 || s.Zombies != 0 || s.WritesQueued != 0 {
+			m.t.Errorf("instance %d is not at rest: %+v", i, s)
+		}
+		if err := n.Close(context.Background()); err != nil {
+			m.t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+// step is one operation of one instance.
+func (m *model) step(rnd *rand.Rand) {
+	n, k := m.nodes[rnd.IntN(len(m.nodes))], rnd.IntN(modelKeys)
+	switch op := rnd.IntN(100); {
+	case op < 3:
+		m.change(k, rnd.IntN(3) == 0, func(int) (told, mine bool) { return n.Invalidate(bg, keyName(k)) == nil, true }, n)
+	case op < 5:
+		m.change(k, false, func(number int) (told, mine bool) {
+			return false, n.Set(bg, keyName(k), fmt.Sprint(number)) == nil
+		}, n)
+	case op < 7:
+		m.change(k, false, func(number int) (told, mine bool) {
+			return n.SetThrough(bg, keyName(k), fmt.Sprint(number)) == nil, true
+		}, n)
+	case op < 9: // the origin alone knows
+		m.change(k, rnd.IntN(2) == 0, func(int) (told, mine bool) { return false, false }, n)
+	case op < 20:
+		n.many(rnd)
+	default:
+		ctx, cancel := context.Background(), context.CancelFunc(func() {})
+		if rnd.IntN(5) == 0 {
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(8))*time.Millisecond)
+		}
+		before, began := n.before(k, 1), time.Now()
+		r := n.Lookup(ctx, keyName(k))
+		n.judge(ctx, k, r, before, began)
+		cancel()
+	}
+}
+
+// change gives a key its next number, and lets end tell an instance of it.
+func (m *model) change(k int, gone bool, end func(number int) (told, mine bool), n *node) {
+	m.turn[k] <- struct{}{}
+	defer func() { <-m.turn[k] }()
+	m.mu.Lock()
+	s := &m.state[k]
+	s.number++
+	s.gone = gone
+	number := s.number
+	m.mu.Unlock()
+	told, mine := end(number)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if told {
+		s.told = append(s.told, tolden{number, time.Now()})
+	}
+	if mine {
+		n.floor[k] = max(n.floor[k], number)
+	}
+}
+
+// before counts lookups that begin, and returns the floor of k.
+func (n *node) before(k, lookups int) int {
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	n.lookups += int64(lookups)
+	return n.floor[k]
+}
+
+func (n *node) many(rnd *rand.Rand) {
+	ks := rnd.Perm(modelKeys)[:3]
+	keys, floors := make([]string, 3), make([]int, 3)
+	for i, k := range ks {
+		keys[i], floors[i] = keyName(k), n.before(k, 1)
+	}
+	began := time.Now()
+	results := n.LookupMany(bg, keys)
+	for i, k := range ks {
+		n.judge(bg, k, results[keys[i]], floors[i], began)
+	}
+}
+
+// judge says whether an instance may give this result for a lookup that began
+// then, when its floor was this.
+func (n *node) judge(ctx context.Context, k int, r cache.Result[string], floor int, began time.Time) {
+	m := n.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.Err != nil {
+		var gone goneAt
+		switch {
+		case errors.As(r.Err, &gone):
+			n.floor[k] = max(n.floor[k], gone.number)
+		case errors.Is(r.Err, cache.ErrNotFound), errors.Is(r.Err, errDown), r.Err == ctx.Err():
+		default:
+			m.t.Errorf("Lookup(%d): %v", k, r.Err)
+		}
+		return
+	}
+	var number int
+	if _, err := fmt.Sscan(r.Value, &number); err != nil || number > m.state[k].number {
+		m.t.Errorf("Lookup(%d) = %q, of %d", k, r.Value, m.state[k].number)
+		return
+	}
+	if number < floor {
+		m.t.Errorf("Lookup(%d) = %d from %v, age %v: this instance ended everything before %d", k, number, r.Source, r.Age, floor)
+	}
+	for _, e := range m.state[k].told {
+		if since := began.Sub(e.at); e.number > number && since > n.Stats().Bound {
+			m.t.Errorf("Lookup(%d) = %d from %v, age %v: the store was told that this is over (by %d) %v ago", k, number, r.Source, r.Age, e.number, since)
+			return
+		}
+	}
+}
