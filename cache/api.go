@@ -236,7 +236,8 @@ func (e *owedError) Error() string {
 func (e *owedError) Unwrap() []error { return []error{ErrOwed, e.err} }
 
 // SetThrough is Set that waits for the store (write-through). The error tells
-// what became of it there: nil, the store has it; one that wraps ErrRejected,
+// what became of it there: nil, the store has it, or the news of a later change
+// elsewhere; one that wraps ErrRejected,
 // it cannot take the value; one that wraps ErrOwed, it could not be told, or
 // not in time. In every case v is the value in this process, and what it
 // replaced does not come back; other instances get v, or, later, the news that

@@ -59,7 +59,9 @@ func (c *Cache[V]) runMany(flights []*flight[V]) {
 	batch, ok := c.opts.Store.(BatchStore)
 	until := int64(0)
 	for _, f := range flights {
+		f.s.mu.Lock()
 		until = max(until, f.until)
+		f.s.mu.Unlock()
 	}
 	budget := c.budget(until)
 	switch {

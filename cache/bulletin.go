@@ -335,7 +335,7 @@ func (b *bulletin[V]) sweep(s *shard[V], over map[uint64]int64) {
 	for e := s.lru.older; e != &s.lru; {
 		next := e.older
 		if version, ok := over[e.digest]; ok && e.version < version {
-			c.over.add(e.hash, e.key, version, told)
+			c.over.add(e.hash, e.key, version, told, true) // if it is a Set's, the value has it
 			s.remove(e)
 			b.ended.Add(1)
 		}

@@ -156,7 +156,7 @@ func (c *Cache[V]) lookup(ctx context.Context, key string, load loader[V]) Resul
 
 // hit makes the result of a fresh entry, which is in use.
 func (c *Cache[V]) hit(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) Result[V] {
-	s.touch(e, now)
+	s.touch(e)
 	if e.early != 0 && now >= e.early {
 		c.refreshEarly(ctx, s, e, load, now)
 	}
@@ -236,10 +236,10 @@ func (c *Cache[V]) set(key string, v V, queued bool) *entry[V] {
 	s.mu.Lock()
 	e.version = c.later(s, hash, key)
 	s.overtake(key)
-	c.local.put(s, e, now)
+	c.local.put(s, e)
 	dropped := false
 	if c.remote != nil {
-		c.over.add(hash, key, e.version, carried)
+		c.over.add(hash, key, e.version, carried, true)
 		c.bulletin.post(key, e.version)
 		if queued {
 			dropped = !c.enqueue(e, now)
@@ -294,7 +294,7 @@ func (c *Cache[V]) end(key string) *entry[V] {
 	s.drop(hash, key)
 	if c.remote != nil {
 		c.queue.forget(key)
-		c.over.add(hash, key, version, carried)
+		c.over.add(hash, key, version, carried, false)
 		c.bulletin.post(key, version)
 	}
 	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, ends: true}

@@ -65,6 +65,8 @@ type ending struct {
 	until   int64  // on the cache's clock
 	since   int64  // it has been told
 	state   endingState
+	bySet   bool // a value has this version
+	weak    bool // the store had nothing, unless that read lagged behind
 	at      *list.Element
 }
 
@@ -88,12 +90,23 @@ func newEndings(life time.Duration, now func() int64, wake func()) *endings {
 	return &endings{life: int64(life), limit: maxEndingBytes, now: now, wake: wake, byHash: make(map[uint64]*ending)}
 }
 
-// bar returns the version below which values of a key are over.
-func (o *endings) bar(hash uint64) int64 {
-	return max(o.floor.Load(), o.version(hash))
+// has reports whether what the store has under a key, with this version, is
+// over. A value with the very version of an ending is, unless it is the one that
+// ended the others: two machines may do something in the same millisecond.
+func (o *endings) has(hash uint64, version int64, kind kind) bool {
+	if version < o.floor.Load() {
+		return true
+	}
+	if o.count.Load() == 0 {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.byHash[hash]
+	return e != nil && (version < e.version || (version == e.version && kind == kindValue && !e.bySet))
 }
 
-// version is bar without the floor.
+// version returns the version of what ended a key, or 0.
 func (o *endings) version(hash uint64) int64 {
 	if o.count.Load() == 0 {
 		return 0
@@ -117,27 +130,47 @@ func (o *endings) distrust(version int64) {
 }
 
 // add takes note of an ending. One that is known already, or a later one,
-// stands.
-func (o *endings) add(hash uint64, key string, version int64, state endingState) {
+// stands, and add returns false.
+func (o *endings) add(hash uint64, key string, version int64, state endingState, bySet bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.now()
 	e := o.byHash[hash]
 	switch {
 	case e != nil && e.version >= version:
-		return
+		return false
 	case e != nil:
 		if e.state != told && e.key != key && state != told { // two keys with one hash, both to be delivered
 			o.lose(e)
 		}
 		o.remove(e)
 	}
-	e = &ending{hash: hash, key: key, version: version, until: now + o.life, since: now}
+	e = &ending{hash: hash, key: key, version: version, until: now + o.life, since: now, bySet: bySet}
 	o.byHash[hash] = e
 	o.enter(e, state)
 	o.shrink(now)
 	o.count.Store(int64(len(o.byHash)))
 	o.arm(now)
+	return true
+}
+
+// addWeak is add for a key of which the store had nothing, and so most likely
+// nobody has. It is remembered while there is much room, and lost without
+// distrust: or whoever asks for many keys that do not exist could make this
+// process distrust the store.
+func (o *endings) addWeak(hash uint64, key string, version int64, state endingState) bool {
+	o.mu.Lock()
+	full := o.bytes > o.limit/2
+	o.mu.Unlock()
+	if full || !o.add(hash, key, version, state, false) {
+		return full
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.byHash[hash]; e != nil && e.version == version {
+		e.weak = true
+	}
+	return true
 }
 
 // enter puts e into a state. The caller holds o.mu, and has removed e from
@@ -187,6 +220,7 @@ func (o *endings) shrink(now int64) {
 	for o.bytes > o.limit {
 		e := o.oldest()
 		switch {
+		case e.weak:
 		case e.state != told:
 			o.lose(e)
 		case now-e.since < int64(MaxSkew): // a read may lag behind

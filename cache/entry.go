@@ -16,20 +16,20 @@ const (
 	kindTombstone      // over, and older items are too; only on the way to the store, and there
 )
 
-// entry is immutable but for its links and promoted. Deadlines are on the
+// entry is immutable but for its links and moved. Deadlines are on the
 // cache's monotonic clock (nanoseconds since New).
 type entry[V any] struct {
 	// What a hit reads comes first, to lie in as few cache lines as can be.
-	chain    atomic.Pointer[entry[V]]
-	hash     uint64
-	key      string
-	fresh    int64 // served from the local tier without question before this
-	promoted atomic.Int64
-	created  int64 // when the load of the value began; may be negative
-	kind     kind
-	ends     bool // an Invalidate or a Set: what came before is over, whatever its version
-	stale    bool // re-armed because the origin failed
-	value    V
+	chain   atomic.Pointer[entry[V]]
+	hash    uint64
+	key     string
+	fresh   int64        // served from the local tier without question before this
+	moved   atomic.Int64 // shard.moves when it was put in front
+	created int64        // when the load of the value began; may be negative
+	kind    kind
+	ends    bool // an Invalidate or a Set: what came before is over, whatever its version
+	stale   bool // re-armed because the origin failed
+	value   V
 
 	shared  int64 // fresh for others before this: the end of its TTL; fresh may be earlier (LocalTTL)
 	early   int64 // from here on a hit may refresh it (EarlyRefresh); 0: never

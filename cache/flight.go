@@ -23,7 +23,7 @@ const staleRetry = 2 * time.Second
 //
 // The steps run one after the other, though not always on one goroutine. What
 // may be served at all is decided in two places: landFrom, for what the store
-// has, by the bar of [endings]; and servable, for what is past its TTL.
+// has, by [endings]; and servable, for what is past its TTL.
 
 // flight is the one search for a missing key, detached from every caller.
 type flight[V any] struct {
@@ -274,7 +274,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	case err != nil:
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
-	case e == nil || e.version < max(f.seen, c.over.bar(f.hash), c.bulletin.version(storeKey)):
+	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind):
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
@@ -300,7 +300,7 @@ func (f *flight[V]) ended(version int64) {
 	if version <= c.over.version(f.hash) {
 		return // known: what there is has come since
 	}
-	c.over.add(f.hash, f.key, version, told)
+	c.over.add(f.hash, f.key, version, told, false)
 	f.s.mu.Lock()
 	if e := f.s.find(f.hash, f.key); e != nil && e.version < version {
 		f.s.remove(e)
@@ -356,15 +356,31 @@ func (f *flight[V]) loaded(v V, o outcome, version, created int64) {
 	case o.err == nil:
 		f.land(c.fresh(f.key, f.hash, v, version, created, now, f.ttl()), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
 	case o.has(isNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
+		if c.over != nil {
+			f.endedByOrigin(time.UnixMilli(version).Add(endingLead).UnixMilli(), told)
+		}
 		f.land(nil, Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
 	case o.has(isNotFound):
 		// Later than any value that was loaded or set before, anywhere.
-		version = max(time.UnixMilli(version).Add(endingLead).UnixMilli(), f.seen) + 1
+		version = max(time.UnixMilli(version).Add(endingLead).UnixMilli(), f.seen+1)
 		f.land(c.gone(f.key, f.hash, version, created, now), Result[V]{Err: o.err, Source: SourceOrigin, Age: age}, now)
 	default:
 		c.loadFailed(o)
 		f.fail(o.err)
 	}
+}
+
+// endedByOrigin takes note of a "gone".
+func (f *flight[V]) endedByOrigin(version int64, state endingState) (news bool) {
+	c := f.c
+	if f.absent && f.fallback == nil {
+		return c.over.addWeak(f.hash, f.key, version, state)
+	}
+	if !c.over.add(f.hash, f.key, version, state, false) {
+		return false
+	}
+	c.bulletin.post(f.key, version)
+	return true
 }
 
 // loadFailed counts an error of the origin.
@@ -423,21 +439,21 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	f.leave()
 	f.state = over
 	dropped := false
-	if keep := e != nil && !f.detached; keep {
-		if e.kind == kindTombstone {
-			f.s.drop(f.hash, f.key)
-		} else {
-			c.local.put(f.s, e, now)
+	keep := e != nil && !f.detached
+	switch {
+	case !keep:
+	case e.kind == kindTombstone:
+		f.s.drop(f.hash, f.key)
+	default:
+		c.local.put(f.s, e)
+	}
+	if e != nil && r.Source == SourceOrigin {
+		// "Gone" is an ending also for those who wait for a flight that
+		// was overtaken.
+		if e.kind != kindValue && c.over != nil && f.endedByOrigin(e.version, carried) {
+			keep = true
 		}
-		if r.Source == SourceOrigin {
-			if e.kind != kindValue && c.over != nil {
-				c.over.add(e.hash, e.key, e.version, carried)
-				if !f.absent || f.fallback != nil {
-					c.bulletin.post(e.key, e.version)
-				}
-			}
-			dropped = !c.enqueue(e, now)
-		}
+		dropped = keep && !c.enqueue(e, now)
 	}
 	answered := f.answered
 	f.answered = true

@@ -6,22 +6,23 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // The local tier is a sharded LRU with lazy promotion. A reader walks a hash
 // chain of atomic pointers and writes nothing that another reader reads, so a
-// hot key costs the same on every core. Writers hold the shard's mutex. An
-// entry moves to the front of its shard's LRU list at most once in
-// promoteEvery, by whichever reader comes first and finds the mutex free.
+// hot key costs the same on every core. Writers hold the shard's mutex. A hit
+// moves an entry to the front of its shard's LRU list unless it is in the first
+// eighth or so of it (fewer entries than that have moved in front since), and
+// unless the mutex is taken. So a tier that nothing is added to is only read,
+// and a small one that turns over quickly is an LRU all the same.
 //
 // A chain may be relinked (growth) or shortened (eviction) under a reader's
 // feet; the worst that can happen to the reader is to miss an entry that is
 // there. The miss path looks again under the mutex, so no load is wasted.
 
 const (
-	promoteEvery  = int64(time.Second)
 	maxShards     = 64
+	promoteShare  = 8   // of the list: entries in the first such part stay where they are
 	shardMinimum  = 256 // entries for each shard, so that LRU order means something
 	shardBytes    = 1 << 20
 	entryOverhead = 160 // bytes of an entry beside its key and value, roughly
@@ -35,6 +36,8 @@ func (t table[V]) bucket(hash uint64) *atomic.Pointer[entry[V]] {
 
 type shard[V any] struct {
 	table atomic.Pointer[table[V]]
+	moves atomic.Int64 // entries that were put in front, ever
+	slack atomic.Int64 // entries / promoteShare
 
 	mu      sync.Mutex
 	lru     entry[V] // sentinel of a ring: lru.older is the most recent, lru.newer the least
@@ -90,13 +93,12 @@ func (s *shard[V]) find(hash uint64, key string) *entry[V] {
 	return nil
 }
 
-// touch moves e to the front of the LRU list if it was not moved lately.
-func (s *shard[V]) touch(e *entry[V], now int64) {
-	if now-e.promoted.Load() < promoteEvery || !s.mu.TryLock() {
+// touch moves e to the front of the LRU list if it is not near it.
+func (s *shard[V]) touch(e *entry[V]) {
+	if s.moves.Load()-e.moved.Load() <= s.slack.Load() || !s.mu.TryLock() {
 		return
 	}
 	if e.newer != nil { // still in the list
-		e.promoted.Store(now)
 		s.unlink(e)
 		s.link(e)
 	}
@@ -105,7 +107,7 @@ func (s *shard[V]) touch(e *entry[V], now int64) {
 
 // put makes e the entry of its key and evicts what exceeds the shard's
 // bounds. The caller holds s.mu.
-func (l *local[V]) put(s *shard[V], e *entry[V], now int64) {
+func (l *local[V]) put(s *shard[V], e *entry[V]) {
 	if old := s.find(e.hash, e.key); old != nil {
 		s.remove(old)
 	}
@@ -116,13 +118,11 @@ func (l *local[V]) put(s *shard[V], e *entry[V], now int64) {
 	if t := *s.table.Load(); s.entries*2 >= len(t) { // chains of one entry, mostly
 		s.grow(len(t) * 2)
 	}
-	e.promoted.Store(now)
 	b := s.table.Load().bucket(e.hash)
 	e.chain.Store(b.Load())
 	b.Store(e)
 	s.link(e)
-	s.entries++
-	s.bytes += e.cost
+	s.count(1, e.cost)
 	for s.entries > 1 && (s.entries > l.maxEntries || (l.maxBytes > 0 && s.bytes > l.maxBytes)) {
 		s.remove(s.lru.newer)
 		l.evicted.Add(1)
@@ -149,8 +149,13 @@ func (s *shard[V]) remove(e *entry[V]) {
 	}
 	s.unlink(e)
 	e.newer, e.older = nil, nil
-	s.entries--
-	s.bytes -= e.cost
+	s.count(-1, -e.cost)
+}
+
+func (s *shard[V]) count(entries int, bytes int64) {
+	s.entries += entries
+	s.bytes += bytes
+	s.slack.Store(int64(s.entries / promoteShare))
 }
 
 // reset empties the shard. The caller holds s.mu, or is its only user.
@@ -163,7 +168,7 @@ func (s *shard[V]) reset() {
 		e = next
 	}
 	s.lru.newer, s.lru.older = &s.lru, &s.lru
-	s.entries, s.bytes = 0, 0
+	s.count(-s.entries, -s.bytes)
 }
 
 // grow relinks every entry into a table of n buckets. The caller holds s.mu.
@@ -179,6 +184,7 @@ func (s *shard[V]) grow(n int) {
 
 // link puts e at the front of the LRU list.
 func (s *shard[V]) link(e *entry[V]) {
+	e.moved.Store(s.moves.Add(1))
 	e.newer, e.older = &s.lru, s.lru.older
 	e.newer.older, e.older.newer = e, e
 }

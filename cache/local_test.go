@@ -11,34 +11,37 @@ import (
 	"time"
 )
 
-// model is the plainest LRU that promotes lazily, to compare with.
-type model struct {
-	limit    int
-	order    list.List // of keys, most recent first
-	at       map[string]*list.Element
-	value    map[string]int
-	promoted map[string]int64
+// lruModel is the plainest LRU that promotes lazily, to compare with.
+type lruModel struct {
+	limit int
+	order list.List // of keys, most recent first
+	at    map[string]*list.Element
+	value map[string]int
+	moved map[string]int64
+	moves int64
 }
 
-func (m *model) put(key string, v int, now int64) {
+func (m *lruModel) put(key string, v int) {
 	if e, ok := m.at[key]; ok {
 		m.order.Remove(e)
 	}
-	m.at[key], m.value[key], m.promoted[key] = m.order.PushFront(key), v, now
+	m.moves++
+	m.at[key], m.value[key], m.moved[key] = m.order.PushFront(key), v, m.moves
 	if m.order.Len() > m.limit {
 		last := m.order.Remove(m.order.Back()).(string)
 		delete(m.at, last)
 	}
 }
 
-func (m *model) get(key string, now int64) (int, bool) {
+func (m *lruModel) get(key string) (int, bool) {
 	e, ok := m.at[key]
 	if !ok {
 		return 0, false
 	}
-	if now-m.promoted[key] >= promoteEvery {
+	if m.moves-m.moved[key] > int64(m.order.Len()/promoteShare) {
 		m.order.MoveToFront(e)
-		m.promoted[key] = now
+		m.moves++
+		m.moved[key] = m.moves
 	}
 	return m.value[key], true
 }
@@ -47,11 +50,9 @@ func (m *model) get(key string, now int64) (int, bool) {
 func TestLocal_model(t *testing.T) {
 	const limit, keys = 100, 300
 	l := newLocal[int](limit, 0)
-	m := &model{limit: limit, at: make(map[string]*list.Element), value: make(map[string]int), promoted: make(map[string]int64)}
+	m := &lruModel{limit: limit, at: make(map[string]*list.Element), value: make(map[string]int), moved: make(map[string]int64)}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	now := int64(0)
 	for step := range 200_000 {
-		now += rnd.Int64N(int64(100 * time.Millisecond))
 		key := fmt.Sprint(rnd.IntN(keys))
 		hash := maphash.String(l.seed, key)
 		s := l.shard(hash)
@@ -62,9 +63,9 @@ func TestLocal_model(t *testing.T) {
 			clear(m.at)
 		case op < 400:
 			s.mu.Lock()
-			l.put(s, &entry[int]{key: key, hash: hash, value: step}, now)
+			l.put(s, &entry[int]{key: key, hash: hash, value: step})
 			s.mu.Unlock()
-			m.put(key, step, now)
+			m.put(key, step)
 		case op < 450:
 			s.mu.Lock()
 			if e := s.find(hash, key); e != nil {
@@ -74,13 +75,13 @@ func TestLocal_model(t *testing.T) {
 			}
 			s.mu.Unlock()
 		default:
-			want, there := m.get(key, now)
+			want, there := m.get(key)
 			e := s.find(hash, key)
 			if (e != nil) != there || (there && e.value != want) {
 				t.Fatalf("step %d: get(%s): found %t, want %t with %d", step, key, e != nil, there, want)
 			}
 			if e != nil {
-				s.touch(e, now)
+				s.touch(e)
 			}
 		}
 		if n, _ := l.size(); n != m.order.Len() {
@@ -115,7 +116,7 @@ func TestLocal_readers(t *testing.T) {
 						t.Errorf("found %q under %q", e.value, k)
 						return
 					}
-					s.touch(e, int64(i)*int64(time.Second))
+					s.touch(e)
 				}
 			}
 		})
@@ -124,7 +125,7 @@ func TestLocal_readers(t *testing.T) {
 		k, hash := key(i % 200)
 		s := l.shard(hash)
 		s.mu.Lock()
-		l.put(s, &entry[string]{key: k, hash: hash, value: k}, int64(i))
+		l.put(s, &entry[string]{key: k, hash: hash, value: k})
 		if s.find(hash, k) == nil {
 			t.Error("an entry cannot be found right after put")
 		}
@@ -146,5 +147,39 @@ func TestLocal_hit_allocates_nothing(t *testing.T) {
 	_, _ = c.Get(background, "a")
 	if n := testing.AllocsPerRun(1000, func() { _, _ = c.Get(background, "a") }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+// A small tier that turns over many times a second still is an LRU: what is hot
+// stays, whatever is scanned.
+func TestLocal_small_and_fast_is_an_LRU(t *testing.T) {
+	for _, c := range []struct{ limit, hot, scan int }{{10, 5, 1000}, {100, 50, 10_000}, {1000, 500, 100_000}} {
+		l := newLocal[int](c.limit, 0)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		hits, asks := 0, 0
+		get := func(key string) bool {
+			hash := maphash.String(l.seed, key)
+			s := l.shard(hash)
+			if e := s.find(hash, key); e != nil {
+				s.touch(e)
+				return true
+			}
+			s.mu.Lock()
+			l.put(s, &entry[int]{key: key, hash: hash})
+			s.mu.Unlock()
+			return false
+		}
+		for i := range c.scan {
+			asks++
+			if get(fmt.Sprint("hot", rnd.IntN(c.hot))) {
+				hits++
+			}
+			if i%4 == 0 {
+				get(fmt.Sprint("scanned", i))
+			}
+		}
+		if share := float64(hits) / float64(asks); share < 0.9 {
+			t.Errorf("%d entries: %.2f of the hot half hit beside a scan, want 0.9", c.limit, share)
+		}
 	}
 }

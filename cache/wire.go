@@ -155,10 +155,12 @@ func (c *Cache[V]) write(queued *entry[V]) (here bool) {
 // that was written at last. It returns true if that was on this goroutine; else
 // it is on another one, moved.
 //
-// If the store keeps an item with a later version, an ending is written again
-// with one that is later still: that item may come from a machine whose clock is
-// ahead. If its version is so late that it must have been written after the
-// ending, it stays.
+// If the store keeps an item with a later version, that may come from a machine
+// whose clock is ahead; or it is indeed later, and this write was slow. Nobody
+// can tell, so an ending ends it, too: with a tombstone, also for a Set, since
+// its value may be the older one, and of the same version, which replaces. (One
+// that is later would also be later than what others end in the meantime.) An item so late that it must have been written
+// after the ending stays.
 func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*entry[V], outcome)) (here bool) {
 	item, err := c.item(e)
 	if err != nil { // the codec's
@@ -171,9 +173,8 @@ func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*
 			then(e, o)
 			return
 		}
-		later := e.again()
-		later.version, later.ends = stays+1, true
-		c.over.add(e.hash, e.key, later.version, carried)
+		later := &entry[V]{key: e.key, hash: e.hash, kind: kindTombstone, version: stays, ends: true}
+		c.over.add(e.hash, e.key, later.version, carried, false)
 		again = c.put(ctx, later, force, func(e *entry[V], then2 outcome) {
 			then2.moved = then2.moved || o.moved
 			then(e, then2)
