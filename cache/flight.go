@@ -471,35 +471,3 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	}
 	c.life.exit()
 }
-
-// passThrough answers a miss after Close: it asks the origin, once for each
-// caller.
-func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
-	c.n.loads.Add(1)
-	answer := make(chan Result[V], 1)
-	b := bounded[V]{
-		began: time.Now(), timeout: c.opts.LoadTimeout, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
-		callContext: callContext{inside: &loading{cache: c, keys: []string{key}, parent: parentOf(ctx)}},
-		call: func(ctx context.Context) (V, error) {
-			v, err := load(ctx, key)
-			return v, inTime(ctx, err)
-		},
-		then: func(v V, o outcome) {
-			r := Result[V]{Value: v, Err: o.err}
-			if o.err == nil || o.has(isNotFound) {
-				r.Source = SourceOrigin
-			} else {
-				c.loadFailed(o)
-			}
-			answer <- r
-		},
-	}
-	go b.run(ctx)
-	select {
-	case r := <-answer:
-		return c.arrived(r)
-	case <-ctx.Done():
-		c.n.canceled.Add(1)
-		return Result[V]{Err: ctx.Err()}
-	}
-}

@@ -201,6 +201,38 @@ func (q *question[V]) answered(a answer[V], o outcome, version, created int64) {
 	}
 }
 
+// passThrough answers a miss after Close: it asks the origin, once for each
+// caller.
+func (c *Cache[V]) passThrough(ctx context.Context, key string, load loader[V]) Result[V] {
+	c.n.loads.Add(1)
+	answer := make(chan Result[V], 1)
+	b := bounded[V]{
+		began: time.Now(), timeout: c.opts.LoadTimeout, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
+		callContext: callContext{inside: &loading{cache: c, keys: []string{key}, parent: parentOf(ctx)}},
+		call: func(ctx context.Context) (V, error) {
+			v, err := load(ctx, key)
+			return v, inTime(ctx, err)
+		},
+		then: func(v V, o outcome) {
+			r := Result[V]{Value: v, Err: o.err}
+			if o.err == nil || o.has(isNotFound) {
+				r.Source = SourceOrigin
+			} else {
+				c.loadFailed(o)
+			}
+			answer <- r
+		},
+	}
+	go b.run(ctx)
+	select {
+	case r := <-answer:
+		return c.arrived(r)
+	case <-ctx.Done():
+		c.n.canceled.Add(1)
+		return Result[V]{Err: ctx.Err()}
+	}
+}
+
 // SetTTL is for loaders: it says how long what they return is fresh, in place
 // of Options.TTL, up to Options.MaxTTL; for a LoadMany, all of it. A ttl that is
 // not positive is ignored. It returns false if ctx is not, or not derived from,

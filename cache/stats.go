@@ -44,7 +44,7 @@ type Stats struct {
 	Rejected      int64         `json:"rejected"`       // values that the codec or the store could not take
 
 	Zombies        int64 `json:"zombies"`         // gauge: calls of store or loader that outlived their context
-	CallbackPanics int64 `json:"callback_panics"` // panics in OnEvent, Cost, Expires or Logger
+	CallbackPanics int64 `json:"callback_panics"` // panics (and runtime.Goexit) in OnEvent, Cost, Expires, Clone or Logger
 
 	Entries int64 `json:"entries"` // gauge: entries of the local tier
 	Bytes   int64 `json:"bytes"`   // gauge: their cost, with MaxBytes
