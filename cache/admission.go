@@ -14,7 +14,7 @@ import (
 // queues, anything at all.
 //
 // Under an overload a queue that is served in order is a machine for being
-// late: it gives each slot to whoever has waited longest and has no time left
+// late: it gives each slot to the one that has waited longest and has no time left
 // for the answer. So:
 //
 //   - Once the queue has stood for standing, the newest goes first (adaptive
@@ -51,7 +51,7 @@ type ticket struct {
 	parent *loading // a load of the same cache that waits for it; nil: none
 	begin  func()   // called once, when it has a slot; must not block
 	late   func()   // called instead, when its patience is at an end
-	giveUp func()   // for whoever takes it out of the queue
+	giveUp func()   // called by the caller that takes it out of the queue
 
 	until    int64         // when the last of those who wait leaves
 	claims   int           // flights that somebody waits for; 0: given up

@@ -13,13 +13,14 @@ import (
 // Cache is a two-tier read-through cache whose remote tier cannot hurt: a
 // fault of the [Store] never reaches a caller.
 //
-// Get returns the value, or the origin's error, or the caller's own
-// ctx.Err(), ErrLoadTimeout or ErrOriginBusy: nothing else. What a Get costs
+// Get returns the value, or the origin's error (or ErrOriginFailing, which wraps
+// it), or the caller's own ctx.Err(), ErrLoadTimeout, ErrOriginBusy or
+// ErrRecursiveLoad: nothing else. What a Get costs
 // when the Store is gone is at most RemoteBudget until its breaker opens,
 // and nothing after.
 //
 // Values are shared between callers and must not be changed by them. A Cache
-// is safe for concurrent use. Make it with New; whoever made it calls Close.
+// is safe for concurrent use. Make it with New, and Close it.
 // Most callers want Get.
 type Cache[V any] struct {
 	opts   Options[V]

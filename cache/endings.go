@@ -156,8 +156,8 @@ func (o *endings) add(hash uint64, key string, version int64, state endingState,
 
 // addWeak is add for a key of which the store had nothing, and so most likely
 // nobody has. It is remembered while there is much room, and lost without
-// distrust: or whoever asks for many keys that do not exist could make this
-// process distrust the store.
+// distrust: or a client that asks for many keys that do not exist could make
+// this process distrust the store.
 func (o *endings) addWeak(hash uint64, key string, version int64, state endingState) bool {
 	o.mu.Lock()
 	full := o.bytes > o.limit/2
