@@ -59,17 +59,22 @@ func here(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), diag.String()
 }
 
-func TestRun_verdictsAreExitCodes(t *testing.T) {
-	file := func(rules string) string {
-		path := filepath.Join(t.TempDir(), "mine.json")
-		text := `{"version":1,"name":"mine","title":"mine","facts":["f"],"dependency":"dynamodb","watch":"1h","recovery":"30s","rules":` + rules + `}`
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
+// outage writes a preset of ten minutes.
+func outage(t *testing.T, rules string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mine.json")
+	text := `{"version":1,"name":"mine","title":"mine","facts":["f"],"dependency":"dynamodb","watch":"10m","recovery":"30s","rules":` + rules + `}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	denied := file(`[{"service":"dynamodb","error":{"code":"AccessDeniedException"}}]`)
-	misspelt := file(`[{"service":"dynamdb","error":{"code":"AccessDeniedException"}}]`)
+	return path
+}
+
+const denied = `[{"service":"dynamodb","error":{"code":"AccessDeniedException"}}]`
+
+func TestRun_verdictsAreExitCodes(t *testing.T) {
+	denied := outage(t, denied)
+	misspelt := outage(t, `[{"service":"dynamdb","error":{"code":"AccessDeniedException"}}]`)
 	for name, c := range map[string]struct {
 		args []string
 		want drill.Verdict
@@ -102,8 +107,9 @@ func TestRun_verdictsAreExitCodes(t *testing.T) {
 
 func TestReplay(t *testing.T) {
 	dir := t.TempDir()
-	code, stdout, stderr := program(t, "replay", "iam-revoked", "-o", dir)
-	if code != 0 || !strings.Contains(stdout, "watch        3600.0") || !strings.HasSuffix(stdout, " s.\n") {
+	file := outage(t, denied)
+	code, stdout, stderr := program(t, "replay", file, "-o", dir)
+	if code != 0 || !strings.Contains(stdout, "watch         600.0") || !strings.HasSuffix(stdout, " s.\n") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for _, name := range []string{"drill.json", "drill.md", "drill.html", "drill.svg"} {
@@ -115,7 +121,7 @@ func TestReplay(t *testing.T) {
 	if code != 0 || again != stdout {
 		t.Errorf("the journal is rendered as\n%s\nwant\n%s", again, stdout)
 	}
-	if code, out, _ := program(t, "replay", "iam-revoked", "--target", "naive", "-f", "markdown"); code != 1 || !strings.Contains(out, "**no**") {
+	if code, out, _ := program(t, "replay", file, "--target", "naive", "-f", "markdown"); code != 1 || !strings.Contains(out, "**no**") {
 		t.Errorf("naive: exit code %d\n%s", code, out)
 	}
 }
@@ -199,10 +205,10 @@ func TestProof_fromDeclarationToCheck(t *testing.T) {
 	}
 
 	proofs := filepath.Join(dir, depgraph.ProofFile)
-	if code, out, stderr := program(t, "replay", "throttled", "--proof", proofs); code != 0 || !strings.Contains(stderr, "failopen without dynamodb: held; refer to it as evidence: dynamodb@") {
+	if code, out, stderr := program(t, "replay", outage(t, denied), "--proof", proofs); code != 0 || !strings.Contains(stderr, "failopen without dynamodb: held; refer to it as evidence: dynamodb@") {
 		t.Errorf("%d\n%s%s", code, out, stderr)
 	}
-	code, _, stderr = program(t, "replay", "corrupt-items", "--target", "naive", "--proof", proofs, "-o", dir)
+	code, _, stderr = program(t, "replay", outage(t, `[{"service":"dynamodb","operation":"*GetItem","net":"corrupt"}]`), "--target", "naive", "--proof", proofs, "-o", dir)
 	test, err := os.ReadFile(filepath.Join(dir, "reproduction_test.go.txt"))
 	if code != 1 || err != nil || !strings.HasSuffix(stderr, string(test)) || strings.Count(string(test), "\n") > 15 || !strings.Contains(string(test), "func Test_naive_without_dynamodb") {
 		t.Errorf("%d, %v\n%s", code, err, stderr)
