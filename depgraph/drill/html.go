@@ -34,7 +34,7 @@ func (r *Report) HTML() ([]byte, error) {
 // Sizes of the drawing.
 const (
 	width, height = 960.0, 250.0
-	left, right   = 46.0, 12.0
+	left, right   = 62.0, 12.0
 	top, barsEnd  = 26.0, 150.0
 	lineTop       = 168.0
 	lineEnd       = 226.0
@@ -62,7 +62,7 @@ func (r *Report) SVG() string {
 		most = max(most, s.Max)
 	}
 	r.bars(&b, x, total)
-	r.latency(&b, x, most)
+	r.latency(&b, x, total, most)
 	for _, l := range []struct {
 		y    float64
 		text string
@@ -114,34 +114,21 @@ func (r *Report) bars(b *strings.Builder, x func(float64) float64, total float64
 	}
 }
 
-func (r *Report) latency(b *strings.Builder, x func(float64) float64, most float64) {
+// latency draws the slowest answer of each column.
+func (r *Report) latency(b *strings.Builder, x func(float64) float64, total, most float64) {
 	if most == 0 {
 		return
 	}
+	step := max(1, total/columns)
 	var points []string
-	for _, s := range thin(r.Timeline, 4*columns) {
-		points = append(points, fmt.Sprintf("%.1f,%.1f", x(s.At+0.5), lineEnd-(lineEnd-lineTop)*s.Max/most))
+	for i := 0; i < len(r.Timeline); {
+		from, slowest := float64(int(r.Timeline[i].At/step))*step, 0.0
+		for ; i < len(r.Timeline) && r.Timeline[i].At < from+step; i++ {
+			slowest = max(slowest, r.Timeline[i].Max)
+		}
+		points = append(points, fmt.Sprintf("%.1f,%.1f", x(from+step/2), lineEnd-(lineEnd-lineTop)*slowest/most))
 	}
 	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="var(--line,#2b5bd7)" stroke-width="1.2"/>`+"\n", strings.Join(points, " "))
-}
-
-// thin keeps at most n seconds, of each stretch the slowest.
-func thin(all []Second, n int) []Second {
-	if len(all) <= n {
-		return all
-	}
-	kept := make([]Second, 0, n)
-	for i := range n {
-		part := all[i*len(all)/n : (i+1)*len(all)/n]
-		worst := part[0]
-		for _, s := range part {
-			if s.Max > worst.Max {
-				worst = s
-			}
-		}
-		kept = append(kept, worst)
-	}
-	return kept
 }
 
 // clock is a time since the beginning, as short as it can be.
@@ -157,6 +144,7 @@ func clock(s float64) string {
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"percent": func(f float64) string { return fmt.Sprintf("%.2f %%", 100*f) },
+	"secs":    func(f float64) string { return fmt.Sprintf("%.0f", f) },
 	"num":     func(f float64) string { return fmt.Sprintf("%.1f", f) },
 	"at":      at,
 	"mix":     mix,
@@ -174,7 +162,7 @@ h1 { font-size:1.4rem; margin:0 0 .3rem } h2 { font-size:1.05rem; margin:2rem 0 
 .held { border-color:var(--ok) } .deviated, .aborted { border-color:var(--bad) } .void, .not-started { border-color:var(--slow) }
 svg { width:100%; height:auto; display:block }
 .wide { overflow-x:auto } table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums }
-th, td { text-align:right; padding:.25rem .6rem; border-bottom:1px solid var(--rule); white-space:nowrap } th:first-child, td:first-child, td.text, th.text { text-align:left } td.text { white-space:normal }
+th, td { text-align:right; padding:.25rem .6rem; border-bottom:1px solid var(--rule); white-space:nowrap } th:first-child, td:first-child, td.text, th.text { text-align:left } td.text { white-space:normal } td.mark { text-align:left }
 th { color:var(--dim); font-weight:600 } .no { color:var(--bad); font-weight:600 }
 pre { background:color-mix(in srgb, var(--rule) 40%, var(--bg)); padding:.8rem; overflow-x:auto; font-size:.85rem }
 .key span { display:inline-block; margin-right:1.2rem; color:var(--dim) } .key i { display:inline-block; width:.8rem; height:.8rem; margin-right:.35rem; vertical-align:-.05rem }
@@ -188,12 +176,12 @@ footer { color:var(--dim); font-size:.85rem; margin-top:2rem }
 <h2>Phases</h2>
 <div class="wide"><table>
 <tr><th>phase<th>seconds<th>requests<th>success<th>wrong<th>late<th>failed<th>p50 ms<th>p99 ms<th>max ms<th class="text">answered from</tr>
-{{range .Report.Phases}}<tr><td>{{.Name}}<td>{{num .From}}–{{num .Until}}<td>{{.Asked}}<td>{{percent .Success}}<td>{{.Wrong}}<td>{{.Slow}}<td>{{.Failed}}<td>{{num .P50}}<td>{{num .P99}}<td>{{num .Max}}<td class="text">{{mix .Sources}}</tr>
+{{range .Report.Phases}}<tr><td>{{.Name}}<td>{{secs .From}}–{{secs .Until}}<td>{{.Asked}}<td>{{percent .Success}}<td>{{.Wrong}}<td>{{.Slow}}<td>{{.Failed}}<td>{{num .P50}}<td>{{num .P99}}<td>{{num .Max}}<td class="text">{{mix .Sources}}</tr>
 {{end}}</table></div>
 <h2>Invariants</h2>
 <div class="wide"><table>
 <tr><th>what must hold<th class="text">held<th class="text">detail</tr>
-{{range .Report.Invariants}}<tr><td>{{.Name}}<td class="text{{if not .Held}} no{{end}}">{{if .Held}}✓ yes{{else}}✗ no{{end}}<td class="text">{{.Detail}}</tr>
+{{range .Report.Invariants}}<tr><td>{{.Name}}<td class="mark{{if not .Held}} no{{end}}">{{if .Held}}✓ yes{{else}}✗ no{{end}}<td class="text">{{.Detail}}</tr>
 {{end}}</table></div>
 <h2>Fault</h2>
 <p>Planned from {{at .Report.Fault.From}} to {{at .Report.Fault.Until}}; seen to hit {{.Report.Fault.Hits}} times, first at {{at .Report.Fault.First}}, last at {{at .Report.Fault.Last}}. First success after it at {{at .Report.Fault.FirstSuccess}}, as before at {{at .Report.Fault.Recovered}}.</p>
