@@ -18,6 +18,9 @@ const (
 	passesToPass   = 2
 )
 
+// recheck is how soon a failure is looked at again, at least.
+const recheck = time.Second
+
 // ErrCheckTimeout is the result of a check that did not return in time.
 var ErrCheckTimeout = errors.New("health: the check did not return in time")
 
@@ -258,7 +261,17 @@ func (c *check) returned(run context.Context, value float64, o outcome) {
 		}
 		c.result(value, o)
 	}
-	c.arm(time.Duration(float64(c.period) * (0.9 + 0.2*c.random.Float64())))
+	c.arm(time.Duration(float64(c.next()) * (0.9 + 0.2*c.random.Float64())))
+}
+
+// next is when to look again: after a period, or sooner while a first failure
+// waits to be confirmed. With a period of an hour it would take hours to say
+// that something never worked.
+func (c *check) next() time.Duration {
+	if c.failures > 0 && c.status != StatusFail {
+		return min(c.period, max(recheck, 2*c.timeout))
+	}
+	return c.period
 }
 
 // result adds a result and tells about a change. The caller holds p.mu.

@@ -88,7 +88,7 @@ func TestProcess_survives_hostile_errors(t *testing.T) {
 					p.Started()
 					pass(5 * time.Minute)
 					bad, good := dependency(&p, "hostile"), dependency(&p, "good")
-					if bad.Status != StatusFail || good.Status != StatusPass || !p.Live() || !p.Ready() || told < 3 {
+					if bad.Status != StatusFail || good.Status != StatusPass || !p.Live() || !p.Ready() || told < 2 {
 						t.Errorf("%+v, %+v, live %t, told %d times", bad, good, p.Live(), told)
 					}
 					if n := len(bad.Output); n > 2*maxText {

@@ -378,7 +378,34 @@ func TestDeclare_lists_what_differs(t *testing.T) {
 	if want := "[card-b mail] [extra] [sessions]"; got != want {
 		t.Errorf("unchecked, undeclared, disputed: %s; want %s", got, want)
 	}
-	if r.Status != StatusPass {
-		t.Errorf("status %v; what is not checked is no fault", r.Status)
+	if r.Status != StatusWarn || len(r.Notes) != 1 {
+		t.Errorf("status %v, %q; Run does not run, so nothing is known", r.Status, r.Notes)
 	}
+}
+
+// What was never checked is not well: Run was forgotten, or the first look is
+// still to come. And what never works is known to fail soon, however long the
+// period is.
+func TestReport_unknown_is_not_pass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p Process
+		p.Started()
+		for name, err := range map[string]error{"good": nil, "bad": errors.New("no")} {
+			if err := p.Depend(Dependency{Name: name, Period: time.Hour, Check: func(context.Context) error { return err }}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := p.Report().Status; s != StatusWarn {
+			t.Errorf("without Run: %v", s)
+		}
+		run(t, &p)
+		pass(time.Millisecond)
+		if s := p.Report().Status; s != StatusWarn {
+			t.Errorf("before the first look: %v", s)
+		}
+		pass(time.Hour + time.Minute)
+		if good, bad := dependency(&p, "good"), dependency(&p, "bad"); good.Status != StatusPass || bad.Status != StatusFail {
+			t.Errorf("%v, %v; want pass, fail", good.Status, bad.Status)
+		}
+	})
 }

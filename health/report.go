@@ -31,9 +31,9 @@ func (s Status) String() string {
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Report is everything that is known, in the form of the draft (media type
-// application/health+json). A dependency or a detector that fails, or whose
-// last result is too old, makes it warn; only a process that is not live makes
-// it fail.
+// application/health+json). A dependency or a detector that fails, that has
+// not been checked yet, or whose last result is too old, makes it warn, as do
+// checks while Run does not run; only a process that is not live makes it fail.
 type Report struct {
 	Status   Status   `json:"status"`
 	Live     bool     `json:"live"`
@@ -145,8 +145,11 @@ func (p *Process) status(now time.Time) Status {
 	if !p.Live() {
 		return StatusFail
 	}
+	if p.running == nil && len(p.checks) > 0 {
+		return StatusWarn // nobody looks
+	}
 	for _, c := range p.checks {
-		if c.status == StatusFail || c.stale(now) {
+		if c.status != StatusPass || c.stale(now) { // unknown is not pass
 			return StatusWarn
 		}
 	}
