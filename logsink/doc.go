@@ -44,7 +44,8 @@
 //
 // The package has no dependency beyond the standard library. Packages below it
 // are destinations: logfile, a file that survives rotation; syslog; otlp, for
-// OpenTelemetry collectors; cloudwatch, for CloudWatch Logs. Packages logsinktest
+// OpenTelemetry collectors; cloudwatch, for CloudWatch Logs. Module logsinkotel
+// reports Stats as OpenTelemetry metrics. Packages logsinktest
 // and batchtest have bad destinations and conformance suites for your own tests.
 // Command logsink gives all of this to a program in any language.
 package logsink

@@ -23,7 +23,8 @@ const MetricsContentType = "application/openmetrics-text; version=1.0.0; charset
 //		logsink.Metrics{"app": sink}.WriteTo(w)
 //	})
 //
-// It does not wait for a destination or a disk.
+// It does not wait for a destination or a disk. For OpenTelemetry there is the
+// module logsink/logsinkotel.
 type Metrics map[string]*Sink
 
 // metric is a family with one sample for each sink, or several with labels of
@@ -84,19 +85,8 @@ func dropped(st Stats) (all []sample) {
 		d    Drops
 	}{{"normal", st.Dropped.minus(st.High.Dropped)}, {"high", st.High.Dropped}}
 	for _, l := range lanes {
-		for _, r := range []struct {
-			reason string
-			n      int64
-		}{
-			{"full", l.d.Full},
-			{"evicted", l.d.Evicted},
-			{"oversize", l.d.Oversize},
-			{"closed", l.d.Closed},
-			{"rejected", l.d.Rejected},
-			{"abandoned", l.d.Abandoned},
-			{"corrupt", l.d.Corrupt},
-		} {
-			all = append(all, sample{fmt.Sprintf(`,lane="%s",reason="%s"`, l.name, r.reason), float64(r.n)})
+		for reason, n := range l.d.All() {
+			all = append(all, sample{fmt.Sprintf(`,lane="%s",reason="%s"`, l.name, reason), float64(n)})
 		}
 	}
 	return all

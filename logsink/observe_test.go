@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -65,6 +66,28 @@ func TestMetrics_have_names_of_their_own(t *testing.T) {
 			t.Errorf("%s", f.name)
 		}
 		seen[f.name] = true
+	}
+}
+
+func TestDrops_All_has_every_reason(t *testing.T) {
+	var d Drops
+	v := reflect.ValueOf(&d).Elem()
+	for i := range v.NumField() {
+		v.Field(i).SetInt(1 << i)
+	}
+	i, sum := 0, int64(0)
+	for reason, n := range d.All() {
+		tag := v.Type().Field(i).Tag.Get("json")
+		if reason != tag || n != 1<<i {
+			t.Errorf("reason %d is %q with %d, want %q with %d", i, reason, n, tag, 1<<i)
+		}
+		i, sum = i+1, sum+n
+	}
+	if i != v.NumField() || sum != d.Total() {
+		t.Errorf("%d reasons of %d, sum %d of %d", i, v.NumField(), sum, d.Total())
+	}
+	for range d.All() {
+		break // must not go on
 	}
 }
 

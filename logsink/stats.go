@@ -3,6 +3,7 @@ package logsink
 import (
 	"encoding/json"
 	"errors"
+	"iter"
 	"time"
 )
 
@@ -93,6 +94,20 @@ type Drops struct {
 // Total is the sum of all reasons.
 func (d Drops) Total() int64 {
 	return d.Full + d.Evicted + d.Oversize + d.Closed + d.Rejected + d.Abandoned + d.Corrupt
+}
+
+// All yields the reasons by name ("full", "evicted" and so on) with their
+// counts, in the order of the fields, zeros included.
+func (d Drops) All() iter.Seq2[string, int64] {
+	return func(yield func(string, int64) bool) {
+		_ = yield("full", d.Full) &&
+			yield("evicted", d.Evicted) &&
+			yield("oversize", d.Oversize) &&
+			yield("closed", d.Closed) &&
+			yield("rejected", d.Rejected) &&
+			yield("abandoned", d.Abandoned) &&
+			yield("corrupt", d.Corrupt)
+	}
 }
 
 // State is how the destination is.
