@@ -39,6 +39,8 @@ const MetricsContentType = "application/openmetrics-text; version=1.0.0; charset
 //		w.Header().Set("Content-Type", cache.MetricsContentType)
 //		cache.Metrics{"sessions": sessions}.WriteTo(w)
 //	})
+//
+// For OpenTelemetry there is the module cache/cacheotel.
 type Metrics map[string]Reporter
 
 // family is a metric with one sample for each cache, or several with labels of
