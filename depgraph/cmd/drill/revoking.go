@@ -54,7 +54,7 @@ func journalFolder() (string, error) {
 func (c *command) revoke(args []string) error {
 	var o revoke.Options
 	fs := c.flags()
-	fs.StringVar(&o.Role, "role", "", "the `ARN` of the role that is denied")
+	fs.StringVar(&o.Role, "role", "", "the `ARN` of the role that is denied, or its name if it is of the table's account and has no path")
 	fs.StringVar(&o.Table, "table", "", "the `ARN` of the table")
 	fs.DurationVar(&o.For, "for", revoke.DefaultFor, "the length of the window, at most 1h")
 	fs.DurationVar(&o.Lead, "lead", revoke.DefaultLead, "how far ahead it is written, so that it has arrived when it opens")
@@ -80,7 +80,7 @@ func (c *command) revoke(args []string) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
-	want := o.Role[strings.LastIndexByte(o.Role, '/')+1:] + "/" + o.Table[strings.LastIndexByte(o.Table, '/')+1:]
+	want := p.Role[strings.LastIndexByte(p.Role, '/')+1:] + "/" + p.Table[strings.LastIndexByte(p.Table, '/')+1:]
 	switch {
 	case *confirm == "" || *offline:
 		c.describe(p, want, *offline)

@@ -58,7 +58,8 @@ const sidPrefix = "FailOpenDrill"
 type Options struct {
 	Via Via // default TablePolicy
 
-	// Role and Table are ARNs, without wildcards.
+	// Role and Table are ARNs, without wildcards. A role without a path, of
+	// the table's account, may be given by its name.
 	Role, Table string
 
 	// For is the length of the window, default 5 min, at most 1 h. Lead is
@@ -92,6 +93,7 @@ type Plan struct {
 var (
 	roleARN  = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/([A-Za-z0-9+=,.@_/-]+)$`)
 	tableARN = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):dynamodb:([a-z0-9-]+):([0-9]{12}):table/([A-Za-z0-9_.-]{3,255})$`)
+	roleName = regexp.MustCompile(`^[A-Za-z0-9+=,.@_-]{1,64}$`)
 	idForm   = regexp.MustCompile(`^[A-Za-z0-9]{4,32}$`)
 )
 
@@ -130,7 +132,11 @@ func NewPlan(o Options, now time.Time) (Plan, error) {
 	if o.Lead == 0 {
 		o.Lead = DefaultLead
 	}
-	role, table := roleARN.FindStringSubmatch(o.Role), tableARN.FindStringSubmatch(o.Table)
+	table := tableARN.FindStringSubmatch(o.Table)
+	if table != nil && roleName.MatchString(o.Role) {
+		o.Role = "arn:" + table[1] + ":iam::" + table[3] + ":role/" + o.Role
+	}
+	role := roleARN.FindStringSubmatch(o.Role)
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {

@@ -402,6 +402,13 @@ func TestNewPlan_documents(t *testing.T) {
 	}
 }
 
+func TestNewPlan_takesARolesName(t *testing.T) {
+	p, err := revoke.NewPlan(revoke.Options{Role: "app", Table: table}, time.Now())
+	if err != nil || p.Role != role {
+		t.Errorf("%+v, %v; want %s", p, err, role)
+	}
+}
+
 func TestPending_refuses(t *testing.T) {
 	dir := t.TempDir()
 	if p, err := revoke.Pending(filepath.Join(dir, "none")); err != nil || p != nil {
