@@ -57,6 +57,7 @@ const (
 	isRejected                        // of this one item
 	isPermanent                       // waiting does not heal it
 	isLate                            // a time-out
+	isStarting                        // of a store that is not ready yet
 	isNotModified                     // a loader's answer: what there was is right
 )
 
@@ -77,6 +78,7 @@ func judge(err error) outcome {
 		{ErrNotModified, isNotModified},
 		{ErrRejected, isRejected},
 		{ErrPermanent, isPermanent},
+		{ErrStarting, isStarting},
 		{ErrStoreTimeout, isLate},
 		{ErrLoadTimeout, isLate},
 		{context.DeadlineExceeded, isLate},

@@ -61,7 +61,7 @@ func verdictOf(o outcome) error {
 	switch {
 	case o.err == nil || o.has(isNotFound):
 		return nil
-	case o.has(isRejected):
+	case o.has(isRejected | isStarting):
 		return errNoVerdict
 	case o.has(isPermanent):
 		return errPermanentFault

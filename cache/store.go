@@ -31,6 +31,11 @@ var (
 	// breaker opens at the first one. It still probes, since permissions
 	// come back.
 	ErrPermanent = errors.New("cache: permanent store fault")
+
+	// ErrStarting is a Store's word that it cannot be called yet: its first
+	// credentials are being fetched. It is a fault as all others, but the
+	// circuit breaker does not count it. A Store says it for a bounded time.
+	ErrStarting = errors.New("cache: store is starting")
 )
 
 // Item is what a [Store] keeps under a key.

@@ -65,6 +65,9 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 	if len(notes) == 0 {
 		return nil
 	}
+	if err := b.start.wait(ctx); err != nil {
+		return b.fault("UpdateItem", err)
+	}
 	out, err := b.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                &b.opts.Table,
 		Key:                      full,
@@ -88,6 +91,9 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 // Notes implements [cache.BulletinStore] with BatchGetItem. A set that DynamoDB
 // does not process is an error, since nothing may be missed.
 func (b *Bulletin) Notes(ctx context.Context, keys []string) (map[string][][]byte, error) {
+	if err := b.start.wait(ctx); err != nil {
+		return nil, b.fault("BatchGetItem", err)
+	}
 	found := make(map[string][][]byte)
 	for len(keys) > 0 {
 		n := min(len(keys), maxBatchGet)

@@ -60,8 +60,9 @@ const (
 )
 
 // A Store is a [cache.BatchStore] on a DynamoDB table. It is safe for
-// concurrent use, starts no goroutine, needs no closing, and calls DynamoDB
-// only in Get, GetMany and Set.
+// concurrent use, needs no closing, and calls DynamoDB only in Get, GetMany and
+// Set. Its one goroutine fetches the first credentials, for at most a second:
+// until they are there, calls fail with [cache.ErrStarting].
 //
 // Get and GetMany make one attempt (GetMany a second one for the keys that
 // DynamoDB did not process), Set at most two, a few milliseconds apart;
@@ -83,6 +84,7 @@ type Store struct {
 	// nobody.
 	writeRetryer aws.Retryer
 
+	start *coldStart
 	stats counters
 }
 
@@ -106,7 +108,7 @@ func NewStore(client Client, opts Options) (*Store, error) {
 	if err := opts.checkAttributes(); err != nil {
 		return nil, err
 	}
-	return &Store{client: client, opts: opts, writeRetryer: newWriteRetryer()}, nil
+	return &Store{client: client, opts: opts, writeRetryer: newWriteRetryer(), start: newColdStart(client)}, nil
 }
 
 // checkAttributes refuses names that collide: one attribute would overwrite
@@ -163,6 +165,9 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 		s.stats.rejected.Add(1)
 		return cache.Item{}, err
 	}
+	if err := s.start.wait(ctx); err != nil {
+		return cache.Item{}, s.fault("GetItem", err)
+	}
 	s.stats.gets.Add(1)
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: full}, readOptions)
 	if err != nil {
@@ -208,6 +213,9 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 	for attempt := 0; len(keys) > 0 && attempt < 2; attempt++ {
 		if attempt > 0 && !sleep(ctx, smallDelay()) {
 			return nil // no time left: the rest are misses
+		}
+		if err := s.start.wait(ctx); err != nil {
+			return s.fault("BatchGetItem", err)
 		}
 		s.stats.gets.Add(int64(len(keys)))
 		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
@@ -267,6 +275,9 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 	if err != nil {
 		s.stats.rejected.Add(1)
 		return 0, err
+	}
+	if err := s.start.wait(ctx); err != nil {
+		return 0, s.fault("PutItem", err)
 	}
 	s.stats.sets.Add(1)
 	s.stats.writeUnits.Add(writeUnits(attrs))
