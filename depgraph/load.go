@@ -28,6 +28,8 @@ type LoadOptions struct {
 	// end in .depgraph.yaml and so on. Hidden folders, node_modules, vendor
 	// and testdata are left out; symbolic links to folders are not followed.
 	Paths []string
+	// Skip, if set, leaves out files below a folder; it gets their cleaned path.
+	Skip func(file string) bool
 	// Stdin is what the path "-" stands for; nil: there is no such path.
 	Stdin io.Reader
 	// MaxFileBytes limits each file; zero means DefaultMaxFileBytes.
@@ -157,7 +159,7 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 			files = append(files, filepath.Clean(p))
 			continue
 		}
-		before := len(files)
+		found := false
 		err = filepath.WalkDir(p, func(name string, e fs.DirEntry, err error) error {
 			switch {
 			case ctx.Err() != nil:
@@ -167,6 +169,10 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 			case e.IsDir() && name != p && skippedFolder(e.Name()):
 				return fs.SkipDir
 			case !e.IsDir() && isManifest(e.Name()):
+				found = true
+				if o.Skip != nil && o.Skip(filepath.Clean(name)) {
+					return nil
+				}
 				files = append(files, name)
 				if o.Progress != nil && len(files)%1024 == 0 {
 					o.Progress(Progress{Stage: "finding manifests", Done: len(files)})
@@ -177,7 +183,7 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(files) == before && len(problems) == 0 {
+		if !found && len(problems) == 0 {
 			problems.addf(Position{File: filepath.ToSlash(p)}, "no depgraph.yaml or depgraph.json below this folder; \"depgraph init\" writes a first one")
 		}
 	}

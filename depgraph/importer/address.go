@@ -78,7 +78,11 @@ func foreign(host string) bool {
 // foreign takes an address outside of what is imported. That it is needed is a
 // guess; a single word may be anything, and an address of one's own is no need.
 func (b *builder) foreign(own, key string, a found, at depgraph.Position) {
-	if !a.sure || !foreign(a.host) || !strings.Contains(strings.Trim(a.host, "."), ".") {
+	if !a.sure || !foreign(a.host) {
+		return
+	}
+	if !strings.Contains(strings.Trim(a.host, "."), ".") {
+		b.skip("addresses of one word that nothing here is called: " + key + " of " + own)
 		return
 	}
 	if ownKey.MatchString(key) {

@@ -43,7 +43,7 @@ func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
 		byName[have[i].Name] = &have[i]
 	}
 	found := map[string]bool{}
-	taken := map[string]string{}
+	files := r.fileNames(dir)
 	for i := range r.Services {
 		s := &r.Services[i]
 		found[s.Name] = true
@@ -52,14 +52,10 @@ func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
 			u.edges(s, old)
 			continue
 		}
-		file := filepath.Join(dir, fileName(s.Name)+".depgraph.yaml")
-		if other, ok := taken[file]; ok {
-			return nil, fmt.Errorf("services %q and %q would share the file %s", other, s.Name, file)
-		}
+		file := files[i]
 		if _, err := os.Lstat(file); err == nil {
 			return nil, fmt.Errorf("%s exists already, and declares no service %q; nothing was written", file, s.Name)
 		}
-		taken[file] = s.Name
 		u.New, u.missing = append(u.New, file), append(u.missing, *s)
 	}
 	for i := range have {
@@ -68,6 +64,36 @@ func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
 		}
 	}
 	return u, nil
+}
+
+// Leftover looks at the manifests in dir that WriteDir does not overwrite, and
+// says which of their imported services are no longer in the source. A service
+// of the import that one of them declares is an error.
+func (r *Result) Leftover(ctx context.Context, dir string) ([]string, error) {
+	if !hasManifests(dir) {
+		return nil, nil
+	}
+	named := r.fileNames(dir)
+	others, err := depgraph.LoadServices(ctx, depgraph.LoadOptions{
+		Paths: []string{dir}, Skip: func(file string) bool { return slices.Contains(named, file) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for i := range r.Services {
+		found[r.Services[i].Name] = true
+	}
+	var gone []string
+	for i := range others {
+		switch s := &others[i]; {
+		case found[s.Name]:
+			return nil, fmt.Errorf("%s: declares %s already, in a file of another name, which an import does not overwrite; nothing was written", s.At, s.Name)
+		case s.Source != "":
+			gone = append(gone, fmt.Sprintf("%s: %s is no longer in the source", s.At, s.Name))
+		}
+	}
+	return gone, nil
 }
 
 // hasManifests reports whether there is anything to compare with.

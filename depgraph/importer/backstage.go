@@ -42,7 +42,7 @@ func Backstage(paths ...string) (*Result, error) {
 		b.relations(&b.entities[i])
 	}
 	b.result.Unknown = []string{
-		"Imported from " + strings.Join(paths, ", ") + ". Backstage does not know which",
+		"Imported from " + allShown(paths) + ". Backstage does not know which",
 		"dependencies are soft, when they are needed, or how critical a service is: every",
 		"dependency is hard until you say \"soft: true\". Nor does it know availability",
 		"or start durations.",

@@ -47,7 +47,7 @@ func Compose(paths ...string) (*Result, error) {
 		}
 	}
 	b.result.Unknown = []string{
-		"Imported from " + strings.Join(paths, ", ") + ". Compose does not know which",
+		"Imported from " + allShown(paths) + ". Compose does not know which",
 		"dependencies are soft: every one is hard until you say \"soft: true\". What is",
 		"needed at run time was guessed from depends_on where it says \"assumed\". Nor does",
 		"it know owners, availability, start durations, or calls whose address is not in",
@@ -170,11 +170,14 @@ func (c *compose) one(name string) error {
 	links := map[string]string{}
 	for _, link := range items(get(s, "links")) {
 		target, alias, _ := strings.Cut(text(link), ":")
-		if to := c.known(target); to != "" {
+		if to := c.used(own, "links", target, link); to != "" {
 			c.implied(own, to, s, "links", target, link)
 			c.depend(own, to, hardRuntime, "links", target, c.p.at(link))
 			links[cmp.Or(alias, target)] = to
 		}
+	}
+	for _, link := range items(get(s, "external_links")) {
+		c.skip(outside + text(link) + " of " + own)
 	}
 	c.shared(own, s)
 	return c.environment(name, own, links)
@@ -188,6 +191,19 @@ func (c *compose) known(name string) string {
 	return c.prefix + name
 }
 
+// outside is the sort of what is used and belongs to no file.
+const outside = "containers outside of these files: "
+
+// used is known, for what a service uses besides depends_on; a name that is not
+// in these files is a warning.
+func (c *compose) used(own, key, name string, at *yaml.Node) string {
+	to := c.known(name)
+	if to == "" {
+		c.warnf("%s: %s of %s names %q, which is not in these files", c.p.at(at), key, own, name)
+	}
+	return to
+}
+
 func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
 	at, soft := c.p.at(key), text(get(value, "required")) == "false"
 	target := c.known(key.Value)
@@ -197,6 +213,10 @@ func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
 			return nil
 		}
 		return errorAt(at, "%s depends on %q, which is not in these files", own, key.Value)
+	}
+	if target == own {
+		c.warnf("%s: %s depends on itself, which docker compose refuses; the edge is left out", at, own)
+		return nil
 	}
 	condition := cmp.Or(text(get(value, "condition")), "service_started")
 	start := depgraph.Started
@@ -232,15 +252,25 @@ func (c *compose) implied(own, to string, s *yaml.Node, kind, other string, at *
 func (c *compose) shared(own string, s *yaml.Node) {
 	for _, key := range []string{"network_mode", "ipc", "pid"} {
 		n := get(s, key)
+		if _, ok := strings.CutPrefix(text(n), "container:"); ok {
+			c.skip(outside + key + " of " + own)
+		}
 		other, ok := strings.CutPrefix(text(n), "service:")
-		if to := c.known(other); ok && to != "" {
+		if !ok {
+			continue
+		}
+		if to := c.used(own, key, other, n); to != "" {
 			c.implied(own, to, s, key, other, n)
 			c.depend(own, to, hardRuntime, key, other, c.p.at(n))
 		}
 	}
 	for _, n := range items(get(s, "volumes_from")) {
 		other, _, _ := strings.Cut(text(n), ":")
-		if to := c.known(other); to != "" { // the volumes stay when the other one is gone
+		if other == "container" {
+			c.skip(outside + "volumes_from of " + own)
+			continue
+		}
+		if to := c.used(own, "volumes_from", other, n); to != "" { // the volumes stay when the other one is gone
 			c.implied(own, to, s, "volumes_from", other, n)
 		}
 	}

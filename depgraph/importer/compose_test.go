@@ -187,7 +187,7 @@ func TestCompose_says_what_is_wrong_and_where(t *testing.T) {
 		"services: {a: {depends_on: [b]}}":                                    `compose.yaml:1: a depends on "b", which is not in these files`,
 		"services: {a: {depends_on: {b: {condition: ready}}}, b: {image: x}}": `condition "ready" is not one of`,
 		"version: '3'":                   "no services here",
-		"services: [":                    "compose.yaml: ",
+		"services: [":                    "compose.yaml:1: cannot parse: ",
 		"services: [a]":                  "services: expected a mapping",
 		"services: {a: {extends: a}}":    "a extends itself",
 		"services: {a: {extends: nope}}": `a extends "nope", which is not in these files`,
@@ -226,5 +226,50 @@ services:
 	out, err := cmd.Output()
 	if want := "app -> store hard runtime\napp -> store hard startup until ready\n"; err != nil || !strings.Contains(string(out), "<nil>\n") || !strings.Contains(string(out), want) {
 		t.Errorf("%s, %v; want\n%s", out, err, want)
+	}
+}
+
+func TestCompose_says_what_it_leaves_out(t *testing.T) {
+	dir := write(t, map[string]string{"compose.yaml": `services:
+  a:
+    depends_on: [a, b]
+    links: [ghost]
+    external_links: ["old_1:old"]
+    volumes_from: ["container:box", nobody]
+    network_mode: service:vpn
+    pid: container:box
+    environment: {SEARCH: "http://search:9200", HERE: "http://localhost:1"}
+  b: {image: x}
+`})
+	r, err := Compose(filepath.Join(dir, "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lines(t, r), "a -> b hard startup until started", "a -> b hard runtime assumed")
+	for i, want := range []string{
+		"compose.yaml:3: a depends on itself, which docker compose refuses; the edge is left out",
+		`compose.yaml:4: links of a names "ghost", which is not in these files`,
+		`compose.yaml:6: volumes_from of a names "nobody", which is not in these files`,
+		`compose.yaml:7: network_mode of a names "vpn", which is not in these files`,
+	} {
+		if i >= len(r.Warnings) || !strings.HasSuffix(r.Warnings[i], want) {
+			t.Errorf("warnings %q; want %q", r.Warnings, want)
+		}
+	}
+	expect(t, r.Skipped["containers outside of these files"], "old_1:old of a", "volumes_from of a", "pid of a")
+	expect(t, r.Skipped["addresses of one word that nothing here is called"], "SEARCH of a")
+}
+
+func TestCompose_names_the_line_of_an_env_file(t *testing.T) {
+	dir := write(t, map[string]string{
+		"compose.yaml": "services:\n  a: {image: x, env_file: a.env}\n  b: {image: x}\n",
+		"a.env":        "# addresses\nOTHER=1\nB_URL=http://b:80\n",
+	})
+	r, err := Compose(filepath.Join(dir, "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := r.Services[0].Depends; len(d) != 1 || d[0].At.Line != 3 || !strings.HasSuffix(d[0].Source, "a.env:3 environment B_URL") {
+		t.Errorf("%+v", d)
 	}
 }

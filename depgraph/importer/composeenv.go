@@ -97,27 +97,34 @@ func substitute(expr string, env map[string]string, depth int) string {
 // readEnv reads a .env file: NAME=value lines, comments, quotes, and
 // references to variables defined above.
 func readEnv(name string) (map[string]string, error) {
+	env, _, err := readEnvAt(name)
+	return env, err
+}
+
+// readEnvAt is readEnv, with the line of each variable.
+func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	env := map[string]string{}
+	env, at = map[string]string{}, map[string]depgraph.Position{}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		line = strings.TrimPrefix(line, "export ")
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || strings.HasPrefix(line, "#") {
 			continue
 		}
-		env[strings.TrimSpace(key)] = envValue(strings.TrimSpace(value), env)
+		key = strings.TrimSpace(key)
+		env[key], at[key] = envValue(strings.TrimSpace(value), env), depgraph.Position{File: filepath.ToSlash(name), Line: n}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, nil, fmt.Errorf("%s: %w", filepath.ToSlash(name), err)
 	}
-	return env, nil
+	return env, at, nil
 }
 
 func envValue(value string, env map[string]string) string {
@@ -147,7 +154,7 @@ func (p *project) environment(name string) (env map[string]string, at map[string
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(p.files[file.at]), path)
 		}
-		more, err := readEnv(path)
+		more, lines, err := readEnvAt(path)
 		if errors.Is(err, os.ErrNotExist) {
 			if file.required {
 				p.warnings = append(p.warnings, fmt.Sprintf("%s: the env_file %s of %s is absent", p.at(file.at), file.name, name))
@@ -157,7 +164,7 @@ func (p *project) environment(name string) (env map[string]string, at map[string
 			return nil, nil, err
 		}
 		for key, value := range more {
-			env[key], at[key] = value, p.at(file.at)
+			env[key], at[key] = value, lines[key]
 		}
 	}
 	pairs(get(s, "environment"), func(key, value *yaml.Node) { env[key.Value], at[key.Value] = text(value), p.at(key) })

@@ -238,7 +238,7 @@ func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) 
 		return nil, err
 	}
 	if len(docs) == 0 {
-		return nil, fmt.Errorf("%s: the file is empty", filepath.ToSlash(file))
+		return nil, fmt.Errorf("%s: the file is empty", shown(file))
 	}
 	p.read = append(p.read, docs[0].file)
 	root := docs[0].root

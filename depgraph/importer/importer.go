@@ -8,6 +8,8 @@
 package importer
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -79,19 +81,17 @@ func (r *Result) header() string {
 
 // WriteDir writes a manifest for each service as NAME.depgraph.yaml into dir
 // and returns the names. If one of the files exists already, nothing is
-// written, unless force is set.
+// written, unless force is set; nor is it if another manifest in dir declares
+// one of the services, which would then be declared twice.
 func (r *Result) WriteDir(dir string, force bool) ([]string, error) {
-	names := make([]string, len(r.Services))
-	taken := map[string]string{}
-	for i, s := range r.Services {
-		names[i] = filepath.Join(dir, fileName(s.Name)+".depgraph.yaml")
-		if other, ok := taken[names[i]]; ok {
-			return nil, fmt.Errorf("services %q and %q would share the file %s", other, s.Name, names[i])
-		}
-		taken[names[i]] = s.Name
+	names := r.fileNames(dir)
+	for i := range names {
 		if _, err := os.Lstat(names[i]); err == nil && !force {
 			return nil, fmt.Errorf("%s exists already; nothing was written (--force overwrites)", names[i])
 		}
+	}
+	if _, err := r.Leftover(context.Background(), dir); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -107,6 +107,30 @@ func (r *Result) WriteDir(dir string, force bool) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// maxName is how long the name of a service may be in the name of a file; most
+// file systems take 255 bytes.
+const maxName = 200
+
+// fileNames names the file of each service in dir. Those that would share one,
+// on a file system that ignores case as well, and those that are too long get a
+// digest of their name, which does not depend on the others.
+func (r *Result) fileNames(dir string) []string {
+	sharing := map[string]int{}
+	for _, s := range r.Services {
+		sharing[strings.ToLower(fileName(s.Name))]++
+	}
+	names := make([]string, len(r.Services))
+	for i, s := range r.Services {
+		name := fileName(s.Name)
+		if sharing[strings.ToLower(name)] > 1 || len(name) > maxName {
+			digest := sha256.Sum256([]byte(s.Name))
+			name = fmt.Sprintf("%s-%x", name[:min(len(name), maxName)], digest[:6])
+		}
+		names[i] = filepath.Join(dir, name+".depgraph.yaml")
+	}
+	return names
 }
 
 // fileName turns a service's name into one that is safe in every folder.

@@ -295,34 +295,6 @@ metadata: {name: team-db}
 	}
 }
 
-func TestWriteDir_never_overwrites_without_force(t *testing.T) {
-	dir := write(t, map[string]string{"compose.yaml": "services: {'a/../b': {}, c: {depends_on: ['a/../b']}}"})
-	r, err := Compose(filepath.Join(dir, "compose.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := filepath.Join(dir, "out")
-	files, err := r.WriteDir(out, false)
-	if err != nil || len(files) != 2 {
-		t.Fatal(files, err)
-	}
-	for _, f := range files {
-		if filepath.Dir(f) != out {
-			t.Errorf("%s is outside of the folder", f)
-		}
-	}
-	if _, err := r.WriteDir(out, false); err == nil {
-		t.Error("written twice without force")
-	}
-	if _, err := r.WriteDir(out, true); err != nil {
-		t.Error(err)
-	}
-	g, err := depgraph.Load(context.Background(), depgraph.LoadOptions{Paths: []string{out}})
-	if err != nil || g.Len() != 2 || g.EdgeCount() != 2 {
-		t.Errorf("read back: %v, %v", g, err)
-	}
-}
-
 func TestCompose_a_stack_that_starts_is_no_deadlock(t *testing.T) {
 	// The collector has to be launched before the shop, and calls it later; the
 	// job ends before the shop is launched, and needs what the shop has.
@@ -466,4 +438,20 @@ spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{image: x,
 		t.Fatal(err)
 	}
 	expect(t, lines(t, r), "web -> blue any 1 of 2 runtime", "web -> blue weak any 1 of 2 startup assumed", "web -> green any 1 of 2 runtime", "web -> green weak any 1 of 2 startup assumed")
+}
+
+func TestImport_a_key_that_stands_twice_is_an_error(t *testing.T) {
+	dir := write(t, map[string]string{"compose.yaml": "services:\n  a: {depends_on: [b]}\n  b: {image: x}\n  a: {image: y}\n"})
+	if _, err := Compose(filepath.Join(dir, "compose.yaml")); err == nil || !strings.Contains(err.Error(), `compose.yaml:4: the key "a" appears twice in a mapping; the first one is in line 2`) {
+		t.Errorf("%v", err)
+	}
+	k := write(t, map[string]string{"k.yaml": "kind: Pod\nmetadata: {name: a, name: b}\n"})
+	if _, err := Kubernetes(filepath.Join(k, "k.yaml")); err == nil || !strings.Contains(err.Error(), `k.yaml:2: the key "name"`) {
+		t.Errorf("%v", err)
+	}
+	// What a merge brings in, even by several of them, is no second time.
+	merged := write(t, map[string]string{"compose.yaml": "x: &x {image: x}\ny: &y {image: y}\nservices:\n  a:\n    <<: *x\n    <<: *y\n    image: z\n"})
+	if _, err := Compose(filepath.Join(merged, "compose.yaml")); err != nil {
+		t.Error(err)
+	}
 }

@@ -46,7 +46,7 @@ func Kubernetes(paths ...string) (*Result, error) {
 	}
 	k.syncWaves()
 	k.result.Unknown = []string{
-		"Imported from " + strings.Join(paths, ", ") + ". Kubernetes does not know which",
+		"Imported from " + allShown(paths) + ". Kubernetes does not know which",
 		"dependencies are soft, nor how critical a service is: every dependency is hard",
 		"until you say \"soft: true\". Nor does it know owners, availability, start",
 		"durations, phases, or addresses that are in code.",

@@ -47,7 +47,7 @@ func Systemd(paths ...string) (*Result, error) {
 		s.unit(name)
 	}
 	s.result.Unknown = []string{
-		"Imported from " + strings.Join(paths, ", ") + ". systemd does not know how critical",
+		"Imported from " + allShown(paths) + ". systemd does not know how critical",
 		"a unit is, who owns it, or what it talks to while it runs. Wants is soft, Requires",
 		"is hard; whether a unit really fails open is for you to say.",
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -64,12 +65,26 @@ func isYAML(name string) bool {
 	return ext == ".yaml" || ext == ".yml"
 }
 
+// shown is a file's name for people.
+func shown(name string) string {
+	if name == "-" {
+		return stdin
+	}
+	return filepath.ToSlash(name)
+}
+
+// allShown joins the names of an import's arguments.
+func allShown(paths []string) string {
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = shown(p)
+	}
+	return strings.Join(names, ", ")
+}
+
 // parseYAML reads the documents of one file.
 func parseYAML(name string, data []byte) (docs []document, err error) {
-	shown := filepath.ToSlash(name)
-	if name == "-" {
-		shown = stdin
-	}
+	shown := shown(name)
 	defer func() {
 		if p := recover(); p != nil {
 			docs, err = nil, fmt.Errorf("%s: the parser failed: %v", shown, p)
@@ -81,7 +96,7 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 		if err := dec.Decode(&n); errors.Is(err, io.EOF) {
 			return docs, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", shown, err)
+			return nil, syntax(shown, err)
 		}
 		if len(n.Content) == 0 {
 			continue
@@ -91,8 +106,26 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 		if f.budget <= 0 {
 			return nil, fmt.Errorf("%s:%d: the aliases of this document unfold to more than %d nodes", shown, n.Content[0].Line, maxNodes)
 		}
+		if d := f.twice; d != nil {
+			return nil, fmt.Errorf("%s:%d: the key %q appears twice in a mapping; the first one is in line %d", shown, d.again.Line, d.again.Value, d.first.Line)
+		}
 		docs = append(docs, document{shown, root})
 	}
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntax puts the line that the parser names behind the name of the file.
+func syntax(file string, err error) error {
+	msg := err.Error()
+	m := yamlLine.FindStringSubmatch(msg)
+	if m == nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if m[1] != "" {
+		file += ":" + m[1]
+	}
+	return fmt.Errorf("%s: cannot parse: %s", file, msg[len(m[0]):])
 }
 
 // split cuts a file at the lines that begin a document. Each part has as many
@@ -120,7 +153,14 @@ func split(data []byte) (parts [][]byte) {
 }
 
 // flattener unfolds aliases and merge keys.
-type flattener struct{ budget int }
+type flattener struct {
+	budget int
+	twice  *duplicate
+}
+
+// duplicate is the first key that a mapping has twice: the parser keeps both,
+// and whichever is taken, the other one would be lost.
+type duplicate struct{ first, again *yaml.Node }
 
 func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
 	for n != nil && n.Kind == yaml.AliasNode {
@@ -146,17 +186,22 @@ func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
 // mapping copies the keys of n, and behind them those of its merge keys that it
 // does not have itself; of several, the first one counts.
 func (f *flattener) mapping(c, n *yaml.Node, depth int) {
-	seen := map[string]bool{}
+	seen := map[string]*yaml.Node{}
 	add := func(key, value *yaml.Node) {
-		if !seen[key.Value] {
-			seen[key.Value] = true
+		if seen[key.Value] == nil {
+			seen[key.Value] = key
 			c.Content = append(c.Content, key, value)
 		}
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if key := n.Content[i]; !isMerge(key) {
-			add(f.flat(key, depth), f.flat(n.Content[i+1], depth))
+		if isMerge(n.Content[i]) {
+			continue
 		}
+		key := f.flat(n.Content[i], depth)
+		if first := seen[key.Value]; first != nil && key.Kind == yaml.ScalarNode && f.twice == nil {
+			f.twice = &duplicate{first, key}
+		}
+		add(key, f.flat(n.Content[i+1], depth))
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if !isMerge(n.Content[i]) {

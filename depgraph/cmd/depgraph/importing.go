@@ -44,6 +44,13 @@ func (c *command) importFrom() error {
 	if c.checkOnly || !c.force {
 		return c.importAgain(res)
 	}
+	gone, err := res.Leftover(c.ctx, c.output)
+	if err != nil {
+		return err
+	}
+	for _, d := range gone {
+		fmt.Fprintf(c.stdout, "differs: %s\n", d)
+	}
 	files, err := res.WriteDir(c.output, c.force)
 	if err != nil {
 		return err
@@ -87,7 +94,7 @@ func (c *command) importAgain(res *importer.Result) error {
 }
 
 func (c *command) wrote(res *importer.Result, files int) {
-	fmt.Fprintf(c.stdout, "wrote %d manifests with %d dependencies to %s (%s)\n", files, res.Edges(), c.output, sourceCounts(res))
+	fmt.Fprintf(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
 	for _, line := range res.Unknown {
 		fmt.Fprintln(c.stdout, line)
 	}
@@ -95,7 +102,7 @@ func (c *command) wrote(res *importer.Result, files int) {
 
 // tally says what was read, skipped and guessed, beside the manifests.
 func (c *command) tally(res *importer.Result) {
-	fmt.Fprintf(c.stderr, "read %s: %d services, %d dependencies, %d of them guesses (assumed)\n", plural(res.Read, "file"), len(res.Services), res.Edges(), res.Guessed)
+	fmt.Fprintf(c.stderr, "read %s: %s, %s, %d of them guesses (assumed)\n", plural(res.Read, "file"), plural(len(res.Services), "service"), dependencies(res), res.Guessed)
 	for _, sort := range slices.Sorted(maps.Keys(res.Skipped)) {
 		names := slices.Compact(slices.Sorted(slices.Values(res.Skipped[sort])))
 		more := ""
@@ -123,7 +130,17 @@ func sourceCounts(res *importer.Result) string {
 		parts = append(parts, fmt.Sprintf("%s %d", kind, n))
 	}
 	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	if parts == nil {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+func dependencies(res *importer.Result) string {
+	if n := res.Edges(); n != 1 {
+		return fmt.Sprintf("%d dependencies", n)
+	}
+	return "1 dependency"
 }
 
 var _ io.WriterTo = (*importer.Result)(nil)

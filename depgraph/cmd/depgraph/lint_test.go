@@ -208,7 +208,7 @@ func TestImport_nothing_is_not_success(t *testing.T) {
 	if code, _, errs := in(t, dir, "", "import", "kubernetes", "a.yaml"); code != 3 || !strings.Contains(errs, "no service was found") || !strings.Contains(errs, "skipped 1 objects of kind Namespace: n") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	if code, out, errs := in(t, dir, "name: x\nservices: {a: {image: y}}\n", "import", "compose", "-"); code != 0 || !strings.Contains(out, "service: a") || !strings.Contains(errs, "read 1 file: 1 services") {
+	if code, out, errs := in(t, dir, "name: x\nservices: {a: {image: y}}\n", "import", "compose", "-"); code != 0 || !strings.Contains(out, "service: a") || !strings.Contains(errs, "read 1 file: 1 service, 0 dependencies") {
 		t.Errorf("from the standard input: exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -272,7 +272,7 @@ func TestRun_init_scaffolds_and_never_overwrites(t *testing.T) {
 func TestRun_import_then_check(t *testing.T) {
 	dir := tree(t, map[string]string{"compose.yaml": "services: {web: {depends_on: [db]}, db: {image: postgres}}"})
 	out := filepath.Join(dir, "out")
-	if code, text, errs := run1(t, "import", "compose", filepath.Join(dir, "compose.yaml"), "-o", out); code != 0 || !strings.Contains(text, "wrote 2 manifests with 1 dependencies") {
+	if code, text, errs := run1(t, "import", "compose", filepath.Join(dir, "compose.yaml"), "-o", out); code != 0 || !strings.Contains(text, "wrote 2 manifests with 1 dependency") {
 		t.Fatalf("exit code %d: %s%s", code, text, errs)
 	}
 	if code, text, errs := run1(t, "-d", out, "why", "web", "db"); code != 0 || !strings.Contains(text, "depends_on service_started") {
