@@ -62,7 +62,9 @@ func (c *command) matrix(args []string) error {
 				return drill.Experiment{}, nil, err
 			}
 			p := presets.Preset{Name: "matrix", Title: dependency, Dependency: dependency, Rules: rules, Watch: *watch, Recovery: time.Minute}
-			return svc.Drill(p, time.Millisecond), func() error { return svc.Close(c.ctx) }, nil
+			e := svc.Drill(p, time.Millisecond)
+			e.Rate = 10 // there are many cells
+			return e, func() error { return svc.Close(c.ctx) }, nil
 		})
 		if err != nil {
 			return err
