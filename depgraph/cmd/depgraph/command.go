@@ -241,7 +241,28 @@ func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()})
+	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()})
+	if err != nil {
+		return nil, err
+	}
+	return g, c.spares(g)
+}
+
+// spares refuses to write what a verb says over one of the manifests it read.
+func (c *command) spares(g *depgraph.Graph) error {
+	if c.output == "" || c.output == "-" {
+		return nil
+	}
+	target, err := os.Stat(c.output)
+	if err != nil || !target.Mode().IsRegular() {
+		return nil // a new file, or a device; what cannot be written is reported then
+	}
+	for s := range g.Services() {
+		if read, err := os.Stat(s.At.File); err == nil && os.SameFile(read, target) {
+			return usagef("-o %s: declares %s; write to another file", c.output, s.Name)
+		}
+	}
+	return nil
 }
 
 // expandPatterns replaces patterns that the shell left alone by what they match.

@@ -212,3 +212,55 @@ func TestImport_nothing_is_not_success(t *testing.T) {
 		t.Errorf("from the standard input: exit code %d: %s%s", code, out, errs)
 	}
 }
+
+func TestOutput_spares_the_manifests(t *testing.T) {
+	dir := t.TempDir()
+	const text = "service: a\nowner: x\n"
+	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("depgraph.yaml", filepath.Join(dir, "link")); err != nil {
+		t.Skip(err)
+	}
+	for _, args := range [][]string{{"report"}, {"check", "-f", "json"}, {"export", "-f", "yaml"}, {"order"}, {"cycles"}, {"blast", "a"}, {"avail", "a"}, {"baseline"}} {
+		for _, target := range []string{"depgraph.yaml", filepath.Join(dir, "depgraph.yaml"), "link"} {
+			code, _, errs := in(t, dir, "", append(args, "-o", target)...)
+			if code != 2 || !strings.Contains(errs, "declares a; write to another file") {
+				t.Errorf("%s -o %s: exit code %d, %s", args, target, code, errs)
+			}
+			if data, err := os.ReadFile(filepath.Join(dir, "depgraph.yaml")); err != nil || string(data) != text {
+				t.Fatalf("%s -o %s: the manifest is %q, %v", args, target, data, err)
+			}
+		}
+	}
+	for range 2 { // what an earlier run wrote is replaced
+		if code, _, errs := in(t, dir, "", "export", "-f", "dot", "-o", "out.dot"); code != 0 {
+			t.Errorf("exit code %d, %s", code, errs)
+		}
+	}
+}
+
+func TestAvail_what_if_names_with_signs(t *testing.T) {
+	dir := t.TempDir()
+	text := "service: \"component:default/a\"\navailability: {own: 99.9}\ndepends: [{on: \"resource:b=c\", phase: [runtime]}]\n---\nservice: \"resource:b=c\"\navailability: {own: 99}\n"
+	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[string]string{
+		"soften component:default/a:resource:b=c": "99.9 %",
+		"own resource:b=c=100":                    "99.9 %",
+	} {
+		if code, out, errs := in(t, dir, "", "avail", "component:default/a", "--what-if", what); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, %s%s", what, code, out, errs)
+		}
+	}
+	for what, want := range map[string]string{
+		"soften resource:b=c:component:default/a": "",
+		"soften nobody:resource:b=c":              `unknown service: "nobody"`,
+		"own =5":                                  "expected",
+	} {
+		if code, _, errs := in(t, dir, "", "avail", "component:default/a", "--what-if", what); code != 2 || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, %s", what, code, errs)
+		}
+	}
+}

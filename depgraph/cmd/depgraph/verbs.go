@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -237,14 +238,14 @@ func (c *command) blast() error {
 
 func (c *command) avail() error {
 	o := depgraph.AvailOptions{Savings: true}
-	for _, what := range c.whatIf {
-		if err := addWhatIf(&o, what); err != nil {
-			return err
-		}
-	}
 	g, err := c.load(false)
 	if err != nil {
 		return err
+	}
+	for _, what := range c.whatIf {
+		if err := addWhatIf(g, &o, what); err != nil {
+			return err
+		}
 	}
 	a, err := g.Availability(c.ctx, c.args[0], o)
 	if err != nil {
@@ -258,12 +259,14 @@ func (c *command) avail() error {
 	})
 }
 
-// addWhatIf reads "soften A:B" (or "A:B") and "own A=99.9".
-func addWhatIf(o *depgraph.AvailOptions, what string) error {
+// addWhatIf reads "soften A:B" (or "A:B") and "own A=99.9". Names may contain
+// a colon or an equals sign.
+func addWhatIf(g *depgraph.Graph, o *depgraph.AvailOptions, what string) error {
 	if rest, ok := strings.CutPrefix(what, "own "); ok {
-		name, value, ok := strings.Cut(rest, "=")
+		at := max(strings.LastIndexByte(rest, '='), 0)
+		name, value := rest[:at], strings.TrimPrefix(rest[at:], "=")
 		percent, err := strconv.ParseFloat(value, 64)
-		if !ok || err != nil || !(percent > 0 && percent <= 100) {
+		if at == 0 || err != nil || !(percent > 0 && percent <= 100) {
 			return usagef("--what-if: expected \"own SERVICE=PERCENT\", found %q", what)
 		}
 		if o.Own == nil {
@@ -272,12 +275,28 @@ func addWhatIf(o *depgraph.AvailOptions, what string) error {
 		o.Own[name] = percent
 		return nil
 	}
-	from, to, ok := strings.Cut(strings.TrimPrefix(what, "soften "), ":")
+	pair := strings.TrimPrefix(what, "soften ")
+	from, to, ok := strings.Cut(pair, ":")
 	if !ok || from == "" || to == "" {
 		return usagef("--what-if: expected \"soften A:B\" or \"own SERVICE=PERCENT\", found %q", what)
 	}
-	o.Soften = append(o.Soften, depgraph.EdgeRef{From: from, To: to})
+	for i := range len(pair) {
+		if pair[i] == ':' && dependsOn(g, pair[:i], pair[i+1:]) {
+			o.Soften = append(o.Soften, depgraph.EdgeRef{From: pair[:i], To: pair[i+1:]})
+			return nil
+		}
+	}
+	if _, ok := g.Service(from); ok {
+		return usagef("--what-if: %s does not depend on %q", from, to)
+	}
+	o.Soften = append(o.Soften, depgraph.EdgeRef{From: from, To: to}) // names the unknown service
 	return nil
+}
+
+// dependsOn reports whether an edge leads from one service to the other.
+func dependsOn(g *depgraph.Graph, from, to string) bool {
+	s, _ := g.Service(from)
+	return slices.ContainsFunc(s.Depends, func(d depgraph.Dependency) bool { return d.On == to || slices.Contains(d.AnyOf, to) })
 }
 
 func (c *command) why() error {
