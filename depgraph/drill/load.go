@@ -35,7 +35,7 @@ type result struct {
 	phase   string
 }
 
-// maxInFlight bounds how many requests wait at once. Whoever comes when there
+// maxInFlight bounds how many requests wait at once. A request that comes when there
 // are so many is not served, which is what its user would see.
 const maxInFlight = 1024
 

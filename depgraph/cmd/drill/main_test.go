@@ -244,7 +244,7 @@ func TestRevoke_dryRun(t *testing.T) {
 		{"--for", "5m", "--offline"}, {"--for", "5m"}, {"--offline", "--confirm", "app/sessions"}, {"--via", "role-policy"}, {"--via", "session"},
 	} {
 		code, out, stderr := here(t, append([]string{"revoke", "--role", revokedRole, "--table", revokedTable}, args...)...)
-		if code != 0 || stderr != "" || !strings.HasPrefix(out, "Dry run: nothing is changed") || !strings.Contains(out, `"Effect":"Deny"`) || !strings.Contains(out, "Whoever runs it needs no more than this policy") {
+		if code != 0 || stderr != "" || !strings.HasPrefix(out, "Dry run: nothing is changed") || !strings.Contains(out, `"Effect":"Deny"`) || !strings.Contains(out, "Its operator needs no more than this policy") {
 			t.Errorf("%v: %d, %q\n%s", args, code, stderr, out)
 		}
 	}

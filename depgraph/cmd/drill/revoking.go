@@ -19,7 +19,7 @@ var revokeVerb = verb{
 	name: "revoke", about: "Take a role's access to a DynamoDB table away for a few minutes, for real",
 	help: `
 Without --confirm nothing is changed and AWS is not called: the exact document
-is printed, with what whoever runs it has to be allowed. With --confirm, a Deny
+is printed, with what its operator has to be allowed. With --confirm, a Deny
 for that role is appended to the table's resource policy. It has a window of
 time that AWS's own clock opens and closes, so it ends even if this program
 dies; a journal is on disk before anything is written.
@@ -112,7 +112,7 @@ func (c *command) describe(p revoke.Plan, confirm string, offline bool) {
 		revoke.RolePolicy:  "This would be the role's inline policy " + p.PolicyName + ":",
 		revoke.Session:     "This would be the session policy for sts:AssumeRole:",
 	}[p.Via], p.Document())
-	fmt.Fprintf(c.stdout, "\nWhoever runs it needs no more than this policy; %s:\n\n%s\n", p.Leak(), p.OperatorPolicy())
+	fmt.Fprintf(c.stdout, "\nIts operator needs no more than this policy; %s:\n\n%s\n", p.Leak(), p.OperatorPolicy())
 	if p.Via == revoke.TablePolicy && !offline {
 		fmt.Fprintf(c.stdout, "\nTo carry it out, add --confirm %s\n", confirm)
 	}
@@ -241,7 +241,7 @@ it, or ends it early. Credentials come from the environment.
 var sweepVerb = verb{
 	name: "sweep", about: "Remove statements of drills that are over from a table's policy",
 	help: `
-What is over denies nothing any more; this tidies up, whoever has left it.
+What is over denies nothing any more; this tidies up after any drill.
 
     drill sweep --table arn:aws:dynamodb:eu-central-1:111122223333:table/sessions
 `,

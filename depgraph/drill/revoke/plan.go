@@ -229,7 +229,7 @@ func (p Plan) Document() string {
 	return `{"Version":"2012-10-17","Statement":[` + strings.Join(p.Statements, ",") + `]}`
 }
 
-// OperatorPolicy is the least that whoever runs the revocation has to be
+// OperatorPolicy is the least that the operator of the revocation has to be
 // allowed.
 func (p Plan) OperatorPolicy() string {
 	role, err := json.Marshal(p.Role)

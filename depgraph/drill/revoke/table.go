@@ -216,8 +216,7 @@ func Revert(ctx context.Context, api API, p Plan, journal string) error {
 	return forget(journal, p.ID)
 }
 
-// Sweep removes the statements of drills that are over by now, whoever has
-// written them.
+// Sweep removes the statements of all drills that are over by now.
 func Sweep(ctx context.Context, api API, table string, now time.Time) error {
 	if !tableARN.MatchString(table) {
 		return fmt.Errorf("revoke: Table is %q; want the ARN of one table", table)
