@@ -12,7 +12,7 @@ import (
 // hold passwords, so only the names of variables are kept, never values.
 
 // hostPattern finds host:port, scheme://host, user@host and Host=host.
-var hostPattern = regexp.MustCompile(`(?i)(?:(://)(?:[^/@\s,;]*@)?|(@)|\b(?:host|hostname|server|data source|address)=)?([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(:\d+)?`)
+var hostPattern = regexp.MustCompile(`(?i)(?:(://)(?:[^/@\s,;]*@)?|(@)|\b(?:host|hostname|server|data source|address)=(?:tcp:)?)?([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(:\d+)?`)
 
 // addressKey matches the names of variables whose whole value is a host.
 var addressKey = regexp.MustCompile(`(?i)(^|_)(hosts?|hostnames?|addrs?|address|addresses|endpoints?|urls?|uris?|servers?|brokers?|upstreams?|targets?|dsn|seeds?|nodes?|peers?|members?|contact_?points?|bootstrap|zookeeper|masters?|primary|replicas?|backends?|proxy|gateway|cluster)$`)

@@ -307,7 +307,7 @@ func (c *compose) environment(name, own string, links map[string]string) error {
 
 // reached returns the service behind a host name, or "".
 func (c *compose) reached(host string, links map[string]string) string {
-	return cmp.Or(links[host], c.host[host])
+	return cmp.Or(links[host], c.host[host], c.host[strings.ToLower(host)]) // DNS knows no case
 }
 
 func (c *compose) address(own, key string, a found, links map[string]string, at depgraph.Position) {

@@ -165,7 +165,9 @@ func (p *project) load(file string, env map[string]string, trail []string) error
 // extend is looked up in their own file first, as it was before any override.
 func (p *project) add(services *yaml.Node) error {
 	among := maps.Clone(p.services)
-	pairs(services, func(key, s *yaml.Node) { among[key.Value] = p.normal(s) })
+	if err := p.normalAll(services, among); err != nil {
+		return err
+	}
 	done := map[string]*yaml.Node{}
 	var first error
 	pairs(services, func(key, _ *yaml.Node) {
@@ -281,6 +283,17 @@ func (p *project) passThrough(n *yaml.Node, env map[string]string) {
 			value.Tag, value.Value = "!!str", v
 		}
 	})
+}
+
+// normalAll checks services and notes them by name, in their normal form.
+func (p *project) normalAll(services *yaml.Node, among map[string]*yaml.Node) (first error) {
+	pairs(services, func(key, s *yaml.Node) {
+		if err := p.checkShapes(key.Value, s); err != nil && first == nil {
+			first = err
+		}
+		among[key.Value] = p.normal(s)
+	})
+	return first
 }
 
 // normal brings the two lists that can be mappings into that form, so that
@@ -415,7 +428,9 @@ func (p *project) extend(s *yaml.Node, name, file string, among map[string]*yaml
 			return nil, fmt.Errorf("%s: extends: %w", p.at(ext), err)
 		}
 		among, file = map[string]*yaml.Node{}, other
-		pairs(get(root, "services"), func(k, v *yaml.Node) { among[k.Value] = p.normal(v) })
+		if err := p.normalAll(get(root, "services"), among); err != nil {
+			return nil, fmt.Errorf("%s: extends: %w", p.at(ext), err)
+		}
 	}
 	if among[base] == nil {
 		return nil, fmt.Errorf("%s: %s extends %q, which is not in %s", p.at(ext), name, base, orHere(file))

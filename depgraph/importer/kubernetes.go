@@ -251,7 +251,7 @@ var ordinal = regexp.MustCompile(`-[0-9]+$`)
 // short name in that namespace alone, and "name.namespace", then ".svc" and the
 // cluster's domain, in any; with the name of a StatefulSet's pod in front or not.
 func (k *kubernetes) resolve(namespace, host string) []string {
-	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	labels := strings.Split(strings.TrimSuffix(strings.ToLower(host), "."), ".")
 	for _, skip := range []int{0, 1} {
 		if len(labels) <= skip || skip == 1 && !ordinal.MatchString(labels[0]) {
 			break
