@@ -27,7 +27,7 @@ import (
 // the start back.
 func Kubernetes(paths ...string) (*Result, error) {
 	k := kubernetes{
-		builder: newBuilder(), hosts: map[string][]string{}, configs: map[string]map[string]string{},
+		builder: newBuilder(), hosts: map[string][]string{}, bare: map[string]*route{}, configs: map[string]map[string]string{},
 		waves: map[int][]string{}, kinds: map[string]bool{},
 	}
 	docs, err := readYAML(paths, func(string) bool { return true }, k.template)
@@ -41,6 +41,7 @@ func Kubernetes(paths ...string) (*Result, error) {
 	}
 	k.result.Read = len(files)
 	k.name()
+	k.bareRoutes()
 	for i := range k.workloads {
 		k.workload(&k.workloads[i])
 	}
@@ -59,6 +60,7 @@ type kubernetes struct {
 	workloads []workload
 	routes    []route
 	hosts     map[string][]string          // namespace/name -> services that answer
+	bare      map[string]*route            // namespace/name -> Service whose pods are in no manifest
 	configs   map[string]map[string]string // of ConfigMaps and Secrets, by kind/namespace/name
 	waves     map[int][]string             // sync waves of Argo CD
 	kinds     map[string]bool              // Flux services, by kind/namespace/name
@@ -226,6 +228,32 @@ func (k *kubernetes) name() {
 	}
 }
 
+// bareRoutes notes the Service objects that select nothing here: an operator
+// makes their pods, or their endpoints are outside.
+func (k *kubernetes) bareRoutes() {
+	for i := range k.routes {
+		r := &k.routes[i]
+		if key := r.namespace + "/" + r.name; k.hosts[key] == nil && r.name != "" {
+			k.bare[key] = r
+		}
+	}
+}
+
+// behind returns the services that answer for a Service object. One whose pods
+// are not here becomes a service as soon as somebody needs it.
+func (k *kubernetes) behind(namespace, name string) []string {
+	key := namespace + "/" + name
+	if r := k.bare[key]; r != nil && k.hosts[key] == nil {
+		service := r.name
+		if k.services[service] != nil {
+			service = key
+		}
+		k.service(service, r.doc.at(r.root)).Note = "Service whose pods are not among the manifests"
+		k.addHost(name, namespace, service)
+	}
+	return k.hosts[key]
+}
+
 func selects(selector, labels map[string]string) bool {
 	for key, value := range selector {
 		if labels[key] != value {
@@ -258,11 +286,11 @@ func (k *kubernetes) resolve(namespace, host string) []string {
 		}
 		switch rest := labels[skip:]; {
 		case len(rest) == 1:
-			if found := k.hosts[namespace+"/"+rest[0]]; found != nil {
+			if found := k.behind(namespace, rest[0]); found != nil {
 				return found
 			}
 		case len(rest) == 2 || rest[2] == "svc":
-			if found := k.hosts[rest[1]+"/"+rest[0]]; found != nil {
+			if found := k.behind(rest[1], rest[0]); found != nil {
 				return found
 			}
 		}

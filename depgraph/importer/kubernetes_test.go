@@ -204,3 +204,39 @@ func TestSystemd_instances_and_mounts(t *testing.T) {
 		"srv-one.mount -> srv.mount hard runtime", "srv-one.mount -> srv.mount hard startup until ready",
 		"srv-other\\x2done.mount -> srv.mount hard runtime", "srv-other\\x2done.mount -> srv.mount hard startup until ready")
 }
+
+func TestKubernetes_a_Service_without_pods_is_needed_all_the_same(t *testing.T) {
+	// The pods of pg-rw belong to an operator, the endpoints of old to nobody here.
+	dir := write(t, map[string]string{"k.yaml": `apiVersion: v1
+kind: Service
+metadata: {name: pg-rw}
+spec: {selector: {role: primary}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: old, namespace: legacy}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: unused}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      initContainers: [{name: w, command: [pg_isready, -h, pg-rw]}]
+      containers: [{name: c, env: [{name: OLD_HOST, value: old.legacy}]}]
+`})
+	r, err := Kubernetes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lines(t, r), "web -> old hard runtime", "web -> old weak startup assumed", "web -> pg-rw hard startup")
+	for _, s := range r.Services {
+		if s.Name == "unused" {
+			t.Error("a Service that nobody needs became a service")
+		}
+	}
+}
