@@ -5,70 +5,192 @@ import (
 	"strings"
 )
 
-// maxPage is how much one answer may hold. The service goes on with the next
-// page; this one refuses.
+// maxPage is how much one answer may hold; the next page goes on from there.
 const maxPage = 1 << 20
 
-// query answers with the items of one partition, in the order of their sort
-// keys: KeyConditionExpression can be "name = :value" only.
-func (c *call) query(in *struct {
+type queryInput struct {
 	target
 	KeyConditionExpression    string
+	FilterExpression          *string
 	ExpressionAttributeValues item
 	ConsistentRead            bool
-},
-) (any, *apiError) {
+	ScanIndexForward          *bool
+	Limit                     *int
+	ExclusiveStartKey         item
+}
+
+// query answers with the items of one partition, in the order of their sort
+// keys.
+func (c *call) query(in *queryInput) (any, *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
 	holds, err := x.parseCondition(in.KeyConditionExpression)
 	if err != nil {
 		return nil, asAPI(err)
 	}
+	filter := func(item) bool { return true }
+	if in.FilterExpression != nil {
+		if filter, err = x.parseCondition(*in.FilterExpression); err != nil {
+			return nil, asAPI(err)
+		}
+	}
 	if err := x.check(true); err != nil {
 		return nil, err
+	}
+	if in.Limit != nil && *in.Limit < 1 {
+		return nil, validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *in.Limit)
 	}
 	t, apiErr := c.itemTable(in.TableName)
 	if apiErr != nil {
 		return nil, apiErr
 	}
 	defer c.server.mu.Unlock()
-	tokens := tokenize(in.KeyConditionExpression)
-	name := tokens[0]
-	if full, ok := in.ExpressionAttributeNames[name]; ok {
-		name = full
+	if err := t.checkKeyCondition(in); err != nil {
+		return nil, err
 	}
-	switch {
-	case len(tokens) != 3 || tokens[1] != "=" || !strings.HasPrefix(tokens[2], ":"):
-		return nil, validation("dynamotest implements KeyConditionExpression as \"name = :value\" only")
-	case name != t.hash.name:
-		return nil, validation("Query condition missed key schema element: %s", t.hash.name)
-	case t.sort != nil && t.sort.kind != "S":
-		return nil, validation("dynamotest queries tables whose sort key is a string")
+	found, err2 := t.partition(in, holds)
+	if err2 != nil {
+		return nil, err2
 	}
-	found := []item{}
-	size := 0
-	for _, it := range t.items {
-		if holds(it) {
-			found = append(found, it)
-			size += it.size()
-		}
-	}
-	if size > maxPage {
-		return nil, validation("dynamotest answers a Query with at most 1 MB")
-	}
+	page, size, last := pageOf(found, in.Limit)
 	units := readUnits(size, in.ConsistentRead)
 	if !c.server.read.take(units, c.now) {
 		return nil, c.throttled(t)
 	}
-	if t.sort != nil {
-		slices.SortFunc(found, func(a, b item) int {
-			return strings.Compare(string(a[t.sort.name].appendScalar(nil)), string(b[t.sort.name].appendScalar(nil)))
-		})
+	shown := []item{}
+	for _, it := range page {
+		if filter(it) {
+			shown = append(shown, c.shown(t, it))
+		}
 	}
-	shown := make([]item, len(found))
-	for i, it := range found {
-		shown[i] = c.shown(t, it)
+	out := map[string]any{"Items": shown, "Count": len(shown), "ScannedCount": len(page)}
+	if last != nil {
+		out["LastEvaluatedKey"] = t.primaryKey(last)
 	}
-	out := map[string]any{"Items": shown, "Count": len(shown), "ScannedCount": len(shown)}
 	in.consumed(out, units)
 	return out, nil
+}
+
+// partition is what the key condition selects, in order, from after the start
+// key on. The lock is held.
+func (t *table) partition(in *queryInput, holds condition) ([]item, *apiError) {
+	found := []item{}
+	for _, it := range t.items {
+		if holds(it) {
+			found = append(found, it)
+		}
+	}
+	order := func(a, b item) int {
+		if t.sort == nil {
+			return 0
+		}
+		o, _ := a[t.sort.name].compare(b[t.sort.name]) // of one kind: the table has seen to it
+		if in.ScanIndexForward != nil && !*in.ScanIndexForward {
+			o = -o
+		}
+		return o
+	}
+	slices.SortFunc(found, order)
+	if in.ExclusiveStartKey == nil {
+		return found, nil
+	}
+	if _, err := t.keyOf(in.ExclusiveStartKey, true); err != nil {
+		return nil, validation("The provided starting key is invalid")
+	}
+	if t.sort == nil {
+		return nil, nil // the partition has one item, and it was before
+	}
+	return slices.DeleteFunc(found, func(it item) bool { return order(it, in.ExclusiveStartKey) <= 0 }), nil
+}
+
+// pageOf is what one answer looks at: at most limit items, and at most 1 MB.
+// last is where it stopped before the end.
+func pageOf(found []item, limit *int) (page []item, size int, last item) {
+	for i, it := range found {
+		if limit != nil && i == *limit || i > 0 && size+it.size() > maxPage {
+			return page, size, page[i-1]
+		}
+		page, size = append(page, it), size+it.size()
+	}
+	if limit != nil && len(page) == *limit {
+		last = page[len(page)-1] // the service does not look further
+	}
+	return page, size, last
+}
+
+// primaryKey is an item's key alone.
+func (t *table) primaryKey(it item) item {
+	key := item{t.hash.name: it[t.hash.name]}
+	if t.sort != nil {
+		key[t.sort.name] = it[t.sort.name]
+	}
+	return key
+}
+
+// checkKeyCondition sees that a key condition is an equality of the partition
+// key and at most one comparison of the sort key: the grammar of conditions
+// allows more. The lock is held.
+func (t *table) checkKeyCondition(in *queryInput) *apiError {
+	name := func(token string) string {
+		if full, ok := in.ExpressionAttributeNames[token]; ok {
+			return full
+		}
+		return token
+	}
+	hash, sort := false, false
+	for _, clause := range clauses(tokenize(in.KeyConditionExpression)) {
+		begins := len(clause) == 6 && clause[0] == "begins_with" && clause[1] == "("
+		subject := name(clause[0])
+		if begins {
+			subject = name(clause[2])
+		}
+		compares := len(clause) == 3 && slices.Contains([]string{"=", "<", "<=", ">", ">="}, clause[1]) && strings.HasPrefix(clause[2], ":")
+		between := len(clause) == 5 && strings.EqualFold(clause[1], "BETWEEN")
+		switch {
+		case !begins && !compares && !between:
+			return validation("Invalid operator used in KeyConditionExpression: want an equality of the partition key, and =, <, <=, >, >=, BETWEEN or begins_with of the sort key")
+		case subject == t.hash.name && compares && clause[1] == "=" && !hash:
+			hash = true
+		case subject == t.hash.name:
+			return validation("Query key condition not supported")
+		case t.sort != nil && subject == t.sort.name && !sort:
+			sort = true
+		case t.sort != nil && subject == t.sort.name:
+			return validation("KeyConditionExpressions must only contain one condition per key")
+		default:
+			return validation("Query condition missed key schema element: %s", t.hash.name)
+		}
+	}
+	if !hash {
+		return validation("Query condition missed key schema element: %s", t.hash.name)
+	}
+	return nil
+}
+
+// clauses are what AND joins, without brackets around them.
+func clauses(tokens []string) (all [][]string) {
+	var clause []string
+	between := false
+	for _, token := range tokens {
+		switch {
+		case strings.EqualFold(token, "AND") && !between:
+			all, clause = append(all, clause), nil
+			continue
+		case strings.EqualFold(token, "AND"):
+			between = false
+		case strings.EqualFold(token, "BETWEEN"):
+			between = true
+		}
+		clause = append(clause, token)
+	}
+	all = append(all, clause)
+	for i, c := range all {
+		for len(c) > 2 && c[0] == "(" && c[len(c)-1] == ")" {
+			c = c[1 : len(c)-1]
+		}
+		if len(c) == 0 {
+			c = []string{""}
+		}
+		all[i] = c
+	}
+	return all
 }
