@@ -52,7 +52,10 @@ func (c *Cache[V]) LookupWith(ctx context.Context, key string, o LookupOptions) 
 		return r
 	case o.takes(r.Age, r.Source == SourceStale):
 		return c.share(r)
-	case r.Source == SourceStale: // the origin has just been asked
+	}
+	c.refused(r)
+	if r.Source == SourceStale { // the origin has just been asked
+		c.n.failed.Add(1)
 		return Result[V]{Err: r.why}
 	}
 	return c.share(c.refresh(ctx, hash, s, key, o))
@@ -100,7 +103,9 @@ func (c *Cache[V]) refresh(ctx context.Context, hash uint64, s *shard[V], key st
 	}
 	r := f.await(ctx, parent)
 	if r.why != nil && !o.takes(r.Age, r.Source == SourceStale) {
-		return Result[V]{Err: r.why} // what there was; the origin failed
+		c.refused(r) // it is what there was; the origin failed
+		c.n.failed.Add(1)
+		return Result[V]{Err: r.why}
 	}
 	return r
 }
@@ -113,10 +118,10 @@ func (c *Cache[V]) LookupMany(ctx context.Context, keys []string) map[string]Res
 	}
 	results := make(map[string]Result[V], len(keys))
 	if err := ctx.Err(); err != nil {
-		c.n.canceled.Add(1)
 		for _, key := range keys {
 			results[key] = Result[V]{Err: err}
 		}
+		c.n.canceled.Add(int64(len(results)))
 		return results
 	}
 	waiting := make(map[string]*flight[V])
@@ -154,13 +159,14 @@ func (c *Cache[V]) LookupMany(ctx context.Context, keys []string) map[string]Res
 // some keys failed, the error is a *KeysError that tells which, and the map
 // still holds the others. Keys may repeat.
 func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
-	if ctx != nil && ctx.Err() != nil {
-		c.n.canceled.Add(1)
+	over := ctx != nil && ctx.Err() != nil
+	results := c.LookupMany(ctx, keys)
+	if over {
 		return nil, ctx.Err()
 	}
 	found := make(map[string]V, len(keys))
 	failed := make(map[string]error)
-	for key, r := range c.LookupMany(ctx, keys) {
+	for key, r := range results {
 		switch {
 		case r.Err == nil:
 			found[key] = r.Value

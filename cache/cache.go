@@ -318,7 +318,7 @@ func (c *Cache[V]) later(s *shard[V], hash uint64, key string) int64 {
 		version = max(version, e.version+1)
 	}
 	if c.over != nil {
-		version = max(version, c.over.version(hash)+1)
+		version = max(version, c.over.version(hash)+1, c.over.floor.Load())
 	}
 	return min(version, now.Add(MaxSkew).UnixMilli())
 }
@@ -356,7 +356,10 @@ func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error 
 // misses to it from now on. The store itself is not touched.
 func (c *Cache[V]) InvalidateAll() {
 	if c.over != nil {
-		c.over.distrust(time.Now().Add(endingLead).UnixMilli())
+		// Later than what was set in this very millisecond, or several
+		// times in it, or came from a machine whose clock is ahead.
+		latest := max(time.Now().Add(endingLead).UnixMilli(), c.over.top.Load(), c.local.latest())
+		c.over.distrust(latest + 1)
 	}
 	c.dropAll()
 }

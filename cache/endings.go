@@ -41,6 +41,7 @@ type endings struct {
 	wake  func() // starts a delivery; called by the timer, with no lock held
 
 	floor atomic.Int64 // every key's bar
+	top   atomic.Int64 // the greatest version of any ending so far
 	count atomic.Int64 // len(byHash), so that the usual case takes no lock
 	lost  atomic.Int64
 
@@ -120,12 +121,25 @@ func (o *endings) version(hash uint64) int64 {
 }
 
 // distrust ends everything that is older than version.
-func (o *endings) distrust(version int64) {
+func (o *endings) distrust(version int64) { raise(&o.floor, version) }
+
+// raise makes v at least n.
+func raise(v *atomic.Int64, n int64) {
 	for {
-		old := o.floor.Load()
-		if version <= old || o.floor.CompareAndSwap(old, version) {
+		old := v.Load()
+		if n <= old || v.CompareAndSwap(old, n) {
 			return
 		}
+	}
+}
+
+// outlive distrusts all that e ended, which is about to be forgotten: with a
+// value of the very same version, unless that is the one that ended the others.
+func (o *endings) outlive(e *ending) {
+	if e.bySet {
+		o.distrust(e.version)
+	} else {
+		o.distrust(e.version + 1)
 	}
 }
 
@@ -147,6 +161,7 @@ func (o *endings) add(hash uint64, key string, version int64, state endingState,
 	}
 	e = &ending{hash: hash, key: key, version: version, until: now + o.life, since: now, bySet: bySet}
 	o.byHash[hash] = e
+	raise(&o.top, version)
 	o.enter(e, state)
 	o.shrink(now)
 	o.count.Store(int64(len(o.byHash)))
@@ -203,7 +218,7 @@ func (o *endings) remove(e *ending) {
 // lose counts an ending that the store will not be told of.
 func (o *endings) lose(e *ending) {
 	o.lost.Add(1)
-	o.distrust(e.version)
+	o.outlive(e)
 }
 
 // shrink forgets what is of no use any more, and what there is no room for.
@@ -224,7 +239,7 @@ func (o *endings) shrink(now int64) {
 		case e.state != told:
 			o.lose(e)
 		case now-e.since < int64(MaxSkew): // a read may lag behind
-			o.distrust(e.version)
+			o.outlive(e)
 		}
 		o.remove(e)
 	}

@@ -312,3 +312,37 @@ func TestEndings_clocks_differ(t *testing.T) {
 		}
 	}
 }
+
+// InvalidateAll ends what was set in the same millisecond, too, and what
+// several times in it, here or elsewhere.
+func TestEndings_InvalidateAll_in_the_same_millisecond(t *testing.T) {
+	for _, sets := range []int{1, 3} {
+		inWorld(t, tiny, func(w *world) {
+			other := newWorld(t, w.store, nil)
+			for range sets {
+				if err := w.SetThrough(bg, "a", "old"); err != nil {
+					t.Fatal(err)
+				}
+				if err := other.SetThrough(bg, "b", "old"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r := w.Lookup(bg, "b"); r.Value != "old" { // evicts a
+				t.Errorf("b is %q, want the other instance's", r.Value)
+			}
+			w.InvalidateAll()
+			for range 2 {
+				for _, key := range []string{"a", "b"} {
+					w.get(key, time.Second)
+				}
+			}
+			// What is set afterwards is not over, in the store neither.
+			if err := w.SetThrough(bg, "c", "value of c"); err != nil {
+				t.Fatal(err)
+			}
+			w.want("d", cache.SourceOrigin) // evicts c
+			w.want("c", cache.SourceRemote)
+			other.close()
+		})
+	}
+}

@@ -177,19 +177,26 @@ func (f *flight[V]) cancel() (answered bool) {
 
 // arrived counts a result that a caller gets from a flight.
 func (c *Cache[V]) arrived(r Result[V]) Result[V] {
-	switch r.Source {
-	case SourceLocal:
-		c.n.local.inc()
-	case SourceRemote:
-		c.n.remote.Add(1)
-	case SourceOrigin:
-		c.n.origin.Add(1)
-	case SourceStale:
-		c.n.stale.Add(1)
-	default:
-		c.n.failed.Add(1)
-	}
+	c.tally(r.Source, 1)
 	return r
+}
+
+// refused takes back that r arrived: its caller does not take it.
+func (c *Cache[V]) refused(r Result[V]) { c.tally(r.Source, -1) }
+
+func (c *Cache[V]) tally(source Source, n int64) {
+	switch source {
+	case SourceLocal:
+		c.n.local.add(n)
+	case SourceRemote:
+		c.n.remote.Add(n)
+	case SourceOrigin:
+		c.n.origin.Add(n)
+	case SourceStale:
+		c.n.stale.Add(n)
+	default:
+		c.n.failed.Add(n)
+	}
 }
 
 // leave takes the flight out of its shard, so that nobody joins it. The

@@ -204,3 +204,16 @@ func (l *local[V]) size() (entries int, bytes int64) {
 	}
 	return entries, bytes
 }
+
+// latest is the greatest version of all entries.
+func (l *local[V]) latest() (version int64) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for e := s.lru.older; e != &s.lru; e = e.older {
+			version = max(version, e.version)
+		}
+		s.mu.Unlock()
+	}
+	return version
+}

@@ -186,7 +186,10 @@ type striped [16]struct {
 	_ [56]byte
 }
 
-func (s *striped) inc() { s[rand.Uint32()%uint32(len(s))].n.Add(1) }
+func (s *striped) inc() { s.add(1) }
+
+func (s *striped) add(n int64) { s[rand.Uint32()%uint32(len(s))].n.Add(n) }
+
 func (s *striped) sum() int64 {
 	var sum int64
 	for i := range s {
