@@ -37,7 +37,7 @@ type BatchResult struct {
 }
 
 // RetryAfter is implemented by an error of a [BatchDest] that knows how long
-// to wait before the next attempt.
+// to wait before the next attempt: at most five minutes, or RetryMax.
 type RetryAfter interface {
 	error
 	RetryAfter() time.Duration
@@ -152,6 +152,7 @@ func (d *drainer) add(rec Record, at ref) {
 // writeBatch is one call of the destination, contained like write.
 func (d *drainer) writeBatch(recs []Record) (res BatchResult, err error) {
 	s := d.s
+	d.toFallback = false
 	s.watch.Reset(slowAfter)
 	defer func() {
 		s.watch.Stop()

@@ -29,6 +29,7 @@ type drainer struct {
 	failsSince time.Time // when it failed first; zero: the last answer was good
 	probe      time.Time // while the fallback is in use: when to try the destination again
 	hurried    bool      // the pause that Shutdown cuts short was cut short
+	toFallback bool      // the last call was one of the fallback
 
 	seals, sealed int64 // of this run: seals, and lines in them
 	lastSeal      string
@@ -65,11 +66,11 @@ func (d *drainer) run() {
 		if ended {
 			return
 		}
-		// The destination ended this goroutine (runtime.Goexit). What was in
-		// flight still is; the next drainer resumes it.
+		// The destination, or its error, ended this goroutine (runtime.Goexit).
+		// What was in flight still is; the next goroutine resumes it.
 		s.countPanic()
 		d.refs, d.recs = nil, nil
-		go d.run()
+		go d.again()
 	}()
 	if !d.wrote {
 		d.file = regularFile(s.opt.Dest)
@@ -260,7 +261,7 @@ func (d *drainer) deliver() {
 		}
 		mark := len(d.pending) > 0
 		dest, fallback := d.target()
-		n, err := d.write(dest, p)
+		n, err := d.write(dest, fallback, p)
 		n, err = sane(n, len(p), err)
 		d.took(n, mark, fallback, err == nil)
 		if err != nil {
@@ -403,9 +404,9 @@ func (d *drainer) target() (write func([]byte) (int, error), fallback bool) {
 
 // write is one call of the destination. A panic in it is contained and
 // counted; how much it had taken by then is not known, and taken as nothing.
-func (d *drainer) write(dest func([]byte) (int, error), p []byte) (n int, err error) {
+func (d *drainer) write(dest func([]byte) (int, error), fallback bool, p []byte) (n int, err error) {
 	s := d.s
-	d.wrote = true
+	d.wrote, d.toFallback = true, fallback
 	s.watch.Reset(slowAfter)
 	defer func() {
 		s.watch.Stop()

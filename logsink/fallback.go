@@ -42,7 +42,7 @@ func (d *drainer) batchToFallback() {
 		}
 		ends = append(ends, len(buf))
 	}
-	n, err := d.write(d.s.writeFallback, buf)
+	n, err := d.write(d.s.writeFallback, true, buf)
 	n, err = sane(n, len(buf), err)
 	done := 0
 	for done < len(ends) && ends[done] <= n {
@@ -56,10 +56,11 @@ func (d *drainer) batchToFallback() {
 
 // relieve writes what waits in memory to the fallback while the destination does
 // not return. It runs in a goroutine of its own, and ends when the destination
-// moves again or the fallback fails.
+// moves again or the fallback fails, which is tried again after RetryMax.
 func (s *Sink) relieve() {
+	ended := false
 	defer func() {
-		if recover() != nil {
+		if recover() != nil || !ended { // a panic, or runtime.Goexit
 			s.countPanic()
 		}
 		s.mu.Lock()
@@ -67,6 +68,9 @@ func (s *Sink) relieve() {
 		if c := s.relief; c != nil { // the fallback failed
 			s.relief = nil
 			s.queue.pushFront(c)
+			if s.count.stalled {
+				s.watch.Reset(s.opt.RetryMax)
+			}
 		}
 		s.mu.Unlock()
 		s.rouse()
@@ -82,6 +86,7 @@ func (s *Sink) relieve() {
 					s.mu.Lock()
 					s.errorLocked(f, true)
 					s.mu.Unlock()
+					ended = true
 					return
 				}
 			}
@@ -105,6 +110,7 @@ func (s *Sink) relieve() {
 		}
 		s.mu.Unlock()
 	}
+	ended = true
 }
 
 // takeRelief waits for a chunk to write to the fallback. It reports false when

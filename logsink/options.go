@@ -23,13 +23,13 @@ type Options struct {
 	Batch BatchDest
 
 	// MaxBytes bounds the memory of the records, what is in flight included.
-	// Default 4 MiB, at least 64 KiB; rounded down to whole chunks. Rule: the
+	// Default 4 MiB, at least 64 KiB, at most 16 GiB; rounded down to whole chunks. Rule: the
 	// peak rate in bytes a second times the longest stall to survive.
 	MaxBytes int
 
 	// MaxRecord is the longest record in bytes; longer ones are counted as
 	// Oversize. Default, and at most: a quarter of MaxBytes, so that one line
-	// cannot displace all others.
+	// cannot displace all others, and 256 MiB.
 	MaxRecord int
 
 	// Truncate cuts records longer than MaxRecord, and says so at their end,
@@ -94,7 +94,8 @@ type Options struct {
 
 	// RetryMin and RetryMax bound the pause after an error of the destination;
 	// it doubles from the one to the other, and any progress resets it.
-	// Defaults 10 ms and 5 s.
+	// Defaults 10 ms and 5 s, or what the other one is set to if that would
+	// contradict it.
 	RetryMin, RetryMax time.Duration
 
 	// SyncTimeout bounds Sync, and Flush and Recover without a deadline of
@@ -135,6 +136,8 @@ const (
 	minFrames    = 16       // smaller budgets get smaller chunks
 	minBytes     = 64 << 10
 	minMapped    = 256 << 10
+	mostBytes    = 16 << 30  // more is a mistake in the unit, and a fatal error of the runtime
+	mostRecord   = 256 << 20 // well within endMask
 	defaultBytes = 4 << 20
 	pipeBuf      = 4096
 )
@@ -221,13 +224,17 @@ func (o *Options) complete() error {
 	if o.MaxBytes < minBytes {
 		return fmt.Errorf("logsink: Options.MaxBytes is %d, the least is %d", o.MaxBytes, minBytes)
 	}
+	if int64(o.MaxBytes) > mostBytes {
+		return fmt.Errorf("logsink: Options.MaxBytes is %d, the most is %d", o.MaxBytes, int64(mostBytes))
+	}
 	if o.Mapped != "" && o.MaxBytes < minMapped {
 		return fmt.Errorf("logsink: Options.MaxBytes is %d, with Options.Mapped the least is %d", o.MaxBytes, minMapped)
 	}
 	o.MaxBytes -= o.MaxBytes % o.chunkSize()
-	size(&o.MaxRecord, o.MaxBytes/4)
-	if o.MaxRecord < 0 || o.MaxRecord > o.MaxBytes/4 {
-		return fmt.Errorf("logsink: Options.MaxRecord is %d, the most is a quarter of MaxBytes, %d", o.MaxRecord, o.MaxBytes/4)
+	most := min(o.MaxBytes/4, mostRecord)
+	size(&o.MaxRecord, most)
+	if o.MaxRecord < 0 || o.MaxRecord > most {
+		return fmt.Errorf("logsink: Options.MaxRecord is %d, the most is %d: a quarter of MaxBytes, and 256 MiB", o.MaxRecord, most)
 	}
 	if o.MaxWrite == 0 && o.Mapped != "" && o.Batch == nil {
 		o.MaxWrite = pipeBuf
@@ -248,14 +255,18 @@ func (o *Options) complete() error {
 	if o.Linger == 0 {
 		o.Linger = linger
 	}
+	retryMin := 10 * time.Millisecond
+	if o.RetryMax > 0 {
+		retryMin = min(retryMin, o.RetryMax)
+	}
 	for _, d := range []struct {
 		name string
 		d    *time.Duration
 		or   time.Duration
 	}{
 		{"StallAfter", &o.StallAfter, time.Second},
-		{"RetryMin", &o.RetryMin, 10 * time.Millisecond},
-		{"RetryMax", &o.RetryMax, 5 * time.Second},
+		{"RetryMin", &o.RetryMin, retryMin},
+		{"RetryMax", &o.RetryMax, max(5*time.Second, o.RetryMin)},
 		{"SpillAge", &o.SpillAge, 0},
 		{"SyncTimeout", &o.SyncTimeout, time.Second},
 		{"CloseTimeout", &o.CloseTimeout, 2 * time.Second},

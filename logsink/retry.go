@@ -42,6 +42,10 @@ func (s *Sink) judge(err error) (f failure) {
 	return f
 }
 
+// mostAfter bounds what a destination may ask for: one that says "in a year" is
+// as wrong as one that does not answer.
+const mostAfter = 5 * time.Minute
+
 // failed counts an error of the destination or the fallback and pauses before
 // the next attempt. The chunk is kept.
 func (d *drainer) failed(err error, fallback, moved bool) {
@@ -80,10 +84,19 @@ func (d *drainer) failed(err error, fallback, moved bool) {
 	case moved && f.again:
 		pause = min(pause, time.Millisecond) // the reader is slower than we are, that is all
 	case f.after > 0:
-		pause = f.after
+		pause = min(f.after, max(mostAfter, s.opt.RetryMax))
 	}
 	d.rest(pause)
 }
+
+// again goes on after the end of the drainer's goroutine, which is a failure like
+// another: a destination that always ends it must not keep a processor busy.
+func (d *drainer) again() {
+	d.failed(errGoexit, d.toFallback, false)
+	d.run()
+}
+
+var errGoexit = errors.New("logsink: the destination ended the goroutine that called it")
 
 // errorLocked counts an error of the destination or the fallback.
 func (s *Sink) errorLocked(f failure, fallback bool) {

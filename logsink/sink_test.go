@@ -483,7 +483,7 @@ func TestNew_refuses_contradictions(t *testing.T) {
 		"Options.Dest or Options.Batch":          {},
 		"Options.MaxBytes is 5, the least":       {Dest: io.Discard, MaxBytes: 5},
 		"Options.MaxRecord is 99999999":          {Dest: io.Discard, MaxRecord: 99999999},
-		"Options.RetryMin is 1h0m0s and Options": {Dest: io.Discard, RetryMin: time.Hour},
+		"Options.RetryMin is 1h0m0s and Options": {Dest: io.Discard, RetryMin: time.Hour, RetryMax: time.Minute},
 		"Options.SpillBytes or SpillAge is set":  {Dest: io.Discard, SpillBytes: 1 << 30},
 		"Options.StallAfter is -1ns":             {Dest: io.Discard, StallAfter: -1},
 		"Options.MaxWrite is -1":                 {Dest: io.Discard, MaxWrite: -1},
