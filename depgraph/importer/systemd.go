@@ -3,6 +3,8 @@ package importer
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -190,6 +192,7 @@ func (s *systemd) folder(dir string) error {
 			err = s.dropIns(path, strings.TrimSuffix(name, ext))
 		case ext == ".d" && isTemplate(strings.TrimSuffix(name, ext)):
 			err = s.templateDropIns(path, strings.TrimSuffix(name, ext))
+		case (isTemplate(name) || isUnit(name)) && !s.readable(path):
 		case isTemplate(name):
 			s.templates[name] = append([]string{path}, s.templates[name]...)
 		case isUnit(name):
@@ -200,6 +203,21 @@ func (s *systemd) folder(dir string) error {
 		}
 	}
 	return nil
+}
+
+// readable reports whether there is a file, or a mask, behind the name of a unit.
+// To systemd a link that leads nowhere is no unit; to an import it is a warning.
+func (s *systemd) readable(path string) bool {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.warnf("%s: a link that leads nowhere; left out", filepath.ToSlash(path))
+		return false
+	case err == nil && info.IsDir():
+		s.warnf("%s: a folder with the name of a unit; left out", filepath.ToSlash(path))
+		return false
+	}
+	return true // what cannot be read is reported by the one that reads
 }
 
 // links reads the names in a .wants or .requires folder.

@@ -148,3 +148,26 @@ func TestSystemd_an_order_that_contradicts_itself_is_found(t *testing.T) {
 		}
 	}
 }
+
+func TestSystemd_a_link_that_leads_nowhere_costs_one_unit(t *testing.T) {
+	dir := write(t, map[string]string{
+		"a.service": "[Unit]\nRequires=b.service gone.service\nAfter=b.service\nDefaultDependencies=no\n", "b.service": "[Unit]\nDefaultDependencies=no\n",
+		"folder.service/x": "",
+	})
+	for name, to := range map[string]string{"gone.service": "nowhere", "gone@.service": "nowhere", "masked.service": os.DevNull} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	r, err := Systemd(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lines(t, r), "a.service -> b.service hard startup until ready", "a.service -> b.service hard runtime")
+	all := strings.Join(r.Warnings, "\n")
+	for _, want := range []string{"folder.service: a folder with the name of a unit", "gone.service: a link that leads nowhere", "gone@.service: a link that leads nowhere", "a.service requires gone.service, which no file declares"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("warnings %s; want %s", all, want)
+		}
+	}
+}
