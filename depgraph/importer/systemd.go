@@ -1,8 +1,6 @@
 package importer
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"io/fs"
 	"maps"
@@ -26,7 +24,7 @@ import (
 // finds cycles that do not exist; a circle of orders is an ordering cycle. Implicit dependencies of services, sockets,
 // timers, paths and targets are added as systemd.unit(5) and its kin say.
 func Systemd(paths ...string) (*Result, error) {
-	s := systemd{builder: newBuilder(), units: map[string]*unit{}, templates: map[string][]string{}}
+	s := systemd{builder: newBuilder(), units: map[string]*unit{}, templates: map[string][]string{}, aliases: map[string]string{}}
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
@@ -44,6 +42,7 @@ func Systemd(paths ...string) (*Result, error) {
 	if err := s.instantiate(); err != nil {
 		return nil, err
 	}
+	s.resolveAliases()
 	s.implicit()
 	for _, name := range s.sorted() {
 		s.unit(name)
@@ -60,6 +59,7 @@ type systemd struct {
 	*builder
 	units     map[string]*unit
 	templates map[string][]string // files of NAME@.SUFFIX, the unit first, then drop-ins
+	aliases   map[string]string   // names that are links -> the units behind them
 }
 
 // instantiate reads templates for the instances that others name.
@@ -68,7 +68,7 @@ func (s *systemd) instantiate() error {
 		again = false
 		for _, name := range s.sorted() {
 			u := s.units[name]
-			for _, m := range []map[string]depgraph.Position{u.requires, u.wants, u.after, u.before} {
+			for _, m := range u.lists() {
 				for _, other := range slices.Sorted(maps.Keys(m)) {
 					files := s.templates[templateOf(other)]
 					if s.units[other] != nil || files == nil {
@@ -257,94 +257,6 @@ func (s *systemd) dropIns(dir, owner string) error {
 		}
 	}
 	return nil
-}
-
-// file reads one unit file or drop-in. A link to another unit is an alias; one
-// to /dev/null masks the unit.
-func (s *systemd) file(path, name string) error {
-	if target, err := os.Readlink(path); err == nil {
-		if target == "/dev/null" {
-			return nil
-		}
-		if base := filepath.Base(target); base != name && isUnit(base) {
-			return nil // the unit itself is read under its own name
-		}
-	}
-	data, err := readFile(path)
-	if err != nil {
-		return err
-	}
-	s.result.Read++
-	at := depgraph.Position{File: filepath.ToSlash(path), Line: 1}
-	u := s.get(name, at)
-	if !strings.HasSuffix(path, ".conf") {
-		u.at = at
-	}
-	section, pending := "", ""
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' || line[0] == ';' {
-			continue
-		}
-		if rest, more := strings.CutSuffix(line, "\\"); more {
-			pending += rest + " "
-			continue
-		}
-		line, pending = pending+line, ""
-		if line[0] == '[' {
-			section = strings.Trim(line, "[]")
-			continue
-		}
-		key, value, _ := strings.Cut(line, "=")
-		at.Line = n
-		u.set(section, strings.TrimSpace(key), strings.TrimSpace(value), name, at)
-	}
-	return lines.Err()
-}
-
-func (u *unit) set(section, key, value, name string, at depgraph.Position) {
-	add := func(m map[string]depgraph.Position) {
-		if value == "" {
-			clear(m) // an empty assignment resets the list
-		}
-		for _, other := range strings.Fields(value) {
-			if other = specifiers(other, name); isUnit(other) {
-				m[other] = at
-			}
-		}
-	}
-	switch section + "." + key {
-	case "Unit.Requires", "Unit.Requisite", "Unit.BindsTo":
-		add(u.requires)
-	case "Unit.Wants", "Unit.Upholds":
-		add(u.wants)
-	case "Unit.After":
-		add(u.after)
-	case "Unit.Before":
-		add(u.before)
-	case "Unit.DefaultDependencies":
-		u.defaults = !slices.Contains([]string{"no", "false", "0", "off"}, strings.ToLower(value))
-	case "Unit.RequiresMountsFor":
-		for _, path := range strings.Fields(value) {
-			u.paths[filepath.Clean(specifiers(path, name))] = at
-		}
-	case "Mount.Where":
-		u.where = value
-	case "Socket.Service", "Timer.Unit", "Path.Unit":
-		u.triggers = value
-	}
-}
-
-// specifiers replaces %p, %i, %n and %N, all that dependencies use.
-func specifiers(value, name string) string {
-	if !strings.Contains(value, "%") {
-		return value
-	}
-	bare := strings.TrimSuffix(name, filepath.Ext(name))
-	prefix, instance, _ := strings.Cut(bare, "@")
-	return strings.NewReplacer("%p", prefix, "%i", instance, "%I", instance, "%n", name, "%N", bare, "%%", "%").Replace(value)
 }
 
 // implicit adds what systemd adds by itself.

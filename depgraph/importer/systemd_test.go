@@ -171,3 +171,40 @@ func TestSystemd_a_link_that_leads_nowhere_costs_one_unit(t *testing.T) {
 		}
 	}
 }
+
+func TestSystemd_reads_units_as_systemd_does(t *testing.T) {
+	const plain = "[Unit]\nDefaultDependencies=no\n"
+	dir := write(t, map[string]string{
+		// Lists of dependencies cannot be reset; quotes and aliases are no part of a name.
+		"a.service":               plain + "Requires=b.service\nRequires=\nWants='c.service' \\\n  \"d.service\"\nAfter=alias.service\nno sense\n",
+		"b.service":               plain,
+		"c.service":               plain + "[Service]\nSockets=x.socket\n",
+		"d.service":               plain,
+		"x.socket":                plain + "[Socket]\nListenStream=1\nService=other.service\n",
+		"alias.service.wants/foo": "",
+	})
+	for link, to := range map[string]string{"alias.service": "again.service", "again.service": "b.service", "alias.service.wants/d.service": "../d.service", "outside.service": "/elsewhere/e.service"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Skip(err)
+		}
+	}
+	r, err := Systemd(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lines(t, r),
+		"a.service -> b.service hard startup until ready", "a.service -> b.service hard runtime",
+		"a.service -> c.service soft runtime", "a.service -> d.service soft runtime",
+		"b.service -> d.service soft runtime",
+		"c.service -> x.socket soft runtime", "c.service -> x.socket weak startup until ready")
+	for _, s := range r.Services {
+		for _, d := range s.Depends {
+			if s.Name == "a.service" && d.On == "d.service" && d.At.Line != 5 {
+				t.Errorf("a continued line is named by its end: %s", d.At)
+			}
+		}
+	}
+	if all := strings.Join(r.Warnings, "\n"); !strings.Contains(all, "a.service:8: expected NAME=VALUE") {
+		t.Errorf("warnings %s", all)
+	}
+}

@@ -1,0 +1,159 @@
+package importer
+
+import (
+	"bufio"
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// This file reads single unit files; what they mean together is in systemd.go.
+
+// file reads one unit file or drop-in. A link to another unit is an alias; one
+// to /dev/null masks the unit.
+func (s *systemd) file(path, name string) error {
+	if target, err := os.Readlink(path); err == nil {
+		if target == "/dev/null" {
+			return nil
+		}
+		if base := filepath.Base(target); base != name && isUnit(base) {
+			s.aliases[name] = base
+			return nil // the unit itself is read under its own name
+		}
+	}
+	data, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	s.result.Read++
+	at := depgraph.Position{File: filepath.ToSlash(path), Line: 1}
+	u := s.get(name, at)
+	if !strings.HasSuffix(path, ".conf") {
+		u.at = at
+	}
+	section, pending, begin := "", "", 0
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if pending == "" {
+			begin = n
+		}
+		if rest, more := strings.CutSuffix(line, "\\"); more {
+			pending += rest + " "
+			continue
+		}
+		line, pending = pending+line, ""
+		if line[0] == '[' {
+			section = strings.Trim(line, "[]")
+			continue
+		}
+		at.Line = begin
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			s.warnf("%s: expected NAME=VALUE; systemd leaves this line out", at)
+			continue
+		}
+		u.set(section, strings.TrimSpace(key), strings.TrimSpace(value), name, at)
+	}
+	return lines.Err()
+}
+
+func (u *unit) set(section, key, value, name string, at depgraph.Position) {
+	add := func(m map[string]depgraph.Position) {
+		// An empty value resets other lists, but no dependencies: see systemd.unit(5).
+		for _, other := range strings.Fields(value) {
+			if other = specifiers(strings.Trim(other, `"'`), name); isUnit(other) {
+				m[other] = at
+			}
+		}
+	}
+	switch section + "." + key {
+	case "Unit.Requires", "Unit.Requisite", "Unit.BindsTo":
+		add(u.requires)
+	case "Unit.Wants", "Unit.Upholds":
+		add(u.wants)
+	case "Unit.After":
+		add(u.after)
+	case "Service.Sockets":
+		add(u.wants)
+		add(u.after)
+	case "Unit.Before":
+		add(u.before)
+	case "Unit.DefaultDependencies":
+		u.defaults = !slices.Contains([]string{"no", "false", "0", "off"}, strings.ToLower(value))
+	case "Unit.RequiresMountsFor":
+		for _, path := range strings.Fields(value) {
+			u.paths[filepath.Clean(specifiers(strings.Trim(path, `"'`), name))] = at
+		}
+	case "Mount.Where":
+		u.where = value
+	case "Socket.Service", "Timer.Unit", "Path.Unit":
+		u.triggers = value
+	}
+}
+
+// specifiers replaces %p, %i, %n and %N, all that dependencies use.
+func specifiers(value, name string) string {
+	if !strings.Contains(value, "%") {
+		return value
+	}
+	bare := strings.TrimSuffix(name, filepath.Ext(name))
+	prefix, instance, _ := strings.Cut(bare, "@")
+	return strings.NewReplacer("%p", prefix, "%i", instance, "%I", instance, "%n", name, "%N", bare, "%%", "%").Replace(value)
+}
+
+// resolveAliases puts the units in the place of the links that lead to them.
+func (s *systemd) resolveAliases() {
+	for _, alias := range slices.Sorted(maps.Keys(s.aliases)) {
+		name := s.aliased(alias)
+		if from, to := s.units[alias], s.units[name]; from != nil && to != nil && from != to { // a folder such as ALIAS.wants
+			for i, m := range from.lists() {
+				maps.Copy(to.lists()[i], m)
+			}
+			delete(s.units, alias)
+		}
+	}
+	for _, u := range s.units {
+		for _, m := range u.lists() {
+			for _, other := range slices.Sorted(maps.Keys(m)) {
+				name := s.aliased(other)
+				if _, twice := m[name]; !twice {
+					m[name] = m[other]
+				}
+				if name != other {
+					delete(m, other)
+				}
+			}
+		}
+	}
+}
+
+// aliased follows links to a unit that is there; without one, the name stays.
+func (s *systemd) aliased(name string) string {
+	to := name
+	for range maxDepth {
+		next, ok := s.aliases[to]
+		if !ok {
+			break
+		}
+		to = next
+	}
+	if s.units[to] == nil {
+		return name
+	}
+	return to
+}
+
+// lists are the dependencies of a unit on others.
+func (u *unit) lists() []map[string]depgraph.Position {
+	return []map[string]depgraph.Position{u.requires, u.wants, u.after, u.before}
+}
