@@ -81,8 +81,8 @@ func (b *backstage) collect(doc document) {
 		return
 	}
 	b.entities = append(b.entities, e)
-	for _, api := range items(get(e.spec, "providesApis")) {
-		ref := parseRef(text(api), "api")
+	for _, api := range b.list(&e, "providesApis") {
+		ref := parseRef(text(api), "api", e.namespace)
 		b.providers[ref] = append(b.providers[ref], e.ref())
 	}
 }
@@ -94,13 +94,22 @@ func orDefault(namespace string) string {
 	return strings.ToLower(namespace)
 }
 
-// parseRef completes "[kind:][namespace/]name".
-func parseRef(s, kind string) string {
+// list returns the references in a field of an entity.
+func (b *backstage) list(e *entity, field string) []*yaml.Node {
+	n := get(e.spec, field)
+	if n != nil && n.Kind != yaml.SequenceNode && !isNull(n) {
+		b.warnf("%s: %s: expected a list; it is left out", e.doc.at(n), field)
+	}
+	return items(n)
+}
+
+// parseRef completes "[kind:][namespace/]name". As in Backstage, the namespace
+// is that of the entity which holds the reference.
+func parseRef(s, kind, namespace string) string {
 	s = strings.ToLower(s)
 	if k, rest, ok := strings.Cut(s, ":"); ok {
 		kind, s = k, rest
 	}
-	namespace := "default"
 	if n, rest, ok := strings.Cut(s, "/"); ok {
 		namespace, s = n, rest
 	}
@@ -125,7 +134,7 @@ func (b *backstage) assignNames() {
 		}
 		b.names[e.ref()] = name
 		s := b.service(name, e.doc.at(e.root))
-		_, owner, _ := strings.Cut(parseRef(text(get(e.spec, "owner")), "group"), "/")
+		_, owner, _ := strings.Cut(parseRef(text(get(e.spec, "owner")), "group", e.namespace), "/")
 		s.Owner = owner
 		s.Kind = backstageKind(e.kind, strings.ToLower(text(get(e.spec, "type"))))
 		if lifecycle := text(get(e.spec, "lifecycle")); lifecycle != "" {
@@ -150,18 +159,18 @@ func backstageKind(kind, typ string) depgraph.Kind {
 
 func (b *backstage) relations(e *entity) {
 	own := b.names[e.ref()]
-	for _, n := range items(get(e.spec, "dependsOn")) {
+	for _, n := range b.list(e, "dependsOn") {
 		if target := b.target(e, n); target != "" {
 			b.depend(own, target, hardBoth, "dependsOn", text(n), e.doc.at(n))
 		}
 	}
-	for _, n := range items(get(e.spec, "dependencyOf")) {
+	for _, n := range b.list(e, "dependencyOf") {
 		if from := b.target(e, n); from != "" {
 			b.depend(from, own, hardBoth, "dependencyOf", text(n), e.doc.at(n))
 		}
 	}
-	for _, n := range items(get(e.spec, "consumesApis")) {
-		providers := slices.Clone(b.providers[parseRef(text(n), "api")])
+	for _, n := range b.list(e, "consumesApis") {
+		providers := slices.Clone(b.providers[parseRef(text(n), "api", e.namespace)])
 		slices.Sort(providers)
 		if len(providers) == 0 {
 			b.warnf("%s: nobody provides the API %s that %s consumes", e.doc.at(n), text(n), own)
@@ -179,7 +188,7 @@ func (b *backstage) target(e *entity, n *yaml.Node) string {
 		b.warnf("%s: the reference %q needs a kind, such as component:%s; the edge is left out", e.doc.at(n), text(n), text(n))
 		return ""
 	}
-	ref := parseRef(text(n), "")
+	ref := parseRef(text(n), "", e.namespace)
 	if name, ok := b.names[ref]; ok {
 		return name
 	}
@@ -189,6 +198,10 @@ func (b *backstage) target(e *entity, n *yaml.Node) string {
 		return ""
 	}
 	_, name, _ := strings.Cut(rest, "/")
+	if name == "" {
+		b.warnf("%s: the reference %q has no name; the edge is left out", e.doc.at(n), text(n))
+		return ""
+	}
 	if b.services[name] != nil {
 		name = ref
 	}
