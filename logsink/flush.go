@@ -90,8 +90,12 @@ func (s *Sink) forget(gone waiter) {
 // does not fsync: a pipe cannot, and a frozen disk must not hold a logger up.
 func (s *Sink) Sync() error { return s.Flush(context.Background()) }
 
-// bounded gives ctx a deadline if it has none.
+// bounded gives ctx a deadline if it has none. Nil has none: a mistake in the
+// last lines of a program must not end it before its log is out.
 func bounded(ctx context.Context, or time.Duration) (context.Context, context.CancelFunc) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}

@@ -204,3 +204,25 @@ func TestOptions_one_bound_of_the_pause_moves_the_other(t *testing.T) {
 		t.Error("RetryMin above RetryMax")
 	}
 }
+
+// A nil context is one without a deadline, as in package cache.
+func TestSink_takes_a_nil_context(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frozen := logsinktest.NewFrozen(io.Discard)
+		s := mustNew(t, Options{Dest: frozen})
+		io.WriteString(s, "line\n")
+		var none context.Context
+		began := time.Now()
+		if err := s.Flush(none); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("Flush: %v after %v", err, time.Since(began))
+		}
+		began = time.Now()
+		if err := s.Shutdown(none); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) < 2*time.Second || time.Since(began) > 2*time.Second+10*time.Millisecond {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(began))
+		}
+		if err := s.Check(none); err != nil {
+			t.Errorf("Check: %v", err)
+		}
+		frozen.Release()
+	})
+}
