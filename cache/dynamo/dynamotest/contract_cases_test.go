@@ -119,6 +119,35 @@ var contract = []contractCase{
 		step{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"v = :k","ExpressionAttributeValues":{":k":{"S":"$K"}}}`}.refused("Query condition missed key schema element: k"),
 	}},
 
+	{name: "an update makes an item", steps: []step{
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET a = :a","ExpressionAttributeValues":{":a":{"S":"1"}},"ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"k":{"S":"$K"},"a":{"S":"1"}}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"REMOVE a","ReturnValues":"UPDATED_OLD"}`, want: `{"Attributes":{"a":{"S":"1"},"k":null}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"REMOVE a","ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"k":{"S":"$K"},"a":null}}`},
+	}},
+	{name: "an update counts", steps: []step{
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"0.5"}},"ReturnValues":"UPDATED_NEW"}`, want: `{"Attributes":{"n":{"N":"1.5"},"k":null}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET n = n - :two, m = if_not_exists(m, :two) + :two","ExpressionAttributeValues":{":two":{"N":"2"}},"ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"n":{"N":"-0.5"},"m":{"N":"4"}}}`},
+	}},
+	{name: "an update of sets and lists", steps: []step{
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"ADD s :ab SET l = :l","ExpressionAttributeValues":{":ab":{"SS":["a","b"]},":l":{"L":[{"N":"1"},{"N":"2"},{"N":"3"}]}}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"DELETE s :a SET l = list_append(l, :m)","ExpressionAttributeValues":{":a":{"SS":["a"]},":m":{"L":[{"N":"4"}]}},"ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"s":{"SS":["b"]},"l":{"L":[{"N":"1"},{"N":"2"},{"N":"3"},{"N":"4"}]}}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"REMOVE l[1] DELETE s :b","ExpressionAttributeValues":{":b":{"SS":["b"]}},"ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"l":{"L":[{"N":"1"},{"N":"3"},{"N":"4"}]},"s":null}}`},
+	}},
+	{name: "an update inside a document", steps: []step{
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET m = :m","ExpressionAttributeValues":{":m":{"M":{"a":{"M":{"b":{"N":"1"}}}}}}}`},
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET m.a.b = m.a.b + :one, m.a.c = :one","ExpressionAttributeValues":{":one":{"N":"1"}},"ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"m":{"M":{"a":{"M":{"b":{"N":"2"},"c":{"N":"1"}}}}}}}`},
+		step{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET m.x.y = :one","ExpressionAttributeValues":{":one":{"N":"1"}}}`}.refused(`The document path provided in the update expression is invalid for update`),
+	}},
+	{name: "an update with a condition", steps: []step{
+		{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET a = :a","ConditionExpression":"attribute_exists(k)","ExpressionAttributeValues":{":a":{"S":"1"}}}`, status: 400, code: "ConditionalCheckFailedException", message: "The conditional request failed"},
+	}},
+	{name: "an update that cannot be", steps: []step{
+		step{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET a = b"}`}.refused(`The provided expression refers to an attribute that does not exist in the item`),
+		step{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET k = :a","ExpressionAttributeValues":{":a":{"S":"1"}}}`}.refused(`One or more parameter values were invalid: Cannot update attribute k. This attribute is part of the key`),
+		step{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET a = :a, a = :a","ExpressionAttributeValues":{":a":{"S":"1"}}}`}.refused(`Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a]`),
+	}},
+
 	// Keys and limits.
 	{name: "an item without its key", steps: []step{step{op: "PutItem", body: `{"TableName":"$T","Item":{"a":{"S":"1"}}}`}.refused("One or more parameter values were invalid: Missing the key k in the item")}},
 	{name: "an item whose key has another type", steps: []step{step{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"N":"1"}}}`}.refused("One or more parameter values were invalid: Type mismatch for key k expected: S actual: N")}},

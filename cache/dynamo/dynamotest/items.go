@@ -106,11 +106,7 @@ func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiEr
 		return nil, c.throttled(t)
 	}
 	if !holds(old) {
-		failed := dynamo("ConditionalCheckFailedException", "The conditional request failed")
-		if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" && old != nil {
-			failed.extra = map[string]any{"Item": old}
-		}
-		return nil, failed
+		return nil, in.failed(old)
 	}
 	if next == nil {
 		delete(t.items, key)
@@ -123,6 +119,15 @@ func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiEr
 	}
 	in.consumed(out, units)
 	return out, nil
+}
+
+// failed is the answer to a condition that does not hold for what is there.
+func (in *conditional) failed(old item) *apiError {
+	err := dynamo("ConditionalCheckFailedException", "The conditional request failed")
+	if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" && old != nil {
+		err.extra = map[string]any{"Item": old}
+	}
+	return err
 }
 
 func (in *conditional) condition() (condition, *apiError) {

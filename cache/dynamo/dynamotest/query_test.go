@@ -134,7 +134,7 @@ func TestQuery_sortKeyConditions(t *testing.T) {
 		"s = :u":                       "missed key schema element: u",
 		"u > :u":                       "key condition not supported",
 		"u = :u OR s = :u":             "Invalid operator",
-		"u = :u AND filler = :u":          "missed key schema element",
+		"u = :u AND filler = :u":       "missed key schema element",
 		"u = :u AND s <> :u":           "Invalid operator",
 		"NOT u = :u":                   "Invalid operator",
 		"u = :u AND s = :u AND s > :u": "one condition per key",

@@ -235,6 +235,7 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 	"GetItem":            operation((*call).getItem),
 	"PutItem":            operation((*call).putItem),
 	"DeleteItem":         operation((*call).deleteItem),
+	"UpdateItem":         operation((*call).updateItem),
 	"Query":              operation((*call).query),
 	"BatchGetItem":       operation((*call).batchGetItem),
 	"BatchWriteItem":     operation((*call).batchWriteItem),

@@ -246,6 +246,7 @@ func FuzzServer(f *testing.F) {
 	}
 	f.Add("PutItem", `{"TableName":"sessions","Item":{"key":{"S":"k"},"n":{"N":"1"}},"ConditionExpression":"n < :n","ExpressionAttributeValues":{":n":{"N":"2"}}}`)
 	f.Add("Query", `{"TableName":"sessions","KeyConditionExpression":"#k = :k","ExpressionAttributeNames":{"#k":"key"},"ExpressionAttributeValues":{":k":{"S":"k"}}}`)
+	f.Add("UpdateItem", `{"TableName":"sessions","Key":{"key":{"S":"k"}},"UpdateExpression":"SET a.b[1] = if_not_exists(c, :n) + :n REMOVE d[0] ADD e :n DELETE f :s","ExpressionAttributeValues":{":n":{"N":"1"},":s":{"SS":["x"]}}}`)
 	f.Add("BatchGetItem", `{"RequestItems":{"sessions":{"Keys":[{"key":{"S":"k"}}],"ProjectionExpression":"a.b[0]"}}}`)
 	f.Add("BatchWriteItem", `{"RequestItems":{"sessions":[{"PutRequest":{"Item":{"key":{"S":"k"}}}},{"DeleteRequest":{"Key":{"key":{"S":"l"}}}}]}}`)
 	f.Add("CreateTable", `{"TableName":"t-1","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`)

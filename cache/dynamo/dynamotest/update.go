@@ -1,0 +1,428 @@
+package dynamotest
+
+import (
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+)
+
+// An action is one part of an update expression: what becomes of a path,
+// given the item as it was. nil removes the attribute; an absent operand is an
+// error.
+type action struct {
+	path path
+	next func(old item) (*value, *apiError)
+}
+
+// parseUpdate follows the grammar of the developer guide, "Using update
+// expressions in DynamoDB".
+func (x *expression) parseUpdate(text string) (actions []action, err error) {
+	p := parser{x: x, what: "UpdateExpression"}
+	err = p.run(text, func() {
+		seen := map[string]bool{}
+		for {
+			clause := strings.ToUpper(p.next())
+			parse, ok := map[string]func() action{"SET": p.set, "REMOVE": p.remove, "ADD": p.add, "DELETE": p.subtract}[clause]
+			if !ok {
+				p.pos--
+				p.fail()
+			}
+			if seen[clause] {
+				panic(syntaxError("The \"" + clause + "\" section can only be used once in an update expression;"))
+			}
+			seen[clause] = true
+			for {
+				actions = append(actions, parse())
+				if !p.accept(",") {
+					break
+				}
+			}
+			if p.pos >= len(p.tokens) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range actions {
+		for _, b := range actions[:i] {
+			if n := min(len(a.path), len(b.path)); slices.Equal(a.path[:n], b.path[:n]) {
+				return nil, validation("Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [%s], path two: [%s]", b.path, a.path)
+			}
+		}
+	}
+	return actions, nil
+}
+
+// String is the path as an error shows it.
+func (p path) String() string {
+	var names []string
+	for _, s := range p {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *parser) set() action {
+	to := p.path()
+	p.expect("=")
+	a := p.setOperand()
+	switch op := p.peek(); op {
+	case "+", "-":
+		p.pos++
+		b := p.setOperand()
+		return action{to, func(old item) (*value, *apiError) {
+			x, err := a(old)
+			if err != nil {
+				return nil, err
+			}
+			y, err := b(old)
+			if err != nil {
+				return nil, err
+			}
+			return sum(x, y, op == "-")
+		}}
+	}
+	return action{to, a}
+}
+
+// setOperand is a value, a path that must be there, or a function.
+func (p *parser) setOperand() func(item) (*value, *apiError) {
+	if p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" {
+		return p.setFunction()
+	}
+	o := p.operand()
+	return func(old item) (*value, *apiError) {
+		if v := o(old); v != nil {
+			return v, nil
+		}
+		return nil, validation("The provided expression refers to an attribute that does not exist in the item")
+	}
+}
+
+func (p *parser) setFunction() func(item) (*value, *apiError) {
+	name := p.next()
+	p.expect("(")
+	switch name {
+	case "if_not_exists":
+		have := p.path()
+		p.expect(",")
+		other := p.setOperand()
+		p.expect(")")
+		return func(old item) (*value, *apiError) {
+			if v := have.find(old); v != nil {
+				return v, nil
+			}
+			return other(old)
+		}
+	case "list_append":
+		a := p.setOperand()
+		p.expect(",")
+		b := p.setOperand()
+		p.expect(")")
+		return func(old item) (*value, *apiError) {
+			x, err := a(old)
+			if err != nil {
+				return nil, err
+			}
+			y, err := b(old)
+			if err != nil {
+				return nil, err
+			}
+			if x.kind != "L" || y.kind != "L" {
+				return nil, errOperand()
+			}
+			return &value{kind: "L", list: slices.Concat(x.list, y.list)}, nil
+		}
+	}
+	panic(syntaxError("Invalid function name; function: " + name))
+}
+
+func (p *parser) remove() action {
+	return action{p.path(), func(item) (*value, *apiError) { return nil, nil }}
+}
+
+func (p *parser) add() action {
+	to := p.path()
+	with := p.constant()
+	return action{to, func(old item) (*value, *apiError) {
+		have := to.find(old)
+		switch {
+		case with.kind != "N" && !isSet(with):
+			return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: ADD, operand type: %s", with.kind)
+		case have == nil:
+			return with, nil
+		case have.kind != with.kind:
+			return nil, errOperand()
+		case with.kind == "N":
+			return sum(have, with, false)
+		}
+		union := slices.Clone(have.list)
+		for _, e := range with.list {
+			if !slices.ContainsFunc(union, func(o value) bool { return o.equal(&e) }) {
+				union = append(union, e)
+			}
+		}
+		return &value{kind: have.kind, list: union}, nil
+	}}
+}
+
+func (p *parser) subtract() action {
+	from := p.path()
+	what := p.constant()
+	return action{from, func(old item) (*value, *apiError) {
+		have := from.find(old)
+		switch {
+		case !isSet(what):
+			return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: DELETE, operand type: %s", what.kind)
+		case have == nil:
+			return nil, nil
+		case have.kind != what.kind:
+			return nil, errOperand()
+		}
+		left := slices.DeleteFunc(slices.Clone(have.list), func(e value) bool {
+			return slices.ContainsFunc(what.list, func(o value) bool { return o.equal(&e) })
+		})
+		if len(left) == 0 {
+			return nil, nil // there are no empty sets
+		}
+		return &value{kind: have.kind, list: left}, nil
+	}}
+}
+
+// constant is a value of the request.
+func (p *parser) constant() *value {
+	if !strings.HasPrefix(p.peek(), ":") {
+		p.fail()
+	}
+	return p.operand()(nil)
+}
+
+func isSet(v *value) bool { return v.kind == "SS" || v.kind == "NS" || v.kind == "BS" }
+
+func errOperand() *apiError {
+	return validation("An operand in the update expression has an incorrect data type")
+}
+
+// sum adds or subtracts two numbers, with all their digits.
+func sum(a, b *value, minus bool) (*value, *apiError) {
+	if a.kind != "N" || b.kind != "N" {
+		return nil, errOperand()
+	}
+	scale := max(len(a.num.digits)-a.num.exp, len(b.num.digits)-b.num.exp, 0)
+	x, y := a.num.scaled(scale), b.num.scaled(scale)
+	if minus {
+		y.Neg(y)
+	}
+	x.Add(x, y)
+	text := x.String()
+	if scale > 0 {
+		text += "e-" + big.NewInt(int64(scale)).String()
+	}
+	d, err := parseDecimal(text)
+	if err != nil {
+		return nil, validation("%s", err)
+	}
+	return &value{kind: "N", num: d}, nil
+}
+
+// scaled is d × 10^scale, which is an integer.
+func (d decimal) scaled(scale int) *big.Int {
+	n := new(big.Int)
+	if d.digits == "" {
+		return n
+	}
+	n.SetString(d.digits, 10)
+	n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(d.exp-len(d.digits)+scale)), nil))
+	if d.neg {
+		n.Neg(n)
+	}
+	return n
+}
+
+// put returns a document with v at the path, nil for nothing; what is not on
+// the way is shared with the old one. ok is false if the way does not exist.
+func (p path) put(doc *value, v *value) (_ *value, ok bool) {
+	if len(p) == 0 {
+		return v, true
+	}
+	s, last := p[0], len(p) == 1
+	switch {
+	case doc == nil:
+		return nil, false
+	case s.name != "" && doc.kind == "M":
+		inner, ok := p[1:].put(doc.m[s.name], v)
+		if !ok && !last {
+			return nil, false
+		}
+		m := maps.Clone(doc.m)
+		if m == nil {
+			m = map[string]*value{}
+		}
+		if inner == nil {
+			delete(m, s.name)
+		} else {
+			m[s.name] = inner
+		}
+		return &value{kind: "M", m: m}, true
+	case s.name == "" && doc.kind == "L":
+		list := slices.Clone(doc.list)
+		if s.index >= len(list) {
+			if last && v != nil {
+				return &value{kind: "L", list: append(list, *v)}, true
+			}
+			return doc, last // nothing to remove
+		}
+		inner, ok := p[1:].put(&list[s.index], v)
+		if !ok {
+			return nil, false
+		}
+		if inner == nil {
+			return &value{kind: "L", list: slices.Delete(list, s.index, s.index+1)}, true
+		}
+		list[s.index] = *inner
+		return &value{kind: "L", list: list}, true
+	}
+	return nil, false
+}
+
+// apply makes the new item. Every action sees the old one; removals from lists
+// come last and backwards, so that indexes mean what they meant.
+func apply(old item, key item, actions []action) (item, *apiError) {
+	if old == nil {
+		old = key
+	}
+	next := &value{kind: "M", m: maps.Clone(old)}
+	type change struct {
+		path path
+		v    *value
+	}
+	var changes []change
+	for _, a := range actions {
+		v, err := a.next(old)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, change{a.path, v})
+	}
+	slices.SortStableFunc(changes, func(a, b change) int {
+		if (a.v == nil) != (b.v == nil) {
+			return bit(a.v == nil) - bit(b.v == nil)
+		}
+		if a.v == nil {
+			return b.path[len(b.path)-1].index - a.path[len(a.path)-1].index
+		}
+		return 0
+	})
+	for _, c := range changes {
+		changed, ok := c.path.put(next, c.v)
+		if !ok {
+			if c.v == nil {
+				continue // what is not there need not be removed
+			}
+			return nil, validation("The document path provided in the update expression is invalid for update")
+		}
+		next = changed
+	}
+	return next.m, nil
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (c *call) updateItem(in *struct {
+	conditional
+	Key              item
+	UpdateExpression *string
+},
+) (any, *apiError) {
+	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
+	var actions []action
+	if in.UpdateExpression != nil {
+		var err error
+		if actions, err = x.parseUpdate(*in.UpdateExpression); err != nil {
+			return nil, asAPI(err)
+		}
+	}
+	holds := func(item) bool { return true }
+	if in.ConditionExpression != nil {
+		c, err := x.parseCondition(*in.ConditionExpression)
+		if err != nil {
+			return nil, asAPI(err)
+		}
+		holds = c
+	}
+	if err := x.check(in.UpdateExpression != nil || in.ConditionExpression != nil); err != nil {
+		return nil, err
+	}
+	returns := map[string]bool{"": true, "NONE": true, "ALL_OLD": true, "UPDATED_OLD": true, "ALL_NEW": true, "UPDATED_NEW": true}
+	if !returns[in.ReturnValues] {
+		return nil, validation("1 validation error detected: Value '%s' at 'returnValues' failed to satisfy constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]", in.ReturnValues)
+	}
+	t, err := c.itemTable(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	key, err := t.keyOf(in.Key, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range actions {
+		if name := a.path[0].name; name == t.hash.name || t.sort != nil && name == t.sort.name {
+			return nil, invalid("Cannot update attribute %s. This attribute is part of the key", name)
+		}
+	}
+	old := t.items[key]
+	failed := !holds(old)
+	var next item
+	if !failed {
+		if next, err = apply(old, in.Key, actions); err != nil {
+			return nil, err
+		}
+		if next.size() > maxItem {
+			return nil, validation("Item size to update has exceeded the maximum allowed size")
+		}
+	}
+	units := writeUnits(max(old.size(), next.size()))
+	if !c.server.write.take(units, c.now) {
+		return nil, c.throttled(t)
+	}
+	if failed {
+		return nil, in.failed(old)
+	}
+	t.items[key] = next
+	out := map[string]any{}
+	if shown := returned(in.ReturnValues, old, next, actions); len(shown) > 0 {
+		out["Attributes"] = shown
+	}
+	in.consumed(out, units)
+	return out, nil
+}
+
+// returned is what ReturnValues asks for.
+func returned(which string, old, next item, actions []action) item {
+	from := next
+	if strings.HasSuffix(which, "_OLD") {
+		from = old
+	}
+	switch which {
+	case "ALL_OLD", "ALL_NEW":
+		return from
+	case "UPDATED_OLD", "UPDATED_NEW":
+		out := item{}
+		for _, a := range actions {
+			if v := from[a.path[0].name]; v != nil {
+				out[a.path[0].name] = v
+			}
+		}
+		return out
+	}
+	return nil
+}
