@@ -1,6 +1,7 @@
 package dynamotest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -37,7 +38,7 @@ func (c *call) query(in *queryInput) (any, *apiError) {
 		return nil, err
 	}
 	if in.Limit != nil && *in.Limit < 1 {
-		return nil, validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *in.Limit)
+		return nil, badLimit(*in.Limit)
 	}
 	t, apiErr := c.itemTable(in.TableName)
 	if apiErr != nil {
@@ -51,8 +52,63 @@ func (c *call) query(in *queryInput) (any, *apiError) {
 	if err2 != nil {
 		return nil, err2
 	}
-	page, size, last := pageOf(found, in.Limit)
-	units := readUnits(size, in.ConsistentRead)
+	return c.page(t, found, in.Limit, in.ConsistentRead, filter, in.consumed)
+}
+
+// scan answers with the items of a table, in an order of its own that stays the
+// same.
+func (c *call) scan(in *struct {
+	target
+	FilterExpression          *string
+	ExpressionAttributeValues item
+	ConsistentRead            bool
+	Limit                     *int
+	ExclusiveStartKey         item
+},
+) (any, *apiError) {
+	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
+	filter := func(item) bool { return true }
+	if in.FilterExpression != nil {
+		var err error
+		if filter, err = x.parseCondition(*in.FilterExpression); err != nil {
+			return nil, asAPI(err)
+		}
+	}
+	if err := x.check(in.FilterExpression != nil); err != nil {
+		return nil, err
+	}
+	if in.Limit != nil && *in.Limit < 1 {
+		return nil, badLimit(*in.Limit)
+	}
+	t, apiErr := c.itemTable(in.TableName)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	defer c.server.mu.Unlock()
+	after := ""
+	if in.ExclusiveStartKey != nil {
+		if after, apiErr = t.keyOf(in.ExclusiveStartKey, true); apiErr != nil {
+			return nil, validation("The provided starting key is invalid")
+		}
+	}
+	found := []item{}
+	for _, key := range slices.Sorted(maps.Keys(t.items)) {
+		if key > after {
+			found = append(found, t.items[key])
+		}
+	}
+	return c.page(t, found, in.Limit, in.ConsistentRead, filter, in.consumed)
+}
+
+func badLimit(limit int) *apiError {
+	return validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", limit)
+}
+
+// page answers with as many of the items as fit, those that the filter lets
+// through. The lock is held.
+func (c *call) page(t *table, found []item, limit *int, consistent bool, filter condition, consumed func(map[string]any, float64)) (any, *apiError) {
+	page, size, last := pageOf(found, limit)
+	units := readUnits(size, consistent)
 	if !c.server.read.take(units, c.now) {
 		return nil, c.throttled(t)
 	}
@@ -66,7 +122,7 @@ func (c *call) query(in *queryInput) (any, *apiError) {
 	if last != nil {
 		out["LastEvaluatedKey"] = t.primaryKey(last)
 	}
-	in.consumed(out, units)
+	consumed(out, units)
 	return out, nil
 }
 

@@ -152,3 +152,30 @@ func TestQuery_sortKeyConditions(t *testing.T) {
 		t.Errorf("filtered: %+v, %v; want 3 of 4", out, err)
 	}
 }
+
+// A scan in pages finds every item once, and goes on where it stopped.
+func TestScan(t *testing.T) {
+	c := sorted(t, "S", text("a"), text("b"), text("c"), text("d"), text("e"))
+	seen := map[string]int{}
+	in := dynamodb.ScanInput{TableName: aws.String("events"), Limit: aws.Int32(2), FilterExpression: aws.String("s <> :x"), ExpressionAttributeValues: map[string]types.AttributeValue{":x": text("c")}}
+	scanned := int32(0)
+	for range 10 {
+		out, err := c.Scan(t.Context(), &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range out.Items {
+			seen[it["s"].(*types.AttributeValueMemberS).Value]++
+		}
+		scanned += out.ScannedCount
+		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
+			break
+		}
+	}
+	if fmt.Sprint(seen) != "map[a:1 b:1 d:1 e:1]" || scanned != 5 {
+		t.Errorf("%v of %d", seen, scanned)
+	}
+	if _, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("events"), TotalSegments: aws.Int32(2), Segment: aws.Int32(0)}); err == nil || !strings.Contains(err.Error(), "does not implement the parameter") {
+		t.Errorf("a parallel scan: %v", err)
+	}
+}

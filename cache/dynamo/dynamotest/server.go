@@ -237,6 +237,7 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 	"DeleteItem":         operation((*call).deleteItem),
 	"UpdateItem":         operation((*call).updateItem),
 	"Query":              operation((*call).query),
+	"Scan":               operation((*call).scan),
 	"BatchGetItem":       operation((*call).batchGetItem),
 	"BatchWriteItem":     operation((*call).batchWriteItem),
 

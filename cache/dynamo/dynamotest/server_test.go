@@ -676,8 +676,8 @@ func TestServer_refusesWhatItDoesNotImplement(t *testing.T) {
 	if code(err) != "ValidationException" || !strings.Contains(err.Error(), `dynamotest does not implement the parameter "Expected" of PutItem`) {
 		t.Errorf("%v", err)
 	}
-	_, err = c.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("sessions")})
-	if code(err) != "UnknownOperationException" {
+	_, err = c.ListBackups(t.Context(), &dynamodb.ListBackupsInput{})
+	if code(err) != "UnknownOperationException" || !strings.Contains(err.Error(), `dynamotest does not implement the operation "ListBackups"; see docs/guide/dynamotest.md`) {
 		t.Errorf("%v", err)
 	}
 }
