@@ -273,3 +273,24 @@ func TestCompose_names_the_line_of_an_env_file(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+func TestCompose_paths_start_from_the_first_file(t *testing.T) {
+	dir := write(t, map[string]string{
+		"compose.yaml":    "include:\n  - {path: [part/one.yaml, part/more/two.yaml], env_file: [vars/x.env]}\n  - {path: part/three.yaml, project_directory: vars}\nservices:\n  a: {image: x}\n  b: {image: x}\n  c: {image: x}\n",
+		"prod/over.yaml":  "services:\n  a: {env_file: a.env}\n",
+		"a.env":           "B_URL=http://b:80\n",
+		"vars/x.env":      "H=b\n",
+		"vars/.env":       "H=c\n",
+		"vars/t.env":      "A_URL=http://a:80\n",
+		"part/.env":       "H=wrong\n",
+		"part/one.yaml":   "services:\n  one: {environment: {U_URL: \"http://${H}:80\"}}\n",
+		"part/t.env":      "C_URL=http://c:80\n",
+		"part/more/t.env": "WRONG_URL=http://a:80\n", "part/more/two.yaml": "services:\n  two: {env_file: t.env}\n",
+		"part/three.yaml": "services:\n  three: {env_file: t.env, environment: {U_URL: \"http://${H}:80\"}}\n",
+	})
+	r, err := Compose(filepath.Join(dir, "compose.yaml"), filepath.Join(dir, "prod/over.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lines(t, r), "a -> b hard runtime", "one -> b hard runtime", "three -> a hard runtime", "three -> c hard runtime", "two -> c hard runtime")
+}

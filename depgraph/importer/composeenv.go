@@ -150,10 +150,11 @@ func (p *project) environment(name string) (env map[string]string, at map[string
 	env, at = map[string]string{}, map[string]depgraph.Position{}
 	s := p.services[name]
 	for _, file := range envFiles(get(s, "env_file")) {
-		path := file.name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(p.files[file.at]), path)
+		base, ok := p.base[p.files[file.at]]
+		if !ok { // of a file that is only extended
+			base = filepath.Dir(p.files[file.at])
 		}
+		path := below(base, file.name)
 		more, lines, err := readEnvAt(path)
 		if errors.Is(err, os.ErrNotExist) {
 			if file.required {

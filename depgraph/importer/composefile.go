@@ -26,6 +26,7 @@ type project struct {
 	services map[string]*yaml.Node
 	keyAt    map[string]depgraph.Position // of services
 	files    map[*yaml.Node]string        // where nodes come from
+	base     map[string]string            // files -> folders that their paths start from
 	read     []string
 	unread   []string // compose files beside, which docker compose does not read
 	warnings []string
@@ -109,7 +110,7 @@ func isCompose(name string) bool {
 
 // loadProject reads the files of one project.
 func loadProject(files []string) (*project, error) {
-	p := &project{services: map[string]*yaml.Node{}, keyAt: map[string]depgraph.Position{}, files: map[*yaml.Node]string{}, env: map[string]string{}}
+	p := &project{services: map[string]*yaml.Node{}, keyAt: map[string]depgraph.Position{}, files: map[*yaml.Node]string{}, base: map[string]string{}, env: map[string]string{}}
 	if files[0] != "-" {
 		p.dir = filepath.Dir(files[0])
 	}
@@ -119,7 +120,7 @@ func loadProject(files []string) (*project, error) {
 	}
 	p.env = env
 	for _, file := range files {
-		if err := p.load(file, p.env, nil); err != nil {
+		if err := p.load(file, p.dir, p.env, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -137,8 +138,9 @@ func loadProject(files []string) (*project, error) {
 	return p, nil
 }
 
-// load reads one file over what is there. trail holds the files that include it.
-func (p *project) load(file string, env map[string]string, trail []string) error {
+// load reads one file over what is there. Its paths start from base, the folder
+// of the first file; trail holds the files that include it.
+func (p *project) load(file, base string, env map[string]string, trail []string) error {
 	if slices.Contains(trail, file) {
 		return fmt.Errorf("%s: includes itself, by way of %s", filepath.ToSlash(file), strings.Join(trail, ", "))
 	}
@@ -146,6 +148,7 @@ func (p *project) load(file string, env map[string]string, trail []string) error
 	if err != nil {
 		return err
 	}
+	p.base[p.files[root]] = base
 	services := get(root, "services")
 	if services == nil && get(root, "include") == nil {
 		return fmt.Errorf("%s:%d: no services here; is it a compose file?", p.files[root], root.Line)
@@ -154,7 +157,7 @@ func (p *project) load(file string, env map[string]string, trail []string) error
 		return fmt.Errorf("%s: services: expected a mapping", p.at(services))
 	}
 	for _, inc := range items(get(root, "include")) {
-		if err := p.include(inc, file, env, append(slices.Clone(trail), file)); err != nil {
+		if err := p.include(inc, base, env, append(slices.Clone(trail), file)); err != nil {
 			return err
 		}
 	}
@@ -189,32 +192,67 @@ func (p *project) add(services *yaml.Node) error {
 
 // include reads what an item of include names, which has its own folder and
 // its own variables.
-func (p *project) include(inc *yaml.Node, file string, env map[string]string, trail []string) error {
-	paths := texts(get(inc, "path"))
+func (p *project) include(inc *yaml.Node, base string, env map[string]string, trail []string) error {
+	named, paths := texts(get(inc, "path")), []string(nil)
 	if inc.Kind == yaml.ScalarNode {
-		paths = []string{text(inc)}
+		named = []string{text(inc)}
 	}
-	for i, path := range paths {
+	for _, path := range named {
 		if strings.Contains(path, "://") || strings.HasPrefix(path, "oci:") {
 			p.warnings = append(p.warnings, fmt.Sprintf("%s: %s is not on this machine; the include is left out", p.at(inc), path))
 			continue
 		}
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(file), path)
-		}
-		own := env
-		if i == 0 {
-			more, err := readEnv(filepath.Join(filepath.Dir(path), ".env"))
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-			own = join2(more, env)
-		}
-		if err := p.load(path, own, trail); err != nil {
+		paths = append(paths, below(base, path))
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	dir := filepath.Dir(paths[0])
+	if d := text(get(inc, "project_directory")); d != "" {
+		dir = below(base, d)
+	}
+	own, err := p.includeEnv(inc, base, dir, env)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := p.load(path, dir, own, trail); err != nil {
 			return fmt.Errorf("%s: include: %w", p.at(inc), err)
 		}
 	}
 	return nil
+}
+
+// includeEnv returns the variables for what is included: those of env_file, or
+// of the .env in its folder, and over them those of the including file.
+func (p *project) includeEnv(inc *yaml.Node, base, dir string, env map[string]string) (map[string]string, error) {
+	named := envFiles(get(inc, "env_file"))
+	own := map[string]string{}
+	if named == nil {
+		more, err := readEnv(filepath.Join(dir, ".env"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		own = more
+	}
+	for _, file := range named {
+		more, err := readEnv(below(base, file.name))
+		if errors.Is(err, os.ErrNotExist) {
+			p.warnings = append(p.warnings, fmt.Sprintf("%s: the env_file %s of an include is absent", p.at(file.at), file.name))
+		} else if err != nil {
+			return nil, err
+		}
+		own = join2(own, more)
+	}
+	return join2(own, env), nil
+}
+
+// below returns a path as seen from a folder.
+func below(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 // join2 returns both maps; over wins.
