@@ -96,7 +96,7 @@ type transport struct {
 	done   *sync.WaitGroup // the serving goroutine, and each connection's
 }
 
-// Start listens on a free port of 127.0.0.1 and serves in the background until
+// Start listens on Options.Addr and serves in the background until
 // [Server.Close].
 func (s *Server) Start() error {
 	t := &s.transport
@@ -105,7 +105,7 @@ func (s *Server) Start() error {
 	if t.server != nil {
 		return errors.New("dynamotest: the server has been started already")
 	}
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("dynamotest: %w", err)
 	}

@@ -2,6 +2,7 @@ package dynamotest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,10 @@ type Options struct {
 	// it; nil, or an answer of nil, lets it pass. See [Server.SetFault].
 	Fault func(*Request) *Fault
 
+	// Addr is where Start listens. Default: a free port of 127.0.0.1. With
+	// a port, the server has the same address after each Start.
+	Addr string
+
 	// PolicyDelay is how long a change of a table's resource policy takes
 	// to be in force; AWS says that it may take a while. Default: none.
 	PolicyDelay time.Duration
@@ -42,6 +47,7 @@ type Options struct {
 // request on.
 type Server struct {
 	now         func() time.Time
+	addr        string
 	policyDelay time.Duration
 
 	mu         sync.Mutex // guards what follows
@@ -68,6 +74,7 @@ func New(opts Options) *Server {
 	s := &Server{
 		now: opts.Now,
 
+		addr:        cmp.Or(opts.Addr, "127.0.0.1:0"),
 		policyDelay: opts.PolicyDelay,
 
 		tables:   map[string]*table{},
