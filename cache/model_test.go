@@ -22,8 +22,8 @@ var modelOps = flag.Int("model.ops", 30_000, "operations of TestModel_unlucky_st
 // or are done without an answer, items deleted early and late; and a local tier
 // that evicts. Every value has a number that only grows, so it can be told:
 //
-//   - An instance never serves what it ended itself (by Invalidate, by Set, or
-//     by hearing "gone"), once that call has returned.
+//   - An instance never serves what it ended itself (by Invalidate, Set or
+//     InvalidateAll, or by hearing "gone"), once that call has returned.
 //   - No instance serves what another one ended, and could tell the store,
 //     for longer than Stats.Bound.
 //   - Errors are the origin's or the caller's own.
@@ -34,13 +34,18 @@ func TestModel_unlucky_store(t *testing.T) {
 		"local-ttl":   func(o *cache.Options[string]) { o.LocalTTL = 500 * time.Millisecond },
 		"stale":       func(o *cache.Options[string]) { o.StaleIfError, o.SoftTimeout = 2*time.Second, 2*time.Millisecond },
 		"no-negative": func(o *cache.Options[string]) { o.NegativeTTL, o.StaleIfError = -1, 2*time.Second },
+		"forgets-all": nil,
 		"early":       func(o *cache.Options[string]) { o.EarlyRefresh, o.StaleIfError = 20, time.Second },
 	}
 	const seeds = 3
 	for name, change := range setups {
 		for seed := range uint64(seeds) {
 			t.Run(fmt.Sprint(name, "/", seed), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { newModel(t, seed, change).run(*modelOps / seeds / len(setups)) })
+				synctest.Test(t, func(t *testing.T) {
+					m := newModel(t, seed, change)
+					m.forgets = name == "forgets-all" // and then trusts the store no more for seconds
+					m.run(*modelOps / seeds / len(setups))
+				})
 			})
 		}
 	}
@@ -62,7 +67,9 @@ type model struct {
 	seed  uint64
 	store *cachetest.Store
 	nodes []*node
-	turn  [modelKeys]chan struct{} // held while a key is changed
+
+	forgets bool                     // with InvalidateAll
+	turn    [modelKeys]chan struct{} // held while a key is changed
 
 	mu     sync.Mutex
 	failed bool // the origin
@@ -199,8 +206,13 @@ func (m *model) step(rnd *rand.Rand) {
 		}, n)
 	case op < 9: // the origin alone knows
 		m.change(k, rnd.IntN(2) == 0, func(int) (told, mine bool) { return false, false }, n)
+	case op < 10 && m.forgets:
+		n.forgetAll()
 	case op < 20:
 		n.many(rnd)
+	case op < 25: // whatever it is: counted once
+		n.before(k, 1)
+		n.LookupWith(bg, keyName(k), cache.LookupOptions{MaxAge: time.Duration(rnd.IntN(50)-5) * time.Millisecond, NoStale: rnd.IntN(2) == 0})
 	default:
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
 		if rnd.IntN(5) == 0 {
@@ -210,6 +222,19 @@ func (m *model) step(rnd *rand.Rand) {
 		r := n.Lookup(ctx, keyName(k))
 		n.judge(ctx, k, r, before, began)
 		cancel()
+	}
+}
+
+// forgetAll ends every value that the origin does not have any more.
+func (n *node) forgetAll() {
+	n.m.mu.Lock()
+	state := n.m.state
+	n.m.mu.Unlock()
+	n.InvalidateAll()
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	for k := range state {
+		n.floor[k] = max(n.floor[k], state[k].number)
 	}
 }
 
