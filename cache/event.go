@@ -1,5 +1,10 @@
 package cache
 
+import (
+	"sync/atomic"
+	"time"
+)
+
 // EventKind says what happened. The zero value is unknown.
 type EventKind uint8
 
@@ -42,7 +47,7 @@ type Event struct {
 	To    string
 }
 
-// emit tells the hook. A panic there is contained and counted.
+// emit tells the hook.
 func (c *Cache[V]) emit(kind EventKind, op, key string, err error) {
 	if c.opts.OnEvent == nil {
 		return
@@ -51,10 +56,62 @@ func (c *Cache[V]) emit(kind EventKind, op, key string, err error) {
 }
 
 func (c *Cache[V]) tell(e Event) {
-	if c.opts.OnEvent == nil {
-		return
+	if c.opts.OnEvent != nil {
+		_ = c.aside("hook", func() { c.opts.OnEvent(e) })
 	}
-	if err := contain("hook", func() error { c.opts.OnEvent(e); return nil }); err != nil {
-		c.n.callbackPanics.Add(1)
+}
+
+const (
+	hookPatience  = 50 * time.Millisecond
+	maxStuckHooks = 64
+)
+
+// aside calls OnEvent or the Logger, on a goroutine of its own, and returns an
+// error, which has been counted, if that panics. It waits for it, so that events
+// come in order and do not pile up, but not for long: a request may be waiting,
+// and what the hook waits for (a full pipe, a Get) may be waiting for the
+// request. While a call is stuck, others are not waited for; with maxStuckHooks
+// none are made.
+func (c *Cache[V]) aside(where string, f func()) error {
+	stuck := &c.n.hooksStuck
+	waiting := stuck.Load()
+	if waiting >= maxStuckHooks {
+		c.n.eventsDropped.Add(1)
+		return nil
 	}
+	failed := make(chan error, 1)
+	var left atomic.Bool // by the waiter, or by f: who is second takes the other's mark back
+	go func() {
+		finished := false
+		defer func() {
+			var err error
+			if p := recover(); !finished {
+				err = newPanicError(where, p)
+				c.n.callbackPanics.Add(1)
+			}
+			if !left.CompareAndSwap(false, true) {
+				stuck.Add(-1)
+			}
+			failed <- err
+		}()
+		f()
+		finished = true
+	}()
+	patience := hookPatience
+	if waiting > 0 {
+		patience = 0
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-failed:
+		return err
+	case <-timer.C:
+	}
+	stuck.Add(1)
+	if !left.CompareAndSwap(false, true) { // it has just returned
+		stuck.Add(-1)
+		return <-failed
+	}
+	return nil
 }

@@ -50,15 +50,13 @@ func (c *Cache[V]) log(level slog.Level, msg, op string, n *storeCounters, more 
 		attrs = append(attrs, slog.String("error", last.text))
 	}
 	attrs = append(attrs, more...)
-	err := contain("logger", func() error {
+	err := c.aside("logger", func() {
 		if s, ok := c.opts.Store.(LogAttrer); ok {
 			attrs = append(attrs, s.LogAttrs()...)
 		}
 		c.opts.Logger.LogAttrs(background, level, msg, attrs...)
-		return nil
 	})
 	if err != nil {
-		c.n.callbackPanics.Add(1)
 		c.tell(Event{Kind: EventCallback, Cache: c.opts.Name, Err: err})
 	}
 }

@@ -106,6 +106,8 @@ var families = []family{
 	{"cache_outdated", "counter", "Items older than what was known.", one(func(s Stats) int64 { return s.Outdated })},
 	{"cache_rejected", "counter", "Values that the codec or the store cannot take.", one(func(s Stats) int64 { return s.Rejected })},
 	{"cache_zombies", "gauge", "Calls that outlived their context.", one(func(s Stats) int64 { return s.Zombies })},
+	{"cache_hooks_stuck", "gauge", "Calls of OnEvent and Logger that do not return.", one(func(s Stats) int64 { return s.HooksStuck })},
+	{"cache_events_dropped", "counter", "Calls of OnEvent and Logger that were not made, since too many are stuck.", one(func(s Stats) int64 { return s.EventsDropped })},
 	{"cache_callback_panics", "counter", "Panics in callbacks.", one(func(s Stats) int64 { return s.CallbackPanics })},
 	{"cache_entries", "gauge", "Entries of the local tier.", one(func(s Stats) int64 { return s.Entries })},
 	{"cache_bytes", "gauge", "Their cost.", one(func(s Stats) int64 { return s.Bytes })},

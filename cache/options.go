@@ -180,14 +180,16 @@ type Options[V any] struct {
 	// OnEvent, if set, is told of faults, breaker changes and drops; see
 	// [Event]. It is called on the cache's own goroutines and on those of
 	// callers, several at once, mostly while somebody waits for a result:
-	// it must return soon, and not wait for a Get. Its panics are
-	// contained and counted.
+	// it must return soon, and not wait for a Get. It is waited for for
+	// 50 ms, and not at all while a call is stuck; with 64 of them events
+	// are dropped, and counted. So are its panics.
 	OnEvent func(Event)
 
 	// Logger, if set, gets one record when a breaker opens (with the
 	// store's error, and its table and region if the Store is a
 	// [LogAttrer]), one a minute while it does not close, and one when it
-	// does. Its panics are contained and counted. Nil: no logging.
+	// does. A handler that blocks or panics is contained and counted, as
+	// OnEvent is. Nil: no logging.
 	Logger *slog.Logger
 }
 

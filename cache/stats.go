@@ -43,7 +43,10 @@ type Stats struct {
 	Outdated      int64         `json:"outdated"`       // items older than what was known here, or from a clock that is wrong
 	Rejected      int64         `json:"rejected"`       // values that the codec or the store could not take
 
-	Zombies        int64 `json:"zombies"`         // gauge: calls of store or loader that outlived their context
+	Zombies       int64 `json:"zombies"`        // gauge: calls of store or loader that outlived their context
+	HooksStuck    int64 `json:"hooks_stuck"`    // calls of OnEvent and Logger that have not returned for 50 ms, now
+	EventsDropped int64 `json:"events_dropped"` // calls of them that were not made: 64 were stuck
+
 	CallbackPanics int64 `json:"callback_panics"` // panics (and runtime.Goexit) in OnEvent, Cost, Expires, Clone or Logger
 
 	Entries int64 `json:"entries"` // gauge: entries of the local tier
@@ -80,13 +83,13 @@ type counters struct {
 	local striped // hits of the local tier, stale ones apart
 	stale atomic.Int64
 
-	remote, origin, failed, canceled, coalesced               atomic.Int64
-	loads, loadErrors, loadsLate, loadsQueued, loadsBusy      atomic.Int64
-	loadsThrottled                                            atomic.Int64
-	writesDropped, poison, outdated, rejected, callbackPanics atomic.Int64
-	earlyRefreshes                                            atomic.Int64
-	reads, writes                                             storeCounters
-	zombies                                                   atomic.Int64 // of the loader
+	remote, origin, failed, canceled, coalesced                                          atomic.Int64
+	loads, loadErrors, loadsLate, loadsQueued, loadsBusy                                 atomic.Int64
+	loadsThrottled                                                                       atomic.Int64
+	writesDropped, poison, outdated, rejected, callbackPanics, hooksStuck, eventsDropped atomic.Int64
+	earlyRefreshes                                                                       atomic.Int64
+	reads, writes                                                                        storeCounters
+	zombies                                                                              atomic.Int64 // of the loader
 }
 
 type storeCounters struct {
@@ -122,6 +125,7 @@ func (c *Cache[V]) Stats() Stats {
 		Reads: n.reads.stats(), Writes: n.writes.stats(),
 		WritesDropped: n.writesDropped.Load(), Poison: n.poison.Load(), Outdated: n.outdated.Load(),
 		Rejected: n.rejected.Load(), Zombies: n.zombies.Load(), CallbackPanics: n.callbackPanics.Load(),
+		HooksStuck: n.hooksStuck.Load(), EventsDropped: n.eventsDropped.Load(),
 		Evicted: c.local.evicted.Load(),
 	}
 	entries, bytes := c.local.size()
