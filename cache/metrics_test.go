@@ -156,3 +156,54 @@ level=INFO msg="cache: the store is well again" cache=s op=read table=sessions r
 		t.Errorf("got\n%swant\n%s", log.String(), want)
 	}
 }
+
+// Each lookup is counted once, also one that does not take what it finds, or
+// whose caller had left before.
+func TestStats_each_lookup_once(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) {
+		o.TTL, o.StaleIfError = time.Second, time.Minute
+	}, func(w *world) {
+		lookups := int64(0)
+		wantOne := func(what string, n int64) {
+			t.Helper()
+			lookups += n
+			s := w.Stats()
+			if sum := s.Local + s.Remote + s.Origin + s.Stale + s.Failed + s.Canceled; sum != lookups {
+				t.Errorf("%s: %d results of %d lookups: %+v", what, sum, lookups, s)
+				lookups = sum
+			}
+		}
+		w.get("a", time.Second)
+		wantOne("miss", 1)
+		pass(500 * time.Millisecond)
+		w.LookupWith(bg, "a", cache.LookupOptions{MaxAge: time.Millisecond})
+		wantOne("older than MaxAge", 1)
+		other := newWorld(t, w.store, nil)
+		other.get("b", time.Second)
+		pass(500 * time.Millisecond)
+		w.LookupWith(bg, "b", cache.LookupOptions{MaxAge: time.Millisecond})
+		wantOne("older than MaxAge in the store", 1)
+		w.origin.Fail(errDown)
+		w.LookupWith(bg, "a", cache.LookupOptions{MaxAge: time.Millisecond})
+		wantOne("older, and the origin fails", 1)
+		pass(3 * time.Second)
+		before := w.Stats().Failed
+		if r := w.LookupWith(bg, "a", cache.LookupOptions{NoStale: true}); !errors.Is(r.Err, errDown) {
+			t.Errorf("got %+v, want the origin's error", r)
+		}
+		wantOne("stale", 1)
+		if failed := w.Stats().Failed - before; failed != 1 {
+			t.Errorf("%d failed, want the one that did not take stale", failed)
+		}
+		ctx, cancel := context.WithCancel(bg)
+		cancel()
+		w.LookupMany(ctx, []string{"a", "b", "a", "x"})
+		wantOne("LookupMany, canceled", 3)
+		if m, err := w.GetMany(ctx, []string{"a", "b", "a", "x"}); m != nil || err != context.Canceled {
+			t.Errorf("GetMany: %v, %v; want context.Canceled", m, err)
+		}
+		wantOne("GetMany, canceled", 3)
+		w.origin.Fail(nil)
+		other.close()
+	})
+}
