@@ -236,11 +236,27 @@ func (d *policyDecoder) match(n *yaml.Node, field string) (m Match) {
 			m.Owner = patterns
 		case "kind":
 			m.Kind = patterns
+			checkPatterns(d, v, patterns, KindUnknown, ParseKind)
 		case "criticality":
 			m.Criticality = patterns
+			checkPatterns(d, v, patterns, CriticalityUnknown, ParseCriticality)
 		}
 	})
 	return m
+}
+
+// checkPatterns reports a name that no service can have: a rule with it would
+// never find anything.
+func checkPatterns[T fmt.Stringer](d *policyDecoder, v *yaml.Node, patterns []string, unknown T, parse func(string) (T, error)) {
+	for _, p := range patterns {
+		p = strings.TrimPrefix(p, "!")
+		if strings.Contains(p, "*") || p == unknown.String() {
+			continue
+		}
+		if _, err := parse(p); err != nil {
+			d.problems.addf(d.at(v), "%s", err)
+		}
+	}
 }
 
 func (d *policyDecoder) edgeMatch(n *yaml.Node) (m EdgeMatch) {

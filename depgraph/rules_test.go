@@ -211,6 +211,8 @@ kind: queue
 
 func TestParsePolicy_names_the_place_of_faults(t *testing.T) {
 	for text, want := range map[string]string{
+		"forbidden:\n  - name: x\n    from: {kind: [app, datastor]}\n    to: {}\n": `p.yaml:3: kind "datastor" is not one of`,
+		"forbidden:\n  - name: x\n    from: {criticality: \"!hihg\"}\n":            `p.yaml:3: criticality "hihg" is not one of`,
 		"rules: {DG999: off}\n":                             `p.yaml:1: rules: unknown field "DG999"`,
 		"rules:\n  DG001: fatal\n":                          `p.yaml:2: severity "fatal" is not one of off, info, warn, error`,
 		"forbiden: []\n":                                    `did you mean "forbidden"?`,

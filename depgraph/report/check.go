@@ -38,7 +38,11 @@ func Verdict(g *depgraph.Graph, findings []depgraph.Finding) string {
 	case warns > 0:
 		return fmt.Sprintf("! No errors, %s, the first: %s", count(warns, "warning"), clean(first[depgraph.Warn]))
 	}
-	return fmt.Sprintf("✓ No errors and no warnings: %s come up from a full stop", count(g.Len(), "service"))
+	comes := "come"
+	if g.Len() == 1 {
+		comes = "comes"
+	}
+	return fmt.Sprintf("✓ No errors and no warnings: %s %s up from a full stop", count(g.Len(), "service"), comes)
 }
 
 func waitVerb(services int) string { return count(services, "service") + " wait" }

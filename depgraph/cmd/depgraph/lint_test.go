@@ -264,3 +264,10 @@ func TestAvail_what_if_names_with_signs(t *testing.T) {
 		}
 	}
 }
+
+func TestCheck_one_service_comes_up(t *testing.T) {
+	code, out, errs := in(t, t.TempDir(), "service: a\nowner: x\n", "check", "-")
+	if code != 0 || !strings.Contains(out, "1 service comes up from a full stop") {
+		t.Errorf("exit code %d, %s%s", code, out, errs)
+	}
+}
