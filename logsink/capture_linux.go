@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -32,8 +33,16 @@ import (
 //
 // Release gives the descriptors back, delivers what is on its way, and shuts the
 // sink down as [Sink.Shutdown] does. Children that are still alive then write to
-// nobody. Linux only.
+// nobody. A second Capture before that is refused. Linux only.
 func Capture(o Options) (s *Sink, release func(context.Context) error, err error) {
+	if !captured.CompareAndSwap(false, true) {
+		return nil, nil, errors.New("logsink: capture: descriptors 1 and 2 are captured already; release them first")
+	}
+	defer func() {
+		if err != nil {
+			captured.Store(false)
+		}
+	}()
 	c := &capture{}
 	for i := range c.before {
 		if c.before[i], c.fd[i], err = duplicate(i + 1); err != nil {
@@ -48,6 +57,10 @@ func Capture(o Options) (s *Sink, release func(context.Context) error, err error
 	}
 	return c.s, c.release, nil
 }
+
+// captured is whether a capture holds the descriptors, of which a process has one
+// pair: one inside another would write to nobody once the outer one is released.
+var captured atomic.Bool
 
 // capture is the state of Capture.
 type capture struct {
@@ -100,6 +113,7 @@ func (c *capture) release(ctx context.Context) error {
 		default: // a call of the destination may still use it
 		}
 		c.err = errors.Join(all, c.before[1].Close())
+		captured.Store(false)
 	})
 	return c.err
 }

@@ -106,6 +106,40 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// childCapturesTwice asks for a second capture while the first one holds the
+// descriptors, and after it.
+func childCapturesTwice() error {
+	_, release, err := Capture(Options{})
+	if err != nil {
+		return err
+	}
+	if _, _, err := Capture(Options{}); err == nil || !strings.Contains(err.Error(), "captured already") {
+		return fmt.Errorf("the second capture: %v", err)
+	}
+	fmt.Println("first")
+	if err := errors.Join(release(nil), release(nil)); err != nil {
+		return err
+	}
+	if _, _, err := Capture(Options{MaxBytes: 1}); err == nil || strings.Contains(err.Error(), "already") {
+		return fmt.Errorf("a capture with bad options: %v", err)
+	}
+	_, release, err = Capture(Options{})
+	if err != nil {
+		return err
+	}
+	fmt.Println("second")
+	return release(context.Background())
+}
+
+func TestCapture_twice(t *testing.T) {
+	var out, errs bytes.Buffer
+	cmd := childCommand("captures twice")
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil || out.String() != "first\nsecond\n" {
+		t.Errorf("%q, %v: %s", out.String(), err, errs.String())
+	}
+}
+
 func childCrashes() error {
 	_, _, err := Capture(Options{})
 	if err != nil {

@@ -1,9 +1,11 @@
 package logsink
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"runtime"
 	"strings"
@@ -224,5 +226,54 @@ func TestSink_takes_a_nil_context(t *testing.T) {
 			t.Errorf("Check: %v", err)
 		}
 		frozen.Release()
+	})
+}
+
+// endless is a log that never has a line break, such as a disk image.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += len(p)
+	return len(p), nil
+}
+
+func TestVerifyLog_has_a_longest_line(t *testing.T) {
+	e := &endless{}
+	r, err := verifyLog(io.MultiReader(strings.NewReader("one\n\r\ntwo\r\n"), e), 1<<20)
+	if !errors.Is(err, bufio.ErrTooLong) || !strings.Contains(err.Error(), "after 2 lines") || r.Lines != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if e.read > 4<<20 {
+		t.Errorf("%d bytes were read", e.read)
+	}
+	longest := strings.Repeat("x", 1<<20)
+	for _, end := range []string{"", "\n", "\r\n"} {
+		if r, err := verifyLog(strings.NewReader(longest+end), 1<<20); err != nil || r.Lines != 1 {
+			t.Errorf("the longest line with %q: %+v, %v", end, r, err)
+		}
+	}
+}
+
+func TestMetrics_leave_out_a_nil_sink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustNew(t, Options{Dest: io.Discard})
+		defer s.Close()
+		var b strings.Builder
+		if _, err := (Metrics{"none": nil, "app": s}).WriteTo(&b); err != nil || strings.Contains(b.String(), "none") || !strings.Contains(b.String(), `sink="app"`) {
+			t.Errorf("%v: %s", err, b.String())
+		}
+	})
+}
+
+func TestNewLevelHandler_without_a_level(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustNew(t, Options{Dest: io.Discard})
+		log := slog.New(NewLevelHandler(s, nil, jsonHandler))
+		log.Info("normal")
+		log.Warn("high")
+		s.Close()
+		if st := mustAdd(t, s); st.High.Attempted != 1 || st.Attempted != 2 {
+			t.Errorf("%+v", st)
+		}
 	})
 }

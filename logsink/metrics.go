@@ -23,7 +23,7 @@ const MetricsContentType = "application/openmetrics-text; version=1.0.0; charset
 //		logsink.Metrics{"app": sink}.WriteTo(w)
 //	})
 //
-// It does not wait for a destination or a disk. For OpenTelemetry there is the
+// It does not wait for a destination or a disk. A nil sink is left out. For OpenTelemetry there is the
 // module logsink/logsinkotel.
 type Metrics map[string]*Sink
 
@@ -98,6 +98,7 @@ var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	names := slices.Sorted(maps.Keys(m))
+	names = slices.DeleteFunc(names, func(name string) bool { return m[name] == nil })
 	stats := make([]Stats, len(names))
 	for i, name := range names {
 		stats[i] = m[name].Stats()

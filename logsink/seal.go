@@ -139,22 +139,25 @@ const maxUnsealed = 4 << 20
 
 // VerifyLog reads what arrived of one or several logs with seals
 // ([Options].Seal), and tells to the line what is missing and where. Lines of
-// several processes may be mixed, and lines may come again. The error is r's.
-func VerifyLog(r io.Reader) (LogReport, error) {
+// several processes may be mixed, and lines may come again. The error is r's, or
+// wraps bufio.ErrTooLong: a line of more than 256 MiB, which no sink writes. The
+// report is of what came before it.
+func VerifyLog(r io.Reader) (LogReport, error) { return verifyLog(r, mostRecord) }
+
+func verifyLog(r io.Reader, longest int) (LogReport, error) {
 	v := verifier{waiting: map[uint32]int{}, runs: map[string]*runState{}}
-	in := bufio.NewReaderSize(r, 64<<10)
-	for {
-		line, err := in.ReadBytes('\n')
-		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 64<<10), longest+len("\r\n"))
+	for in.Scan() {
+		if line := bytes.TrimRight(in.Bytes(), "\r\n"); len(line) > 0 {
 			v.line(line)
 		}
-		if errors.Is(err, io.EOF) {
-			return v.report(), nil
-		}
-		if err != nil {
-			return v.report(), err
-		}
 	}
+	err := in.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("logsink: after %d lines: a line of more than %d bytes is of no sink: %w", v.Lines, longest, err)
+	}
+	return v.report(), err
 }
 
 type runState struct {

@@ -22,8 +22,11 @@ func NewHandler(s *Sink, make func(io.Writer) slog.Handler) slog.Handler {
 }
 
 // NewLevelHandler is [NewHandler] with another level for the high lane. A
-// *slog.LevelVar can be changed while the program runs.
+// *slog.LevelVar can be changed while the program runs. Nil is slog.LevelWarn.
 func NewLevelHandler(s *Sink, high slog.Leveler, make func(io.Writer) slog.Handler) slog.Handler {
+	if high == nil {
+		high = slog.LevelWarn
+	}
 	return laneHandler{high, make(s.Lane(Normal)), make(s.Lane(High))}
 }
 

@@ -20,13 +20,14 @@ import (
 // children are programs that the tests start as processes of their own: the
 // test binary, with LOGSINK_TEST_CHILD set. They report on standard error.
 var children = map[string]func() error{
-	"write":         childWrites,
-	"recover":       childRecovers,
-	"frozen stdout": childFrozenStdout,
-	"dead stdout":   childDeadStdout,
-	"stops":         childStops,
-	"captured":      childCaptured,
-	"crashes":       childCrashes,
+	"write":          childWrites,
+	"recover":        childRecovers,
+	"frozen stdout":  childFrozenStdout,
+	"dead stdout":    childDeadStdout,
+	"stops":          childStops,
+	"captured":       childCaptured,
+	"crashes":        childCrashes,
+	"captures twice": childCapturesTwice,
 }
 
 func TestMain(m *testing.M) {
