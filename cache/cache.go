@@ -407,7 +407,11 @@ func (c *Cache[V]) Close(ctx context.Context) error {
 		c.over.refused(e.hash, e.version)
 	}
 	if !done {
-		err = fmt.Errorf("cache: closed with %d values unwritten, and writes in progress: %w", len(dropped), ctx.Err())
+		left := "writes"
+		if err != nil {
+			left = "loads or writes"
+		}
+		err = fmt.Errorf("cache: closed with %d values unwritten, and %s in progress: %w", len(dropped), left, ctx.Err())
 	}
 	if lost := c.over.close(); lost > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: %d", ErrEndingsLost, lost))
