@@ -338,7 +338,11 @@ func (d *decoder) phase(n *yaml.Node) (all Phase) {
 	if n.Kind == yaml.ScalarNode {
 		return enum(d, n, "phase", ParsePhase)
 	}
-	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		d.problems.addf(d.at(n), "phase: the list is empty; expected startup, runtime, deploy, or a list of them")
+		return 0
+	}
+	if n.Kind != yaml.SequenceNode {
 		d.wrongType(n, "phase", "startup, runtime, deploy, or a list of them")
 		return 0
 	}

@@ -18,11 +18,18 @@ func (k *kubernetes) dependsOn(w *workload) {
 		name := text(get(dep, "name"))
 		namespace := cmp.Or(text(get(dep, "namespace")), w.namespace)
 		at := w.doc.at(dep)
+		if name == "" {
+			k.warnf("%s: dependsOn of %s: expected a mapping with a name; it is left out", at, w.service)
+			continue
+		}
 		target := ""
 		for i := range k.workloads {
 			if o := &k.workloads[i]; o.kind == w.kind && o.namespace == namespace && o.name == name {
 				target = o.service
 			}
+		}
+		if target == w.service {
+			k.warnf("%s: %s depends on itself; Flux waits for it for ever", at, w.service)
 		}
 		if target == "" {
 			k.warnf("%s: %s depends on the %s %s/%s, which is not in these files; Flux waits for it for ever", at, w.service, w.kind, namespace, name)

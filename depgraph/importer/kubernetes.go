@@ -368,6 +368,17 @@ type setting struct {
 	at         depgraph.Position
 }
 
+// held returns what a ConfigMap or Secret holds that a container refers to, and
+// counts those that are not among the manifests: their addresses are unknown.
+func (k *kubernetes) held(w *workload, kind string, ref *yaml.Node) map[string]string {
+	name := text(get(ref, "name"))
+	values, ok := k.configs[kind+"/"+w.namespace+"/"+name]
+	if !ok && name != "" {
+		k.skip("references to a ConfigMap or Secret that is not among the manifests: " + kind + " " + name + " of " + w.service)
+	}
+	return values
+}
+
 var reference = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)`)
 
 // container looks for addresses in what a container is given.
@@ -376,7 +387,7 @@ func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
 	for _, from := range items(get(c, "envFrom")) {
 		prefix := text(get(from, "prefix"))
 		for kind, ref := range map[string]string{"ConfigMap": "configMapRef", "Secret": "secretRef"} {
-			values := k.configs[kind+"/"+w.namespace+"/"+text(get(from, ref, "name"))]
+			values := k.held(w, kind, get(from, ref))
 			for _, key := range sortedKeys(values) {
 				all = append(all, setting{prefix + key, values[key], w.doc.at(from)})
 			}
@@ -386,7 +397,7 @@ func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
 		value := text(get(v, "value"))
 		for kind, ref := range map[string]string{"ConfigMap": "configMapKeyRef", "Secret": "secretKeyRef"} {
 			if n := get(v, "valueFrom", ref); n != nil {
-				value = k.configs[kind+"/"+w.namespace+"/"+text(get(n, "name"))][text(get(n, "key"))]
+				value = k.held(w, kind, n)[text(get(n, "key"))]
 			}
 		}
 		all = append(all, setting{text(get(v, "name")), value, w.doc.at(v)})

@@ -240,3 +240,32 @@ spec:
 		}
 	}
 }
+
+func TestKubernetes_says_what_it_leaves_out(t *testing.T) {
+	dir := write(t, map[string]string{"k.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: a}
+spec: {dependsOn: [b, {namespace: y}, {name: a}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec: {template: {spec: {containers: [{name: c, envFrom: [{configMapRef: {name: cfg}}, {secretRef: {name: here}}], env: [{name: S_URL, valueFrom: {secretKeyRef: {name: sec, key: u}}}]}]}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: here}
+`})
+	r, err := Kubernetes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Services) != 2 || len(lines(t, r)) != 0 {
+		t.Errorf("services %+v", r.Services)
+	}
+	all := strings.Join(r.Warnings, "\n")
+	if strings.Count(all, "k.yaml:4: dependsOn of a: expected a mapping with a name") != 1 || !strings.Contains(all, "k.yaml:4: a depends on itself") {
+		t.Errorf("warnings %s", all)
+	}
+	expect(t, r.Skipped["references to a ConfigMap or Secret that is not among the manifests"], "ConfigMap cfg of d", "Secret sec of d")
+}
