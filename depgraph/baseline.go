@@ -63,7 +63,7 @@ func LoadBaseline(name string) (*Baseline, error) {
 	dec := json.NewDecoder(strings.NewReader(string(data)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
-		return nil, fmt.Errorf("depgraph: baseline %s: %w", name, err)
+		return nil, fmt.Errorf("depgraph: baseline %s: no baseline as \"depgraph baseline\" writes it: %w", name, err)
 	}
 	if f.Version != 1 {
 		return nil, fmt.Errorf("depgraph: baseline %s: version %d is unknown; this program reads version 1", name, f.Version)

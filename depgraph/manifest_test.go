@@ -94,6 +94,7 @@ var badInputs = map[string]struct{ text, want string }{
 	"wrong type, number":      {"service: 12\n", `f.yaml:1: service: expected a string (put it in quotes), found the number 12`},
 	"wrong type, list":        {"service: a\nowner: [x]\n", `f.yaml:2: owner: expected a string, found a list`},
 	"wrong type, depends":     {"service: a\ndepends: b\n", `f.yaml:2: depends: expected a list of dependencies, each "- on: NAME", found "b"`},
+	"no phase":                {"service: a\ndepends:\n  - on: b\n    phase: []\n", `f.yaml:4: phase: the list is empty`},
 	"wrong type, edge":        {"service: a\ndepends: [b]\n", `f.yaml:2: depends: expected a mapping with on, any-of`},
 	"wrong type, soft":        {"service: a\ndepends: [{on: b, soft: 1}]\n", `f.yaml:2: soft: expected true or false, found the number 1`},
 	"wrong type, document":    {"- a\n", `f.yaml:1: service: expected a mapping`},
