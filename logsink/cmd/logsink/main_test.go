@@ -412,3 +412,24 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+// What the program wrote before it ended is read, however short the time for its
+// children is.
+func TestRun_reads_what_the_program_wrote(t *testing.T) {
+	for range 10 {
+		cmd := logsinkCommand("run", "-pipe-linger", "0s", "--", "sh", "-c", "sleep 1 & i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); done; exit 3")
+		out, _ := cmd.Output()
+		if n := bytes.Count(out, []byte("\n")); n != 500 || cmd.ProcessState.ExitCode() != 3 {
+			t.Fatalf("%d lines of 500 arrived, exit code %d", n, cmd.ProcessState.ExitCode())
+		}
+	}
+}
+
+func TestRun_refuses_negative_times(t *testing.T) {
+	for _, name := range []string{"-pipe-linger", "-close"} {
+		var out, errs bytes.Buffer
+		if code := dispatch([]string{"run", name, "-1s", "true"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "logsink: "+name+" is -1s") {
+			t.Errorf("%d, %q", code, errs.String())
+		}
+	}
+}

@@ -55,11 +55,17 @@ func runProgram(c command, args []string, _, stderr io.Writer) int {
 		fs.Usage()
 		return exitUsage
 	}
+	for name, d := range map[string]time.Duration{"close": s.close, "pipe-linger": s.linger} {
+		if d < 0 {
+			fmt.Fprintf(stderr, "logsink: -%s is %v; it cannot be negative\n", name, d)
+			return exitUsage
+		}
+	}
 	o.Gap = gap
-	o.CloseTimeout = s.close
+	o.CloseTimeout = max(s.close, 1) // 0 is no time, not the default of Options
 	sink, err := logsink.Stdout(*o)
 	if err != nil {
-		fmt.Fprintln(stderr, "logsink:", err)
+		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
 	status, err := s.run(sink, fs.Args())
@@ -179,10 +185,40 @@ func newStream(lines io.WriteCloser) (*stream, *os.File, error) {
 	s := &stream{r, lines, make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		io.Copy(writerOnly{lines}, r) //nolint:errcheck // it ends when the pipe does; the sink returns no errors
-		lines.Close()                 //nolint:errcheck // it returns none
+		io.Copy(writerOnly{lines}, r) //nolint:errcheck // it ends when the pipe does, or at the deadline of drain; the sink returns no errors
+		readRest(r, lines)
+		lines.Close() //nolint:errcheck // it returns none
 	}()
 	return s, w, nil
+}
+
+// mostPiped is the size of the largest pipe that a program may have.
+const mostPiped = 1 << 20
+
+// readRest reads what is in the pipe at the deadline, which ends a Read also when
+// there is something to read: the program may have written it before its end. It
+// waits for nothing, and a daemon that goes on writing does not hold it up.
+func readRest(r *os.File, lines io.Writer) {
+	raw, err := r.SyscallConn()
+	if err != nil || r.SetReadDeadline(time.Time{}) != nil {
+		return
+	}
+	buf := make([]byte, 64<<10)
+	for left := mostPiped; left > 0; {
+		n, failed := 0, error(nil)
+		err := raw.Read(func(fd uintptr) bool {
+			n, failed = syscall.Read(int(fd), buf)
+			return true
+		})
+		if errors.Is(failed, syscall.EINTR) {
+			continue
+		}
+		if err != nil || failed != nil || n <= 0 {
+			return
+		}
+		lines.Write(buf[:n]) //nolint:errcheck // the sink returns no errors
+		left -= n
+	}
 }
 
 // writerOnly keeps io.Copy to a buffer of its own, which is read at once.
