@@ -44,6 +44,8 @@
 //	failopen.cache.item.rejected      counter        {value}       that the codec or the store could not take
 //	failopen.cache.zombies            updowncounter  {call}        outlived their context
 //	failopen.cache.callback.panics    counter        {panic}       in callbacks
+//	failopen.cache.callback.stuck     updowncounter  {call}        of OnEvent and Logger that do not return
+//	failopen.cache.callback.dropped   counter        {call}        of them that were not made, since too many are stuck
 //	failopen.cache.local.size         updowncounter  {entry}       in the local tier
 //	failopen.cache.local.usage        updowncounter  By            their cost, with MaxBytes
 //	failopen.cache.local.evicted      counter        {entry}       that had to go

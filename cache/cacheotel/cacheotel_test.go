@@ -66,7 +66,7 @@ func points(t *testing.T, rm metricdata.ResourceMetrics, cacheName string) map[s
 					add(m.Name, p.Attributes, float64(p.Value))
 				}
 				gauge := false
-				for _, level := range []string{"status", "owed", "zombies", "local.size", "local.usage", "write.queued"} {
+				for _, level := range []string{"status", "owed", "zombies", "local.size", "local.usage", "write.queued", "callback.stuck"} {
 					gauge = gauge || strings.HasSuffix(m.Name, level)
 				}
 				if data.IsMonotonic == gauge {
@@ -128,6 +128,8 @@ func want(s cache.Stats) map[string]float64 {
 		"item.rejected{}":                              s.Rejected,
 		"zombies{}":                                    s.Zombies,
 		"callback.panics{}":                            s.CallbackPanics,
+		"callback.stuck{}":                             s.HooksStuck,
+		"callback.dropped{}":                           s.EventsDropped,
 		"local.size{}":                                 s.Entries,
 		"local.usage{}":                                s.Bytes,
 		"local.evicted{}":                              s.Evicted,

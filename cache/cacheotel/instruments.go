@@ -71,6 +71,8 @@ var instruments = []instrument{
 	{"failopen.cache.item.rejected", "{value}", "Values that the codec or the store could not take.", counter, one(func(s *cache.Stats) int64 { return s.Rejected })},
 	{"failopen.cache.zombies", "{call}", "Calls that outlived their context.", upDown, one(func(s *cache.Stats) int64 { return s.Zombies })},
 	{"failopen.cache.callback.panics", "{panic}", "Panics in callbacks.", counter, one(func(s *cache.Stats) int64 { return s.CallbackPanics })},
+	{"failopen.cache.callback.stuck", "{call}", "Calls of OnEvent and Logger that do not return.", upDown, one(func(s *cache.Stats) int64 { return s.HooksStuck })},
+	{"failopen.cache.callback.dropped", "{call}", "Calls of OnEvent and Logger that were not made, since too many are stuck.", counter, one(func(s *cache.Stats) int64 { return s.EventsDropped })},
 	{"failopen.cache.local.size", "{entry}", "Entries of the local tier.", upDown, one(func(s *cache.Stats) int64 { return s.Entries })},
 	{"failopen.cache.local.usage", "By", "Cost of the entries of the local tier.", upDown, one(func(s *cache.Stats) int64 { return s.Bytes })},
 	{"failopen.cache.local.evicted", "{entry}", "Entries that had to go.", counter, one(func(s *cache.Stats) int64 { return s.Evicted })},
