@@ -486,3 +486,15 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%d faults", len(seen))
 	}
 }
+
+func TestReport_anyLengthHasAPicture(t *testing.T) {
+	for tenths := 2000; tenths < 9000; tenths += 7 {
+		r := drill.Report{Seconds: float64(tenths) / 10}
+		for i := range tenths / 10 {
+			r.Timeline = append(r.Timeline, drill.Second{At: float64(i), Asked: 1, OK: 1, Max: 1})
+		}
+		if n := strings.Count(r.SVG(), `fill="var(--ok`); n < 199 || n > 241 {
+			t.Fatalf("%v s have %d columns, want 199 to 241", r.Seconds, n)
+		}
+	}
+}

@@ -85,9 +85,10 @@ func (r *Report) SVG() string {
 func (r *Report) bars(b *strings.Builder, x func(float64) float64, total float64) {
 	step := max(1, total/columns)
 	for i := 0; i < len(r.Timeline); {
-		from := float64(int(r.Timeline[i].At/step)) * step
+		column := int(r.Timeline[i].At / step)
+		from := float64(column) * step
 		var sum Second
-		for ; i < len(r.Timeline) && r.Timeline[i].At < from+step; i++ {
+		for ; i < len(r.Timeline) && int(r.Timeline[i].At/step) == column; i++ {
 			s := r.Timeline[i]
 			sum.Asked += s.Asked - s.Excused
 			sum.OK += s.OK
@@ -122,8 +123,9 @@ func (r *Report) latency(b *strings.Builder, x func(float64) float64, total, mos
 	step := max(1, total/columns)
 	var points []string
 	for i := 0; i < len(r.Timeline); {
-		from, slowest := float64(int(r.Timeline[i].At/step))*step, 0.0
-		for ; i < len(r.Timeline) && r.Timeline[i].At < from+step; i++ {
+		column := int(r.Timeline[i].At / step)
+		from, slowest := float64(column)*step, 0.0
+		for ; i < len(r.Timeline) && int(r.Timeline[i].At/step) == column; i++ {
 			slowest = max(slowest, r.Timeline[i].Max)
 		}
 		points = append(points, fmt.Sprintf("%.1f,%.1f", x(from+step/2), lineEnd-(lineEnd-lineTop)*slowest/most))

@@ -77,7 +77,7 @@ type Service struct {
 	restarts   atomic.Int64
 	lastRemote atomic.Int64 // unix ns: when the table answered last
 	asked      atomic.Int64
-	longestLog atomic.Int64 // ns
+	log        logTimes
 }
 
 // sessions is what differs: who a token belongs to, and where that was found.
@@ -122,6 +122,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.all.Go(func() { s.platform(background) })
+	s.all.Go(func() { s.log.stalls.Run(background) })
 	return s, nil
 }
 
@@ -134,8 +135,9 @@ func (s *Service) Live() bool { return s.live.Load() }
 // Restarts counts how often the platform has restarted the service.
 func (s *Service) Restarts() int64 { return s.restarts.Load() }
 
-// LongestLog is the longest that a log line has taken.
-func (s *Service) LongestLog() time.Duration { return time.Duration(s.longestLog.Load()) }
+// LongestLog is the longest that a log line has taken, without the time for
+// which this machine stood still. One that has only just ended is not in it yet.
+func (s *Service) LongestLog() time.Duration { return s.log.longest() }
 
 // errRestarting is what users get while the platform restarts the service.
 var errRestarting = errors.New("connection refused: the platform is restarting the service")
@@ -154,9 +156,7 @@ func (s *Service) Ask(ctx context.Context, n int64) drill.Answer {
 	if _, logErr := fmt.Fprintf(s.logs, "request %d: %s %s %v\n", s.asked.Add(1), user, source, err); logErr != nil && err == nil {
 		err = fmt.Errorf("log: %w", logErr)
 	}
-	if took := int64(time.Since(began)); took > s.longestLog.Load() {
-		s.longestLog.Store(took)
-	}
+	s.log.add(began, time.Now())
 	return drill.Answer{Err: err, Source: source, Wrong: err == nil && user != userOf(fmt.Sprintf("token-%03d", id))}
 }
 

@@ -1,0 +1,61 @@
+package reference
+
+import (
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill"
+)
+
+// logTimes knows how long log lines took, and when the machine stood still. The
+// two are compared when somebody asks, since a stall is known only after it.
+type logTimes struct {
+	stalls drill.Stalls
+
+	mu   sync.Mutex
+	slow []logTime // the slowest
+}
+
+type logTime struct{ began, ended time.Time }
+
+// worthALook is what a log line takes at most when nothing is wrong; keepSlow
+// how many of those above it are known; settled how long after one ended the
+// stalls in it are known for certain.
+const (
+	worthALook = 20 * time.Millisecond
+	keepSlow   = 1000
+	settled    = 50 * time.Millisecond
+)
+
+func (l *logTimes) add(began, ended time.Time) {
+	if ended.Sub(began) < worthALook {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.slow) < keepSlow {
+		l.slow = append(l.slow, logTime{began, ended})
+		return
+	}
+	shortest := 0
+	for i, t := range l.slow {
+		if t.ended.Sub(t.began) < l.slow[shortest].ended.Sub(l.slow[shortest].began) {
+			shortest = i
+		}
+	}
+	if t := l.slow[shortest]; ended.Sub(began) > t.ended.Sub(t.began) {
+		l.slow[shortest] = logTime{began, ended}
+	}
+}
+
+func (l *logTimes) longest() (d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.slow {
+		if time.Since(t.ended) < settled {
+			continue
+		}
+		d = max(d, t.ended.Sub(t.began)-l.stalls.Within(t.began, t.ended))
+	}
+	return d
+}
