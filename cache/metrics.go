@@ -86,6 +86,7 @@ func isOpen(s StoreStats) float64 {
 var families = []family{
 	{"cache_lookups", "counter", "Lookups by result.", lookups},
 	{"cache_coalesced", "counter", "Lookups that waited for a load which another had begun.", one(func(s Stats) int64 { return s.Coalesced })},
+	{"cache_early_refreshes", "counter", "Loads that began before the TTL ended.", one(func(s Stats) int64 { return s.EarlyRefreshes })},
 	{"cache_loads", "counter", "Calls of the loader.", one(func(s Stats) int64 { return s.Loads })},
 	{"cache_load_errors", "counter", "Keys whose load failed.", one(func(s Stats) int64 { return s.LoadErrors })},
 	{"cache_loads_late", "counter", "Keys whose load was given up.", one(func(s Stats) int64 { return s.LoadsLate })},
@@ -93,15 +94,24 @@ var families = []family{
 	{"cache_loads_busy", "counter", "Loads that got no slot in time.", one(func(s Stats) int64 { return s.LoadsBusy })},
 	{"cache_loads_throttled", "counter", "Loads not made since the origin was failing.", one(func(s Stats) int64 { return s.LoadsThrottled })},
 	{"cache_store_calls", "counter", "Calls of the store.", byOp(func(s StoreStats) float64 { return float64(s.Calls) })},
+	{"cache_store_misses", "counter", "Reads of the store that found nothing.", one(func(s Stats) int64 { return s.Reads.Misses })},
 	{"cache_store_faults", "counter", "Calls of the store that failed.", byOp(func(s StoreStats) float64 { return float64(s.Faults) })},
 	{"cache_store_late", "counter", "Calls of the store that timed out.", byOp(func(s StoreStats) float64 { return float64(s.Late) })},
 	{"cache_store_skipped", "counter", "Calls of the store that were not made.", byOp(func(s StoreStats) float64 { return float64(s.Skipped) })},
 	{"cache_breaker_open", "gauge", "Whether the circuit breaker is not closed.", byOp(isOpen)},
+	{"cache_breaker_opened", "counter", "Times that the circuit breaker opened.", byOp(func(s StoreStats) float64 { return float64(s.Opened) })},
 	{"cache_endings_owed", "gauge", "Endings that the store is still to be told of.", one(func(s Stats) int64 { return s.Owed })},
 	{"cache_endings_lost", "counter", "Endings that the store will not be told of.", one(func(s Stats) int64 { return s.EndingsLost })},
 	{"cache_bound_seconds", "gauge", "How long an ended value can be served somewhere.", func(s Stats) []sample { return []sample{{"", s.Bound.Seconds()}} }},
 	{"cache_writes_queued", "gauge", "Keys waiting to be written.", one(func(s Stats) int64 { return s.WritesQueued })},
 	{"cache_writes_dropped", "counter", "Values that did not reach the store.", one(func(s Stats) int64 { return s.WritesDropped })},
+	{"cache_bulletin_posted", "counter", "Endings that other instances were told of.", one(func(s Stats) int64 { return s.Bulletin.Posted })},
+	{"cache_bulletin_post_faults", "counter", "Calls that told them and failed.", one(func(s Stats) int64 { return s.Bulletin.PostFaults })},
+	{"cache_bulletin_lost", "counter", "Endings that they were not told of.", one(func(s Stats) int64 { return s.Bulletin.Lost })},
+	{"cache_bulletin_looks", "counter", "Times that the notes of others were read.", one(func(s Stats) int64 { return s.Bulletin.Looks })},
+	{"cache_bulletin_look_faults", "counter", "Of these, that failed.", one(func(s Stats) int64 { return s.Bulletin.LookFaults })},
+	{"cache_bulletin_ended", "counter", "Copies that were dropped because of a note.", one(func(s Stats) int64 { return s.Bulletin.Ended })},
+	{"cache_bulletin_distrusted", "counter", "Times that all copies were dropped, since too much was missed.", one(func(s Stats) int64 { return s.Bulletin.Distrusted })},
 	{"cache_poison", "counter", "Items that could not be used.", one(func(s Stats) int64 { return s.Poison })},
 	{"cache_outdated", "counter", "Items older than what was known.", one(func(s Stats) int64 { return s.Outdated })},
 	{"cache_rejected", "counter", "Values that the codec or the store cannot take.", one(func(s Stats) int64 { return s.Rejected })},
@@ -116,13 +126,21 @@ var families = []family{
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// WriteTo writes the metrics of all caches, in the order of their names.
+// WriteTo writes the metrics of all caches, in the order of their names. One
+// that is nil, or whose Stats panics, is left out, and is an error once the
+// others are written.
 func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
-	names := slices.Sorted(maps.Keys(m))
-	stats := make([]Stats, len(names))
-	for i, name := range names {
-		stats[i] = m[name].Stats()
+	var names []string
+	var stats []Stats
+	var failed []error
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		s, err := statsOf(m[name])
+		if err != nil {
+			failed = append(failed, fmt.Errorf("cache: metrics of %q: %w", name, err))
+			continue
+		}
+		names, stats = append(names, name), append(stats, s)
 	}
 	for _, f := range families {
 		fmt.Fprintf(&b, "# TYPE %s %s\n# HELP %s %s\n", f.name, f.kind, f.name, f.help)
@@ -138,7 +156,22 @@ func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	}
 	b.WriteString("# EOF\n")
 	n, err := io.WriteString(w, b.String())
+	if err == nil {
+		err = errors.Join(failed...)
+	}
 	return int64(n), err
+}
+
+func statsOf(r Reporter) (s Stats, err error) {
+	if r == nil {
+		return s, errors.New("there is no cache")
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("Stats panicked: %v", v)
+		}
+	}()
+	return r.Stats(), nil
 }
 
 // HitRatio is the share of answered lookups that did not need the origin.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,54 @@ func TestStats_for_machines_and_people(t *testing.T) {
 			t.Error("no end")
 		}
 	})
+}
+
+type reporter cache.Stats
+
+func (r reporter) Stats() cache.Stats { return cache.Stats(r) }
+
+// A number that is new in Stats fails this test until there is a metric for it.
+func TestMetrics_have_every_number_of_Stats(t *testing.T) {
+	want := map[string]string{} // value: field
+	var fill func(path string, v reflect.Value)
+	fill = func(path string, v reflect.Value) {
+		for i := range v.NumField() {
+			field, name := v.Field(i), path+v.Type().Field(i).Name
+			switch {
+			case field.Type() == reflect.TypeFor[time.Time](), name == "Writes.Misses": // a write misses nothing
+			case field.Kind() == reflect.Struct:
+				fill(name+".", field)
+			case field.Type() == reflect.TypeFor[time.Duration]():
+				field.SetInt(int64(time.Duration(1001+len(want)) * time.Second))
+				want[fmt.Sprint(1001+len(want))] = name
+			case field.CanInt():
+				field.SetInt(int64(1001 + len(want)))
+				want[fmt.Sprint(1001+len(want))] = name
+			}
+		}
+	}
+	var r reporter
+	fill("", reflect.ValueOf(&r).Elem())
+	var b strings.Builder
+	if _, err := (cache.Metrics{"a": r}).WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	for value, name := range want {
+		if n := strings.Count(b.String(), "} "+value+"\n"); n != 1 {
+			t.Errorf("%s is written %d times, want once", name, n)
+		}
+	}
+}
+
+func TestMetrics_leave_out_what_fails(t *testing.T) {
+	var b strings.Builder
+	_, err := cache.Metrics{"a": nil, "b": (*cache.Cache[string])(nil), "c": reporter{Local: 7}}.WriteTo(&b)
+	if err == nil || !strings.Contains(err.Error(), `metrics of "a": there is no cache`) || !strings.Contains(err.Error(), `metrics of "b": Stats panicked`) {
+		t.Errorf("%v; want both", err)
+	}
+	if out := b.String(); !strings.Contains(out, `{cache="c",result="local"} 7`) || strings.Contains(out, `cache="a"`) || !strings.HasSuffix(out, "# EOF\n") {
+		t.Error(out)
+	}
 }
 
 func TestStats_Bound(t *testing.T) {
