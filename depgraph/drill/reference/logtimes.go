@@ -3,14 +3,12 @@ package reference
 import (
 	"sync"
 	"time"
-
-	"github.com/failopen/failopen/depgraph/drill"
 )
 
 // logTimes knows how long log lines took, and when the machine stood still. The
 // two are compared when somebody asks, since a stall is known only after it.
 type logTimes struct {
-	stalls drill.Stalls
+	stood func(from, until time.Time) time.Duration // how long the machine stood still in between
 
 	mu   sync.Mutex
 	slow []logTime // the slowest
@@ -55,7 +53,7 @@ func (l *logTimes) longest() (d time.Duration) {
 		if time.Since(t.ended) < settled {
 			continue
 		}
-		d = max(d, t.ended.Sub(t.began)-l.stalls.Within(t.began, t.ended))
+		d = max(d, t.ended.Sub(t.began)-l.stood(t.began, t.ended))
 	}
 	return d
 }

@@ -101,7 +101,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if o.Probe == 0 {
 		o.Probe = 10 * time.Second
 	}
-	s := &Service{injector: fault.New(fault.Options{Seed: o.Seed}), dynamo: dynamotest.New(dynamotest.Options{}), opts: o, pipe: make(chan struct{}, 1)}
+	stalls := new(drill.Stalls)
+	s := &Service{log: logTimes{stood: stalls.Within}, injector: fault.New(fault.Options{Seed: o.Seed}), dynamo: dynamotest.New(dynamotest.Options{}), opts: o, pipe: make(chan struct{}, 1)}
 	cfg := aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(dynamotest.MemoryURL), HTTPClient: s.dynamo.HTTPClient(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -122,7 +123,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.all.Go(func() { s.platform(background) })
-	s.all.Go(func() { s.log.stalls.Run(background) })
+	s.all.Go(func() { stalls.Run(background) })
 	return s, nil
 }
 
