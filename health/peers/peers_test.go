@@ -236,6 +236,7 @@ func TestGuard_over_a_headless_service(t *testing.T) {
 		dns := ready{n, make(map[string]*health.Process)}
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
+		var runs []func()
 		var bad [10]atomic.Bool
 		for i := range bad {
 			id, addr := fmt.Sprint("pod-", i), fmt.Sprintf("10.0.0.%d", i+1)
@@ -251,8 +252,10 @@ func TestGuard_over_a_headless_service(t *testing.T) {
 			}
 			p.Started()
 			n.handlers[addr], dns.processes[addr] = f.Handler(p.Self), p
-			all.Go(func() { _ = f.Run(ctx) })
-			all.Go(func() { _ = p.Run(ctx) })
+			runs = append(runs, func() { _ = f.Run(ctx) }, func() { _ = p.Run(ctx) })
+		}
+		for _, run := range runs { // only when both maps are complete
+			all.Go(run)
 		}
 		out := func(after time.Duration) (out int) {
 			timer := time.NewTimer(after)
