@@ -39,8 +39,11 @@ type CheckOptions struct {
 	// been proven within that time, or DG012 is an error.
 	Proofs       *Proofs
 	RequireProof time.Duration
-	// Now is what ages are counted to. Default: time.Now.
+	// Now is what ages and waivers are counted to. Default: time.Now.
 	Now time.Time
+	// Waived, if set, is called with each finding that a waiver tolerates. Such
+	// findings are not among the results.
+	Waived func(Finding, Waiver)
 }
 
 // Check runs the rules and returns the findings, in order of severity, rule,
@@ -74,8 +77,16 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 			c.custom(r)
 		}
 	}
-	slices.SortStableFunc(c.found, compareFindings)
-	return c.found, ctx.Err()
+	found := g.waive(c.found, c.o.now(), o.Waived)
+	slices.SortStableFunc(found, compareFindings)
+	return found, ctx.Err()
+}
+
+func (o *CheckOptions) now() time.Time {
+	if o.Now.IsZero() {
+		return time.Now()
+	}
+	return o.Now
 }
 
 func compareFindings(a, b Finding) int {
@@ -397,10 +408,7 @@ func (c *checker) softUnverified(r *Rule) error {
 	if c.o.RequireProof > 0 && !c.setting.Set {
 		r.Severity = Error
 	}
-	now := c.o.Now
-	if now.IsZero() {
-		now = time.Now()
-	}
+	now := c.o.now()
 	return c.edges(r, func(v, e int32) string {
 		if c.g.flags[e]&(fSoft|fWeak) != fSoft {
 			return ""

@@ -204,6 +204,7 @@ func (c *compiler) edges() {
 		g.out[v], g.ownGroup[v] = int32(len(g.to)), int32(len(g.groups))
 		c.raw = c.raw[:0]
 		c.service(int32(v))
+		c.checkWaivers(int32(v))
 		sortRaw(c.raw)
 		c.checkRepeats(int32(v))
 		for i := range c.raw {

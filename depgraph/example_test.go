@@ -181,3 +181,36 @@ func ExampleDeclare() {
 	//     need: 1
 	//     phase: [runtime]
 }
+
+// A change is judged by what it adds: the cycle that was there already is no
+// new finding.
+func ExampleCompare() {
+	before, err := depgraph.Compile([]depgraph.Service{
+		{Name: "checkout", Depends: []depgraph.Dependency{depgraph.Soft("fraud")}},
+		{Name: "fraud"},
+	}, depgraph.Options{})
+	if err != nil {
+		panic(err)
+	}
+	after, err := depgraph.Compile([]depgraph.Service{
+		{Name: "checkout", Depends: []depgraph.Dependency{depgraph.Hard("fraud")}},
+		{Name: "fraud", Depends: []depgraph.Dependency{depgraph.Hard("checkout")}},
+	}, depgraph.Options{})
+	if err != nil {
+		panic(err)
+	}
+	d, err := depgraph.Compare(context.Background(), before, after, depgraph.DiffOptions{Check: depgraph.CheckOptions{Only: []string{"DG001"}}})
+	if err != nil {
+		panic(err)
+	}
+	for _, e := range d.Edges {
+		fmt.Println(e.Kind, e.From, "->", e.To)
+	}
+	for _, f := range d.New {
+		fmt.Println("new:", f.Message)
+	}
+	// Output:
+	// hardened checkout -> fraud
+	// added fraud -> checkout
+	// new: bootstrap deadlock: 2 services wait for each other at startup
+}

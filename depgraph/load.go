@@ -195,6 +195,19 @@ func skippedFolder(name string) bool {
 	return strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor" || name == "testdata"
 }
 
+// IsManifest reports whether LoadServices would read a file that it finds
+// below a folder; path is relative to that folder, with slashes. It is for
+// those who find files elsewhere, in a commit for example.
+func IsManifest(path string) bool {
+	folders := strings.Split(path, "/")
+	for _, f := range folders[:len(folders)-1] {
+		if skippedFolder(f) {
+			return false
+		}
+	}
+	return isManifest(folders[len(folders)-1])
+}
+
 func isManifest(name string) bool {
 	for _, ext := range []string{".yaml", ".yml", ".json"} {
 		if stem, ok := strings.CutSuffix(name, ext); ok {

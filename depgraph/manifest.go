@@ -17,7 +17,8 @@ import (
 
 // ParseManifest reads the services of one manifest: YAML with any number of
 // documents, or, if the name ends in .json, any number of JSON values. A
-// document is one service or a list of them. The name appears in positions.
+// document is one service, a list of them, or a whole graph as "depgraph
+// export -f json" writes it. The name appears in positions.
 //
 // The error is a Problems with every fault of the file. Nothing is skipped:
 // an unknown field, a wrong type or a duplicate key is a fault.
@@ -41,6 +42,7 @@ type decoder struct {
 	services []Service
 	problems Problems
 	budget   int
+	exported bool // a graph was read, which may be empty
 }
 
 func (d *decoder) parse(data []byte) {
@@ -57,7 +59,7 @@ func (d *decoder) parse(data []byte) {
 	}
 	if err != nil {
 		d.syntax(err)
-	} else if len(d.services) == 0 && len(d.problems) == 0 {
+	} else if len(d.services) == 0 && len(d.problems) == 0 && !d.exported {
 		d.problems.addf(Position{File: d.file, Line: 1}, "no service here; a manifest begins with \"service: NAME\"")
 	}
 }
@@ -102,6 +104,8 @@ func (d *decoder) document(n *yaml.Node) {
 		for _, item := range n.Content {
 			d.service(item)
 		}
+	case isExport(n):
+		d.export(n)
 	default:
 		d.service(n)
 	}
@@ -130,7 +134,7 @@ func (d *decoder) fields(n *yaml.Node, what string, known []string, set func(key
 		d.wrongType(n, what, "a mapping with "+strings.Join(known, ", "))
 		return false
 	}
-	var seen [16]string
+	var seen [24]string
 	used := seen[:0]
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], d.follow(n.Content[i+1])
@@ -196,7 +200,7 @@ func describe(n *yaml.Node) string {
 
 // The fields of a manifest; the JSON Schema is tested against them.
 var (
-	serviceFields      = []string{"service", "owner", "kind", "criticality", "availability", "start", "verify", "note", "source", "depends"}
+	serviceFields      = []string{"service", "owner", "kind", "criticality", "availability", "start", "verify", "note", "source", "waivers", "depends"}
 	availabilityFields = []string{"target", "own"}
 	dependencyFields   = []string{"on", "any-of", "to", "need", "soft", "phase", "until", "order", "assumed", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
 )
@@ -231,6 +235,8 @@ func (d *decoder) service(n *yaml.Node) {
 			s.Note = d.str(v, key)
 		case "source":
 			s.Source = d.str(v, key)
+		case "waivers":
+			s.Waivers = d.waivers(v)
 		case "depends":
 			s.Depends = d.dependencies(v)
 		}
@@ -284,32 +290,8 @@ func (d *decoder) dependency(n *yaml.Node) Dependency {
 			dep.AnyOf, anyOf = d.strs(v, "any-of"), v
 		case "need":
 			dep.Need, need = d.integer(v, key), v
-		case "soft":
-			dep.Soft = d.boolean(v, key)
-		case "phase":
-			dep.Phase = d.phase(v)
-		case "until":
-			dep.Until = enum(d, v, key, ParseUntil)
-		case "order":
-			dep.Weak = enum(d, v, key, parseOrder)
-		case "assumed":
-			dep.Assumed = d.boolean(v, key)
-		case "plane":
-			dep.Plane = enum(d, v, key, ParsePlane)
-		case "evidence":
-			dep.Evidence = d.str(v, key)
-		case "break-glass":
-			dep.BreakGlass = d.str(v, key)
-		case "fallback":
-			dep.Fallback = d.str(v, key)
-		case "pinned":
-			dep.Pinned = d.boolean(v, key)
-		case "liveness":
-			dep.Liveness = d.boolean(v, key)
-		case "note":
-			dep.Note = d.str(v, key)
-		case "source":
-			dep.Source = d.str(v, key)
+		default:
+			d.dependencyField(&dep, key, v)
 		}
 	})
 	if !ok {

@@ -31,6 +31,8 @@ type Service struct {
 	// Undeclared marks a service that others name and nobody declared. Only
 	// Options.AllowUndeclared creates such services.
 	Undeclared bool
+	// Waivers tolerate findings, each until a day.
+	Waivers []Waiver
 	// Depends lists the dependencies.
 	Depends []Dependency
 	// At is where the service was declared.

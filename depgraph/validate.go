@@ -1,7 +1,9 @@
 package depgraph
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +23,30 @@ func (c *compiler) checkService(s *Service) {
 	}
 	if s.Start < 0 || s.Start > maxStart {
 		c.problems.addf(s.At, "%s: start is %s; it is the time to ready, between 0 and %s", s.Name, s.Start, maxStart)
+	}
+}
+
+// checkWaivers reports a waiver that says too little, or is about nothing.
+func (c *compiler) checkWaivers(v int32) {
+	s := &c.g.services[v]
+	for i := range s.Waivers {
+		w := &s.Waivers[i]
+		if err := w.check(); err != nil {
+			c.problems.addf(w.At, "%s: waivers: %s", s.Name, err)
+			continue
+		}
+		if w.On == "" || slices.ContainsFunc(c.deps[v], func(d Dependency) bool { return d.On == w.On || slices.Contains(d.AnyOf, w.On) }) {
+			continue
+		}
+		var names []string
+		for i := range c.deps[v] {
+			names = append(names, targets(&c.deps[v][i])...)
+		}
+		msg := fmt.Sprintf("%s: waivers: %s does not depend on %q", s.Name, s.Name, w.On)
+		if near := nearest(w.On, names); near != "" {
+			msg += fmt.Sprintf("; did you mean %q?", near)
+		}
+		c.problems.addf(w.At, "%s", msg)
 	}
 }
 

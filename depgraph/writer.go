@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -81,12 +82,25 @@ func (m *manifestWriter) service(s *Service) {
 	m.text("", "verify", s.Verify)
 	m.text("", "note", s.Note)
 	m.text("", "source", s.Source)
+	if len(s.Waivers) > 0 {
+		m.line("waivers:")
+	}
+	for i := range s.Waivers {
+		m.waiver(&s.Waivers[i])
+	}
 	if len(s.Depends) > 0 {
 		m.line("depends:")
 	}
 	for i := range s.Depends {
 		m.dependency(&s.Depends[i])
 	}
+}
+
+func (m *manifestWriter) waiver(w *Waiver) {
+	m.line("  - rule: %s", m.quote(w.Rule))
+	m.text("    ", "on", w.On)
+	m.text("    ", "reason", w.Reason)
+	m.line("    until: %s", w.Until.Format(time.DateOnly))
 }
 
 func (m *manifestWriter) dependency(d *Dependency) {

@@ -89,6 +89,9 @@ func CheckText(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Fi
 	if s.Known > 0 || s.Stale > 0 {
 		p.f("; %d known from the baseline, %d entries of it are stale", s.Known, s.Stale)
 	}
+	if s.Waived > 0 {
+		p.f("; %d waived", s.Waived)
+	}
 	p.f("\n")
 	return p.w.Flush()
 }
@@ -195,6 +198,9 @@ func CheckMarkdown(w io.Writer, g *depgraph.Graph, s Summary, findings []depgrap
 	p.f("### %s\n\n%s, %s: %s, %s, %s", md(Verdict(g, findings)), count(s.Services, "service"), count(s.Edges, "edge"), count(s.Errors, "error"), count(s.Warns, "warning"), count(s.Info, "note"))
 	if s.Known > 0 || s.Stale > 0 {
 		p.f("; %d known from the baseline, %d entries of it are stale", s.Known, s.Stale)
+	}
+	if s.Waived > 0 {
+		p.f("; %d waived", s.Waived)
 	}
 	p.f("\n")
 	for _, group := range byRule(findings) {

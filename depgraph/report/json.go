@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"time"
 
 	"github.com/failopen/failopen/depgraph"
 )
@@ -34,6 +35,8 @@ type EdgeJSON struct {
 	Evidence   string   `json:"evidence,omitempty"`
 	BreakGlass string   `json:"break_glass,omitempty"`
 	Fallback   string   `json:"fallback,omitempty"`
+	Pinned     bool     `json:"pinned,omitempty"`
+	Liveness   bool     `json:"liveness,omitempty"`
 	Note       string   `json:"note,omitempty"`
 	Source     string   `json:"source,omitempty"`
 }
@@ -47,7 +50,7 @@ func edgeJSON(e depgraph.Edge) EdgeJSON {
 		Until: e.Until.String(), Order: order, Assumed: e.Assumed,
 		From: e.From, To: e.To, File: e.At.File, Line: e.At.Line, Soft: e.Soft, Phase: e.Phase.Names(), Plane: e.Plane.String(),
 		Group: e.Group, Need: e.Need, Of: e.Of, Evidence: e.Evidence, BreakGlass: e.BreakGlass, Fallback: e.Fallback,
-		Note: e.Note, Source: e.Source,
+		Pinned: e.Pinned, Liveness: e.Liveness, Note: e.Note, Source: e.Source,
 	}
 }
 
@@ -260,6 +263,7 @@ type Summary struct {
 	Services, Edges     int
 	Errors, Warns, Info int
 	Known, Stale        int // of a baseline
+	Waived              int
 }
 
 // Summarize counts findings.
@@ -316,41 +320,62 @@ func CheckJSON(w io.Writer, s Summary, findings []depgraph.Finding) error {
 		Infos    int           `json:"infos"`
 		Known    int           `json:"known"`
 		Stale    int           `json:"stale_baseline_entries"`
+		Waived   int           `json:"waived"`
 		Findings []findingJSON `json:"findings"`
-	}{s.Services, s.Edges, s.Errors, s.Warns, s.Info, s.Known, s.Stale, findingsJSON(findings)})
+	}{s.Services, s.Edges, s.Errors, s.Warns, s.Info, s.Known, s.Stale, s.Waived, findingsJSON(findings)})
+}
+
+type waiverJSON struct {
+	Rule   string `json:"rule"`
+	On     string `json:"on,omitempty"`
+	Reason string `json:"reason"`
+	Until  string `json:"until"`
 }
 
 type serviceJSON struct {
-	Name        string  `json:"service"`
-	Owner       string  `json:"owner,omitempty"`
-	Kind        string  `json:"kind,omitempty"`
-	Criticality string  `json:"criticality,omitempty"`
-	Target      float64 `json:"target,omitempty"`
-	Own         float64 `json:"own,omitempty"`
-	Start       float64 `json:"start_seconds,omitempty"`
-	Verify      string  `json:"verify,omitempty"`
-	Note        string  `json:"note,omitempty"`
-	Source      string  `json:"source,omitempty"`
-	File        string  `json:"file"`
-	Line        int     `json:"line"`
+	Name        string       `json:"service"`
+	Owner       string       `json:"owner,omitempty"`
+	Kind        string       `json:"kind,omitempty"`
+	Criticality string       `json:"criticality,omitempty"`
+	Target      float64      `json:"target,omitempty"`
+	Own         float64      `json:"own,omitempty"`
+	Start       float64      `json:"start_seconds,omitempty"`
+	Verify      string       `json:"verify,omitempty"`
+	Note        string       `json:"note,omitempty"`
+	Source      string       `json:"source,omitempty"`
+	Undeclared  bool         `json:"undeclared,omitempty"`
+	Waivers     []waiverJSON `json:"waivers,omitempty"`
+	File        string       `json:"file"`
+	Line        int          `json:"line"`
 }
 
-// GraphJSON writes all services and edges.
+func newServiceJSON(s *depgraph.Service) serviceJSON {
+	res := serviceJSON{
+		Name: s.Name, Owner: s.Owner, Kind: s.Kind.String(), Criticality: s.Criticality.String(), Target: s.Availability.Target,
+		Own: s.Availability.Own, Start: float64(s.Start) / 1e9, Verify: s.Verify, Note: s.Note, Source: s.Source,
+		Undeclared: s.Undeclared, File: s.At.File, Line: s.At.Line,
+	}
+	for _, w := range s.Waivers {
+		res.Waivers = append(res.Waivers, waiverJSON{w.Rule, w.On, w.Reason, w.Until.Format(time.DateOnly)})
+	}
+	return res
+}
+
+// GraphJSON writes all services and edges, in a form that ParseManifest reads
+// back. Its version is depgraph.ExportVersion.
 func GraphJSON(w io.Writer, g *depgraph.Graph) error {
 	services, edges := []serviceJSON{}, []EdgeJSON{}
 	for s := range g.Services() {
-		services = append(services, serviceJSON{
-			Name: s.Name, Owner: s.Owner, Kind: s.Kind.String(), Criticality: s.Criticality.String(), Target: s.Availability.Target,
-			Own: s.Availability.Own, Start: s.Start.Seconds(), Verify: s.Verify, Note: s.Note, Source: s.Source, File: s.At.File, Line: s.At.Line,
-		})
+		services = append(services, newServiceJSON(&s))
 	}
 	for e := range g.Edges() {
 		edges = append(edges, edgeJSON(e))
 	}
 	return writeJSON(w, struct {
+		Version  int           `json:"version"`
 		Services []serviceJSON `json:"services"`
 		Edges    []EdgeJSON    `json:"edges"`
-	}{services, edges})
+	}{depgraph.ExportVersion, services, edges})
 }
 
 func emptyNotNull[T any](s []T) []T {

@@ -46,6 +46,7 @@ type command struct {
 	heading                           string
 	proof                             string
 	requireProof                      age
+	waived                            int // findings that a waiver tolerates
 }
 
 // age is a flag such as 90d or 36h.

@@ -95,6 +95,25 @@ The exit code is 1 if a cycle keeps something from starting.
   depgraph why checkout iam --all`,
 		},
 		{
+			name: "diff", usage: "REV1 [REV2]", summary: "what a change does: edges, cycles, answers, new findings", minArgs: 1, maxArgs: 2,
+			formats: []string{"text", "markdown", "json", "github"}, failOn: "error", run: (*command).diff,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.all, "all", false, "whole lists")
+				c.proofFlags(fs)
+			},
+			about: `Each side is a revision of git, a folder, a manifest or an exported graph; without
+REV2 it is what is there now. Only new findings count for the exit code: a new
+cycle fails, one that was there already does not. The policy is that of the work
+tree.
+
+  depgraph diff main                           the work tree against main
+  depgraph diff main...HEAD                    a branch against where it left main
+  depgraph diff v1.4 v1.5 -d services          only that folder, in both
+  depgraph diff old.json new.json              of "depgraph export -f json"
+  depgraph diff origin/main...HEAD -f markdown a comment for the pull request
+  depgraph diff git:services                   the branch, not the folder of that name`,
+		},
+		{
 			name: "report", usage: "[PATH...]", paths: true, summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.StringVar(&c.heading, "title", "", "the heading of the page")

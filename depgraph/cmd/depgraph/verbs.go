@@ -73,7 +73,7 @@ func (c *command) findings() (*depgraph.Graph, report.Summary, []depgraph.Findin
 		findings, known, stale = b.Filter(findings)
 	}
 	s := report.Summarize(g, findings)
-	s.Known, s.Stale = known, stale
+	s.Known, s.Stale, s.Waived = known, stale, c.waived
 	err = c.write(func(w io.Writer) error {
 		switch c.format {
 		case "json":
@@ -108,6 +108,7 @@ func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 	}
 	findings, err := g.Check(c.ctx, depgraph.CheckOptions{
 		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
+		Waived: func(depgraph.Finding, depgraph.Waiver) { c.waived++ },
 	})
 	return g, findings, lookup(err)
 }

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/report"
+)
+
+// side is one of the two graphs of a diff.
+type side struct {
+	title string
+	graph *depgraph.Graph
+}
+
+// diff compares two graphs, each a revision of git, a folder, a file, or what
+// is there now.
+func (c *command) diff() error {
+	before, after, err := c.sides()
+	if err != nil {
+		return err
+	}
+	policy, err := c.policy()
+	if err != nil {
+		return err
+	}
+	proofs, err := c.proofs()
+	if err != nil {
+		return err
+	}
+	d, err := depgraph.Compare(c.ctx, before.graph, after.graph, depgraph.DiffOptions{Check: depgraph.CheckOptions{
+		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
+	}})
+	if err != nil {
+		return lookup(err)
+	}
+	if c.baseline != "" {
+		b, err := depgraph.LoadBaseline(c.baseline)
+		if err != nil {
+			return err
+		}
+		var known int
+		d.New, known, _ = b.Filter(d.New)
+		d.Known += known
+	}
+	titles := report.DiffTitles{Before: before.title, After: after.title}
+	err = c.write(func(w io.Writer) error {
+		switch c.format {
+		case "json":
+			return report.DiffJSON(w, d, titles)
+		case "markdown":
+			return report.DiffMarkdown(w, d, titles)
+		case "github":
+			return report.GitHub(w, d.New)
+		}
+		return report.DiffText(w, d, titles, c.textOptions())
+	})
+	if err != nil {
+		return err
+	}
+	lowest, _ := c.threshold() // checked by parse
+	for i := range d.New {
+		if d.New[i].Severity >= lowest {
+			return errFindings
+		}
+	}
+	return nil
+}
+
+// sides reads both graphs. "A..B" and "A...B" stand for two revisions, as they
+// do for git; with three dots, the first is what A and B have in common.
+func (c *command) sides() (before, after side, err error) {
+	first, second := c.args[0], ""
+	if len(c.args) == 2 {
+		second = c.args[1]
+	}
+	if !exists(first) {
+		if a, b, ok := strings.Cut(first, "..."); ok && second == "" {
+			return c.sinceMergeBase(a, b)
+		}
+		if a, b, ok := strings.Cut(first, ".."); ok && second == "" {
+			first, second = head(a), head(b)
+		}
+	}
+	if before, err = c.side(first); err != nil {
+		return before, after, err
+	}
+	if second == "" {
+		after.title = "the work tree"
+		after.graph, err = c.load(true)
+		return before, after, err
+	}
+	after, err = c.side(second)
+	return before, after, err
+}
+
+// head is HEAD for an empty name, as git has it in A.. and ..B.
+func head(rev string) string {
+	if rev == "" {
+		return "HEAD"
+	}
+	return rev
+}
+
+func (c *command) sinceMergeBase(a, b string) (before, after side, err error) {
+	repo, err := c.repository()
+	if err != nil {
+		return before, after, err
+	}
+	var hashes [2]string
+	for i, rev := range []string{head(a), head(b)} {
+		if hashes[i], err = repo.resolve(rev); err != nil {
+			return before, after, revisionError(err)
+		}
+	}
+	base, err := repo.mergeBase(hashes[0], hashes[1])
+	if err != nil {
+		return before, after, err
+	}
+	if before, err = c.revision(repo, base, short(base)); err != nil {
+		return before, after, err
+	}
+	after, err = c.revision(repo, hashes[1], head(b))
+	return before, after, err
+}
+
+// side reads one graph. What is there as a file or a folder is no revision;
+// "git:NAME" is one in any case.
+func (c *command) side(name string) (side, error) {
+	rev, forced := strings.CutPrefix(name, "git:")
+	if !forced && (name == "-" || exists(name)) {
+		g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{name}, Stdin: c.stdin, AllowUndeclared: true, Progress: c.progress()})
+		if err != nil {
+			return side{}, err
+		}
+		return side{name, g}, c.spares(g)
+	}
+	repo, err := c.repository()
+	if err != nil {
+		return side{}, err
+	}
+	hash, err := repo.resolve(rev)
+	if err != nil {
+		return side{}, revisionError(err)
+	}
+	return c.revision(repo, hash, rev)
+}
+
+// repository is the one around the first folder.
+func (c *command) repository() (repository, error) {
+	if info, err := os.Stat(c.folder()); err != nil || !info.IsDir() {
+		return repository{}, fmt.Errorf("%s: no such folder; -d names what is there now, and it is read in each revision", c.folder())
+	}
+	return repository{c.ctx, c.folder()}, nil
+}
+
+func revisionError(err error) error {
+	if errors.Is(err, errNoRevision) {
+		return usagef("diff: %s, and no file or folder of that name", err)
+	}
+	return err
+}
+
+// revision reads the manifests of a commit, where they would be read now. A
+// revision without any is an empty graph: that of the time before the first.
+func (c *command) revision(repo repository, hash, title string) (side, error) {
+	paths := c.paths
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	var services []depgraph.Service
+	for _, p := range paths {
+		if p == "-" {
+			return side{}, usagef("diff: a revision has no standard input")
+		}
+		if info, err := os.Stat(p); err != nil || !info.IsDir() && !info.Mode().IsRegular() {
+			return side{}, fmt.Errorf("%s: no such folder; -d names what is there now, and it is read in each revision", p)
+		}
+		found, err := repo.services(hash, p)
+		if err != nil {
+			return side{}, err
+		}
+		services = append(services, found...)
+	}
+	if len(services) == 0 {
+		fmt.Fprintf(c.stderr, "note: %s has no manifests\n", title)
+	}
+	g, err := depgraph.Compile(services, depgraph.Options{AllowUndeclared: true})
+	if err != nil {
+		return side{}, fmt.Errorf("%s: %w", title, err)
+	}
+	return side{title, g}, nil
+}

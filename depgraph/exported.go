@@ -1,0 +1,260 @@
+package depgraph
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ExportVersion is the version of the JSON form of a graph, which "depgraph
+// export -f json" writes and ParseManifest reads. A field that is added does
+// not change it; one that is removed or means something else does.
+const ExportVersion = 1
+
+// The fields of an export; a test keeps them together with those that are
+// written.
+var (
+	exportFields        = []string{"version", "services", "edges"}
+	exportServiceFields = []string{"service", "owner", "kind", "criticality", "target", "own", "start_seconds", "verify", "note", "source", "undeclared", "waivers", "file", "line"}
+	exportEdgeFields    = []string{
+		"from", "to", "file", "line", "soft", "phase", "until", "order", "assumed", "plane", "group", "need", "of",
+		"evidence", "break_glass", "fallback", "pinned", "liveness", "note", "source",
+	}
+)
+
+// isExport reports whether a document is a whole graph, not one service.
+func isExport(n *yaml.Node) bool {
+	if n.Kind != yaml.MappingNode {
+		return false
+	}
+	services, service := false, false
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		services = services || n.Content[i].Value == "services"
+		service = service || n.Content[i].Value == "service"
+	}
+	return services && !service
+}
+
+// exportReader turns the services and edges of an export into declarations.
+// They keep the places that the export names, so that a finding points to the
+// manifest and not to the copy.
+type exportReader struct {
+	*decoder
+	index  map[string]int
+	groups map[exportGroup]*Dependency
+	order  []exportGroup
+}
+
+type exportGroup struct {
+	from  string
+	group int
+}
+
+type exportEdge struct {
+	from, to  string
+	group, of int
+	dep       Dependency
+}
+
+func (d *decoder) export(n *yaml.Node) {
+	r := exportReader{decoder: d, index: map[string]int{}, groups: map[exportGroup]*Dependency{}}
+	d.exported = true
+	var services, edges *yaml.Node
+	d.fields(n, "export", exportFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "version":
+			if got := d.integer(v, key); got != ExportVersion {
+				d.problems.addf(d.at(v), "version: this program reads version %d of an exported graph, and found %s", ExportVersion, v.Value)
+			}
+		case "services":
+			services = v
+		case "edges":
+			edges = v
+		}
+	})
+	for _, item := range r.list(services, "services") {
+		r.service(item)
+	}
+	for _, item := range r.list(edges, "edges") {
+		r.edge(item)
+	}
+	for _, k := range r.order {
+		s := &d.services[r.index[k.from]]
+		s.Depends = append(s.Depends, *r.groups[k])
+	}
+}
+
+func (r *exportReader) list(n *yaml.Node, field string) []*yaml.Node {
+	if n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.wrongType(n, field, "a list")
+		return nil
+	}
+	return n.Content
+}
+
+// place reads one half of a position.
+func (r *exportReader) place(at *Position, key string, v *yaml.Node) {
+	if key == "file" {
+		at.File = r.str(v, key)
+		return
+	}
+	line, err := strconv.Atoi(v.Value)
+	if v.Kind != yaml.ScalarNode || v.Tag != "!!int" || err != nil || line < 0 || line > 1<<30 {
+		r.wrongType(v, key, "the number of a line")
+		return
+	}
+	at.Line = line
+}
+
+func (r *exportReader) service(n *yaml.Node) {
+	if n = r.follow(n); n == nil {
+		return
+	}
+	var s Service
+	r.fields(n, "services", exportServiceFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "service":
+			s.Name = r.str(v, key)
+		case "owner":
+			s.Owner = r.str(v, key)
+		case "kind":
+			s.Kind = enum(r.decoder, v, key, ParseKind)
+		case "criticality":
+			s.Criticality = enum(r.decoder, v, key, ParseCriticality)
+		case "target":
+			s.Availability.Target = r.percent(v, key)
+		case "own":
+			s.Availability.Own = r.percent(v, key)
+		case "start_seconds":
+			s.Start = r.seconds(v, key)
+		case "verify":
+			s.Verify = r.str(v, key)
+		case "note":
+			s.Note = r.str(v, key)
+		case "source":
+			s.Source = r.str(v, key)
+		case "undeclared":
+			s.Undeclared = r.boolean(v, key)
+		case "waivers":
+			s.Waivers = r.waivers(v)
+		case "file", "line":
+			r.place(&s.At, key, v)
+		}
+	})
+	if s.At.File == "" { // where the export itself says it
+		s.At = r.at(n)
+	}
+	if s.Name == "" {
+		r.problems.addf(r.at(n), "services: the field \"service\" with the name is missing")
+	}
+	if _, ok := r.index[s.Name]; !ok {
+		r.index[s.Name] = len(r.services)
+	}
+	r.services = append(r.services, s)
+}
+
+func (r *exportReader) seconds(v *yaml.Node, field string) time.Duration {
+	f, err := strconv.ParseFloat(v.Value, 64)
+	if v.Kind != yaml.ScalarNode || v.Tag != "!!int" && v.Tag != "!!float" || err != nil {
+		r.wrongType(v, field, "a number of seconds")
+		return 0
+	}
+	if !(f >= 0 && f <= maxStart.Seconds()) {
+		r.problems.addf(r.at(v), "%s is %s; it is a number of seconds between 0 and %v", field, v.Value, maxStart.Seconds())
+		return 0
+	}
+	return time.Duration(math.Round(f * float64(time.Second)))
+}
+
+func (r *exportReader) edge(n *yaml.Node) {
+	if n = r.follow(n); n == nil {
+		return
+	}
+	var e exportEdge
+	ok := r.fields(n, "edges", exportEdgeFields, func(key string, v *yaml.Node) { r.edgeField(&e, key, v) })
+	if !ok {
+		return
+	}
+	if e.dep.At.File == "" {
+		e.dep.At = r.at(n)
+	}
+	i, known := r.index[e.from]
+	switch {
+	case e.from == "" || e.to == "":
+		r.problems.addf(r.at(n), `edges: "from" or "to" is missing`)
+	case !known:
+		r.problems.addf(r.at(n), "edges: %q is not among the services of this export", e.from)
+	case e.group == 0:
+		e.dep.On, e.dep.Need = e.to, 0
+		r.services[i].Depends = append(r.services[i].Depends, e.dep)
+	default:
+		k := exportGroup{e.from, e.group}
+		if r.groups[k] == nil {
+			r.groups[k] = &e.dep
+			r.order = append(r.order, k)
+		}
+		r.groups[k].AnyOf = append(r.groups[k].AnyOf, e.to)
+	}
+}
+
+func (r *exportReader) edgeField(e *exportEdge, key string, v *yaml.Node) {
+	switch key {
+	case "from":
+		e.from = r.str(v, key)
+	case "to":
+		e.to = r.str(v, key)
+	case "group":
+		e.group = r.integer(v, key)
+	case "of":
+		e.of = r.integer(v, key)
+	case "break_glass":
+		e.dep.BreakGlass = r.str(v, key)
+	case "plane":
+		if v.Value != "" { // the export writes every plane; "" is the default
+			e.dep.Plane = enum(r.decoder, v, key, ParsePlane)
+		}
+	case "file", "line":
+		r.place(&e.dep.At, key, v)
+	default:
+		r.dependencyField(&e.dep, key, v)
+	}
+}
+
+// dependencyField reads what manifests and exports call the same.
+func (d *decoder) dependencyField(dep *Dependency, key string, v *yaml.Node) {
+	switch key {
+	case "need":
+		dep.Need = d.integer(v, key)
+	case "soft":
+		dep.Soft = d.boolean(v, key)
+	case "phase":
+		dep.Phase = d.phase(v)
+	case "until":
+		dep.Until = enum(d, v, key, ParseUntil)
+	case "order":
+		dep.Weak = enum(d, v, key, parseOrder)
+	case "assumed":
+		dep.Assumed = d.boolean(v, key)
+	case "plane":
+		dep.Plane = enum(d, v, key, ParsePlane)
+	case "evidence":
+		dep.Evidence = d.str(v, key)
+	case "break-glass":
+		dep.BreakGlass = d.str(v, key)
+	case "fallback":
+		dep.Fallback = d.str(v, key)
+	case "pinned":
+		dep.Pinned = d.boolean(v, key)
+	case "liveness":
+		dep.Liveness = d.boolean(v, key)
+	case "note":
+		dep.Note = d.str(v, key)
+	case "source":
+		dep.Source = d.str(v, key)
+	}
+}

@@ -1,0 +1,158 @@
+package depgraph
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Waiver tolerates the findings of one rule about a service, or about one of
+// its dependencies, until a day, and says why. On that day it still holds;
+// after it the finding is back, and says so.
+//
+// A finding about several edges, such as a cycle, is waived only if each of
+// its edges is: by its owner, in the owner's manifest.
+type Waiver struct {
+	// Rule is the ID or the name of a rule.
+	Rule string
+	// On limits the waiver to the dependency on that service; "" means all of
+	// the service's findings of that rule.
+	On string
+	// Reason says why the finding is tolerated. It is required.
+	Reason string
+	// Until is the last day. It is required.
+	Until time.Time
+	At    Position
+}
+
+// expired reports whether the waiver's last day is over.
+func (w *Waiver) expired(now time.Time) bool { return !now.Before(w.Until.AddDate(0, 0, 1)) }
+
+// covers reports whether the waiver is about a rule and, unless to is "", a
+// dependency.
+func (w *Waiver) covers(f *Finding, to string) bool {
+	return (strings.EqualFold(w.Rule, f.Rule) || strings.EqualFold(w.Rule, f.Name)) && (w.On == "" || w.On == to)
+}
+
+// waive splits findings into those that stay and those that are tolerated.
+// What an expired waiver was about stays, and says so.
+func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Waiver)) []Finding {
+	kept := findings[:0]
+	for _, f := range findings {
+		held, late := g.waiverOf(&f, now)
+		switch {
+		case held != nil:
+			if waived != nil {
+				waived(f, *held)
+			}
+			continue
+		case late != nil:
+			f.Message += fmt.Sprintf(" (waived until %s: %s; the waiver has expired)", late.Until.Format(time.DateOnly), late.Reason)
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}
+
+// waiverOf finds a waiver that holds for the whole finding, or one that did.
+func (g *Graph) waiverOf(f *Finding, now time.Time) (held, late *Waiver) {
+	type part struct{ from, to string }
+	parts := []part{{f.Service, ""}}
+	if len(f.Edges) > 0 {
+		parts = parts[:0]
+		for _, e := range f.Edges {
+			parts = append(parts, part{e.From, e.To})
+		}
+	}
+	complete := true
+	for _, p := range parts {
+		var good *Waiver
+		if v, ok := g.index[p.from]; ok {
+			for i := range g.services[v].Waivers {
+				w := &g.services[v].Waivers[i]
+				switch {
+				case !w.covers(f, p.to):
+				case w.expired(now):
+					late = w
+				default:
+					good = w
+				}
+			}
+		}
+		if good == nil {
+			complete = false
+		}
+		held = cmp.Or(held, good)
+	}
+	if !complete {
+		return nil, late
+	}
+	return held, nil
+}
+
+// waivers reads the tolerated findings of a service or a dependency.
+func (d *decoder) waivers(n *yaml.Node) []Waiver {
+	if n.Kind != yaml.SequenceNode {
+		d.wrongType(n, "waivers", `a list, each "- {rule: DG012, reason: ..., until: 2026-12-31}"`)
+		return nil
+	}
+	all := make([]Waiver, 0, len(n.Content))
+	for _, item := range n.Content {
+		if item = d.follow(item); item != nil {
+			all = append(all, d.waiver(item))
+		}
+	}
+	return all
+}
+
+var waiverFields = []string{"rule", "on", "reason", "until"}
+
+func (d *decoder) waiver(n *yaml.Node) Waiver {
+	w := Waiver{At: d.at(n)}
+	ok := d.fields(n, "waivers", waiverFields, func(key string, v *yaml.Node) {
+		switch key {
+		case "rule":
+			w.Rule = d.str(v, key)
+		case "on":
+			w.On = d.str(v, key)
+		case "reason":
+			w.Reason = d.str(v, key)
+		case "until":
+			w.Until = d.date(v, key)
+		}
+	})
+	if !ok {
+		return w
+	}
+	if err := w.check(); err != nil {
+		d.problems.addf(w.At, "waivers: %s", err)
+	}
+	return w
+}
+
+// date reads a day. YAML tags one without quotes as a timestamp.
+func (d *decoder) date(v *yaml.Node, field string) time.Time {
+	t, err := time.Parse(time.DateOnly, v.Value)
+	if v.Kind != yaml.ScalarNode || err != nil {
+		d.wrongType(v, field, "a date such as 2026-12-31")
+		return time.Time{}
+	}
+	return t
+}
+
+// check reports a waiver that says too little to be tolerated.
+func (w *Waiver) check() error {
+	switch {
+	case w.Rule == "":
+		return errors.New("the rule is missing")
+	case w.Reason == "":
+		return fmt.Errorf("%s: the reason is missing; who reads it later must know why", w.Rule)
+	case w.Until.IsZero():
+		return fmt.Errorf("%s: the date in until is missing; a waiver ends, and the finding is back", w.Rule)
+	}
+	return nil
+}
