@@ -20,10 +20,11 @@ import (
 
 // sample is one request as its client saw it.
 type sample struct {
+	began   time.Time
 	took    time.Duration
 	source  string
 	verdict verdict
-	failure string // how it failed, if it did
+	failure string // how it failed, or in which way the answer was wrong
 
 	// excused: it was not answered in time, and this machine stood still
 	// for most of that time.
@@ -34,8 +35,15 @@ type verdict int
 
 const (
 	right  verdict = iota
-	wrong          // a good token refused, a bad one let in, or somebody else's session
+	wrong          // see the three kinds below
 	failed         // no answer to the question: an error or a time-out
+)
+
+// The ways in which an answer is wrong.
+const (
+	refused = "refused"    // a good token was refused
+	letIn   = "let in"     // a token that is not good was accepted
+	mixedUp = "other user" // the session belongs to someone else
 )
 
 // load is the traffic of one service: clients that validate tokens, most of
@@ -51,6 +59,7 @@ type load struct {
 
 	mu      sync.Mutex
 	samples []sample
+	probes  probes
 	logouts map[string]*logout
 	next    int // token to log out
 }
@@ -60,6 +69,11 @@ type logout struct {
 	ended time.Time // zero: in progress
 	ok    bool      // the service said that the session is over
 }
+
+// probes counts the platform's liveness probes: how many there were, and how
+// many were answered with something other than 200. Those that were not answered
+// are in neither: they say nothing on a busy machine.
+type probes struct{ all, failed int }
 
 const (
 	clients = 32
@@ -77,11 +91,11 @@ func newLoad(svc *stack.Service, seed uint64, timeout time.Duration, stalls *dri
 	}
 }
 
-// run sends traffic for d and returns what came back. Requests that were sent
-// within d are waited for.
-func (l *load) run(ctx context.Context, phase int, d time.Duration) []sample {
+// run sends traffic for d and returns what came back, and what was answered to
+// the liveness probe. Requests that were sent within d are waited for.
+func (l *load) run(ctx context.Context, phase int, d time.Duration) ([]sample, probes) {
 	l.mu.Lock()
-	l.samples = nil
+	l.samples, l.probes = nil, probes{}
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -104,10 +118,30 @@ func (l *load) run(ctx context.Context, phase int, d time.Duration) []sample {
 			l.logOut()
 		}
 	})
+	wg.Go(func() {
+		for rest(ctx, 2*pace) {
+			l.probe()
+		}
+	})
 	wg.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.samples
+	return l.samples, l.probes
+}
+
+// probe asks whether the service is alive, as its platform would.
+func (l *load) probe() {
+	resp, err := l.http.Get(l.svc.URL + "/livez")
+	if err != nil {
+		return
+	}
+	_ = resp.Body.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.probes.all++
+	if resp.StatusCode != http.StatusOK {
+		l.probes.failed++
+	}
 }
 
 // rest waits for d; false if ctx ended.
@@ -128,18 +162,11 @@ func (l *load) add(s sample) {
 	l.mu.Unlock()
 }
 
-// count returns how many requests were answered rightly, and how many not.
-func (l *load) count() (ok, bad int) {
+// soFar returns what came back in the present phase.
+func (l *load) soFar() ([]sample, probes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.samples {
-		if s.verdict == right {
-			ok++
-		} else {
-			bad++
-		}
-	}
-	return ok, bad
+	return l.samples[:len(l.samples):len(l.samples)], l.probes
 }
 
 // request validates a token and judges the answer by what is true at the
@@ -152,7 +179,7 @@ func (l *load) request(token string) sample {
 	loggedOut, judged := l.loggedOut(token)
 	began := time.Now()
 	status, source, session, err := l.ask(token)
-	s := sample{took: time.Since(began), source: source}
+	s := sample{began: began, took: time.Since(began), source: source}
 	_, goodAfter := l.svc.Record.Truth(token)
 	mayPass, mayRefuse := goodBefore, !goodBefore || !goodAfter
 	if !judged {
@@ -165,12 +192,15 @@ func (l *load) request(token string) sample {
 		s.verdict, s.failure = failed, describe(err)
 		s.excused = s.failure == timedOut && l.stalls.Within(began, began.Add(s.took)) > s.took/2
 	case status == http.StatusOK:
-		if !mayPass || (goodBefore && session.User != truth.User) {
-			s.verdict = wrong
+		switch {
+		case !mayPass:
+			s.verdict, s.failure = wrong, letIn
+		case goodBefore && session.User != truth.User:
+			s.verdict, s.failure = wrong, mixedUp
 		}
 	case status == http.StatusUnauthorized:
 		if !mayRefuse {
-			s.verdict = wrong
+			s.verdict, s.failure = wrong, refused
 		}
 	default:
 		s.verdict, s.failure = failed, fmt.Sprint(status)

@@ -1,7 +1,7 @@
 // Tokenservice is an HTTP service that validates session tokens against a
 // slow system of record, through a two-tier cache that fails open. Beside it
 // runs the same service as it was written before the outage. Everything is in
-// this process, on loopback; type the name of a fault to break DynamoDB.
+// this process, on loopback; type the name of a fault to break something.
 package main
 
 import (
@@ -30,7 +30,9 @@ prints their addresses and a few tokens to try. Then it reads commands:
 
   iam-revoked, black-hole, throttled, corrupt-items, dns-gone
             break DynamoDB in that way
-  restore   heal it
+  logs-blocked
+            block the log driver
+  restore   repair everything
   stats     print the statistics of the cache
   quit
 
@@ -59,7 +61,7 @@ func run(ctx context.Context, seed uint64, in io.Reader, out io.Writer) (err err
 			err = closed
 		}
 	}()
-	fmt.Fprintf(out, "Try a token with each service, break DynamoDB, and try again:\n\n")
+	fmt.Fprintf(out, "Try a token with each service, break something, and try again:\n\n")
 	for i, svc := range []*stack.Service{s.FailOpen, s.Naive} {
 		token := svc.Record.Tokens()[i]
 		fmt.Fprintf(out, "  # %s\n  curl -i -m 5 -H 'Authorization: Bearer %s' %s/me\n", svc.Name, token, svc.URL)
@@ -105,7 +107,7 @@ func command(s *stack.Stack, line string) string {
 		if err := s.Restore(); err != nil {
 			return err.Error()
 		}
-		return "DynamoDB is well"
+		return "everything works again"
 	case "stats":
 		return fmt.Sprintf("%+v", s.FailOpen.Auth.(*auth.FailOpen).Stats())
 	}
@@ -114,7 +116,7 @@ func command(s *stack.Stack, line string) string {
 			if err := f.Begin(); err != nil {
 				return err.Error()
 			}
-			return "from now on " + f.About
+			return "from now on, " + f.About
 		}
 	}
 	return fmt.Sprintf("no command %q: try %s, restore, stats or quit", line, strings.Join(names(s), ", "))

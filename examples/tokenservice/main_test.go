@@ -16,7 +16,7 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), 1, strings.NewReader("stats\nbogus\niam-revoked\nrestore\n\nquit\n"), &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"curl -i", "% hits (local 0", `no command "bogus"`, "removes the services' access", "DynamoDB is well"} {
+	for _, want := range []string{"curl -i", "% hits (local 0", `no command "bogus"`, "lose their permission", "everything works again"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}

@@ -42,7 +42,12 @@ type Service struct {
 
 	http   *httptest.Server
 	client *http.Client // to the record
+	driver *logDriver
+	ops    operations
 }
+
+// HeldLines counts the log lines that found the log driver blocked.
+func (svc *Service) HeldLines() int64 { return svc.driver.held.Load() }
 
 // Stack is everything.
 type Stack struct {
@@ -102,6 +107,9 @@ func (s *Stack) startFailOpen(ctx context.Context, o Options) error {
 		return err
 	}
 	svc.Auth = authenticator
+	if svc.ops, err = newFailOpenOperations(svc.driver, table, store); err != nil {
+		return err
+	}
 	svc.serve()
 	return nil
 }
@@ -114,7 +122,11 @@ func (s *Stack) startNaive(ctx context.Context, o Options) error {
 	}
 	svc := newService("naive", o.Seed)
 	s.Naive = svc
-	svc.Auth = auth.NewNaive(svc.recordClient(), dynamodb.NewFromConfig(cfg), table, localSessions, o.Log)
+	client := dynamodb.NewFromConfig(cfg)
+	svc.Auth = auth.NewNaive(svc.recordClient(), client, table, localSessions, o.Log)
+	if svc.ops, err = newNaiveOperations(ctx, svc.driver, table, client); err != nil {
+		return err
+	}
 	svc.serve()
 	return nil
 }
@@ -156,6 +168,7 @@ func newService(name string, seed uint64) *Service {
 	return &Service{
 		Name:   name,
 		Record: record.Start(record.Options{Seed: seed}),
+		driver: newLogDriver(),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 	}
 }
@@ -165,7 +178,7 @@ func (svc *Service) recordClient() *record.Client {
 }
 
 func (svc *Service) serve() {
-	svc.http = httptest.NewServer(auth.Service(svc.Auth))
+	svc.http = httptest.NewServer(svc.ops.handler(auth.Service(svc.Auth)))
 	svc.URL = svc.http.URL
 }
 
@@ -174,12 +187,16 @@ func (svc *Service) close(ctx context.Context) error {
 		return nil
 	}
 	var err error
+	svc.driver.set(false)
 	if svc.http != nil {
 		svc.http.CloseClientConnections()
 		svc.http.Close()
 	}
+	if svc.ops != nil {
+		err = svc.ops.close(ctx)
+	}
 	if svc.Auth != nil {
-		err = svc.Auth.Close(ctx)
+		err = errors.Join(err, svc.Auth.Close(ctx))
 	}
 	svc.client.CloseIdleConnections()
 	svc.Record.Close()
@@ -196,22 +213,29 @@ func (s *Stack) Close(ctx context.Context) error {
 	return err
 }
 
-// Fault is a way in which DynamoDB fails.
+// Names of what is cut, as in the manifest depgraph.yaml of the example.
+const (
+	Sessions  = "sessions-table"
+	LogDriver = "log-driver"
+)
+
+// Fault is a way in which a dependency fails.
 type Fault struct {
-	Name  string
-	About string
-	Begin func() error
+	Name       string
+	Dependency string // Sessions or LogDriver
+	About      string
+	Begin      func() error
 }
 
 // Faults are all that this stack knows.
 func (s *Stack) Faults() []Fault {
 	do := func(f func()) func() error { return func() error { f(); return nil } }
 	return []Fault{
-		{"iam-revoked", "somebody removes the services' access to the tables", do(func() { s.Dynamo.Revoke() })},
-		{"black-hole", "packets to DynamoDB vanish, as behind a failed VPC endpoint", func() error { return s.Dynamo.SetNetwork(dynamotest.BlackHole) }},
-		{"throttled", "every request exceeds the table's capacity", do(func() { s.Dynamo.SetCapacity(0, 0) })},
-		{"corrupt-items", "items come back as garbage, in valid answers", do(func() { s.Dynamo.SetCorrupt(true) })},
-		{"dns-gone", "the name of DynamoDB has no address, and live connections end", func() error {
+		{"iam-revoked", Sessions, "the services lose their permission to use the tables", do(func() { s.Dynamo.Revoke() })},
+		{"black-hole", Sessions, "packets to DynamoDB vanish, as behind a failed VPC endpoint", func() error { return s.Dynamo.SetNetwork(dynamotest.BlackHole) }},
+		{"throttled", Sessions, "every request exceeds the table's capacity", do(func() { s.Dynamo.SetCapacity(0, 0) })},
+		{"corrupt-items", Sessions, "items come back as garbage, in valid answers", do(func() { s.Dynamo.SetCorrupt(true) })},
+		{"dns-gone", Sessions, "DynamoDB's name no longer resolves, and open connections end", func() error {
 			s.dns.empty.Store(true)
 			// End the live connections, as their age or a deployment would.
 			if err := s.Dynamo.SetNetwork(dynamotest.Refused); err != nil {
@@ -219,6 +243,10 @@ func (s *Stack) Faults() []Fault {
 			}
 			return s.Dynamo.SetNetwork(dynamotest.Up)
 		}},
+		{"logs-blocked", LogDriver, "the log driver stops reading, as Docker's did on 25 November 2020", do(func() {
+			s.FailOpen.driver.set(true)
+			s.Naive.driver.set(true)
+		})},
 	}
 }
 
@@ -228,5 +256,7 @@ func (s *Stack) Restore() error {
 	s.Dynamo.SetCapacity(-1, -1)
 	s.Dynamo.SetCorrupt(false)
 	s.dns.empty.Store(false)
+	s.FailOpen.driver.set(false)
+	s.Naive.driver.set(false)
 	return s.Dynamo.SetNetwork(dynamotest.Up)
 }
