@@ -1,13 +1,9 @@
 package dynamotest
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,12 +17,7 @@ const (
 	SecretKey = "dynamotest-secret"
 )
 
-// accountID is the account that all tables and users belong to: one of those
-// that AWS uses in its documentation.
-const accountID = "123456789012"
-
-// maxSessionPolicy is how long a session's policy may be, in bytes.
-const maxSessionPolicy = 2048
+const accountID = iam.Account // of all tables and users
 
 // A Principal is somebody who may sign requests: an IAM user, or a role's
 // session. Its identity policies are IAM policy documents in JSON; with none
@@ -83,97 +74,20 @@ type Principal struct {
 	Expires time.Time
 }
 
-type principal struct {
-	Principal
-	policies []*iam.Policy
-	session  []*iam.Policy // nil: no policies of the session
-	keys     map[string]string
-}
-
-// access adds what policies may ask about the principal.
-func (p *principal) access(a iam.Access) iam.Access {
-	maps.Copy(a.Keys, p.keys)
-	a.Caller, a.Role = p.ARN, p.Role
-	return a
-}
-
-// describe fills in what the principal's ARN says about it, and the condition
-// keys that stay the same for all of its requests.
-func (p *principal) describe(now time.Time) error {
-	parts := strings.SplitN(p.ARN, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" {
-		return fmt.Errorf("ARN is %q; want one of six parts, arn:aws:iam::%s:user/NAME", p.ARN, accountID)
-	}
-	kind, rest, _ := strings.Cut(parts[5], "/")
-	name := rest[strings.LastIndexByte(rest, '/')+1:]
-	p.keys = map[string]string{"aws:principalaccount": parts[4]}
-	id := p.AccessKey
-	switch kind {
-	case "assumed-role":
-		role, _, _ := strings.Cut(rest, "/")
-		p.Role = cmp.Or(p.Role, "arn:"+parts[1]+":iam::"+parts[4]+":role/"+role)
-		p.keys["aws:principaltype"] = "AssumedRole"
-		id += ":" + name
-	case "user":
-		p.keys["aws:principaltype"], p.keys["aws:username"] = "User", name
-	case "role":
-		p.Role = cmp.Or(p.Role, p.ARN)
-		p.keys["aws:principaltype"] = "AssumedRole"
-	case "root":
-		p.keys["aws:principaltype"] = "Account"
-	default:
-		return fmt.Errorf("ARN is %q; want a user, a role, an assumed-role or root", p.ARN)
-	}
-	p.keys["aws:principalarn"] = cmp.Or(p.Role, p.ARN)
-	p.keys["aws:userid"] = cmp.Or(p.UserID, id)
-	if p.Issued.IsZero() && p.SessionToken != "" {
-		p.Issued = now
-	}
-	if !p.Issued.IsZero() {
-		p.keys["aws:tokenissuetime"] = p.Issued.UTC().Format(time.RFC3339)
-	}
-	for name, value := range p.Tags {
-		p.keys["aws:principaltag/"+strings.ToLower(name)] = value
-	}
-	return nil
-}
-
 // SetPrincipal adds a principal, or replaces the one with the same access key:
 // its policies, secret and expiry change from the next request on. From the
 // first principal on, the development credentials are no longer accepted.
 func (s *Server) SetPrincipal(p Principal) error {
-	if p.AccessKey == "" || p.SecretKey == "" {
-		return errors.New("dynamotest: a principal needs AccessKey and SecretKey")
-	}
-	if strings.ContainsAny(p.AccessKey, "/, =") {
-		return fmt.Errorf("dynamotest: access key %q cannot be part of a signature", p.AccessKey)
-	}
-	p.ARN = cmp.Or(p.ARN, "arn:aws:iam::"+accountID+":user/"+p.AccessKey)
-	p.Policies, p.SessionPolicies, p.Tags = slices.Clone(p.Policies), slices.Clone(p.SessionPolicies), maps.Clone(p.Tags)
-	full := &principal{Principal: p}
-	if err := full.describe(s.now()); err != nil {
-		return fmt.Errorf("dynamotest: principal %s: %w", p.AccessKey, err)
-	}
-	for i, text := range p.Policies {
-		parsed, err := iam.Parse(iam.Identity, text, 0)
-		if err != nil {
-			return fmt.Errorf("dynamotest: principal %s, policy %d: %w", p.AccessKey, i+1, err)
-		}
-		full.policies = append(full.policies, parsed)
-	}
-	for i, text := range p.SessionPolicies {
-		parsed, err := iam.Parse(iam.Identity, text, maxSessionPolicy)
-		if err != nil {
-			return fmt.Errorf("dynamotest: principal %s, session policy %d: %w", p.AccessKey, i+1, err)
-		}
-		full.session = append(full.session, parsed)
+	c, err := iam.NewCaller(iam.Principal(p), s.now())
+	if err != nil {
+		return fmt.Errorf("dynamotest: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.principals == nil {
-		s.principals = map[string]*principal{}
+		s.principals = map[string]*iam.Caller{}
 	}
-	s.principals[p.AccessKey] = full
+	s.principals[p.AccessKey] = c
 	return nil
 }
 
@@ -189,7 +103,7 @@ func (s *Server) DeletePrincipal(accessKey string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.principals == nil {
-		s.principals = map[string]*principal{}
+		s.principals = map[string]*iam.Caller{}
 	}
 	delete(s.principals, accessKey)
 }
@@ -227,38 +141,58 @@ func (s *Server) Restore() {
 	s.revoked = nil
 }
 
-// authenticate finds out who signed the request, and whether they did.
-func (s *Server) authenticate(r *http.Request, body []byte, sig iam.Signature, now time.Time) (*principal, *apiError) {
+// caller is who has an access key, if anybody.
+func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, error) {
 	s.mu.Lock()
-	p := s.principals[sig.AccessKey]
-	if s.principals == nil && sig.AccessKey == AccessKey {
-		p = developer
-	}
+	c, known := s.principals[accessKey]
+	none := s.principals == nil && s.lookup == nil
 	s.mu.Unlock()
-	unknown := coral("UnrecognizedClientException", "The security token included in the request is invalid.")
-	if p == nil {
-		return nil, unknown
+	switch {
+	case known:
+		return c, nil
+	case none && accessKey == AccessKey:
+		return developer, nil
+	case s.lookup == nil:
+		return nil, nil
 	}
-	if err := sig.Verify(r, body, "dynamodb", p.SecretKey, now); err != nil {
-		return nil, coral(err.Code, "%s", err.Message)
+	p, ok := s.lookup(accessKey)
+	if !ok || p.AccessKey != accessKey {
+		return nil, nil
 	}
-	if r.Header.Get("X-Amz-Security-Token") != p.SessionToken {
-		return nil, unknown
-	}
-	if !p.Expires.IsZero() && !now.Before(p.Expires) {
-		return nil, coral("ExpiredTokenException", "The security token included in the request is expired")
-	}
-	return p, nil
+	return iam.NewCaller(iam.Principal(p), now)
 }
 
-var developer = func() *principal {
-	p := &principal{Principal: Principal{AccessKey: AccessKey, SecretKey: SecretKey, ARN: "arn:aws:iam::" + accountID + ":user/" + AccessKey}}
-	all, err := iam.Parse(iam.Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, 0)
-	if err = cmp.Or(err, p.describe(time.Time{})); err != nil {
-		panic(err) // both are constants
+// authenticate finds out who signed the request, and whether they did.
+func (s *Server) authenticate(r *http.Request, body []byte, sig iam.Signature, now time.Time) (*iam.Caller, *apiError) {
+	c, err := s.caller(sig.AccessKey, now)
+	if err != nil {
+		return nil, validation("dynamotest: Options.Principals: %s", err)
 	}
-	p.policies = []*iam.Policy{all}
-	return p
+	unknown := coral("UnrecognizedClientException", "The security token included in the request is invalid.")
+	if c == nil {
+		return nil, unknown
+	}
+	if err := sig.Verify(r, body, "dynamodb", c.SecretKey, now); err != nil {
+		return nil, coral(err.Code, "%s", err.Message)
+	}
+	if r.Header.Get("X-Amz-Security-Token") != c.SessionToken {
+		return nil, unknown
+	}
+	if c.Expired(now) {
+		return nil, coral("ExpiredTokenException", "The security token included in the request is expired")
+	}
+	return c, nil
+}
+
+var developer = func() *iam.Caller {
+	c, err := iam.NewCaller(iam.Principal{
+		AccessKey: AccessKey, SecretKey: SecretKey,
+		Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`},
+	}, time.Time{})
+	if err != nil {
+		panic(err) // all of it is constant
+	}
+	return c
 }()
 
 // authorize decides whether the call's principal may do what it asks for on
@@ -266,26 +200,17 @@ var developer = func() *principal {
 func (c *call) authorize(table string) *apiError {
 	action := "dynamodb:" + c.op
 	resource := tableARN(c.region, table)
-	keys := map[string]string{
-		"aws:currenttime":     c.now.UTC().Format(time.RFC3339),
-		"aws:epochtime":       strconv.FormatInt(c.now.Unix(), 10),
-		"aws:requestedregion": c.region,
-		"aws:resourceaccount": accountID,
-		"aws:securetransport": strconv.FormatBool(c.secure),
-		"aws:sourceip":        c.sourceIP,
-		"aws:useragent":       c.userAgent,
-		"aws:viaawsservice":   "false",
-	}
-	policies := iam.Policies{Identity: c.principal.policies, Session: c.principal.session}
+	keys := maps.Clone(c.keys)
+	var own *iam.Policy
 	c.server.mu.Lock()
 	if t := c.server.tables[table]; t != nil {
-		policies.Resource = t.policyAt(c.now).parsed
+		own = t.policyAt(c.now).parsed
 		for name, value := range t.tags {
 			keys["aws:resourcetag/"+strings.ToLower(name)] = value
 		}
 	}
 	c.server.mu.Unlock()
-	d := iam.Evaluate(policies, c.principal.access(iam.Access{Action: action, Resource: resource, Keys: keys}))
+	d := c.principal.Decide(own, iam.Access{Action: action, Resource: resource, Keys: keys})
 	if d.Allowed && c.server.isRevoked(c.principal.AccessKey, table, action) {
 		d = iam.Decision{Why: "because no identity-based policy allows the " + action + " action"}
 	}

@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -34,6 +33,12 @@ type Options struct {
 	// a port, the server has the same address after each Start.
 	Addr string
 
+	// Principals, if set, is asked for the principal of an access key that
+	// SetPrincipal has not set, on each request: for credentials that live
+	// elsewhere, such as in package ststest. It may be called from many
+	// goroutines.
+	Principals func(accessKey string) (Principal, bool)
+
 	// PolicyDelay is how long a change of a table's resource policy takes
 	// to be in force; AWS says that it may take a while. Default: none.
 	PolicyDelay time.Duration
@@ -49,10 +54,11 @@ type Server struct {
 	now         func() time.Time
 	addr        string
 	policyDelay time.Duration
+	lookup      func(accessKey string) (Principal, bool)
 
 	mu         sync.Mutex // guards what follows
 	tables     map[string]*table
-	principals map[string]*principal // nil until somebody adds or deletes one
+	principals map[string]*iam.Caller // nil until somebody adds or deletes one
 	revoked    []Revocation
 	fault      func(*Request) *Fault
 	latency    time.Duration
@@ -76,6 +82,7 @@ func New(opts Options) *Server {
 
 		addr:        cmp.Or(opts.Addr, "127.0.0.1:0"),
 		policyDelay: opts.PolicyDelay,
+		lookup:      opts.Principals,
 
 		tables:   map[string]*table{},
 		fault:    opts.Fault,
@@ -124,11 +131,9 @@ type call struct {
 	server    *Server
 	op        string
 	region    string
-	secure    bool
-	sourceIP  string
-	userAgent string
 	now       time.Time
-	principal *principal
+	principal *iam.Caller
+	keys      map[string]string // condition keys of the request
 }
 
 // maxBody is the largest request that the service reads.
@@ -178,24 +183,13 @@ func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError
 	if sigErr != nil {
 		return nil, coral(sigErr.Code, "%s", sigErr.Message)
 	}
-	c := &call{
-		server: s, op: op, region: sig.Region, secure: r.TLS != nil || r.URL.Scheme == "https", now: s.now(),
-		sourceIP: sourceIP(r), userAgent: r.UserAgent(),
-	}
+	c := &call{server: s, op: op, region: sig.Region, now: s.now()}
+	c.keys = iam.RequestKeys(r, c.region, c.now)
 	var apiErr *apiError
 	if c.principal, apiErr = s.authenticate(r, body, sig, c.now); apiErr != nil {
 		return nil, apiErr
 	}
 	return run(c, body)
-}
-
-// sourceIP is the caller's address; in memory, where it has none, that of this
-// machine.
-func sourceIP(r *http.Request) string {
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host != "" {
-		return host
-	}
-	return "127.0.0.1"
 }
 
 // strictJSON decodes exactly one value and refuses members that into has not.
