@@ -129,9 +129,18 @@ func (c *Caller) Expired(now time.Time) bool {
 // Decide weighs the caller's policies and, if there is one, the resource's.
 // keys are those of the request; Decide adds the caller's.
 func (c *Caller) Decide(resource *Policy, a Access) Decision {
+	return Evaluate(c.policies(resource, &a), a)
+}
+
+// DecideOwned is Decide for a resource whose own policy must allow it.
+func (c *Caller) DecideOwned(resource *Policy, a Access) Decision {
+	return EvaluateOwned(c.policies(resource, &a), a)
+}
+
+func (c *Caller) policies(resource *Policy, a *Access) Policies {
 	maps.Copy(a.Keys, c.keys)
 	a.Caller, a.Role = c.ARN, c.Role
-	return Evaluate(Policies{Identity: c.identity, Session: c.session, Resource: resource}, a)
+	return Policies{Identity: c.identity, Session: c.session, Resource: resource}
 }
 
 // RequestKeys are the condition keys that any request has.

@@ -1,12 +1,14 @@
 package iam
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,6 +22,7 @@ const (
 	boolean
 	instant
 	address
+	number
 )
 
 // keys are the condition keys that are implemented, by their names in lower
@@ -52,6 +55,16 @@ var keys = map[string]struct {
 	"aws:viaawsservice":    {name: "aws:ViaAWSService", form: boolean},
 	"aws:sourcevpc":        {name: "aws:SourceVpc", never: true},
 	"aws:sourcevpce":       {name: "aws:SourceVpce", never: true},
+	"aws:requesttag/":      {name: "aws:RequestTag/NAME"},
+
+	"sts:rolesessionname":       {name: "sts:RoleSessionName"},
+	"sts:externalid":            {name: "sts:ExternalId"},
+	"sts:identitytokenaudience": {name: "sts:IdentityTokenAudience"},
+	"sts:durationseconds":       {name: "sts:DurationSeconds", form: number},
+	"sts:signingalgorithm":      {name: "sts:SigningAlgorithm"},
+	"kms:signingalgorithm":      {name: "kms:SigningAlgorithm"},
+	"kms:messagetype":           {name: "kms:MessageType"},
+	"kms:requestalias":          {name: "kms:RequestAlias"},
 }
 
 // lookup finds a key's row. The part after a slash is the caller's: a tag's
@@ -96,6 +109,12 @@ var operators = map[string]struct {
 	"Null":                      {anyForm, false, checkBool, nil},
 	"IpAddress":                 {[]form{address}, false, checkPrefix, inPrefix},
 	"NotIpAddress":              {[]form{address}, true, checkPrefix, inPrefix},
+	"NumericEquals":             {[]form{number}, false, checkNumber, numeric(func(c int) bool { return c == 0 })},
+	"NumericNotEquals":          {[]form{number}, true, checkNumber, numeric(func(c int) bool { return c == 0 })},
+	"NumericLessThan":           {[]form{number}, false, checkNumber, numeric(func(c int) bool { return c < 0 })},
+	"NumericLessThanEquals":     {[]form{number}, false, checkNumber, numeric(func(c int) bool { return c <= 0 })},
+	"NumericGreaterThan":        {[]form{number}, false, checkNumber, numeric(func(c int) bool { return c > 0 })},
+	"NumericGreaterThanEquals":  {[]form{number}, false, checkNumber, numeric(func(c int) bool { return c >= 0 })},
 	"DateEquals":                {[]form{instant}, false, checkDate, date(func(c int) bool { return c == 0 })},
 	"DateNotEquals":             {[]form{instant}, true, checkDate, date(func(c int) bool { return c == 0 })},
 	"DateLessThan":              {[]form{instant}, false, checkDate, date(func(c int) bool { return c < 0 })},
@@ -106,7 +125,7 @@ var operators = map[string]struct {
 
 var (
 	textual = []form{text, arn, boolean, address}
-	anyForm = []form{text, arn, boolean, instant, address}
+	anyForm = []form{text, arn, boolean, instant, address, number}
 )
 
 // condition is one operator on one key.
@@ -283,6 +302,24 @@ func parseDate(s string) (time.Time, error) {
 		return time.Unix(sec, 0), err
 	}
 	return time.Time{}, fmt.Errorf("%q is not a date like 2026-11-23T09:42:27Z", s)
+}
+
+func checkNumber(want string) error {
+	if _, err := strconv.ParseFloat(want, 64); err != nil {
+		return fmt.Errorf("%q is not a number", want)
+	}
+	return nil
+}
+
+func numeric(holds func(int) bool) func(got, want string) bool {
+	return func(got, want string) bool {
+		w, err := strconv.ParseFloat(want, 64)
+		if err != nil { // Parse has refused it
+			return false
+		}
+		g, err := strconv.ParseFloat(got, 64)
+		return err == nil && holds(cmp.Compare(g, w))
+	}
 }
 
 func checkPrefix(want string) error {

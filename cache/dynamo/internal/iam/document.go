@@ -16,8 +16,12 @@ type Kind int
 const (
 	// Identity is a policy of a user or a role, or of a session.
 	Identity Kind = iota
-	// Resource is a policy of a table: its statements name principals.
+	// Resource is a policy of a table or a key: its statements name
+	// principals.
 	Resource
+	// Trust is a role's trust policy: it names principals and no resource,
+	// since that is the role itself.
+	Trust
 )
 
 // A Policy is a document that has been read and can be evaluated as a whole.
@@ -88,8 +92,11 @@ var (
 )
 
 func parseStatement(kind Kind, raw any) (s statement, err error) {
-	members := []string{"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
-	if kind == Resource {
+	members := []string{"Sid", "Effect", "Action", "NotAction", "Condition"}
+	if kind != Trust {
+		members = append(members, "Resource", "NotResource")
+	}
+	if kind != Identity {
 		members = append(members, "Principal")
 	}
 	m, err := object(raw, "the statement", members...)
@@ -99,7 +106,11 @@ func parseStatement(kind Kind, raw any) (s statement, err error) {
 	if sid, ok := m["Sid"]; ok {
 		text, isText := sid.(string)
 		s.sid = text
-		if form := map[Kind]*regexp.Regexp{Identity: identitySid, Resource: resourceSid}[kind]; !isText || !form.MatchString(text) {
+		form := identitySid
+		if kind == Resource {
+			form = resourceSid
+		}
+		if !isText || !form.MatchString(text) {
 			return s, fmt.Errorf("Sid is %s; want text of the form %s", show(sid), form)
 		}
 	}
@@ -116,11 +127,14 @@ func parseStatement(kind Kind, raw any) (s statement, err error) {
 	for i, a := range s.actions {
 		s.actions[i] = strings.ToLower(a)
 	}
-	if s.resources, s.notResource, err = either(m, "Resource", "NotResource", checkARN); err != nil {
-		return s, err
+	s.resources = []string{"*"}
+	if kind != Trust {
+		if s.resources, s.notResource, err = either(m, "Resource", "NotResource", checkARN); err != nil {
+			return s, err
+		}
 	}
-	if kind == Resource {
-		if s.principals, err = parsePrincipals(m["Principal"]); err != nil {
+	if kind != Identity {
+		if s.principals, err = parsePrincipals(kind, m["Principal"]); err != nil {
 			return s, err
 		}
 	}
@@ -194,17 +208,34 @@ func checkARN(r string) error {
 	return fmt.Errorf("resource %q is neither * nor an ARN", r)
 }
 
-// parsePrincipals reads "*", {"AWS": "*"} or {"AWS": ARN...}.
-func parsePrincipals(v any) ([]string, error) {
+// parsePrincipals reads "*", {"AWS": "*"} or {"AWS": ARN...}, and in a trust
+// policy {"Service": NAME...}.
+func parsePrincipals(kind Kind, v any) ([]string, error) {
 	if v == "*" {
 		return []string{"*"}, nil
 	}
 	if v == nil {
 		return nil, errors.New("Principal is missing: a resource's policy names who it is about")
 	}
-	m, err := object(v, "Principal", "AWS")
+	known := []string{"AWS"}
+	if kind == Trust {
+		known = append(known, "Service")
+	}
+	m, err := object(v, "Principal", known...)
 	if err != nil {
 		return nil, err
+	}
+	if len(m) > 1 {
+		return nil, errors.New("Principal has AWS and Service, which is not implemented; want a statement for each")
+	}
+	if _, ok := m["Service"]; ok {
+		services, err := texts(m["Service"], "Principal Service")
+		for i, s := range services {
+			if services[i] = "service " + s; !strings.HasSuffix(s, ".amazonaws.com") {
+				return nil, fmt.Errorf("Principal Service has %q; want the name of a service such as ec2.amazonaws.com", s)
+			}
+		}
+		return services, err // no service calls here: this concerns nobody
 	}
 	list, err := texts(m["AWS"], "Principal AWS")
 	for i, p := range list {

@@ -28,6 +28,7 @@ type Policies struct {
 type Decision struct {
 	Allowed  bool
 	Explicit bool   // a statement denies it
+	Identity bool   // an identity-based policy allows it
 	Why      string // "an explicit deny in a resource-based policy (Sid …)"
 }
 
@@ -66,9 +67,34 @@ func Evaluate(p Policies, a Access) Decision {
 	case p.Session != nil && session == "":
 		return Decision{Why: "because no session policy allows the " + a.Action + " action"}
 	case identity != "":
-		return Decision{Allowed: true, Why: "allowed by " + identity}
+		return Decision{Allowed: true, Identity: true, Why: "allowed by " + identity}
 	}
 	return Decision{Allowed: true, Why: "allowed by " + resource}
+}
+
+// EvaluateOwned decides about a resource whose own policy must allow whatever is
+// done to it, as a role's trust policy and a key's do. A statement that names
+// the caller, or everybody, is enough; one that names the account leaves it to
+// the account's identity policies.
+func EvaluateOwned(p Policies, a Access) Decision {
+	d := Evaluate(p, a)
+	if d.Explicit {
+		return d
+	}
+	named, account := false, false
+	for n := range p.Resource.statements {
+		if s := &p.Resource.statements[n]; !s.deny && s.applies(a) {
+			byAccount := !slices.ContainsFunc(s.principals, func(p string) bool { return p == "*" || p == a.Caller || p == a.Role })
+			named, account = named || !byAccount, account || byAccount
+		}
+	}
+	switch {
+	case named, account && d.Allowed && d.Identity:
+		return d
+	case account:
+		return Decision{Why: "because no identity-based policy allows the " + a.Action + " action"}
+	}
+	return Decision{Why: "because no resource-based policy allows the " + a.Action + " action"}
 }
 
 func one(p *Policy) []*Policy {

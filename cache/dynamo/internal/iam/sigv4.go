@@ -13,8 +13,14 @@ import (
 	"time"
 )
 
-// maxClockSkew is how far a request's date may be from the server's clock.
-const maxClockSkew = 5 * time.Minute
+// clockSkew is how far a request's date may be from a service's clock. A
+// presigned request to STS lives as long, whatever its X-Amz-Expires says.
+func clockSkew(service string) time.Duration {
+	if service == "sts" || service == "iam" {
+		return 15 * time.Minute
+	}
+	return 5 * time.Minute
+}
 
 const amzDate = "20060102T150405Z"
 
@@ -32,24 +38,38 @@ func mismatch(format string, args ...any) *SignatureError {
 	return &SignatureError{"InvalidSignatureException", fmt.Sprintf(format, args...)}
 }
 
-// A Signature is what an Authorization header says. Nothing of it is true
-// until Verify has returned nil.
+// A Signature is what an Authorization header or a presigned URL says. Nothing
+// of it is true until Verify has returned nil.
 type Signature struct {
 	AccessKey string
 	Region    string
+	Service   string
+	Token     string // X-Amz-Security-Token
 
-	scope   string // date/region/service/aws4_request
-	headers []string
-	hex     string
+	presigned bool
+	scope     string // date/region/service/aws4_request
+	headers   []string
+	hex       string
 }
 
 // regionName is the form of a region's name, such as us-east-1 or
 // us-gov-west-1.
 var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
 
-// ParseSignature reads the header's three parts.
+// ParseSignature reads the header's three parts, or the presigned URL's
+// parameters of the same names.
 func ParseSignature(r *http.Request) (Signature, *SignatureError) {
 	header := r.Header.Get("Authorization")
+	if query := r.URL.Query(); header == "" && query.Has("X-Amz-Signature") {
+		parts := map[string]string{}
+		for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
+			parts[name] = query.Get("X-Amz-" + name)
+		}
+		if query.Get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256" {
+			return Signature{}, incomplete("X-Amz-Algorithm is not AWS4-HMAC-SHA256")
+		}
+		return newSignature(parts, query.Get("X-Amz-Security-Token"), true)
+	}
 	if header == "" {
 		return Signature{}, &SignatureError{"MissingAuthenticationTokenException", "Request is missing Authentication Token"}
 	}
@@ -62,6 +82,10 @@ func ParseSignature(r *http.Request) (Signature, *SignatureError) {
 		name, text, _ := strings.Cut(strings.TrimSpace(part), "=")
 		parts[name] = text
 	}
+	return newSignature(parts, r.Header.Get("X-Amz-Security-Token"), false)
+}
+
+func newSignature(parts map[string]string, token string, presigned bool) (Signature, *SignatureError) {
 	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
 		if parts[name] == "" {
 			return Signature{}, incomplete("Authorization header requires '%s' parameter.", name)
@@ -74,6 +98,9 @@ func ParseSignature(r *http.Request) (Signature, *SignatureError) {
 	return Signature{
 		AccessKey: cred[0],
 		Region:    cred[2],
+		Service:   cred[3],
+		Token:     token,
+		presigned: presigned,
 		scope:     strings.Join(cred[1:], "/"),
 		headers:   strings.Split(parts["SignedHeaders"], ";"),
 		hex:       parts["Signature"],
@@ -85,17 +112,18 @@ func ParseSignature(r *http.Request) (Signature, *SignatureError) {
 // host and the date, every X-Amz header that is there must be signed: what is
 // not could be exchanged on the way.
 func (sig Signature) Verify(r *http.Request, body []byte, service, secret string, now time.Time) *SignatureError {
-	signed, dateHeader, ok := requestDate(r)
+	signed, dateHeader, ok := sig.date(r)
 	if !ok {
 		return incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
 	}
 	stamp := signed.UTC().Format(amzDate)
-	if skew := now.Sub(signed); skew > maxClockSkew {
-		return mismatch("Signature expired: %s is now earlier than %s (%s - 5 min.)",
-			stamp, now.Add(-maxClockSkew).UTC().Format(amzDate), now.UTC().Format(amzDate))
-	} else if skew < -maxClockSkew {
-		return mismatch("Signature not yet current: %s is still later than %s (%s + 5 min.)",
-			stamp, now.Add(maxClockSkew).UTC().Format(amzDate), now.UTC().Format(amzDate))
+	limit := clockSkew(service)
+	if skew := now.Sub(signed); skew > limit {
+		return mismatch("Signature expired: %s is now earlier than %s (%s - %.0f min.)",
+			stamp, now.Add(-limit).UTC().Format(amzDate), now.UTC().Format(amzDate), limit.Minutes())
+	} else if skew < -limit {
+		return mismatch("Signature not yet current: %s is still later than %s (%s + %.0f min.)",
+			stamp, now.Add(limit).UTC().Format(amzDate), now.UTC().Format(amzDate), limit.Minutes())
 	}
 	if err := sig.checkHeaders(r, dateHeader); err != nil {
 		return err
@@ -117,9 +145,13 @@ func (sig Signature) Verify(r *http.Request, body []byte, service, secret string
 	return nil
 }
 
-// requestDate is when the request says that it was signed, and the header that
-// says so.
-func requestDate(r *http.Request) (at time.Time, header string, ok bool) {
+// date is when the request says that it was signed, and the header that
+// says so; a presigned URL says it itself.
+func (sig Signature) date(r *http.Request) (at time.Time, header string, ok bool) {
+	if sig.presigned {
+		at, err := time.Parse(amzDate, r.URL.Query().Get("X-Amz-Date"))
+		return at, "host", err == nil
+	}
 	if stamp := r.Header.Get("X-Amz-Date"); stamp != "" {
 		at, err := time.Parse(amzDate, stamp)
 		return at, "x-amz-date", err == nil
@@ -166,6 +198,7 @@ func canonicalRequest(r *http.Request, headers []string, body []byte) []byte {
 }
 
 func canonicalQuery(q url.Values) string {
+	q.Del("X-Amz-Signature")                          // of a presigned URL: it cannot sign itself
 	return strings.ReplaceAll(q.Encode(), "+", "%20") // Encode sorts
 }
 
