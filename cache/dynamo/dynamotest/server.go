@@ -33,9 +33,10 @@ type Options struct {
 	// a port, the server has the same address after each Start.
 	Addr string
 
-	// Principals, if set, is asked for the principal of an access key that
-	// SetPrincipal has not set, on each request: for credentials that live
-	// elsewhere, such as in package ststest. It may be called from many
+	// Principals, if set, is asked on each request for the principal of an
+	// access key that SetPrincipal has not set: for credentials that live
+	// elsewhere, such as in package ststest. The development credentials are
+	// then accepted only if it knows them. It may be called from many
 	// goroutines.
 	Principals func(accessKey string) (Principal, bool)
 

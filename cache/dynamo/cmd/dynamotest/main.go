@@ -1,6 +1,7 @@
 // Command dynamotest is the embedded DynamoDB endpoint as a program, for tests
-// in other languages: it listens on loopback, prints the environment that AWS
-// clients need, and keeps its tables in memory until it ends.
+// in other languages, and with -sts those for STS, IAM and KMS as well: it
+// listens on loopback, prints the environment that AWS clients need, and keeps
+// everything in memory until it ends.
 //
 //	eval "$(go run ./cache/dynamo/cmd/dynamotest -addr 127.0.0.1:8000 -print)"
 package main
@@ -17,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/cache/dynamo/ststest"
 )
 
 func main() {
@@ -38,6 +40,9 @@ Serves DynamoDB from memory, and prints what to export for AWS clients:
   eval "$(dynamotest -addr 127.0.0.1:8000 -print)"
   aws dynamodb list-tables
 
+With -sts ADDRESS it serves STS, IAM and KMS on a second port, and sessions of
+roles made there may call DynamoDB as far as the roles' policies allow.
+
 Signatures are verified. It ends with SIGINT or SIGTERM, and its tables with it.
 Exit code 0: it was told to end. 1: it could not listen. 2: wrong usage.
 
@@ -45,6 +50,7 @@ Exit code 0: it was told to end. 1: it could not listen. 2: wrong usage.
 		fs.PrintDefaults()
 	}
 	addr := fs.String("addr", "127.0.0.1:8000", "the `address` to listen on, a port of this machine; port 0 is a free one")
+	second := fs.String("sts", "", "serve STS, IAM and KMS, too, on this `address`")
 	only := fs.Bool("print", false, "print the environment and end")
 	public := fs.Bool("public", false, "allow an address that other machines reach")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -52,27 +58,50 @@ Exit code 0: it was told to end. 1: it could not listen. 2: wrong usage.
 	} else if err != nil {
 		return 2
 	}
-	host, _, err := net.SplitHostPort(*addr)
-	if ip := net.ParseIP(host); err != nil || fs.NArg() > 0 || !*public && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		fmt.Fprintf(stderr, "dynamotest: -addr is %q; want an address of loopback such as 127.0.0.1:8000, or say -public\n", *addr)
-		return 2
+	for name, a := range map[string]string{"addr": *addr, "sts": *second} {
+		if fs.NArg() > 0 || !(name == "sts" && a == "") && !allowed(a, *public) {
+			fmt.Fprintf(stderr, "dynamotest: -%s is %q; want an address of loopback such as 127.0.0.1:8000, or say -public\n", name, a)
+			return 2
+		}
 	}
 	if *only {
-		environment(stdout, "http://"+*addr)
+		environment(stdout, "http://"+*addr, *second != "", "http://"+*second)
 		return 0
 	}
-	s := dynamotest.New(dynamotest.Options{Addr: *addr})
-	if err := s.Start(); err != nil {
+	sts := ststest.New(ststest.Options{Addr: *second})
+	db := dynamotest.New(dynamotest.Options{Addr: *addr, Principals: sts.Principal})
+	if err := db.Start(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	defer s.Close()
-	environment(stdout, s.URL())
+	defer db.Close()
+	if *second != "" {
+		if err := sts.Start(); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		defer sts.Close()
+	}
+	environment(stdout, db.URL(), *second != "", sts.URL())
 	<-ctx.Done()
 	return 0
 }
 
-func environment(w io.Writer, url string) {
-	fmt.Fprintf(w, "export AWS_ENDPOINT_URL_DYNAMODB=%s\nexport AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_REGION=us-east-1\n",
-		url, dynamotest.AccessKey, dynamotest.SecretKey)
+// allowed reports whether the program may listen on an address.
+func allowed(addr string, public bool) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && (public || host == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// environment prints what to export, in one piece: who reads it may stop after
+// the first.
+func environment(w io.Writer, db string, second bool, sts string) {
+	text := "export AWS_ENDPOINT_URL_DYNAMODB=" + db + "\n"
+	if second {
+		for _, service := range []string{"STS", "IAM", "KMS"} {
+			text += "export AWS_ENDPOINT_URL_" + service + "=" + sts + "\n"
+		}
+	}
+	fmt.Fprintf(w, "%sexport AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_REGION=us-east-1\n", text, dynamotest.AccessKey, dynamotest.SecretKey)
 }

@@ -41,6 +41,8 @@ func TestRun_usage(t *testing.T) {
 		text string
 	}{
 		"-print -addr 127.0.0.1:9":    {0, "export AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9\n"},
+		"-print -sts 127.0.0.1:8":     {0, "export AWS_ENDPOINT_URL_KMS=http://127.0.0.1:8\n"},
+		"-sts 0.0.0.0:1":              {2, "-sts is"},
 		"-addr 0.0.0.0:8000":          {2, "or say -public"},
 		"-addr 8000":                  {2, `-addr is "8000"`},
 		"x":                           {2, "want an address"},

@@ -1,0 +1,474 @@
+package ststest
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha256" // for crypto.Hash.New
+	_ "crypto/sha512"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/cache/dynamo/internal/iam"
+)
+
+const (
+	maxKeys      = 1000
+	maxKeyPolicy = 32 << 10
+	maxMessage   = 4096
+)
+
+// A kmsKey is guarded by the server's lock, but for the signer, which never
+// changes.
+type kmsKey struct {
+	id, spec, description string
+	created               time.Time
+	signer                crypto.Signer
+	enabled               delayed[bool]
+	policyText            string
+	policy                delayed[*iam.Policy]
+	tags                  map[string]string
+}
+
+// keySpecs are the kinds of keys that are implemented, and what they sign with.
+var keySpecs = map[string]struct {
+	make func() (crypto.Signer, error)
+	algs []string
+}{
+	"RSA_2048":      {makeRSA(2048), rsaAlgs},
+	"RSA_3072":      {makeRSA(3072), rsaAlgs},
+	"RSA_4096":      {makeRSA(4096), rsaAlgs},
+	"ECC_NIST_P256": {makeEC(elliptic.P256()), []string{"ECDSA_SHA_256"}},
+	"ECC_NIST_P384": {makeEC(elliptic.P384()), []string{"ECDSA_SHA_384"}},
+	"ECC_NIST_P521": {makeEC(elliptic.P521()), []string{"ECDSA_SHA_512"}},
+}
+
+var rsaAlgs = []string{
+	"RSASSA_PKCS1_V1_5_SHA_256", "RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512",
+	"RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512",
+}
+
+func makeRSA(bits int) func() (crypto.Signer, error) {
+	return func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, bits) }
+}
+
+func makeEC(curve elliptic.Curve) func() (crypto.Signer, error) {
+	return func() (crypto.Signer, error) { return ecdsa.GenerateKey(curve, rand.Reader) }
+}
+
+func (k *kmsKey) arn(region string) string {
+	return "arn:aws:kms:" + region + ":" + iam.Account + ":key/" + k.id
+}
+
+type kmsAction func(*call, []byte) (any, *apiError)
+
+var kmsActions = map[string]kmsAction{
+	"CreateKey":    kmsOperation(createKey),
+	"DescribeKey":  kmsOperation(describeKey),
+	"ListKeys":     kmsOperation(listKeys),
+	"GetPublicKey": kmsOperation(getPublicKey),
+	"Sign":         kmsOperation(sign),
+	"Verify":       kmsOperation(verify),
+	"EnableKey":    kmsOperation(enableKey),
+	"DisableKey":   kmsOperation(disableKey),
+	"GetKeyPolicy": kmsOperation(getKeyPolicy),
+	"PutKeyPolicy": kmsOperation(putKeyPolicy),
+	"CreateAlias":  kmsOperation(createAlias),
+	"UpdateAlias":  kmsOperation(updateAlias),
+	"DeleteAlias":  kmsOperation(deleteAlias),
+}
+
+// kmsOperation decodes the request's body for run. Members that run does not
+// know are refused by name.
+func kmsOperation[In any](run func(*call, *In) (any, *apiError)) kmsAction {
+	return func(c *call, body []byte) (any, *apiError) {
+		in := new(In)
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(in); err != nil {
+			if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+				return nil, invalid("ststest does not implement the parameter %s of %s", name, c.action)
+			}
+			return nil, &apiError{400, "SerializationException", err.Error()}
+		}
+		if rest := bytes.TrimSpace(body[dec.InputOffset():]); len(rest) > 0 {
+			return nil, &apiError{400, "SerializationException", "there is text after the JSON value"}
+		}
+		return run(c, in)
+	}
+}
+
+// readJSON reads a request of the JSON protocol, which KMS speaks.
+func (s *Server) readJSON(r *http.Request, body []byte) request {
+	in := request{service: "kms", write: writeJSON}
+	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")
+	run := kmsActions[name]
+	if !ok || run == nil || r.Method != http.MethodPost {
+		in.run = failing(&apiError{400, "UnknownOperationException", fmt.Sprintf("ststest does not implement the operation %q; see docs/guide/ststest.md", r.Header.Get("X-Amz-Target"))})
+		return in
+	}
+	in.action = name
+	in.run = func(c *call) (any, *apiError) { return run(c, body) }
+	return in
+}
+
+func writeJSON(w http.ResponseWriter, out any, err *apiError, id string) {
+	status := http.StatusOK
+	if err != nil {
+		status = 400
+		if err.status >= 500 {
+			status = err.status
+		}
+		code := err.code
+		if other := jsonCodes[code]; other != "" {
+			code = other
+		}
+		out = map[string]string{"__type": code, "message": err.message}
+	}
+	if out == nil {
+		out = struct{}{}
+	}
+	body, failed := json.Marshal(out)
+	if failed != nil {
+		panic(fmt.Sprintf("ststest: an answer of KMS cannot be encoded: %v", failed))
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("X-Amzn-Requestid", id)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone is its own business
+}
+
+// withKey finds a key by its id, its ARN or an alias, authorizes the call and
+// runs f under the lock. f must not take long.
+func (c *call) withKey(name string, keys map[string]string, f func(*kmsKey) (any, *apiError)) (any, *apiError) {
+	id := name
+	if rest, ok := strings.CutPrefix(name, "arn:aws:kms:"+c.region+":"+iam.Account+":"); ok {
+		id = strings.TrimPrefix(rest, "key/")
+	}
+	all := map[string]string{}
+	maps.Copy(all, keys)
+	c.server.mu.Lock()
+	if strings.HasPrefix(id, "alias/") {
+		all["kms:requestalias"] = id
+		id = c.server.aliases[id]
+	}
+	k := c.server.keys[id]
+	var own *iam.Policy
+	if k != nil {
+		own = k.policy.at(c.now)
+		for name, value := range k.tags {
+			all["aws:resourcetag/"+strings.ToLower(name)] = value
+		}
+	}
+	c.server.mu.Unlock()
+	if k == nil {
+		return nil, &apiError{400, "NotFoundException", fmt.Sprintf("Key %q does not exist in the account %s and the region %s", name, iam.Account, c.region)}
+	}
+	if err := c.authorizeOwned(own, k.arn(c.region), all); err != nil {
+		return nil, err
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return f(k)
+}
+
+// usable refuses a key that is disabled.
+func (k *kmsKey) usable(c *call) *apiError {
+	if !k.enabled.at(c.now) {
+		return &apiError{400, "DisabledException", k.arn(c.region) + " is disabled."}
+	}
+	return nil
+}
+
+type kmsTag struct{ TagKey, TagValue string }
+
+func createKey(c *call, in *struct {
+	KeySpec, KeyUsage, Description, Policy string
+	Tags                                   []kmsTag
+},
+) (any, *apiError) {
+	spec, ok := keySpecs[in.KeySpec]
+	if !ok || in.KeyUsage != "SIGN_VERIFY" {
+		return nil, invalid("KeySpec is %q and KeyUsage %q; ststest has %s, each for SIGN_VERIFY", in.KeySpec, in.KeyUsage, strings.Join(slices.Sorted(maps.Keys(keySpecs)), ", "))
+	}
+	k := &kmsKey{spec: in.KeySpec, description: in.Description, created: c.now, tags: map[string]string{}}
+	for _, t := range in.Tags {
+		k.tags[t.TagKey] = t.TagValue
+	}
+	if err := c.authorize("*", requestTags(k.tags)); err != nil {
+		return nil, err
+	}
+	if in.Policy == "" {
+		in.Policy = `{"Version":"2012-10-17","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + iam.Account + `:root"},"Action":"kms:*","Resource":"*"}]}`
+	}
+	policy, apiErr := parseKeyPolicy(in.Policy)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	signer, err := spec.make() // a 4096-bit key takes a second or more
+	if err != nil {
+		return nil, &apiError{500, "KMSInternalException", err.Error()}
+	}
+	k.signer, k.policyText = signer, in.Policy
+	k.policy.set(policy, c.now, 0)
+	k.enabled.set(true, c.now, 0)
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if len(c.server.keys) >= maxKeys {
+		return nil, &apiError{400, "LimitExceededException", fmt.Sprintf("the account has %d keys", maxKeys)}
+	}
+	k.id = fmt.Sprintf("%08x-0000-4000-8000-%012x", len(c.server.keys)+1, c.server.serial.Add(1))
+	c.server.keys[k.id] = k
+	return map[string]any{"KeyMetadata": k.metadata(c)}, nil
+}
+
+func parseKeyPolicy(text string) (*iam.Policy, *apiError) {
+	p, err := iam.Parse(iam.Resource, text, maxKeyPolicy)
+	if err != nil {
+		return nil, &apiError{400, "MalformedPolicyDocument", err.Error()}
+	}
+	return p, nil
+}
+
+func (k *kmsKey) metadata(c *call) map[string]any {
+	state := "Enabled"
+	if !k.enabled.newest() {
+		state = "Disabled"
+	}
+	return map[string]any{
+		"AWSAccountId": iam.Account, "KeyId": k.id, "Arn": k.arn(c.region), "CreationDate": k.created.Unix(),
+		"Enabled": k.enabled.newest(), "KeyState": state, "Description": k.description,
+		"KeyUsage": "SIGN_VERIFY", "KeySpec": k.spec, "CustomerMasterKeySpec": k.spec, "SigningAlgorithms": keySpecs[k.spec].algs,
+		"KeyManager": "CUSTOMER", "Origin": "AWS_KMS", "MultiRegion": false,
+	}
+}
+
+func describeKey(c *call, in *struct {
+	KeyID string `json:"KeyId"`
+},
+) (any, *apiError) {
+	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		return map[string]any{"KeyMetadata": k.metadata(c)}, nil
+	})
+}
+
+func listKeys(c *call, _ *struct{}) (any, *apiError) {
+	if err := c.authorize("*", nil); err != nil {
+		return nil, err
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	list := []map[string]string{}
+	for _, id := range slices.Sorted(maps.Keys(c.server.keys)) {
+		list = append(list, map[string]string{"KeyId": id, "KeyArn": c.server.keys[id].arn(c.region)})
+	}
+	return map[string]any{"Keys": list, "Truncated": false}, nil
+}
+
+func getPublicKey(c *call, in *struct {
+	KeyID string `json:"KeyId"`
+},
+) (any, *apiError) {
+	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		if err := k.usable(c); err != nil {
+			return nil, err
+		}
+		der, err := x509.MarshalPKIXPublicKey(k.signer.Public())
+		if err != nil {
+			return nil, &apiError{500, "KMSInternalException", err.Error()}
+		}
+		return map[string]any{
+			"KeyId": k.arn(c.region), "PublicKey": der, "KeySpec": k.spec, "CustomerMasterKeySpec": k.spec,
+			"KeyUsage": "SIGN_VERIFY", "SigningAlgorithms": keySpecs[k.spec].algs,
+		}, nil
+	})
+}
+
+// signed is what Sign and Verify have in common.
+type signed struct {
+	KeyID            string `json:"KeyId"`
+	Message          []byte
+	MessageType      string
+	SigningAlgorithm string
+}
+
+func (in *signed) keys() map[string]string {
+	return map[string]string{"kms:signingalgorithm": in.SigningAlgorithm, "kms:messagetype": in.messageType()}
+}
+
+func (in *signed) messageType() string {
+	if in.MessageType == "" {
+		return "RAW"
+	}
+	return in.MessageType
+}
+
+// prepare finds the signer and the digest.
+func (c *call) prepare(in *signed) (signer crypto.Signer, arn string, digest []byte, hash crypto.Hash, apiErr *apiError) {
+	_, apiErr = c.withKey(in.KeyID, in.keys(), func(k *kmsKey) (any, *apiError) {
+		signer, arn = k.signer, k.arn(c.region)
+		if err := k.usable(c); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(keySpecs[k.spec].algs, in.SigningAlgorithm) {
+			return nil, &apiError{400, "InvalidKeyUsageException", fmt.Sprintf("%s is incompatible with key spec %s", in.SigningAlgorithm, k.spec)}
+		}
+		return nil, nil
+	})
+	if apiErr != nil {
+		return nil, "", nil, 0, apiErr
+	}
+	hash = map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[in.SigningAlgorithm[len(in.SigningAlgorithm)-3:]]
+	digest = in.Message
+	switch kind := in.messageType(); {
+	case kind == "RAW" && len(in.Message) >= 1 && len(in.Message) <= maxMessage:
+		h := hash.New()
+		h.Write(in.Message)
+		digest = h.Sum(nil)
+	case kind == "DIGEST" && len(in.Message) == hash.Size():
+	case kind == "DIGEST":
+		return nil, "", nil, 0, invalid("Digest is invalid length for algorithm %s.", in.SigningAlgorithm)
+	default:
+		return nil, "", nil, 0, invalid("the message has %d bytes and MessageType is %q; want 1 to %d bytes, RAW or DIGEST", len(in.Message), in.MessageType, maxMessage)
+	}
+	return signer, arn, digest, hash, nil
+}
+
+func sign(c *call, in *signed) (any, *apiError) {
+	signer, arn, digest, hash, apiErr := c.prepare(in)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	var opts crypto.SignerOpts = hash
+	if strings.HasPrefix(in.SigningAlgorithm, "RSASSA_PSS") {
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
+	}
+	sig, err := signer.Sign(rand.Reader, digest, opts)
+	if err != nil {
+		return nil, &apiError{500, "KMSInternalException", err.Error()}
+	}
+	return map[string]any{"KeyId": arn, "Signature": sig, "SigningAlgorithm": in.SigningAlgorithm}, nil
+}
+
+func verify(c *call, in *struct {
+	signed
+	Signature []byte
+},
+) (any, *apiError) {
+	signer, arn, digest, hash, apiErr := c.prepare(&in.signed)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	err := errors.New("it does not")
+	switch key := signer.Public().(type) {
+	case *rsa.PublicKey:
+		if strings.HasPrefix(in.SigningAlgorithm, "RSASSA_PSS") {
+			err = rsa.VerifyPSS(key, hash, digest, in.Signature, nil)
+		} else {
+			err = rsa.VerifyPKCS1v15(key, hash, digest, in.Signature)
+		}
+	case *ecdsa.PublicKey:
+		if ecdsa.VerifyASN1(key, digest, in.Signature) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, &apiError{400, "KMSInvalidSignatureException", ""}
+	}
+	return map[string]any{"KeyId": arn, "SignatureValid": true, "SigningAlgorithm": in.SigningAlgorithm}, nil
+}
+
+func enableKey(c *call, in *struct {
+	KeyID string `json:"KeyId"`
+},
+) (any, *apiError) {
+	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		k.enabled.set(true, c.now, c.server.delay)
+		return nil, nil
+	})
+}
+
+func disableKey(c *call, in *struct {
+	KeyID string `json:"KeyId"`
+},
+) (any, *apiError) {
+	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		k.enabled.set(false, c.now, c.server.delay)
+		return nil, nil
+	})
+}
+
+func getKeyPolicy(c *call, in *struct {
+	KeyID      string `json:"KeyId"`
+	PolicyName string
+},
+) (any, *apiError) {
+	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		return map[string]string{"Policy": k.policyText, "PolicyName": "default"}, nil
+	})
+}
+
+func putKeyPolicy(c *call, in *struct {
+	KeyID                          string `json:"KeyId"`
+	PolicyName                     string
+	Policy                         string
+	BypassPolicyLockoutSafetyCheck bool
+},
+) (any, *apiError) {
+	policy, err := parseKeyPolicy(in.Policy)
+	if err != nil {
+		return nil, err
+	}
+	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		k.policyText = in.Policy
+		k.policy.set(policy, c.now, c.server.delay)
+		return nil, nil
+	})
+}
+
+type aliasInput struct {
+	AliasName   string
+	TargetKeyID string `json:"TargetKeyId"`
+}
+
+var aliasName = regexp.MustCompile(`^alias/[a-zA-Z0-9/_-]{1,250}$`)
+
+func createAlias(c *call, in *aliasInput) (any, *apiError) { return c.setAlias(in, false) }
+
+func updateAlias(c *call, in *aliasInput) (any, *apiError) { return c.setAlias(in, true) }
+
+func (c *call) setAlias(in *aliasInput, exists bool) (any, *apiError) {
+	if !aliasName.MatchString(in.AliasName) || strings.HasPrefix(in.AliasName, "alias/aws/") {
+		return nil, invalid("AliasName is %q; want alias/NAME, and not alias/aws/", in.AliasName)
+	}
+	return c.withKey(in.TargetKeyID, nil, func(k *kmsKey) (any, *apiError) {
+		if _, has := c.server.aliases[in.AliasName]; has != exists {
+			if has {
+				return nil, &apiError{400, "AlreadyExistsException", "An alias with the name " + in.AliasName + " already exists"}
+			}
+			return nil, &apiError{400, "NotFoundException", "Alias " + in.AliasName + " is not found."}
+		}
+		c.server.aliases[in.AliasName] = k.id
+		return nil, nil
+	})
+}
+
+func deleteAlias(c *call, in *struct{ AliasName string }) (any, *apiError) {
+	return c.withKey(in.AliasName, nil, func(*kmsKey) (any, *apiError) {
+		delete(c.server.aliases, in.AliasName)
+		return nil, nil
+	})
+}

@@ -1,0 +1,182 @@
+package ststest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/failopen/failopen/cache/dynamo/internal/iam"
+)
+
+// A Request is what a fault hook sees.
+type Request struct {
+	Service   string // sts, iam or kms
+	Action    string // such as AssumeRole; JWKS and OpenIDConfiguration for the issuer's documents; "" if it is not implemented
+	AccessKey string // as claimed: the signature has not been checked yet
+}
+
+// A Fault is what goes wrong with one request: first Delay passes, then it is
+// answered with Code, if that is set.
+type Fault struct {
+	// Delay before the answer, cut short if the client gives up.
+	Delay time.Duration
+
+	// Code of an error answer such as "ThrottlingException", with its
+	// HTTP status (default 400); the action does not happen.
+	Code    string
+	Message string
+	Status  int
+}
+
+// SetFault replaces the fault hook: a function that is asked about each
+// request, on the request's own goroutine, and must be safe for concurrent
+// use. nil removes it. For an endpoint that cannot be reached, see
+// [Server.Close], and package depgraph/drill/fault for faults on the client's
+// side.
+func (s *Server) SetFault(hook func(*Request) *Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = hook
+}
+
+// disturb does what the fault hook says, and reports whether the request goes
+// on.
+func (s *Server) disturb(w http.ResponseWriter, r *http.Request, in request) bool {
+	s.mu.Lock()
+	hook := s.fault
+	s.mu.Unlock()
+	if hook == nil {
+		return true
+	}
+	sig, _ := iam.ParseSignature(r) // its absence is found later
+	f := hook(&Request{Service: in.service, Action: in.action, AccessKey: sig.AccessKey})
+	if f == nil {
+		return true
+	}
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			return false
+		}
+	}
+	if f.Code == "" {
+		return true
+	}
+	status := f.Status
+	if status == 0 {
+		status = http.StatusBadRequest
+	}
+	in.write(w, nil, &apiError{status, f.Code, f.Message}, s.requestID())
+	return false
+}
+
+// network is what Start makes.
+type network struct {
+	addr string
+
+	mu     sync.Mutex // guards what follows
+	server *http.Server
+	url    string
+	done   *sync.WaitGroup // the serving goroutine
+}
+
+// Start listens on Options.Addr and serves in the background until
+// [Server.Close].
+func (s *Server) Start() error {
+	n := &s.network
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.server != nil {
+		return errors.New("ststest: the server has been started already")
+	}
+	l, err := net.Listen("tcp", n.addr)
+	if err != nil {
+		return fmt.Errorf("ststest: %w", err)
+	}
+	srv, done := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}, new(sync.WaitGroup)
+	done.Go(func() { _ = srv.Serve(l) }) // always ErrServerClosed: the listener ends with the server
+	n.server, n.url, n.done = srv, "http://"+l.Addr().String(), done
+	return nil
+}
+
+// URL is the endpoint of a started server, such as "http://127.0.0.1:40013",
+// and "" before.
+func (s *Server) URL() string {
+	s.network.mu.Lock()
+	defer s.network.mu.Unlock()
+	return s.network.url
+}
+
+// Close ends the listener and all connections: clients are refused. What the
+// server knows stays, and Start may be called again. Without Start it does
+// nothing.
+func (s *Server) Close() {
+	n := &s.network
+	n.mu.Lock()
+	srv, done := n.server, n.done
+	n.server, n.url = nil, ""
+	n.mu.Unlock()
+	if srv == nil {
+		return
+	}
+	_ = srv.Close() // the listener's Close does not fail
+	done.Wait()
+}
+
+// MemoryURL is an endpoint for use with [Server.HTTPClient]. Any other URL
+// does as well; the client dials nothing.
+const MemoryURL = "http://ststest.invalid"
+
+// HTTPClient returns a client that carries requests to the server in memory:
+// for aws.Config.HTTPClient, together with [MemoryURL] as the base endpoint. It
+// works inside a testing/synctest bubble.
+func (s *Server) HTTPClient() *http.Client { return &http.Client{Transport: transport{s}} }
+
+type transport struct{ server *Server }
+
+// RoundTrip serves the request on the caller's goroutine, until the request's
+// context is done.
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	body := []byte{}
+	if req.Body != nil {
+		defer func() { _ = req.Body.Close() }() // it was read
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return nil, err
+		}
+	}
+	in := req.Clone(req.Context())
+	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if in.Host == "" {
+		in.Host = req.URL.Host
+	}
+	rec := &recorder{header: http.Header{}, status: http.StatusOK}
+	t.server.ServeHTTP(rec, in)
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: rec.status, Status: fmt.Sprintf("%d %s", rec.status, http.StatusText(rec.status)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()), Request: req,
+	}, nil
+}
+
+// recorder is the ResponseWriter of the in-memory client.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }

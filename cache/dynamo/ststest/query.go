@@ -1,0 +1,294 @@
+package ststest
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The versions of the two services that speak the query protocol.
+const (
+	versionSTS = "2011-06-15"
+	versionIAM = "2010-05-08"
+)
+
+// queryAction is an action of the query protocol: what it returns becomes the
+// element ACTIONResult; nil leaves that out.
+type queryAction func(*call, *params) (any, *apiError)
+
+var queryActions = map[string]map[string]queryAction{
+	"sts": {
+		"GetCallerIdentity":   getCallerIdentity,
+		"AssumeRole":          assumeRole,
+		"GetWebIdentityToken": getWebIdentityToken,
+	},
+	"iam": {
+		"CreateRole":             createRole,
+		"GetRole":                getRole,
+		"ListRoles":              listRoles,
+		"DeleteRole":             deleteRole,
+		"UpdateAssumeRolePolicy": updateAssumeRolePolicy,
+		"PutRolePolicy":          putRolePolicy,
+		"GetRolePolicy":          getRolePolicy,
+		"DeleteRolePolicy":       deleteRolePolicy,
+		"ListRolePolicies":       listRolePolicies,
+		"TagRole":                tagRole,
+		"UntagRole":              untagRole,
+		"ListRoleTags":           listRoleTags,
+
+		"EnableOutboundWebIdentityFederation":  enableFederation,
+		"DisableOutboundWebIdentityFederation": disableFederation,
+		"GetOutboundWebIdentityFederationInfo": federationInfo,
+	},
+}
+
+// readQuery reads a request of the query protocol: a form in the body of a
+// POST, or, for a presigned GET, in the URL.
+func readQuery(r *http.Request, body []byte) request {
+	in := request{service: "sts", write: queryWriter(r, "", versionSTS)}
+	form, err := formOf(r, body)
+	if err != nil {
+		in.run = failing(&apiError{400, "MalformedQueryString", err.Error()})
+		return in
+	}
+	action, version := form.Get("Action"), form.Get("Version")
+	if version == versionIAM {
+		in.service = "iam"
+	}
+	run := queryActions[in.service][action]
+	switch {
+	case action == "":
+		in.run = failing(&apiError{400, "MissingAction", "the request has no parameter Action"})
+	case version != versionSTS && version != versionIAM:
+		in.run = failing(invalid("Version is %q; ststest knows %s (STS) and %s (IAM)", version, versionSTS, versionIAM))
+	case run == nil:
+		in.run = failing(&apiError{400, "InvalidAction", fmt.Sprintf("ststest does not implement the action %q of %s; see docs/guide/ststest.md", action, in.service)})
+	default:
+		in.action = action
+		in.write = queryWriter(r, action, version)
+		in.run = func(c *call) (any, *apiError) {
+			p := newParams(form)
+			out, err := run(c, p)
+			if p.err != nil {
+				return nil, p.err
+			}
+			return out, err
+		}
+	}
+	return in
+}
+
+func failing(err *apiError) func(*call) (any, *apiError) {
+	return func(*call) (any, *apiError) { return nil, err }
+}
+
+// formOf reads the parameters. One that comes twice could mean one thing here
+// and another at AWS.
+func formOf(r *http.Request, body []byte) (url.Values, error) {
+	text := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil || kind != "application/x-www-form-urlencoded" {
+			return nil, fmt.Errorf("Content-Type is %q; want application/x-www-form-urlencoded", r.Header.Get("Content-Type"))
+		}
+		if text != "" {
+			return nil, fmt.Errorf("a POST has its parameters in the body, and this has %q in the URL", text)
+		}
+		text = string(body)
+	} else if r.Method != http.MethodGet {
+		return nil, fmt.Errorf("the method is %s; want POST or GET", r.Method)
+	}
+	form, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, fmt.Errorf("the parameter %s comes %d times", name, len(values))
+		}
+		if strings.HasPrefix(name, "X-Amz-") {
+			delete(form, name) // of the signature, which has been read
+		}
+	}
+	return form, nil
+}
+
+// params are an action's parameters. The first that is wrong, or was not asked
+// for, is the call's error: an action reads all that it knows, and then looks
+// whether p.done says no.
+type params struct {
+	form url.Values
+	err  *apiError
+}
+
+func newParams(form url.Values) *params {
+	form.Del("Action")
+	form.Del("Version")
+	return &params{form: form}
+}
+
+func (p *params) fail(err *apiError) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// text is an optional parameter.
+func (p *params) text(name string) string {
+	v := p.form.Get(name)
+	p.form.Del(name)
+	return v
+}
+
+// required is a parameter that must be there.
+func (p *params) required(name string) string {
+	if !p.form.Has(name) {
+		p.fail(invalid("the parameter %s is missing", name))
+	}
+	return p.text(name)
+}
+
+// number is an optional number between two bounds.
+func (p *params) number(name string, absent, low, high int) int {
+	if !p.form.Has(name) {
+		return absent
+	}
+	v := p.text(name)
+	n, err := strconv.Atoi(v)
+	if err != nil || n < low || n > high {
+		p.fail(invalid("%s is %q; want a number from %d to %d", name, v, low, high))
+	}
+	return n
+}
+
+// list is NAME.member.1, NAME.member.2 and so on.
+func (p *params) list(name string) (all []string) {
+	for i := 1; ; i++ {
+		one := fmt.Sprintf("%s.member.%d", name, i)
+		if !p.form.Has(one) {
+			return all
+		}
+		all = append(all, p.text(one))
+	}
+}
+
+// tags is Tags.member.N.Key and Tags.member.N.Value.
+func (p *params) tags() map[string]string {
+	all := map[string]string{}
+	for i := 1; ; i++ {
+		key, value := fmt.Sprintf("Tags.member.%d.Key", i), fmt.Sprintf("Tags.member.%d.Value", i)
+		if !p.form.Has(key) {
+			return all
+		}
+		name := p.text(key)
+		if _, twice := all[name]; twice || name == "" || len(all) == 50 {
+			p.fail(invalid("the tags have a key that is empty or comes twice, or are more than 50"))
+		}
+		all[name] = p.text(value)
+	}
+}
+
+// done reports whether all parameters were in order, and no other is left.
+func (p *params) done() bool {
+	if len(p.form) > 0 {
+		p.fail(invalid("ststest does not implement the parameter %s of this action", slices.Min(slices.Collect(maps.Keys(p.form)))))
+	}
+	return p.err == nil
+}
+
+// queryWriter writes answers of the query protocol: XML, or JSON for those who
+// ask for that.
+func queryWriter(r *http.Request, action, version string) func(http.ResponseWriter, any, *apiError, string) {
+	space := "https://sts.amazonaws.com/doc/" + version + "/"
+	if version == versionIAM {
+		space = "https://iam.amazonaws.com/doc/" + version + "/"
+	}
+	asJSON := strings.Contains(r.Header.Get("Accept"), "application/json")
+	return func(w http.ResponseWriter, out any, err *apiError, id string) {
+		status, kind := http.StatusOK, "text/xml"
+		var body []byte
+		var broken error
+		if err != nil {
+			status = err.status
+		}
+		if asJSON {
+			kind = "application/json"
+			body, broken = jsonBody(action, out, err, id)
+		} else {
+			body, broken = xmlBody(space, action, out, err, id)
+		}
+		if broken != nil {
+			panic(fmt.Sprintf("ststest: an answer to %s cannot be encoded: %v", action, broken))
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("X-Amzn-Requestid", id)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // a client that is gone is its own business
+	}
+}
+
+type errorBody struct {
+	Type    string
+	Code    string
+	Message string
+}
+
+func (e *apiError) queryBody() errorBody {
+	if e.status >= 500 {
+		return errorBody{"Receiver", e.code, e.message}
+	}
+	return errorBody{"Sender", e.code, e.message}
+}
+
+func jsonBody(action string, out any, err *apiError, id string) ([]byte, error) {
+	if err != nil {
+		return json.Marshal(map[string]any{"Error": err.queryBody(), "RequestId": id})
+	}
+	return json.Marshal(map[string]any{action + "Response": map[string]any{
+		action + "Result":  out,
+		"ResponseMetadata": map[string]string{"RequestId": id},
+	}})
+}
+
+type xmlMetadata struct {
+	RequestID string `xml:"RequestId"`
+}
+
+func xmlBody(space, action string, out any, err *apiError, id string) ([]byte, error) {
+	if err != nil {
+		return xml.Marshal(struct {
+			XMLName   xml.Name
+			Error     errorBody
+			RequestID string `xml:"RequestId"`
+		}{xml.Name{Space: space, Local: "ErrorResponse"}, err.queryBody(), id})
+	}
+	var b strings.Builder
+	e := xml.NewEncoder(&b)
+	response := xml.StartElement{Name: xml.Name{Space: space, Local: action + "Response"}}
+	failed := e.EncodeToken(response)
+	if out != nil && failed == nil {
+		failed = e.EncodeElement(out, xml.StartElement{Name: xml.Name{Local: action + "Result"}})
+	}
+	if failed == nil {
+		failed = e.EncodeElement(xmlMetadata{id}, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}})
+	}
+	if failed == nil {
+		failed = e.EncodeToken(response.End())
+	}
+	if failed == nil {
+		failed = e.Close()
+	}
+	return []byte(b.String()), failed
+}
+
+// stamp is a time as both services write it.
+func stamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }

@@ -1,0 +1,466 @@
+package ststest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/cache/dynamo/internal/iam"
+)
+
+// Limits of roles, from "IAM and AWS STS quotas".
+const (
+	maxRoles       = 1000
+	maxTrustPolicy = 4096  // bytes; 2,048 unless raised, up to 4,096
+	maxRolePolicy  = 10240 // characters over all inline policies of a role
+)
+
+// delayed is a value whose changes take a while to be in force.
+type delayed[T any] struct{ changes []change[T] }
+
+type change[T any] struct {
+	value T
+	since time.Time
+}
+
+// set makes v the value from then on.
+func (d *delayed[T]) set(v T, now time.Time, delay time.Duration) {
+	keep := d.changes
+	for len(keep) > 1 && !keep[1].since.After(now) {
+		keep = keep[1:]
+	}
+	d.changes = append(slices.Clone(keep), change[T]{v, now.Add(delay)})
+}
+
+// at is the value in force.
+func (d *delayed[T]) at(now time.Time) (v T) {
+	for _, c := range d.changes {
+		if !c.since.After(now) {
+			v = c.value
+		}
+	}
+	return v
+}
+
+// newest is the value last set.
+func (d *delayed[T]) newest() (v T) {
+	if n := len(d.changes); n > 0 {
+		v = d.changes[n-1].value
+	}
+	return v
+}
+
+// A role is guarded by the server's lock. The maps are replaced, not changed:
+// what has been handed out stays as it is.
+type role struct {
+	name, path, id, description string
+	created                     time.Time
+	maxSession                  time.Duration
+	trustText                   string
+	trust                       delayed[*iam.Policy]
+	policies                    delayed[map[string]string] // by name
+	tags                        map[string]string
+}
+
+func (r *role) arn() string { return "arn:aws:iam::" + iam.Account + ":role" + r.path + r.name }
+
+var (
+	roleName   = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+	rolePath   = regexp.MustCompile(`^/([!-.0-~]+/)*$`)
+)
+
+// roleElement is a role as IAM shows it.
+type roleElement struct {
+	Path                     string
+	RoleName                 string
+	RoleID                   string `xml:"RoleId"`
+	Arn                      string
+	CreateDate               string
+	AssumeRolePolicyDocument string
+	Description              string       `xml:",omitempty"`
+	MaxSessionDuration       int          `xml:",omitempty"`
+	Tags                     *tagElements `xml:",omitempty"`
+}
+
+type tagElements struct {
+	Member []tagElement `xml:"member"`
+}
+
+type tagElement struct{ Key, Value string }
+
+func (r *role) element() roleElement {
+	e := roleElement{
+		Path: r.path, RoleName: r.name, RoleID: r.id, Arn: r.arn(), CreateDate: stamp(r.created),
+		AssumeRolePolicyDocument: url.QueryEscape(r.trustText), Description: r.description,
+		MaxSessionDuration: int(r.maxSession / time.Second),
+	}
+	if len(r.tags) > 0 {
+		e.Tags = elements(r.tags)
+	}
+	return e
+}
+
+func elements(tags map[string]string) *tagElements {
+	list := new(tagElements)
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		list.Member = append(list.Member, tagElement{name, tags[name]})
+	}
+	return list
+}
+
+// A Role is what [Server.AddRole] makes.
+type Role struct {
+	// Name of the role, and Path before it in its ARN, such as
+	// "/service/"; default "/".
+	Name, Path string
+
+	// Trust is the trust policy. Default: the whole account may assume it,
+	// as far as callers' own policies allow.
+	Trust string
+
+	// Policies are the inline policies, by name.
+	Policies map[string]string
+
+	Tags map[string]string
+
+	// MaxSession is the longest session; default one hour, at most twelve.
+	MaxSession time.Duration
+}
+
+const trustAccount = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + iam.Account + `"},"Action":"sts:AssumeRole"}}`
+
+// AddRole makes a role, and returns its ARN. It is in force at once.
+func (s *Server) AddRole(r Role) (arn string, err error) {
+	if r.Path == "" {
+		r.Path = "/"
+	}
+	if r.Trust == "" {
+		r.Trust = trustAccount
+	}
+	if r.MaxSession == 0 {
+		r.MaxSession = time.Hour
+	}
+	made, apiErr := newRole(r)
+	if apiErr == nil {
+		for name, text := range r.Policies {
+			if apiErr = checkRolePolicy(name, text, nil); apiErr != nil {
+				break
+			}
+		}
+	}
+	if apiErr == nil {
+		apiErr = s.insertRole(made, r.Policies)
+	}
+	if apiErr != nil {
+		return "", fmt.Errorf("ststest: role %q: %w", r.Name, errors.New(apiErr.message))
+	}
+	return made.arn(), nil
+}
+
+func newRole(r Role) (*role, *apiError) {
+	switch {
+	case !roleName.MatchString(r.Name):
+		return nil, invalid("RoleName is %q; want 1 to 64 letters, digits and _+=,.@-", r.Name)
+	case len(r.Path) > 512 || !rolePath.MatchString(r.Path):
+		return nil, invalid("Path is %q; want one that begins and ends with /", r.Path)
+	case r.MaxSession < time.Hour || r.MaxSession > 12*time.Hour:
+		return nil, invalid("MaxSessionDuration is %v; want one hour to twelve", r.MaxSession)
+	}
+	trust, err := parseTrust(r.Trust)
+	if err != nil {
+		return nil, err
+	}
+	made := &role{name: r.Name, path: r.Path, id: "AROA" + random(17), maxSession: r.MaxSession, trustText: r.Trust, tags: maps.Clone(r.Tags)}
+	made.trust.set(trust, time.Time{}, 0)
+	return made, nil
+}
+
+func parseTrust(text string) (*iam.Policy, *apiError) {
+	p, err := iam.Parse(iam.Trust, text, maxTrustPolicy)
+	if err != nil {
+		return nil, &apiError{400, "MalformedPolicyDocument", err.Error()}
+	}
+	return p, nil
+}
+
+// checkRolePolicy looks at one policy that is to stand beside others.
+func checkRolePolicy(name, text string, others map[string]string) *apiError {
+	if !policyName.MatchString(name) {
+		return invalid("PolicyName is %q; want 1 to 128 letters, digits and _+=,.@-", name)
+	}
+	if _, err := iam.Parse(iam.Identity, text, 0); err != nil {
+		return &apiError{400, "MalformedPolicyDocument", err.Error()}
+	}
+	total := len(strings.Join(strings.Fields(text), ""))
+	for other, t := range others {
+		if other != name {
+			total += len(strings.Join(strings.Fields(t), ""))
+		}
+	}
+	if total > maxRolePolicy {
+		return &apiError{409, "LimitExceeded", fmt.Sprintf("Maximum policy size of %d bytes exceeded for the role: %d", maxRolePolicy, total)}
+	}
+	return nil
+}
+
+func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.roles[r.name] != nil {
+		return &apiError{409, "EntityAlreadyExists", "Role with name " + r.name + " already exists."}
+	}
+	if len(s.roles) >= maxRoles {
+		return &apiError{409, "LimitExceeded", fmt.Sprintf("Cannot exceed quota for RolesPerAccount: %d", maxRoles)}
+	}
+	r.created = now
+	if len(policies) > 0 {
+		r.policies.set(maps.Clone(policies), now, 0)
+	}
+	s.roles[r.name] = r
+	return nil
+}
+
+// withRole authorizes the call for a role and runs f under the lock.
+func (c *call) withRole(name string, f func(*role) (any, *apiError)) (any, *apiError) {
+	c.server.mu.Lock()
+	r := c.server.roles[name]
+	arn := "arn:aws:iam::" + iam.Account + ":role/" + name
+	keys := map[string]string{}
+	if r != nil {
+		arn = r.arn()
+		for k, v := range r.tags {
+			keys["aws:resourcetag/"+strings.ToLower(k)] = v
+		}
+	}
+	c.server.mu.Unlock()
+	if err := c.authorize(arn, keys); err != nil {
+		return nil, err
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if r = c.server.roles[name]; r == nil {
+		return nil, noSuchEntity("The role with name %s cannot be found.", name)
+	}
+	return f(r)
+}
+
+func createRole(c *call, p *params) (any, *apiError) {
+	in := Role{
+		Name: p.required("RoleName"), Path: p.text("Path"), Trust: p.required("AssumeRolePolicyDocument"), Tags: p.tags(),
+		MaxSession: time.Duration(p.number("MaxSessionDuration", 3600, 3600, 43200)) * time.Second,
+	}
+	description := p.text("Description")
+	if !p.done() {
+		return nil, p.err
+	}
+	if in.Path == "" {
+		in.Path = "/"
+	}
+	r, err := newRole(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.authorize(r.arn(), requestTags(in.Tags)); err != nil {
+		return nil, err
+	}
+	r.description = description
+	if err := c.server.insertRole(r, nil); err != nil {
+		return nil, err
+	}
+	return struct{ Role roleElement }{r.element()}, nil
+}
+
+func requestTags(tags map[string]string) map[string]string {
+	keys := map[string]string{}
+	for k, v := range tags {
+		keys["aws:requesttag/"+strings.ToLower(k)] = v
+	}
+	return keys
+}
+
+func getRole(c *call, p *params) (any, *apiError) {
+	name := p.required("RoleName")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		return struct{ Role roleElement }{r.element()}, nil
+	})
+}
+
+func listRoles(c *call, p *params) (any, *apiError) {
+	prefix := p.text("PathPrefix")
+	if !p.done() {
+		return nil, p.err
+	}
+	if err := c.authorize("arn:aws:iam::"+iam.Account+":role"+prefix, nil); err != nil {
+		return nil, err
+	}
+	var out struct {
+		IsTruncated bool
+		Roles       struct {
+			Member []roleElement `xml:"member"`
+		}
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(c.server.roles)) {
+		if r := c.server.roles[name]; strings.HasPrefix(r.path, prefix) {
+			out.Roles.Member = append(out.Roles.Member, r.element())
+		}
+	}
+	return out, nil
+}
+
+func deleteRole(c *call, p *params) (any, *apiError) {
+	name := p.required("RoleName")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		if len(r.policies.newest()) > 0 {
+			return nil, &apiError{409, "DeleteConflict", "Cannot delete entity, must delete policies first."}
+		}
+		delete(c.server.roles, name)
+		return nil, nil
+	})
+}
+
+func updateAssumeRolePolicy(c *call, p *params) (any, *apiError) {
+	name, text := p.required("RoleName"), p.required("PolicyDocument")
+	if !p.done() {
+		return nil, p.err
+	}
+	trust, err := parseTrust(text)
+	if err != nil {
+		return nil, err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		r.trustText = text
+		r.trust.set(trust, c.now, c.server.delay)
+		return nil, nil
+	})
+}
+
+func putRolePolicy(c *call, p *params) (any, *apiError) {
+	name, policy, text := p.required("RoleName"), p.required("PolicyName"), p.required("PolicyDocument")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		all := r.policies.newest()
+		if err := checkRolePolicy(policy, text, all); err != nil {
+			return nil, err
+		}
+		all = maps.Clone(all)
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[policy] = text
+		r.policies.set(all, c.now, c.server.delay)
+		return nil, nil
+	})
+}
+
+func noPolicy(role, policy string) *apiError {
+	return noSuchEntity("The role policy with name %s cannot be found on role %s.", policy, role)
+}
+
+func getRolePolicy(c *call, p *params) (any, *apiError) {
+	name, policy := p.required("RoleName"), p.required("PolicyName")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		text, ok := r.policies.newest()[policy]
+		if !ok {
+			return nil, noPolicy(name, policy)
+		}
+		return struct{ RoleName, PolicyName, PolicyDocument string }{name, policy, url.QueryEscape(text)}, nil
+	})
+}
+
+func deleteRolePolicy(c *call, p *params) (any, *apiError) {
+	name, policy := p.required("RoleName"), p.required("PolicyName")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		all := maps.Clone(r.policies.newest())
+		if _, ok := all[policy]; !ok {
+			return nil, noPolicy(name, policy)
+		}
+		delete(all, policy)
+		r.policies.set(all, c.now, c.server.delay)
+		return nil, nil
+	})
+}
+
+func listRolePolicies(c *call, p *params) (any, *apiError) {
+	name := p.required("RoleName")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		var out struct {
+			IsTruncated bool
+			PolicyNames struct {
+				Member []string `xml:"member"`
+			}
+		}
+		out.PolicyNames.Member = slices.Sorted(maps.Keys(r.policies.newest()))
+		return out, nil
+	})
+}
+
+func tagRole(c *call, p *params) (any, *apiError) {
+	name, tags := p.required("RoleName"), p.tags()
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		all := map[string]string{}
+		maps.Copy(all, r.tags)
+		maps.Copy(all, tags)
+		if len(all) > 50 {
+			return nil, &apiError{409, "LimitExceeded", "Cannot exceed quota for TagsPerRole: 50"}
+		}
+		r.tags = all
+		return nil, nil
+	})
+}
+
+func untagRole(c *call, p *params) (any, *apiError) {
+	name, keys := p.required("RoleName"), p.list("TagKeys")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		all := maps.Clone(r.tags)
+		for _, k := range keys {
+			delete(all, k)
+		}
+		r.tags = all
+		return nil, nil
+	})
+}
+
+func listRoleTags(c *call, p *params) (any, *apiError) {
+	name := p.required("RoleName")
+	if !p.done() {
+		return nil, p.err
+	}
+	return c.withRole(name, func(r *role) (any, *apiError) {
+		return struct {
+			IsTruncated bool
+			Tags        *tagElements
+		}{false, elements(r.tags)}, nil
+	})
+}

@@ -1,0 +1,317 @@
+package ststest
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/cache/dynamo/internal/iam"
+)
+
+// Account is the account that everything belongs to, here and in dynamotest.
+const Account = iam.Account
+
+// Options for a [Server]. The zero value works.
+type Options struct {
+	// Now is the server's clock: for signatures, dates in policies, and the
+	// life of sessions and tokens. Default: time.Now.
+	Now func() time.Time
+
+	// Addr is where Start listens. Default: a free port of 127.0.0.1. With
+	// a port, the server has the same address after each Start.
+	Addr string
+
+	// PolicyDelay is how long a change of a role's policies, of its trust,
+	// or of a key's state takes to be in force; AWS says that it may take
+	// minutes. What the API shows is new at once. Default: none.
+	PolicyDelay time.Duration
+
+	// Issuer is the issuer of web identity tokens, an URL under which the
+	// server can be reached. Default: the server's own once it is started,
+	// else [MemoryURL].
+	Issuer string
+
+	// NoWebIdentity leaves outbound identity federation off, as it is in a
+	// new account, until IAM's EnableOutboundWebIdentityFederation.
+	NoWebIdentity bool
+
+	// Fault is asked about each request before anything else happens to
+	// it; nil, or an answer of nil, lets it pass. See [Server.SetFault].
+	Fault func(*Request) *Fault
+}
+
+// A Server is an embedded endpoint for STS, IAM and KMS, all under one address:
+// a request's signature says which one it is for. Serve it with [Server.Start],
+// reach it in memory with [Server.HTTPClient], or mount it as an http.Handler.
+//
+// All methods are safe for concurrent use, and all switches act from the next
+// request on.
+type Server struct {
+	now     func() time.Time
+	delay   time.Duration
+	issuer  string
+	network network
+
+	mu         sync.Mutex             // guards what follows
+	principals map[string]*iam.Caller // by access key; nil until somebody adds or deletes one
+	sessions   map[string]*session    // by access key
+	roles      map[string]*role       // by name
+	keys       map[string]*kmsKey     // by id
+	aliases    map[string]string      // alias/NAME to id
+	tokens     tokenKeys              // of web identity tokens
+	federation bool                   // GetWebIdentityToken is on
+	fault      func(*Request) *Fault
+	requests   map[string]int64 // by service:Action
+
+	denied atomic.Int64
+	serial atomic.Int64 // of request ids
+}
+
+// New returns a server without roles and keys that listens nowhere yet.
+func New(opts Options) *Server {
+	s := &Server{
+		now:        opts.Now,
+		delay:      opts.PolicyDelay,
+		issuer:     opts.Issuer,
+		sessions:   map[string]*session{},
+		roles:      map[string]*role{},
+		keys:       map[string]*kmsKey{},
+		aliases:    map[string]string{},
+		federation: !opts.NoWebIdentity,
+		fault:      opts.Fault,
+		requests:   map[string]int64{},
+	}
+	s.network.addr = cmp.Or(opts.Addr, "127.0.0.1:0")
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// SetPrincipal adds a user, or replaces the one with the same access key. From
+// the first one on, the development credentials of package dynamotest, which
+// may do everything, are no longer accepted. Sessions of roles come from
+// AssumeRole and need no call of this.
+func (s *Server) SetPrincipal(p dynamotest.Principal) error {
+	c, err := iam.NewCaller(iam.Principal(p), s.now())
+	if err != nil {
+		return fmt.Errorf("ststest: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.principals == nil {
+		s.principals = map[string]*iam.Caller{}
+	}
+	s.principals[p.AccessKey] = c
+	return nil
+}
+
+// DeletePrincipal makes an access key unknown, be it a user's or a session's.
+func (s *Server) DeletePrincipal(accessKey string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.principals == nil {
+		s.principals = map[string]*iam.Caller{}
+	}
+	delete(s.principals, accessKey)
+	delete(s.sessions, accessKey)
+}
+
+// Principal is who has an access key: for dynamotest.Options.Principals, so
+// that users and sessions of this server may call a DynamoDB endpoint, with the
+// policies that are in force at that moment.
+func (s *Server) Principal(accessKey string) (dynamotest.Principal, bool) {
+	c, _, err := s.caller(accessKey, s.now())
+	if err != nil || c == nil {
+		return dynamotest.Principal{}, false
+	}
+	return dynamotest.Principal(c.Principal), true
+}
+
+var developer = iam.Principal{
+	AccessKey: dynamotest.AccessKey, SecretKey: dynamotest.SecretKey,
+	Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`},
+}
+
+// caller is who has an access key, and the session, if it is one's.
+func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, *session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.principals[accessKey]; c != nil {
+		return c, nil, nil
+	}
+	if held := s.sessions[accessKey]; held != nil {
+		c, err := iam.NewCaller(s.principalOf(held, now), now)
+		return c, held, err
+	}
+	if s.principals == nil && accessKey == developer.AccessKey {
+		c, err := iam.NewCaller(developer, now)
+		return c, nil, err
+	}
+	return nil, nil, nil
+}
+
+// Stats counts what a server has done since it was made.
+type Stats struct {
+	Requests map[string]int64 // by service and action, such as "sts:AssumeRole", as they came in
+	Denied   int64            // answered with AccessDenied
+	Sessions int              // that have not expired
+}
+
+// Total is the number of requests of all actions.
+func (s Stats) Total() int64 {
+	var n int64
+	for _, c := range s.Requests {
+		n += c
+	}
+	return n
+}
+
+// Stats returns a snapshot.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(s.now())
+	return Stats{Requests: maps.Clone(s.requests), Denied: s.denied.Load(), Sessions: len(s.sessions)}
+}
+
+// A call is one request on its way through the server.
+type call struct {
+	server  *Server
+	action  string // service:Action
+	region  string
+	now     time.Time
+	caller  *iam.Caller
+	session *session // nil: a user's
+	keys    map[string]string
+}
+
+// authorize decides whether the caller may do what it asks for, on a resource
+// that has no policy of its own.
+func (c *call) authorize(resource string, keys map[string]string) *apiError {
+	return c.judge(resource, keys, func(a iam.Access) iam.Decision { return c.caller.Decide(nil, a) })
+}
+
+// authorizeOwned is authorize for a resource whose own policy must allow it.
+func (c *call) authorizeOwned(own *iam.Policy, resource string, keys map[string]string) *apiError {
+	return c.judge(resource, keys, func(a iam.Access) iam.Decision { return c.caller.DecideOwned(own, a) })
+}
+
+func (c *call) judge(resource string, keys map[string]string, decide func(iam.Access) iam.Decision) *apiError {
+	all := maps.Clone(c.keys)
+	maps.Copy(all, keys)
+	d := decide(iam.Access{Action: c.action, Resource: resource, Keys: all})
+	if d.Allowed {
+		return nil
+	}
+	c.server.denied.Add(1)
+	return &apiError{403, "AccessDenied", fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.caller.ARN, c.action, resource, withoutStatement(d.Why))}
+}
+
+// authenticate finds out who signed the request, and whether they did.
+func (s *Server) authenticate(r *http.Request, body []byte, in request) (*call, *apiError) {
+	sig, sigErr := iam.ParseSignature(r)
+	if sigErr != nil {
+		return nil, signatureError(sigErr)
+	}
+	now := s.now()
+	caller, held, err := s.caller(sig.AccessKey, now)
+	unknown := &apiError{403, "InvalidClientTokenId", "The security token included in the request is invalid."}
+	if err != nil || caller == nil {
+		return nil, unknown
+	}
+	if err := sig.Verify(r, body, in.service, caller.SecretKey, now); err != nil {
+		return nil, signatureError(err)
+	}
+	if sig.Token != caller.SessionToken {
+		return nil, unknown
+	}
+	if caller.Expired(now) {
+		return nil, &apiError{403, "ExpiredToken", "The security token included in the request is expired"}
+	}
+	return &call{
+		server: s, action: in.service + ":" + in.action, region: sig.Region, now: now, caller: caller, session: held, keys: iam.RequestKeys(r, sig.Region, now),
+	}, nil
+}
+
+// maxBody is the largest request that is read.
+const maxBody = 1 << 20
+
+// ServeHTTP answers one request of STS, IAM or KMS, or for the issuer's
+// documents.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		http.Error(w, "the request is larger than 1 MiB", http.StatusRequestEntityTooLarge)
+		return
+	} else if err != nil {
+		return // the client is gone
+	}
+	in := s.read(r, body)
+	s.count(in)
+	if !s.disturb(w, r, in) {
+		return
+	}
+	out, apiErr := in.answer(s, r, body)
+	in.write(w, out, apiErr, s.requestID())
+}
+
+// A request is what one of the protocols has made of an HTTP request.
+type request struct {
+	service string
+	action  string // "" if it is not one that is implemented
+	public  bool   // needs no signature
+	run     func(*call) (any, *apiError)
+	write   func(w http.ResponseWriter, out any, err *apiError, id string)
+}
+
+// read finds out which protocol a request speaks.
+func (s *Server) read(r *http.Request, body []byte) request {
+	switch {
+	case r.Header.Get("X-Amz-Target") != "":
+		return s.readJSON(r, body)
+	case r.Method == http.MethodGet && r.URL.RawQuery == "":
+		return s.readDocument(r)
+	}
+	return readQuery(r, body)
+}
+
+func (in request) answer(s *Server, r *http.Request, body []byte) (any, *apiError) {
+	c := &call{server: s, action: in.service + ":" + in.action, now: s.now()}
+	if !in.public {
+		var err *apiError
+		if c, err = s.authenticate(r, body, in); err != nil {
+			return nil, err
+		}
+	}
+	return in.run(c)
+}
+
+func (s *Server) count(in request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests[in.service+":"+cmp.Or(in.action, "unknown")]++
+}
+
+func (s *Server) requestID() string {
+	return fmt.Sprintf("ststest0-0000-4000-8000-%012x", s.serial.Add(1))
+}
+
+// random is n bytes that nobody can guess, in an alphabet of AWS's ids.
+func random(n int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // it does not fail
+	for i := range b {
+		b[i] = letters[b[i]%32]
+	}
+	return string(b)
+}
