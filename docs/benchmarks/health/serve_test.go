@@ -80,10 +80,10 @@ func BenchmarkServeLive(b *testing.B) {
 		name    string
 		handler http.Handler
 	}{
-		{"10-watches/ours", http.HandlerFunc(p.ServeLive)},
-		{"10-checks/ours-ready", http.HandlerFunc(p.ServeReady)},
-		{"10-checks/ours-report", http.HandlerFunc(p.ServeReport)},
-		{"10-checks/ours-healthgo", healthgo.Handler(p, hellofresh.Component{Name: "shop"})},
+		{"10-watches/failopen", http.HandlerFunc(p.ServeLive)},
+		{"10-checks/failopen-ready", http.HandlerFunc(p.ServeReady)},
+		{"10-checks/failopen-report", http.HandlerFunc(p.ServeReport)},
+		{"10-checks/failopen-healthgo", healthgo.Handler(p, hellofresh.Component{Name: "shop"})},
 		{"10-checks/health-go", healthGo(b)},
 		{"10-checks/alexliesenfeld", alex(false)},
 		{"10-checks/alexliesenfeld-cached", alex(true)},

@@ -37,10 +37,10 @@ type Service struct {
 
 // Policies of this library.
 var (
-	Ours         = Policy{"ours", ours(options{})}
-	OursGuard    = Policy{"ours, Guard", ours(options{guard: true})}
-	OursBeatOnly = Policy{"ours, no Wait", ours(options{beatOnly: true})}
-	OursNoDrain  = Policy{"ours, no Drain", ours(options{noDrain: true})}
+	Ours         = Policy{"failopen", ours(options{})}
+	OursGuard    = Policy{"failopen, Guard", ours(options{guard: true})}
+	OursBeatOnly = Policy{"failopen, no Wait", ours(options{beatOnly: true})}
+	OursNoDrain  = Policy{"failopen, no Drain", ours(options{noDrain: true})}
 )
 
 type options struct{ guard, beatOnly, noDrain bool }

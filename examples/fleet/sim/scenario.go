@@ -68,12 +68,12 @@ func nothingOnBad(i *Instance) float64 {
 
 // Scenarios are what can go wrong, in the order of the table.
 var Scenarios = []Scenario{
-	{Name: "dependency errors", About: "DynamoDB answers with errors; the service can do without", Check: fails},
-	{Name: "30 % need it", About: "the same, and 30 % of requests cannot do without", Check: fails, Served: func(*Instance) float64 { return 0.7 }, Best: 0.7},
-	{Name: "test record deleted", About: "the record that the check reads was deleted for ever; the data is fine", Check: fails, Lasting: true},
+	{Name: "dependency errors", About: "DynamoDB answers with errors; the service does not need it", Check: fails},
+	{Name: "30 % need it", About: "DynamoDB answers with errors, and 30 % of requests need it", Check: fails, Served: func(*Instance) float64 { return 0.7 }, Best: 0.7},
+	{Name: "test record deleted", About: "the record that the check reads was deleted for good; the data is fine", Check: fails, Lasting: true},
 	{Name: "black hole", About: "connections to DynamoDB hang", Check: hangs},
 	{Name: "one bad instance", About: "one instance cannot reach DynamoDB, and serves nothing", Check: onlyBad, Served: nothingOnBad},
-	{Name: "one bad, signal down", About: "the same, and the fleet signal is down", Check: onlyBad, Served: nothingOnBad, SignalDown: true},
+	{Name: "one bad, signal down", About: "one instance cannot reach DynamoDB, and the fleet signal is down", Check: onlyBad, Served: nothingOnBad, SignalDown: true},
 	{Name: "flaky check", About: "the check fails 30 % of the time; the data is fine", Check: func(_ context.Context, i *Instance) error {
 		if i.chance(0.3) {
 			return errDown

@@ -73,10 +73,10 @@ var handlers = []struct {
 	name string
 	make func() (http.Handler, error)
 }{
-	{"ours, /livez", func() (http.Handler, error) { p, err := process(); return http.HandlerFunc(p.ServeLive), err }},
-	{"ours, /readyz", func() (http.Handler, error) { p, err := process(); return http.HandlerFunc(p.ServeReady), err }},
-	{"ours, /reportz", func() (http.Handler, error) { p, err := process(); return http.HandlerFunc(p.ServeReport), err }},
-	{"ours in health-go's format", func() (http.Handler, error) {
+	{"failopen, /livez", func() (http.Handler, error) { p, err := process(); return http.HandlerFunc(p.ServeLive), err }},
+	{"failopen, /readyz", func() (http.Handler, error) { p, err := process(); return http.HandlerFunc(p.ServeReady), err }},
+	{"failopen, /reportz", func() (http.Handler, error) { p, err := process(); return http.HandlerFunc(p.ServeReport), err }},
+	{"failopen in health-go's format", func() (http.Handler, error) {
 		p, err := process()
 		return healthgo.Handler(p, hellofresh.Component{}), err
 	}},

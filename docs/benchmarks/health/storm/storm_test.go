@@ -24,7 +24,7 @@ func TestStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, all := range map[string]bool{"ours, /livez": true, "ours, /reportz": true, "health-go": false} {
+	for name, all := range map[string]bool{"failopen, /livez": true, "failopen, /reportz": true, "health-go": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, err := storm(self, name, 100, 2*time.Second)
