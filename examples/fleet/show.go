@@ -50,7 +50,7 @@ func run(ctx context.Context, configs []sim.Config, out *screen.Screen, pace fun
 	out.Keep(
 		out.Paint(screen.Bold, fmt.Sprintf("%s: %s.", lanes[0].Platform.Name, lanes[0].Scenario.About)),
 		"Ten instances, 60 minutes of virtual time; the fault lasts from minute 5 to minute 35.",
-		"# in service, o running without traffic, . booting; percent of the requests served since the last row", "")
+		"# in service, o running without traffic, . booting; and percent served since the last row", "")
 	if out.Terminal {
 		film(lanes, out, pace)
 	} else {
