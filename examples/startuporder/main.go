@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
@@ -25,6 +26,8 @@ var manifests embed.FS
 // story is one outage and the questions that it answers.
 type story struct {
 	name, title string
+	plot        []string           // what happened, in three lines or so
+	source      string             // the public account
 	lost        string             // what failed
 	service     string             // whose availability is asked; "" for none
 	fix         []depgraph.EdgeRef // what would have helped
@@ -32,11 +35,49 @@ type story struct {
 }
 
 var stories = []story{
-	{name: "datadog-2023", title: "Regions that share one update channel", lost: "os-update-channel", service: "platform", parallel: 1},
-	{name: "roblox-2021", title: "Telemetry that needs what it should show", lost: "consul", fix: []depgraph.EdgeRef{{From: "telemetry", To: "consul"}}},
-	{name: "kinesis-2020", title: "A log driver that blocks", lost: "kinesis", service: "checkout", fix: []depgraph.EdgeRef{{From: "docker-log-driver", To: "cloudwatch-logs"}}},
-	{name: "dynamodb-2021", title: "A cache that was meant to fail open", lost: "vpc-endpoints", service: "token-service", fix: []depgraph.EdgeRef{{From: "token-service", To: "dynamodb-sessions"}}},
-	{name: "mutual", title: "Two services that call each other for ever", lost: "inventory", fix: []depgraph.EdgeRef{{From: "orders", To: "inventory"}}},
+	{
+		name: "datadog-2023", title: "regions that share one update channel", lost: "os-update-channel", service: "platform", parallel: 1,
+		plot: []string{
+			"8 March 2023. An automatic update of the operating system takes the network of",
+			"tens of thousands of hosts away, in every region at once. The regions were meant to",
+			"be independent, but they shared one update channel.",
+		},
+		source: "https://www.datadoghq.com/blog/2023-03-08-multiregion-infrastructure-connectivity-issue/",
+	},
+	{
+		name: "roblox-2021", title: "telemetry that needs what it should show", lost: "consul", fix: []depgraph.EdgeRef{{From: "telemetry", To: "consul"}},
+		plot: []string{
+			"28 to 31 October 2021. Consul is overloaded, and everything finds everything else",
+			"through Consul: so does the telemetry that would have shown the cause. Seventy-three",
+			"hours pass until the game is back.",
+		},
+		source: "https://about.roblox.com/newsroom/2022/01/roblox-return-to-service-10-28-10-31-2021",
+	},
+	{
+		name: "kinesis-2020", title: "a log driver that blocks", lost: "kinesis", service: "checkout", fix: []depgraph.EdgeRef{{From: "docker-log-driver", To: "cloudwatch-logs"}},
+		plot: []string{
+			"25 November 2020. Kinesis fails, and CloudWatch Logs needs Kinesis. A log driver that",
+			"waits for CloudWatch Logs blocks every service that writes a log line, although",
+			"none of them uses either.",
+		},
+		source: "https://aws.amazon.com/message/11201/",
+	},
+	{
+		name: "dynamodb-2021", title: "a cache that was meant to fail open", lost: "vpc-endpoints", service: "token-service", fix: []depgraph.EdgeRef{{From: "token-service", To: "dynamodb-sessions"}},
+		plot: []string{
+			"7 December 2021. DynamoDB cannot be reached through VPC endpoints. A token service",
+			"keeps sessions there, as a cache in front of a system of record that is fine; it",
+			"handles one exception, its own \"not found\", and another one comes.",
+		},
+		source: "https://aws.amazon.com/message/12721/",
+	},
+	{
+		name: "mutual", title: "two services that call each other", lost: "inventory", fix: []depgraph.EdgeRef{{From: "orders", To: "inventory"}},
+		plot: []string{
+			"Not an outage of record, but a common shape: each service asks the other before it",
+			"answers. They start together, fail together, and multiply each other's retries.",
+		},
+	},
 }
 
 func main() {
@@ -52,6 +93,7 @@ func main() {
 func run(ctx context.Context, args []string, w io.Writer) error {
 	flags := flag.NewFlagSet("startuporder", flag.ContinueOnError)
 	only := flags.String("story", "", "tell only the story of this `name`: datadog-2023, roblox-2021, kinesis-2020, dynamodb-2021 or mutual")
+	full := flags.Bool("full", false, "print the whole reports: the check, the blast radius, the start order")
 	pages := flags.String("html", "", "also write each report as a page into this `folder`")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -62,7 +104,11 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 			continue
 		}
 		told++
-		if err := s.tell(ctx, w); err != nil {
+		tell := s.tell
+		if *full {
+			tell = s.report
+		}
+		if err := tell(ctx, w); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		if *pages != "" {
@@ -71,10 +117,115 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 			}
 		}
 	}
-	if told == 0 {
+	switch {
+	case told == 0:
 		return fmt.Errorf("there is no story named %q", *only)
+	case !*full:
+		fmt.Fprintln(w, "-full prints the whole reports, and -html FOLDER writes them as pages.")
 	}
 	return nil
+}
+
+// tell writes the story in a few lines: the plot, the finding, and the same day
+// with one soft edge.
+func (s story) tell(ctx context.Context, w io.Writer) error {
+	g, err := s.load()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: %s\n\n", s.name, s.title)
+	for _, line := range s.plot {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
+	if s.source != "" {
+		fmt.Fprintf(w, "  %s\n", s.source)
+	}
+	row := func(label, text string) {
+		for _, line := range wrap(text, 80) {
+			fmt.Fprintf(w, "  %-14s %s\n", label, line)
+			label = ""
+		}
+	}
+	findings, err := g.Check(ctx, depgraph.CheckOptions{})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if len(findings) == 0 {
+		row("the check", "finds nothing wrong: no cycle, no contradiction; only the blast radius shows it")
+	}
+	for i, f := range findings {
+		row([]string{"the check", ""}[min(i, 1)], f.Rule+" "+f.Message)
+	}
+	before, err := s.loss(ctx, g)
+	if err != nil {
+		return err
+	}
+	row("that day", fmt.Sprintf("%s is lost: %s", s.lost, before))
+	if len(s.fix) > 0 {
+		fixed, err := g.WithSoft(s.fix...)
+		if err != nil {
+			return err
+		}
+		after, err := s.loss(ctx, fixed)
+		if err != nil {
+			return err
+		}
+		row("one soft edge", fmt.Sprintf("%s -> %s", s.fix[0].From, s.fix[0].To))
+		row("the same day", after)
+	} else {
+		row("one soft edge", "would not have helped: each region needs a channel of its own")
+	}
+	order, err := g.Order(ctx, depgraph.OrderOptions{Cold: true, MaxParallel: s.parallel})
+	if err != nil {
+		return err
+	}
+	waves := fmt.Sprintf("in %d waves", len(order.Waves))
+	if len(order.Waves) == 1 {
+		waves = "together"
+	}
+	row("from a stop", fmt.Sprintf("%d services come up %s", g.Len(), waves))
+	_, err = fmt.Fprintln(w)
+	return err
+}
+
+// wrap breaks text into lines of at most so many characters.
+func wrap(text string, cells int) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(line)+1+len(word) > cells {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimLeft(line+" "+word, " ")
+	}
+	return append(lines, line)
+}
+
+// loss is what becomes of everything when something is lost, in a few words.
+func (s story) loss(ctx context.Context, g *depgraph.Graph) (string, error) {
+	blast, err := g.Blast(depgraph.BlastOptions{}, s.lost)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("%d of %d others down", len(blast.Down), g.Len()-1)
+	if len(blast.Down) == g.Len()-1 {
+		text = "everything else is down"
+	}
+	if n := len(blast.Degraded); n > 0 {
+		text += fmt.Sprintf(", %d degraded", n)
+	}
+	if s.service == "" {
+		return text, nil
+	}
+	a, err := g.Availability(ctx, s.service, depgraph.AvailOptions{})
+	if err != nil {
+		return "", err
+	}
+	kept := "keeps"
+	if a.Availability < a.Target {
+		kept = "misses"
+	}
+	return text + fmt.Sprintf("; %s %s its %s", s.service, kept, report.Percent(a.Target)), nil
 }
 
 // load compiles the manifest of the story.
@@ -91,8 +242,8 @@ func (s story) load() (*depgraph.Graph, error) {
 	return depgraph.Compile(services, depgraph.Options{})
 }
 
-// tell writes the report of one story.
-func (s story) tell(ctx context.Context, w io.Writer) error {
+// report writes the whole report of one story.
+func (s story) report(ctx context.Context, w io.Writer) error {
 	g, err := s.load()
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the reports beside the manifests 
 func TestStories(t *testing.T) {
 	for _, s := range stories {
 		var got bytes.Buffer
-		if err := run(context.Background(), []string{"-story", s.name}, &got); err != nil {
+		if err := run(context.Background(), []string{"-full", "-story", s.name}, &got); err != nil {
 			t.Fatal(err)
 		}
 		file := filepath.Join("stories", s.name, "report.txt")
@@ -43,13 +43,39 @@ func TestStories_show_their_point(t *testing.T) {
 		"mutual":        {"DG002 runtime cycle: 2 services need each other to serve", "wave 1"},
 	} {
 		var got bytes.Buffer
-		if err := run(context.Background(), []string{"-story", name}, &got); err != nil {
+		if err := run(context.Background(), []string{"-full", "-story", name}, &got); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range wants {
 			if !strings.Contains(got.String(), want) {
 				t.Errorf("the story %s does not say %q:\n%s", name, want, got.String())
 			}
+		}
+	}
+}
+
+// TestRun_is_short keeps the stories on a screen or two.
+func TestRun_is_short(t *testing.T) {
+	var got bytes.Buffer
+	if err := run(context.Background(), nil, &got); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(got.String(), "\n")
+	if len(lines) > 70 {
+		t.Errorf("%d lines", len(lines))
+	}
+	for _, line := range lines {
+		if len([]rune(line)) > 100 {
+			t.Errorf("%d cells: %q", len([]rune(line)), line)
+		}
+	}
+	for _, want := range []string{
+		"kinesis is lost: everything else is down; checkout misses its 99.9 %",
+		"one soft edge  docker-log-driver -> cloudwatch-logs\n  the same day   1 of 5 others down, 1 degraded; checkout keeps its 99.9 %",
+		"https://aws.amazon.com/message/12721/",
+	} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("the stories lack %q:\n%s", want, &got)
 		}
 	}
 }
