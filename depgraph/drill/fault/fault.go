@@ -23,6 +23,9 @@ type Fault struct {
 	Error *APIError // with StatusCode and Message filled in
 	Kind  Kind
 
+	Bytes     int64 // before Truncate ends the connection; 0: half of the answer
+	Bandwidth int64 // of the answer, in bytes a second; 0: no limit
+
 	changed func() // counts the hit of a Corrupt, once it has changed something
 }
 

@@ -79,7 +79,7 @@ func (r *Rule) concernsDial() bool {
 	case Refuse, NXDomain, DialTimeout, BlackHole:
 		return true
 	case "":
-		return r.Error == nil // latency alone
+		return r.Error == nil && r.Latency != nil // latency alone
 	}
 	return false
 }

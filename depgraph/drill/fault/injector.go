@@ -63,7 +63,7 @@ type ruleSet struct {
 	began time.Time
 	rules []Rule
 	match []matcher
-	stats []ruleCounters
+	stats []*ruleCounters
 }
 
 // ruleCounters are what has happened to one rule. Times are since began, and at
@@ -95,15 +95,42 @@ func (i *Injector) Set(rules ...Rule) error {
 		i.Clear()
 		return nil
 	}
-	set := &ruleSet{began: time.Now(), stats: make([]ruleCounters, len(rules))}
+	set := &ruleSet{began: time.Now()}
+	if err := set.add(rules); err != nil {
+		return err
+	}
+	i.rules.Store(set)
+	return nil
+}
+
+// Add puts rules after those that there are, whose counters and windows of time
+// go on; the windows of the new ones are counted from the same moment. If a rule
+// is invalid, nothing is added.
+func (i *Injector) Add(rules ...Rule) error {
+	for len(rules) > 0 {
+		old, set := i.rules.Load(), &ruleSet{began: time.Now()}
+		if old != nil {
+			set = &ruleSet{began: old.began, rules: slices.Clip(old.rules), match: slices.Clip(old.match), stats: slices.Clip(old.stats)}
+		}
+		if err := set.add(rules); err != nil {
+			return err
+		}
+		if i.rules.CompareAndSwap(old, set) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *ruleSet) add(rules []Rule) error {
 	for n, r := range rules {
 		if err := r.Validate(); err != nil {
 			return fmt.Errorf("fault: rule %d: %w", n+1, err)
 		}
-		set.rules = append(set.rules, r.clone())
-		set.match = append(set.match, newMatcher(r))
+		s.rules = append(s.rules, r.clone())
+		s.match = append(s.match, newMatcher(r))
+		s.stats = append(s.stats, new(ruleCounters))
 	}
-	i.rules.Store(set)
 	return nil
 }
 
@@ -161,7 +188,7 @@ func (i *Injector) Stats() Stats {
 	s := Stats{HookPanics: i.panics.Load()}
 	if set := i.rules.Load(); set != nil {
 		for n, r := range set.rules {
-			c := &set.stats[n]
+			c := set.stats[n]
 			rs := RuleStats{Rule: r.clone(), Matched: c.matched.Load(), Hits: c.hits.Load()}
 			if first := c.first.Load(); first != 0 {
 				rs.First, rs.Last = set.began.Add(time.Duration(first)), set.began.Add(time.Duration(c.last.Load()))
@@ -194,8 +221,13 @@ func (i *Injector) Next(ctx context.Context, c Call) *Fault {
 	return i.next(ctx, c, func(*Rule) bool { return true })
 }
 
-// next is Next among the rules that the caller can apply; the others neither
-// match nor hit.
+// NextIf is Next among the rules that the caller can apply, as can says; the
+// others neither match nor hit.
+func (i *Injector) NextIf(ctx context.Context, c Call, can func(Rule) bool) *Fault {
+	return i.next(ctx, c, func(r *Rule) bool { return can(*r) })
+}
+
+// next is NextIf without a copy of each rule.
 func (i *Injector) next(ctx context.Context, c Call, can func(*Rule) bool) *Fault {
 	set := i.rules.Load()
 	if set == nil || !i.inScope(ctx) {
@@ -203,7 +235,7 @@ func (i *Injector) next(ctx context.Context, c Call, can func(*Rule) bool) *Faul
 	}
 	elapsed := time.Since(set.began)
 	for n := range set.rules {
-		r, stats := &set.rules[n], &set.stats[n]
+		r, stats := &set.rules[n], set.stats[n]
 		if elapsed < r.From || r.Until > 0 && elapsed >= r.Until || !set.match[n].matches(c) || !can(r) {
 			continue
 		}
@@ -238,7 +270,7 @@ func (r *Rule) hits(n int64) bool {
 }
 
 func (i *Injector) newFault(r *Rule, c Call) *Fault {
-	f := &Fault{Kind: r.Net}
+	f := &Fault{Kind: r.Net, Bytes: r.Bytes, Bandwidth: r.Bandwidth}
 	if r.Latency != nil {
 		f.Delay = r.Latency.Base + time.Duration(i.float()*float64(r.Latency.Jitter))
 	}

@@ -315,3 +315,27 @@ func TestDialer_passesOverOtherRules(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+func TestInjector_Add_goesOn(t *testing.T) {
+	i := fault.New(fault.Options{})
+	if err := i.Add(fault.Denied("a")); err != nil {
+		t.Fatal(err)
+	}
+	i.Next(t.Context(), fault.Call{Service: "a"})
+	if err := i.Add(fault.Denied("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Add(fault.Rule{}); err == nil {
+		t.Error("an invalid rule was added")
+	}
+	i.Next(t.Context(), fault.Call{Service: "a"})
+	i.Next(t.Context(), fault.Call{Service: "b"})
+	rules := i.Stats().Rules
+	if len(rules) != 2 || rules[0].Hits != 2 || rules[1].Hits != 1 {
+		t.Errorf("%+v", rules)
+	}
+	f := i.NextIf(t.Context(), fault.Call{Service: "a"}, func(r fault.Rule) bool { return r.Service != "a" })
+	if f != nil || i.Stats().Rules[0].Matched != 2 {
+		t.Errorf("a rule that cannot be applied was: %+v", f)
+	}
+}

@@ -49,6 +49,8 @@ type ruleJSON struct {
 	Error       *errorJSON   `json:"error,omitempty"`
 	Latency     *latencyJSON `json:"latency,omitempty"`
 	Net         Kind         `json:"net,omitempty"`
+	Bytes       int64        `json:"bytes,omitempty"`
+	Bandwidth   int64        `json:"bandwidth,omitempty"`
 }
 
 type errorJSON struct {
@@ -68,7 +70,7 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 		Service: r.Service, Region: r.Region, Operation: r.Operation, Table: r.Table,
 		After: r.After, First: r.First, Every: r.Every,
 		From: duration(r.From), Until: duration(r.Until),
-		Error: (*errorJSON)(r.Error), Latency: latencyToJSON(r.Latency), Net: r.Net,
+		Error: (*errorJSON)(r.Error), Latency: latencyToJSON(r.Latency), Net: r.Net, Bytes: r.Bytes, Bandwidth: r.Bandwidth,
 	}
 	if r.Off || r.Probability != 0 {
 		out.Probability = &r.Probability
@@ -90,6 +92,7 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 		Service: in.Service, Region: in.Region, Operation: in.Operation, Table: in.Table,
 		After: in.After, First: in.First, Every: in.Every,
 		From: time.Duration(in.From), Until: time.Duration(in.Until), Error: (*APIError)(in.Error), Net: in.Net,
+		Bytes: in.Bytes, Bandwidth: in.Bandwidth,
 	}
 	if in.Probability != nil {
 		r.Probability, r.Off = *in.Probability, *in.Probability == 0
@@ -137,7 +140,7 @@ func decode(data []byte, into any) error {
 // encoding/json alone would take any case.
 var memberNames = []string{
 	"service", "region", "operation", "table", "probability", "after", "first", "every", "from", "until", "net",
-	"error", "statusCode", "code", "message", "latency", "base", "jitter",
+	"bytes", "bandwidth", "error", "statusCode", "code", "message", "latency", "base", "jitter",
 }
 
 // checkMembers reads one value, which must be valid, and refuses a member whose

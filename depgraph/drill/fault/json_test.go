@@ -48,7 +48,7 @@ func TestParseRules_saysWhatIsWrong(t *testing.T) {
 		`[{"latency": {"base": "1s", "BASE": "2s"}}]`: `rule 1: unknown field "BASE"`,
 		`null`:                            "null is no list",
 		`[{"net": "reset", "first": -1}]`: "first -1",
-		`[{"service": "dynamodb"}]`:       "rule 1: nothing happens: want error, net or latency",
+		`[{"service": "dynamodb"}]`:       "rule 1: nothing happens: want error, net, latency or bandwidth",
 		`[{"net": "reset", "error": {"code": "X"}}]`:                "both set",
 		`[{"net": "reset", "probability": 1.5}]`:                    "probability: 1.5",
 		`[{"net": "reset", "until": 30}]`:                           `30 is not a duration; want text such as "1m30s"`,

@@ -8,9 +8,9 @@ import (
 )
 
 // A Rule says which calls fail, and how. The first four fields choose calls;
-// empty means any, case does not matter, and * stands for any text. Error, Net
-// and Latency say what happens: at least one of them is set, and not both
-// Error and Net. Latency alone lets the call pass, late.
+// empty means any, case does not matter, and * stands for any text. Error, Net,
+// Latency and Bandwidth say what happens: at least one of them is set, and not
+// both Error and Net. Latency and Bandwidth alone let the call pass, late.
 //
 // In JSON a rule looks like one of LocalStack's chaos rules, and more:
 //
@@ -51,6 +51,14 @@ type Rule struct {
 
 	// Net is a fault of the network, or of the answer on its way.
 	Net Kind
+
+	// Bytes is how much of an answer arrives before Truncate ends the
+	// connection. 0: half of it.
+	Bytes int64
+
+	// Bandwidth is the rate, in bytes a second, at which an answer arrives
+	// that the service has given. 0: no limit.
+	Bandwidth int64
 }
 
 // An APIError is an answer by which a service refuses a call.
@@ -101,7 +109,7 @@ const (
 	// NXDomain is a host name that is no longer there.
 	NXDomain Kind = "nxdomain"
 
-	// Truncate ends the connection after half of the answer.
+	// Truncate ends the connection after half of the answer, or after Bytes.
 	Truncate Kind = "truncate"
 
 	// Corrupt changes the data in the answer and keeps its form: in JSON
@@ -130,8 +138,8 @@ func (k Kind) passes() bool { return k == "" || k == Truncate || k == Corrupt }
 // and what was expected.
 func (r Rule) Validate() error {
 	switch {
-	case r.Error == nil && r.Net == "" && r.Latency == nil:
-		return fmt.Errorf("nothing happens: want error, net or latency")
+	case r.Error == nil && r.Net == "" && r.Latency == nil && r.Bandwidth == 0:
+		return fmt.Errorf("nothing happens: want error, net, latency or bandwidth")
 	case r.Error != nil && r.Net != "":
 		return fmt.Errorf("error and net are both set: a call can fail in one way only")
 	case r.Net != "" && !slices.Contains(Kinds(), r.Net):
@@ -142,6 +150,12 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("off: the rule is off and has a probability, %v", r.Probability)
 	case r.After < 0, r.First < 0, r.Every < 0:
 		return fmt.Errorf("after %d, first %d, every %d: a count is negative", r.After, r.First, r.Every)
+	case r.Bytes < 0, r.Bandwidth < 0:
+		return fmt.Errorf("bytes %d, bandwidth %d: want neither negative", r.Bytes, r.Bandwidth)
+	case r.Bytes > 0 && r.Net != Truncate:
+		return fmt.Errorf("bytes: it is for net %q only", Truncate)
+	case r.Bandwidth > 0 && (r.Error != nil || !r.Net.passes()):
+		return fmt.Errorf("bandwidth: there is no answer of the service to slow down")
 	case r.From < 0:
 		return fmt.Errorf("from: %v is negative", r.From)
 	case r.Until < 0:

@@ -2,9 +2,11 @@ package fault
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"time"
 	"unicode/utf8"
 )
 
@@ -17,7 +19,11 @@ func (f *Fault) Spoil(resp *http.Response) error {
 		if err != nil {
 			return err
 		}
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), broken{}))
+		keep := len(body) / 2
+		if f.Bytes > 0 {
+			keep = min(len(body), int(min(f.Bytes, 1<<30)))
+		}
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:keep]), broken{}))
 	case Corrupt:
 		body, err := readAll(resp)
 		if err != nil {
@@ -28,7 +34,33 @@ func (f *Fault) Spoil(resp *http.Response) error {
 		}
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 	}
+	if f.Bandwidth > 0 {
+		ctx := context.Background()
+		if resp.Request != nil {
+			ctx = resp.Request.Context()
+		}
+		resp.Body = &paced{ReadCloser: resp.Body, ctx: ctx, rate: f.Bandwidth}
+	}
 	return nil
+}
+
+// paced is a body that arrives at a rate. It waits before it hands out bytes,
+// in steps of a tenth of a second.
+type paced struct {
+	io.ReadCloser
+	ctx  context.Context
+	rate int64 // bytes a second
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	if step := max(1, p.rate/10); int64(len(b)) > step {
+		b = b[:step]
+	}
+	n, err := p.ReadCloser.Read(b)
+	if waitErr := sleep(p.ctx, time.Duration(float64(n)/float64(p.rate)*float64(time.Second))); waitErr != nil && n > 0 {
+		return 0, waitErr
+	}
+	return n, err
 }
 
 func readAll(resp *http.Response) ([]byte, error) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/failopen/failopen/depgraph/drill/fault"
@@ -80,4 +82,29 @@ func FuzzCorrupt(f *testing.F) {
 			t.Errorf("%q became %q, %v", body, got, err)
 		}
 	})
+}
+
+func TestSpoil_bandwidthAndBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		resp := &http.Response{Body: io.NopCloser(strings.NewReader(strings.Repeat("x", 1000)))}
+		began := time.Now()
+		if err := (&fault.Fault{Bandwidth: 100}).Spoil(resp); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || len(body) != 1000 || time.Since(began) != 10*time.Second {
+			t.Errorf("%d bytes, %v, in %v; want 1000 in 10s", len(body), err, time.Since(began))
+		}
+	})
+	resp := &http.Response{Body: io.NopCloser(strings.NewReader("0123456789"))}
+	if err := (&fault.Fault{Kind: fault.Truncate, Bytes: 3}).Spoil(resp); err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(resp.Body); string(body) != "012" || err != io.ErrUnexpectedEOF {
+		t.Errorf("%q %v", body, err)
+	}
+	for _, r := range []fault.Rule{{Bytes: 3, Net: fault.Reset}, {Bandwidth: -1}, {Bandwidth: 1, Net: fault.Reset}, {Bandwidth: 1, Error: &fault.APIError{Code: "X"}}} {
+		if r.Validate() == nil {
+			t.Errorf("%+v is valid", r)
+		}
+	}
 }

@@ -1,0 +1,137 @@
+package faultproxy
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// authority signs certificates for the names that the proxy opens. Its key is
+// never written anywhere.
+type authority struct {
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	pem   []byte
+	names []string // that it may sign for, and those below them
+
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate
+	leaf   *ecdsa.PrivateKey // shared by all leaves
+}
+
+// maxLeaves bounds the certificates that are kept.
+const maxLeaves = 1024
+
+// everyAddress keeps the authority from vouching for an address.
+func everyAddress() []*net.IPNet {
+	return []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
+}
+
+func newAuthority(names []string, life time.Duration) (*authority, error) {
+	a := &authority{names: names, leaves: map[string]*tls.Certificate{}}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
+	}
+	if a.leaf, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
+	}
+	serial, err := serialNumber()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: "drill CA of one process, until " + now.Add(life).UTC().Format(time.RFC3339)},
+		NotBefore:    now.Add(-time.Hour), NotAfter: now.Add(life), // an hour for a clock that is behind
+		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		PermittedDNSDomainsCritical: true, PermittedDNSDomains: names, ExcludedIPRanges: everyAddress(),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return a, nil
+}
+
+func serialNumber() (*big.Int, error) {
+	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+}
+
+// covers reports whether the authority may sign for a name.
+func (a *authority) covers(name string) bool {
+	for _, n := range a.names {
+		if name == n || strings.HasSuffix(name, "."+n) {
+			return true
+		}
+	}
+	return false
+}
+
+// certificate makes one for a name that the authority covers.
+func (a *authority) certificate(name string) (*tls.Certificate, error) {
+	if !a.covers(name) {
+		return nil, fmt.Errorf("the drill's authority does not vouch for %q", name)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c, ok := a.leaves[name]; ok {
+		return c, nil
+	}
+	serial, err := serialNumber()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, DNSNames: []string{name}, // no subject: a long name would not fit
+		NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, a.leaf.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: a.leaf}
+	if len(a.leaves) >= maxLeaves {
+		clear(a.leaves)
+	}
+	a.leaves[name] = c
+	return c, nil
+}
+
+// systemRoots are where the trusted authorities of this machine may be.
+var systemRoots = []string{
+	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
+}
+
+// bundle is the authority after those that this machine trusts already: the
+// variables of most programs replace the list, and names that are not opened
+// must go on being trusted.
+func (a *authority) bundle() []byte {
+	for _, name := range append([]string{os.Getenv("SSL_CERT_FILE")}, systemRoots...) {
+		if name == "" {
+			continue
+		}
+		if roots, err := os.ReadFile(name); err == nil && len(roots) > 0 {
+			return append(append(roots, '\n'), a.pem...)
+		}
+	}
+	return a.pem
+}

@@ -1,0 +1,187 @@
+package faultproxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// call is what a request asks for.
+type call struct {
+	fault.Call
+	xml bool // the service answers in XML, so its errors are
+}
+
+// credential is the scope of an AWS signature: date, region and service.
+var credential = regexp.MustCompile(`Credential=[^/,\s]+/[0-9]{8}/([a-z0-9-]{1,40})/([A-Za-z0-9._-]{1,64})/aws4_request`)
+
+// serviceIDs are the names that the AWS SDKs have for services whose signature
+// has another one, so that a rule means the same in the proxy and in faultaws.
+var serviceIDs = map[string]string{"logs": "CloudWatch Logs", "monitoring": "CloudWatch", "states": "SFN", "events": "EventBridge", "email": "SES"}
+
+// xmlServices answer in XML, and say in a form or in the query what is asked.
+var xmlServices = []string{"sts", "iam", "sns", "rds", "ec2", "s3", "autoscaling", "elasticloadbalancing", "cloudformation"}
+
+// classify reads what a request asks for. host is where it goes. The body is
+// read if it may say something, and put back.
+func (p *Proxy) classify(r *http.Request, host string) (call, error) {
+	c := call{Call: fault.Call{Service: hostname(host), Operation: r.Method + " " + r.URL.Path}}
+	scope := credential.FindStringSubmatch(r.Header.Get("Authorization"))
+	if scope == nil {
+		if query := r.URL.Query().Get("X-Amz-Credential"); query != "" {
+			scope = credential.FindStringSubmatch("Credential=" + query)
+		}
+	}
+	target := r.Header.Get("X-Amz-Target")
+	if scope == nil && target == "" {
+		return c, nil
+	}
+	if scope != nil {
+		c.Region, c.Service = scope[1], scope[2]
+		c.xml = slices.Contains(xmlServices, scope[2])
+	} else if prefix, _, _ := strings.Cut(target, "_"); prefix != "" {
+		c.Service = strings.ToLower(prefix)
+	}
+	if id, ok := serviceIDs[c.Service]; ok {
+		c.Service = id
+	}
+	kind := r.Header.Get("Content-Type")
+	readable := strings.HasPrefix(kind, "application/x-amz-json") || strings.HasPrefix(kind, "application/x-www-form-urlencoded")
+	if i := strings.LastIndexByte(target, '.'); i >= 0 {
+		c.Operation = target[i+1:]
+	} else if !readable {
+		return c, nil // a REST service: the method and the path say it
+	}
+	body, whole, err := peek(r, p.opts.MaxBody)
+	if err != nil || !whole {
+		return c, err
+	}
+	if target != "" {
+		c.Tables = tablesOf(body)
+		return c, nil
+	}
+	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+		c.Operation = form.Get("Action")
+	}
+	return c, nil
+}
+
+// peek reads a body of up to most bytes and puts it back. A longer one is not
+// whole.
+func peek(r *http.Request, most int64) (body []byte, whole bool, err error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, true, nil
+	}
+	body, err = io.ReadAll(io.LimitReader(r.Body, most+1))
+	if err != nil {
+		return nil, false, fmt.Errorf("read the request: %w", err)
+	}
+	if int64(len(body)) <= most {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return body, true, nil
+	}
+	rest := r.Body
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), rest), rest}
+	return body, false, nil
+}
+
+// tablesOf are the tables that a request of DynamoDB names.
+func tablesOf(body []byte) []string {
+	var in struct {
+		TableName     string
+		RequestItems  map[string]json.RawMessage
+		TransactItems []map[string]struct{ TableName string }
+	}
+	if json.Unmarshal(body, &in) != nil {
+		return nil // not DynamoDB's
+	}
+	names := slices.Collect(maps.Keys(in.RequestItems))
+	for _, item := range in.TransactItems {
+		for _, part := range item {
+			names = append(names, part.TableName)
+		}
+	}
+	if in.TableName != "" {
+		names = append(names, in.TableName)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// answer is what a service says in the form in which it says it.
+func (c call) answer(e *fault.APIError, req *http.Request) *http.Response {
+	code := strings.TrimSuffix(e.Code, "Exception")
+	if code == "ExpiredToken" || code == "AccessDenied" || strings.HasPrefix(code, "Throttling") {
+		e = &fault.APIError{StatusCode: e.StatusCode, Code: code, Message: e.Message}
+	}
+	type errorXML struct {
+		Type    string
+		Code    string
+		Message string
+	}
+	id := fmt.Sprintf("drill-%016x", rand.Uint64())
+	kind := "Sender"
+	if e.StatusCode >= 500 {
+		kind = "Receiver"
+	}
+	var body []byte
+	var err error
+	if c.Service == "s3" {
+		body, err = xml.Marshal(struct {
+			XMLName                  xml.Name `xml:"Error"`
+			Code, Message, RequestId string
+		}{Code: e.Code, Message: e.Message, RequestId: id})
+	} else {
+		body, err = xml.Marshal(struct {
+			XMLName   xml.Name `xml:"ErrorResponse"`
+			Error     errorXML
+			RequestId string
+		}{Error: errorXML{kind, e.Code, e.Message}, RequestId: id})
+	}
+	if err != nil {
+		body = nil // text does not fail
+	}
+	h := http.Header{}
+	h.Set("Content-Type", "text/xml")
+	h.Set("X-Amzn-Requestid", id)
+	return &http.Response{
+		StatusCode: e.StatusCode, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h,
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
+	}
+}
+
+// hostname is a host without its port, in lower case and without a final dot.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+}
+
+// hostPort adds the port that a scheme has.
+func hostPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	port := 80
+	if u.Scheme == "https" {
+		port = 443
+	}
+	return net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
+}

@@ -1,0 +1,142 @@
+package faultproxy
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"time"
+)
+
+// limited accepts connections up to the bound and knows those that are open.
+type limited struct {
+	net.Listener
+	proxy *Proxy
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.proxy.slots <- struct{}{}:
+			return l.proxy.track(c), nil
+		default:
+			l.proxy.count.turnedAway.Add(1)
+			_ = c.Close() // there is no room
+		}
+	}
+}
+
+// tracked is a connection of a client.
+type tracked struct {
+	net.Conn
+	once   sync.Once
+	closed func()
+}
+
+func (p *Proxy) track(c net.Conn) net.Conn {
+	p.count.accepted.Add(1)
+	p.count.open.Add(1)
+	t := &tracked{Conn: c}
+	t.closed = func() {
+		p.mu.Lock()
+		delete(p.conns, t)
+		p.mu.Unlock()
+		p.count.open.Add(-1)
+		<-p.slots
+	}
+	p.mu.Lock()
+	p.conns[t] = struct{}{}
+	p.mu.Unlock()
+	return t
+}
+
+func (t *tracked) Close() error {
+	t.once.Do(t.closed)
+	return t.Conn.Close()
+}
+
+// resetter is a connection that can be broken.
+type resetter interface{ reset() }
+
+// reset makes the peer see "connection reset by peer".
+func (t *tracked) reset() {
+	if tcp, ok := t.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // if it cannot be reset, it is closed
+	}
+	_ = t.Close()
+}
+
+// opened is a connection whose TLS the proxy has opened.
+type opened struct {
+	net.Conn          // TLS
+	raw      net.Conn // below it
+	target   string   // host:port that the client has asked for
+}
+
+func (o *opened) reset() { resetConn(o.raw) }
+
+func resetConn(c net.Conn) {
+	if r, ok := c.(resetter); ok {
+		r.reset()
+		return
+	}
+	_ = c.Close() // there is no other way
+}
+
+// buffered is a connection of which something was read already.
+type buffered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
+
+func (b *buffered) reset() { resetConn(b.Conn) }
+
+// handed is a listener whose connections are handed to it.
+type handed struct {
+	conns chan net.Conn
+	done  <-chan struct{}
+	addr  net.Addr
+}
+
+func (h *handed) hand(c net.Conn) bool {
+	select {
+	case h.conns <- c:
+		return true
+	case <-h.done:
+		return false
+	}
+}
+
+func (h *handed) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handed) Close() error   { return nil } // done ends it
+func (h *handed) Addr() net.Addr { return h.addr }
+
+// wait waits for d, or until something ends it. It reports whether d has passed.
+func wait(d time.Duration, ends ...<-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for len(ends) < 3 {
+		ends = append(ends, nil)
+	}
+	select {
+	case <-timer.C:
+		return true
+	case <-ends[0]:
+	case <-ends[1]:
+	case <-ends[2]:
+	}
+	return false
+}

@@ -1,0 +1,224 @@
+package faultproxy
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// Rules set over the control API end by themselves, so that a drill whose
+// controller has died is over some time.
+const (
+	defaultLease = time.Hour
+	maxLease     = 24 * time.Hour
+)
+
+// Faults are the rules in force and what they have done: the answer of
+// GET /faults.
+type Faults struct {
+	Rules []RuleState `json:"rules"`
+	Until time.Time   `json:"until,omitzero"` // when they end by themselves
+	Halts int64       `json:"halts"`          // since the proxy was started
+}
+
+// RuleState is one rule.
+type RuleState struct {
+	Rule    fault.Rule `json:"rule"`
+	Matched int64      `json:"matched"`
+	Hits    int64      `json:"hits"`
+	First   time.Time  `json:"first,omitzero"`
+	Last    time.Time  `json:"last,omitzero"`
+}
+
+// Events is the answer of GET /events.
+type Events struct {
+	Events []Event `json:"events"`
+	Lost   int64   `json:"lost"` // of those asked for, no longer known
+	Next   int64   `json:"next"` // to be given as since the next time
+}
+
+// control is the control API.
+func (p *Proxy) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	for pattern, serve := range map[string]func(*http.Request) (any, error){
+		"GET /faults": func(*http.Request) (any, error) { return p.faults(), nil },
+		"POST /faults": func(r *http.Request) (any, error) {
+			return p.change(r, func(rules []fault.Rule) error { return p.injector.Set(rules...) })
+		},
+		"PATCH /faults": func(r *http.Request) (any, error) {
+			return p.change(r, func(rules []fault.Rule) error { return p.injector.Add(rules...) })
+		},
+		"DELETE /faults": func(*http.Request) (any, error) {
+			p.clear()
+			return p.faults(), nil
+		},
+		"GET /events": p.getEvents,
+		"POST /halt": func(*http.Request) (any, error) {
+			p.Halt()
+			return p.faults(), nil
+		},
+		"GET /stats": func(*http.Request) (any, error) { return p.Stats(), nil },
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if status, err := p.authorised(r); err != nil {
+				refuse(w, status, err)
+				return
+			}
+			result, err := serve(r)
+			if err != nil {
+				refuse(w, http.StatusBadRequest, err)
+				return
+			}
+			reply(w, http.StatusOK, result)
+		})
+	}
+	return mux
+}
+
+// authorised lets in who has the token, and no web page: neither by its own
+// script nor by a name that it has made to point here.
+func (p *Proxy) authorised(r *http.Request) (int, error) {
+	name := hostname(r.Host)
+	if ip := net.ParseIP(name); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return http.StatusMisdirectedRequest, fmt.Errorf("the host %q is not this machine's own", clip(r.Host))
+	}
+	if r.Header.Get("Origin") != "" {
+		return http.StatusForbidden, errors.New("requests of web pages are refused")
+	}
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || subtle.ConstantTimeCompare([]byte(token), []byte(p.tokens)) != 1 {
+		return http.StatusUnauthorized, fmt.Errorf("want Authorization: Bearer, with the token in %s", p.TokenFile())
+	}
+	return 0, nil
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n')) // a client that has gone is no concern of ours
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		status = http.StatusRequestEntityTooLarge
+	}
+	reply(w, status, map[string]string{"error": err.Error()})
+}
+
+func (p *Proxy) faults() Faults {
+	f := Faults{Rules: []RuleState{}, Halts: p.count.halts.Load()}
+	for _, r := range p.injector.Stats().Rules {
+		f.Rules = append(f.Rules, RuleState(r))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(f.Rules) > 0 {
+		f.Until = p.until
+	}
+	return f
+}
+
+// change reads rules and puts them in force.
+func (p *Proxy) change(r *http.Request, put func([]fault.Rule) error) (any, error) {
+	lease := defaultLease
+	if text := r.URL.Query().Get("for"); text != "" {
+		var err error
+		if lease, err = time.ParseDuration(text); err != nil || lease <= 0 || lease > maxLease {
+			return nil, fmt.Errorf("for is %q; want a duration such as 5m, at most %v", clip(text), maxLease)
+		}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxControlBody))
+	if err != nil {
+		return nil, fmt.Errorf("the rules: %w", err)
+	}
+	rules, err := ParseRules(body)
+	if err != nil {
+		return nil, err
+	}
+	if len(rules) > maxRules {
+		return nil, fmt.Errorf("there are %d rules; at most %d", len(rules), maxRules)
+	}
+	if r.Method == http.MethodPatch && len(p.injector.Rules())+len(rules) > maxRules {
+		return nil, fmt.Errorf("there would be more than %d rules", maxRules)
+	}
+	p.mu.Lock()
+	err = put(rules)
+	if err == nil {
+		p.leaseFor(lease)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if r.Method == http.MethodPost {
+		p.letGo()
+	}
+	return p.faults(), nil
+}
+
+// maxRules bounds what each call has to look through.
+const maxRules = 1000
+
+// leaseFor sees that the rules end. p.mu is held.
+func (p *Proxy) leaseFor(d time.Duration) {
+	if p.lease != nil {
+		p.lease.Stop()
+	}
+	until := time.Now().Add(d)
+	p.until = until
+	p.lease = time.AfterFunc(d, func() {
+		p.mu.Lock()
+		over := p.until.Equal(until) // nothing was set since
+		if over {
+			p.injector.Clear()
+		}
+		p.mu.Unlock()
+		if over {
+			p.say("the rules have ended by themselves after %v", d)
+			p.letGo()
+		}
+	})
+}
+
+func (p *Proxy) clear() {
+	p.injector.Clear()
+	p.letGo()
+}
+
+func (p *Proxy) getEvents(r *http.Request) (any, error) {
+	since := int64(0)
+	if text := r.URL.Query().Get("since"); text != "" {
+		var err error
+		if since, err = strconv.ParseInt(text, 10, 64); err != nil || since < 0 {
+			return nil, fmt.Errorf("since is %q; want the serial number of an event, or 0", clip(text))
+		}
+	}
+	list, lost := p.events.since(since)
+	out := Events{Events: list, Lost: lost, Next: since}
+	if list == nil {
+		out.Events = []Event{}
+	}
+	if len(list) > 0 {
+		out.Next = list[len(list)-1].Serial
+	}
+	return out, nil
+}

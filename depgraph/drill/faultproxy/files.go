@@ -1,0 +1,86 @@
+package faultproxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Names of the files in Options.Dir.
+const (
+	tokenFile  = "token"
+	caFile     = "ca.pem"
+	bundleFile = "bundle.pem"
+)
+
+type file struct {
+	mode fs.FileMode
+	data []byte
+}
+
+// files is the folder with the proxy's files.
+type files struct {
+	dir     string
+	own     bool // the folder, too, is the proxy's
+	written []string
+}
+
+func (f *files) open(dir string) (err error) {
+	if f.dir = dir; dir == "" {
+		f.dir, err = os.MkdirTemp("", "drill-proxy-")
+		f.own = err == nil
+		return err
+	}
+	if f.dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	return os.MkdirAll(f.dir, 0o700)
+}
+
+func (f *files) name(name string) string { return filepath.Join(f.dir, name) }
+
+// write makes each file beside its place and moves it there, so that a reader
+// never sees a part of it, and a link in its place is replaced, not followed.
+func (f *files) write(all map[string]file) error {
+	for name, content := range all {
+		temp, err := os.CreateTemp(f.dir, "."+name+"-*") // for its owner alone
+		if err != nil {
+			return err
+		}
+		_, err = temp.Write(content.data)
+		err = errors.Join(err, temp.Chmod(content.mode), temp.Close())
+		if err == nil {
+			err = os.Rename(temp.Name(), f.name(name))
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", f.name(name), err), os.Remove(temp.Name()))
+		}
+		f.written = append(f.written, name)
+	}
+	return nil
+}
+
+func (f *files) remove() error {
+	var errs []error
+	for _, name := range f.written {
+		if err := os.Remove(f.name(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	f.written = nil
+	if f.own {
+		f.own = false
+		errs = append(errs, os.Remove(f.dir))
+	}
+	return errors.Join(errs...)
+}
+
+func newToken() (string, error) {
+	raw := make([]byte, 32)
+	_, err := rand.Read(raw)
+	return hex.EncodeToString(raw), err
+}

@@ -1,0 +1,507 @@
+package faultproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// Options of a [Proxy]. The zero value opens the names of AWS for programs that
+// use it as HTTPS_PROXY, on free ports of loopback.
+type Options struct {
+	// Listen is the proxy's address, on loopback. Default "127.0.0.1:0", a
+	// free port.
+	Listen string
+
+	// Upstream is the URL where requests go that were made to the proxy as
+	// if it were the service: the reverse mount. Default: none, and such
+	// requests are refused.
+	Upstream string
+
+	// Open are the names whose TLS the drill's authority opens, and all
+	// names below them. Default: amazonaws.com, amazonaws.com.cn and
+	// api.aws. None of them may be a top-level domain.
+	Open []string
+
+	// Map says where requests to a name go instead, such as
+	// "dynamodb.eu-central-1.amazonaws.com" to "http://127.0.0.1:8000": a
+	// program that is set up for AWS itself then reaches an emulator. The
+	// names are opened, too.
+	Map map[string]string
+
+	// Tunnels are further addresses on loopback, each of which passes bytes
+	// on to one other.
+	Tunnels []Tunnel
+
+	// Control is the address of the control API, on loopback. Default
+	// "127.0.0.1:0".
+	Control string
+
+	// Dir is a folder for the control API's token and the certificates. The
+	// files are replaced, and removed by Close. Default: a new one below
+	// the folder for temporary files, which Close removes.
+	Dir string
+
+	// CALife is how long the drill's authority is valid, default 24 h and
+	// at most that.
+	CALife time.Duration
+
+	// MaxConns bounds the connections that are open at once, default 1024;
+	// further ones are closed and counted. MaxBody bounds how much of a
+	// request is kept to see which table it is about, and of an answer that
+	// is to be damaged; default 16 MiB. MaxEvents bounds the events that
+	// are kept, default 1000, the latest.
+	MaxConns  int
+	MaxBody   int64
+	MaxEvents int
+
+	// Hold bounds how long a request is kept that a fault does not answer,
+	// default 10 min. Its connection is reset then.
+	Hold time.Duration
+
+	// Seed makes Probability and Jitter of rules repeatable. 0: random.
+	Seed uint64
+
+	// Log, if set, is told what goes wrong: an upstream that cannot be
+	// reached, say. It is called on the goroutine of a connection.
+	Log func(string)
+}
+
+// A Tunnel passes bytes from an address of loopback to another address.
+type Tunnel struct {
+	Listen string // such as "127.0.0.1:6380"; port 0 is a free one
+	To     string // such as "127.0.0.1:6379"
+	Name   string // what rules call it as Service. Default: To's host, without the port
+}
+
+// Stats is a snapshot of a proxy's counters since it was started.
+type Stats struct {
+	Open           int64            `json:"open"`            // connections, now
+	Accepted       int64            `json:"accepted"`        // connections
+	TurnedAway     int64            `json:"turned_away"`     // because there were MaxConns
+	Requests       int64            `json:"requests"`        // that were read, opened ones included
+	Tunnels        int64            `json:"tunnels"`         // unopened connections
+	Faulted        int64            `json:"faulted"`         // requests and tunnels that a rule has hit
+	UpstreamErrors int64            `json:"upstream_errors"` // an upstream that could not be reached, or broke off
+	BadRequests    int64            `json:"bad_requests"`    // that could not be read, or are for nobody
+	Panics         int64            `json:"panics"`          // contained ones, of hooks too
+	Halts          int64            `json:"halts"`           // POST /halt, or Halt
+	Calls          map[string]int64 `json:"calls,omitempty"` // requests and tunnels, by service
+}
+
+// maxServices bounds Stats.Calls.
+const maxServices = 256
+
+// counters are Stats.
+type counters struct {
+	open, accepted, turnedAway, requests, tunnels, faulted, upstream, bad, panics, halts atomic.Int64
+
+	mu    sync.Mutex // guards calls
+	calls map[string]int64
+}
+
+func (c *counters) called(service string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.calls[service]; !ok && len(c.calls) >= maxServices {
+		service = "others"
+	}
+	c.calls[service]++
+}
+
+// A Proxy is running from Start to Close. All its methods are safe for
+// concurrent use.
+type Proxy struct {
+	opts     Options
+	upstream *url.URL
+	mapped   map[string]*url.URL
+	ca       *authority
+	injector *fault.Injector
+	events   *events
+	files    files
+	count    counters
+
+	transport *http.Transport
+	dialer    net.Dialer
+
+	ctx       context.Context // ends with Close
+	stop      context.CancelFunc
+	all       sync.WaitGroup
+	listeners []net.Listener
+	servers   []*http.Server
+	opened    *handed // connections whose TLS is open
+	slots     chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	conns   map[net.Conn]struct{}
+	release chan struct{} // closed and replaced when held calls are let go
+	lease   *time.Timer
+	until   time.Time // when the lease ends
+	tokens  string
+}
+
+// Times of the proxy's own.
+const (
+	headerTimeout   = 10 * time.Second
+	bodyTimeout     = time.Minute // of a request
+	idleTimeout     = 90 * time.Second
+	dialTimeout     = 10 * time.Second
+	answerTimeout   = 2 * time.Minute // until an upstream begins to answer
+	tunnelIdle      = 10 * time.Minute
+	maxHeader       = 64 << 10
+	maxControlBody  = 1 << 20
+	shutdownTimeout = 2 * time.Second
+)
+
+// Start checks the options, listens, and serves until Close.
+func Start(o Options) (*Proxy, error) {
+	p, err := newProxy(o)
+	if err != nil {
+		return nil, fmt.Errorf("faultproxy: %w", err)
+	}
+	if err := p.start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("faultproxy: %w", err), p.Close())
+	}
+	return p, nil
+}
+
+func newProxy(o Options) (*Proxy, error) {
+	p := &Proxy{opts: o, mapped: map[string]*url.URL{}, conns: map[net.Conn]struct{}{}, release: make(chan struct{}), count: counters{calls: map[string]int64{}}}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.slots = make(chan struct{}, p.opts.MaxConns)
+	p.events = &events{most: p.opts.MaxEvents}
+	p.injector = fault.New(fault.Options{Seed: o.Seed, OnFault: p.events.add})
+	p.dialer.Timeout = dialTimeout
+	p.transport = &http.Transport{
+		DialContext: p.dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: answerTimeout,
+		IdleConnTimeout: idleTimeout, MaxIdleConnsPerHost: 64, MaxIdleConns: 256, MaxResponseHeaderBytes: maxHeader,
+		DisableCompression: true, // the answer is passed on as it comes
+	}
+	names := append([]string(nil), p.opts.Open...)
+	for name := range p.mapped {
+		names = append(names, name)
+	}
+	var err error
+	p.ca, err = newAuthority(names, p.opts.CALife)
+	return p, err
+}
+
+// check fills in defaults and says what is wrong.
+func (p *Proxy) check() error {
+	o := &p.opts
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	loopback := func(field string, addr *string) {
+		if *addr == "" {
+			*addr = "127.0.0.1:0"
+		}
+		if !onLoopback(*addr) {
+			fail("%s is %q; want an address of loopback with a port, such as 127.0.0.1:8473", field, *addr)
+		}
+	}
+	loopback("Options.Listen", &o.Listen)
+	loopback("Options.Control", &o.Control)
+	for i := range o.Tunnels {
+		t := &o.Tunnels[i]
+		loopback(fmt.Sprintf("Options.Tunnels[%d].Listen", i), &t.Listen)
+		if host, port, err := net.SplitHostPort(t.To); err != nil || host == "" || port == "" {
+			fail("Options.Tunnels[%d].To is %q; want HOST:PORT", i, t.To)
+		}
+		if t.Name == "" {
+			t.Name = hostname(t.To)
+		}
+	}
+	var err error
+	if o.Upstream != "" {
+		if p.upstream, err = httpURL(o.Upstream); err != nil {
+			fail("Options.Upstream: %w", err)
+		}
+	}
+	if o.Open == nil {
+		o.Open = []string{"amazonaws.com", "amazonaws.com.cn", "api.aws"}
+	}
+	for i, name := range o.Open {
+		if o.Open[i] = strings.TrimPrefix(hostname(name), "."); !validName(o.Open[i]) {
+			fail("Options.Open: %q; want the name of a domain with a dot in it", name)
+		}
+	}
+	for name, to := range o.Map {
+		u, err := httpURL(to)
+		if err != nil {
+			fail("Options.Map[%q]: %w", name, err)
+		}
+		if !validName(hostname(name)) {
+			fail("Options.Map: %q; want the name of a host with a dot in it", name)
+		}
+		p.mapped[hostname(name)] = u
+	}
+	for _, n := range []struct {
+		name        string
+		v           *int64
+		usual, most int64
+	}{{"MaxBody", &o.MaxBody, 16 << 20, 1 << 30}, {"CALife", (*int64)(&o.CALife), int64(24 * time.Hour), int64(24 * time.Hour)}, {"Hold", (*int64)(&o.Hold), int64(10 * time.Minute), int64(24 * time.Hour)}} {
+		if *n.v == 0 {
+			*n.v = n.usual
+		}
+		if *n.v < 0 || *n.v > n.most {
+			fail("Options.%s is %d; want 0 (the default) to %d", n.name, *n.v, n.most)
+		}
+	}
+	for _, n := range []struct {
+		name        string
+		v           *int
+		usual, most int
+	}{{"MaxConns", &o.MaxConns, 1024, 1 << 20}, {"MaxEvents", &o.MaxEvents, 1000, 1 << 20}} {
+		if *n.v == 0 {
+			*n.v = n.usual
+		}
+		if *n.v < 0 || *n.v > n.most {
+			fail("Options.%s is %d; want 0 (the default) to %d", n.name, *n.v, n.most)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func onLoopback(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func httpURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q; want a URL such as http://127.0.0.1:8000", s)
+	}
+	return u, nil
+}
+
+// validName reports whether a name can be in a certificate's constraints.
+func validName(name string) bool {
+	return len(name) <= 253 && strings.Contains(name, ".") && net.ParseIP(name) == nil &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" && !strings.Contains(name, "..") && name[0] != '.' && name[0] != '-'
+}
+
+func (p *Proxy) start() error {
+	if err := p.files.open(p.opts.Dir); err != nil {
+		return err
+	}
+	data, err := p.listen("Listen", p.opts.Listen)
+	if err != nil {
+		return err
+	}
+	control, err := p.listen("Control", p.opts.Control)
+	if err != nil {
+		return err
+	}
+	var tunnels []net.Listener
+	for _, t := range p.opts.Tunnels {
+		l, err := p.listen("Tunnels", t.Listen)
+		if err != nil {
+			return err
+		}
+		tunnels = append(tunnels, l)
+	}
+	if p.tokens, err = newToken(); err != nil {
+		return err
+	}
+	if err := p.files.write(map[string]file{
+		tokenFile: {0o600, []byte(p.tokens + "\n")}, caFile: {0o644, p.ca.pem}, bundleFile: {0o644, p.ca.bundle()},
+	}); err != nil {
+		return err
+	}
+	p.opened = &handed{conns: make(chan net.Conn), done: p.ctx.Done(), addr: data.Addr()}
+	p.serve(&limited{data, p}, http.HandlerFunc(p.data), 0)
+	p.serve(p.opened, http.HandlerFunc(p.data), 0)
+	p.serve(control, p.control(), time.Minute)
+	for i, l := range tunnels {
+		p.all.Go(func() { p.accept(&limited{l, p}, p.opts.Tunnels[i]) })
+	}
+	return nil
+}
+
+func (p *Proxy) listen(field, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("Options.%s: %w", field, err)
+	}
+	p.listeners = append(p.listeners, l)
+	return l, nil
+}
+
+// serve runs an HTTP server; limit bounds a whole request, 0: only its parts.
+func (p *Proxy) serve(l net.Listener, h http.Handler, limit time.Duration) {
+	s := &http.Server{
+		Handler: p.contained(h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ReadTimeout: limit, WriteTimeout: limit,
+		ErrorLog: log.New(io.Discard, "", 0), // what a client does wrong is no news
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+	}
+	p.servers = append(p.servers, s)
+	p.all.Go(func() { _ = s.Serve(l) }) // it returns when the server is closed
+}
+
+type connKey struct{}
+
+// contained keeps a panic from ending the process, and counts it.
+func (p *Proxy) contained(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				if v != http.ErrAbortHandler { //nolint:errorlint // it is that value
+					p.count.panics.Add(1)
+					p.say("a panic was contained: %v", v)
+				}
+				panic(http.ErrAbortHandler) // which the server takes as: break off
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (p *Proxy) say(format string, args ...any) {
+	if p.opts.Log == nil {
+		return
+	}
+	defer func() {
+		if recover() != nil {
+			p.count.panics.Add(1)
+		}
+	}()
+	p.opts.Log(fmt.Sprintf(format, args...))
+}
+
+// Close ends the proxy: listeners, connections, held calls, files. It waits for
+// all of its goroutines.
+func (p *Proxy) Close() error {
+	p.stop()
+	p.mu.Lock()
+	if p.lease != nil {
+		p.lease.Stop()
+	}
+	p.mu.Unlock()
+	p.letGo()
+	for _, l := range p.listeners {
+		_ = l.Close() // a second time is an error
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	for _, s := range p.servers {
+		if s.Shutdown(ctx) != nil {
+			_ = s.Close() // what has not ended by now is broken off
+		}
+	}
+	p.mu.Lock()
+	open := slices.Collect(maps.Keys(p.conns))
+	p.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close() // they are being broken off
+	}
+	p.all.Wait()
+	p.transport.CloseIdleConnections()
+	return p.files.remove()
+}
+
+// Injector is what holds the rules.
+func (p *Proxy) Injector() *fault.Injector { return p.injector }
+
+// Halt clears all rules and lets go of what they hold: held requests are broken
+// off.
+func (p *Proxy) Halt() {
+	p.count.halts.Add(1)
+	p.injector.Clear()
+	p.letGo()
+}
+
+// letGo ends black holes and other waits.
+func (p *Proxy) letGo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.release)
+	p.release = make(chan struct{})
+}
+
+// held is closed when held calls are let go.
+func (p *Proxy) held() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.release
+}
+
+// Stats returns a snapshot.
+func (p *Proxy) Stats() Stats {
+	c := &p.count
+	c.mu.Lock()
+	calls := maps.Clone(c.calls)
+	c.mu.Unlock()
+	return Stats{
+		Open: c.open.Load(), Accepted: c.accepted.Load(), TurnedAway: c.turnedAway.Load(), Requests: c.requests.Load(), Tunnels: c.tunnels.Load(),
+		Faulted: c.faulted.Load(), UpstreamErrors: c.upstream.Load(), BadRequests: c.bad.Load(),
+		Panics: c.panics.Load() + p.injector.Stats().HookPanics, Halts: c.halts.Load(), Calls: calls,
+	}
+}
+
+// URL is the proxy's own, for AWS_ENDPOINT_URL_DYNAMODB or HTTPS_PROXY.
+func (p *Proxy) URL() string { return "http://" + p.listeners[0].Addr().String() }
+
+// ControlURL is that of the control API.
+func (p *Proxy) ControlURL() string { return "http://" + p.listeners[1].Addr().String() }
+
+// TunnelAddr is where the i-th tunnel listens.
+func (p *Proxy) TunnelAddr(i int) string { return p.listeners[2+i].Addr().String() }
+
+// TokenFile, CAFile and BundleFile are the names of the files: the control
+// API's token, the drill's authority alone, and the authority beside those that
+// this machine trusts.
+func (p *Proxy) TokenFile() string { return p.files.name(tokenFile) }
+
+// CAFile: see TokenFile.
+func (p *Proxy) CAFile() string { return p.files.name(caFile) }
+
+// BundleFile: see TokenFile.
+func (p *Proxy) BundleFile() string { return p.files.name(bundleFile) }
+
+// Environment is what makes a program use the proxy: NAME=VALUE, in the order
+// in which it is best read.
+func (p *Proxy) Environment() []string {
+	env := []string{
+		"HTTPS_PROXY=" + p.URL(), "https_proxy=" + p.URL(),
+		"NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1",
+		"AWS_CA_BUNDLE=" + p.BundleFile(), "NODE_EXTRA_CA_CERTS=" + p.CAFile(), "NODE_USE_ENV_PROXY=1",
+		"SSL_CERT_FILE=" + p.BundleFile(), "REQUESTS_CA_BUNDLE=" + p.BundleFile(), "CURL_CA_BUNDLE=" + p.BundleFile(),
+	}
+	if p.upstream != nil {
+		env = append(env, "AWS_ENDPOINT_URL_DYNAMODB="+p.URL())
+	}
+	return append(env, "DRILL_CONTROL="+p.ControlURL(), "DRILL_TOKEN_FILE="+p.TokenFile())
+}
+
+// tlsConfig opens TLS for one name.
+func (p *Proxy) tlsConfig(name string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.ca.certificate(name) },
+	}
+}

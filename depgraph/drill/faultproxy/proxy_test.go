@@ -1,0 +1,748 @@
+package faultproxy_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/depgraph/drill/fault"
+	"github.com/failopen/failopen/depgraph/drill/faultproxy"
+)
+
+const awsHost = "dynamodb.eu-central-1.amazonaws.com"
+
+func start(t *testing.T, o faultproxy.Options) *faultproxy.Proxy {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = func(s string) { t.Log("proxy:", s) }
+	}
+	p, err := faultproxy.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := p.Stats().Panics; n > 0 {
+			t.Errorf("%d panics", n)
+		}
+	})
+	return p
+}
+
+// database is an endpoint with a table and an item.
+func database(t *testing.T) *dynamotest.Server {
+	t.Helper()
+	s := dynamotest.New(dynamotest.Options{})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	direct := client(s.URL(), nil)
+	_, err := direct.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("sessions"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: "S"}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: "HASH"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = direct.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: map[string]types.AttributeValue{
+		"key": &types.AttributeValueMemberS{Value: "k"}, "v": &types.AttributeValueMemberS{Value: strings.Repeat("user", 2000)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// plainBodies hides the WriteTo of request bodies, with which an answer whose
+// body comes after its header is broken off now and then: aws-sdk-go-v2 issue
+// 2737.
+type plainBodies struct{ *http.Client }
+
+func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.Client.Do(r)
+}
+
+// client is the SDK's, with one attempt; "" is AWS itself.
+func client(endpoint string, transport *http.Transport) *dynamodb.Client {
+	inner := &http.Client{Timeout: 20 * time.Second}
+	if transport != nil {
+		inner.Transport = transport
+	}
+	o := dynamodb.Options{
+		Region: "eu-central-1", Retryer: aws.NopRetryer{}, HTTPClient: plainBodies{inner},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: dynamotest.AccessKey, SecretAccessKey: dynamotest.SecretKey}, nil
+		}),
+	}
+	if endpoint != "" {
+		o.BaseEndpoint = &endpoint
+	}
+	return dynamodb.New(o)
+}
+
+// through is a transport that uses the proxy as HTTPS_PROXY, and trusts it.
+func through(t *testing.T, p *faultproxy.Proxy) *http.Transport {
+	t.Helper()
+	pool := x509.NewCertPool()
+	text, err := os.ReadFile(p.CAFile())
+	if err != nil || !pool.AppendCertsFromPEM(text) {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{Proxy: http.ProxyURL(u), TLSClientConfig: &tls.Config{RootCAs: pool}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
+
+func get(ctx context.Context, c *dynamodb.Client) error {
+	out, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("sessions"), Key: map[string]types.AttributeValue{"key": &types.AttributeValueMemberS{Value: "k"}}})
+	if err == nil && len(out.Item) == 0 {
+		return errors.New("the item is empty")
+	}
+	if err != nil {
+		return err
+	}
+	if v, ok := out.Item["v"].(*types.AttributeValueMemberS); !ok || !strings.HasPrefix(v.Value, "user") {
+		return errors.New("the item is wrong")
+	}
+	return nil
+}
+
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func TestProxy_faultsOfAnUnmodifiedClient(t *testing.T) {
+	db := database(t)
+	for _, mount := range []string{"reverse", "connect"} {
+		t.Run(mount, func(t *testing.T) {
+			o := faultproxy.Options{Upstream: db.URL()}
+			if mount == "connect" {
+				o = faultproxy.Options{Map: map[string]string{awsHost: db.URL()}}
+			}
+			p := start(t, o)
+			c := client(p.URL(), nil)
+			if mount == "connect" {
+				c = client("", through(t, p))
+			}
+			for name, row := range map[string]struct {
+				rule fault.Rule
+				want func(error) bool
+			}{
+				"denied":    {fault.Denied("dynamodb"), func(err error) bool { return code(err) == "AccessDeniedException" }},
+				"by table":  {fault.Rule{Table: "sess*", Operation: "GetItem", Region: "eu-*", Error: &fault.APIError{Code: "AccessDeniedException"}}, func(err error) bool { return code(err) == "AccessDeniedException" }},
+				"throttled": {fault.Throttled("DynamoDB"), func(err error) bool { var e *types.ProvisionedThroughputExceededException; return errors.As(err, &e) }},
+				"500":       {fault.InternalError("dynamodb"), func(err error) bool { var e *types.InternalServerError; return errors.As(err, &e) }},
+				"reset":     {fault.Network("dynamodb", fault.Reset), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) }},
+				"truncated": {fault.Network("dynamodb", fault.Truncate), func(err error) bool { return err != nil && strings.Contains(err.Error(), "unexpected EOF") }},
+				"corrupt":   {fault.Network("dynamodb", fault.Corrupt), func(err error) bool { return err != nil && err.Error() == "the item is wrong" }},
+				"html":      {fault.Network("dynamodb", fault.HTML), func(err error) bool { var e *smithy.DeserializationError; return errors.As(err, &e) }},
+				"refused":   {fault.Network("dynamodb", fault.Refuse), func(err error) bool { return err != nil && code(err) == "" }},
+				"bandwidth": {fault.Rule{Service: "dynamodb", Bandwidth: 1 << 20}, func(err error) bool { return err == nil }},
+			} {
+				t.Run(name, func(t *testing.T) {
+					if err := get(t.Context(), c); err != nil {
+						t.Fatalf("before: %v", err)
+					}
+					if err := p.Injector().Set(row.rule); err != nil {
+						t.Fatal(err)
+					}
+					if err := get(t.Context(), c); !row.want(err) {
+						t.Errorf("under the fault: %v", err)
+					}
+					if err := p.Injector().Unhit(); err != nil {
+						t.Error(err)
+					}
+					p.Injector().Clear()
+					if err := get(t.Context(), c); err != nil {
+						t.Fatalf("after: %v", err)
+					}
+				})
+			}
+			if n := p.Stats().Calls["dynamodb"]; n < 20 {
+				t.Errorf("%d calls of dynamodb were seen: %+v", n, p.Stats())
+			}
+		})
+	}
+}
+
+func TestProxy_slowAndSilent(t *testing.T) {
+	db := database(t)
+	p := start(t, faultproxy.Options{Upstream: db.URL()})
+	c := client(p.URL(), nil)
+	const delay = 60 * time.Millisecond
+	if err := p.Injector().Set(fault.Slow("dynamodb", delay, 0)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := get(t.Context(), c); err != nil || time.Since(began) < delay {
+		t.Errorf("%v after %v; want an answer, not before %v", err, time.Since(began), delay)
+	}
+	if err := p.Injector().Set(fault.Network("dynamodb", fault.BlackHole)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), delay)
+	defer cancel()
+	if err := get(ctx, c); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("in a black hole: %v", err)
+	}
+	// A halt lets go of what is held: the call ends, though it has no deadline.
+	done := make(chan error, 1)
+	go func() { done <- get(context.WithoutCancel(t.Context()), c) }()
+	for p.Injector().Stats().Rules[0].Hits < 2 {
+		runtime.Gosched()
+	}
+	p.Halt()
+	if err := <-done; err == nil || code(err) != "" {
+		t.Errorf("a held call after a halt: %v; want a broken connection", err)
+	}
+	if err := get(t.Context(), c); err != nil {
+		t.Errorf("after the halt: %v", err)
+	}
+}
+
+func TestProxy_otherNamesAreNotOpened(t *testing.T) {
+	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") }))
+	defer other.Close()
+	p := start(t, faultproxy.Options{})
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := other.Client().Transport.(*http.Transport).Clone() // trusts the server alone
+	tr.Proxy = http.ProxyURL(u)
+	defer tr.CloseIdleConnections()
+	c := &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	read := func() error {
+		resp, err := c.Get(other.URL)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err == nil && string(text) != "secret" {
+			err = fmt.Errorf("%q", text)
+		}
+		return err
+	}
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Injector().Set(fault.Network("127.0.0.1", fault.Reset)); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); err == nil {
+		t.Error("a live connection was not reset")
+	}
+	if err := p.Injector().Set(fault.Network("127.0.0.1", fault.NXDomain)); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); err == nil || !strings.Contains(err.Error(), "Bad Gateway") {
+		t.Errorf("a name that is gone: %v", err)
+	}
+	if s := p.Stats(); s.Tunnels < 1 || s.Faulted < 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestProxy_authorityIsConstrained(t *testing.T) {
+	p := start(t, faultproxy.Options{Map: map[string]string{"prices.example.net": "http://127.0.0.1:1"}})
+	text, err := os.ReadFile(p.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("PRIVATE KEY")) {
+		t.Fatal("the key is on disk")
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := func(name string) error {
+		conn, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "CONNECT %s:443 HTTP/1.1\r\nHost: %s:443\r\n\r\n", awsHost, awsHost)
+		head := make([]byte, len("HTTP/1.1 200 Connection established\r\n\r\n"))
+		if _, err := io.ReadFull(conn, head); err != nil || !bytes.Contains(head, []byte(" 200 ")) {
+			t.Fatalf("%q %v", head, err)
+		}
+		return tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: name}).HandshakeContext(t.Context())
+	}
+	if err := secure(awsHost); err != nil {
+		t.Errorf("the name that was asked for: %v", err)
+	}
+	if err := secure("bank.example.com"); err == nil {
+		t.Error("it vouches for another name")
+	}
+	block, _ := pem.Decode(text)
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ca.PermittedDNSDomainsCritical || !slices.Contains(ca.PermittedDNSDomains, "prices.example.net") || slices.Contains(ca.PermittedDNSDomains, "") ||
+		len(ca.ExcludedIPRanges) != 2 || !ca.MaxPathLenZero || time.Until(ca.NotAfter) > 25*time.Hour {
+		t.Errorf("the authority is not constrained: %+v", ca)
+	}
+}
+
+func TestProxy_tunnel(t *testing.T) {
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer echo.Close()
+	go func() {
+		for {
+			c, err := echo.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer c.Close(); io.Copy(c, c) }()
+		}
+	}()
+	p := start(t, faultproxy.Options{Tunnels: []faultproxy.Tunnel{{Listen: "127.0.0.1:0", To: echo.Addr().String(), Name: "redis"}}})
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", p.TunnelAddr(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		return c
+	}
+	say := func(c net.Conn, text string) (string, error) {
+		if _, err := io.WriteString(c, text); err != nil {
+			return "", err
+		}
+		buf := make([]byte, len(text))
+		n, err := io.ReadFull(c, buf)
+		return string(buf[:n]), err
+	}
+	live := dial()
+	if got, err := say(live, "hello"); err != nil || got != "hello" {
+		t.Fatal(got, err)
+	}
+	set := func(r fault.Rule) {
+		t.Helper()
+		if err := p.Injector().Set(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(fault.Rule{Service: "redis", Latency: &fault.Latency{Base: 30 * time.Millisecond}})
+	began := time.Now()
+	if got, err := say(live, "hello"); err != nil || got != "hello" || time.Since(began) < 30*time.Millisecond {
+		t.Error("delayed:", got, err, time.Since(began))
+	}
+	set(fault.Rule{Service: "redis", Bandwidth: 1000})
+	began = time.Now()
+	if got, err := say(live, strings.Repeat("x", 200)); err != nil || len(got) != 200 || time.Since(began) < 100*time.Millisecond {
+		t.Error("slowed down:", len(got), err, time.Since(began))
+	}
+	set(fault.Rule{Service: "redis", Net: fault.Truncate, Bytes: 3})
+	if got, err := say(live, "hello"); err == nil || got != "hel" {
+		t.Error("cut:", got, err)
+	}
+	set(fault.Network("redis", fault.Reset))
+	if got, err := say(dial(), "hello"); !errors.Is(err, syscall.ECONNRESET) {
+		t.Error("reset:", got, err)
+	}
+	set(fault.Network("redis", fault.Refuse))
+	if got, err := say(dial(), "hello"); err == nil {
+		t.Error("refused:", got)
+	}
+	set(fault.Network("redis", fault.BlackHole))
+	silent := dial()
+	if _, err := io.WriteString(silent, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	for p.Injector().Stats().Rules[0].Hits == 0 {
+		runtime.Gosched()
+	}
+	p.Halt()
+	if _, err := silent.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a black hole after a halt:", err)
+	}
+	set(fault.Denied("redis")) // it cannot be had here
+	if got, err := say(dial(), "hello"); err != nil || got != "hello" || p.Injector().Unhit() == nil {
+		t.Error("a refusal of an API on a tunnel:", got, err)
+	}
+}
+
+func TestProxy_xmlServicesRefuseInXML(t *testing.T) {
+	p := start(t, faultproxy.Options{Map: map[string]string{"sts.eu-central-1.amazonaws.com": "http://127.0.0.1:1"}})
+	if err := p.Injector().Set(fault.Rule{Service: "sts", Operation: "AssumeRole", Error: &fault.APIError{StatusCode: 403, Code: "AccessDenied", Message: "no <b>"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Transport: through(t, p), Timeout: 20 * time.Second}
+	req, err := http.NewRequest("POST", "https://sts.eu-central-1.amazonaws.com/", strings.NewReader("Action=AssumeRole&Version=2011-06-15"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20261125/eu-central-1/sts/aws4_request, SignedHeaders=host, Signature=0")
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 403 || !strings.Contains(string(text), "<Code>AccessDenied</Code><Message>no &lt;b&gt;</Message>") {
+		t.Errorf("%d %s %v", resp.StatusCode, text, err)
+	}
+}
+
+func TestProxy_upstreamIsDown(t *testing.T) {
+	p := start(t, faultproxy.Options{Upstream: "http://127.0.0.1:1"})
+	resp, err := http.Get(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 502 || !strings.Contains(string(text), "refused") || p.Stats().UpstreamErrors != 1 {
+		t.Errorf("%d %s %+v", resp.StatusCode, text, p.Stats())
+	}
+}
+
+func TestProxy_itselfIsNoUpstream(t *testing.T) {
+	p := start(t, faultproxy.Options{})
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{p.URL(), p.ControlURL(), "http://localhost:" + u.Port()} {
+		tr := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return u, nil }}
+		resp, err := (&http.Client{Transport: tr}).Get(to + "/faults")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		tr.CloseIdleConnections()
+		if resp.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("%s: status %d", to, resp.StatusCode)
+		}
+	}
+}
+
+func TestProxy_connectionsAreBounded(t *testing.T) {
+	p := start(t, faultproxy.Options{MaxConns: 2, Upstream: "http://127.0.0.1:1"})
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open []net.Conn
+	for range 2 {
+		c, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	for p.Stats().Open < 2 {
+		runtime.Gosched()
+	}
+	c, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a third connection was served")
+	}
+	if s := p.Stats(); s.TurnedAway != 1 {
+		t.Errorf("%+v", s)
+	}
+	open[0].Close()
+	for p.Stats().Open > 1 {
+		runtime.Gosched()
+	}
+	resp, err := http.Get(p.URL())
+	if err != nil {
+		t.Fatalf("there is room again: %v", err)
+	}
+	resp.Body.Close()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+func TestStart_saysWhatIsWrong(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, o := range map[string]faultproxy.Options{
+		"Listen":             {Listen: "0.0.0.0:0"},
+		"Control":            {Control: "192.0.2.1:80"},
+		"address already":    {Listen: taken.Addr().String()},
+		"Upstream":           {Upstream: "ftp://x"},
+		"Open":               {Open: []string{"com"}},
+		"Map":                {Map: map[string]string{"a b": "http://127.0.0.1:1"}},
+		`Map["a.b"]`:         {Map: map[string]string{"a.b": "127.0.0.1:1"}},
+		"Tunnels[0].To":      {Tunnels: []faultproxy.Tunnel{{To: "x"}}},
+		"Tunnels[0].Listen":  {Tunnels: []faultproxy.Tunnel{{Listen: ":80", To: "x:1"}}},
+		"MaxConns":           {MaxConns: -1},
+		"Hold":               {Hold: -1},
+		"CALife":             {CALife: 48 * time.Hour},
+		"not a directory":    {Dir: file},
+		"want the name of a": {Open: []string{"../x.y"}},
+	} {
+		p, err := faultproxy.Start(o)
+		if err == nil {
+			p.Close()
+			t.Errorf("%+v: no error", o)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "faultproxy: ") {
+			t.Errorf("%v; want an error with %q", err, want)
+		}
+	}
+}
+
+func TestProxy_closeLeavesNothing(t *testing.T) {
+	db := database(t)
+	dir := t.TempDir()
+	p, err := faultproxy.Start(faultproxy.Options{Upstream: db.URL(), Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{p.TokenFile(): 0o600, p.CAFile(): 0o644} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+	}
+	if err := p.Injector().Set(fault.Network("", fault.BlackHole)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- get(context.WithoutCancel(t.Context()), client(p.URL(), nil)) }()
+	for p.Stats().Faulted == 0 {
+		runtime.Gosched()
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err == nil {
+		t.Error("a held call was answered")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v %v", left, err)
+	}
+	if err := p.Close(); err != nil {
+		t.Errorf("a second Close: %v", err)
+	}
+}
+
+func TestEvents_areBounded(t *testing.T) {
+	p := start(t, faultproxy.Options{Upstream: "http://127.0.0.1:1", MaxEvents: 3})
+	if err := p.Injector().Set(fault.Rule{Operation: "GET /x*", Error: &fault.APIError{Code: "No"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		resp, err := http.Get(fmt.Sprintf("%s/x%d", p.URL(), i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	c, err := faultproxy.NewClient(p.ControlURL(), p.TokenFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := c.Events(t.Context(), 0)
+	if err != nil || len(e.Events) != 3 || e.Lost != 2 || e.Next != 5 || e.Events[0].Operation != "GET /x2" || e.Events[2].Serial != 5 || e.Events[0].Fault != "No" {
+		t.Errorf("%+v %v", e, err)
+	}
+	if e, err = c.Events(t.Context(), 4); err != nil || len(e.Events) != 1 || e.Lost != 0 {
+		t.Errorf("%+v %v", e, err)
+	}
+	if e, err = c.Events(t.Context(), 99); err != nil || len(e.Events) != 0 {
+		t.Errorf("%+v %v", e, err)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+func request(t *testing.T, p *faultproxy.Proxy, method, path, body string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	token, err := os.ReadFile(p.TokenFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequest(method, p.ControlURL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	if change != nil {
+		change(req)
+	}
+	tr := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+func TestControl(t *testing.T) {
+	p := start(t, faultproxy.Options{})
+	const rule = `[{"service":"dynamodb","error":{"code":"AccessDeniedException"}}]`
+	for name, row := range map[string]struct {
+		method, path, body string
+		change             func(*http.Request)
+		status             int
+		want               string
+	}{
+		"no token":        {"GET", "/faults", "", func(r *http.Request) { r.Header.Del("Authorization") }, 401, "Bearer"},
+		"wrong token":     {"GET", "/stats", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 401, "Bearer"},
+		"basic":           {"GET", "/events", "", func(r *http.Request) { r.SetBasicAuth("a", "b") }, 401, "Bearer"},
+		"web page":        {"POST", "/halt", "", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403, "web pages"},
+		"rebound name":    {"GET", "/faults", "", func(r *http.Request) { r.Host = "evil.example" }, 421, "evil.example"},
+		"health":          {"GET", "/healthz", "", func(r *http.Request) { r.Header.Del("Authorization") }, 200, "ok"},
+		"not JSON":        {"POST", "/faults", "{", nil, 400, "EOF"},
+		"an object":       {"POST", "/faults", "{}", nil, 400, "error"},
+		"null":            {"POST", "/faults", "null", nil, 400, "null"},
+		"unknown field":   {"POST", "/faults", `[{"servic":"x"}]`, nil, 400, "servic"},
+		"nothing happens": {"POST", "/faults", `[{"service":"x"}]`, nil, 400, "nothing happens"},
+		"bad for":         {"POST", "/faults?for=-1m", rule, nil, 400, "for is"},
+		"too long":        {"POST", "/faults?for=48h", rule, nil, 400, "24h"},
+		"huge":            {"POST", "/faults", "[" + strings.Repeat(" ", 2<<20) + "]", nil, 413, "too large"},
+		"too many":        {"POST", "/faults", "[" + strings.Repeat(`{"net":"reset"},`, 1000) + `{"net":"reset"}]`, nil, 400, "1001 rules"},
+		"unknown toxic":   {"POST", "/faults", `[{"type":"slicer"}]`, nil, 400, "slicer"},
+		"since":           {"GET", "/events?since=x", "", nil, 400, "since"},
+		"no such thing":   {"GET", "/nothing", "", nil, 404, ""},
+		"wrong method":    {"PUT", "/faults", rule, nil, 405, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, text := request(t, p, row.method, row.path, row.body, row.change)
+			if status != row.status || !strings.Contains(text, row.want) {
+				t.Errorf("status %d, %.300s; want %d with %q", status, text, row.status, row.want)
+			}
+			if p.Injector().Active() {
+				t.Error("rules are in force")
+			}
+		})
+	}
+	status, text := request(t, p, "POST", "/faults?for=5m", rule, nil)
+	var f faultproxy.Faults
+	if err := json.Unmarshal([]byte(text), &f); err != nil || status != 200 || len(f.Rules) != 1 || time.Until(f.Until) > 5*time.Minute || time.Until(f.Until) < time.Minute {
+		t.Errorf("%d %s %v", status, text, err)
+	}
+	if status, text = request(t, p, "PATCH", "/faults", `[{"service":"sts","net":"reset"}]`, nil); status != 200 || len(p.Injector().Rules()) != 2 {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text = request(t, p, "DELETE", "/faults", "", nil); status != 200 || p.Injector().Active() {
+		t.Errorf("%d %s", status, text)
+	}
+	request(t, p, "POST", "/faults", rule, nil)
+	if status, text = request(t, p, "POST", "/halt", "", nil); status != 200 || p.Injector().Active() || p.Stats().Halts != 1 {
+		t.Errorf("%d %s", status, text)
+	}
+	// The rules end by themselves when whoever has set them does not come back.
+	request(t, p, "POST", "/faults?for=1ms", rule, nil)
+	for p.Injector().Active() {
+		runtime.Gosched()
+	}
+}
+
+func TestParseRules_toxics(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"type":"latency","attributes":{"latency":1000,"jitter":100},"toxicity":0.5,"service":"redis"}`: `{"service":"redis","probability":0.5,"latency":{"base":"900ms","jitter":"200ms"}}`,
+		`{"type":"bandwidth","attributes":{"rate":10}}`:                                                  `{"bandwidth":10000}`,
+		`{"type":"timeout","attributes":{"timeout":0}}`:                                                  `{"net":"blackhole"}`,
+		`{"type":"timeout","attributes":{"timeout":2000},"stream":"upstream"}`:                           `{"latency":{"base":"2s"},"net":"timeout"}`,
+		`{"type":"reset_peer"}`: `{"net":"reset"}`,
+		`{"name":"x","type":"limit_data","attributes":{"bytes":1024}}`: `{"net":"truncate","bytes":1024}`,
+	} {
+		rules, err := faultproxy.ParseRules([]byte("[" + text + "]"))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got, err := json.Marshal(rules[0]); err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"type":"slow_close","attributes":{"delay":1}}`:                          "slow_close",
+		`{"type":"latency","attributes":{"latency":-1}}`:                          "latency is -1",
+		`{"type":"latency","attributes":{"latncy":1}}`:                            "latncy",
+		`{"type":"latency"}`:                                                      "latency",
+		`{"type":"latency","attributes":{"latency":1},"toxicity":2}`:              "probability",
+		`{"type":"bandwidth","attributes":{"rate":1},"stream":"upstream"}`:        "downstream",
+		`{"type":"bandwidth","attributes":{"rate":1},"stream":"sideways"}`:        "sideways",
+		`{"type":"latency","attributes":{"latency":1},"enabled":true}`:            "enabled",
+		`{"type":"latency","attributes":{"latency":1}},{"net":"reset","from":-1}`: "rule 2",
+	} {
+		if rules, err := faultproxy.ParseRules([]byte("[" + text + "]")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v; want an error with %q", text, rules, err, want)
+		}
+	}
+}
+
+func TestClient_tokenStaysOnThisMachine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, control := range []string{"http://example.com:80", "https://127.0.0.1:1", "127.0.0.1:1", "http://user:pw@127.0.0.1:1", "http://127.0.0.1.evil.example:1"} {
+		if _, err := faultproxy.NewClient(control, file); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", control, err)
+		}
+	}
+	if _, err := faultproxy.NewClient("http://127.0.0.1:1", file+"x"); err == nil {
+		t.Error("no error without a token")
+	}
+}
