@@ -60,7 +60,7 @@ type command struct {
 }
 
 func verbs() []verb {
-	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, planVerb, revokeVerb, revertVerb, sweepVerb, reportVerb}
+	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, planVerb, proxyVerb, execVerb, revokeVerb, revertVerb, sweepVerb, reportVerb}
 }
 
 // run is main without the process.
@@ -93,6 +93,9 @@ func (c *command) dispatch(args []string) error {
 	}
 	if args[0] == "help" {
 		args = []string{args[1], "-h"}
+	}
+	if args[0] == insideVerb {
+		return inside(args[1:])
 	}
 	all := verbs()
 	i := slices.IndexFunc(all, func(v verb) bool { return v.name == args[0] })

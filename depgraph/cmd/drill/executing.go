@@ -1,0 +1,290 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+var execVerb = verb{
+	name: "exec", args: "[FLAGS] -- PROGRAM [ARGS…]", about: "Run a program whose dependencies are broken, without changing it",
+	help: `
+The program gets a proxy of its own: HTTPS_PROXY and the variables with which
+the AWS SDKs, Python, Node, curl and OpenSSL trust the drill's certificates, and,
+with --upstream, AWS_ENDPOINT_URL_DYNAMODB. Signals are passed on, and its exit
+code is this program's: 128 and more if a signal has ended it, 126 and 127 if it
+could not be started. Examples:
+
+    drill exec --fault denied --service dynamodb -- python3 app.py
+    drill exec --fault throttled --upstream http://127.0.0.1:8000 -- node app.mjs
+    drill exec --preset 2021-12-07-dynamodb -- ./service
+    drill exec --require-hit --rules rules.json -- go test ./...
+
+--stall-stdout 60s leaves the program's standard output unread for that long
+from the start, as a log driver does that has lost its server: a program that
+writes its log there freezes when the pipe is full, which it holds 64 KiB.
+
+--dns nxdomain, servfail, empty or slow answers that to every name that
+--dns-for matches, through a /etc/resolv.conf that only the program sees; other
+names are asked where they are asked now. It needs Linux, and root or an
+unprivileged port 53 and user namespaces; programs that ask systemd-resolved
+over D-Bus are not reached.
+`,
+	run: (*command).exec,
+}
+
+// Exit codes of a shell for a program that could not be run.
+const (
+	exitCannotRun = 126
+	exitNotFound  = 127
+	exitSignal    = 128 // plus the signal
+)
+
+type execFlags struct {
+	proxyFlags
+	stallOut, stallErr time.Duration
+	requireHit         bool
+	dns                dnsOptions
+}
+
+func (c *command) exec(args []string) error {
+	var f execFlags
+	fs := c.flags()
+	f.add(fs, "127.0.0.1:0", "127.0.0.1:0")
+	fs.DurationVar(&f.stallOut, "stall-stdout", 0, "for how long the program's standard output is not read, from its start")
+	fs.DurationVar(&f.stallErr, "stall-stderr", 0, "the same for its standard error")
+	fs.BoolVar(&f.requireHit, "require-hit", false, "end with 4 (void) if the program ends with 0 and the rules have hit nothing")
+	fs.StringVar(&f.dns.how, "dns", "", "what names are answered: nxdomain, servfail, empty or slow")
+	fs.Var((*list)(&f.dns.names), "dns-for", "a `NAME` that --dns is about, with all names below it (default: every name); may come several times")
+	fs.DurationVar(&f.dns.delay, "dns-delay", 3*time.Second, "how late --dns slow answers")
+	if err := c.parse(fs, args); err != nil {
+		return err
+	}
+	switch {
+	case fs.NArg() == 0:
+		return usagef("exec: want the program, after --: drill exec --fault denied -- python3 app.py")
+	case f.stallOut < 0, f.stallErr < 0, f.stallOut > 24*time.Hour, f.stallErr > 24*time.Hour:
+		return usagef("exec: --stall-stdout %v, --stall-stderr %v; want 0 to 24h", f.stallOut, f.stallErr)
+	}
+	if err := f.dns.check(); err != nil {
+		return err
+	}
+	if err := f.check("exec", false); err != nil {
+		return err
+	}
+	return c.execute(&f, fs.Args())
+}
+
+// execute runs the program beside its proxy.
+func (c *command) execute(f *execFlags, args []string) (err error) {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		fmt.Fprintf(c.stderr, "drill exec: %v\n", err)
+		return exitCode(exitNotFound)
+	}
+	p, err := f.start(c)
+	if err != nil {
+		return err
+	}
+	closed := false
+	end := func() error {
+		if closed {
+			return nil
+		}
+		closed = true
+		return p.Close()
+	}
+	defer func() { err = errors.Join(err, end()) }()
+
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Args[0] = args[0]
+	cmd.Env = append(os.Environ(), p.Environment()...)
+	cmd.Stdin = os.Stdin
+	stopDNS, err := f.dns.isolate(cmd, c.stderr)
+	if err != nil {
+		return err
+	}
+	defer stopDNS()
+	stalls := &stalls{over: make(chan struct{})}
+	if cmd.Stdout, err = stalls.writer(c.stdout, f.stallOut); err != nil {
+		return err
+	}
+	if cmd.Stderr, err = stalls.writer(c.stderr, f.stallErr); err != nil {
+		return err
+	}
+	code, err := c.supervise(cmd, stalls)
+	if err != nil {
+		return err
+	}
+	hits := hitsOf(p)
+	if err := end(); err != nil {
+		return err
+	}
+	hit := int64(0)
+	for _, r := range hits {
+		hit += r.Hits
+	}
+	if len(hits) > 0 || f.requireHit {
+		c.sumUp(p, hits)
+	}
+	if hit += stopDNS(); code == 0 && f.requireHit && hit == 0 {
+		fmt.Fprintln(c.stderr, "drill exec: void: the program has ended well, and no fault was seen to hit it: nothing is proven")
+		return exitCode(4)
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// supervise starts the program, passes signals on, and waits for its end.
+func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
+	runtime.LockOSThread() // the program ends with the thread that has started it, see dieWithParent
+	defer runtime.UnlockOSThread()
+	dieWithParent(cmd)
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passedOn...)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		s.end()
+		fmt.Fprintf(c.stderr, "drill exec: %v\n", err)
+		return exitCannotRun, nil
+	}
+	s.started()
+	done := make(chan struct{})
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		for {
+			select {
+			case sig := <-signals:
+				if sig == os.Interrupt && fromTerminal() {
+					continue // the terminal has sent it to the program, too
+				}
+				_ = cmd.Process.Signal(sig) // it may have ended
+			case <-done:
+				return
+			}
+		}
+	}()
+	err = cmd.Wait()
+	s.end() // what the program has written is read to its end
+	close(done)
+	<-passed
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case !errors.As(err, &exit):
+		return 0, err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return exitSignal + int(status.Signal()), nil
+	}
+	return exit.ExitCode(), nil
+}
+
+// fromTerminal reports whether standard input is one: then Ctrl-C reaches the
+// program by itself.
+func fromTerminal() bool {
+	info, err := os.Stdin.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != os.DevNull
+}
+
+// stalls are pipes that are not read for a while.
+type stalls struct {
+	all   sync.WaitGroup
+	over  chan struct{} // the program has ended
+	pipes []*os.File    // the program's ends
+}
+
+// writer is what the program writes to: w itself, or a pipe that is read into w
+// after d.
+func (s *stalls) writer(w io.Writer, d time.Duration) (io.Writer, error) {
+	if d == 0 {
+		return w, nil
+	}
+	r, out, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	s.pipes = append(s.pipes, out)
+	s.all.Go(func() {
+		defer func() { _ = r.Close() }() // it was read
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-s.over:
+		}
+		_, _ = io.Copy(w, r) // a reader of ours that has gone is the shell's concern
+	})
+	return out, nil
+}
+
+// started closes the program's ends on this side.
+func (s *stalls) started() {
+	for _, p := range s.pipes {
+		_ = p.Close() // the program has its own
+	}
+	s.pipes = nil
+}
+
+// end reads what is left in the pipes. A grandchild that keeps them open gets a
+// second.
+func (s *stalls) end() {
+	s.started()
+	close(s.over)
+	done := make(chan struct{})
+	go func() { s.all.Wait(); close(done) }()
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// dnsOptions are how names are answered.
+type dnsOptions struct {
+	how   string
+	names []string
+	delay time.Duration
+}
+
+func (d *dnsOptions) check() error {
+	switch d.how {
+	case "", "nxdomain", "servfail", "empty", "slow":
+	default:
+		return usagef("exec: --dns is %q; want nxdomain, servfail, empty or slow", d.how)
+	}
+	if d.how == "" && len(d.names) > 0 {
+		return usagef("exec: --dns-for without --dns")
+	}
+	if d.delay <= 0 || d.delay > time.Hour {
+		return usagef("exec: --dns-delay is %v; want up to 1h", d.delay)
+	}
+	for i, n := range d.names {
+		d.names[i] = strings.ToLower(strings.Trim(n, "."))
+	}
+	return nil
+}
+
+// matches reports whether --dns is about a name.
+func (d *dnsOptions) matches(name string) bool {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	for _, n := range d.names {
+		if name == n || strings.HasSuffix(name, "."+n) {
+			return true
+		}
+	}
+	return len(d.names) == 0
+}
