@@ -52,7 +52,7 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	if o.Policy == nil {
 		o.Policy = &Policy{}
 	}
-	if err := o.Policy.knows(append(slices.Clip(o.Only), o.Skip...)); err != nil {
+	if err := o.Policy.Knows(append(slices.Clip(o.Only), o.Skip...)); err != nil {
 		return nil, err
 	}
 	c := checker{ctx: ctx, g: g, o: o}
@@ -62,7 +62,7 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 			r.Severity = setting.Severity
 		}
 		c.setting = setting
-		if r.Severity == Off || !o.wants(r.ID, r.Name) {
+		if r.run == nil || r.Severity == Off || !o.wants(r.ID, r.Name) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

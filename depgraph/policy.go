@@ -26,6 +26,15 @@ type RuleSetting struct {
 	Percent  float64 // DG013: the share above which a service is reported
 }
 
+// Severity is that of a built-in rule under the policy.
+func (p *Policy) Severity(id string) Severity {
+	if s, ok := p.Rules[id]; ok && s.Set {
+		return s.Severity
+	}
+	r, _ := FindRule(id)
+	return r.Severity
+}
+
 // CustomRule forbids, limits or requires edges between services.
 type CustomRule struct {
 	Name     string
@@ -99,8 +108,9 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 	return d.p, nil
 }
 
-// knows checks names of rules given by a user.
-func (p *Policy) knows(names []string) error {
+// Knows checks names of rules given by a user. The error matches
+// ErrUnknownRule.
+func (p *Policy) Knows(names []string) error {
 	var all []string
 	for _, r := range rules() {
 		all = append(all, r.ID, r.Name)

@@ -36,7 +36,8 @@ type Rule struct {
 	// Summary says in one line what is found, Why what happens if it stays,
 	// and Fix what to do.
 	Summary, Why, Fix string
-	run               func(*checker, *Rule) error
+	// run is nil for rules that judge what was seen; package drift has them.
+	run func(*checker, *Rule) error
 }
 
 // rules returns the built-in rules in order of ID.
@@ -127,6 +128,18 @@ func rules() []Rule {
 			Fix:     "Make it soft, add an alternative with any-of, or say in fallback what happens meanwhile.",
 		},
 		{
+			ID: "DG015", Name: "drift-undeclared", Severity: Warn,
+			Summary: "a dependency was seen that nobody declares (depgraph drift)",
+			Why:     "Cycles, order and blast radius are computed without it, and are wrong. It is the one that the next outage comes through.",
+			Fix:     "Declare it, and say whether it is soft; or map the observed name to the declared one.",
+		},
+		{
+			ID: "DG016", Name: "drift-unobserved", Severity: Info,
+			Summary: "a declared dependency was not seen in what was recorded (depgraph drift)",
+			Why:     "It may be gone, and then it hides what really matters. It may as well be rare, or not traced: a record cannot prove that something is not there.",
+			Fix:     "Ask the owner. If it is rare, say so in a note; if it is gone, delete it.",
+		},
+		{
 			ID: "DG017", Name: "ordering-cycle", Severity: Warn, run: (*checker).orderingCycles,
 			Summary: "weak orders contradict each other, or a need",
 			Why:     "Nothing is blocked, but one of the orders is ignored at every start, and which one may differ from tool to tool: systemd deletes a job, often an innocent one.",
@@ -137,6 +150,12 @@ func rules() []Rule {
 			Summary: "a declared availability is below 50 percent",
 			Why:     "It was probably written as a fraction. Every number that is computed from it is wrong.",
 			Fix:     "Write a percentage: 99.9, not 0.999.",
+		},
+		{
+			ID: "DG019", Name: "harder-than-declared", Severity: Error,
+			Summary: "a dependency is declared soft, and its errors become errors of the caller (depgraph drift)",
+			Why:     "Every answer relies on the caller working without it. It does not: requests failed when the dependency did, and more often than they fail anyway.",
+			Fix:     "Mend the fallback and prove it with a drill, or declare the dependency hard until then.",
 		},
 	}
 }

@@ -46,6 +46,9 @@ type command struct {
 	heading                           string
 	proof                             string
 	requireProof                      age
+	observed, mapped                  list
+	names                             string
+	nothing                           bool
 	waived                            int // findings that a waiver tolerates
 }
 

@@ -114,6 +114,31 @@ tree.
   depgraph diff git:services                   the branch, not the folder of that name`,
 		},
 		{
+			name: "drift", usage: "--observed FILE...", summary: "what is declared against what was seen",
+			formats: []string{"text", "markdown", "json", "sarif", "github", "yaml"}, failOn: "warn", run: (*command).drift,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.Var(pathList{&c.observed}, "observed", "`file` with what was recorded; can be repeated")
+				fs.StringVar(&c.names, "names", "", "`file` with lines \"observed: declared\"; \"-\" leaves a name out, * stands for any text")
+				fs.Var(pathList{&c.mapped}, "map", "`OBSERVED=DECLARED`, as a line of --names; can be repeated")
+				fs.BoolVar(&c.nothing, "no-declaration", false, "compare with nothing: list all that was seen")
+				fs.BoolVar(&c.all, "all", false, "whole lists")
+			},
+			about: `Undeclared (DG015), declared and not seen (DG016), and declared soft although its
+errors become errors of the caller (DG019). Reads dependencies of Zipkin and
+Jaeger, spans of Zipkin (v2), Jaeger and OTLP in JSON, metrics of OpenTelemetry's
+service graph in the Prometheus text form, recordings of package observe (gzip is
+unpacked), and addresses in compose and Kubernetes files.
+
+  curl -s zipkin:9411/api/v2/traces?limit=1000 | depgraph drift --observed -
+  depgraph drift -d services --observed spans.json --observed more.json.gz
+  depgraph drift --observed spans.json --names names.txt
+  depgraph drift --observed spans.json --map frontend-v2=frontend --map '10.*=-'
+  depgraph drift --observed spans.json --no-declaration
+  depgraph drift --observed spans.json --no-declaration -f yaml   a first manifest
+
+A record is a sample: the output says what cannot be concluded from it.`,
+		},
+		{
 			name: "report", usage: "[PATH...]", paths: true, summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.StringVar(&c.heading, "title", "", "the heading of the page")

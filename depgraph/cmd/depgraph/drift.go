@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/drift"
+	"github.com/failopen/failopen/depgraph/importer"
+	"github.com/failopen/failopen/depgraph/report"
+)
+
+// drift compares the declaration with what was seen.
+func (c *command) drift() error {
+	if len(c.observed) == 0 {
+		return usagef("drift: --observed names what was recorded: %s; or compose and Kubernetes files", drift.Formats)
+	}
+	names, err := c.nameMap()
+	if err != nil {
+		return err
+	}
+	policy, err := c.policy()
+	if err != nil {
+		return err
+	}
+	if err := policy.Knows(append(append([]string(nil), c.only...), c.skip...)); err != nil {
+		return lookup(err)
+	}
+	g, err := c.declaration()
+	if err != nil {
+		return err
+	}
+	seen, err := c.recorded()
+	if err != nil {
+		return err
+	}
+	r := drift.Compare(g, seen, drift.Options{Names: names, Policy: policy, Only: c.only, Skip: c.skip})
+	if c.baseline != "" {
+		b, err := depgraph.LoadBaseline(c.baseline)
+		if err != nil {
+			return err
+		}
+		var known int
+		r.Findings, known, _ = b.Filter(r.Findings)
+		if known > 0 {
+			r.Notes = append(r.Notes, fmt.Sprintf("%d findings are known from the baseline", known))
+		}
+	}
+	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
+		return err
+	}
+	lowest, _ := c.threshold() // checked by parse
+	for i := range r.Findings {
+		if r.Findings[i].Severity >= lowest {
+			return errFindings
+		}
+	}
+	return nil
+}
+
+func (c *command) driftReport(w io.Writer, r *drift.Report) error {
+	switch c.format {
+	case "json":
+		return report.DriftJSON(w, r)
+	case "markdown":
+		return report.DriftMarkdown(w, r)
+	case "sarif":
+		return report.SARIF(w, r.Findings)
+	case "github":
+		return report.GitHub(w, r.Findings)
+	case "yaml":
+		return report.DriftManifests(w, r)
+	}
+	return report.DriftText(w, r, c.textOptions())
+}
+
+// declaration is what the manifests say; nothing, if that is wanted.
+func (c *command) declaration() (*depgraph.Graph, error) {
+	if !c.nothing {
+		return c.load(true)
+	}
+	if len(c.paths) > 0 {
+		return nil, usagef("drift: --no-declaration reads no manifests, and -d names some")
+	}
+	return depgraph.Compile(nil, depgraph.Options{})
+}
+
+// nameMap reads --names and --map.
+func (c *command) nameMap() (*drift.Names, error) {
+	names := &drift.Names{}
+	for _, m := range c.mapped {
+		at := strings.LastIndexByte(m, '=')
+		if at < 0 {
+			return nil, usagef("--map: expected \"OBSERVED=DECLARED\", found %q", m)
+		}
+		if err := names.Set(m[:at], m[at+1:]); err != nil {
+			return nil, usagef("--map: %s", err)
+		}
+	}
+	if c.names == "" {
+		return names, nil
+	}
+	f, err := os.Open(c.names)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return names, names.Read(filepath.ToSlash(c.names), f)
+}
+
+// recorded reads everything that --observed names.
+func (c *command) recorded() (*drift.Observed, error) {
+	files, err := expandPatterns(c.observed)
+	if err != nil {
+		return nil, err
+	}
+	col := &drift.Collector{}
+	var compose, kubernetes []string
+	for _, name := range files {
+		kind, err := c.kindOf(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case kind == "compose":
+			compose = append(compose, name)
+		case kind == "kubernetes":
+			kubernetes = append(kubernetes, name)
+		default:
+			if err := c.record(col, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := c.configured(col, compose, importer.Compose); err != nil {
+		return nil, err
+	}
+	if err := c.configured(col, kubernetes, importer.Kubernetes); err != nil {
+		return nil, err
+	}
+	return col.Observed(), nil
+}
+
+// kindOf tells configurations, which are read together, from recordings.
+func (c *command) kindOf(name string) (string, error) {
+	if name == "-" {
+		return "", nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return "", fmt.Errorf("%s: cannot read: %w", name, err)
+	}
+	if info.IsDir() {
+		return "kubernetes", nil
+	}
+	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") {
+		return "", nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	if bytes.Contains(data, []byte("\napiVersion:")) || bytes.HasPrefix(data, []byte("apiVersion:")) {
+		return "kubernetes", nil
+	}
+	return "compose", nil
+}
+
+func (c *command) record(col *drift.Collector, name string) error {
+	if name == "-" {
+		return col.Add("standard input", c.stdin)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return col.Add(filepath.ToSlash(name), f)
+}
+
+// configured takes the addresses in a configuration: what it only orders at a
+// start is a declaration, and left out.
+func (c *command) configured(col *drift.Collector, files []string, read func(...string) (*importer.Result, error)) error {
+	if len(files) == 0 {
+		return nil
+	}
+	res, err := read(files...)
+	if err != nil {
+		return err
+	}
+	for i := range res.Services {
+		s := &res.Services[i]
+		var kept []depgraph.Dependency
+		for _, d := range s.Depends {
+			if addressed(d.Source) {
+				kept = append(kept, d)
+			}
+		}
+		s.Depends = kept
+	}
+	if len(res.Services) == 0 {
+		return fmt.Errorf("%s: no service was found", strings.Join(files, ", "))
+	}
+	col.AddConfigured(filepath.ToSlash(strings.Join(files, " ")), res.Services)
+	return nil
+}
+
+// addressed reports whether an import found more than an order of starts.
+func addressed(source string) bool {
+	for _, part := range strings.Split(source, "; ") {
+		if fields := strings.Fields(part); len(fields) > 1 && fields[1] != "depends_on" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,318 @@
+package drift
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Limits of what a Collector reads, unless it says otherwise.
+const (
+	DefaultMaxBytes = 512 << 20 // a file, unpacked
+	DefaultMaxSpans = 5_000_000 // all files together; about 1 GiB of memory
+)
+
+// Collector reads sources and sums up what they saw. The zero value is ready.
+// It is not for use by several goroutines.
+type Collector struct {
+	// MaxBytes bounds each source, and MaxSpans all of them together. Zero means
+	// the defaults.
+	MaxBytes int64
+	MaxSpans int
+
+	spans   []span
+	counted *tally
+	sources []Source
+	notes   []string
+	seen    map[[sha256.Size]byte]string
+}
+
+// Add reads one source, whose format is told by its content; gzip is unpacked.
+// After an error nothing of that source is counted. The name appears in errors
+// and reports.
+func (c *Collector) Add(name string, r io.Reader) error {
+	data, err := c.read(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	sum := sha256.Sum256(data)
+	if first, ok := c.seen[sum]; ok {
+		c.notes = append(c.notes, fmt.Sprintf("%s has the same content as %s, and is not counted again", name, first))
+		return nil
+	}
+	f := file{name: name, data: data, t: newTally(), room: cmp.Or(c.MaxSpans, DefaultMaxSpans) - len(c.spans)}
+	if err := f.parse(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if c.seen == nil {
+		c.seen = map[[sha256.Size]byte]string{}
+	}
+	c.seen[sum] = name
+	c.take(&f)
+	return nil
+}
+
+// AddConfigured adds the addresses that an importer found in a configuration:
+// every dependency of run time. They were not seen to be called.
+func (c *Collector) AddConfigured(name string, services []depgraph.Service) {
+	f := file{name: name, format: "addresses in a configuration", t: newTally()}
+	for _, s := range services {
+		f.t.requests[s.Name] += 0
+		for _, d := range s.Depends {
+			for _, to := range append(slices.Clip(d.AnyOf), d.On) {
+				if to != "" && d.Phase&depgraph.Runtime != 0 {
+					f.t.edge(s.Name, to, Configured, name)
+				}
+			}
+		}
+	}
+	c.take(&f)
+}
+
+func (c *Collector) take(f *file) {
+	source := Source{Name: f.name, Format: f.format, Spans: len(f.spans), Edges: len(f.t.edges)}
+	traces := map[string]bool{}
+	for i := range f.spans {
+		traces[f.spans[i].trace] = true
+	}
+	source.Traces = len(traces)
+	c.sources = append(c.sources, source)
+	c.spans = append(c.spans, f.spans...)
+	c.notes = append(c.notes, f.notes...)
+	if c.counted == nil {
+		c.counted = newTally()
+	}
+	for k, e := range f.t.edges {
+		sum := c.counted.edge(k.from, k.to, k.kind, f.name)
+		sum.Calls, sum.Errors, sum.Judged = sum.Calls+e.Calls, sum.Errors+e.Errors, sum.Judged || e.Judged
+		sum.Effect.add(e.Effect)
+	}
+	for name, n := range f.t.requests {
+		c.counted.requests[name] += n
+	}
+}
+
+// read unpacks and bounds a source.
+func (c *Collector) read(r io.Reader) ([]byte, error) {
+	limit := cmp.Or(c.MaxBytes, DefaultMaxBytes)
+	data, err := limited(r, limit)
+	if err != nil || !bytes.HasPrefix(data, []byte("\x1f\x8b")) {
+		return data, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("cannot unpack: %w", err)
+	}
+	data, err = limited(z, limit)
+	if err != nil {
+		return nil, fmt.Errorf("cannot unpack: %w", err)
+	}
+	return data, nil
+}
+
+func limited(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, fmt.Errorf("is too large: at most %d MiB are read; record for a shorter time, or split it", max(1, limit>>20))
+	}
+	return data, err
+}
+
+// file is one source while it is read.
+type file struct {
+	name, format string
+	data         []byte
+	room         int
+	spans        []span
+	t            *tally
+	notes        []string
+}
+
+// Formats are what Add reads, in words.
+const Formats = "dependencies of Zipkin or Jaeger, spans of Zipkin (v2), Jaeger or OTLP in JSON, metrics of OpenTelemetry's service graph in the Prometheus text form, or a recording of package observe"
+
+var errFormat = errors.New("the format is unknown; this reads " + Formats)
+
+func (f *file) parse() error {
+	f.data = bytes.TrimPrefix(f.data, []byte("\xef\xbb\xbf"))
+	start := bytes.TrimLeft(f.data, " \t\r\n")
+	switch {
+	case len(start) == 0:
+		return errors.New("is empty")
+	case start[0] == '[':
+		return f.located(f.zipkin)
+	case start[0] == '{':
+		return f.located(f.objects)
+	}
+	return f.prometheus()
+}
+
+// located adds the line to an error of the JSON parser.
+func (f *file) located(parse func(dec *json.Decoder) error) error {
+	dec := json.NewDecoder(bytes.NewReader(f.data))
+	err := parse(dec)
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	at := dec.InputOffset()
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax):
+		at = max(at, syntax.Offset)
+	case errors.As(err, &wrong):
+		err = fmt.Errorf("%s: expected %s, found %s", cmp.Or(wrong.Field, "a value"), jsonType(wrong), wrong.Value)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err, at = errors.New("ends in the middle"), int64(len(f.data))
+	}
+	line := 1 + bytes.Count(f.data[:min(at, int64(len(f.data)))], []byte("\n"))
+	return fmt.Errorf("line %d: %w", line, err)
+}
+
+func jsonType(e *json.UnmarshalTypeError) string {
+	switch kind := e.Type.Kind().String(); kind {
+	case "struct", "map":
+		return "an object"
+	case "slice":
+		return "a list"
+	case "string", "bool":
+		return "a " + kind
+	}
+	return "a number"
+}
+
+// objects reads one JSON object or several, as a collector writes one a line.
+func (f *file) objects(dec *json.Decoder) error {
+	for dec.More() {
+		var o struct {
+			Data          json.RawMessage `json:"data"`
+			ResourceSpans json.RawMessage `json:"resourceSpans"`
+			Recording     json.RawMessage `json:"failopen_observed"`
+			Services      json.RawMessage `json:"services"`
+			Edges         json.RawMessage `json:"edges"`
+			Since         json.RawMessage `json:"since"`
+			Until         json.RawMessage `json:"until"`
+			Other         int64           `json:"not_counted"`
+		}
+		if err := dec.Decode(&o); err != nil {
+			return err
+		}
+		var err error
+		switch {
+		case o.ResourceSpans != nil:
+			err = f.otlp(o.ResourceSpans)
+		case o.Recording != nil:
+			err = f.recording(o.Recording, o.Services, o.Edges, o.Other)
+		case o.Data != nil:
+			err = f.jaeger(o.Data)
+		default:
+			err = errFormat
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// is sets the format, which is one for each file.
+func (f *file) is(format string) error {
+	if f.format != "" && f.format != format {
+		return fmt.Errorf("holds %s and %s; it takes one format a file", f.format, format)
+	}
+	f.format = format
+	return nil
+}
+
+func (f *file) span(s span) error {
+	if f.room--; f.room < 0 {
+		return errors.New("there are too many spans; record for a shorter time, or sample")
+	}
+	s.source = f.name
+	f.spans = append(f.spans, s)
+	return nil
+}
+
+// pair counts calls of a source that has counted them already.
+func (f *file) pair(from, to string, kind Kind, calls, errs int64, judged bool) error {
+	switch {
+	case strings.TrimSpace(from) == "" || strings.TrimSpace(to) == "":
+		return fmt.Errorf("a dependency has an empty name: %q -> %q", from, to)
+	case calls < 0 || errs < 0 || calls > maxCount || errs > calls:
+		return fmt.Errorf("%s -> %s: %d calls with %d errors", from, to, calls, errs)
+	case from == to:
+		return nil // a service that calls itself depends on nobody else
+	}
+	e := f.t.edge(from, to, kind, f.name)
+	e.Calls, e.Errors, e.Judged = e.Calls+calls, e.Errors+errs, e.Judged || judged
+	f.t.requests[from] += calls
+	f.t.requests[to] += calls
+	return nil
+}
+
+// maxCount keeps sums of counts from wrapping around.
+const maxCount = math.MaxInt64 >> 20
+
+// recording reads what package observe wrote.
+func (f *file) recording(version, services, edges json.RawMessage, other int64) error {
+	if err := f.is("a recording of package observe"); err != nil {
+		return err
+	}
+	if v := string(version); v != "1" {
+		return fmt.Errorf("failopen_observed: this reads version 1, and found %s", v)
+	}
+	var requests map[string]int64
+	var all []struct {
+		From       string `json:"from"`
+		To         string `json:"to"`
+		Calls      int64  `json:"calls"`
+		Errors     int64  `json:"errors"`
+		Propagated int64  `json:"propagated"`
+		Absorbed   int64  `json:"absorbed"`
+		Unclear    int64  `json:"unclear"`
+		Fine       int64  `json:"fine"`
+		Otherwise  int64  `json:"otherwise"`
+	}
+	if services != nil {
+		if err := json.Unmarshal(services, &requests); err != nil {
+			return err
+		}
+	}
+	if edges != nil {
+		if err := json.Unmarshal(edges, &all); err != nil {
+			return err
+		}
+	}
+	for _, e := range all {
+		effect := Effect{e.Propagated, e.Absorbed, e.Unclear, e.Fine, e.Otherwise}
+		if min(effect.Propagated, effect.Absorbed, effect.Unclear, effect.Fine, effect.Otherwise) < 0 ||
+			max(effect.Propagated, effect.Absorbed, effect.Unclear, effect.Fine, effect.Otherwise) > maxCount {
+			return fmt.Errorf("%s -> %s: a count is out of range", e.From, e.To)
+		}
+		if err := f.pair(e.From, e.To, Call, e.Calls, e.Errors, true); err != nil {
+			return err
+		}
+		if e.From != e.To {
+			f.t.edge(e.From, e.To, Call, f.name).Effect.add(effect)
+		}
+	}
+	for name, n := range requests {
+		if n < 0 || n > maxCount {
+			return fmt.Errorf("%s handled %d requests", name, n)
+		}
+		f.t.requests[name] = n // and not the number of calls, of which a request makes several
+	}
+	if other > 0 {
+		f.notes = append(f.notes, fmt.Sprintf("%s: %d calls had no room in the recorder, and are not counted", f.name, other))
+	}
+	return nil
+}

@@ -1,0 +1,330 @@
+package drift
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Options says how Compare judges.
+type Options struct {
+	// Names maps observed names to declared ones; nil maps none.
+	Names *Names
+	// Policy sets severities; nil leaves the defaults. Only and Skip hold IDs or
+	// names of rules; an empty Only means all.
+	Policy     *depgraph.Policy
+	Only, Skip []string
+	// MinFailures is how many requests must have failed together with a soft
+	// dependency for it to be called hard. Zero means 3.
+	MinFailures int64
+}
+
+// State says whether a dependency is declared, and whether it was seen.
+type State string
+
+// The states of a dependency.
+const (
+	Agrees     State = "declared and seen"
+	Undeclared State = "undeclared"
+	Unobserved State = "unobserved"
+	// OtherPhase: declared for the startup or a deployment alone, and used at
+	// run time.
+	OtherPhase State = "declared for another phase"
+	// Unknown: it was not seen, and nothing follows from that.
+	Unknown State = "not concluded"
+	// NoNeed: a message from one to the other, over a broker that was not named.
+	NoNeed State = "delivery"
+)
+
+// Strength is what the recorded requests say about how hard a dependency is.
+type Strength string
+
+// The strengths that can be concluded.
+const (
+	NotJudged Strength = ""
+	Hard      Strength = "hard"     // requests fail with it, beyond chance
+	Suspected Strength = "suspect"  // requests failed with it, too few to tell
+	FailsOpen Strength = "absorbed" // it failed, and requests were answered
+)
+
+// Dependency is one pair of services, declared or seen.
+type Dependency struct {
+	From, To string
+	State    State
+	// Declared holds the edges of the graph; nil if there are none.
+	Declared []depgraph.Edge
+	// Kinds, Calls, Errors, Judged, Effect and Sources are those of Edge, summed
+	// up over all names that mean these two services.
+	Kinds         []Kind
+	Calls, Errors int64
+	Judged        bool
+	Effect        Effect
+	Sources       []string
+	// Requests counts what From was seen to handle.
+	Requests int64
+	Strength Strength
+	// Why explains State and Strength in a sentence.
+	Why string
+}
+
+// Soft reports whether every declared edge of run time is soft.
+func (d *Dependency) Soft() bool {
+	soft := false
+	for _, e := range d.Declared {
+		if e.Phase&depgraph.Runtime != 0 {
+			if !e.Soft {
+				return false
+			}
+			soft = true
+		}
+	}
+	return soft
+}
+
+// Report is the result of Compare.
+type Report struct {
+	// Dependencies are all that are declared or were seen, in order of From,
+	// then To.
+	Dependencies []Dependency
+	// Findings are those of DG015, DG016 and DG019, in the order of a check.
+	Findings []depgraph.Finding
+	Sources  []Source
+	// Notes say what the input cannot tell.
+	Notes []string
+	// Window is the time from the first to the last span, in words.
+	Window string
+}
+
+// Compare judges what was seen by what is declared.
+func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
+	c := comparer{g: g, o: o, opts: opts, pairs: map[pair]*Dependency{}, requests: map[string]int64{}}
+	c.opts.MinFailures = cmp.Or(opts.MinFailures, 3)
+	c.declared()
+	c.observed()
+	r := &Report{Sources: o.Sources, Notes: slices.Clone(o.Notes)}
+	for _, p := range slices.SortedFunc(maps.Keys(c.pairs), comparePairs) {
+		d := c.pairs[p]
+		c.judge(d)
+		r.Dependencies = append(r.Dependencies, *d)
+	}
+	r.Findings = c.findings(r.Dependencies)
+	r.Notes = append(r.Notes, c.honesty(r)...)
+	if !o.First.IsZero() {
+		const layout = "2006-01-02 15:04:05"
+		r.Window = fmt.Sprintf("%s to %s UTC", o.First.Format(layout), o.Last.Format(layout))
+	}
+	return r
+}
+
+type pair struct{ from, to string }
+
+func comparePairs(a, b pair) int {
+	return cmp.Or(strings.Compare(a.from, b.from), strings.Compare(a.to, b.to))
+}
+
+type comparer struct {
+	g        *depgraph.Graph
+	o        *Observed
+	opts     Options
+	pairs    map[pair]*Dependency
+	requests map[string]int64 // by declared name; present: it was recorded itself
+}
+
+func (c *comparer) at(from, to string) *Dependency {
+	p := pair{from, to}
+	if c.pairs[p] == nil {
+		c.pairs[p] = &Dependency{From: from, To: to}
+	}
+	return c.pairs[p]
+}
+
+func (c *comparer) declared() {
+	for e := range c.g.Edges() {
+		d := c.at(e.From, e.To)
+		d.Declared = append(d.Declared, e)
+	}
+}
+
+func (c *comparer) observed() {
+	names := newResolver(c.opts.Names, c.g.Names())
+	for _, observed := range slices.Sorted(maps.Keys(c.o.Requests)) {
+		if name := names.of(observed); name != Drop {
+			c.requests[name] += c.o.Requests[observed]
+		}
+	}
+	for _, e := range c.o.Edges {
+		from, to := names.of(e.From), names.of(e.To)
+		if from == Drop || to == Drop || from == to {
+			continue
+		}
+		d := c.at(from, to)
+		d.Calls, d.Errors, d.Judged = d.Calls+e.Calls, d.Errors+e.Errors, d.Judged || e.Judged
+		d.Effect.add(e.Effect)
+		d.Kinds = slices.Compact(slices.Sorted(slices.Values(append(d.Kinds, e.Kind))))
+		d.Sources = slices.Compact(slices.Sorted(slices.Values(append(d.Sources, e.Sources...))))
+	}
+}
+
+// judge fills in what follows for one dependency.
+func (c *comparer) judge(d *Dependency) {
+	d.Requests = c.requests[d.From]
+	_, recorded := c.requests[d.From]
+	runtime := slices.ContainsFunc(d.Declared, func(e depgraph.Edge) bool { return e.Phase&depgraph.Runtime != 0 })
+	seen := len(d.Kinds) > 0
+	switch {
+	case seen && len(d.Declared) == 0 && slices.Equal(d.Kinds, []Kind{Delivery}):
+		d.State, d.Why = NoNeed, "a message went from one to the other; declare the broker that both need"
+	case seen && len(d.Declared) == 0:
+		d.State = Undeclared
+	case seen && !runtime:
+		d.State, d.Why = OtherPhase, "it is declared for "+d.Declared[0].Phase.String()+" alone"
+	case seen:
+		d.State = Agrees
+	case !runtime:
+		d.State, d.Why = Unknown, "it is declared for "+d.Declared[0].Phase.String()+" alone, which nobody recorded"
+	case !recorded:
+		d.State, d.Why = Unknown, d.From+" was not recorded at all"
+	case c.groupSeen(d):
+		d.State, d.Why = Unknown, "another alternative was seen"
+	case d.Requests > 0 && d.Requests < minRequests:
+		d.State, d.Why = Unknown, fmt.Sprintf("not seen in %s of %s, which is too few to conclude anything", requests(d.Requests), d.From)
+	default:
+		d.State = Unobserved
+		d.Why = "no source names it"
+		if d.Requests > 0 {
+			d.Why = fmt.Sprintf("not seen in %s of %s; a call that fewer than 1 in %s of them make would be missed with a chance of 1 in 20 or more",
+				requests(d.Requests), d.From, oneIn(d.Requests))
+		}
+	}
+	c.strength(d)
+}
+
+// minRequests is how many requests of a service must have been recorded for an
+// absence to mean anything.
+const minRequests = 30
+
+// oneIn is the rule of three: what happens in fewer than 3 of n cases is not
+// seen in n with a chance of about 1 in 20.
+func oneIn(n int64) string { return fmt.Sprint(max(1, n/3)) }
+
+// groupSeen reports whether d is an alternative, and another one of its group
+// was seen.
+func (c *comparer) groupSeen(d *Dependency) bool {
+	for _, e := range d.Declared {
+		if e.Group == 0 {
+			continue
+		}
+		for _, o := range c.g.EdgesFrom(d.From) {
+			if other := c.pairs[pair{o.From, o.To}]; o.Group == e.Group && o.To != d.To && other != nil && len(other.Kinds) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// strength concludes from how requests ended. The failures that the dependency
+// has to answer for must be more than those that happen anyway: the lower end
+// of the one share must be above the upper end of the other, both as Wilson
+// score intervals of 95 %.
+func (c *comparer) strength(d *Dependency) {
+	e := d.Effect
+	failed := e.Propagated + e.Absorbed
+	if failed == 0 {
+		return
+	}
+	anyway := e.Otherwise + e.Fine
+	low, _ := wilson(e.Propagated, failed)
+	_, high := wilson(e.Otherwise, anyway)
+	text := fmt.Sprintf("in %d of %s in which %s failed, %s failed as well", e.Propagated, requests(failed), d.To, d.From)
+	if anyway > 0 {
+		text += fmt.Sprintf(" (and in %d of %d in which it worked)", e.Otherwise, anyway)
+	}
+	switch {
+	case e.Propagated == 0:
+		d.Strength = FailsOpen
+		text = fmt.Sprintf("%s failed in %s, all of which %s answered", d.To, requests(failed), d.From)
+	case e.Propagated >= c.opts.MinFailures && low > high:
+		d.Strength = Hard
+	default:
+		d.Strength = Suspected
+		text += ", too few to tell it from chance"
+	}
+	if e.Unclear > 0 {
+		text += fmt.Sprintf("; %d more cannot be judged", e.Unclear)
+	}
+	d.Why = strings.TrimPrefix(d.Why+"; "+text, "; ")
+}
+
+func requests(n int64) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
+}
+
+func recorded(traces int) string {
+	if traces == 1 {
+		return "1 trace was recorded"
+	}
+	return fmt.Sprintf("%d traces were recorded", traces)
+}
+
+// wilson is the score interval of 95 % for k of n (Wilson 1927). Of no cases
+// nothing is known: from 0 to 1 - but for a base rate, which is then taken to
+// be no more than a half.
+func wilson(k, n int64) (low, high float64) {
+	if n == 0 {
+		return 0, 0.5
+	}
+	const z = 1.959963984540054
+	p, m := float64(k)/float64(n), float64(n)
+	centre := p + z*z/(2*m)
+	spread := z * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return (centre - spread) / (1 + z*z/m), (centre + spread) / (1 + z*z/m)
+}
+
+// honesty says what nobody can conclude from the sources.
+func (c *comparer) honesty(r *Report) (notes []string) {
+	traces, counted, addresses, judged := 0, 0, 0, false
+	for _, s := range c.o.Sources {
+		traces += s.Traces
+		switch {
+		case s.Format == "addresses in a configuration":
+			addresses++
+		case s.Spans == 0:
+			counted++
+		}
+	}
+	for i := range r.Dependencies {
+		judged = judged || r.Dependencies[i].Effect != Effect{}
+	}
+	if traces > 0 {
+		notes = append(notes, fmt.Sprintf("only %s; what was not sampled, or happens at other times (a deployment, the end of a month, a failover), is not in there", recorded(traces)))
+	}
+	if counted > 0 && !judged {
+		notes = append(notes, "sources that count calls cannot tell whether an error of a dependency became one of its caller; that takes spans, or package observe")
+	}
+	if addresses > 0 {
+		notes = append(notes, "an address in a configuration is no call: it says that a dependency is possible")
+	}
+	silent := []string{}
+	for s := range c.g.Services() {
+		if _, ok := c.requests[s.Name]; !ok && len(s.Depends) > 0 {
+			silent = append(silent, s.Name)
+		}
+	}
+	if n := len(silent); n > 0 {
+		more := ""
+		if n > 10 {
+			silent, more = silent[:10], fmt.Sprintf(" and %d more", n-10)
+		}
+		notes = append(notes, fmt.Sprintf("nothing was recorded of %s%s; their dependencies are not judged", strings.Join(silent, ", "), more))
+	}
+	return notes
+}

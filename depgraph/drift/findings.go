@@ -1,0 +1,126 @@
+package drift
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// findings turns what was judged into findings of the rules of drift.
+func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
+	rules := map[string]depgraph.Rule{}
+	for _, id := range []string{"DG015", "DG016", "DG019"} {
+		r, _ := depgraph.FindRule(id)
+		if c.opts.Policy != nil {
+			r.Severity = c.opts.Policy.Severity(id)
+		}
+		if !c.wants(r) {
+			r.Severity = depgraph.Off
+		}
+		rules[id] = r
+	}
+	add := func(id string, d *Dependency, at depgraph.Severity, message string) {
+		r := rules[id]
+		if r.Severity == depgraph.Off {
+			return
+		}
+		f := depgraph.Finding{
+			Rule: r.ID, Name: r.Name, Severity: min(r.Severity, at), Service: d.From, Message: message, Fix: r.Fix,
+			Edges: []depgraph.Edge{{From: d.From, To: d.To}},
+		}
+		if len(d.Declared) > 0 {
+			f.Edges, f.At = d.Declared[:1], d.Declared[0].At
+		} else if s, ok := c.g.Service(d.From); ok {
+			f.At = s.At
+		}
+		found = append(found, f)
+	}
+	for i := range all {
+		switch d := &all[i]; {
+		case d.State == Undeclared:
+			add("DG015", d, depgraph.Error, c.undeclared(d))
+		case d.State == OtherPhase && d.Calls > 0:
+			add("DG015", d, depgraph.Info, fmt.Sprintf("%s declares %s for %s alone, and %s", d.From, d.To, d.Declared[0].Phase, c.uses(d)))
+		case d.State == Unobserved:
+			add("DG016", d, depgraph.Error, fmt.Sprintf("%s declares %s: %s", d.From, d.To, d.Why))
+		}
+		if d := &all[i]; d.Strength == Hard && d.Soft() {
+			add("DG019", d, depgraph.Error, fmt.Sprintf("%s declares %s soft, but %s", d.From, d.To, d.Why))
+		}
+	}
+	slices.SortStableFunc(found, func(a, b depgraph.Finding) int { return int(b.Severity) - int(a.Severity) })
+	return found
+}
+
+func (c *comparer) wants(r depgraph.Rule) bool {
+	named := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, r.ID) || strings.EqualFold(s, r.Name) })
+	}
+	return (len(c.opts.Only) == 0 || named(c.opts.Only)) && !named(c.opts.Skip)
+}
+
+// undeclared names who or what is missing, and how it is used.
+func (c *comparer) undeclared(d *Dependency) string {
+	switch text := fmt.Sprintf("%s %s", d.From, c.uses(d)); {
+	case !c.g.Has(d.From):
+		return text + "; no manifest declares " + d.From
+	case !c.g.Has(d.To):
+		return text + "; no manifest declares " + d.To + ", nor the dependency"
+	default:
+		return text + ", and does not declare it"
+	}
+}
+
+func (c *comparer) uses(d *Dependency) string {
+	if d.Calls == 0 {
+		return "is configured with the address of " + d.To
+	}
+	text := fmt.Sprintf("calls %s %d times", d.To, d.Calls)
+	if d.Calls == 1 {
+		text = fmt.Sprintf("calls %s once", d.To)
+	}
+	if d.Errors > 0 {
+		text += fmt.Sprintf(" (%d failed)", d.Errors)
+	}
+	return text
+}
+
+// Services proposes declarations for what was seen: every edge as an assumed
+// one of run time, soft where requests were answered without it.
+func (r *Report) Services() []depgraph.Service {
+	var services []depgraph.Service
+	index := map[string]int{}
+	at := func(name string) int {
+		i, ok := index[name]
+		if !ok {
+			i = len(services)
+			index[name] = i
+			services = append(services, depgraph.Service{Name: name})
+		}
+		return i
+	}
+	for i := range r.Dependencies {
+		d := &r.Dependencies[i]
+		if len(d.Kinds) == 0 || d.State == NoNeed {
+			continue
+		}
+		to := at(d.To)
+		if slices.Contains(d.Kinds, Database) {
+			services[to].Kind = depgraph.Datastore
+		} else if slices.Contains(d.Kinds, Messaging) {
+			services[to].Kind = depgraph.Queue
+		}
+		source := strings.Join(d.Sources, ", ")
+		if d.Calls > 0 {
+			source += fmt.Sprintf(": %d calls", d.Calls)
+		}
+		from := at(d.From)
+		services[from].Depends = append(services[from].Depends, depgraph.Dependency{
+			On: d.To, Phase: depgraph.Runtime, Soft: d.Strength == FailsOpen, Assumed: true, Source: source,
+		})
+	}
+	slices.SortFunc(services, func(a, b depgraph.Service) int { return strings.Compare(a.Name, b.Name) })
+	return services
+}

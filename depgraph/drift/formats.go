@@ -1,0 +1,396 @@
+package drift
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// dependencyLink is the form that Zipkin and Jaeger share.
+type dependencyLink struct {
+	Parent     string `json:"parent"`
+	Child      string `json:"child"`
+	CallCount  int64  `json:"callCount"`
+	ErrorCount *int64 `json:"errorCount"`
+}
+
+// link counts one. Zipkin leaves errorCount out where there are none, so it
+// says which calls failed; Jaeger has no such field.
+func (f *file) link(l dependencyLink, judged bool) error {
+	errs := int64(0)
+	if l.ErrorCount != nil {
+		errs, judged = *l.ErrorCount, true
+	}
+	return f.pair(l.Parent, l.Child, Call, l.CallCount, errs, judged)
+}
+
+type zipkinEndpoint struct {
+	ServiceName string `json:"serviceName"`
+}
+
+type zipkinSpan struct {
+	dependencyLink
+	TraceID  string          `json:"traceId"`
+	ID       string          `json:"id"`
+	ParentID string          `json:"parentId"`
+	Kind     string          `json:"kind"`
+	Start    json.Number     `json:"timestamp"` // microseconds
+	Duration json.Number     `json:"duration"`
+	Local    *zipkinEndpoint `json:"localEndpoint"`
+	Remote   *zipkinEndpoint `json:"remoteEndpoint"`
+	Shared   bool            `json:"shared"`
+	Tags     map[string]any  `json:"tags"`
+	V1       json.RawMessage `json:"binaryAnnotations"`
+}
+
+// zipkin reads a list of dependencies, of spans, or of traces.
+func (f *file) zipkin(dec *json.Decoder) error {
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	for dec.More() {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return err
+		}
+		if raw[0] == '[' {
+			var trace []zipkinSpan
+			if err := json.Unmarshal(raw, &trace); err != nil {
+				return err
+			}
+			for i := range trace {
+				if err := f.zipkinSpan(&trace[i]); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		var s zipkinSpan
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return err
+		}
+		if err := f.zipkinSpan(&s); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	if dec.More() {
+		return errors.New("there is something behind the end of the list")
+	}
+	f.format = cmp.Or(f.format, "an empty list")
+	return nil
+}
+
+func (f *file) zipkinSpan(z *zipkinSpan) error {
+	switch {
+	case z.Parent != "" || z.Child != "":
+		if err := f.is("dependencies of Zipkin"); err != nil {
+			return err
+		}
+		return f.link(z.dependencyLink, true)
+	case z.V1 != nil:
+		return errors.New("holds spans of Zipkin v1; this reads v2")
+	case z.TraceID == "" || z.ID == "":
+		return errors.New("a span has no traceId or no id; " + errFormat.Error())
+	}
+	if err := f.is("spans of Zipkin"); err != nil {
+		return err
+	}
+	start, err := micros(z.Start)
+	if err != nil {
+		return fmt.Errorf("span %s: timestamp: %w", z.ID, err)
+	}
+	length, err := micros(z.Duration)
+	if err != nil {
+		return fmt.Errorf("span %s: duration: %w", z.ID, err)
+	}
+	s := span{trace: id(z.TraceID), id: id(z.ID), parent: id(z.ParentID), shared: z.Shared, start: start, end: start + length, timed: start > 0 && length > 0}
+	if z.Local != nil {
+		s.service = z.Local.ServiceName
+	}
+	if z.Remote != nil {
+		s.peer = z.Remote.ServiceName
+	}
+	tag := func(key string) string { text, _ := z.Tags[key].(string); return text }
+	if value, ok := z.Tags["error"]; ok && value != "false" && value != false {
+		s.failed = true
+	}
+	s.database = tag("sql.query") != "" || tag("db.system") != "" || tag("db.statement") != ""
+	switch strings.ToUpper(z.Kind) {
+	case "CLIENT":
+		s.role = client
+	case "SERVER":
+		s.role = server
+	case "PRODUCER":
+		s.role = producer
+	case "CONSUMER":
+		s.role = consumer
+	case "":
+		if s.peer != "" { // an old tracer's way to say CLIENT
+			s.role = client
+		}
+	default:
+		return fmt.Errorf("span %s: kind %q is not one of CLIENT, SERVER, PRODUCER, CONSUMER", z.ID, z.Kind)
+	}
+	return f.span(s)
+}
+
+// micros turns a number of microseconds into nanoseconds.
+func micros(n json.Number) (int64, error) {
+	if n == "" {
+		return 0, nil
+	}
+	v, err := n.Float64()
+	if err != nil || v < 0 || v > math.MaxInt64/4e3 || math.IsNaN(v) {
+		return 0, fmt.Errorf("%s is no number of microseconds", n)
+	}
+	return int64(v) * 1000, nil
+}
+
+// id makes two spellings of one ID equal: case and padding differ among
+// tracers.
+func id(s string) string { return strings.TrimLeft(strings.ToLower(s), "0") }
+
+// jaeger reads the answers of its HTTP API: dependencies, or traces.
+func (f *file) jaeger(data json.RawMessage) error {
+	var list []struct {
+		dependencyLink
+		Spans []struct {
+			TraceID    string `json:"traceID"`
+			SpanID     string `json:"spanID"`
+			Parent     string `json:"parentSpanID"`
+			References []struct {
+				Type    string `json:"refType"`
+				TraceID string `json:"traceID"`
+				SpanID  string `json:"spanID"`
+			} `json:"references"`
+			Start    json.Number `json:"startTime"`
+			Duration json.Number `json:"duration"`
+			Process  string      `json:"processID"`
+			Tags     []struct {
+				Key   string `json:"key"`
+				Value any    `json:"value"`
+			} `json:"tags"`
+		} `json:"spans"`
+		Processes map[string]struct {
+			ServiceName string `json:"serviceName"`
+		} `json:"processes"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return f.is("dependencies of Jaeger")
+	}
+	for _, l := range list {
+		if l.Spans == nil {
+			if err := f.is("dependencies of Jaeger"); err != nil {
+				return err
+			}
+			if err := f.link(l.dependencyLink, false); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := f.is("spans of Jaeger"); err != nil {
+			return err
+		}
+		for _, j := range l.Spans {
+			if j.TraceID == "" || j.SpanID == "" {
+				return errors.New("a span has no traceID or no spanID")
+			}
+			start, err := micros(j.Start)
+			if err != nil {
+				return fmt.Errorf("span %s: startTime: %w", j.SpanID, err)
+			}
+			length, err := micros(j.Duration)
+			if err != nil {
+				return fmt.Errorf("span %s: duration: %w", j.SpanID, err)
+			}
+			s := span{trace: id(j.TraceID), id: id(j.SpanID), parent: id(j.Parent), service: l.Processes[j.Process].ServiceName, start: start, end: start + length, timed: start > 0 && length > 0}
+			for _, r := range j.References {
+				if r.Type == "CHILD_OF" && s.parent == "" {
+					s.parent = id(r.SpanID)
+				}
+			}
+			a := attributes{}
+			for _, t := range j.Tags {
+				a[t.Key] = fmt.Sprint(t.Value)
+			}
+			s.role = roleOf(a["span.kind"])
+			s.failed = a["error"] != "" && a["error"] != "false" || a["otel.status_code"] == "ERROR"
+			s.peer, s.database = a.peer(s.role)
+			if err := f.span(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func roleOf(kind string) role {
+	switch strings.TrimPrefix(strings.ToLower(kind), "span_kind_") {
+	case "client", "3":
+		return client
+	case "server", "2":
+		return server
+	case "producer", "4":
+		return producer
+	case "consumer", "5":
+		return consumer
+	}
+	return local
+}
+
+// attributes are those of one span, as text.
+type attributes map[string]string
+
+// peer names the other side of a call by OpenTelemetry's conventions, old and
+// new: the name that was configured, that of the system for a message, an
+// address. An address of numbers says less than the name of a database.
+func (a attributes) peer(r role) (name string, database bool) {
+	if r != client && r != producer && r != consumer {
+		return "", false
+	}
+	system := cmp.Or(a["db.system.name"], a["db.system"])
+	broker := a["messaging.system"]
+	address := cmp.Or(a["server.address"], a["net.peer.name"], a["net.sock.peer.name"], a["http.host"], hostOf(cmp.Or(a["url.full"], a["http.url"])))
+	if host, _, ok := strings.Cut(address, ":"); ok && !strings.Contains(host, "[") && strings.Count(address, ":") == 1 {
+		address = host
+	}
+	if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+		address = cmp.Or(system, broker, address)
+	}
+	if r != client {
+		address = cmp.Or(address, broker)
+	}
+	return cmp.Or(a["peer.service"], address, system, broker), system != ""
+}
+
+func hostOf(address string) string {
+	if address == "" {
+		return ""
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+type otlpValue struct {
+	String *string      `json:"stringValue"`
+	Int    *json.Number `json:"intValue"` // a string, by the mapping of protobuf
+	Bool   *bool        `json:"boolValue"`
+}
+
+type otlpAttribute struct {
+	Key   string    `json:"key"`
+	Value otlpValue `json:"value"`
+}
+
+func attributesOf(list []otlpAttribute) attributes {
+	a := attributes{}
+	for _, kv := range list {
+		switch v := kv.Value; {
+		case v.String != nil:
+			a[kv.Key] = *v.String
+		case v.Int != nil:
+			a[kv.Key] = v.Int.String()
+		case v.Bool != nil:
+			a[kv.Key] = strconv.FormatBool(*v.Bool)
+		}
+	}
+	return a
+}
+
+// enumOrName is an enumeration that is written as a number or as its name.
+type enumOrName string
+
+func (e *enumOrName) UnmarshalJSON(data []byte) error {
+	*e = enumOrName(strings.Trim(string(data), `"`))
+	return nil
+}
+
+type otlpSpan struct {
+	TraceID string          `json:"traceId"`
+	SpanID  string          `json:"spanId"`
+	Parent  string          `json:"parentSpanId"`
+	State   string          `json:"traceState"`
+	Kind    enumOrName      `json:"kind"`
+	Start   json.Number     `json:"startTimeUnixNano"`
+	End     json.Number     `json:"endTimeUnixNano"`
+	Attrs   []otlpAttribute `json:"attributes"`
+	Status  struct {
+		Code enumOrName `json:"code"`
+	} `json:"status"`
+}
+
+// otlp reads the JSON form of OTLP traces.
+func (f *file) otlp(data json.RawMessage) error {
+	if err := f.is("spans of OTLP"); err != nil {
+		return err
+	}
+	type scope struct {
+		Spans []otlpSpan `json:"spans"`
+	}
+	var list []struct {
+		Resource struct {
+			Attrs []otlpAttribute `json:"attributes"`
+		} `json:"resource"`
+		Scopes []scope `json:"scopeSpans"`
+		Old    []scope `json:"instrumentationLibrarySpans"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	for _, r := range list {
+		service := attributesOf(r.Resource.Attrs)["service.name"]
+		for _, sc := range append(r.Scopes, r.Old...) {
+			for i := range sc.Spans {
+				if err := f.otlpSpan(service, &sc.Spans[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (f *file) otlpSpan(service string, o *otlpSpan) error {
+	if o.TraceID == "" || o.SpanID == "" {
+		return errors.New("a span has no traceId or no spanId")
+	}
+	nanos := func(n json.Number) (int64, error) {
+		if n == "" {
+			return 0, nil
+		}
+		v, err := strconv.ParseInt(n.String(), 10, 64)
+		if err != nil || v < 0 {
+			return 0, fmt.Errorf("span %s: %s is no time in nanoseconds", o.SpanID, n)
+		}
+		return v, nil
+	}
+	start, err := nanos(o.Start)
+	if err != nil {
+		return err
+	}
+	end, err := nanos(o.End)
+	if err != nil {
+		return err
+	}
+	a := attributesOf(o.Attrs)
+	s := span{trace: id(o.TraceID), id: id(o.SpanID), parent: id(o.Parent), service: service, start: start, end: end, timed: start > 0 && end > start, role: roleOf(string(o.Kind))}
+	s.peer, s.database = a.peer(s.role)
+	s.failed = o.Status.Code == "2" || o.Status.Code == "STATUS_CODE_ERROR"
+	s.sampled = strings.Contains(o.State, "ot=") && strings.Contains(o.State, "th:") && !strings.Contains(o.State, "th:0;") && !strings.HasSuffix(o.State, "th:0")
+	return f.span(s)
+}

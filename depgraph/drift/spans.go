@@ -1,0 +1,396 @@
+package drift
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// role is the side of a call that a span saw.
+type role uint8
+
+const (
+	local role = iota
+	client
+	server
+	producer
+	consumer
+)
+
+// span is what all formats have in common. Times are nanoseconds.
+type span struct {
+	trace, id, parent string
+	service, peer     string
+	source            string
+	start, end        int64
+	role              role
+	timed             bool // start and end are known
+	failed            bool
+	shared            bool // a server that took the ID of its client over
+	database          bool
+	sampled           bool
+}
+
+// Observed links all spans and sums everything up. More can be added after it.
+func (c *Collector) Observed() *Observed {
+	t := newTally()
+	if c.counted != nil {
+		for k, e := range c.counted.edges {
+			sum := *e
+			sum.Sources = slices.Clone(e.Sources)
+			t.edges[k] = &sum
+		}
+		maps.Copy(t.requests, c.counted.requests)
+	}
+	l := linker{t: t}
+	traces := map[string][]*span{}
+	for i := range c.spans {
+		traces[c.spans[i].trace] = append(traces[c.spans[i].trace], &c.spans[i])
+	}
+	for _, id := range slices.Sorted(maps.Keys(traces)) {
+		l.trace(traces[id])
+	}
+	o := &Observed{Edges: t.sorted(), Requests: t.requests, Sources: slices.Clone(c.sources), Notes: append(slices.Clone(c.notes), l.notes()...)}
+	for i := range c.spans {
+		if s := &c.spans[i]; s.start > 0 {
+			at, end := time.Unix(0, s.start).UTC(), time.Unix(0, max(s.start, s.end)).UTC()
+			if o.First.IsZero() || at.Before(o.First) {
+				o.First = at
+			}
+			if end.After(o.Last) {
+				o.Last = end
+			}
+		}
+	}
+	return o
+}
+
+// linker turns the spans of traces into calls.
+type linker struct {
+	t *tally
+
+	orphans, nameless, duplicates, circles, sampled, unnamed int
+
+	// Of the trace at hand.
+	spans  []*span
+	byID   map[string][]int
+	parent []int // -1: none
+	top    []int // the span of the same service that began the request
+}
+
+func (l *linker) notes() (notes []string) {
+	for _, n := range []struct {
+		count int
+		text  string
+	}{
+		{l.orphans, "%d spans name a parent that is not there: some edges are missing, and errors above them cannot be judged"},
+		{l.nameless, "%d spans have no service name, and are left out"},
+		{l.duplicates, "%d spans were recorded twice, and count once"},
+		{l.circles, "%d spans are their own ancestors, and are taken for the first of their requests"},
+		{l.unnamed, "%d calls do not say whom they call (no span of the other side, no peer.service, no address), and are left out"},
+		{l.sampled, "%d spans were sampled with a probability below 1 (tracestate): counts are of what was kept"},
+	} {
+		if n.count > 0 {
+			notes = append(notes, fmt.Sprintf(n.text, n.count))
+		}
+	}
+	return notes
+}
+
+// call is one use of a dependency inside a request.
+type call struct {
+	to         string
+	kind       Kind
+	start, end int64
+	timed      bool
+	failed     bool
+	source     string
+}
+
+func (l *linker) trace(spans []*span) {
+	l.spans = l.distinct(spans)
+	l.byID = make(map[string][]int, len(l.spans))
+	for i, s := range l.spans {
+		l.byID[s.id] = append(l.byID[s.id], i)
+		if s.sampled {
+			l.sampled++
+		}
+	}
+	l.parents()
+	l.tops()
+	linked := make([]bool, len(l.spans))
+	calls := map[int][]call{} // by the first span of the request
+	for i, s := range l.spans {
+		if p := l.parent[i]; p >= 0 {
+			l.fromParent(i, p, linked, calls)
+		} else if s.role == server && s.peer != "" && s.peer != s.service {
+			l.count(s.peer, s.service, Call, s.failed, s.source) // a caller that is not traced
+		}
+	}
+	for i, s := range l.spans {
+		l.toPeer(i, linked[i], calls)
+		if l.top[i] == i {
+			l.t.requests[s.service]++
+		}
+	}
+	for _, top := range slices.Sorted(maps.Keys(calls)) {
+		l.effects(top, calls[top])
+	}
+}
+
+// distinct drops spans without a service, and second copies.
+func (l *linker) distinct(spans []*span) []*span {
+	type identity struct {
+		id, service string
+		role        role
+		start       int64
+	}
+	slices.SortStableFunc(spans, func(a, b *span) int { // a result does not depend on the order of files
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.id, b.id), cmp.Compare(a.role, b.role), cmp.Compare(a.service, b.service), cmp.Compare(b.end, a.end), cmp.Compare(a.parent, b.parent))
+	})
+	seen := make(map[identity]*span, len(spans))
+	kept := make([]*span, 0, len(spans))
+	for _, s := range spans {
+		if s.service == "" {
+			l.nameless++
+			continue
+		}
+		k := identity{s.id, s.service, s.role, s.start}
+		if first := seen[k]; first != nil {
+			first.failed = first.failed || s.failed // reported in two parts
+			l.duplicates++
+			continue
+		}
+		seen[k] = s
+		kept = append(kept, s)
+	}
+	return kept
+}
+
+// parents finds the parent of each span. A server that shares the ID of its
+// client has that client as its parent.
+func (l *linker) parents() {
+	l.parent = make([]int, len(l.spans))
+	for i, s := range l.spans {
+		l.parent[i] = -1
+		if s.role == server || s.role == consumer {
+			if twin := l.pick(s.id, func(o *span) bool { return o.role == client || o.role == producer }, s); twin >= 0 {
+				l.parent[i] = twin
+				continue
+			}
+		}
+		if s.parent == "" {
+			continue
+		}
+		same := func(o *span) bool { return o.service == s.service && o.role != client }
+		serves := func(o *span) bool { return o.role == server || o.role == consumer }
+		for _, wanted := range []func(*span) bool{same, serves, func(*span) bool { return true }} {
+			if l.parent[i] = l.pick(s.parent, wanted, s); l.parent[i] >= 0 {
+				break
+			}
+		}
+		if l.parent[i] < 0 {
+			l.orphans++
+		}
+	}
+}
+
+func (l *linker) pick(id string, wanted func(*span) bool, not *span) int {
+	for _, i := range l.byID[id] {
+		if l.spans[i] != not && wanted(l.spans[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// tops finds where the request began that each span belongs to: it climbs as
+// long as the parent is of the same service. A circle of parents is cut.
+func (l *linker) tops() {
+	const unknown, climbing = -1, -2
+	l.top = make([]int, len(l.spans))
+	for i := range l.top {
+		l.top[i] = unknown
+	}
+	var path []int
+	for i := range l.spans {
+		path = path[:0]
+		at := i
+		for l.top[at] == unknown {
+			l.top[at] = climbing
+			path = append(path, at)
+			p := l.parent[at]
+			if p < 0 || l.spans[p].service != l.spans[at].service {
+				l.top[at] = at
+				break
+			}
+			at = p
+		}
+		if l.top[at] == climbing {
+			l.circles++
+			l.top[at] = at
+			l.parent[at] = -1
+		}
+		for _, p := range path {
+			l.top[p] = l.top[at]
+		}
+	}
+}
+
+// count adds one call to the sums.
+func (l *linker) count(from, to string, kind Kind, failed bool, source string) {
+	e := l.t.edge(from, to, kind, source)
+	e.Calls++
+	e.Judged = true
+	if failed {
+		e.Errors++
+	}
+}
+
+// fromParent makes a call of a span whose parent is of another service.
+func (l *linker) fromParent(i, p int, linked []bool, calls map[int][]call) {
+	s, up := l.spans[i], l.spans[p]
+	if up.service == s.service {
+		return
+	}
+	kind := Call
+	if s.role == consumer || up.role == producer {
+		if s.peer != "" || up.peer != "" {
+			return // the broker is known: toPeer
+		}
+		kind = Delivery
+	}
+	c := call{to: s.service, kind: kind, failed: s.failed, source: s.source}
+	if up.role == client || up.role == producer {
+		c.failed, c.start, c.end, c.timed = up.failed, up.start, up.end, up.timed
+	} // else the times are of another clock than the request's
+	linked[p] = true
+	l.count(up.service, s.service, kind, c.failed, s.source)
+	if kind != Delivery {
+		calls[l.top[p]] = append(calls[l.top[p]], c)
+	}
+}
+
+// toPeer makes a call of a span that names the other side, which was not
+// recorded.
+func (l *linker) toPeer(i int, linked bool, calls map[int][]call) {
+	s := l.spans[i]
+	kind := Call
+	switch {
+	case s.role == local, s.role == server, linked:
+		return
+	case s.peer == "":
+		if s.role == client {
+			l.unnamed++
+		}
+		return
+	case s.peer == s.service:
+		return
+	case s.role != client:
+		kind = Messaging
+	case s.database:
+		kind = Database
+	}
+	l.count(s.service, s.peer, kind, s.failed, s.source)
+	if s.role != consumer { // that a message cannot be handled says nothing about its broker
+		calls[l.top[i]] = append(calls[l.top[i]], call{s.peer, kind, s.start, s.end, s.timed, s.failed, s.source})
+	}
+}
+
+// effects judges one request of one service: what its calls did, dependency by
+// dependency, and how it ended.
+func (l *linker) effects(top int, calls []call) {
+	type dependency struct {
+		to   string
+		kind Kind
+	}
+	groups := map[dependency][]call{}
+	for _, c := range calls {
+		d := dependency{c.to, c.kind}
+		groups[d] = append(groups[d], c)
+	}
+	results := make(map[dependency]result, len(groups))
+	failures := 0
+	for d, group := range groups {
+		r := outcome(group)
+		results[d] = r
+		if r.failed {
+			failures++
+		}
+	}
+	entry := l.spans[top]
+	known := l.known(top)
+	for d, r := range results {
+		var e Effect
+		switch {
+		case r.unclear:
+			e.Unclear = 1
+		case !r.failed && !known:
+		case !r.failed && entry.failed:
+			e.Otherwise = 1
+		case !r.failed:
+			e.Fine = 1
+		case !known:
+			e.Unclear = 1
+		case !entry.failed:
+			e.Absorbed = 1
+		case failures > 1, !r.timed, !entry.timed, r.end > entry.end:
+			e.Unclear = 1
+		default:
+			e.Propagated = 1
+		}
+		l.t.edge(entry.service, d.to, d.kind, groups[d][0].source).Effect.add(e)
+	}
+}
+
+// known reports whether the span says how a request ended: it is not the call
+// itself, and nothing above it in the same service can be missing.
+func (l *linker) known(top int) bool {
+	switch s := l.spans[top]; s.role {
+	case server, consumer:
+		return true
+	case client, producer:
+		return false
+	default:
+		return s.parent == "" || l.parent[top] >= 0
+	}
+}
+
+type result struct {
+	failed, unclear, timed bool
+	end                    int64
+}
+
+// outcome says what a request got from one dependency in the end. A failed
+// call was made good by one that began after its end and worked.
+func outcome(calls []call) (r result) {
+	bad, good := 0, 0
+	r.timed = true
+	for _, c := range calls {
+		r.timed = r.timed && c.timed
+		if c.failed {
+			bad++
+		} else {
+			good++
+		}
+	}
+	if bad == 0 {
+		return r
+	}
+	if !r.timed && good > 0 {
+		r.unclear = true // in which order is not known
+		return r
+	}
+	for _, c := range calls {
+		if !c.failed {
+			continue
+		}
+		retried := slices.ContainsFunc(calls, func(o call) bool { return !o.failed && o.start >= c.end })
+		if !retried {
+			r.failed, r.end = true, max(r.end, c.end)
+		}
+	}
+	return r
+}
