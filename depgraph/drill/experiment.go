@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -95,6 +97,39 @@ func HTTP(url string, client *http.Client) Target {
 			return Answer{Err: fmt.Errorf("status %d", resp.StatusCode)}
 		}
 		return Answer{}
+	})
+}
+
+// Probe is a target that is the URL of a running service, of which more is
+// expected than of [HTTP]: a status of 2xx, and, unless expect is "", an answer
+// that has it in its first MiB; one without is wrong. {n} in the URL is the
+// number of the request, from 0 to 999, so that not all ask for the same.
+// client nil is one of its own, without redirects and without a proxy.
+func Probe(url, expect string, client *http.Client) Target {
+	if client == nil {
+		client = &http.Client{
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return targetFunc(func(ctx context.Context, n int64) Answer {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ReplaceAll(url, "{n}", strconv.FormatInt(n%1000, 10)), nil)
+		if err != nil {
+			return Answer{Err: err}
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return Answer{Err: err}
+		}
+		defer func() { _ = resp.Body.Close() }() // it was read
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		switch {
+		case err != nil:
+			return Answer{Err: err}
+		case resp.StatusCode < 200 || resp.StatusCode > 299:
+			return Answer{Err: fmt.Errorf("status %d", resp.StatusCode)}
+		}
+		return Answer{Wrong: expect != "" && !strings.Contains(string(body), expect)}
 	})
 }
 

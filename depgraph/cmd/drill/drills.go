@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,12 +26,18 @@ local memory, a DynamoDB table and a system of record, with a log line for each
 request. --target naive is the same as it was written before the outage of
 7 December 2021. Nothing leaves this process.
 
+With --url it is a service of yours, which runs already and is not changed: its
+dependencies go through drill proxy, and the drill sets the fault there. If the
+proxy sees no call that the fault hits, the verdict is void.
+
 A preset is shortened to --watch, the windows of its rules with it; drill replay
 runs it at full length. Examples:
 
     drill run --preset iam-revoked --short
     drill run --preset throttled --target naive -f markdown
     drill run --file my-outage.json --watch 2m -o report/
+    drill run --url http://127.0.0.1:8080/session/{n} --control http://127.0.0.1:8474 \
+              --token-file /run/drill/token --fault denied --edge checkout/dynamodb
 `,
 	run: (*command).run,
 }
@@ -78,45 +85,97 @@ const (
 	usualWatch = 30 * time.Second
 )
 
+// runFlags are those of run alone.
+type runFlags struct {
+	drillFlags
+	remoteFlags
+	cut   proxyFlags
+	file  string
+	edge  string
+	short bool
+	watch time.Duration
+}
+
 func (c *command) run(args []string) error {
-	var d drillFlags
+	var f runFlags
 	fs := c.flags()
-	d.add(fs)
-	name := fs.String("preset", "", "the outage to have, one of those that drill presets lists")
-	file := fs.String("file", "", "a preset of your own, as JSON")
-	short := fs.Bool("short", false, "at most ten seconds in all")
-	watch := fs.Duration("watch", usualWatch, "how long the fault lasts; shorter than the preset's own")
+	f.drillFlags.add(fs)
+	f.remoteFlags.add(fs)
+	f.cut.addFault(fs)
+	fs.StringVar(&f.file, "file", "", "a preset of your own, as JSON")
+	fs.StringVar(&f.edge, "edge", "", "`SERVICE/DEPENDENCY`, as the manifests call them: what the verdict on --url is about")
+	fs.BoolVar(&f.short, "short", false, "at most ten seconds in all")
+	fs.DurationVar(&f.watch, "watch", usualWatch, "how long the fault lasts; shorter than the preset's own")
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
-	if err := d.check(); err != nil {
-		return err
-	}
-	switch {
-	case fs.NArg() > 0:
+	if fs.NArg() > 0 {
 		return usagef("run: unexpected argument %q", fs.Arg(0))
-	case (*name == "") == (*file == ""):
-		return usagef("run: want exactly one of --preset and --file; drill presets lists those that there are")
-	case *watch < time.Second || *watch > 24*time.Hour:
-		return usagef("run: --watch is %v; want 1s to 24h", *watch)
 	}
-	p, err := preset(*name, *file)
+	p, err := f.preset()
 	if err != nil {
 		return err
 	}
-	e := func(svc *reference.Service, length time.Duration) drill.Experiment {
-		e := svc.Drill(p.Scaled(length), 100*time.Millisecond)
+	length := f.watch
+	if f.short {
+		length = shortWatch
+	}
+	p = p.Scaled(length)
+	finish := func(e drill.Experiment) drill.Experiment {
 		e.Progress = c.progress()
-		if *short {
-			e.Steady, e.Recovery = time.Second, 4*time.Second
+		if f.short {
+			e.Steady, e.Recovery = min(time.Second, cmp.Or(e.Steady, time.Second)), 4*time.Second
 		}
 		return e
 	}
-	length := *watch
-	if *short {
-		length = shortWatch
+	if !f.used() {
+		return c.drill(f.drillFlags, length/16, func(svc *reference.Service) drill.Experiment { return finish(svc.Drill(p, 100*time.Millisecond)) })
 	}
-	return c.drill(d, length/16, func(svc *reference.Service) drill.Experiment { return e(svc, length) })
+	if err := f.remoteFlags.check("run"); err != nil {
+		return err
+	}
+	e := finish(f.experiment(p))
+	if f.edge != "" {
+		e.Service, e.Dependency, _ = strings.Cut(f.edge, "/")
+	}
+	r, err := drill.Run(c.ctx, e)
+	if err != nil {
+		return err
+	}
+	return c.conclude(f.drillFlags, r)
+}
+
+// preset is the fault that the flags name.
+func (f *runFlags) preset() (p presets.Preset, err error) {
+	if err := f.drillFlags.check(); err != nil {
+		return p, err
+	}
+	given := 0
+	for _, s := range []string{f.cut.preset, f.file, f.cut.fault, f.cut.rules} {
+		if s != "" {
+			given++
+		}
+	}
+	before, after, ok := strings.Cut(f.edge, "/")
+	switch {
+	case given != 1:
+		return p, usagef("run: want exactly one of --preset, --file, --fault and --rules; drill presets lists those that there are")
+	case f.watch < time.Second || f.watch > 24*time.Hour:
+		return p, usagef("run: --watch is %v; want 1s to 24h", f.watch)
+	case f.edge != "" && (!ok || before == "" || after == "" || !f.used()):
+		return p, usagef("run: --edge is %q; want SERVICE/DEPENDENCY, with --url", f.edge)
+	case f.proof != "" && f.used() && f.edge == "":
+		return p, usagef("run: --proof with --url wants --edge: which edge of the manifests the verdict is about")
+	case f.cut.preset != "" || f.file != "":
+		return preset(f.cut.preset, f.file)
+	}
+	if err := f.cut.checkFault("run", true); err != nil {
+		return p, err
+	}
+	return presets.Preset{
+		Name: "run", Title: f.cut.describe, Dependency: f.cut.service, Rules: f.cut.parsed,
+		Watch: 24 * time.Hour, Recovery: 30 * time.Second,
+	}, nil
 }
 
 func (c *command) replay(args []string) error {
@@ -217,6 +276,11 @@ func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*refe
 	if err := errors.Join(err, svc.Close(closing)); err != nil {
 		return err
 	}
+	return c.conclude(d, r)
+}
+
+// conclude writes the report and the proof; the verdict is the exit code.
+func (c *command) conclude(d drillFlags, r *drill.Report) error {
 	if err := c.write(d, r); err != nil {
 		return err
 	}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"flag"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/faultproxy"
+	"github.com/failopen/failopen/depgraph/drill/presets"
+)
+
+// remoteFlags say which running service is drilled, and through which proxy its
+// dependencies go.
+type remoteFlags struct {
+	url, expect       string
+	control, token    string
+	budget, steady    time.Duration
+	rate, least       float64
+	faultProxyControl *faultproxy.Client
+}
+
+func (r *remoteFlags) add(fs *flag.FlagSet) {
+	fs.StringVar(&r.url, "url", "", "the `URL` of your own service, which runs already and whose dependencies go through drill proxy; {n} in it is the number of the request, 0 to 999")
+	fs.StringVar(&r.expect, "expect", "", "a `text` that each answer must have, or it is wrong")
+	fs.StringVar(&r.control, "control", os.Getenv("DRILL_CONTROL"), "the `URL` of the proxy's control API (default: $DRILL_CONTROL)")
+	fs.StringVar(&r.token, "token-file", os.Getenv("DRILL_TOKEN_FILE"), "the `file` with its token (default: $DRILL_TOKEN_FILE)")
+	fs.DurationVar(&r.budget, "budget", time.Second, "how long an answer of --url may take")
+	fs.DurationVar(&r.steady, "steady", 3*time.Second, "for how long --url must serve before anything is cut")
+	fs.Float64Var(&r.rate, "rate", 20, "how many requests --url gets a second")
+	fs.Float64Var(&r.least, "least", 1, "the part of the requests to --url that must be served")
+}
+
+// used says whether a running service is drilled.
+func (r *remoteFlags) used() bool { return r.url != "" }
+
+func (r *remoteFlags) check(verb string) (err error) {
+	u, err := url.Parse(strings.ReplaceAll(r.url, "{n}", "0"))
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return usagef("%s: --url is %q; want a URL such as http://127.0.0.1:8080/session/{n}", verb, r.url)
+	case r.control == "" || r.token == "":
+		return usagef("%s: --url needs the proxy that its dependencies go through: --control URL and --token-file FILE, as drill proxy prints them", verb)
+	case r.budget <= 0 || r.budget > time.Minute:
+		return usagef("%s: --budget is %v; want up to 1m", verb, r.budget)
+	case r.steady < 100*time.Millisecond || r.steady > time.Hour:
+		return usagef("%s: --steady is %v; want 100ms to 1h", verb, r.steady)
+	case r.rate <= 0 || r.rate > 1000:
+		return usagef("%s: --rate is %v; want up to 1000", verb, r.rate)
+	case r.least <= 0 || r.least > 1:
+		return usagef("%s: --least is %v; want up to 1", verb, r.least)
+	}
+	r.faultProxyControl, err = faultproxy.NewClient(r.control, r.token)
+	return err
+}
+
+// experiment is the drill of a preset on the running service.
+func (r *remoteFlags) experiment(p presets.Preset) drill.Experiment {
+	cut := r.faultProxyControl.Fault(p.Watch+2*time.Minute, p.Rules...)
+	return drill.Experiment{
+		Title: p.Name + ": " + p.Title, Service: r.url, Dependency: p.Dependency,
+		Target: drill.Probe(r.url, r.expect, nil), Fault: cut, Rules: p.Rules, Stop: cut.Halted,
+		Guards: []drill.Guard{{Name: "nobody else uses the proxy", Ask: cut.Guard}},
+		Steady: r.steady, Watch: p.Watch, Recovery: p.Recovery, Budget: r.budget, Rate: r.rate, Least: r.least,
+	}
+}
