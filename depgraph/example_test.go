@@ -214,3 +214,32 @@ func ExampleCompare() {
 	// added fraud -> checkout
 	// new: bootstrap deadlock: 2 services wait for each other at startup
 }
+
+// During a start: the database is up, and checkout still is not.
+func ExampleGraph_WhyBlocked() {
+	g, err := depgraph.Compile([]depgraph.Service{
+		{Name: "checkout", Depends: []depgraph.Dependency{depgraph.Hard("ledger")}},
+		{Name: "ledger", Depends: []depgraph.Dependency{depgraph.Hard("database"), depgraph.Hard("vault")}},
+		{Name: "database"},
+		{Name: "vault"},
+	}, depgraph.Options{})
+	if err != nil {
+		panic(err)
+	}
+	running, err := depgraph.ParseRunning([]byte(`["database"]`))
+	if err != nil {
+		panic(err)
+	}
+	b, err := g.WhyBlocked("checkout", running)
+	if err != nil {
+		panic(err)
+	}
+	for _, h := range b.Chain {
+		fmt.Println(h.Edge.From, "waits for", h.Edge.To)
+	}
+	fmt.Println("start", b.Root)
+	// Output:
+	// checkout waits for ledger
+	// ledger waits for vault
+	// start vault
+}

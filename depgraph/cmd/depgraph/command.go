@@ -47,7 +47,7 @@ type command struct {
 	proof                             string
 	requireProof                      age
 	observed, mapped                  list
-	names                             string
+	names, down, state                string
 	nothing                           bool
 	waived                            int // findings that a waiver tolerates
 }

@@ -139,6 +139,36 @@ unpacked), and addresses in compose and Kubernetes files.
 A record is a sample: the output says what cannot be concluded from it.`,
 		},
 		{
+			name: "why-blocked", usage: "SERVICE --state FILE", summary: "what holds a service, given who is up", minArgs: 1, maxArgs: 1, formats: textJSON(), run: (*command).whyBlocked,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.StringVar(&c.state, "state", "", "`file` that says who is up, or - for the standard input")
+			},
+			about: `The shortest chain from the service to something that is down and waits for
+nothing, or the circle of those that wait for each other. The exit code is 1 while
+the service does not serve.
+
+  depgraph why-blocked checkout --state running.json
+  docker compose ps --all --format json | depgraph why-blocked checkout --state -
+
+The state is a list of the names that are up, an object of names and states (down,
+started, ready, serving, done; or true and false), or what docker compose prints.`,
+		},
+		{
+			name: "runbook", usage: "--cold | --down SERVICE", summary: "a procedure for people: waves, verify steps, owners", formats: []string{"markdown", "html"}, run: (*command).runbook,
+			flags: func(c *command, fs *flag.FlagSet) {
+				fs.BoolVar(&c.cold, "cold", false, "everything is down and has to come up")
+				fs.StringVar(&c.down, "down", "", "this `service` is down")
+				fs.IntVar(&c.maxParallel, "max-parallel", 0, "start at most `N` services at the same time")
+				fs.StringVar(&c.heading, "title", "", "the heading of the page")
+			},
+			about: `Generated, never kept by hand. It holds no date and no commit: two runbooks
+differ only if the procedure does, so it can be committed and compared in CI.
+
+  depgraph runbook --cold -o BLACK-START.md
+  depgraph runbook --cold -f html -o black-start.html     print it
+  depgraph runbook --down dynamodb`,
+		},
+		{
 			name: "report", usage: "[PATH...]", paths: true, summary: "one HTML page with everything; needs no network", formats: []string{"html"}, run: (*command).report,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.StringVar(&c.heading, "title", "", "the heading of the page")

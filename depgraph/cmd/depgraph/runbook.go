@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/report"
+)
+
+// runbook writes a procedure for people.
+func (c *command) runbook() error {
+	if c.cold == (c.down != "") {
+		return usagef("runbook: say --cold, for a start from nothing, or --down SERVICE")
+	}
+	if c.down != "" && c.maxParallel != 0 {
+		return usagef("runbook: --max-parallel goes with --cold")
+	}
+	g, err := c.load(true)
+	if err != nil {
+		return err
+	}
+	title := c.heading
+	if abs, err := filepath.Abs(c.folder()); title == "" && err == nil {
+		title = "of " + filepath.Base(abs)
+	}
+	b, err := report.NewRunbook(c.ctx, g, report.RunbookOptions{Title: title, Down: c.down, MaxParallel: c.maxParallel})
+	if err != nil {
+		return lookup(err)
+	}
+	return c.write(func(w io.Writer) error {
+		if c.format == "html" {
+			return b.HTML(w)
+		}
+		return b.Markdown(w)
+	})
+}
+
+// maxStateBytes bounds the list of what is running.
+const maxStateBytes = 64 << 20
+
+// whyBlocked says what holds a service, given who is up.
+func (c *command) whyBlocked() error {
+	if c.state == "" {
+		return usagef("why-blocked: --state names a file that says who is up, or - for the standard input")
+	}
+	running, err := c.running()
+	if err != nil {
+		return err
+	}
+	g, err := c.load(true)
+	if err != nil {
+		return err
+	}
+	b, err := g.WhyBlocked(c.args[0], running)
+	if err != nil {
+		return lookup(err)
+	}
+	err = c.write(func(w io.Writer) error {
+		if c.format == "json" {
+			return report.BlockedJSON(w, b)
+		}
+		return report.BlockedText(w, g, b, c.textOptions())
+	})
+	if err == nil && b.State < depgraph.IsServing && c.failOn != "none" {
+		return errFindings
+	}
+	return err
+}
+
+func (c *command) running() (depgraph.Running, error) {
+	in := c.stdin
+	if c.state != "-" {
+		f, err := os.Open(c.state)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxStateBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxStateBytes {
+		return nil, errors.New(c.state + ": is too large for a list of services")
+	}
+	return depgraph.ParseRunning(data)
+}
