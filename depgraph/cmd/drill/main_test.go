@@ -256,7 +256,7 @@ func TestRevoke_dryRun(t *testing.T) {
 		`it must be "app/sessions"`: {"--confirm", "app"},
 		"a whole account":           {"--via", "scp"},
 		"For is 2h0m0s":             {"--for", "2h"},
-		"only --via table-policy":   {"--via", "session", "--confirm", "app/sessions"},
+		"to run in it, after --":    {"--via", "session", "--confirm", "app/sessions"},
 		"not among those":           {"--accounts", "1,2"},
 		"AWS_ACCESS_KEY_ID and":     {"--confirm", "app/sessions", "--journal", t.TempDir()},
 	} {
@@ -338,7 +338,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, err := w.buf.Write(p)
-	if strings.Contains(string(p), w.at) {
+	if w.then != nil && strings.Contains(string(p), w.at) {
 		w.then()
 	}
 	return n, err

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
@@ -35,9 +38,15 @@ must be tagged failopen-drill=allowed. Examples:
     eval "$(aws configure export-credentials --format env)"
     drill revoke --role … --table … --confirm app/sessions
 
-Only --via table-policy is carried out; for role-policy and session the
-document is printed, and you apply it. Nothing of this has been tried against
-AWS itself yet.
+--via role-policy writes an inline policy of the role instead, which must be
+tagged failopen-drill=allowed, too: every process of the role loses the table.
+--via session touches nobody else and writes nothing: it runs the program after
+-- as the role, in a session that is denied the table. Do it first.
+
+    drill revoke --via session --role … --table … --confirm app/sessions -- ./service
+
+Endpoints other than AWS's come from AWS_ENDPOINT_URL_DYNAMODB, _IAM and _STS.
+Nothing of this has been tried against AWS itself yet.
 `,
 	run: (*command).revoke,
 }
@@ -66,12 +75,12 @@ func (c *command) revoke(args []string) error {
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 {
-		return usagef("revoke: unexpected argument %q", fs.Arg(0))
-	}
 	var err error
 	if o.Via, err = revoke.ParseVia(*via); err != nil {
 		return usagef("%v", err)
+	}
+	if fs.NArg() > 0 && o.Via != revoke.Session {
+		return usagef("revoke: unexpected argument %q", fs.Arg(0))
 	}
 	if *accounts != "" {
 		o.Accounts = strings.Split(*accounts, ",")
@@ -85,10 +94,12 @@ func (c *command) revoke(args []string) error {
 	case *confirm == "" || *offline:
 		c.describe(p, want, *offline)
 		return nil
+	case p.Via == revoke.Session && fs.NArg() == 0:
+		return usagef("revoke: --via session wants the program to run in it, after --")
 	case *confirm != want:
 		return usagef("revoke: --confirm is %q; to carry it out, it must be %q", *confirm, want)
-	case p.Via != revoke.TablePolicy:
-		return usagef("revoke: only --via table-policy is carried out by this program; without --confirm it prints the document for you to apply")
+	case p.Via == revoke.Session:
+		return c.runInSession(p, fs.Args())
 	}
 	if *journal == "" {
 		if *journal, err = journalFolder(); err != nil {
@@ -113,50 +124,163 @@ func (c *command) describe(p revoke.Plan, confirm string, offline bool) {
 		revoke.Session:     "This would be the session policy for sts:AssumeRole:",
 	}[p.Via], p.Document())
 	fmt.Fprintf(c.stdout, "\nIts operator needs no more than this policy; %s:\n\n%s\n", p.Leak(), p.OperatorPolicy())
-	if p.Via == revoke.TablePolicy && !offline {
-		fmt.Fprintf(c.stdout, "\nTo carry it out, add --confirm %s\n", confirm)
+	if !offline {
+		program := ""
+		if p.Via == revoke.Session {
+			program = " -- PROGRAM"
+		}
+		fmt.Fprintf(c.stdout, "\nTo carry it out, add --confirm %s%s\n", confirm, program)
 	}
 }
 
-// client makes a DynamoDB client from variables of the environment.
-func client(prefix, table string) (*dynamodb.Client, error) {
+// credentials are those of variables of the environment.
+func credentials(prefix string) (aws.CredentialsProvider, error) {
 	key, secret := os.Getenv(prefix+"AWS_ACCESS_KEY_ID"), os.Getenv(prefix+"AWS_SECRET_ACCESS_KEY")
 	if key == "" || secret == "" {
 		return nil, fmt.Errorf("%sAWS_ACCESS_KEY_ID and %sAWS_SECRET_ACCESS_KEY must be set", prefix, prefix)
 	}
-	o := dynamodb.Options{
-		Region: strings.Split(table, ":")[3],
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: os.Getenv(prefix + "AWS_SESSION_TOKEN")}, nil
-		}),
+	return fixed(aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: os.Getenv(prefix + "AWS_SESSION_TOKEN")}), nil
+}
+
+func fixed(credentials aws.Credentials) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
+}
+
+// endpoint is a service's, if it is not AWS's own.
+func endpoint(service string) *string {
+	if url := os.Getenv("AWS_ENDPOINT_URL_" + service); url != "" {
+		return &url
 	}
-	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
-		o.BaseEndpoint = &url
+	return nil
+}
+
+func region(table string) string { return strings.Split(table, ":")[3] }
+
+// client makes a DynamoDB client from variables of the environment.
+func client(prefix, table string) (*dynamodb.Client, error) {
+	creds, err := credentials(prefix)
+	if err != nil {
+		return nil, err
 	}
-	return dynamodb.New(o), nil
+	return dynamodb.New(dynamodb.Options{Region: region(table), Credentials: creds, BaseEndpoint: endpoint("DYNAMODB")}), nil
+}
+
+// roles makes an IAM client.
+func roles(table string) (*iam.Client, error) {
+	creds, err := credentials("")
+	if err != nil {
+		return nil, err
+	}
+	return iam.New(iam.Options{Region: iamRegion(table), Credentials: creds, BaseEndpoint: endpoint("IAM")}), nil
+}
+
+// iamRegion is where a partition's IAM is.
+func iamRegion(arn string) string {
+	switch strings.Split(arn, ":")[1] {
+	case "aws-cn":
+		return "cn-north-1"
+	case "aws-us-gov":
+		return "us-gov-west-1"
+	}
+	return "us-east-1"
+}
+
+// undo reverts a plan that the journal knows.
+func undo(ctx context.Context, p revoke.Plan, journal string) error {
+	if p.Via == revoke.RolePolicy {
+		api, err := roles(p.Table)
+		if err != nil {
+			return err
+		}
+		return revoke.RevertRole(ctx, api, p, journal)
+	}
+	api, err := client("", p.Table)
+	if err != nil {
+		return err
+	}
+	return revoke.Revert(ctx, api, p, journal)
+}
+
+// revocation is one of the two that are written.
+type revocation interface {
+	Inject(context.Context) error
+	Revert(context.Context) error
+}
+
+// prepare makes the revocation of a plan.
+func (c *command) prepare(p revoke.Plan, journal string) (revocation, error) {
+	probe, err := client("PROBE_", p.Table)
+	if err != nil {
+		return nil, fmt.Errorf("the probe under the role: %w", err)
+	}
+	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
+	ask := func(ctx context.Context) error {
+		_, err := probe.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+		return err
+	}
+	step := func(s string) { fmt.Fprintln(c.stderr, s) }
+	if p.Via == revoke.RolePolicy {
+		api, err := roles(p.Table)
+		if err != nil {
+			return nil, err
+		}
+		return &revoke.Role{API: api, Plan: p, Journal: journal, Probe: ask, Step: step}, nil
+	}
+	api, err := client("", p.Table)
+	if err != nil {
+		return nil, err
+	}
+	return &revoke.Table{API: api, Plan: p, Journal: journal, Probe: ask, Step: step}, nil
+}
+
+// runInSession runs a program as the role, in a session without the table.
+func (c *command) runInSession(p revoke.Plan, args []string) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		fmt.Fprintf(c.stderr, "drill revoke: %v\n", err)
+		return exitCode(exitNotFound)
+	}
+	creds, err := credentials("")
+	if err != nil {
+		return err
+	}
+	api := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")})
+	session, err := revoke.SessionCredentials(c.ctx, api, p)
+	if err != nil {
+		fmt.Fprintf(c.stderr, "not started: %v\n", err)
+		return exitCode(3)
+	}
+	db := dynamodb.New(dynamodb.Options{Region: region(p.Table), Credentials: fixed(session), BaseEndpoint: endpoint("DYNAMODB")})
+	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
+	if err := revoke.CheckDenied(c.ctx, func(ctx context.Context) error {
+		_, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: &name, Limit: aws.Int32(1)})
+		return err
+	}); err != nil {
+		fmt.Fprintf(c.stderr, "not started: %v\n", err)
+		return exitCode(3)
+	}
+	fmt.Fprintf(c.stderr, "a read of the session is denied; it ends at %s, and nobody else is touched\n", session.Expires.Format(time.TimeOnly))
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout, c.stderr
+	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+session.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.SessionToken)
+	code, err := c.supervise(cmd, &stalls{over: make(chan struct{})})
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
 }
 
 // carryOut revokes, waits, and undoes it, whatever happens.
 func (c *command) carryOut(p revoke.Plan, journal string) (err error) {
-	operator, err := client("", p.Table)
+	t, err := c.prepare(p, journal)
 	if err != nil {
 		return err
 	}
-	probe, err := client("PROBE_", p.Table)
-	if err != nil {
-		return fmt.Errorf("the probe under the role: %w", err)
-	}
-	if err := c.finishOthers(operator, p, journal); err != nil {
+	if err := c.finishOthers(p, journal); err != nil {
 		return err
-	}
-	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
-	t := &revoke.Table{
-		API: operator, Plan: p, Journal: journal,
-		Probe: func(ctx context.Context) error {
-			_, err := probe.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
-			return err
-		},
-		Step: func(s string) { fmt.Fprintln(c.stderr, s) },
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 3*time.Minute)
@@ -180,20 +304,20 @@ func (c *command) carryOut(p revoke.Plan, journal string) (err error) {
 }
 
 // finishOthers undoes what an earlier run has left in the journal.
-func (c *command) finishOthers(api revoke.API, p revoke.Plan, journal string) error {
+func (c *command) finishOthers(p revoke.Plan, journal string) error {
 	pending, err := revoke.Pending(journal)
 	if err != nil {
 		return err
 	}
 	for _, old := range pending {
-		if old.Table != p.Table {
+		if old.Table != p.Table && old.Role != p.Role {
 			continue
 		}
 		if time.Now().Before(old.Until) {
 			return fmt.Errorf("the revocation %s of %s goes on until %s; drill revert ends it", old.ID, old.Table, old.Until.Format(time.RFC3339))
 		}
 		fmt.Fprintf(c.stderr, "undoing %s, which an earlier run has left\n", old.ID)
-		if err := revoke.Revert(c.ctx, api, old, journal); err != nil {
+		if err := undo(c.ctx, old, journal); err != nil {
 			return err
 		}
 	}
@@ -224,14 +348,14 @@ it, or ends it early. Credentials come from the environment.
 			return err
 		}
 		for _, p := range pending {
-			api, err := client("", p.Table)
-			if err != nil {
+			if err := undo(c.ctx, p, dir); err != nil {
 				return err
 			}
-			if err := revoke.Revert(c.ctx, api, p, dir); err != nil {
-				return err
+			on := p.Table
+			if p.Via == revoke.RolePolicy {
+				on = p.Role
 			}
-			fmt.Fprintf(c.stdout, "%s: undone on %s\n", p.ID, p.Table)
+			fmt.Fprintf(c.stdout, "%s: undone on %s\n", p.ID, on)
 		}
 		fmt.Fprintf(c.stdout, "%d revocations undone\n", len(pending))
 		return nil
@@ -239,17 +363,31 @@ it, or ends it early. Credentials come from the environment.
 }
 
 var sweepVerb = verb{
-	name: "sweep", about: "Remove statements of drills that are over from a table's policy",
+	name: "sweep", about: "Remove what drills that are over have left in a table's or a role's policy",
 	help: `
 What is over denies nothing any more; this tidies up after any drill.
 
     drill sweep --table arn:aws:dynamodb:eu-central-1:111122223333:table/sessions
+    drill sweep --role arn:aws:iam::111122223333:role/app
 `,
 	run: func(c *command, args []string) error {
 		fs := c.flags()
 		table := fs.String("table", "", "the `ARN` of the table")
+		role := fs.String("role", "", "the `ARN` of the role")
 		if err := c.parse(fs, args); err != nil {
 			return err
+		}
+		if *role != "" {
+			if strings.Count(*role, ":") < 5 {
+				return usagef("sweep: --role is %q; want the ARN of one role", *role)
+			}
+			api, err := roles(*role)
+			if err == nil {
+				err = revoke.SweepRole(c.ctx, api, *role, time.Now())
+			}
+			if err != nil || *table == "" {
+				return err
+			}
 		}
 		if strings.Count(*table, ":") < 5 {
 			return usagef("sweep: --table is %q; want the ARN of one table", *table)

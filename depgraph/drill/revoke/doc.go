@@ -12,6 +12,9 @@
 // a read that nobody uses. When a probe under the role is denied, the document
 // has arrived; until then nothing is said to be armed.
 //
+// [Table] writes to the table's resource policy, [Role] to the role's inline
+// policies. [SessionCredentials] writes nothing: the denial is in one session.
+//
 // Nothing here has been run against AWS itself; the tests run against
-// dynamotest, which evaluates what is written.
+// dynamotest and ststest, which evaluate what is written.
 package revoke

@@ -28,13 +28,19 @@ func keep(dir string, e entry) error {
 		return err
 	}
 	name := filepath.Join(dir, e.Plan.ID+entrySuffix)
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if _, err := os.Lstat(name); err == nil {
+		return fmt.Errorf("%s: there is a revocation of that name", name)
+	}
+	f, err := os.CreateTemp(dir, "."+e.Plan.ID+"-*") // for its owner alone; nobody reads a part of an entry
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return syncFolder(dir)
 }

@@ -242,7 +242,7 @@ func (p Plan) OperatorPolicy() string {
 	}
 	switch p.Via {
 	case RolePolicy:
-		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GetRole","iam:GetRolePolicy","iam:PutRolePolicy","iam:DeleteRolePolicy"],"Resource":` + string(role) + `,"Condition":{"StringEquals":{"aws:ResourceTag/failopen-drill":"allowed"}}}]}`
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GetRole","iam:ListRolePolicies","iam:GetRolePolicy","iam:PutRolePolicy","iam:DeleteRolePolicy"],"Resource":` + string(role) + `,"Condition":{"StringEquals":{"aws:ResourceTag/failopen-drill":"allowed"}}}]}`
 	case Session:
 		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":` + string(role) + `}]}`
 	}

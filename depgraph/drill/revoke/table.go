@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,9 +66,7 @@ type Table struct {
 	// Step, if set, is told what happens.
 	Step func(string)
 
-	mu     sync.Mutex
-	before int64
-	seen   drill.Seen
+	denials denials
 }
 
 func (t *Table) say(format string, args ...any) {
@@ -92,13 +89,10 @@ func (t *Table) Inject(ctx context.Context) error {
 	if err := t.write(ctx); err != nil {
 		return err
 	}
-	if err := t.arrived(ctx); err != nil {
+	if err := arrived(ctx, t.Plan, t.Probe, t.say); err != nil {
 		return err
 	}
-	t.say("armed: the window opens at %s and closes at %s", t.Plan.From.Format(time.TimeOnly), t.Plan.Until.Format(time.TimeOnly))
-	if t.Denials != nil {
-		t.before = t.Denials()
-	}
+	t.denials.begin(t.Denials)
 	return sleep(ctx, time.Until(t.Plan.From))
 }
 
@@ -157,27 +151,6 @@ func (t *Table) write(ctx context.Context) error {
 	return nil
 }
 
-// arrived waits until the probe is denied.
-func (t *Table) arrived(ctx context.Context) error {
-	began := time.Now()
-	for {
-		_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, t.Probe(ctx) })
-		if denied(err) {
-			t.say("the sentinel was seen after %v", time.Since(began).Round(time.Millisecond))
-			if !time.Now().Before(t.Plan.From) {
-				return ErrTooLate
-			}
-			return nil
-		}
-		if time.Since(began) > arriveWithin {
-			return fmt.Errorf("%w within %v (the last probe: %v)", ErrNotArrived, arriveWithin, err)
-		}
-		if err := sleep(ctx, pollEvery); err != nil {
-			return err
-		}
-	}
-}
-
 // Revert takes the statements out again, and sees that they are gone.
 func (t *Table) Revert(ctx context.Context) error {
 	t.Seen()
@@ -192,20 +165,7 @@ func (t *Table) Revert(ctx context.Context) error {
 func (t *Table) Limit() time.Duration { return arriveWithin + MaxLead + 2*tryFor }
 
 // Seen implements drill.Fault.
-func (t *Table) Seen() drill.Seen {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.Denials == nil {
-		return t.seen
-	}
-	if n := t.Denials() - t.before; n > t.seen.Hits {
-		t.seen.Hits, t.seen.Last = n, time.Now()
-		if t.seen.First.IsZero() {
-			t.seen.First = t.seen.Last
-		}
-	}
-	return t.seen
-}
+func (t *Table) Seen() drill.Seen { return t.denials.seen(t.Denials) }
 
 // Revert undoes what a plan has written, whatever is left of it, and removes it
 // from the journal. It is safe to call at any time, and again.

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/cache/dynamo/ststest"
+	"github.com/failopen/failopen/depgraph/drill/revoke"
+)
+
+const allowAll = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
+
+// cloud is a table, a role that uses it, and an operator, with a clock that can
+// be put forward.
+type cloud struct {
+	ahead   atomic.Int64
+	db      *dynamotest.Server
+	iam     *ststest.Server
+	journal string
+	session aws.Credentials // of the role
+}
+
+func newCloud(t *testing.T, tagged bool) *cloud {
+	t.Helper()
+	w := &cloud{journal: t.TempDir()}
+	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+	w.iam = ststest.New(ststest.Options{Now: now})
+	w.db = dynamotest.New(dynamotest.Options{Now: now, Principals: w.iam.Principal})
+	for _, start := range []func() error{w.iam.Start, w.db.Start} {
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(w.iam.Close)
+	t.Cleanup(func() { w.db.Close() })
+	if err := w.iam.SetPrincipal(dynamotest.Principal{AccessKey: "OPERATOR", SecretKey: "s", Policies: []string{allowAll}}); err != nil {
+		t.Fatal(err)
+	}
+	role := ststest.Role{Name: "app", Policies: map[string]string{"all": allowAll}}
+	if tagged {
+		role.Tags = map[string]string{revoke.Tag: revoke.TagValue}
+	}
+	if _, err := w.iam.AddRole(role); err != nil {
+		t.Fatal(err)
+	}
+	out, err := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: aws.String(w.iam.URL()), Credentials: w.operator()}).AssumeRole(t.Context(),
+		&sts.AssumeRoleInput{RoleArn: aws.String(revokedRole), RoleSessionName: aws.String("i-1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := out.Credentials
+	w.session = aws.Credentials{AccessKeyID: *c.AccessKeyId, SecretAccessKey: *c.SecretAccessKey, SessionToken: *c.SessionToken}
+	if _, err := w.client(w.operator()).CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("sessions"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: "S"}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: "HASH"}},
+		Tags:                 []types.Tag{{Key: aws.String(revoke.Tag), Value: aws.String(revoke.TagValue)}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *cloud) operator() aws.CredentialsProvider {
+	return fixed(aws.Credentials{AccessKeyID: "OPERATOR", SecretAccessKey: "s"})
+}
+
+func (w *cloud) client(c aws.CredentialsProvider) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: aws.String(w.db.URL()), Credentials: c, Retryer: aws.NopRetryer{}})
+}
+
+func (w *cloud) environment() []string {
+	return append(os.Environ(), "FAILOPEN_DRILL_CHILD=1", "FAILOPEN_HELPER=wait",
+		"AWS_ENDPOINT_URL_DYNAMODB="+w.db.URL(), "AWS_ENDPOINT_URL_IAM="+w.iam.URL(), "AWS_ENDPOINT_URL_STS="+w.iam.URL(),
+		"AWS_ACCESS_KEY_ID=OPERATOR", "AWS_SECRET_ACCESS_KEY=s", "AWS_SESSION_TOKEN=",
+		"PROBE_AWS_ACCESS_KEY_ID="+w.session.AccessKeyID, "PROBE_AWS_SECRET_ACCESS_KEY="+w.session.SecretAccessKey, "PROBE_AWS_SESSION_TOKEN="+w.session.SessionToken)
+}
+
+// works says what the role's own session cannot do any more.
+func (w *cloud) works(ctx context.Context) error {
+	c := w.client(fixed(w.session))
+	if _, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("sessions"), Key: map[string]types.AttributeValue{"key": &types.AttributeValueMemberS{Value: "k"}}}); err != nil {
+		return err
+	}
+	_, err := c.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: aws.String("sessions")})
+	return err
+}
+
+// left counts what a drill has left, whether or not it denies.
+func (w *cloud) left(t *testing.T) (n int) {
+	t.Helper()
+	api := iam.New(iam.Options{Region: "us-east-1", BaseEndpoint: aws.String(w.iam.URL()), Credentials: w.operator()})
+	out, err := api.ListRolePolicies(t.Context(), &iam.ListRolePoliciesInput{RoleName: aws.String("app")})
+	if err != nil {
+		t.Error(err)
+		return -1
+	}
+	n = len(out.PolicyNames) - 1 // its own
+	if p, err := w.client(w.operator()).GetResourcePolicy(t.Context(), &dynamodb.GetResourcePolicyInput{ResourceArn: aws.String(revokedTable)}); err == nil {
+		n += strings.Count(aws.ToString(p.Policy), "FailOpenDrill")
+	}
+	return n
+}
+
+// program starts the program on the cloud.
+func (w *cloud) program(t *testing.T, args ...string) (*exec.Cmd, *watched) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	out := &watched{}
+	cmd.Env, cmd.Stderr, cmd.WaitDelay = w.environment(), out, 10*time.Second
+	return cmd, out
+}
+
+func kills(t *testing.T, usual int) int {
+	t.Helper()
+	if text := os.Getenv("FAILOPEN_DRILL_KILLS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 100_000 {
+			t.Fatalf("FAILOPEN_DRILL_KILLS is %q; want a number of kills", text)
+		}
+		return n
+	}
+	if testing.Short() {
+		return max(3, usual/5)
+	}
+	return usual
+}
+
+// TestRevoke_killedAtAnyMoment kills the program by SIGKILL at random moments:
+// while it starts, writes, waits for the sentinel and for the window, and, half
+// of the time, while it undoes what it has written. When the window is over,
+// nothing denies, whatever has become of the program; and drill revert leaves
+// nothing. FAILOPEN_DRILL_KILLS=1000 is the nightly form.
+func TestRevoke_killedAtAnyMoment(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, via := range []revoke.Via{revoke.TablePolicy, revoke.RolePolicy, revoke.Session} {
+		t.Run(string(via), func(t *testing.T) {
+			var behind, undone atomic.Int64
+			n := kills(t, map[revoke.Via]int{revoke.TablePolicy: 30, revoke.RolePolicy: 30, revoke.Session: 10}[via])
+			t.Run("kills", func(t *testing.T) {
+				slots := make(chan struct{}, 8) // they mostly wait
+				for i := range n {
+					t.Run(strconv.Itoa(i), func(t *testing.T) {
+						t.Parallel()
+						slots <- struct{}{}
+						defer func() { <-slots }()
+						w := newCloud(t, true)
+						args := []string{"revoke", "--via", string(via), "--role", revokedRole, "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
+						if via == revoke.Session {
+							args = append(args, "--", self)
+						}
+						if w.kill(t, args, via != revoke.Session && i%2 == 1) {
+							undone.Add(1)
+						}
+						if via == revoke.Session {
+							if err := w.works(t.Context()); err != nil {
+								t.Errorf("another session of the role: %v", err)
+							}
+						}
+						if w.left(t) > 0 {
+							behind.Add(1)
+						}
+						w.ahead.Add(int64(63 * time.Second)) // the window is over
+						if err := w.works(t.Context()); err != nil {
+							t.Errorf("after the window: %v", err)
+						}
+						revert, out := w.program(t, "revert", "--journal", w.journal)
+						if err := revert.Run(); err != nil || w.left(t) != 0 {
+							t.Errorf("drill revert: %v, %s; %d are left", err, out, w.left(t))
+						}
+						if entries, err := filepath.Glob(filepath.Join(w.journal, "*.json")); err != nil || len(entries) > 0 {
+							t.Errorf("the journal still has %v %v", entries, err)
+						}
+					})
+				}
+			})
+			t.Logf("%d kills: %d left something behind that was over by itself, %d while it was being undone", n, behind.Load(), undone.Load())
+			if via != revoke.Session && n >= 30 && behind.Load() == 0 {
+				t.Error("no kill came while anything was written: the test proves nothing")
+			}
+		})
+	}
+}
+
+// kill starts the program and kills it. If undo says so, it is first told to end
+// once the window is open.
+func (w *cloud) kill(t *testing.T, args []string, undo bool) (undoing bool) {
+	t.Helper()
+	cmd, out := w.program(t, args...)
+	after := time.Duration(rand.Int64N(int64(400 * time.Millisecond)))
+	if rand.IntN(3) == 0 {
+		after *= 4 // in the window, too
+	}
+	ready := make(chan struct{})
+	if undo {
+		out.at, out.then = "Ctrl-C ends it early", func() { close(ready) }
+		after /= 8
+	}
+	stdin, err := cmd.StdinPipe() // which a program in a session waits for
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); cmd.Wait() }()
+	if undo {
+		select {
+		case <-ready:
+			w.ahead.Add(int64(16 * time.Second)) // a table's policy can be changed again
+			undoing = cmd.Process.Signal(os.Interrupt) == nil && runtime.GOOS != "windows"
+		case <-done: // it came too late for its own window
+		}
+	}
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+	}
+	_ = cmd.Process.Kill() // it may have ended
+	<-done
+	return undoing
+}
+
+func TestRevoke_byARolesPolicy(t *testing.T) {
+	w := newCloud(t, true)
+	args := []string{"revoke", "--via", "role-policy", "--role", revokedRole, "--table", revokedTable, "--lead", "2s", "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
+	cmd, out := w.program(t, args...)
+	denied := make(chan error, 1)
+	out.at, out.then = "Ctrl-C ends it early", func() {
+		go func() {
+			denied <- w.works(t.Context())
+			cmd.Process.Signal(os.Interrupt)
+		}()
+	}
+	cmd.Run()
+	if err := <-denied; !strings.Contains(fmt.Sprint(err), "AccessDenied") {
+		t.Errorf("in the window: %v", err)
+	}
+	text := out.String()
+	if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(text, "the sentinel was seen") || !strings.Contains(text, "reverted: the policy is gone") || w.left(t) != 0 {
+		t.Errorf("exit code %d, %d left\n%s", code, w.left(t), text)
+	}
+	if err := w.works(t.Context()); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	untagged := newCloud(t, false)
+	cmd, out = untagged.program(t, args...)
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(out.String(), "not tagged") || untagged.left(t) != 0 {
+		t.Errorf("a role without the tag: exit code %d\n%s", code, out)
+	}
+}
+
+func TestSweep_ofARole(t *testing.T) {
+	w := newCloud(t, true)
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL_IAM": w.iam.URL(), "AWS_ACCESS_KEY_ID": "OPERATOR", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": ""} {
+		t.Setenv(name, value)
+	}
+	api, err := roles(revokedTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, began := range []time.Duration{-time.Hour, 0} { // one is over
+		p, err := revoke.NewPlan(revoke.Options{Via: revoke.RolePolicy, Role: revokedRole, Table: revokedTable}, time.Now().Add(began))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := api.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("app"), PolicyName: &p.PolicyName, PolicyDocument: aws.String(p.Document())}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, stderr := here(t, "sweep", "--role", revokedRole); code != 0 || w.left(t) != 1 {
+		t.Errorf("exit code %d, %s; %d left, want the one that goes on", code, stderr, w.left(t))
+	}
+	if code, _, stderr := here(t, "sweep", "--role", "app"); code != exitUsage {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestRevoke_aSessionIsDeniedAlone(t *testing.T) {
+	w := newCloud(t, false)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := w.program(t, "revoke", "--via", "session", "--role", revokedRole, "--table", revokedTable, "--confirm", "app/sessions", "--", self)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	cmd.Stdin = strings.NewReader("x")
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 9 || stdout.String() != "ready\n" || !strings.Contains(out.String(), "a read of the session is denied") {
+		t.Errorf("exit code %d, %q\n%s", code, stdout.String(), out)
+	}
+	if err := w.works(t.Context()); err != nil {
+		t.Errorf("another session of the role: %v", err)
+	}
+}

@@ -1,0 +1,280 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/failopen/failopen/depgraph/drill"
+)
+
+// RoleAPI is what a revocation by a role's policy needs of an IAM client.
+type RoleAPI interface {
+	GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
+	ListRolePolicies(context.Context, *iam.ListRolePoliciesInput, ...func(*iam.Options)) (*iam.ListRolePoliciesOutput, error)
+	GetRolePolicy(context.Context, *iam.GetRolePolicyInput, ...func(*iam.Options)) (*iam.GetRolePolicyOutput, error)
+	PutRolePolicy(context.Context, *iam.PutRolePolicyInput, ...func(*iam.Options)) (*iam.PutRolePolicyOutput, error)
+	DeleteRolePolicy(context.Context, *iam.DeleteRolePolicyInput, ...func(*iam.Options)) (*iam.DeleteRolePolicyOutput, error)
+}
+
+// ErrRoleNotTagged is a role that nobody has released for drills.
+var ErrRoleNotTagged = errors.New("revoke: the role is not tagged failopen-drill=allowed")
+
+// A Role is one revocation by an inline policy of the role. It is a drill.Fault:
+// Inject returns when the window is open. Every process of the role loses the
+// table.
+type Role struct {
+	API  RoleAPI
+	Plan Plan
+
+	// Journal, Probe, Denials and Step are as in [Table].
+	Journal string
+	Probe   func(context.Context) error
+	Denials func() int64
+	Step    func(string)
+
+	denials denials
+}
+
+func (r *Role) say(format string, args ...any) {
+	if r.Step != nil {
+		r.Step(fmt.Sprintf(format, args...))
+	}
+}
+
+// name is the role's, without its path.
+func (p Plan) name() *string { return aws.String(p.Role[strings.LastIndexByte(p.Role, '/')+1:]) }
+
+// Inject writes the policy, sees it arrive, and waits for the window.
+func (r *Role) Inject(ctx context.Context) error {
+	switch {
+	case r.Plan.Via != RolePolicy:
+		return fmt.Errorf("revoke: the plan is for %s, not for a role's policy", r.Plan.Via)
+	case r.API == nil, r.Journal == "", r.Probe == nil:
+		return errors.New("revoke: API, Journal and Probe are required")
+	}
+	if err := r.free(ctx); err != nil {
+		return err
+	}
+	if err := keep(r.Journal, entry{Version: 1, Plan: r.Plan}); err != nil {
+		return fmt.Errorf("revoke: the journal: %w", err)
+	}
+	r.say("journal written; writing the inline policy %s of %s", r.Plan.PolicyName, r.Plan.Role)
+	_, err := call(ctx, func(ctx context.Context) (*iam.PutRolePolicyOutput, error) {
+		return r.API.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.Plan.name(), PolicyName: &r.Plan.PolicyName, PolicyDocument: aws.String(r.Plan.Document())})
+	})
+	if err != nil {
+		return fmt.Errorf("revoke: writing the policy: %w", err)
+	}
+	if err := arrived(ctx, r.Plan, r.Probe, r.say); err != nil {
+		return err
+	}
+	r.denials.begin(r.Denials)
+	return sleep(ctx, time.Until(r.Plan.From))
+}
+
+// free sees that the role may be drilled, and that nobody does.
+func (r *Role) free(ctx context.Context) error {
+	out, err := call(ctx, func(ctx context.Context) (*iam.GetRoleOutput, error) {
+		return r.API.GetRole(ctx, &iam.GetRoleInput{RoleName: r.Plan.name()})
+	})
+	if err != nil {
+		return fmt.Errorf("revoke: the role: %w", err)
+	}
+	if out.Role == nil || aws.ToString(out.Role.Arn) != r.Plan.Role {
+		return fmt.Errorf("revoke: IAM knows the role %s by another ARN", r.Plan.Role)
+	}
+	tagged := false
+	for _, tag := range out.Role.Tags {
+		tagged = tagged || aws.ToString(tag.Key) == Tag && aws.ToString(tag.Value) == TagValue
+	}
+	if !tagged {
+		return fmt.Errorf("%w (%s)", ErrRoleNotTagged, r.Plan.Role)
+	}
+	var marker *string
+	for {
+		names, err := call(ctx, func(ctx context.Context) (*iam.ListRolePoliciesOutput, error) {
+			return r.API.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: r.Plan.name(), Marker: marker})
+		})
+		if err != nil {
+			return fmt.Errorf("revoke: the role's policies: %w", err)
+		}
+		for _, name := range names.PolicyNames {
+			if strings.HasPrefix(name, sidPrefix) {
+				return fmt.Errorf("revoke: another drill is in the role's policy %s; drill revert and drill sweep remove what is over", name)
+			}
+		}
+		if marker = names.Marker; !names.IsTruncated || marker == nil {
+			return nil
+		}
+	}
+}
+
+// Revert takes the policy away again, and sees that it is gone.
+func (r *Role) Revert(ctx context.Context) error {
+	r.Seen()
+	if err := RevertRole(ctx, r.API, r.Plan, r.Journal); err != nil {
+		return err
+	}
+	r.say("reverted: the policy is gone")
+	return nil
+}
+
+// Limit tells a drill how long Inject and Revert may take.
+func (r *Role) Limit() time.Duration { return arriveWithin + MaxLead + 2*tryFor }
+
+// Seen implements drill.Fault.
+func (r *Role) Seen() drill.Seen { return r.denials.seen(r.Denials) }
+
+// RevertRole undoes what a plan has written to a role, and removes it from the
+// journal. It is safe to call at any time, and again.
+func RevertRole(ctx context.Context, api RoleAPI, p Plan, journal string) error {
+	deadline := time.Now().Add(tryFor)
+	for {
+		_, err := call(ctx, func(ctx context.Context) (*iam.DeleteRolePolicyOutput, error) {
+			return api.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: p.name(), PolicyName: &p.PolicyName})
+		})
+		if err == nil || code(err) == noSuchEntity {
+			_, err = call(ctx, func(ctx context.Context) (*iam.GetRolePolicyOutput, error) {
+				return api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: p.name(), PolicyName: &p.PolicyName})
+			})
+			if code(err) == noSuchEntity {
+				return forget(journal, p.ID)
+			}
+			if err == nil {
+				err = errors.New("the role still has it")
+			}
+		}
+		if !time.Now().Before(deadline) {
+			return fmt.Errorf("revoke: %s is not undone; it ends by itself at %s: %w", p.ID, p.Until.Format(time.RFC3339), err)
+		}
+		if sleepErr := sleep(ctx, pollEvery); sleepErr != nil {
+			return fmt.Errorf("revoke: %s is not undone; it ends by itself at %s: %w", p.ID, p.Until.Format(time.RFC3339), errors.Join(sleepErr, err))
+		}
+	}
+}
+
+const noSuchEntity = "NoSuchEntity"
+
+// denials count those that the service has had since the window was armed.
+type denials struct {
+	mu     sync.Mutex
+	before int64
+	last   drill.Seen
+}
+
+func (d *denials) begin(count func() int64) {
+	if count == nil {
+		return
+	}
+	n := count()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before, d.last = n, drill.Seen{}
+}
+
+func (d *denials) seen(count func() int64) drill.Seen {
+	n := int64(0)
+	if count != nil {
+		n = count()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if hits := n - d.before; count != nil && hits > d.last.Hits {
+		d.last.Hits, d.last.Last = hits, time.Now()
+		if d.last.First.IsZero() {
+			d.last.First = d.last.Last
+		}
+	}
+	return d.last
+}
+
+// arrived waits until the probe is denied.
+func arrived(ctx context.Context, p Plan, probe func(context.Context) error, say func(string, ...any)) error {
+	began := time.Now()
+	for {
+		_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, probe(ctx) })
+		if denied(err) {
+			say("the sentinel was seen after %v", time.Since(began).Round(time.Millisecond))
+			if !time.Now().Before(p.From) {
+				return ErrTooLate
+			}
+			say("armed: the window opens at %s and closes at %s", p.From.Format(time.TimeOnly), p.Until.Format(time.TimeOnly))
+			return nil
+		}
+		if time.Since(began) > arriveWithin {
+			return fmt.Errorf("%w within %v (the last probe: %v)", ErrNotArrived, arriveWithin, err)
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// SweepRole removes the policies of all drills of a role that are over by now.
+func SweepRole(ctx context.Context, api RoleAPI, role string, now time.Time) error {
+	if !roleARN.MatchString(role) {
+		return fmt.Errorf("revoke: Role is %q; want the ARN of one role", role)
+	}
+	p := Plan{Role: role}
+	var marker *string
+	for {
+		names, err := call(ctx, func(ctx context.Context) (*iam.ListRolePoliciesOutput, error) {
+			return api.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: p.name(), Marker: marker})
+		})
+		if err != nil {
+			return fmt.Errorf("revoke: the role's policies: %w", err)
+		}
+		for _, name := range names.PolicyNames {
+			if err := sweepPolicy(ctx, api, p, name, now); err != nil {
+				return err
+			}
+		}
+		if marker = names.Marker; !names.IsTruncated || marker == nil {
+			return nil
+		}
+	}
+}
+
+// sweepPolicy removes one policy if it is a drill's, and all of it is over.
+func sweepPolicy(ctx context.Context, api RoleAPI, p Plan, name string, now time.Time) error {
+	if !strings.HasPrefix(name, sidPrefix+"-") {
+		return nil
+	}
+	out, err := call(ctx, func(ctx context.Context) (*iam.GetRolePolicyOutput, error) {
+		return api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: p.name(), PolicyName: &name})
+	})
+	if code(err) == noSuchEntity {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("revoke: the policy %s: %w", name, err)
+	}
+	text, err := url.PathUnescape(aws.ToString(out.PolicyDocument)) // as IAM writes it
+	if err != nil {
+		return fmt.Errorf("revoke: the policy %s: %w", name, err)
+	}
+	document, err := parseDocument(text)
+	if err != nil {
+		return fmt.Errorf("revoke: the policy %s: %w", name, err)
+	}
+	for _, e := range document.elements {
+		if !e.ours("") || e.until.IsZero() || !now.After(e.until) {
+			return nil
+		}
+	}
+	_, err = call(ctx, func(ctx context.Context) (*iam.DeleteRolePolicyOutput, error) {
+		return api.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: p.name(), PolicyName: &name})
+	})
+	if err != nil && code(err) != noSuchEntity {
+		return fmt.Errorf("revoke: the policy %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// SessionAPI is what a session without its table needs of an STS client.
+type SessionAPI interface {
+	AssumeRole(context.Context, *sts.AssumeRoleInput, ...func(*sts.Options)) (*sts.AssumeRoleOutput, error)
+}
+
+// minSession is the shortest session that STS gives.
+const minSession = 15 * time.Minute
+
+// SessionCredentials assumes the plan's role in a session that may do all that
+// the role may, except for what the plan takes away. Nobody else is touched and
+// nothing is written: the denial is in the session, and ends with it, after the
+// plan's window or 15 min, whichever is longer.
+func SessionCredentials(ctx context.Context, api SessionAPI, p Plan) (aws.Credentials, error) {
+	if p.Via != Session {
+		return aws.Credentials{}, fmt.Errorf("revoke: the plan is for %s, not for a session", p.Via)
+	}
+	length := max(minSession, p.Until.Sub(p.From))
+	out, err := call(ctx, func(ctx context.Context) (*sts.AssumeRoleOutput, error) {
+		return api.AssumeRole(ctx, &sts.AssumeRoleInput{
+			RoleArn: &p.Role, RoleSessionName: aws.String(sidPrefix + "-" + p.ID), Policy: aws.String(p.Document()),
+			DurationSeconds: aws.Int32(int32(length / time.Second)),
+		})
+	})
+	if err != nil {
+		return aws.Credentials{}, fmt.Errorf("revoke: assuming the role: %w", err)
+	}
+	c := out.Credentials
+	if c == nil || aws.ToString(c.AccessKeyId) == "" || aws.ToString(c.SecretAccessKey) == "" || aws.ToString(c.SessionToken) == "" {
+		return aws.Credentials{}, errors.New("revoke: STS has answered without credentials")
+	}
+	return aws.Credentials{
+		AccessKeyID: *c.AccessKeyId, SecretAccessKey: *c.SecretAccessKey, SessionToken: *c.SessionToken,
+		CanExpire: true, Expires: aws.ToTime(c.Expiration), Source: "drill",
+	}, nil
+}
+
+// ErrNotDenied is a session that may still use the table.
+var ErrNotDenied = errors.New("revoke: the session may still use the table: nothing is revoked")
+
+// CheckDenied sees that a read in the session is denied. read makes one call of
+// the plan's table with the session's credentials, and returns its error.
+func CheckDenied(ctx context.Context, read func(context.Context) error) error {
+	_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, read(ctx) })
+	if denied(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: a read says: %w", ErrNotDenied, err)
+	}
+	return ErrNotDenied
+}
