@@ -3,10 +3,16 @@
 package examples_test
 
 import (
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/scanner"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,31 +44,84 @@ func files(t *testing.T, ending string) map[string]string {
 	return found
 }
 
-// flat is code without indentation and empty lines.
-func flat(code string) string {
-	var b strings.Builder
-	for line := range strings.Lines(code) {
-		if line = strings.TrimSpace(line); line != "" {
-			b.WriteString(line)
-			b.WriteByte('\n')
+// tokens is code without comments, layout and line breaks, each token between
+// blanks. It takes fragments, too.
+func tokens(code string) string {
+	var scan scanner.Scanner
+	set := token.NewFileSet()
+	scan.Init(set.AddFile("", -1, len(code)), []byte(code), func(token.Position, string) {}, 0)
+	b := strings.Builder{}
+	b.WriteByte(' ')
+	for {
+		_, tok, lit := scan.Scan()
+		switch {
+		case tok == token.EOF:
+			return b.String()
+		case tok == token.SEMICOLON && lit == "\n":
+			continue // a line break
+		case lit == "":
+			lit = tok.String()
+		}
+		b.WriteString(lit + " ")
+	}
+}
+
+// source is a Go file: all of it, its functions, and those that do not run.
+type source struct {
+	all           string
+	runs, doesNot []string
+}
+
+// parse reads a file. An example without an Output comment is compiled and
+// never run.
+func parse(t *testing.T, path, code string) (s source) {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, code, parser.ParseComments)
+	if err != nil {
+		return s // testdata that is not meant to be Go
+	}
+	s.all = tokens(code)
+	silent := make(map[string]bool)
+	if strings.HasSuffix(path, "_test.go") {
+		for _, e := range doc.Examples(file) {
+			silent["Example"+e.Name] = e.Output == "" && !e.EmptyOutput
 		}
 	}
-	return b.String()
+	for _, decl := range file.Decls {
+		f, ok := decl.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		text := tokens(code[set.Position(f.Pos()).Offset:set.Position(f.End()).Offset])
+		if silent[f.Name.Name] {
+			s.doesNot = append(s.doesNot, text)
+		} else {
+			s.runs = append(s.runs, text)
+		}
+	}
+	return s
 }
 
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 
+// TestDocs_blocks_run finds each block of Go in a program, a test, or an example
+// whose output is checked: in its code, not in a comment.
 func TestDocs_blocks_run(t *testing.T) {
-	var sources []string
-	for _, code := range files(t, ".go") {
-		sources = append(sources, flat(code))
+	var sources []source
+	for path, code := range files(t, ".go") {
+		sources = append(sources, parse(t, path, code))
 	}
 	blocks := 0
 	for path, text := range files(t, ".md") {
 		for _, m := range goBlock.FindAllStringSubmatch(text, -1) {
 			blocks++
-			if !containedIn(sources, flat(m[1])) {
-				t.Errorf("%s: this block is not part of any Go file:\n%s", path, m[1])
+			switch block := tokens(m[1]); {
+			case contained(sources, block):
+			case slices.ContainsFunc(sources, func(s source) bool { return within(s.doesNot, block) }):
+				t.Errorf("%s: this block is part of an example without an Output comment, which never runs:\n%s", path, m[1])
+			default:
+				t.Errorf("%s: this block is not part of the code of any Go file:\n%s", path, m[1])
 			}
 		}
 	}
@@ -71,13 +130,26 @@ func TestDocs_blocks_run(t *testing.T) {
 	}
 }
 
-func containedIn(sources []string, block string) bool {
-	for _, s := range sources {
-		if strings.Contains(s, block) {
-			return true
+// contained reports whether some file has the block in a function that runs, or
+// across declarations.
+func contained(sources []source, block string) bool {
+	return slices.ContainsFunc(sources, func(s source) bool {
+		return within(s.runs, block) || strings.Contains(s.all, block) && !within(s.doesNot, block)
+	})
+}
+
+func within(texts []string, block string) bool {
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, block) })
+}
+
+func TestTokens(t *testing.T) {
+	const code = "package p\n\n/*\n\tpanic(\"in a comment\")\n*/\nfunc f() {\n\tg() // why\n}\n\nfunc ExampleF() {\n\th()\n}\n"
+	all := []source{parse(t, "x_test.go", code)}
+	for block, want := range map[string]bool{"g()\n": true, "func f() { g() }": true, "panic(\"in a comment\")": false, "h()": false, "g": true} {
+		if contained(all, tokens(block)) != want {
+			t.Errorf("%q: want %t", block, want)
 		}
 	}
-	return false
 }
 
 var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
@@ -99,7 +171,7 @@ func TestDocs_links_lead_somewhere(t *testing.T) {
 // TestDocs_are_listed finds pages that no index leads to.
 func TestDocs_are_listed(t *testing.T) {
 	for index, pages := range map[string]string{
-		"docs/README.md":           "docs/guide/*.md docs/runbooks/*.md docs/benchmarks/*/README.md docs/*.md",
+		"docs/README.md":           "docs/guide/*.md docs/runbooks/*.md docs/tutorials/*.md docs/migrate/*.md docs/benchmarks/*/README.md docs/*.md",
 		"docs/decisions/README.md": "docs/decisions/*.md",
 	} {
 		text, err := os.ReadFile(filepath.Join(root, index))

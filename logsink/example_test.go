@@ -50,6 +50,10 @@ func ExampleNew() {
 
 // Slog, with a reserve for warnings and errors.
 func ExampleNewHandler() {
+	defer log.SetOutput(log.Writer()) // for the other tests: SetDefault changes package log, too
+	defer log.SetFlags(log.Flags())
+	defer slog.SetDefault(slog.Default())
+
 	sink, err := logsink.Stdout(logsink.Options{Gap: logsink.GapJSON})
 	if err != nil {
 		log.Fatal(err)
@@ -60,6 +64,8 @@ func ExampleNewHandler() {
 	slog.SetDefault(slog.New(logsink.NewHandler(sink, func(w io.Writer) slog.Handler {
 		return slog.NewJSONHandler(w, nil)
 	})))
+	slog.Debug("not at the default level")
+	// Output:
 }
 
 // Nobody reads. The wrong way first: the logger writes to the pipe itself, and

@@ -99,6 +99,7 @@ func (o *naiveOperations) key() map[string]types.AttributeValue {
 func (o *naiveOperations) handler(service http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", logged(service, o.driver))
+	//livelint:allow the mistake that this example shows
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 250*time.Millisecond)
 		defer cancel()
