@@ -243,3 +243,25 @@ func ExampleGraph_WhyBlocked() {
 	// ledger waits for vault
 	// start vault
 }
+
+func ExampleGraph_Query() {
+	g, err := depgraph.Compile([]depgraph.Service{
+		{Name: "web", Owner: "front", Depends: []depgraph.Dependency{depgraph.Hard("cart"), depgraph.Soft("ads")}},
+		{Name: "cart", Owner: "pay", Depends: []depgraph.Dependency{depgraph.Hard("dynamodb")}},
+		{Name: "ads", Owner: "front", Depends: []depgraph.Dependency{depgraph.Soft("dynamodb")}},
+		{Name: "dynamodb", Kind: depgraph.Cloud},
+	}, depgraph.Options{})
+	if err != nil {
+		panic(err)
+	}
+	for _, expr := range []string{"rdeps(dynamodb) & owner(front)", "rdeps(dynamodb, hard) - dynamodb"} {
+		names, err := g.Query(context.Background(), expr)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(names)
+	}
+	// Output:
+	// [ads web]
+	// [cart web]
+}

@@ -111,6 +111,15 @@ func join(names []string) string {
 	return strings.Join(cleaned, ", ")
 }
 
+// NamesText writes one name a line, for other programs too.
+func NamesText(w io.Writer, names []string) error {
+	p := newPrinter(w)
+	for _, n := range names {
+		p.f("%s\n", clean(n))
+	}
+	return p.w.Flush()
+}
+
 // describe says how an edge depends: "hard startup+runtime control".
 func describe(e depgraph.Edge) string {
 	s := e.Strength() + " " + e.Phase.String()

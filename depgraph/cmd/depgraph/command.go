@@ -48,6 +48,9 @@ type command struct {
 	requireProof                      age
 	observed, mapped                  list
 	names, down, state                string
+	focus, reaches, collapse          string
+	depth                             int
+	listed                            list
 	nothing                           bool
 	waived                            int // findings that a waiver tolerates
 }

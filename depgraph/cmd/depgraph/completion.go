@@ -47,7 +47,7 @@ func dashed(name string) string {
 func wordsAfter(v verb) []string {
 	switch v.name {
 	case "import":
-		return []string{"compose", "kubernetes", "backstage", "systemd"}
+		return []string{"compose", "kubernetes", "backstage", "systemd", "resilience-hub"}
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
 	case "help":

@@ -178,15 +178,46 @@ differ only if the procedure does, so it can be committed and compared in CI.
   depgraph report services --title "Shop" -o report.html`,
 		},
 		{
+			name: "query", usage: "EXPRESSION", summary: "the services that an expression selects", minArgs: 1, maxArgs: 1, run: (*command).query,
+			formats: []string{"text", "json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml"},
+			about: `In the spirit of Bazel's query:
+
+  depgraph query 'rdeps(dynamodb) & owner(pay)'      whom of us does it concern?
+  depgraph query 'deps(checkout, hard, runtime) - deps(cart)'
+  depgraph query 'deps(checkout, 2)' -f mermaid      what it needs, two steps far
+  depgraph query 'allpaths(web, iam)' -f svg -o why.svg
+  depgraph query 'down("zone a") & tier(critical)'
+
+  NAME, "a name", pay-*      services, by name or pattern
+  deps(X), rdeps(X)          what X needs, what needs X, both with X
+  somepath(A, B), allpaths(A, B)
+  down(X)                    X and what goes down with it
+  owner(P) kind(P) tier(P) name(P) cycles() roots() leaves() undeclared() all()
+  X & Y, X | Y, X - Y, (X)   & binds tighter; a dash needs spaces around it
+
+deps, rdeps and the paths take limits: a number of steps, hard, soft, startup,
+runtime, deploy, data, control. The formats but text draw the edges between the
+services that were selected.`,
+		},
+		{
 			name: "export", usage: "[PATH...]", paths: true, summary: "the graph for other programs", run: (*command).export,
-			formats: []string{"json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml"},
+			formats: []string{"json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml", "backstage", "resilience-hub"},
+			flags: func(c *command, fs *flag.FlagSet) {
+				c.viewFlags(fs)
+				fs.Var(pathList{&c.listed}, "list", "for resilience-hub: `file` with what list-dependencies printed; can be repeated")
+			},
 			about: `  depgraph export -f dot | dot -Tsvg > graph.svg
   depgraph export -f mermaid -o graph.mmd
   depgraph export -f markdown > DEPENDENCIES.md
-  depgraph export -f yaml                      one manifest with everything`,
+  depgraph export -f yaml                      one manifest with everything
+  depgraph export -f svg --focus checkout --depth 2
+  depgraph export -f mermaid --reaches 'kind(datastore)' --collapse owner
+  depgraph export -f backstage > catalog-info.yaml
+  depgraph export -f resilience-hub --list deps.json > updates.jsonl
+  while read -r u; do aws resiliencehubv2 update-dependency --cli-input-json "$u"; done < updates.jsonl`,
 		},
 		{
-			name: "import", usage: "compose|kubernetes|backstage|systemd FILE...", summary: "write manifests from what other tools know",
+			name: "import", usage: "compose|kubernetes|backstage|systemd|resilience-hub FILE...", summary: "write manifests from what other tools know",
 			minArgs: 2, maxArgs: -1, run: (*command).importFrom,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests, edits included")
@@ -203,7 +234,8 @@ differs.
   depgraph import compose compose.yaml compose.prod.yaml -o services
   depgraph import kubernetes manifests/ -o services
   depgraph import backstage catalog-info.yaml -o services
-  depgraph import systemd /lib/systemd/system -o services`,
+  depgraph import systemd /lib/systemd/system -o services
+  depgraph import resilience-hub deps.json -o services     list-dependencies of AWS`,
 		},
 		{
 			name: "baseline", usage: "[PATH...]", paths: true, summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,

@@ -15,10 +15,11 @@ import (
 func (c *command) importFrom() error {
 	sources := map[string]func(...string) (*importer.Result, error){
 		"compose": importer.Compose, "kubernetes": importer.Kubernetes, "backstage": importer.Backstage, "systemd": importer.Systemd,
+		"resilience-hub": importer.ResilienceHub,
 	}
 	read, ok := sources[c.args[0]]
 	if !ok {
-		return usagef("import: %q is not one of compose, kubernetes, backstage, systemd", c.args[0])
+		return usagef("import: %q is not one of compose, kubernetes, backstage, systemd, resilience-hub", c.args[0])
 	}
 	res, err := read(c.args[1:]...)
 	if err != nil {

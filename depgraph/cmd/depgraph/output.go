@@ -1,14 +1,20 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/importer"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -127,27 +133,144 @@ func (c *command) export() error {
 	if err != nil {
 		return err
 	}
-	return c.write(func(w io.Writer) error {
-		switch c.format {
-		case "dot":
-			return report.DOT(w, g)
-		case "mermaid":
-			return report.Mermaid(w, g)
-		case "markdown":
-			return report.Markdown(c.ctx, w, g)
-		case "csv":
-			return report.CSV(w, g)
-		case "svg":
-			return report.SVG(c.ctx, w, g)
-		case "html":
-			return c.html(w, g, findings)
-		case "yaml":
-			var services []depgraph.Service
-			for s := range g.Services() {
-				services = append(services, s)
-			}
-			return depgraph.WriteManifest(w, services...)
+	if c.format == "resilience-hub" {
+		return c.classify(g)
+	}
+	view, findings, err := c.view(g, findings)
+	if err != nil {
+		return err
+	}
+	return c.write(func(w io.Writer) error { return c.draw(w, view, findings) })
+}
+
+// draw writes a graph in the format that was asked for.
+func (c *command) draw(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
+	switch c.format {
+	case "dot":
+		return report.DOT(w, g)
+	case "mermaid":
+		return report.Mermaid(w, g)
+	case "markdown":
+		return report.Markdown(c.ctx, w, g)
+	case "csv":
+		return report.CSV(w, g)
+	case "svg":
+		return report.SVG(c.ctx, w, g)
+	case "html":
+		return c.html(w, g, findings)
+	case "backstage":
+		return report.Backstage(w, g)
+	case "yaml":
+		var services []depgraph.Service
+		for s := range g.Services() {
+			services = append(services, s)
 		}
-		return report.GraphJSON(w, g)
+		return depgraph.WriteManifest(w, services...)
+	}
+	return report.GraphJSON(w, g)
+}
+
+// viewFlags declares what part of the graph is wanted.
+func (c *command) viewFlags(fs *flag.FlagSet) {
+	fs.StringVar(&c.focus, "focus", "", "only what this `query` selects, and its neighbours")
+	fs.IntVar(&c.depth, "depth", 1, "how far the neighbours of --focus reach, in `steps`")
+	fs.StringVar(&c.reaches, "reaches", "", "only what reaches what this `query` selects, directly or not")
+	fs.StringVar(&c.collapse, "collapse", "", "draw groups `by` owner, kind, criticality or folder instead of services")
+}
+
+// view cuts the graph down to what was asked for. Findings stay if all that
+// they are about does.
+func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgraph.Graph, []depgraph.Finding, error) {
+	if c.depth < 0 {
+		return nil, nil, usagef("--depth: %d is below 0", c.depth)
+	}
+	if c.focus != "" && c.reaches != "" {
+		return nil, nil, usagef("--focus and --reaches exclude each other; a query can say both, such as \"deps(a) & rdeps(b)\"")
+	}
+	if c.focus+c.reaches != "" {
+		names, err := c.selected(g)
+		if err != nil {
+			return nil, nil, err
+		}
+		if g, err = g.Slice(names); err != nil {
+			return nil, nil, err
+		}
+		findings = slices.DeleteFunc(findings, func(f depgraph.Finding) bool {
+			return !g.Has(f.Service) || slices.ContainsFunc(f.Edges, func(e depgraph.Edge) bool { return !g.Has(e.From) || !g.Has(e.To) })
+		})
+	}
+	if c.collapse == "" {
+		return g, findings, nil
+	}
+	by, err := depgraph.ParseCollapse(c.collapse)
+	if err != nil {
+		return nil, nil, usagef("--collapse: %s", err)
+	}
+	g, err = g.Collapse(by)
+	return g, nil, err
+}
+
+func (c *command) selected(g *depgraph.Graph) ([]string, error) {
+	query := c.focus + c.reaches
+	if _, err := g.Query(c.ctx, query); err != nil { // as it was written, for the place of a mistake
+		return nil, queryError(err)
+	}
+	around := fmt.Sprintf("deps((%[1]s), %[2]d) | rdeps((%[1]s), %[2]d)", query, c.depth)
+	if c.reaches != "" {
+		around = fmt.Sprintf("rdeps((%s))", query)
+	}
+	names, err := g.Query(c.ctx, around)
+	return names, queryError(err)
+}
+
+func queryError(err error) error {
+	if errors.Is(err, depgraph.ErrQuery) {
+		return usageError{err.Error()}
+	}
+	return err
+}
+
+// query prints what an expression selects, or draws it.
+func (c *command) query() error {
+	g, err := c.load(true)
+	if err != nil {
+		return err
+	}
+	names, err := g.Query(c.ctx, c.args[0])
+	if err != nil {
+		return queryError(err)
+	}
+	if c.format == "text" {
+		return c.write(func(w io.Writer) error { return report.NamesText(w, names) })
+	}
+	slice, err := g.Slice(names)
+	if err != nil {
+		return err
+	}
+	return c.write(func(w io.Writer) error { return c.draw(w, slice, nil) })
+}
+
+// classify writes the requests that tell AWS Resilience Hub what is declared,
+// one object a line.
+func (c *command) classify(g *depgraph.Graph) error {
+	if len(c.listed) == 0 {
+		return usagef("export -f resilience-hub: --list names what \"aws resiliencehubv2 list-dependencies\" printed")
+	}
+	found, err := importer.ReadResilienceHub(c.listed...)
+	if err != nil {
+		return err
+	}
+	updates, missing := importer.Classify(g, found)
+	for _, m := range missing {
+		fmt.Fprintf(c.stderr, "not declared: %s\n", m)
+	}
+	return c.write(func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		for _, u := range updates {
+			if err := enc.Encode(u); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

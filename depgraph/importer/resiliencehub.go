@@ -1,0 +1,144 @@
+package importer
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Discovered is one dependency that AWS Resilience Hub found, in the form of
+// the answer of its ListDependencies (API version 2).
+type Discovered struct {
+	ServiceARN  string `json:"serviceArn"`
+	ID          string `json:"dependencyId"`
+	Name        string `json:"dependencyName"`
+	DNSName     string `json:"dnsName"`
+	Criticality string `json:"criticality"` // HARD, SOFT or UNKNOWN
+	Comment     string `json:"comment"`
+	Location    string `json:"location"`
+	Provider    string `json:"provider"`
+}
+
+// Service is the name of the service: the last part of its ARN.
+func (d *Discovered) Service() string {
+	return d.ServiceARN[strings.LastIndexAny(d.ServiceARN, "/:")+1:]
+}
+
+// On is the name of the dependency.
+func (d *Discovered) On() string { return cmp.Or(d.Name, d.DNSName) }
+
+// ReadResilienceHub reads answers of "aws resiliencehubv2 list-dependencies".
+// A file may hold several, one for each service or page.
+func ReadResilienceHub(paths ...string) ([]Discovered, error) {
+	var all []Discovered
+	for _, name := range paths {
+		data, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		dec := json.NewDecoder(bytes.NewReader(data))
+		for {
+			var page struct {
+				Summaries *[]Discovered `json:"dependencySummaries"`
+				Next      string        `json:"nextToken"`
+			}
+			err := dec.Decode(&page)
+			at := depgraph.Position{File: filepath.ToSlash(name), Line: 1 + bytes.Count(data[:dec.InputOffset()], []byte("\n"))}
+			switch {
+			case errors.Is(err, io.EOF):
+			case err != nil:
+				return nil, errorAt(at, "%w", err)
+			case page.Summaries == nil:
+				return nil, errorAt(at, "no dependencySummaries here, as \"aws resiliencehubv2 list-dependencies\" prints them")
+			default:
+				for i := range *page.Summaries {
+					if d := &(*page.Summaries)[i]; d.Service() == "" || d.On() == "" {
+						return nil, errorAt(at, "dependency %d: serviceArn or dependencyName is missing", i+1)
+					} else if !slices.Contains([]string{"HARD", "SOFT", "UNKNOWN"}, d.Criticality) {
+						return nil, errorAt(at, "dependency %s: criticality %q is not one of HARD, SOFT, UNKNOWN", d.On(), d.Criticality)
+					}
+				}
+				all = append(all, *page.Summaries...)
+				continue
+			}
+			break
+		}
+	}
+	return all, nil
+}
+
+// ResilienceHub makes services of what AWS Resilience Hub found: HARD and SOFT
+// as they were classified, and UNKNOWN as a hard guess.
+func ResilienceHub(paths ...string) (*Result, error) {
+	found, err := ReadResilienceHub(paths...)
+	if err != nil {
+		return nil, err
+	}
+	b := newBuilder()
+	b.result.Read = len(paths)
+	at := depgraph.Position{File: strings.Join(paths, " ")}
+	for i := range found {
+		d := &found[i]
+		b.service(d.Service(), at).Kind = depgraph.App
+		if target := b.service(d.On(), at); target.Kind == depgraph.KindUnknown {
+			target.Kind = depgraph.External
+			if strings.Contains(strings.ToLower(d.Provider), "aws") || strings.Contains(strings.ToLower(d.Provider), "amazon") {
+				target.Kind = depgraph.Cloud
+			}
+			target.Note = strings.TrimSpace(d.DNSName + " " + d.Location)
+		}
+		c := claim{runtime: true, soft: d.Criticality == "SOFT", assumed: d.Criticality == "UNKNOWN"}
+		b.depend(d.Service(), d.On(), c, "resilience-hub", strings.TrimSpace(d.Criticality+" "+d.ID), at)
+	}
+	b.result.Unknown = []string{
+		"Imported from " + allShown(paths) + ". AWS Resilience Hub sees names that are looked up:",
+		"no address that is used directly, no call that is rare, and no need of a start.",
+		"Hard and soft are what somebody chose there; prove it with a drill.",
+	}
+	return b.finish(), nil
+}
+
+// Classification is what UpdateDependency of AWS Resilience Hub takes.
+type Classification struct {
+	ServiceARN  string `json:"serviceArn"`
+	ID          string `json:"dependencyId"`
+	Criticality string `json:"criticality"`
+	Comment     string `json:"comment"`
+}
+
+// Classify compares what was found with what is declared, and
+// returns a request for each dependency that is classified otherwise there.
+// Missing names those that no manifest has.
+func Classify(g *depgraph.Graph, found []Discovered) (updates []Classification, missing []string) {
+	for i := range found {
+		d := &found[i]
+		declared, soft, evidence := false, true, ""
+		for _, e := range g.EdgesFrom(d.Service()) {
+			if e.To == d.Name || e.To == d.DNSName {
+				declared = true
+				soft = soft && (e.Soft || e.Weak || e.Need < e.Of)
+				evidence = cmp.Or(evidence, e.Evidence, e.At.String())
+			}
+		}
+		want := "HARD"
+		if soft {
+			want = "SOFT"
+		}
+		switch {
+		case !declared:
+			missing = append(missing, fmt.Sprintf("%s -> %s", d.Service(), d.On()))
+		case want != d.Criticality:
+			updates = append(updates, Classification{d.ServiceARN, d.ID, want, "depgraph: " + evidence})
+		}
+	}
+	slices.Sort(missing)
+	return updates, slices.Compact(missing)
+}

@@ -1,0 +1,524 @@
+package depgraph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrQuery is matched by the error for a query that cannot be understood. The
+// error itself is a *QueryError.
+var ErrQuery = errors.New("depgraph: query")
+
+// QueryError says what is wrong with a query, and where.
+type QueryError struct {
+	Query   string
+	Offset  int // in bytes
+	Message string
+}
+
+// Error returns the message and the query with a mark below the place.
+func (e *QueryError) Error() string {
+	line := strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r == '\r' {
+			return ' '
+		}
+		return r
+	}, e.Query)
+	from, to := max(0, e.Offset-60), min(len(line), e.Offset+60)
+	column := len([]rune(line[from:min(e.Offset, len(line))]))
+	return fmt.Sprintf("query: %s\n  %s\n  %s^", e.Message, line[from:to], strings.Repeat(" ", column))
+}
+
+// Is makes errors.Is(err, ErrQuery) true.
+func (e *QueryError) Is(target error) bool { return target == ErrQuery }
+
+// What a query may be at most.
+const (
+	maxQueryBytes = 64 << 10
+	maxQueryDepth = 200
+)
+
+// Query returns the names of the services that an expression selects, sorted.
+// The language is in the spirit of Bazel's query:
+//
+//	checkout               the service of that name
+//	"my service", pay-*    a name in quotes; a pattern, in which * stands for any text
+//	deps(X), rdeps(X)      what X needs, what needs X, both with X; bounded and
+//	                       limited by further arguments: deps(X, 2, hard, runtime)
+//	somepath(A, B)         a shortest path from A to B
+//	allpaths(A, B)         everything on any path from A to B
+//	down(X)                X and what goes down with it
+//	owner(P), kind(P), tier(P), name(P)  services by a pattern; tier is the criticality
+//	cycles(), roots(), leaves(), undeclared()
+//	X & Y, X | Y, X - Y    both, either, X without Y; & binds tighter
+//
+// Limits of deps, rdeps and paths are a number of steps, hard, soft, startup,
+// runtime, deploy, data and control. A service that an any-of group does not
+// need alone counts as neither hard nor soft.
+func (g *Graph) Query(ctx context.Context, expr string) ([]string, error) {
+	p := queryParser{g: g, ctx: ctx, text: expr}
+	if len(expr) > maxQueryBytes {
+		return nil, &QueryError{expr[:60], 0, fmt.Sprintf("the query is longer than %d bytes", maxQueryBytes)}
+	}
+	set, err := p.whole()
+	if err != nil {
+		return nil, err
+	}
+	return g.sortedNames(func(v int32) bool { return set[v] }), ctx.Err()
+}
+
+// vertexSet has one entry for each service.
+type vertexSet []bool
+
+// queryParser reads an expression and computes it on the way.
+type queryParser struct {
+	g     *Graph
+	ctx   context.Context
+	text  string
+	pos   int
+	depth int
+
+	// The token at hand.
+	at    int
+	kind  rune // 'w' a word, 'q' a word in quotes, 0 the end, or the sign itself
+	token string
+}
+
+func (p *queryParser) failf(at int, format string, args ...any) error {
+	return &QueryError{p.text, at, fmt.Sprintf(format, args...)}
+}
+
+// next reads a token. A dash inside a word belongs to it, as in names.
+func (p *queryParser) next() error {
+	for p.pos < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.pos]) >= 0 {
+		p.pos++
+	}
+	p.at = p.pos
+	if p.pos == len(p.text) {
+		p.kind, p.token = 0, ""
+		return nil
+	}
+	c := p.text[p.pos]
+	if c == '"' || c == '\'' {
+		end := strings.IndexByte(p.text[p.pos+1:], c)
+		if end < 0 {
+			return p.failf(p.at, "the quote does not end")
+		}
+		p.kind, p.token = 'q', p.text[p.pos+1:p.pos+1+end]
+		p.pos += end + 2
+		return nil
+	}
+	if strings.IndexByte("()&|,", c) >= 0 {
+		p.kind, p.token = rune(c), string(c)
+		p.pos++
+		return nil
+	}
+	end := strings.IndexAny(p.text[p.pos:], " \t\r\n()&|,\"'")
+	if end < 0 {
+		end = len(p.text) - p.pos
+	}
+	p.kind, p.token = 'w', p.text[p.pos:p.pos+end]
+	p.pos += end
+	if p.token == "-" {
+		p.kind = '-'
+	}
+	return nil
+}
+
+func (p *queryParser) whole() (vertexSet, error) {
+	if err := p.next(); err != nil {
+		return nil, err
+	}
+	if p.kind == 0 {
+		return nil, p.failf(0, `the query is empty; try "deps(NAME)"`)
+	}
+	set, err := p.union()
+	if err != nil {
+		return nil, err
+	}
+	if p.kind != 0 {
+		return nil, p.failf(p.at, "expected &, |, - or the end, found %q", p.token)
+	}
+	return set, nil
+}
+
+// union reads terms joined by | and -, from left to right.
+func (p *queryParser) union() (vertexSet, error) {
+	if p.depth++; p.depth > maxQueryDepth {
+		return nil, p.failf(p.at, "nested deeper than %d", maxQueryDepth)
+	}
+	defer func() { p.depth-- }()
+	set, err := p.intersection()
+	for err == nil && (p.kind == '|' || p.kind == '-') {
+		op := p.kind
+		var right vertexSet
+		if err = p.next(); err == nil {
+			right, err = p.intersection()
+		}
+		if err != nil {
+			break
+		}
+		for v := range set {
+			if op == '|' {
+				set[v] = set[v] || right[v]
+			} else {
+				set[v] = set[v] && !right[v]
+			}
+		}
+	}
+	return set, err
+}
+
+func (p *queryParser) intersection() (vertexSet, error) {
+	set, err := p.term()
+	for err == nil && p.kind == '&' {
+		var right vertexSet
+		if err = p.next(); err == nil {
+			right, err = p.term()
+		}
+		if err != nil {
+			break
+		}
+		for v := range set {
+			set[v] = set[v] && right[v]
+		}
+	}
+	return set, err
+}
+
+func (p *queryParser) term() (vertexSet, error) {
+	if err := p.ctx.Err(); err != nil {
+		return nil, err
+	}
+	at, word := p.at, p.token
+	switch p.kind {
+	case '(':
+		if err := p.next(); err != nil {
+			return nil, err
+		}
+		set, err := p.union()
+		if err != nil {
+			return nil, err
+		}
+		return set, p.expect(')')
+	case 'q':
+		if err := p.next(); err != nil {
+			return nil, err
+		}
+		return p.named(word, at)
+	case 'w':
+		if err := p.next(); err != nil {
+			return nil, err
+		}
+		if p.kind == '(' {
+			return p.call(word, at)
+		}
+		if strings.Contains(word, "*") {
+			return p.match(func(s *Service) bool { return glob(word, s.Name) }), nil
+		}
+		return p.named(word, at)
+	case 0:
+		return nil, p.failf(at, "the query ends too early; expected a name, a function or (")
+	}
+	return nil, p.failf(at, "expected a name, a function or (, found %q", word)
+}
+
+func (p *queryParser) expect(kind rune) error {
+	if p.kind == kind {
+		return p.next()
+	}
+	if p.kind == 0 {
+		return p.failf(p.at, "the query ends too early; expected %q", string(kind))
+	}
+	return p.failf(p.at, "expected %q, found %q", string(kind), p.token)
+}
+
+func (p *queryParser) named(name string, at int) (vertexSet, error) {
+	v, ok := p.g.index[name]
+	if !ok {
+		msg := fmt.Sprintf("there is no service %q", name)
+		if near := nearest(name, p.g.names); near != "" {
+			msg += fmt.Sprintf("; did you mean %q?", near)
+		} else if strings.Contains(name, "-") {
+			msg += `; to leave something out, put spaces around the dash`
+		}
+		return nil, p.failf(at, "%s", msg)
+	}
+	set := make(vertexSet, len(p.g.services))
+	set[v] = true
+	return set, nil
+}
+
+func (p *queryParser) match(is func(*Service) bool) vertexSet {
+	set := make(vertexSet, len(p.g.services))
+	for v := range p.g.services {
+		set[v] = is(&p.g.services[v])
+	}
+	return set
+}
+
+var queryFunctions = []string{
+	"deps", "rdeps", "somepath", "path", "allpaths", "down", "owner", "kind", "tier", "criticality", "name",
+	"cycles", "roots", "leaves", "undeclared", "all",
+}
+
+// call reads the arguments of a function and computes it.
+func (p *queryParser) call(name string, at int) (set vertexSet, err error) {
+	if !slices.Contains(queryFunctions, name) {
+		msg := fmt.Sprintf("there is no function %q", name)
+		if near := nearest(name, queryFunctions); near != "" {
+			msg += fmt.Sprintf("; did you mean %q?", near)
+		} else {
+			msg += "; there are " + strings.Join(queryFunctions, ", ")
+		}
+		return nil, p.failf(at, "%s", msg)
+	}
+	if err := p.next(); err != nil {
+		return nil, err
+	}
+	switch name {
+	case "owner", "kind", "tier", "criticality", "name":
+		set, err = p.byField(name)
+	case "cycles", "roots", "leaves", "undeclared", "all":
+		set, err = p.noArguments(name)
+	default:
+		set, err = p.reach(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return set, p.expect(')')
+}
+
+// byField reads a pattern.
+func (p *queryParser) byField(name string) (vertexSet, error) {
+	pattern, at := p.token, p.at
+	if p.kind != 'w' && p.kind != 'q' {
+		return nil, p.failf(p.at, `%s takes a pattern, such as %s(pay) or %s("")`, name, name, name)
+	}
+	if err := p.next(); err != nil {
+		return nil, err
+	}
+	field := func(s *Service) string { return s.Name }
+	var err error
+	switch name {
+	case "owner":
+		field = func(s *Service) string { return s.Owner }
+	case "kind":
+		field = func(s *Service) string { return s.Kind.String() }
+		if pattern != "" && !strings.Contains(pattern, "*") {
+			_, err = ParseKind(pattern)
+		}
+	case "tier", "criticality":
+		field = func(s *Service) string { return s.Criticality.String() }
+		if pattern != "" && !strings.Contains(pattern, "*") {
+			_, err = ParseCriticality(pattern)
+		}
+	}
+	if err != nil {
+		return nil, p.failf(at, "%s", err)
+	}
+	return p.match(func(s *Service) bool { return glob(pattern, field(s)) }), nil
+}
+
+func (p *queryParser) noArguments(name string) (vertexSet, error) {
+	g := p.g
+	switch name {
+	case "undeclared":
+		return p.match(func(s *Service) bool { return s.Undeclared }), nil
+	case "all":
+		return p.match(func(*Service) bool { return true }), nil
+	case "cycles":
+		components, err := g.Cycles(p.ctx, CyclesOptions{HardOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		set := make(vertexSet, len(g.services))
+		for i := range components {
+			for _, n := range components[i].Services {
+				set[g.index[n]] = true
+			}
+		}
+		return set, nil
+	}
+	rows := g.in
+	if name == "leaves" {
+		rows = g.out
+	}
+	set := make(vertexSet, len(g.services))
+	for v := range set {
+		set[v] = rows[v] == rows[v+1]
+	}
+	return set, nil
+}
+
+// reach reads the functions that follow edges: one set or two, then limits.
+func (p *queryParser) reach(name string) (vertexSet, error) {
+	first, err := p.union()
+	if err != nil {
+		return nil, err
+	}
+	var second vertexSet
+	if name == "somepath" || name == "path" || name == "allpaths" {
+		if err := p.expect(','); err != nil {
+			return nil, err
+		}
+		if second, err = p.union(); err != nil {
+			return nil, err
+		}
+	}
+	keep, steps, err := p.limits()
+	if err != nil {
+		return nil, err
+	}
+	g := p.g
+	switch name {
+	case "deps":
+		return g.reach(first, steps, keep, false), nil
+	case "rdeps":
+		return g.reach(first, steps, keep, true), nil
+	case "down":
+		return p.down(first)
+	case "allpaths":
+		set, back := g.reach(first, steps, keep, false), g.reach(second, steps, keep, true)
+		for v := range set {
+			set[v] = set[v] && back[v]
+		}
+		return set, nil
+	}
+	return g.somePath(first, second, keep, steps), nil
+}
+
+// limits reads a number of steps and the sorts of edges.
+func (p *queryParser) limits() (keep func(flag) bool, steps int, err error) {
+	steps = -1
+	var phase Phase
+	strength, plane := "", PlaneUnknown
+	for p.kind == ',' {
+		if err := p.next(); err != nil {
+			return nil, 0, err
+		}
+		word := p.token
+		n, numberErr := strconv.Atoi(word)
+		ph, phaseErr := ParsePhase(word)
+		pl, planeErr := ParsePlane(word)
+		switch {
+		case p.kind != 'w':
+			return nil, 0, p.failf(p.at, "expected a number of steps, hard, soft, startup, runtime, deploy, data or control, found %q", word)
+		case numberErr == nil && n >= 0:
+			steps = n
+		case word == "hard", word == "soft":
+			strength = word
+		case phaseErr == nil:
+			phase |= ph
+		case planeErr == nil:
+			plane = pl
+		default:
+			return nil, 0, p.failf(p.at, "%s", notOneOf("limit", []string{"a number of steps", "hard", "soft", "startup", "runtime", "deploy", "data", "control"}, word))
+		}
+		if err := p.next(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if phase == 0 {
+		phase = Startup | Runtime | Deploy
+	}
+	return func(f flag) bool {
+		return f&flag(phase) != 0 && (plane == PlaneUnknown || planeOf(f) == plane || plane == Data && planeOf(f) == PlaneUnknown) &&
+			(strength == "" || strength == "hard" && f&(fSoft|fGroup) == 0 || strength == "soft" && f&fSoft != 0)
+	}, steps, nil
+}
+
+func (p *queryParser) down(first vertexSet) (vertexSet, error) {
+	var lost []string
+	for v, in := range first {
+		if in {
+			lost = append(lost, p.g.names[v])
+		}
+	}
+	if len(lost) == 0 {
+		return first, nil
+	}
+	b, err := p.g.Blast(BlastOptions{}, lost...)
+	if err != nil {
+		return nil, err
+	}
+	set := slices.Clone(first)
+	for _, n := range b.Down {
+		set[p.g.index[n]] = true
+	}
+	return set, nil
+}
+
+// reach is a breadth-first search from a set, which it includes. Steps below 0
+// mean no bound.
+func (g *Graph) reach(from vertexSet, steps int, keep func(flag) bool, backwards bool) vertexSet {
+	set := slices.Clone(from)
+	var level []int32
+	for v, in := range set {
+		if in {
+			level = append(level, int32(v))
+		}
+	}
+	for step := 0; len(level) > 0 && step != steps; step++ {
+		var next []int32
+		visit := func(w int32, f flag) {
+			if !set[w] && keep(f) {
+				set[w] = true
+				next = append(next, w)
+			}
+		}
+		for _, v := range level {
+			if backwards {
+				for i := g.in[v]; i < g.in[v+1]; i++ {
+					visit(g.from[i], g.inFlags[i])
+				}
+				continue
+			}
+			for e := g.out[v]; e < g.out[v+1]; e++ {
+				visit(g.to[e], g.flags[e])
+			}
+		}
+		level = next
+	}
+	return set
+}
+
+// somePath marks a shortest path from one set to another; nothing if there is
+// none of at most so many steps.
+func (g *Graph) somePath(from, to vertexSet, keep func(flag) bool, steps int) vertexSet {
+	prev := make([]int32, len(g.services))
+	var queue []int32
+	for v := range prev {
+		prev[v] = -1
+		if from[v] {
+			prev[v] = int32(v)
+			queue = append(queue, int32(v))
+		}
+	}
+	length := make([]int, len(prev))
+	set := make(vertexSet, len(prev))
+	for ; len(queue) > 0; queue = queue[1:] {
+		v := queue[0]
+		if to[v] {
+			for set[v] = true; prev[v] != v; set[v] = true {
+				v = prev[v]
+			}
+			return set
+		}
+		if length[v] == steps {
+			continue
+		}
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			if w := g.to[e]; prev[w] < 0 && keep(g.flags[e]) {
+				prev[w], length[w] = v, length[v]+1
+				queue = append(queue, w)
+			}
+		}
+	}
+	return set
+}
