@@ -1,0 +1,174 @@
+package examples_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// standard are methods whose contract is that of the standard library.
+var standard = map[string]bool{"String": true, "Error": true, "Unwrap": true}
+
+// TestContracts finds exported identifiers of the public packages without a
+// comment: types, functions, methods, variables, constants, fields, methods of
+// interfaces. A group of constants, variables or fields may share one. What is
+// as in the standard library (String, Error, Unwrap) or in the AWS SDK (methods
+// with its optional functions) has its contract there.
+func TestContracts(t *testing.T) {
+	packages := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		switch name := d.Name(); {
+		case name != ".." && strings.HasPrefix(name, "."), name == "testdata", name == "internal", name == "cmd", name == "examples", name == "docs":
+			return filepath.SkipDir
+		}
+		set := token.NewFileSet()
+		found, err := parser.ParseDir(set, path, func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		for name, pkg := range found {
+			if name == "main" {
+				continue
+			}
+			packages++
+			c := contracts{t: t, set: set}
+			documented := false
+			for _, file := range pkg.Files {
+				documented = documented || file.Doc != nil
+				for _, decl := range file.Decls {
+					c.decl(decl)
+				}
+			}
+			if !documented {
+				t.Errorf("package %s (%s) has no comment", name, path)
+			}
+		}
+		return nil
+	})
+	if err != nil || packages < 20 {
+		t.Errorf("%d packages, %v", packages, err)
+	}
+}
+
+type contracts struct {
+	t   *testing.T
+	set *token.FileSet
+}
+
+func (c contracts) want(name *ast.Ident, of string, comments ...*ast.CommentGroup) {
+	if !name.IsExported() {
+		return
+	}
+	for _, comment := range comments {
+		if comment != nil && strings.TrimSpace(comment.Text()) != "" {
+			return
+		}
+	}
+	c.t.Errorf("%s: %s%s has no comment", c.set.Position(name.Pos()), of, name.Name)
+}
+
+func (c contracts) decl(decl ast.Decl) {
+	switch d := decl.(type) {
+	case *ast.FuncDecl:
+		of := ""
+		if d.Recv != nil {
+			if of = receiver(d.Recv.List[0].Type); !ast.IsExported(of) {
+				return
+			}
+			of += "."
+			if standard[d.Name.Name] {
+				return
+			}
+		}
+		c.want(d.Name, of, d.Doc)
+	case *ast.GenDecl:
+		commented := d.Doc
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				c.want(s.Name, "", d.Doc, s.Doc, s.Comment)
+				// The comment of a type on one line is that of its members, too.
+				if s.Name.IsExported() && c.set.Position(s.Pos()).Line != c.set.Position(s.End()).Line {
+					c.members(s.Name.Name, s.Type)
+				}
+			case *ast.ValueSpec:
+				if s.Doc != nil {
+					commented = s.Doc // of the group that begins here
+				}
+				for _, name := range s.Names {
+					c.want(name, "", commented, s.Comment)
+				}
+			}
+		}
+	}
+}
+
+// members checks fields, and the methods of interfaces. A comment covers the
+// fields that follow it on the next lines.
+func (c contracts) members(of string, typ ast.Expr) {
+	var list *ast.FieldList
+	switch u := typ.(type) {
+	case *ast.StructType:
+		list = u.Fields
+	case *ast.InterfaceType:
+		list = u.Methods
+	default:
+		return
+	}
+	var comment *ast.CommentGroup
+	last := 0
+	for _, f := range list.List {
+		line := c.set.Position(f.Pos()).Line
+		switch {
+		case f.Doc != nil:
+			comment = f.Doc
+		case line > last+1: // an empty line ends a group
+			comment = nil
+		}
+		last = c.set.Position(f.End()).Line
+		if m, ok := f.Type.(*ast.FuncType); ok && fromSDK(m) {
+			continue
+		}
+		for _, name := range f.Names {
+			c.want(name, of+".", comment, f.Comment)
+			if inner, ok := f.Type.(*ast.StructType); ok && name.IsExported() {
+				c.members(of+"."+name.Name, inner)
+			}
+		}
+	}
+}
+
+// fromSDK reports whether a method takes functions that change Options, as the
+// operations of AWS clients do.
+func fromSDK(m *ast.FuncType) bool {
+	if len(m.Params.List) == 0 {
+		return false
+	}
+	variadic, ok := m.Params.List[len(m.Params.List)-1].Type.(*ast.Ellipsis)
+	if !ok {
+		return false
+	}
+	_, ok = variadic.Elt.(*ast.FuncType)
+	return ok
+}
+
+func receiver(expr ast.Expr) string {
+	switch e := expr.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.IndexListExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
