@@ -105,9 +105,9 @@ func (s Source) String() string {
 // Result is the outcome of a lookup. Err is what Get returns; an ErrNotFound
 // has a Source too, since it can be remembered like a value.
 type Result[V any] struct {
-	Value  V
-	Err    error
-	Source Source
+	Value  V             // zero if Err is not nil
+	Err    error         // as from Get
+	Source Source        // where the value was found
 	Age    time.Duration // since the load of the value began
 
 	why error // of a value in place of the origin's answer: its error

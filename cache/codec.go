@@ -14,6 +14,7 @@ import (
 // concurrent use. An error or a panic in Decode makes the item a miss, in
 // Encode it keeps the value out of the Store; both are counted.
 type Codec[V any] interface {
+	// Encode returns the bytes of a value.
 	Encode(V) ([]byte, error)
 	// Decode must not keep data.
 	Decode(data []byte) (V, error)

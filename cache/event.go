@@ -38,13 +38,13 @@ func (k EventKind) String() string {
 // KeySecret, if set), good for telling whether two events are about the
 // same key.
 type Event struct {
-	Kind  EventKind
-	Cache string // Options.Name
-	Op    string // "read" or "write", where a store or a breaker is concerned
-	KeyID string
-	Err   error
-	From  string // EventBreaker: closed, half-open, open
-	To    string
+	Kind  EventKind // what happened
+	Cache string    // Options.Name
+	Op    string    // "read" or "write", where a store or a breaker is concerned
+	KeyID string    // digest of the key; "" if it is about no key
+	Err   error     // what went wrong; nil if nothing did
+	From  string    // EventBreaker: closed, half-open, open
+	To    string    // state of the breaker now, for EventBreaker
 }
 
 // emit tells the hook.

@@ -30,8 +30,8 @@ type Stats struct {
 
 	LoadsThrottled int64 `json:"loads_throttled"` // loads that were not made: the origin has failed too often just before
 
-	Reads  StoreStats `json:"reads"`
-	Writes StoreStats `json:"writes"`
+	Reads  StoreStats `json:"reads"`  // calls that read the store
+	Writes StoreStats `json:"writes"` // calls that write it
 
 	WritesQueued  int64         `json:"writes_queued"`  // gauge: keys waiting to be written
 	Owed          int64         `json:"owed"`           // gauge: endings (log-outs, "gone", what a Set replaced) that the store is still to be told of
@@ -51,20 +51,20 @@ type Stats struct {
 
 	Entries int64 `json:"entries"` // gauge: entries of the local tier
 	Bytes   int64 `json:"bytes"`   // gauge: their cost, with MaxBytes
-	Evicted int64 `json:"evicted"`
+	Evicted int64 `json:"evicted"` // entries that made room for others
 }
 
 // StoreStats count one direction of the remote tier.
 type StoreStats struct {
-	Calls       int64     `json:"calls"`                // calls that began
-	Misses      int64     `json:"misses"`               // reads that found nothing
-	Faults      int64     `json:"faults"`               // calls that failed, time-outs included
-	Late        int64     `json:"late"`                 // of these, time-outs
-	Skipped     int64     `json:"skipped"`              // calls not made: breaker open, too many stuck, deadline too near
-	Breaker     string    `json:"breaker"`              // "closed", "half-open" or "open"; "" without a store
-	LastError   string    `json:"last_error,omitempty"` // of the last fault, kept after it is over; at most 1,000 bytes
-	LastErrorAt time.Time `json:"last_error_at,omitzero"`
-	Opened      int64     `json:"opened"` // times that the breaker opened
+	Calls       int64     `json:"calls"`                  // calls that began
+	Misses      int64     `json:"misses"`                 // reads that found nothing
+	Faults      int64     `json:"faults"`                 // calls that failed, time-outs included
+	Late        int64     `json:"late"`                   // of these, time-outs
+	Skipped     int64     `json:"skipped"`                // calls not made: breaker open, too many stuck, deadline too near
+	Breaker     string    `json:"breaker"`                // "closed", "half-open" or "open"; "" without a store
+	LastError   string    `json:"last_error,omitempty"`   // of the last fault, kept after it is over; at most 1,000 bytes
+	LastErrorAt time.Time `json:"last_error_at,omitzero"` // when that was; zero: never
+	Opened      int64     `json:"opened"`                 // times that the breaker opened
 }
 
 // BulletinStats count what instances tell each other of endings.

@@ -33,7 +33,7 @@ type EdgeRef struct{ From, To string }
 
 // Avail is the availability of a service together with everything it needs.
 type Avail struct {
-	Service string
+	Service string // the service that was asked about
 	// Availability is the share of time, between 0 and 1, in which the service
 	// and all that it needs at run time are up. Each shared dependency counts
 	// once.
@@ -67,7 +67,7 @@ func (a *Avail) Declared() (declared, of int) { return a.Needs - len(a.Assumed),
 
 // Importance is what one service costs another.
 type Importance struct {
-	Service string
+	Service string // its name
 	// Birnbaum is the derivative of the availability by that of the service:
 	// the probability that it makes the difference (Birnbaum 1969).
 	Birnbaum float64
@@ -77,8 +77,8 @@ type Importance struct {
 
 // Saving is what making one edge soft would save.
 type Saving struct {
-	Edge           EdgeRef
-	MinutesPerYear float64
+	Edge           EdgeRef // the edge to make soft
+	MinutesPerYear float64 // of down time that it saves
 }
 
 // Availability computes the availability of one service.

@@ -19,10 +19,10 @@ type Baseline struct {
 
 // BaselineEntry is one tolerated edge, or service, of one rule.
 type BaselineEntry struct {
-	Rule    string `json:"rule"`
-	From    string `json:"from,omitempty"`
-	To      string `json:"to,omitempty"`
-	Service string `json:"service,omitempty"`
+	Rule    string `json:"rule"`              // ID or name of the rule
+	From    string `json:"from,omitempty"`    // the edge, if the finding is about one
+	To      string `json:"to,omitempty"`      // the edge's other end
+	Service string `json:"service,omitempty"` // the service, if the finding is about no edge
 }
 
 type baselineFile struct {

@@ -221,9 +221,9 @@ func (g *Graph) BlastAll(ctx context.Context, progress func(Progress)) ([]int, e
 
 // FalseRedundancy is a group of alternatives that fail together.
 type FalseRedundancy struct {
-	Service string
-	Members []string
-	Need    int
+	Service string   // the service that relies on the group
+	Members []string // of the group, sorted
+	Need    int      // how many of them it needs
 	// Shared are services whose loss leaves the group short of its quorum. What
 	// the owner needs anyway is left out.
 	Shared []string

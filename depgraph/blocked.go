@@ -144,7 +144,7 @@ func (r Running) container(c composeContainer) error {
 
 // Hold is one step of what holds a service: it waits for an edge.
 type Hold struct {
-	Edge Edge
+	Edge Edge // the edge that holds it up
 	// State is how far the service at the end of the edge is, and Wanted how far
 	// it must be.
 	State, Wanted RunState
@@ -152,8 +152,8 @@ type Hold struct {
 
 // Blocked says what keeps a service from serving.
 type Blocked struct {
-	Service string
-	State   RunState
+	Service string   // its name
+	State   RunState // how far it comes
 	// Chain is a shortest way from the service to something that holds it and is
 	// not held itself; to where a circle closes if there is no such thing.
 	Chain []Hold

@@ -30,8 +30,8 @@ const (
 // Component is a set of services each of which depends on all others, directly
 // or not.
 type Component struct {
-	Kind     ComponentKind
-	Services []string
+	Kind     ComponentKind // what kind of cycle it is
+	Services []string      // their names, sorted
 	// Edges are all dependencies inside the component.
 	Edges []Edge
 	// Cycle is a shortest cycle that makes the component what it is: in a

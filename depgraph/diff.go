@@ -65,21 +65,21 @@ const (
 // EdgeChange is what changed between two services. Before and After hold all
 // edges of the pair, one for each phase or group that differs.
 type EdgeChange struct {
-	Kind          ChangeKind
-	From, To      string
-	Before, After []Edge
+	Kind          ChangeKind // added, removed or changed
+	From, To      string     // the two services
+	Before, After []Edge     // their edges in the two graphs; empty: none
 }
 
 // CycleChange is what happened to a component. Of a new one, Before is nil; of
 // one that healed, After.
 type CycleChange struct {
-	Kind          ChangeKind
-	Before, After *Component
+	Kind          ChangeKind // added, removed or changed
+	Before, After *Component // the components in the two graphs; nil: none
 }
 
 // ServiceChange is how the answers for one service changed, before and after.
 type ServiceChange struct {
-	Service string
+	Service string // its name
 	// Down is the number of others that go down with it; GoesDown and StaysUp
 	// name who is new among them and who is no more, if that was compared.
 	Down              [2]int

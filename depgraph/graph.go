@@ -193,10 +193,10 @@ func (g *Graph) position(file, line int32) Position {
 
 // Edge is one dependency between two services.
 type Edge struct {
-	From, To string
-	Soft     bool
-	Phase    Phase
-	Plane    Plane
+	From, To string // From depends on To
+	Soft     bool   // From works without To
+	Phase    Phase  // when From needs To
+	Plane    Plane  // the part of To that is used
 	// Until is UntilUnknown where the default, Serving, holds. An edge with
 	// another value, and a Weak one, has the phase Startup alone: what a
 	// dependency says about run time as well is an edge of its own.

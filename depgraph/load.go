@@ -42,9 +42,9 @@ type LoadOptions struct {
 
 // Progress is the state of a long operation.
 type Progress struct {
-	Stage string
-	Done  int
-	Total int // 0 if not known
+	Stage string // what is being done
+	Done  int    // how many files of it are done
+	Total int    // 0 if not known
 }
 
 // Load finds, reads and compiles manifests. It is all or nothing: if any file

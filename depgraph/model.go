@@ -96,8 +96,8 @@ type Dependency struct {
 
 // Position is a place in a file. Line counts from 1; zero means unknown.
 type Position struct {
-	File string
-	Line int
+	File string // as it was given; "": unknown
+	Line int    // from 1; 0: the file as such
 }
 
 // String returns "file:line", "file" or "".

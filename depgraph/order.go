@@ -56,7 +56,7 @@ type Order struct {
 
 // Slot is the time in which one service starts.
 type Slot struct {
-	Service string
+	Service string // its name
 	// Begin and Ready are counted from the start of the whole system. Serves
 	// is when everything it needs at run time serves as well.
 	Begin, Ready, Serves time.Duration

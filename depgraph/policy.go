@@ -21,9 +21,9 @@ type Policy struct {
 
 // RuleSetting changes one built-in rule.
 type RuleSetting struct {
-	Severity Severity
-	Set      bool    // Severity was given
-	Percent  float64 // DG013: the share above which a service is reported
+	Severity Severity // that of its findings; the zero value is the rule's own
+	Set      bool     // Severity was given
+	Percent  float64  // DG013: the share above which a service is reported
 }
 
 // Severity is that of a built-in rule under the policy.
@@ -37,8 +37,8 @@ func (p *Policy) Severity(id string) Severity {
 
 // CustomRule forbids, limits or requires edges between services.
 type CustomRule struct {
-	Name     string
-	Severity Severity
+	Name     string   // that its findings carry
+	Severity Severity // that of its findings
 	// Comment says why the rule exists and how to follow it.
 	Comment string
 	Mode    RuleMode
@@ -68,14 +68,14 @@ const (
 // the patterns must match; all given fields must. In a pattern, * stands for
 // any text, and a leading ! turns it around.
 type Match struct {
-	Service, Owner, Kind, Criticality []string
+	Service, Owner, Kind, Criticality []string // patterns, of which one must match; empty: any
 }
 
 // EdgeMatch selects edges; zero fields select all.
 type EdgeMatch struct {
 	Strength string // "hard" or "soft"
-	Phase    Phase
-	Plane    Plane
+	Phase    Phase  // one of these; zero: any
+	Plane    Plane  // that one; zero: any
 }
 
 // LoadPolicy reads a policy file. The error, if the file can be read, is a

@@ -29,18 +29,18 @@ const ProofVersion = 1
 // It is no signature: who can run a drill can also compute a digest. A proof
 // that nobody can make up is one that CI makes, by running the drill again.
 type Proof struct {
-	Version    int       `json:"version"`
-	ID         string    `json:"id"` // what Evidence refers to
-	Service    string    `json:"service"`
-	Dependency string    `json:"dependency"`
-	Verdict    string    `json:"verdict"` // held, deviated, aborted, not-started, void
-	Hits       int64     `json:"hits"`    // of the fault, as they were observed
-	Rules      string    `json:"rules"`   // digest of the exact fault, "sha256:…"
-	At         time.Time `json:"at"`      // when the drill ended
-	Binary     string    `json:"binary,omitempty"`
-	Commit     string    `json:"commit,omitempty"`
-	Previous   string    `json:"previous,omitempty"`
-	Digest     string    `json:"digest"`
+	Version    int       `json:"version"`            // ProofVersion
+	ID         string    `json:"id"`                 // what Evidence refers to
+	Service    string    `json:"service"`            // the one that was drilled, by its name in the manifest
+	Dependency string    `json:"dependency"`         // the one that was cut
+	Verdict    string    `json:"verdict"`            // held, deviated, aborted, not-started, void
+	Hits       int64     `json:"hits"`               // of the fault, as they were observed
+	Rules      string    `json:"rules"`              // digest of the exact fault, "sha256:…"
+	At         time.Time `json:"at"`                 // when the drill ended
+	Binary     string    `json:"binary,omitempty"`   // path of the main package that drilled
+	Commit     string    `json:"commit,omitempty"`   // from which it was built, if the build knows
+	Previous   string    `json:"previous,omitempty"` // digest of the edge's proof before; "": the first
+	Digest     string    `json:"digest"`             // of all other members, "sha256:…"
 }
 
 // Sum is the digest that the proof should have.
@@ -219,10 +219,10 @@ func (s ProofState) MarshalText() ([]byte, error) { return []byte(s.String()), n
 
 // A ProofStatus is the state of one edge, and why.
 type ProofStatus struct {
-	State ProofState
-	Why   string    // for anything but proven, in words
-	At    time.Time // of the proof that decided; zero: none
-	ID    string
+	State ProofState // what is known of the edge
+	Why   string     // for anything but proven, in words
+	At    time.Time  // of the proof that decided; zero: none
+	ID    string     // of that proof; "": none
 }
 
 // clockSlack is how far the clock of a machine that drills may be ahead.

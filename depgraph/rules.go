@@ -30,8 +30,8 @@ func ParseSeverity(s string) (Severity, error) {
 
 // Rule is one of the built-in checks.
 type Rule struct {
-	ID       string
-	Name     string
+	ID       string   // such as "DG002"
+	Name     string   // such as "runtime-cycle"
 	Severity Severity // unless a policy says otherwise
 	// Summary says in one line what is found, Why what happens if it stays,
 	// and Fix what to do.

@@ -96,7 +96,7 @@ func (c contracts) decl(decl ast.Decl) {
 				c.want(s.Name, "", d.Doc, s.Doc, s.Comment)
 				// The comment of a type on one line is that of its members, too.
 				if s.Name.IsExported() && c.set.Position(s.Pos()).Line != c.set.Position(s.End()).Line {
-					c.members(s.Name.Name, s.Type)
+					c.members(s.Name.Name, s.Type, d.Doc.Text()+s.Doc.Text())
 				}
 			case *ast.ValueSpec:
 				if s.Doc != nil {
@@ -111,8 +111,9 @@ func (c contracts) decl(decl ast.Decl) {
 }
 
 // members checks fields, and the methods of interfaces. A comment covers the
-// fields that follow it on the next lines.
-func (c contracts) members(of string, typ ast.Expr) {
+// fields that follow it on the next lines; that of an interface, the methods
+// that it names.
+func (c contracts) members(of string, typ ast.Expr, about string) {
 	var list *ast.FieldList
 	switch u := typ.(type) {
 	case *ast.StructType:
@@ -137,9 +138,12 @@ func (c contracts) members(of string, typ ast.Expr) {
 			continue
 		}
 		for _, name := range f.Names {
+			if _, method := f.Type.(*ast.FuncType); method && strings.Contains(about, name.Name) {
+				continue
+			}
 			c.want(name, of+".", comment, f.Comment)
 			if inner, ok := f.Type.(*ast.StructType); ok && name.IsExported() {
-				c.members(of+"."+name.Name, inner)
+				c.members(of+"."+name.Name, inner, "")
 			}
 		}
 	}

@@ -8,10 +8,10 @@ import (
 
 // State is what OnChange is told.
 type State struct {
-	Live     bool
-	Started  bool
-	Draining bool
-	Ready    bool
+	Live     bool   // the answer of /livez
+	Started  bool   // Started was called
+	Draining bool   // Drain was called
+	Ready    bool   // the answer of /readyz
 	Status   Status // of the report
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Peer is what is known of one instance of the fleet.
 type Peer struct {
-	ID   string
+	ID   string    // unique in the fleet
 	Bad  bool      // it suspects itself: its last check of something failed
 	Out  bool      // its guard has let it leave
 	New  bool      // it has never been well since it started
@@ -67,18 +67,18 @@ type Guard struct {
 // Self is this instance, as the rule sees it, and as its peers should: publish
 // it with every answer.
 type Self struct {
-	ID       string
-	Bad      bool // the last check failed
-	Failures int  // in a row
-	Unknown  bool // not bad, but not everything has been checked yet
-	Out      bool // the guard has let it leave
-	New      bool // it has never been well since it started
+	ID       string // Guard.ID
+	Bad      bool   // the last check failed
+	Failures int    // in a row
+	Unknown  bool   // not bad, but not everything has been checked yet
+	Out      bool   // the guard has let it leave
+	New      bool   // it has never been well since it started
 }
 
 // GuardState is what the rule remembers from one step to the next. The zero
 // value is an instance that is new.
 type GuardState struct {
-	Out      bool
+	Out      bool      // this instance has left the traffic
 	Joined   bool      // it has been in for good: it was well, or it had to be
 	BadSince time.Time // or not known since; zero: well
 	Cooling  time.Time // nobody leaves before

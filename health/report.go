@@ -35,12 +35,12 @@ func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // not been checked yet, or whose last result is too old, makes it warn, as do
 // checks while Run does not run; only a process that is not live makes it fail.
 type Report struct {
-	Status   Status   `json:"status"`
-	Live     bool     `json:"live"`
-	Started  bool     `json:"started"`
-	Draining bool     `json:"draining"`
-	Ready    bool     `json:"ready"`
-	Notes    []string `json:"notes,omitempty"`
+	Status   Status   `json:"status"`          // pass, warn or fail
+	Live     bool     `json:"live"`            // the answer of /livez
+	Started  bool     `json:"started"`         // Started was called
+	Draining bool     `json:"draining"`        // Drain was called
+	Ready    bool     `json:"ready"`           // the answer of /readyz
+	Notes    []string `json:"notes,omitempty"` // what a reader should know, in words
 
 	// What Declare found, by name, sorted.
 	Unchecked  []string `json:"declaredNotChecked,omitempty"`
@@ -53,18 +53,18 @@ type Report struct {
 
 // Check is one entry of a Report.
 type Check struct {
-	Name          string    `json:"-"`
-	ComponentType string    `json:"componentType"`   // dependency, watch, detector
-	Status        Status    `json:"status,omitzero"` // the draft has no word for unknown
-	Soft          bool      `json:"soft,omitempty"`
-	Value         float64   `json:"observedValue"`
-	Unit          string    `json:"observedUnit"`
-	Time          time.Time `json:"time,omitzero"`          // of the last result
-	Since         time.Time `json:"affectedSince,omitzero"` // of the status
-	Failures      int       `json:"failuresInARow,omitempty"`
-	Hung          bool      `json:"hung,omitempty"`   // a goroutine is inside the check, for longer than its time-out
-	Stale         bool      `json:"stale,omitempty"`  // the last result is older than three periods
-	Output        string    `json:"output,omitempty"` // the error; withheld unless Detail
+	Name          string    `json:"-"`                        // key of the check in JSON
+	ComponentType string    `json:"componentType"`            // dependency, watch, detector
+	Status        Status    `json:"status,omitzero"`          // the draft has no word for unknown
+	Soft          bool      `json:"soft,omitempty"`           // as declared
+	Value         float64   `json:"observedValue"`            // what was measured
+	Unit          string    `json:"observedUnit"`             // of Value
+	Time          time.Time `json:"time,omitzero"`            // of the last result
+	Since         time.Time `json:"affectedSince,omitzero"`   // of the status
+	Failures      int       `json:"failuresInARow,omitempty"` // without a success since
+	Hung          bool      `json:"hung,omitempty"`           // a goroutine is inside the check, for longer than its time-out
+	Stale         bool      `json:"stale,omitempty"`          // the last result is older than three periods
+	Output        string    `json:"output,omitempty"`         // the error; withheld unless Detail
 }
 
 // Report returns everything that is known. It checks nothing.

@@ -10,8 +10,8 @@ import (
 // Record is what one Write brought, as a [BatchDest] gets it.
 type Record struct {
 	Time     time.Time // when it was written, to the millisecond
-	Priority Priority
-	Data     []byte // valid until WriteBatch returns; must not be changed
+	Priority Priority  // the lane it came through
+	Data     []byte    // valid until WriteBatch returns; must not be changed
 }
 
 // BatchDest is a destination that takes records instead of bytes: a service

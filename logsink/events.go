@@ -46,11 +46,11 @@ func (k EventKind) String() string {
 
 // Event is something that an operator may want to know of while it happens.
 type Event struct {
-	Kind    EventKind
-	Time    time.Time
-	Gap     GapInfo // GapClosed
-	Err     error   // WriteFailed, DiskFailed, RecordsRejected
-	Records int64   // LeftoverFound, RecordsRejected
+	Kind    EventKind // what happened
+	Time    time.Time // when it did
+	Gap     GapInfo   // GapClosed
+	Err     error     // WriteFailed, DiskFailed, RecordsRejected
+	Records int64     // LeftoverFound, RecordsRejected
 }
 
 // events hands events to OnEvent, in order, from one goroutine. The drainer

@@ -97,10 +97,10 @@ func (d *drainer) addSeal(c *chunk) {
 
 // LogReport is what [VerifyLog] found.
 type LogReport struct {
-	Lines    int64 // in the log, without seals and empty ones
-	Sealed   int64 // of them, found in a seal
-	Unsealed int64 // of them, in no seal: later than the last one, repeated, or not of this sink
-	Runs     []RunReport
+	Lines    int64       // in the log, without seals and empty ones
+	Sealed   int64       // of them, found in a seal
+	Unsealed int64       // of them, in no seal: later than the last one, repeated, or not of this sink
+	Runs     []RunReport // of the process, in the order of the log
 }
 
 // Missing is the number of lines that a seal lists and that did not arrive.
@@ -130,7 +130,7 @@ type Hole struct {
 	Seal  int64   // the number of the seal that tells
 	Lines []int64 // the missing lines of the run, counted from 1; nil with Count
 	Count int64   // lines of seals that are missing themselves
-	Why   string
+	Why   string  // in words
 }
 
 // maxUnsealed is how many lines VerifyLog remembers while they wait for their

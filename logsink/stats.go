@@ -74,10 +74,10 @@ type Stats struct {
 
 // Lanes are the counters of one lane.
 type Lanes struct {
-	Attempted int64 `json:"attempted"`
-	Delivered int64 `json:"delivered"`
-	Queued    int64 `json:"queued"`
-	Dropped   Drops `json:"dropped"`
+	Attempted int64 `json:"attempted"` // as in Stats
+	Delivered int64 `json:"delivered"` // as in Stats
+	Queued    int64 `json:"queued"`    // as in Stats
+	Dropped   Drops `json:"dropped"`   // as in Stats
 }
 
 // Drops are counts of lost records by reason.

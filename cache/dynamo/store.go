@@ -394,15 +394,15 @@ func writeUnits(attrs map[string]types.AttributeValue) int64 {
 // Stats counts what a [Store] has done. The units estimate the bill: reads
 // that answered, and writes that were sent, failed ones included.
 type Stats struct {
-	Gets        int64 // keys asked for
-	Misses      int64 // keys that were not there
-	Unprocessed int64 // keys of a batch that DynamoDB handed back
-	Sets        int64 // items sent
-	Kept        int64 // sets that found a newer version
-	Rejected    int64 // items and keys that DynamoDB cannot hold
-	Faults      int64 // calls that failed, except for a refused item
-	ReadUnits   float64
-	WriteUnits  float64
+	Gets        int64   // keys asked for
+	Misses      int64   // keys that were not there
+	Unprocessed int64   // keys of a batch that DynamoDB handed back
+	Sets        int64   // items sent
+	Kept        int64   // sets that found a newer version
+	Rejected    int64   // items and keys that DynamoDB cannot hold
+	Faults      int64   // calls that failed, except for a refused item
+	ReadUnits   float64 // consumed capacity, as DynamoDB reports it
+	WriteUnits  float64 // the same of writes
 }
 
 type counters struct {

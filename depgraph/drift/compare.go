@@ -54,8 +54,8 @@ const (
 
 // Dependency is one pair of services, declared or seen.
 type Dependency struct {
-	From, To string
-	State    State
+	From, To string // the two services
+	State    State  // declared, observed, or both
 	// Declared holds the edges of the graph; nil if there are none.
 	Declared []depgraph.Edge
 	// Kinds, Calls, Errors, Judged, Effect and Sources are those of Edge, summed

@@ -25,8 +25,8 @@ const (
 
 // Edge is what was seen between two services.
 type Edge struct {
-	From, To string
-	Kind     Kind
+	From, To string // From was seen to call To
+	Kind     Kind   // how it was seen
 	// Calls counts what was seen, and Errors how many of those failed. A source
 	// that does not say which failed counts no errors, and Judged is false.
 	Calls, Errors int64
@@ -61,7 +61,7 @@ func (e *Effect) add(o Effect) {
 
 // Source is one file that was read.
 type Source struct {
-	Name, Format string
+	Name, Format string // the file, and what it was read as
 	// Traces and Spans are zero for sources that count already.
 	Traces, Spans int
 	// Edges counts pairs of services of sources that count already.

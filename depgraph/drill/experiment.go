@@ -57,7 +57,7 @@ type Target interface {
 
 // An Answer is what a user got.
 type Answer struct {
-	Err    error
+	Err    error  // why it was not answered; nil: it was
 	Wrong  bool   // it was answered, with something that is not true
 	Source string // where the answer came from, if the service says so
 }
@@ -148,14 +148,14 @@ type Fault interface {
 
 // Seen is what was observed of a fault. Zero Hits make a drill void.
 type Seen struct {
-	Hits        int64
+	Hits        int64     // calls that ran into the fault
 	First, Last time.Time // zero: none
 }
 
 // An Invariant holds during a whole drill, or the verdict is Deviated. Those
 // that every drill has are not listed; see Run.
 type Invariant struct {
-	Name string
+	Name string // what must hold, in a few words
 
 	// Holds is asked each second while the fault is in force, and once at
 	// the end. It returns what is wrong, or nil. It gets a second.
@@ -164,8 +164,8 @@ type Invariant struct {
 
 // A Guard is asked before anything is done. An error is why not to start.
 type Guard struct {
-	Name string
-	Ask  func(ctx context.Context) error
+	Name string                          // for the report
+	Ask  func(ctx context.Context) error // gets a minute
 }
 
 // An Experiment is one drill. Target and Fault are required; everything else
@@ -177,8 +177,8 @@ type Experiment struct {
 	// Service and Dependency name the edge of the graph that is tried.
 	Service, Dependency string
 
-	Target Target
-	Fault  Fault
+	Target Target // what users ask; required
+	Fault  Fault  // what is cut, and how; required
 
 	// Rate is how many requests are made a second, whether or not the
 	// earlier ones are answered. Default 20, at most 10,000.
@@ -208,8 +208,8 @@ type Experiment struct {
 	// row as a second of requests has.
 	Recovered func(ctx context.Context) error
 
-	Guards     []Guard
-	Invariants []Invariant
+	Guards     []Guard     // asked in this order before anything else; an error ends the drill
+	Invariants []Invariant // besides those that every drill has; see Run
 
 	// Stop ends the drill early, if set: it is asked each second, and a
 	// non-nil error is the reason.
@@ -226,7 +226,7 @@ type Experiment struct {
 
 // Progress is what a drill is doing.
 type Progress struct {
-	Phase  string
+	Phase  string  // steady, watch or recovery
 	Second *Second // nil: the phase begins
 }
 

@@ -23,8 +23,8 @@ const (
 
 // Inferred is what cutting one dependency has shown.
 type Inferred struct {
-	Dependency string   `json:"dependency"`
-	Strength   Strength `json:"strength"`
+	Dependency string   `json:"dependency"`    // the one that was cut
+	Strength   Strength `json:"strength"`      // what the service did without it
 	Why        string   `json:"why,omitempty"` // the fault that decided, and what it did
 	Cells      []Cell   `json:"cells"`         // what was tried
 }
@@ -84,13 +84,13 @@ func (in *Inferred) judge() {
 // A Difference is an edge of which the manifests say one thing and the drills
 // another.
 type Difference struct {
-	Service    string            `json:"service"`
-	Dependency string            `json:"dependency"`
-	Declared   string            `json:"declared"` // "soft", "hard", "any 1 of 2" …, or "not declared"
-	Found      Strength          `json:"found"`
-	At         depgraph.Position `json:"-"`
-	Position   string            `json:"at,omitempty"` // At as text
-	Why        string            `json:"why,omitempty"`
+	Service    string            `json:"service"`       // the edge
+	Dependency string            `json:"dependency"`    // its other end
+	Declared   string            `json:"declared"`      // "soft", "hard", "any 1 of 2" …, or "not declared"
+	Found      Strength          `json:"found"`         // what the drill found
+	At         depgraph.Position `json:"-"`             // where the manifest declares it
+	Position   string            `json:"at,omitempty"`  // At as text
+	Why        string            `json:"why,omitempty"` // in words
 }
 
 func (d Difference) String() string {

@@ -14,72 +14,72 @@ const JournalVersion = 1
 // A Report is the journal of one drill: everything that was planned and seen.
 // Its JSON form is versioned; members are only ever added.
 type Report struct {
-	Version    int       `json:"version"`
-	Title      string    `json:"title"`
-	Service    string    `json:"service,omitempty"`
-	Dependency string    `json:"dependency,omitempty"`
-	Began      time.Time `json:"began"`
-	Seconds    float64   `json:"seconds"`
+	Version    int       `json:"version"`              // JournalVersion when it was written
+	Title      string    `json:"title"`                // Experiment.Title
+	Service    string    `json:"service,omitempty"`    // the edge that was tried
+	Dependency string    `json:"dependency,omitempty"` // its other end
+	Began      time.Time `json:"began"`                // UTC; times of the journal are seconds since then
+	Seconds    float64   `json:"seconds"`              // how long it took
 
-	Verdict Verdict  `json:"verdict"`
+	Verdict Verdict  `json:"verdict"`           // by its name in JSON
 	Reasons []string `json:"reasons,omitempty"` // why, in words; the first decided
 
-	Phases        []Phase            `json:"phases"`
-	Invariants    []InvariantResult  `json:"invariants"`
-	FaultObserved bool               `json:"fault_observed"`
-	Fault         FaultRecord        `json:"fault"`
-	Timeline      []Second           `json:"timeline"`
-	Budget        float64            `json:"budget_ms"`
-	Least         float64            `json:"least_success"`
-	Seed          uint64             `json:"seed,omitempty"`
-	Environment   Environment        `json:"environment"`
+	Phases        []Phase            `json:"phases"`            // those that were reached, in order
+	Invariants    []InvariantResult  `json:"invariants"`        // those of every drill, then the experiment's own
+	FaultObserved bool               `json:"fault_observed"`    // Fault.Hits is not zero
+	Fault         FaultRecord        `json:"fault"`             // as planned and as seen
+	Timeline      []Second           `json:"timeline"`          // seconds with at least one request
+	Budget        float64            `json:"budget_ms"`         // of a request, in milliseconds
+	Least         float64            `json:"least_success"`     // part of the requests that had to be served
+	Seed          uint64             `json:"seed,omitempty"`    // Experiment.Seed
+	Environment   Environment        `json:"environment"`       // where it ran
 	Numbers       map[string]float64 `json:"numbers,omitempty"` // whatever a program adds
 }
 
 // Phase is what happened to the requests of one phase.
 type Phase struct {
-	Name    string         `json:"name"`
-	From    float64        `json:"from_s"`
-	Until   float64        `json:"until_s"`
-	Asked   int            `json:"requests"`
-	Success float64        `json:"success"` // the part that was answered in time, and not wrong
-	Wrong   int            `json:"wrong"`
-	Slow    int            `json:"slow"`
-	Failed  int            `json:"failed"`
-	Excused int            `json:"excused"` // too late because the machine stood still
-	P50     float64        `json:"p50_ms"`
-	P99     float64        `json:"p99_ms"`
-	Max     float64        `json:"max_ms"`
-	Sources map[string]int `json:"sources,omitempty"`
-	Errors  map[string]int `json:"errors,omitempty"` // by text, the ten most frequent
+	Name    string         `json:"name"`              // steady, watch or recovery
+	From    float64        `json:"from_s"`            // seconds since the drill began
+	Until   float64        `json:"until_s"`           // seconds since the drill began
+	Asked   int            `json:"requests"`          // how many were made
+	Success float64        `json:"success"`           // the part that was answered in time, and not wrong
+	Wrong   int            `json:"wrong"`             // answered with something that is not true
+	Slow    int            `json:"slow"`              // not answered within the budget
+	Failed  int            `json:"failed"`            // answered with an error
+	Excused int            `json:"excused"`           // too late because the machine stood still
+	P50     float64        `json:"p50_ms"`            // median of the times, in milliseconds
+	P99     float64        `json:"p99_ms"`            // 99th percentile (nearest rank)
+	Max     float64        `json:"max_ms"`            // the longest
+	Sources map[string]int `json:"sources,omitempty"` // answers by Answer.Source
+	Errors  map[string]int `json:"errors,omitempty"`  // by text, the ten most frequent
 }
 
 // InvariantResult says whether one held.
 type InvariantResult struct {
-	Name   string `json:"name"`
-	Held   bool   `json:"held"`
-	Detail string `json:"detail,omitempty"`
+	Name   string `json:"name"`             // Invariant.Name
+	Held   bool   `json:"held"`             // it held all the time
+	Detail string `json:"detail,omitempty"` // what broke it first
 }
 
 // FaultRecord is the fault as it was planned and as it was seen. Times are
 // seconds since the drill began; -1: never.
 type FaultRecord struct {
-	Rules        any     `json:"rules,omitempty"`
-	From         float64 `json:"from_s"`
-	Until        float64 `json:"until_s"`
-	Hits         int64   `json:"hits"`
-	First        float64 `json:"first_hit_s"`
-	Last         float64 `json:"last_hit_s"`
+	Rules        any     `json:"rules,omitempty"` // Experiment.Rules
+	From         float64 `json:"from_s"`          // when it was injected
+	Until        float64 `json:"until_s"`         // when it was reverted
+	Hits         int64   `json:"hits"`            // calls that were seen to run into it
+	First        float64 `json:"first_hit_s"`     // the first of them
+	Last         float64 `json:"last_hit_s"`      // the last of them
 	FirstSuccess float64 `json:"first_success_s"` // after the fault
 	Recovered    float64 `json:"recovered_s"`     // as it was before
 }
 
 // Environment is where the drill ran.
 type Environment struct {
-	Go   string `json:"go"`
-	OS   string `json:"os"`
-	Arch string `json:"arch"`
-	CPUs int    `json:"cpus"`
+	Go   string `json:"go"`   // runtime.Version
+	OS   string `json:"os"`   // GOOS
+	Arch string `json:"arch"` // GOARCH
+	CPUs int    `json:"cpus"` // runtime.NumCPU
 }
 
 // add counts something that has no member of its own.

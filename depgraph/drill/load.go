@@ -12,17 +12,17 @@ import (
 // Second is what happened to the requests that were made in one second. In the
 // sparse part of a long phase there are seconds without any.
 type Second struct {
-	At      float64 `json:"at_s"` // since the drill began
-	Phase   string  `json:"phase"`
-	Asked   int     `json:"asked"`
-	OK      int     `json:"ok"` // within the budget, and not wrong
-	Wrong   int     `json:"wrong,omitempty"`
-	Slow    int     `json:"slow,omitempty"` // answered too late, or not at all
-	Failed  int     `json:"failed,omitempty"`
+	At      float64 `json:"at_s"`              // since the drill began
+	Phase   string  `json:"phase"`             // steady, watch or recovery
+	Asked   int     `json:"asked"`             // requests that were made
+	OK      int     `json:"ok"`                // within the budget, and not wrong
+	Wrong   int     `json:"wrong,omitempty"`   // answered with something that is not true
+	Slow    int     `json:"slow,omitempty"`    // answered too late, or not at all
+	Failed  int     `json:"failed,omitempty"`  // answered with an error
 	Excused int     `json:"excused,omitempty"` // too late because the machine stood still
-	P50     float64 `json:"p50_ms"`
-	Max     float64 `json:"max_ms"`
-	Error   string  `json:"error,omitempty"` // one of those that came
+	P50     float64 `json:"p50_ms"`            // median of the times, in milliseconds
+	Max     float64 `json:"max_ms"`            // the longest
+	Error   string  `json:"error,omitempty"`   // one of those that came
 }
 
 // result is one request.

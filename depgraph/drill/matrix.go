@@ -12,8 +12,8 @@ import (
 
 // A NamedFault is one way of cutting a dependency: a column of a Matrix.
 type NamedFault struct {
-	Name  string
-	Rules []fault.Rule
+	Name  string       // of the column
+	Rules []fault.Rule // that make the fault
 }
 
 // Faults are the ways in which a dependency on AWS, or one that speaks HTTP,
@@ -42,10 +42,10 @@ func Faults(service string) []NamedFault {
 
 // A Cell is one drill of a matrix.
 type Cell struct {
-	Dependency string  `json:"dependency"`
-	Fault      string  `json:"fault"`
-	Verdict    Verdict `json:"verdict"`
-	Reason     string  `json:"reason,omitempty"`
+	Dependency string  `json:"dependency"`       // the one that was cut
+	Fault      string  `json:"fault"`            // NamedFault.Name
+	Verdict    Verdict `json:"verdict"`          // of this drill
+	Reason     string  `json:"reason,omitempty"` // why, unless it held
 }
 
 // Matrix drills every dependency with every fault, one after the other, and

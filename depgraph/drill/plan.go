@@ -11,7 +11,7 @@ import (
 
 // Planned is one edge of a graph and what a drill of it should show.
 type Planned struct {
-	Service, Dependency string
+	Service, Dependency string // the edge
 	// Soft edges must hold. Hard ones are expected to deviate: a drill of
 	// one measures how far its loss is felt.
 	Soft   bool

@@ -9,6 +9,7 @@ import (
 
 // TB is what Test needs of a *testing.T.
 type TB interface {
+	// As in package testing.
 	Helper()
 	Context() context.Context
 	Errorf(format string, args ...any)

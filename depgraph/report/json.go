@@ -19,26 +19,26 @@ func writeJSON(w io.Writer, v any) error {
 
 // EdgeJSON is the form of an edge in every JSON output.
 type EdgeJSON struct {
-	From       string   `json:"from"`
-	To         string   `json:"to"`
-	File       string   `json:"file"`
-	Line       int      `json:"line"`
-	Soft       bool     `json:"soft"`
-	Phase      []string `json:"phase"`
-	Until      string   `json:"until,omitempty"`
-	Order      string   `json:"order,omitempty"` // "weak": orders a start and requires nothing
-	Assumed    bool     `json:"assumed,omitempty"`
-	Plane      string   `json:"plane"`
-	Group      int      `json:"group,omitempty"`
-	Need       int      `json:"need,omitempty"`
-	Of         int      `json:"of,omitempty"`
-	Evidence   string   `json:"evidence,omitempty"`
-	BreakGlass string   `json:"break_glass,omitempty"`
-	Fallback   string   `json:"fallback,omitempty"`
-	Pinned     bool     `json:"pinned,omitempty"`
-	Liveness   bool     `json:"liveness,omitempty"`
-	Note       string   `json:"note,omitempty"`
-	Source     string   `json:"source,omitempty"`
+	From       string   `json:"from"`                  // From depends on To
+	To         string   `json:"to"`                    // see From
+	File       string   `json:"file"`                  // where it is declared
+	Line       int      `json:"line"`                  // from 1
+	Soft       bool     `json:"soft"`                  // From works without To
+	Phase      []string `json:"phase"`                 // names of the phases
+	Until      string   `json:"until,omitempty"`       // what a start waits for
+	Order      string   `json:"order,omitempty"`       // "weak": orders a start and requires nothing
+	Assumed    bool     `json:"assumed,omitempty"`     // guessed by an importer
+	Plane      string   `json:"plane"`                 // the part of To that is used
+	Group      int      `json:"group,omitempty"`       // number of the group, from 1; 0: none
+	Need       int      `json:"need,omitempty"`        // how many of the group are needed
+	Of         int      `json:"of,omitempty"`          // how many there are
+	Evidence   string   `json:"evidence,omitempty"`    // the proof that a soft edge refers to
+	BreakGlass string   `json:"break_glass,omitempty"` // how to get past the edge by hand
+	Fallback   string   `json:"fallback,omitempty"`    // what From does without To
+	Pinned     bool     `json:"pinned,omitempty"`      // never proposed to be made soft
+	Liveness   bool     `json:"liveness,omitempty"`    // From's liveness asks To
+	Note       string   `json:"note,omitempty"`        // as declared
+	Source     string   `json:"source,omitempty"`      // what an importer took it from
 }
 
 func edgeJSON(e depgraph.Edge) EdgeJSON {
@@ -260,10 +260,10 @@ func WhyJSON(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bo
 
 // Summary counts the findings of a check.
 type Summary struct {
-	Services, Edges     int
-	Errors, Warns, Info int
+	Services, Edges     int // in the graph
+	Errors, Warns, Info int // findings, by severity
 	Known, Stale        int // of a baseline
-	Waived              int
+	Waived              int // by a waiver in force
 }
 
 // Summarize counts findings.

@@ -13,23 +13,23 @@ import (
 // edges that Order breaks are out of the way, so that those edges lead to the
 // right. Inside a column, services are near what they depend on.
 type Layout struct {
-	Nodes         []Node // in order of name
-	Columns       []Column
-	Width, Height float64
+	Nodes         []Node   // in order of name
+	Columns       []Column // from left to right
+	Width, Height float64  // in the units of the coordinates
 }
 
 // Node is one placed service.
 type Node struct {
-	Service string
-	Column  int
+	Service string  // its name
+	Column  int     // index of its column
 	X, Y    float64 // centre
-	Blocked bool
+	Blocked bool    // it does not come up from a full stop
 }
 
 // Column is one wave; a tall one is several columns wide.
 type Column struct {
-	Title    string
-	X, Width float64
+	Title    string  // above it
+	X, Width float64 // its left side, and how wide it is
 }
 
 // The measures of a layout, in pixels at zoom 1.

@@ -16,8 +16,8 @@ import (
 // service; otherwise a black start of everything. Title follows the words
 // "Black start".
 type RunbookOptions struct {
-	Title string
-	Down  string
+	Title string // of the page
+	Down  string // the service that is lost; "": everything
 	// MaxParallel is passed to the order.
 	MaxParallel int
 }

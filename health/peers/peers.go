@@ -96,10 +96,10 @@ type member struct {
 
 // Stats counts what has happened since New.
 type Stats struct {
-	Rounds       int64
-	LookupErrors int64
+	Rounds       int64 // times that all were asked
+	LookupErrors int64 // look-ups of the name that failed
 	Remembered   int64 // questions to addresses that DNS no longer has
-	Asked        int64
+	Asked        int64 // members that were asked, in all rounds
 	Failed       int64 // questions without a usable answer
 	Known        int   // peers whose answer is at hand
 }

@@ -97,10 +97,10 @@ type heartbeat struct {
 
 // Stats counts what has happened since New.
 type Stats struct {
-	Writes, WriteErrors   int64
-	Queries, QueryErrors  int64
-	Malformed             int64 // items that are no heartbeats
-	ReadUnits, WriteUnits float64
+	Writes, WriteErrors   int64   // heartbeats, and how many failed
+	Queries, QueryErrors  int64   // reads of the fleet, and how many failed
+	Malformed             int64   // items that are no heartbeats
+	ReadUnits, WriteUnits float64 // consumed capacity
 }
 
 // New checks the options. It makes no call.

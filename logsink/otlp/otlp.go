@@ -72,7 +72,7 @@ type Dest struct {
 
 // Stats says how a Dest fares. What became of the records is in the Sink's own.
 type Stats struct {
-	Requests  int64  `json:"requests"`
+	Requests  int64  `json:"requests"`             // that were sent, retries included
 	Failures  int64  `json:"failures"`             // of them, errors of all kinds
 	Rejected  int64  `json:"rejected"`             // records refused for good
 	LastError string `json:"last_error,omitempty"` // kept after recovery

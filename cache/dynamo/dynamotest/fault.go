@@ -16,7 +16,7 @@ import (
 
 // A Request is what a fault hook sees.
 type Request struct {
-	Operation string
+	Operation string   // such as "GetItem"
 	Tables    []string // named by the request, sorted
 	AccessKey string   // as claimed: the signature has not been checked yet
 }

@@ -34,8 +34,8 @@ const accountID = iam.Account // of all tables and users
 // operator, a policy variable, a member in another case or twice) is refused
 // with an error that names it, not half understood.
 type Principal struct {
-	AccessKey string
-	SecretKey string
+	AccessKey string // the access key ID, which names the principal; required
+	SecretKey string // what its requests are signed with; required
 
 	// SessionToken, if set, must come with each request, as with
 	// credentials from STS.
@@ -110,8 +110,8 @@ func (s *Server) DeletePrincipal(accessKey string) {
 
 // A Revocation names access that is taken away. An empty field means any.
 type Revocation struct {
-	AccessKey string
-	Table     string
+	AccessKey string // of the principal; "": every one
+	Table     string // its name; "": every one
 	Action    string // with wildcards, such as "dynamodb:Put*"
 }
 

@@ -127,7 +127,7 @@ type Role struct {
 	// Policies are the inline policies, by name.
 	Policies map[string]string
 
-	Tags map[string]string
+	Tags map[string]string // the role's tags, by key
 
 	// MaxSession is the longest session; default one hour, at most twelve.
 	MaxSession time.Duration

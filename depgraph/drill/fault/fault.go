@@ -19,9 +19,9 @@ import (
 // call and hands the answer to [Fault.Spoil]; if not, it lets
 // [Fault.RoundTrip] answer in the service's stead.
 type Fault struct {
-	Delay time.Duration
-	Error *APIError // with StatusCode and Message filled in
-	Kind  Kind
+	Delay time.Duration // before anything else happens; see Wait
+	Error *APIError     // with StatusCode and Message filled in
+	Kind  Kind          // "": no fault of the network
 
 	Bytes     int64 // before Truncate ends the connection; 0: half of the answer
 	Bandwidth int64 // of the answer, in bytes a second; 0: no limit

@@ -15,9 +15,9 @@ import (
 
 // A Call is what is about to happen.
 type Call struct {
-	Service   string
-	Region    string
-	Operation string
+	Service   string   // such as "dynamodb"
+	Region    string   // "": unknown
+	Operation string   // such as "GetItem" or "GET /sessions"
 	Tables    []string // that the call touches; a rule's Table matches any
 }
 
@@ -40,10 +40,10 @@ type Options struct {
 
 // An Event is one call that was hit.
 type Event struct {
-	Time  time.Time
-	Rule  int // its place among the rules, from 0
-	Call  Call
-	Fault *Fault
+	Time  time.Time // when the call was made
+	Rule  int       // its place among the rules, from 0
+	Call  Call      // the call
+	Fault *Fault    // what was done to it
 }
 
 // An Injector decides which calls fail. It is safe for concurrent use, starts
@@ -169,7 +169,7 @@ func (i *Injector) Rules() []Rule {
 
 // RuleStats counts what one rule has done since it was set.
 type RuleStats struct {
-	Rule    Rule
+	Rule    Rule  // as it was set
 	Matched int64 // calls that it was about, in scope and inside its window
 	Hits    int64 // those that it hit: with Corrupt, those whose answer it changed
 
@@ -179,8 +179,8 @@ type RuleStats struct {
 
 // Stats is a snapshot of an injector's counters.
 type Stats struct {
-	Rules      []RuleStats
-	HookPanics int64 // in Scope and OnFault, since New
+	Rules      []RuleStats // in the order in which they were set
+	HookPanics int64       // in Scope and OnFault, since New
 }
 
 // Stats returns a snapshot. The counters of rules start when they are set.

@@ -78,7 +78,7 @@ type APIError struct {
 
 // Latency is Base, plus up to Jitter more at random.
 type Latency struct {
-	Base, Jitter time.Duration
+	Base, Jitter time.Duration // Base, and up to Jitter more, evenly distributed
 }
 
 // Kind is a fault of the network, or of an answer on its way.

@@ -25,25 +25,25 @@ const (
 // Faults are the rules in force and what they have done: the answer of
 // GET /faults.
 type Faults struct {
-	Rules []RuleState `json:"rules"`
+	Rules []RuleState `json:"rules"`          // those in force
 	Until time.Time   `json:"until,omitzero"` // when they end by themselves
 	Halts int64       `json:"halts"`          // since the proxy was started
 }
 
 // RuleState is one rule.
 type RuleState struct {
-	Rule    fault.Rule `json:"rule"`
-	Matched int64      `json:"matched"`
-	Hits    int64      `json:"hits"`
-	First   time.Time  `json:"first,omitzero"`
-	Last    time.Time  `json:"last,omitzero"`
+	Rule    fault.Rule `json:"rule"`           // as it was set
+	Matched int64      `json:"matched"`        // calls that it was about
+	Hits    int64      `json:"hits"`           // of these, faulted
+	First   time.Time  `json:"first,omitzero"` // the first hit; zero: none
+	Last    time.Time  `json:"last,omitzero"`  // the last hit
 }
 
 // Events is the answer of GET /events.
 type Events struct {
-	Events []Event `json:"events"`
-	Lost   int64   `json:"lost"` // of those asked for, no longer known
-	Next   int64   `json:"next"` // to be given as since the next time
+	Events []Event `json:"events"` // oldest first
+	Lost   int64   `json:"lost"`   // of those asked for, no longer known
+	Next   int64   `json:"next"`   // to be given as since the next time
 }
 
 // control is the control API.

@@ -9,14 +9,14 @@ import (
 
 // An Event is one request or tunnel that a rule has hit.
 type Event struct {
-	Serial    int64     `json:"serial"` // 1, 2, 3 …
-	Time      time.Time `json:"time"`
-	Rule      int       `json:"rule"` // its place among the rules, from 0
-	Service   string    `json:"service"`
-	Region    string    `json:"region,omitempty"`
-	Operation string    `json:"operation"`
-	Tables    []string  `json:"tables,omitempty"`
-	Fault     string    `json:"fault"` // an error's code, a kind, "latency" or "bandwidth"
+	Serial    int64     `json:"serial"`           // 1, 2, 3 …
+	Time      time.Time `json:"time"`             // when the request came
+	Rule      int       `json:"rule"`             // its place among the rules, from 0
+	Service   string    `json:"service"`          // such as "dynamodb", or the host
+	Region    string    `json:"region,omitempty"` // of an AWS request
+	Operation string    `json:"operation"`        // such as "GetItem" or "GET /sessions"
+	Tables    []string  `json:"tables,omitempty"` // that a DynamoDB request names
+	Fault     string    `json:"fault"`            // an error's code, a kind, "latency" or "bandwidth"
 }
 
 // events keeps the latest.

@@ -45,10 +45,10 @@ type Preset struct {
 // Clock is the time of day when an outage began and ended, as its account
 // gives it.
 type Clock struct {
-	Date  string `json:"date"`
-	Began string `json:"began"`
-	Ended string `json:"ended"`
-	Zone  string `json:"zone"`
+	Date  string `json:"date"`  // as in 2021-12-07
+	Began string `json:"began"` // as in 07:30
+	Ended string `json:"ended"` // as in 14:22
+	Zone  string `json:"zone"`  // as in PST
 }
 
 // file is the JSON form.

@@ -76,14 +76,14 @@ type Options struct {
 
 // A Plan is exactly what is going to be written, and when it is in force.
 type Plan struct {
-	Via        Via       `json:"via"`
-	ID         string    `json:"id"`
-	Role       string    `json:"role"`
-	Table      string    `json:"table"`
-	From       time.Time `json:"from"`
-	Until      time.Time `json:"until"`
-	Statements []string  `json:"statements"` // JSON, one each
-	PolicyName string    `json:"policy_name,omitempty"`
+	Via        Via       `json:"via"`                   // what is written
+	ID         string    `json:"id"`                    // of the drill, in the Sid of each statement
+	Role       string    `json:"role"`                  // its ARN
+	Table      string    `json:"table"`                 // its ARN
+	From       time.Time `json:"from"`                  // when the denial begins, by the clock of AWS
+	Until      time.Time `json:"until"`                 // when it ends by itself
+	Statements []string  `json:"statements"`            // JSON, one each
+	PolicyName string    `json:"policy_name,omitempty"` // of an inline policy
 
 	// Wrapped says that the policy had a single statement, which is in a
 	// list while the drill's are beside it.

@@ -31,8 +31,8 @@ var ErrRoleNotTagged = errors.New("revoke: the role is not tagged failopen-drill
 // Inject returns when the window is open. Every process of the role loses the
 // table.
 type Role struct {
-	API  RoleAPI
-	Plan Plan
+	API  RoleAPI // the client; required
+	Plan Plan    // what is written; required
 
 	// Journal, Probe, Denials and Step are as in [Table].
 	Journal string

@@ -46,8 +46,8 @@ var (
 // A Table is one revocation by a table's resource policy. It is a drill.Fault:
 // Inject returns when the window is open.
 type Table struct {
-	API  API
-	Plan Plan
+	API  API  // the client; required
+	Plan Plan // what is written; required
 
 	// Journal is a folder. The plan is written there, and on disk, before
 	// anything is written to AWS, and removed when it is undone. Required.
