@@ -1,0 +1,231 @@
+package verify
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Bounds of a key set.
+const (
+	maxKeySet  = 256 << 10
+	maxKeys    = 100
+	minRSABits = 2048
+	maxRSABits = 8192
+)
+
+// A keySet is what an issuer has published, and when. It never changes.
+type keySet struct {
+	keys    map[string]publicKey // by key id
+	revoked map[string]bool
+	fetched time.Time
+	raw     []byte
+}
+
+type publicKey struct {
+	id  string
+	alg string
+	key crypto.PublicKey
+}
+
+// document is a JWKS (RFC 7517), with a member of ours: keys that were revoked,
+// so that they are refused wherever a copy of the set is still in use.
+type document struct {
+	Keys    []jwk    `json:"keys"`
+	Revoked []string `json:"revoked"`
+}
+
+type jwk struct {
+	Kty string `json:"kty"`
+	Kid string `json:"kid"`
+	Alg string `json:"alg"`
+	Use string `json:"use"`
+	N   string `json:"n"`
+	E   string `json:"e"`
+	Crv string `json:"crv"`
+	X   string `json:"x"`
+	Y   string `json:"y"`
+	D   string `json:"d"`
+	K   string `json:"k"`
+}
+
+// parseKeys reads a set. Keys of kinds that are not used here are left out. A
+// key whose private part was published can sign for anybody: it counts as
+// revoked.
+func parseKeys(raw []byte, fetched time.Time) (*keySet, error) {
+	var doc document
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("the key set is not JSON: %w", err)
+	}
+	if len(doc.Keys) > maxKeys || len(doc.Revoked) > maxKeys {
+		return nil, fmt.Errorf("the key set has %d keys and %d revoked ones, the limit is %d", len(doc.Keys), len(doc.Revoked), maxKeys)
+	}
+	set := &keySet{keys: map[string]publicKey{}, revoked: map[string]bool{}, fetched: fetched, raw: raw}
+	for _, id := range doc.Revoked {
+		set.revoked[id] = true
+	}
+	for _, k := range doc.Keys {
+		if !keyID(k.Kid) {
+			continue
+		}
+		if _, twice := set.keys[k.Kid]; twice {
+			return nil, fmt.Errorf("the key set has a key id twice")
+		}
+		if k.D != "" || k.K != "" {
+			set.revoked[k.Kid] = true
+			continue
+		}
+		if key, err := k.public(); err == nil {
+			set.keys[k.Kid] = key
+		}
+	}
+	if len(set.keys) == 0 {
+		return nil, errors.New("the key set has no key that can be used")
+	}
+	return set, nil
+}
+
+// keyID is the form of a key id: letters, digits and a few signs, since it comes
+// from strangers and goes into logs.
+func keyID(id string) bool {
+	if id == "" || len(id) > maxKeyID {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func (k jwk) public() (publicKey, error) {
+	if k.Use != "" && k.Use != "sig" {
+		return publicKey{}, errors.New("not for signatures")
+	}
+	switch k.Kty {
+	case "RSA":
+		n, e := number(k.N), number(k.E)
+		if n == nil || e == nil || !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 || e.Bit(0) == 0 ||
+			n.BitLen() < minRSABits || n.BitLen() > maxRSABits || k.Alg != "" && k.Alg != "RS256" {
+			return publicKey{}, errors.New("an RSA key that is not taken")
+		}
+		return publicKey{k.Kid, "RS256", &rsa.PublicKey{N: n, E: int(e.Int64())}}, nil
+	case "EC":
+		x, y := number(k.X), number(k.Y)
+		if x == nil || y == nil || k.Crv != "P-384" || k.Alg != "" && k.Alg != "ES384" || x.BitLen() > 384 || y.BitLen() > 384 {
+			return publicKey{}, errors.New("an EC key that is not taken")
+		}
+		point := append([]byte{4}, make([]byte, 96)...)
+		x.FillBytes(point[1:49])
+		y.FillBytes(point[49:])
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point) // refuses a point off the curve
+		return publicKey{k.Kid, "ES384", key}, err
+	}
+	return publicKey{}, errors.New("another kind of key")
+}
+
+func number(text string) *big.Int {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	return new(big.Int).SetBytes(b)
+}
+
+// fetch gets an issuer's keys over HTTP.
+func (v *Verifier) fetch(ctx context.Context, url string) (*keySet, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := v.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the issuer answers with status %d", resp.StatusCode)
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxKeySet {
+		return nil, fmt.Errorf("the key set is larger than %d bytes", maxKeySet)
+	}
+	return parseKeys(raw, v.now())
+}
+
+// saved is the last good set, as it is kept in a file.
+type saved struct {
+	Issuer  string          `json:"issuer"`
+	Fetched time.Time       `json:"fetched"`
+	Keys    json.RawMessage `json:"keys"`
+}
+
+func (v *Verifier) file(issuer string) string {
+	sum := sha256.Sum256([]byte(issuer))
+	return filepath.Join(v.dir, "keys-"+hex.EncodeToString(sum[:8])+".json")
+}
+
+// save keeps a set for the next start, by a rename, so that no reader sees half
+// of it.
+func (v *Verifier) save(issuer string, set *keySet) error {
+	if v.dir == "" {
+		return nil
+	}
+	data, err := json.Marshal(saved{issuer, set.fetched, set.raw})
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(v.dir, "keys-*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), v.file(issuer))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // the first error is the one that matters
+	}
+	return err
+}
+
+// restore is the set of an earlier process, if it is not too old.
+func (v *Verifier) restore(issuer string) (*keySet, error) {
+	if v.dir == "" {
+		return nil, errors.New("there is no directory for the last good keys")
+	}
+	data, err := os.ReadFile(v.file(issuer))
+	if err != nil {
+		return nil, err
+	}
+	var s saved
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, err
+	}
+	age := v.now().Sub(s.Fetched)
+	if s.Issuer != issuer || age < -time.Minute || age > v.stale {
+		return nil, fmt.Errorf("the last good keys are of %s, for %s", s.Fetched.UTC().Format(time.RFC3339), s.Issuer)
+	}
+	return parseKeys(s.Keys, s.Fetched)
+}
