@@ -3,7 +3,6 @@ package broker_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,17 +38,16 @@ const (
 
 // world is STS, KMS, a broker and a verifier, in memory.
 type world struct {
-	t         *testing.T
-	aws       *ststest.Server
-	kms       *kms.Client
-	broker    *broker.Broker
-	verify    *verify.Verifier
-	log       *bytes.Buffer
-	role      string
-	keys      []string
-	down      atomic.Pointer[error] // of the way to STS
-	sts       http.RoundTripper
-	published atomic.Bool // the broker's keys cannot be reached
+	t      *testing.T
+	aws    *ststest.Server
+	kms    *kms.Client
+	broker *broker.Broker
+	verify *verify.Verifier
+	log    *bytes.Buffer
+	role   string
+	keys   []string
+	down   atomic.Pointer[error] // of the way to STS
+	sts    http.RoundTripper
 }
 
 func (w *world) config() aws.Config {
@@ -378,11 +376,6 @@ func TestAssert_fails_closed(t *testing.T) {
 			t.Errorf("KMS is throttled: %v", err)
 		}
 		rec := httptest.NewRecorder()
-		body, err := json.Marshal(map[string]string{"accessKeyId": fresh.AccessKeyID, "sessionToken": fresh.SessionToken, "audience": audience, "region": region})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = body
 		p := w.proof(fresh)
 		text := fmt.Sprintf(`{"accessKeyId":%q,"sessionToken":%q,"date":%q,"region":%q,"signature":%q,"audience":%q}`, p.AccessKeyID, p.SessionToken, p.Date, p.Region, p.Signature, audience)
 		w.broker.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/assert", strings.NewReader(text)))

@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"slices"
@@ -49,8 +50,13 @@ type Proof struct {
 	Signature    string `json:"signature"` // 64 hexadecimal digits
 }
 
-// Format keeps the proof out of logs.
-func (Proof) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("proof (not shown)")) }
+const notShown = "proof (not shown)"
+
+// Format keeps a proof out of what is printed.
+func (Proof) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(notShown)) }
+
+// LogValue keeps a proof out of logs.
+func (Proof) LogValue() slog.Value { return slog.StringValue(notShown) }
 
 var (
 	accessKey = regexp.MustCompile(`^[A-Z0-9]{16,128}$`)
