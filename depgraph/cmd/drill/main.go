@@ -60,7 +60,7 @@ type command struct {
 }
 
 func verbs() []verb {
-	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, inferVerb, planVerb, proxyVerb, execVerb, revokeVerb, revertVerb, sweepVerb, reportVerb}
+	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, inferVerb, planVerb, proxyVerb, execVerb, revokeVerb, revertVerb, sweepVerb, reportVerb, doctorVerb}
 }
 
 // run is main without the process.

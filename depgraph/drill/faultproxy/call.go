@@ -144,15 +144,16 @@ func (c call) answer(e *fault.APIError, req *http.Request) *http.Response {
 	var err error
 	if c.Service == "s3" {
 		body, err = xml.Marshal(struct {
-			XMLName                  xml.Name `xml:"Error"`
-			Code, Message, RequestId string
-		}{Code: e.Code, Message: e.Message, RequestId: id})
+			XMLName       xml.Name `xml:"Error"`
+			Code, Message string
+			RequestID     string `xml:"RequestId"`
+		}{Code: e.Code, Message: e.Message, RequestID: id})
 	} else {
 		body, err = xml.Marshal(struct {
 			XMLName   xml.Name `xml:"ErrorResponse"`
 			Error     errorXML
-			RequestId string
-		}{Error: errorXML{kind, e.Code, e.Message}, RequestId: id})
+			RequestID string `xml:"RequestId"`
+		}{Error: errorXML{kind, e.Code, e.Message}, RequestID: id})
 	}
 	if err != nil {
 		body = nil // text does not fail

@@ -472,15 +472,15 @@ func (p *Proxy) ControlURL() string { return "http://" + p.listeners[1].Addr().S
 // TunnelAddr is where the i-th tunnel listens.
 func (p *Proxy) TunnelAddr(i int) string { return p.listeners[2+i].Addr().String() }
 
-// TokenFile, CAFile and BundleFile are the names of the files: the control
-// API's token, the drill's authority alone, and the authority beside those that
-// this machine trusts.
+// TokenFile is the file with the control API's token.
 func (p *Proxy) TokenFile() string { return p.files.name(tokenFile) }
 
-// CAFile: see TokenFile.
+// CAFile is the file with the drill's authority alone, for programs that add it
+// to those that they trust.
 func (p *Proxy) CAFile() string { return p.files.name(caFile) }
 
-// BundleFile: see TokenFile.
+// BundleFile is the file with the authority beside those that this machine
+// trusts, for programs that replace them.
 func (p *Proxy) BundleFile() string { return p.files.name(bundleFile) }
 
 // Environment is what makes a program use the proxy: NAME=VALUE, in the order

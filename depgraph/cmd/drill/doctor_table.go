@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/failopen/failopen/depgraph/drill/revoke"
+)
+
+// errorCode is the code of an AWS error, or "".
+func errorCode(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func isDenied(err error) bool {
+	return errorCode(err) == "AccessDeniedException" || errorCode(err) == "AccessDenied"
+}
+
+// checkTable looks at the table, as far as the caller may.
+func (f *doctorFlags) checkTable(ctx context.Context) {
+	db, err := client("", f.table)
+	if err != nil {
+		f.add("credentials", statusFail, `set them: eval "$(aws configure export-credentials --format env)"`, "%v", err)
+		return
+	}
+	f.checkIdentity(ctx)
+	f.checkRegion()
+	name := f.table[strings.LastIndexByte(f.table, '/')+1:]
+	described := f.describe(ctx, db, name)
+	if described == nil {
+		return
+	}
+	f.checkTTL(ctx, db, name)
+	f.checkPolicy(ctx, db)
+	f.checkTags(ctx, db)
+	f.checkRead(ctx, db, described)
+	if f.role != "" {
+		f.checkRole(ctx)
+	}
+}
+
+func (f *doctorFlags) checkIdentity(ctx context.Context) {
+	creds, err := credentials("")
+	if err != nil {
+		return // told already
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := sts.New(sts.Options{Region: region(f.table), Credentials: creds, BaseEndpoint: endpoint("STS")}).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	account := strings.Split(f.table, ":")[4]
+	switch {
+	case err != nil:
+		f.add("identity", statusWarn, "is STS reachable from here, and are the credentials valid?", "%v", err)
+	case aws.ToString(out.Account) != account:
+		f.add("identity", statusFail, "use credentials of the table's account", "%s is of the account %s, the table of %s", aws.ToString(out.Arn), aws.ToString(out.Account), account)
+	default:
+		f.add("identity", statusOK, "", "%s", aws.ToString(out.Arn))
+	}
+}
+
+func (f *doctorFlags) checkRegion() {
+	own := os.Getenv("AWS_REGION")
+	if own == "" {
+		own = os.Getenv("AWS_DEFAULT_REGION")
+	}
+	switch table := region(f.table); {
+	case own == "":
+		f.add("region", statusWarn, "set AWS_REGION to the region that the service is in", "AWS_REGION is not set; the table is in %s", table)
+	case own != table:
+		f.add("region", statusWarn, "keep a cache's table beside the service", "AWS_REGION is %s, and the table is in %s: each call crosses regions", own, table)
+	default:
+		f.add("region", statusOK, "", "%s", table)
+	}
+}
+
+// describe looks at the table itself, and at the clock. It is nil if there is
+// nothing more to look at.
+func (f *doctorFlags) describe(ctx context.Context, db *dynamodb.Client, name string) *types.TableDescription {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
+	switch {
+	case errorCode(err) == "ResourceNotFoundException":
+		f.add("table", statusFail, "create it, or correct the name, the account or the region", "there is no table %s in %s", name, region(f.table))
+		return nil
+	case err != nil:
+		f.add("table", statusFail, "allow dynamodb:DescribeTable, or see whether the endpoint can be reached", "%v", err)
+		return nil
+	case out.Table == nil:
+		f.add("table", statusFail, "", "DynamoDB has answered without a table")
+		return nil
+	}
+	f.checkClock(out.ResultMetadata)
+	t := out.Table
+	switch {
+	case t.TableStatus != types.TableStatusActive:
+		f.add("table", statusFail, "wait until it is ACTIVE", "it is %s", t.TableStatus)
+	case aws.ToString(t.GlobalTableVersion) == "2017.11.29":
+		f.add("table", statusFail, "upgrade it to version 2019.11.21 before it is drilled", "it is a global table of version 2017.11.29")
+	case t.BillingModeSummary == nil || t.BillingModeSummary.BillingMode == types.BillingModeProvisioned:
+		f.add("table", statusWarn, "billing on demand, or enough units and auto scaling: after an outage every instance fills its cache again", "it has provisioned capacity")
+	default:
+		f.add("table", statusOK, "", "it is active, and billed on demand")
+	}
+	return t
+}
+
+// Skews of the clock: DynamoDB refuses signatures that are older than five
+// minutes, and a cache's records expire by the clock.
+const (
+	skewWarn = 5 * time.Second
+	skewFail = 5 * time.Minute
+)
+
+func (f *doctorFlags) checkClock(m middleware.Metadata) {
+	server, ok := awsmiddleware.GetServerTime(m)
+	at, ok2 := awsmiddleware.GetResponseAt(m)
+	if !ok || !ok2 {
+		f.add("clock", statusWarn, "", "the endpoint does not say what time it is")
+		return
+	}
+	skew := at.Sub(server).Truncate(time.Second) // the answer has whole seconds
+	switch {
+	case skew.Abs() >= skewFail:
+		f.add("clock", statusFail, "start NTP: signatures are refused", "this machine is %v ahead of AWS", skew)
+	case skew.Abs() >= skewWarn:
+		f.add("clock", statusWarn, "start NTP: records expire by the clock", "this machine is %v ahead of AWS", skew)
+	default:
+		f.add("clock", statusOK, "", "within %v of AWS's", skewWarn)
+	}
+}
+
+func (f *doctorFlags) checkTTL(ctx context.Context, db *dynamodb.Client, name string) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := db.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+	attribute, enabled := "", false
+	if err == nil && out.TimeToLiveDescription != nil {
+		attribute = aws.ToString(out.TimeToLiveDescription.AttributeName)
+		enabled = out.TimeToLiveDescription.TimeToLiveStatus == types.TimeToLiveStatusEnabled
+	}
+	switch {
+	case isDenied(err):
+		f.add("time to live", statusWarn, "allow dynamodb:DescribeTimeToLive, unless a drill denies it now", "%v", err)
+	case err != nil:
+		f.add("time to live", statusFail, "", "%v", err)
+	case !enabled:
+		f.add("time to live", statusWarn, "enable it on the attribute that the service writes, or the table grows for ever", "it is not enabled")
+	case f.ttl != "" && attribute != f.ttl:
+		f.add("time to live", statusFail, "enable it on the attribute that the service writes", "it is on %q, and the service writes %q", attribute, f.ttl)
+	default:
+		f.add("time to live", statusOK, "", "on %q", attribute)
+	}
+}
+
+func (f *doctorFlags) checkPolicy(ctx context.Context, db *dynamodb.Client) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := db.GetResourcePolicy(ctx, &dynamodb.GetResourcePolicyInput{ResourceArn: &f.table})
+	switch {
+	case errorCode(err) == "PolicyNotFoundException":
+		f.add("policy", statusOK, "", "the table has no resource policy")
+	case err != nil:
+		f.add("policy", statusWarn, "allow dynamodb:GetResourcePolicy", "%v", err)
+	case strings.Contains(aws.ToString(out.Policy), "FailOpenDrill"):
+		f.add("policy", statusWarn, "if no drill is going on: drill sweep --table "+f.table, "a drill has left its statements in the table's policy")
+	default:
+		f.add("policy", statusOK, "", "no drill has left anything in the table's policy")
+	}
+}
+
+func (f *doctorFlags) checkTags(ctx context.Context, db *dynamodb.Client) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var token *string
+	for {
+		out, err := db.ListTagsOfResource(ctx, &dynamodb.ListTagsOfResourceInput{ResourceArn: &f.table, NextToken: token})
+		if err != nil {
+			f.add("drill tag", statusWarn, "allow dynamodb:ListTagsOfResource", "%v", err)
+			return
+		}
+		for _, tag := range out.Tags {
+			if aws.ToString(tag.Key) == revoke.Tag && aws.ToString(tag.Value) == revoke.TagValue {
+				f.add("drill tag", statusOK, "", "the table may be drilled")
+				return
+			}
+		}
+		if token = out.NextToken; token == nil {
+			f.add("drill tag", statusWarn, "tag it "+revoke.Tag+"="+revoke.TagValue+" if it may be drilled; drill revoke refuses it without", "the table is not tagged")
+			return
+		}
+	}
+}
+
+// checkRead reads a record that is not there, a few times.
+func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *types.TableDescription) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	key := map[string]types.AttributeValue{}
+	for _, a := range t.AttributeDefinitions {
+		for _, k := range t.KeySchema {
+			if aws.ToString(k.AttributeName) != aws.ToString(a.AttributeName) {
+				continue
+			}
+			switch a.AttributeType {
+			case types.ScalarAttributeTypeN:
+				key[*a.AttributeName] = &types.AttributeValueMemberN{Value: "-1"}
+			case types.ScalarAttributeTypeB:
+				key[*a.AttributeName] = &types.AttributeValueMemberB{Value: []byte("failopen-drill-doctor")}
+			default:
+				key[*a.AttributeName] = &types.AttributeValueMemberS{Value: "failopen-drill-doctor"}
+			}
+		}
+	}
+	best := time.Hour
+	for range 3 {
+		began := time.Now()
+		_, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.TableName, Key: key})
+		switch {
+		case isDenied(err):
+			f.add("read", statusFail, "allow the service's role dynamodb:GetItem, unless a drill denies it now", "%v", err)
+			return
+		case err != nil:
+			f.add("read", statusFail, "", "%v", err)
+			return
+		}
+		best = min(best, time.Since(began))
+	}
+	if best > 50*time.Millisecond {
+		f.add("read", statusWarn, "is the table in the service's region, and is its VPC endpoint used?", "the best of three reads took %v", best.Round(time.Millisecond))
+		return
+	}
+	f.add("read", statusOK, "", "the best of three reads took %v", best.Round(time.Millisecond/10))
+}
+
+// checkRole says whether the role may be drilled.
+func (f *doctorFlags) checkRole(ctx context.Context) {
+	api, err := roles(f.table)
+	if err != nil {
+		return // told already
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	name := f.role[strings.LastIndexByte(f.role, '/')+1:]
+	out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	if err != nil {
+		f.add("role", statusWarn, "allow iam:GetRole, or correct the name", "%v", err)
+		return
+	}
+	for _, tag := range out.Role.Tags {
+		if aws.ToString(tag.Key) == revoke.Tag && aws.ToString(tag.Value) == revoke.TagValue {
+			f.add("role", statusOK, "", "it may be drilled by its own policy")
+			return
+		}
+	}
+	f.add("role", statusOK, "", "it is there; it is not tagged, so --via role-policy refuses it, and table-policy does not")
+}

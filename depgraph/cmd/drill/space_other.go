@@ -1,0 +1,5 @@
+//go:build !unix || solaris || illumos || aix || netbsd || openbsd
+
+package main
+
+func freeSpace(string) (bytes int64, known bool) { return 0, false }

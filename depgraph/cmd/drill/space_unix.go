@@ -1,0 +1,14 @@
+//go:build unix && !solaris && !illumos && !aix && !netbsd && !openbsd
+
+package main
+
+import "syscall"
+
+// freeSpace is how much a user may still write to the disk of a file.
+func freeSpace(path string) (bytes int64, known bool) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(path, &s); err != nil {
+		return 0, false
+	}
+	return int64(s.Bavail) * int64(s.Bsize), true
+}
