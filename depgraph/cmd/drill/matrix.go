@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -17,10 +18,14 @@ var matrixVerb = verb{
 	name: "matrix", about: "Every soft dependency of the service, with every fault, in virtual time",
 	help: `
 The service is the one that comes with the program; drill.Matrix does the same
-in a test of your own. Exit code 0 if all cells held, else 1. Examples:
+in a test of your own. With -d the services are those that manifests declare: the
+command after -- runs their tests, and the verdicts that drill.Test records
+meanwhile are put in a table, a row for each fault. Exit code 0 if all cells
+held, 1 if one did not, 4 if a soft dependency was not tried at all. Examples:
 
     drill matrix
     drill matrix --target naive --watch 1h -f json
+    drill matrix -d services/ -- go test -count=1 ./...
 `,
 	run: (*command).matrix,
 }
@@ -40,8 +45,15 @@ func (c *command) matrix(args []string) error {
 	format := fs.String("f", "markdown", "what is printed: markdown or json")
 	watch := fs.Duration("watch", 7*time.Hour+30*time.Minute, "how long each fault lasts, in virtual time")
 	seed := fs.Uint64("seed", 1, "makes the faults repeatable")
+	dir := fs.String("d", "", "a folder or file with manifests; the command after -- tests the services")
 	if err := c.parse(fs, args); err != nil {
 		return err
+	}
+	if *dir != "" && (*format == "markdown" || *format == "json") {
+		if fs.NArg() == 0 {
+			return usagef("matrix: -d wants the command that tests the services, after --: go test -count=1 ./...")
+		}
+		return c.collect(*dir, *format, fs.Args())
 	}
 	switch {
 	case fs.NArg() > 0:
@@ -54,30 +66,81 @@ func (c *command) matrix(args []string) error {
 		return usagef("--watch is %v; want 1s to 24h", *watch)
 	}
 	began := drill.RealNow()
-	return inVirtualTime(func() error {
-		c.ctx = context.Background() // one from outside the bubble would stop its clock
-		cells, err := drill.Matrix(c.ctx, []string{"dynamodb", "logs"}, matrixFaults, func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
-			svc, err := reference.New(c.ctx, reference.Options{Naive: *target == "naive", Seed: *seed})
-			if err != nil {
-				return drill.Experiment{}, nil, err
-			}
-			p := presets.Preset{Name: "matrix", Title: dependency, Dependency: dependency, Rules: rules, Watch: *watch, Recovery: time.Minute}
-			e := svc.Drill(p, time.Millisecond)
-			e.Rate = 10 // there are many cells
-			return e, func() error { return svc.Close(c.ctx) }, nil
-		})
+	cells := matrixCells("dynamodb", "logs")
+	return inVirtualTimes(len(cells), func(i int) error {
+		cell, err := oneCell(cells[i], *target == "naive", *watch, *seed)
+		cells[i].Cell = cell
+		return err
+	}, func(err error) error {
 		if err != nil {
 			return err
 		}
-		if err := c.writeMatrix(*format, cells); err != nil {
+		all := make([]drill.Cell, len(cells))
+		for i := range cells {
+			all[i] = cells[i].Cell
+		}
+		if err := c.writeMatrix(*format, all); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.stderr, "%d cells of %v each, in %v\n", len(cells), *watch, drill.RealNow().Sub(began).Round(100*time.Millisecond))
-		if slices.ContainsFunc(cells, func(cell drill.Cell) bool { return cell.Verdict != drill.Held }) {
+		took := drill.RealNow().Sub(began)
+		fmt.Fprintf(c.stderr, "%d cells of %v each, in %v: %v a cell, %d at once\n", len(cells), *watch, took.Round(100*time.Millisecond),
+			(took / time.Duration(len(cells))).Round(time.Millisecond), runtime.GOMAXPROCS(0))
+		if slices.ContainsFunc(all, func(cell drill.Cell) bool { return cell.Verdict != drill.Held }) {
 			return exitCode(drill.Deviated)
 		}
 		return nil
 	})
+}
+
+// matrixCell is one that is to be tried, and what came of it.
+type matrixCell struct {
+	dependency string
+	fault      drill.NamedFault
+	drill.Cell
+}
+
+func matrixCells(dependencies ...string) (all []matrixCell) {
+	for _, d := range dependencies {
+		for _, f := range matrixFaults(d) {
+			all = append(all, matrixCell{dependency: d, fault: f})
+		}
+	}
+	return all
+}
+
+// Of outages of hours there are many cells. Between the changes a request and a probe each other minute are enough: what lasts
+// for hours does not change by the second. For two minutes after each change
+// there are five a second.
+const (
+	matrixRate   = 5
+	matrixSparse = 1.0 / 120
+	matrixProbe  = 2 * time.Minute
+)
+
+// oneCell drills the service that comes with the program, in a bubble.
+func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.Cell, error) {
+	ctx := context.Background() // one from outside the bubble would stop its clock
+	cells, err := drill.Matrix(ctx, []string{m.dependency}, func(string) []drill.NamedFault { return []drill.NamedFault{m.fault} }, func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
+		o := reference.Options{Naive: naive, Seed: seed}
+		long := watch > time.Hour
+		if long {
+			o.Probe = matrixProbe
+		}
+		svc, err := reference.New(ctx, o)
+		if err != nil {
+			return drill.Experiment{}, nil, err
+		}
+		p := presets.Preset{Name: "matrix", Title: dependency, Dependency: dependency, Rules: rules, Watch: watch, Recovery: time.Minute}
+		e := svc.Drill(p, time.Millisecond)
+		if e.Rate = 10; long {
+			e.Rate, e.Sparse = matrixRate, matrixSparse
+		}
+		return e, func() error { return svc.Close(ctx) }, nil
+	})
+	if err != nil {
+		return drill.Cell{}, err
+	}
+	return cells[0], nil
 }
 
 func (c *command) writeMatrix(format string, cells []drill.Cell) error {

@@ -1,10 +1,48 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 )
+
+// inVirtualTimes runs f, with 0 to n-1, in as many bubbles at once as there are
+// processors, and then finish, outside of them. Like inVirtualTime, it does not
+// return.
+func inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
+	var mu sync.Mutex
+	var all error
+	left := n
+	tests := make([]testing.InternalTest, n)
+	for i := range tests {
+		tests[i] = testing.InternalTest{Name: strconv.Itoa(i), F: func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(*testing.T) {
+				err := f(i)
+				mu.Lock()
+				defer mu.Unlock()
+				all = errors.Join(all, err)
+			})
+			mu.Lock()
+			left--
+			last, err := left == 0, all
+			mu.Unlock()
+			if last {
+				c := &command{stdout: os.Stdout, stderr: os.Stderr}
+				os.Exit(c.code(finish(err)))
+			}
+		}}
+	}
+	testing.Init()
+	os.Args = os.Args[:1]   // the testing package would read the rest
+	debug.SetGCPercent(400) // there is little to keep, and much to throw away
+	testing.Main(func(string, string) (bool, error) { return true, nil }, tests, nil, nil)
+	return nil // testing.Main does not return
+}
 
 // inVirtualTime runs f in a bubble of testing/synctest, which only a test can
 // have, so that f is run as one. The bubble ends with the process: f's error

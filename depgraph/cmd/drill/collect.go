@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/drill"
+)
+
+// collect runs the tests of the services that manifests declare, and makes a
+// matrix of the verdicts that drill.Test has recorded meanwhile.
+func (c *command) collect(dir, format string, command []string) error {
+	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{dir}, AllowUndeclared: true})
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "drill-matrix-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // it is in the folder for such files
+	file := filepath.Join(folder, depgraph.ProofFile)
+	began := time.Now()
+	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr, c.stderr, 10*time.Second
+	runErr := cmd.Run()
+	var exit *exec.ExitError
+	if runErr != nil && !errors.As(runErr, &exit) {
+		return runErr
+	}
+	took := time.Since(began)
+	proofs, err := recorded(file)
+	if err != nil {
+		return err
+	}
+	cells, untested := softCells(g, proofs)
+	if err := c.writeMatrix(format, cells); err != nil {
+		return err
+	}
+	for _, e := range untested {
+		fmt.Fprintf(c.stderr, "%s: %s -> %s is declared soft, and no drill has tried it\n", e.At, e.From, e.To)
+	}
+	fmt.Fprintf(c.stderr, "%d verdicts on %d soft dependencies, %d without any, in %v\n", len(cells), len(softEdges(g)), len(untested), took.Round(100*time.Millisecond))
+	switch {
+	case slices.ContainsFunc(cells, func(cell drill.Cell) bool { return cell.Verdict == drill.Deviated }), runErr != nil:
+		return exitCode(drill.Deviated)
+	case len(untested) > 0 || len(cells) == 0:
+		return exitCode(drill.Void)
+	}
+	return nil
+}
+
+// recorded are the verdicts in a proof file. depgraph checks that it is whole.
+func recorded(file string) (all []depgraph.Proof, err error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // no test has drilled
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := depgraph.LoadProofs(file); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var p depgraph.Proof
+		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		all = append(all, p)
+	}
+	return all, lines.Err()
+}
+
+func softEdges(g *depgraph.Graph) (soft []depgraph.Edge) {
+	for name := range slices.Values(g.Names()) {
+		for _, e := range drill.RuntimeEdges(g, name) {
+			if e.Soft {
+				soft = append(soft, e)
+			}
+		}
+	}
+	return soft
+}
+
+// softCells are the verdicts on soft dependencies, and the dependencies that
+// have none that proves something.
+func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, untested []depgraph.Edge) {
+	for _, e := range softEdges(g) {
+		tried := false
+		for _, p := range proofs {
+			if p.Service != e.From || p.Dependency != e.To {
+				continue
+			}
+			cell := drill.Cell{Dependency: e.From + " -> " + e.To, Fault: faultOf(p)}
+			if cell.Verdict.UnmarshalText([]byte(p.Verdict)) != nil {
+				continue // of a later version
+			}
+			if cell.Verdict != drill.Held {
+				cell.Reason = "declared soft in " + e.At.String() + "; the test's output says more"
+			}
+			tried = tried || cell.Verdict == drill.Held || cell.Verdict == drill.Deviated
+			cells = append(cells, cell)
+		}
+		if !tried {
+			untested = append(untested, e)
+		}
+	}
+	return cells, untested
+}
+
+// faultOf finds the name of a fault by the digest of its rules.
+func faultOf(p depgraph.Proof) string {
+	for _, service := range []string{p.Dependency, "", "dynamodb", "sts", "kms", "logs"} {
+		for _, f := range drill.Faults(service) {
+			text, err := json.Marshal(f.Rules)
+			if err != nil {
+				continue // text and numbers do not fail
+			}
+			sum := sha256.Sum256(text)
+			if "sha256:"+hex.EncodeToString(sum[:]) == p.Rules {
+				return f.Name
+			}
+		}
+	}
+	return "rules " + p.Rules[:min(len(p.Rules), len("sha256:")+8)]
+}

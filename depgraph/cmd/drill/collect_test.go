@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// helperDrills is a service's test run: it drills what a manifest of
+// TestMatrix_ofManifests declares, and records the verdicts.
+func helperDrills(t drill.TB, dependency string) {
+	injector := fault.New(fault.Options{})
+	for _, f := range drill.Faults(dependency)[:3] {
+		drill.Test(t, drill.Experiment{
+			Service: "shop", Dependency: dependency, Rules: f.Rules, Fault: drill.Rules(injector, f.Rules...),
+			Target: drill.Answers(func(ctx context.Context, _ int64) drill.Answer {
+				hit := injector.Next(ctx, fault.Call{Service: dependency})
+				if hit != nil && dependency == "stock" {
+					return drill.Answer{Err: fmt.Errorf("no stock")}
+				}
+				return drill.Answer{}
+			}),
+			Steady: time.Second, Watch: time.Second, Recovery: 5 * time.Second,
+		})
+	}
+}
+
+func TestMatrix_ofManifests(t *testing.T) {
+	dir := t.TempDir()
+	manifest := filepath.Join(dir, "depgraph.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(manifest, []byte("service: shop\ndepends:\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(drills string) (int, []drill.Cell, string) {
+		t.Setenv("FAILOPEN_HELPER_DRILLS", drills)
+		code, stdout, stderr := here(t, "matrix", "-d", dir, "-f", "json", "--", self, "-test.run", "^TestHelperDrills$")
+		var cells []drill.Cell
+		if err := json.Unmarshal([]byte(stdout), &cells); err != nil {
+			t.Fatalf("%v\n%s%s", err, stdout, stderr)
+		}
+		return code, cells, stderr
+	}
+	write("  - on: prices\n    soft: true\n")
+	code, cells, stderr := run("prices")
+	if code != 0 || len(cells) != 3 || cells[0] != (drill.Cell{Dependency: "shop -> prices", Fault: "denied"}) || cells[2].Fault != "throttled" {
+		t.Errorf("exit code %d, %+v\n%s", code, cells, stderr)
+	}
+	write("  - on: prices\n    soft: true\n  - on: stock\n    soft: true\n")
+	if code, _, stderr = run("prices"); code != 4 || !strings.Contains(stderr, manifest+":5: shop -> stock is declared soft, and no drill has tried it") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if code, cells, stderr = run("prices stock"); code != 1 || len(cells) != 6 || cells[3].Verdict != drill.Deviated || !strings.Contains(cells[3].Reason, manifest+":5") {
+		t.Errorf("exit code %d, %+v\n%s", code, cells, stderr)
+	}
+	if code, _, stderr := here(t, "matrix", "-d", dir); code != exitUsage {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestHelperDrills(t *testing.T) {
+	for _, dependency := range strings.Fields(os.Getenv("FAILOPEN_HELPER_DRILLS")) {
+		if os.Getenv(drill.ProofEnv) == "" {
+			t.Skip("it is for TestMatrix_ofManifests")
+		}
+		synctest.Test(t, func(t *testing.T) { helperDrills(t, dependency) })
+	}
+}
