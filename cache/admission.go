@@ -54,7 +54,7 @@ type ticket struct {
 	giveUp func()   // called by the caller that takes it out of the queue
 
 	until    int64         // when the last of those who wait leaves
-	claims   int           // flights that somebody waits for; 0: given up
+	claims   int           // flights that someone waits for; 0: given up
 	at       *list.Element // in the queue; nil: not there, or not any more
 	timer    *time.Timer
 	usesPass bool
@@ -235,7 +235,7 @@ func (a *admission) remove(t *ticket) bool {
 	return true
 }
 
-// claim says that somebody waits until then for a flight of t that is queued;
+// claim says that someone waits until then for a flight of t that is queued;
 // first, that nobody did. It returns false if t has been given up.
 func (a *admission) claim(t *ticket, until int64, first bool) bool {
 	a.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// LookupOptions narrow what one lookup takes for an answer.
+// LookupOptions restrict which answers one lookup accepts.
 type LookupOptions struct {
 	// MaxAge, if set, is how old the answer may be, counted from when its
 	// load began; what is older is loaded anew.
@@ -27,7 +27,7 @@ func (o LookupOptions) takes(age time.Duration, stale bool) bool {
 	return (o.MaxAge == 0 || age <= o.MaxAge) && !(o.NoStale && stale)
 }
 
-// LookupWith is Lookup for a caller who does not take every answer. A negative
+// LookupWith is Lookup for a caller who does not accept every answer. A negative
 // MaxAge takes only that of a load which begins after the call.
 func (c *Cache[V]) LookupWith(ctx context.Context, key string, o LookupOptions) Result[V] {
 	if ctx == nil {
@@ -111,7 +111,7 @@ func (c *Cache[V]) refresh(ctx context.Context, hash uint64, s *shard[V], key st
 }
 
 // LookupMany is GetMany with a result for each key: for callers who must tell
-// "does not exist" from "could not be had", or want to know the sources.
+// "does not exist" from "could not be read", or want to know the sources.
 func (c *Cache[V]) LookupMany(ctx context.Context, keys []string) map[string]Result[V] {
 	if ctx == nil {
 		ctx = background
@@ -244,7 +244,7 @@ func (e *owedError) Unwrap() []error { return []error{ErrOwed, e.err} }
 // SetThrough is Set that waits for the store (write-through). The error tells
 // what became of it there: nil, the store has it, or the news of a later change
 // elsewhere; one that wraps ErrRejected,
-// it cannot take the value; one that wraps ErrOwed, it could not be told, or
+// it cannot take the value; one that wraps ErrOwed, it has not been told yet, or
 // not in time. In every case v is the value in this process, and what it
 // replaced does not come back; other instances get v, or, later, the news that
 // the old value is over.

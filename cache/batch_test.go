@@ -82,7 +82,7 @@ func TestGetMany_loads_once(t *testing.T) {
 			t.Errorf("loads: %v, want one of 6 keys", calls)
 		}
 		settle()
-		// A key that somebody else is loading is waited for, not loaded.
+		// A key that someone else is loading is waited for, not loaded.
 		calls = nil
 		pass(5 * time.Minute)
 		var wg sync.WaitGroup

@@ -55,7 +55,7 @@ type verdict uint8
 const (
 	isNotFound    verdict = 1 << iota // an answer: there is no such thing
 	isRejected                        // of this one item
-	isPermanent                       // waiting does not heal it
+	isPermanent                       // waiting does not fix it
 	isLate                            // a time-out
 	isStarting                        // of a store that is not ready yet
 	isNotModified                     // a loader's answer: what there was is right

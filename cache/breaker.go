@@ -80,7 +80,7 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 		MaxRequests:  1, // one probe at a time, and one success closes
 		Interval:     10 * time.Second,
 		BucketPeriod: time.Second,
-		// The gate opens between 80 % and 120 % of cooldown, and
+		// The gate opens between 80% and 120% of cooldown, and
 		// gobreaker must be ready when it does.
 		Timeout: cooldown * 7 / 10,
 		ReadyToTrip: func(n gobreaker.Counts) bool {

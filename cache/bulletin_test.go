@@ -105,7 +105,7 @@ func TestBulletin_outage(t *testing.T) {
 			}
 		})
 	}
-	// What could not be told is told later, or by Close.
+	// What has not reached the store is delivered later, or by Close.
 	inTwo(t, func(t *testing.T, board *cachetest.Bulletin, a, b *world) {
 		a.want("a", cache.SourceOrigin)
 		settle()

@@ -10,14 +10,13 @@ import (
 	"time"
 )
 
-// Cache is a two-tier read-through cache whose remote tier cannot hurt: a
-// fault of the [Store] never reaches a caller.
+// Cache is a two-tier read-through cache whose remote tier cannot take you
+// down: a fault of the [Store] never reaches a caller.
 //
 // Get returns the value, or the origin's error (or ErrOriginFailing, which wraps
 // it), or the caller's own ctx.Err(), ErrLoadTimeout, ErrOriginBusy or
-// ErrRecursiveLoad: nothing else. What a Get costs
-// when the Store is gone is at most RemoteBudget until its breaker opens,
-// and nothing after.
+// ErrRecursiveLoad: nothing else. While the Store is gone, a Get takes at most
+// RemoteBudget longer until the breaker opens, and no longer after that.
 //
 // Values are shared between callers and must not be changed by them. A Cache
 // is safe for concurrent use. Make it with New, and Close it.
@@ -266,8 +265,8 @@ func (s *shard[V]) overtake(key string) {
 
 // Invalidate forgets the value of key, here and in the store. A Get that
 // begins after its return is not served a value whose load began before the
-// call, even if the store still holds it. What the store could not be told it
-// is told later, with the next write that succeeds.
+// call, even if the store still holds it. What has not reached
+// the store is delivered later, with the next write that succeeds.
 //
 // It is the one method that reports a fault of the store, since its caller
 // must know that other processes may serve the old value (a session that was
@@ -382,7 +381,7 @@ func (c *Cache[V]) dropAll() {
 // ctx is done or the store has failed several times in a row. What is left
 // then is dropped and counted, and Close returns an error. After Close nothing
 // is written but tombstones, and a Get still works: what is not in the local
-// tier comes from the origin. Close again only waits.
+// tier comes from the origin. A second Close only waits.
 func (c *Cache[V]) Close(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()

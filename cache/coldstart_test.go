@@ -52,7 +52,7 @@ func firstTakes(d time.Duration) func(int64) time.Duration {
 }
 
 // coldWorld is a world with a table that is well, and a client whose
-// credentials come from p. The table was made by somebody else.
+// credentials come from p. The table was made by someone else.
 func coldWorld(t *testing.T, p aws.CredentialsProvider, change func(*cache.Options[string])) *world {
 	t.Helper()
 	server := dynamotest.New(dynamotest.Options{})

@@ -2,7 +2,7 @@
 //
 // A [Cache] has two tiers: local memory, and a [Store] that instances share
 // (DynamoDB: package cache/dynamo). Behind them is the origin, the system of
-// record, as a loader function. A fault of the shared tier, whatever its
-// kind, is never visible in a result: the value comes from the origin, and
-// the fault shows in Stats, in events and in the result's source.
+// record, as a loader function. No failure of the shared tier
+// ever reaches a caller: the value comes from the origin, and the failure shows
+// in Stats, in events and in the result's source.
 package cache

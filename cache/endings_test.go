@@ -40,7 +40,7 @@ func (w *world) wantValue(key, value string) {
 }
 
 // The origin says "gone"; that cannot be written, and the local tier evicts
-// it. The item in the store does not come back when reads are well again.
+// it. The item in the store does not come back when reads have recovered.
 func TestEndings_gone_is_not_forgotten_by_eviction(t *testing.T) {
 	for name, change := range map[string]func(*cache.Options[string]){
 		"remembered": tiny,
@@ -146,7 +146,7 @@ func TestEndings_reads_lag_behind(t *testing.T) {
 	})
 }
 
-// A log-out is owed; the store is well again, and nothing else is written.
+// A log-out is owed; the store has recovered, and nothing else is written.
 func TestEndings_delivered_by_their_own_timer(t *testing.T) {
 	inWorld(t, tiny, func(w *world) {
 		w.old("a", "the session")
@@ -194,7 +194,7 @@ func TestEndings_delivered_by_Close(t *testing.T) {
 		next.close()
 	})
 	// If the store is still broken, Close says how many are lost, and does
-	// not try for ever.
+	// not try forever.
 	inWorld(t, tiny, func(w *world) {
 		w.lossy = true
 		for name, fault := range map[string]cachetest.Fault{"denied": denied, "hangs": cachetest.Hang} {

@@ -160,7 +160,7 @@ func (c *Cache[V]) gone(key string, hash uint64, version, created, now int64) *e
 	return e
 }
 
-// jitter draws from d ± 10 %.
+// jitter draws from d ± 10%.
 func jitter(d time.Duration) int64 {
 	return int64(float64(d) * (0.9 + 0.2*rand.Float64()))
 }

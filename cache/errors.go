@@ -6,25 +6,25 @@ import (
 	"runtime/debug"
 )
 
-// Errors that Get can return beside the origin's own and the caller's
+// Errors that Get can return besides the origin's own and the caller's
 // ctx.Err().
 var (
-	// ErrLoadTimeout stands for an origin that did not answer within
-	// LoadTimeout, also when the loader ignored its context.
+	// ErrLoadTimeout means that the origin did not answer within
+	// LoadTimeout, even if the loader ignored its context.
 	ErrLoadTimeout = errors.New("cache: the origin did not answer within LoadTimeout")
 
-	// ErrOriginBusy stands for an origin none of whose Concurrency slots
+	// ErrOriginBusy means that none of the origin's Concurrency slots
 	// became free within LoadTimeout.
-	ErrOriginBusy = errors.New("cache: no slot to ask the origin became free within LoadTimeout")
+	ErrOriginBusy = errors.New("cache: no slot for a call of the origin became free within LoadTimeout")
 
-	// ErrEndingsLost is Close's: the store was not told that some values
-	// are over (invalidated, replaced or gone), and other instances may
-	// serve them until they expire.
+	// ErrEndingsLost is returned by Close: the store was not told that some
+	// values are over (invalidated, replaced or gone), and other instances
+	// may serve them until they expire.
 	ErrEndingsLost = errors.New("cache: the store was not told of all endings")
 
-	// ErrRecursiveLoad is the answer to a load that asks, directly or by
-	// way of other loads, for the very key that it is to load: it would
-	// wait for itself.
+	// ErrRecursiveLoad is returned to a load that asks, directly or through
+	// other loads, for the very key that it is loading: it would wait for
+	// itself.
 	ErrRecursiveLoad = errors.New("cache: a load asks for the key that it is loading")
 
 	// errNilLoad answers a GetOrLoad without a loader.
@@ -34,15 +34,15 @@ var (
 // Faults of the remote tier that the cache itself diagnoses. They reach
 // events and Invalidate's error only.
 var (
-	// ErrStoreTimeout stands for a store that did not answer within its
+	// ErrStoreTimeout means that the store did not answer within its
 	// budget.
 	ErrStoreTimeout = errors.New("cache: the store did not answer within its budget")
 
-	// ErrStoreSkipped stands for a store that was not asked: its breaker
+	// ErrStoreSkipped means that the store was bypassed: its breaker
 	// is open, or too many of its calls are stuck.
-	ErrStoreSkipped = errors.New("cache: the store is not being asked: its circuit breaker is open")
+	ErrStoreSkipped = errors.New("cache: the store is bypassed: its circuit breaker is open")
 
-	// ErrPoison stands for an item whose envelope or payload cannot be
+	// ErrPoison means that an item's envelope or payload cannot be
 	// trusted: wrong magic, schema, key or checksum, or not decodable.
 	ErrPoison = errors.New("cache: the stored item cannot be used")
 )
@@ -60,7 +60,7 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	if e.text == "" { // made by somebody else
+	if e.text == "" { // made by someone else
 		return fmt.Sprintf("cache: panic in %s: %v", e.Where, e.Value)
 	}
 	return e.text

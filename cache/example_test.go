@@ -108,7 +108,7 @@ func ExampleOptions_staleIfError() {
 }
 
 // Invalidate ends a session everywhere; its error means that other instances
-// could not be told.
+// could not be updated.
 func ExampleCache_Invalidate() {
 	store := new(cachetest.Store)
 	c, err := cache.New(cache.Options[string]{

@@ -7,7 +7,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// What somebody reads at night: a record when a breaker opens, one a minute
+// What someone reads at night: a record when a breaker opens, one a minute
 // while it does not close, and one when it does. The probes in between are
 // events, not records.
 
@@ -25,11 +25,11 @@ func (c *Cache[V]) logBreaker(op string, n *storeCounters, b *breaker, from, to 
 	switch {
 	case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
 		loads := c.n.loads.Load()
-		c.log(slog.LevelWarn, "cache: the store fails and is not being asked; lookups go to the origin", op, n)
+		c.log(slog.LevelWarn, "cache: the store is failing and is bypassed; lookups go to the origin", op, n)
 		b.remind.set(time.AfterFunc(remindEvery, func() { c.remind(op, n, b, time.Now().Add(-remindEvery), loads) }))
 	case to == gobreaker.StateClosed:
 		b.remind.set(nil)
-		c.log(slog.LevelInfo, "cache: the store is well again", op, n)
+		c.log(slog.LevelInfo, "cache: the store has recovered", op, n)
 	}
 }
 
@@ -38,7 +38,7 @@ func (c *Cache[V]) remind(op string, n *storeCounters, b *breaker, since time.Ti
 	if c.life.over() || b.state() == gobreaker.StateClosed.String() {
 		return
 	}
-	c.log(slog.LevelWarn, "cache: the store still fails", op, n,
+	c.log(slog.LevelWarn, "cache: the store is still failing", op, n,
 		slog.Duration("for", time.Since(since).Round(time.Second)), slog.Int64("loads", c.n.loads.Load()-loads))
 	b.remind.set(time.AfterFunc(remindEvery, func() { c.remind(op, n, b, since, loads) }))
 }

@@ -196,10 +196,10 @@ func TestLogger_breaker(t *testing.T) {
 		pass(10 * time.Minute)
 		w.close()
 	})
-	want := `level=WARN msg="cache: the store fails and is not being asked; lookups go to the origin" cache=s op=read error="AccessDenied: cache: permanent store fault" table=sessions region=eu-central-1
-level=WARN msg="cache: the store still fails" cache=s op=read error="AccessDenied: cache: permanent store fault" for=1m0s loads=60 table=sessions region=eu-central-1
-level=WARN msg="cache: the store still fails" cache=s op=read error="AccessDenied: cache: permanent store fault" for=2m0s loads=119 table=sessions region=eu-central-1
-level=INFO msg="cache: the store is well again" cache=s op=read table=sessions region=eu-central-1
+	want := `level=WARN msg="cache: the store is failing and is bypassed; lookups go to the origin" cache=s op=read error="AccessDenied: cache: permanent store fault" table=sessions region=eu-central-1
+level=WARN msg="cache: the store is still failing" cache=s op=read error="AccessDenied: cache: permanent store fault" for=1m0s loads=60 table=sessions region=eu-central-1
+level=WARN msg="cache: the store is still failing" cache=s op=read error="AccessDenied: cache: permanent store fault" for=2m0s loads=119 table=sessions region=eu-central-1
+level=INFO msg="cache: the store has recovered" cache=s op=read table=sessions region=eu-central-1
 `
 	if log.String() != want {
 		t.Errorf("got\n%swant\n%s", log.String(), want)

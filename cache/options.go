@@ -74,7 +74,7 @@ type Options[V any] struct {
 	KeySecret []byte
 
 	// TTL is how long a value is fresh. Required, > 0. Each value's own
-	// is drawn from TTL ± 10 %, so that what was loaded together does not
+	// is drawn from TTL ± 10%, so that what was loaded together does not
 	// expire together. At least 100 µs, like all durations; at most ten
 	// years, like NegativeTTL and StaleIfError.
 	TTL time.Duration
@@ -83,7 +83,7 @@ type Options[V any] struct {
 	// SetTTL; what it says beyond is cut. Default: TTL.
 	MaxTTL time.Duration
 
-	// LocalTTL, if set, is how long (± 10 %) the local tier serves a value
+	// LocalTTL, if set, is how long (± 10%) the local tier serves a value
 	// before it looks into the Store again, and so the time within which
 	// an instance learns of an ending elsewhere. It costs a read of the
 	// Store for each key in use and LocalTTL. If then neither the Store
@@ -159,7 +159,7 @@ type Options[V any] struct {
 	Trip int
 
 	// Cooldown is how long an open breaker waits before it lets one
-	// probe through; each wait is drawn from Cooldown ± 20 %. Default 1 s,
+	// probe through; each wait is drawn from Cooldown ± 20%. Default 1 s,
 	// at most a day.
 	Cooldown time.Duration
 
@@ -179,7 +179,7 @@ type Options[V any] struct {
 
 	// OnEvent, if set, is told of faults, breaker changes and drops; see
 	// [Event]. It is called on the cache's own goroutines and on those of
-	// callers, several at once, mostly while somebody waits for a result:
+	// callers, several at once, mostly while someone waits for a result:
 	// it must return soon, and not wait for a Get. It is waited for for
 	// 50 ms, and not at all while a call is stuck; with 64 of them events
 	// are dropped, and counted. So are its panics.

@@ -18,7 +18,7 @@ import (
 	"github.com/failopen/failopen/cache/cachetest"
 )
 
-// The tests of this file are named after what somebody would be paged for.
+// The tests of this file are named after what someone would be paged for.
 
 // An origin whose calls get stuck is no reason to leave a healthy store alone.
 func TestOrigin_hangs_and_the_store_is_still_read(t *testing.T) {

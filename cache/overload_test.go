@@ -55,7 +55,7 @@ func TestOverload_goodput(t *testing.T) {
 	}
 	g, _ := overload(t, 1.56, func(o *cachetest.Overload) { o.Tries = 3 })
 	t.Logf("1.56 ×, up to three tries: %.0f %%", 100*g.Share())
-	if g.Share() < 0.60 { // 64 % is all that the origin can do
+	if g.Share() < 0.60 { // 64% is all that the origin can do
 		t.Errorf("with three tries %.2f served", g.Share())
 	}
 }
@@ -341,7 +341,7 @@ func TestGet_follower_with_a_short_deadline(t *testing.T) {
 	})
 }
 
-// Loads that are stuck for ever take their slots with them once, not for ever.
+// Loads that are stuck forever take their slots with them once, not forever.
 func TestConcurrency_stuck_loads(t *testing.T) {
 	released := make(chan struct{})
 	inWorld(t, func(o *cache.Options[string]) {

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Sentinels that a [Store] or a loader answers with. Stores wrap them with
-// %w, together with the cause, so that both can be found with errors.Is and
+// Errors that a [Store] or a loader returns. Stores wrap them with %w, together with the cause, so that both can be found with errors.Is and
 // errors.As.
 var (
 	// ErrNotFound is an authoritative "there is no such thing". From a
@@ -17,24 +16,24 @@ var (
 	// and found no item: a miss.
 	ErrNotFound = errors.New("cache: not found")
 
-	// ErrNotModified is a loader's word that the Previous value is still
-	// right: it is kept for another TTL.
+	// ErrNotModified is returned by a loader to say that the Previous value
+	// is still right: it is kept for another TTL.
 	ErrNotModified = errors.New("cache: not modified")
 
-	// ErrRejected is a Store's word that this one item cannot be stored
+	// ErrRejected is returned by a Store that cannot store this one item
 	// (too large, a key it cannot hold). It says nothing about the health
 	// of the tier and is counted neither for nor against it.
 	ErrRejected = errors.New("cache: store rejected the item")
 
-	// ErrPermanent marks a Store's fault that waiting a moment does not
-	// heal: access denied, credentials expired, no such table. The circuit
+	// ErrPermanent marks a failure of the Store that waiting a moment does
+	// not fix: access denied, credentials expired, no such table. The circuit
 	// breaker opens at the first one. It still probes, since permissions
 	// come back.
 	ErrPermanent = errors.New("cache: permanent store fault")
 
-	// ErrStarting is a Store's word that it cannot be called yet: its first
-	// credentials are being fetched. It is a fault as all others, but the
-	// circuit breaker does not count it. A Store says it for a bounded time.
+	// ErrStarting is returned by a Store that cannot be called yet: its first
+	// credentials are being fetched. It is a fault like all others, but the
+	// circuit breaker does not count it. A Store returns it for a bounded time.
 	ErrStarting = errors.New("cache: store is starting")
 )
 
@@ -103,7 +102,7 @@ type BatchStore interface {
 	GetMany(ctx context.Context, keys []string) (map[string]Item, error)
 }
 
-// MaxSkew is how far ahead of the own clock a Version may be before its
-// writer's clock is held to be wrong. Clocks that differ by up to half of it
+// MaxSkew is how far ahead of this process's clock a Version may be
+// before its writer's clock counts as wrong. Clocks that differ by up to half of it
 // do no harm; the other half is the lead of an ending over them.
 const MaxSkew = 10 * time.Second

@@ -65,7 +65,7 @@ func newWorld(t *testing.T, store *cachetest.Store, change func(*cache.Options[s
 	return w
 }
 
-// close heals the store, closes the cache, and checks that nothing is lost or
+// close recovers the store, closes the cache, and checks that nothing is lost or
 // left.
 func (w *world) close() {
 	w.t.Helper()

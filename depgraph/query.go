@@ -15,9 +15,9 @@ var ErrQuery = errors.New("depgraph: query")
 
 // QueryError says what is wrong with a query, and where.
 type QueryError struct {
-	Query   string
-	Offset  int // in bytes
-	Message string
+	Query   string // as it was given
+	Offset  int    // in bytes
+	Message string // what is wrong, and what was expected
 }
 
 // Error returns the message and the query with a mark below the place.

@@ -157,7 +157,7 @@ func (p *Process) write() {
 			ctx, h := context.Background(), p.Logger.Handler()
 			for _, r := range records {
 				if h.Enabled(ctx, r.Level) {
-					_ = h.Handle(ctx, r) // what a logger cannot write it has to tell somebody else
+					_ = h.Handle(ctx, r) // what a logger cannot write it has to tell someone else
 				}
 			}
 		}, func() { go p.write() })

@@ -27,7 +27,7 @@ type Dependency struct {
 	Soft bool
 
 	// Period is the time from the end of one check to the beginning of the
-	// next, ± 10 %. Default 10 s, at most 24 h. The first check comes after
+	// next, ± 10%. Default 10 s, at most 24 h. The first check comes after
 	// a random part of it.
 	Period time.Duration
 

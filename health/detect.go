@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Detector looks after a resource of this process or machine. The set is
+// Detector watches a resource of this process or machine. The set is
 // closed: make one with [Goroutines], [HeapLimit], [OpenFiles],
 // [DiskWritable], [SchedLatency] or [ClockJump].
 //

@@ -6,7 +6,7 @@
 //	/startupz  has it finished starting?
 //	/reportz   how is everything?                      a failing dependency is a warning, HTTP 200
 //
-// A health check that asks a dependency turns the dependency's outage into an
+// A health check that calls a dependency turns the dependency's outage into an
 // outage of the service: on ECS an instance that is not ready is killed, on
 // Kubernetes one that is not live is restarted, and neither helps. So liveness
 // takes no check function at all: [Process.Fatal] and [Process.Watch] are the

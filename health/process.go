@@ -65,7 +65,7 @@ type Process struct {
 // Fatal says that only a restart can help, and why: from now on the process is
 // not live. The first error stays; nil is ignored.
 //
-// Do not call it because a dependency failed. A restart does not mend that.
+// Do not call it because a dependency failed. A restart does not fix that.
 func (p *Process) Fatal(err error) {
 	c := &cause{err: err}
 	if err == nil || !p.fatal.CompareAndSwap(nil, c) {
@@ -158,10 +158,10 @@ func (p *Process) Drain(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ErrRunning is returned by a Run beside another one.
+// ErrRunning is returned by Run while another Run is in progress.
 var ErrRunning = errors.New("health: Run is running already")
 
-// Run looks at dependencies and detectors, asks the guard, and notices watches
+// Run checks dependencies and detectors, asks the guard, and notices watches
 // that have run out, until ctx is done. It then returns nil, at once; a check
 // that ignores its context may go on, and is forgotten. Its other errors are
 // ErrRunning and what is wrong with the Guard.

@@ -264,7 +264,7 @@ func TestLiveness_accepts_no_check(t *testing.T) {
 	}
 }
 
-// canAsk says why something of this type could ask somebody, or nothing.
+// canAsk says why something of this type could call a dependency, or nothing.
 func canAsk(typ types.Type) string {
 	switch u := typ.Underlying().(type) {
 	case *types.Signature:

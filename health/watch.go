@@ -79,7 +79,7 @@ func (w *Watch) Idle() {
 // Wait calls f with the clock stopped: however long f takes, the watch does
 // not run out because of it. It can be nested, and used by several goroutines
 // at once. When none waits any more the clock runs again, from zero: a loop
-// that retries a dead dependency for ever is not stuck, and a restart would
+// that retries a dead dependency forever is not stuck, and a restart would
 // not help it.
 func (w *Watch) Wait(f func()) {
 	if w == nil {

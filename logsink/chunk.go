@@ -37,7 +37,7 @@ type chunk struct {
 	frame  int    // first frame of the arena
 	frames int    // how many
 	next   *chunk
-	id     spool.ID // its name, for ever
+	id     spool.ID // its name, forever
 	order  uint64   // its number in this process's order: id.Num, or 0 if it is an earlier one's
 	base   int64    // when the chunk was opened, Unix milliseconds
 	opened time.Time

@@ -69,7 +69,7 @@ func ExampleNewHandler() {
 }
 
 // Nobody reads. The wrong way first: the logger writes to the pipe itself, and
-// the 17th request (the pipe holds 16 here) hangs for ever, and every other one
+// the 17th request (the pipe holds 16 here) hangs forever, and every other one
 // that logs behind it. With a sink between them none does.
 func Example_frozenPipe() {
 	pipe := logsinktest.NewFrozen(io.Discard)

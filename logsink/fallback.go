@@ -5,7 +5,7 @@ import "time"
 // The fallback takes records in three cases: the destination is broken, it has
 // done nothing but fail for Options.FallbackAfter, or a call of it has not
 // returned for as long. In the first two the drainer writes to it, in the third
-// somebody else must: the drainer is in that call.
+// someone else must: the drainer is in that call.
 
 // usesFallback reports whether the next records go to the fallback. From time
 // to time the destination is tried all the same.

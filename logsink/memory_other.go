@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// mapping is not to be had on this system; Options.Mapped degrades to plain
+// mapping is not available on this system; Options.Mapped degrades to plain
 // memory.
 type mapping struct {
 	key  uint64

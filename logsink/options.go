@@ -15,7 +15,7 @@ import (
 type Options struct {
 	// Dest is where the records go. One goroutine of the sink writes to it,
 	// pieces of one or more whole records. A short write or an error is
-	// resumed at the byte where it stopped. Dest may block for ever.
+	// resumed at the byte where it stopped. Dest may block forever.
 	Dest io.Writer
 
 	// Batch is a destination of records instead of bytes, such as that of
@@ -117,7 +117,7 @@ type Options struct {
 
 	// SpillDir is a directory for what memory cannot hold in a long outage. It
 	// comes back in order, also in the next process. It is made if it is
-	// missing, and refused if it is a symbolic link, somebody else's, or others
+	// missing, and refused if it is a symbolic link, someone else's, or others
 	// can write to it. One process at a time; Unix only. While it cannot be used
 	// the sink works without it, says so, and tries again every 10 s. No call of
 	// the sink ever waits for this disk.

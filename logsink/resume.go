@@ -12,7 +12,7 @@ import (
 // one in doubt: how much was taken? If the destination is a regular file the
 // answer is in it. Before a chunk of the mapped file goes there the sink notes
 // how long the file is, and after a crash it compares what was added with the
-// chunk. If that is not the chunk's begin (somebody else writes to the file
+// chunk. If that is not the chunk's begin (someone else writes to the file
 // too) the doubt remains, and the records in question come twice.
 
 // regularFile returns the destination if it is a regular file, else nil.

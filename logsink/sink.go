@@ -238,7 +238,7 @@ func (s *Sink) giveWay(lane Priority, size int) {
 
 const (
 	lookSpins     = 500
-	lookFairness  = 64 // refused records until somebody gives way, see fairness
+	lookFairness  = 64 // refused records until someone gives way, see fairness
 	evictFairness = 32 // chunks, for the same reason
 )
 
@@ -271,7 +271,7 @@ func (s *Sink) shut(lane Priority, size int) bool {
 	return true
 }
 
-// fairness is after how many refused records somebody gives way. Goroutines
+// fairness is after how many refused records someone gives way. Goroutines
 // that do nothing but log would keep the others off the processors for 10 ms
 // each, and 64 of them each other for a third of a second.
 const fairness = 16_384
@@ -349,7 +349,7 @@ func (s *Sink) unlockAfter(lane Priority) {
 }
 
 // urgentLocked reports whether the parked drainer should look now, and tells it how
-// far to go without lingering: a quarter of the budget waits, or somebody will
+// far to go without lingering: a quarter of the budget waits, or someone will
 // look for this record, or it is the first one after a while. A BatchDest
 // lingers to save calls, so that only the first reason counts there.
 func (s *Sink) urgentLocked(lane Priority) bool {

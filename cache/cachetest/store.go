@@ -83,7 +83,7 @@ func Goexit(context.Context, Op, string) error {
 }
 
 // Inject puts a fault before the given operations (all of them if none is
-// given), until it is replaced. A nil fault heals.
+// given), until it is replaced. A nil fault ends it.
 func (s *Store) Inject(f Fault, ops ...Op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,14 +17,14 @@ import (
 // Discovered is one dependency that AWS Resilience Hub found, in the form of
 // the answer of its ListDependencies (API version 2).
 type Discovered struct {
-	ServiceARN  string `json:"serviceArn"`
-	ID          string `json:"dependencyId"`
-	Name        string `json:"dependencyName"`
-	DNSName     string `json:"dnsName"`
-	Criticality string `json:"criticality"` // HARD, SOFT or UNKNOWN
-	Comment     string `json:"comment"`
-	Location    string `json:"location"`
-	Provider    string `json:"provider"`
+	ServiceARN  string `json:"serviceArn"`     // of the service that has the dependency
+	ID          string `json:"dependencyId"`   // of the dependency
+	Name        string `json:"dependencyName"` // as it is shown
+	DNSName     string `json:"dnsName"`        // the name that was looked up
+	Criticality string `json:"criticality"`    // HARD, SOFT or UNKNOWN
+	Comment     string `json:"comment"`        // of the person who classified it
+	Location    string `json:"location"`       // where it is
+	Provider    string `json:"provider"`       // who runs it
 }
 
 // Service is the name of the service: the last part of its ARN.
@@ -108,10 +108,10 @@ func ResilienceHub(paths ...string) (*Result, error) {
 
 // Classification is what UpdateDependency of AWS Resilience Hub takes.
 type Classification struct {
-	ServiceARN  string `json:"serviceArn"`
-	ID          string `json:"dependencyId"`
-	Criticality string `json:"criticality"`
-	Comment     string `json:"comment"`
+	ServiceARN  string `json:"serviceArn"`   // of the service that has the dependency
+	ID          string `json:"dependencyId"` // of the dependency
+	Criticality string `json:"criticality"`  // HARD or SOFT
+	Comment     string `json:"comment"`      // why
 }
 
 // Classify compares what was found with what is declared, and

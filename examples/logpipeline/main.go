@@ -41,7 +41,7 @@ func main() {
 	flag.DurationVar(&c.length, "for", 3*time.Second, "how long the services run")
 	flag.IntVar(&c.rate, "rate", 2000, "requests a second")
 	flag.IntVar(&c.size, "size", 200, "bytes of the line that each request logs")
-	service := flag.String("service", "", "used internally: run as the service, with the writer \"plain\" or \"logsink\"")
+	service := flag.String("service", "", "for internal use: run as the service, with the `writer` plain or logsink")
 	flag.Parse()
 	var err error
 	switch {
@@ -59,7 +59,7 @@ func main() {
 }
 
 // serve is the service. It reports how many requests it has served, each tenth
-// of a second, to a pipe that somebody does read.
+// of a second, to a pipe that someone does read.
 func serve(writer string, c config, report io.Writer) error {
 	var out io.Writer = os.Stdout
 	var sink *logsink.Sink
@@ -192,7 +192,7 @@ func show(w io.Writer, c config) error {
 		<-ch.done
 		ch.cmd.Wait() //nolint:errcheck // one of them was killed
 	}
-	fmt.Fprintf(w, "\nplain:   stopped at request %d, and would hang until somebody reads\nlogsink: %v\n", plain.served.Load(), sink.final.Load())
+	fmt.Fprintf(w, "\nplain:   stopped at request %d, and hangs there\nlogsink: %v\n", plain.served.Load(), sink.final.Load())
 	want := int64(c.length.Seconds() * float64(c.rate))
 	if plain.served.Load() > want/2 || sink.served.Load() < want/2 || sink.final.Load() == nil {
 		return fmt.Errorf("expected the plain service to freeze and the other to serve about %d requests; it was %d and %d", want, plain.served.Load(), sink.served.Load())

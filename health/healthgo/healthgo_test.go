@@ -93,7 +93,7 @@ func TestHandler_faults(t *testing.T) {
 }
 
 // TestVersion_does_not_leak fails with health-go 5.5.4, which leaks a
-// goroutine for each check that times out, for ever.
+// goroutine for each check that times out, forever.
 func TestVersion_does_not_leak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hellofresh.New(hellofresh.WithChecks(hellofresh.Config{

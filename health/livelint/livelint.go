@@ -1,5 +1,5 @@
-// Package livelint is an analyzer that finds liveness checks that ask
-// somebody: handlers of /livez and its like, liveness checks of health
+// Package livelint is an analyzer that finds liveness checks that call a
+// dependency: handlers of /livez and its like, liveness checks of health
 // libraries, and calls of health.Process.Fatal, whose callees reach the
 // network. Such a check turns an outage of a dependency into an endless
 // restart of the service.
@@ -27,7 +27,7 @@ import (
 
 // Analyzer is the check. Its flags are -paths, a regular expression of the
 // paths that probes of liveness ask, and -sinks, import paths of packages whose
-// functions that take a context ask somebody, separated by commas.
+// functions that take a context call a dependency, separated by commas.
 var Analyzer = newAnalyzer()
 
 // defaultPaths are what liveness is called on the platforms.
@@ -42,7 +42,7 @@ func newAnalyzer() *analysis.Analyzer {
 		FactTypes: []analysis.Fact{(*Reaches)(nil)},
 	}
 	a.Flags.String("paths", defaultPaths, "regular expression of the `paths` that probes of liveness ask")
-	a.Flags.String("sinks", "", "import `paths` of packages whose functions with a context ask somebody, separated by commas")
+	a.Flags.String("sinks", "", "import `paths` of packages whose functions with a context call a dependency, separated by commas")
 	return a
 }
 
@@ -303,7 +303,7 @@ func (c *checker) report(pos token.Pos, what string, path []string) {
 		return
 	}
 	c.said[pos] = true
-	c.pass.Reportf(pos, "%s asks somebody: %s; when that is down, this process is restarted for nothing", what, strings.Join(path, " -> "))
+	c.pass.Reportf(pos, "%s calls a dependency: %s; while that is down, this process is restarted, which does not help", what, strings.Join(path, " -> "))
 }
 
 // text is the value of a constant string.

@@ -68,13 +68,13 @@ func (c *checker) register(call *ast.CallExpr) {
 	}
 }
 
-// fatal finds p.Fatal(err) whose err comes from a call that asks somebody.
+// fatal finds p.Fatal(err) whose err comes from a call to a dependency.
 func (c *checker) fatal(call *ast.CallExpr) {
 	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
 	if f == nil || f.Name() != "Fatal" || f.Pkg() == nil || f.Pkg().Path() != ourselves || receiver(f) != "Process" || len(call.Args) != 1 {
 		return
 	}
-	c.report(call.Pos(), "the error given to Fatal comes from what", c.origin(call.Args[0], mostResolve))
+	c.report(call.Pos(), "the error given to Fatal comes from code that", c.origin(call.Args[0], mostResolve))
 }
 
 // grpc finds implementations of the gRPC health service.

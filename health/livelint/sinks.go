@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// knownClients are packages whose functions and methods ask somebody when they
+// knownClients are packages whose functions and methods call a dependency when they
 // take a context.
 var knownClients = []string{
 	"github.com/redis/go-redis", "github.com/go-redis/redis", "github.com/jackc/pgx", "go.mongodb.org/mongo-driver",
@@ -21,7 +21,7 @@ const (
 // sqlCalls begin the names of what makes database/sql talk.
 var sqlCalls = []string{"Ping", "Query", "Exec", "Begin", "Prepare", "Conn"}
 
-// isSink reports whether f itself asks somebody over the network.
+// isSink reports whether f itself calls a dependency over the network.
 func (c *checker) isSink(f *types.Func) bool {
 	if f.Pkg() == nil {
 		return false

@@ -203,7 +203,7 @@ func (f *Fleet) Stats() Stats {
 	return s
 }
 
-// Run asks the fleet every Period, ± 10 %, until ctx is done, and then returns
+// Run asks the fleet every Period, ± 10%, until ctx is done, and then returns
 // nil.
 func (f *Fleet) Run(ctx context.Context) error {
 	for {
@@ -294,7 +294,7 @@ func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Add
 }
 
 // ask asks one instance, which may be this one. If only is set, the address is
-// no longer in DNS and may be somebody else's by now: then only that one's
+// no longer in DNS and may be someone else's by now: then only that one's
 // answer counts.
 func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)

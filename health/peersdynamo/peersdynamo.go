@@ -60,7 +60,7 @@ type Options struct {
 	// Table is the table's name. Required.
 	Table string
 
-	// Period is the time from one heartbeat to the next, ± 10 %. Default
+	// Period is the time from one heartbeat to the next, ± 10%. Default
 	// 10 s. What an instance thinks of itself is written within a second
 	// when it changes.
 	Period time.Duration

@@ -80,7 +80,7 @@ type Stats struct {
 	ClockOffset time.Duration `json:"clock_offset_ns"`
 	Skipped     int64         `json:"skipped"` // records without a message, which count as delivered
 	// Denied: the last call failed for lack of a permission or of valid
-	// credentials. It is tried again; somebody has to restore them.
+	// credentials. It is tried again; someone has to restore them.
 	Denied    bool   `json:"denied"`
 	LastError string `json:"last_error,omitempty"` // kept after recovery
 }

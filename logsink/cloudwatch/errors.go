@@ -14,7 +14,7 @@ type kind int
 
 const (
 	retry    kind = iota // it may end by itself: everything that is not below
-	denied               // it ends when somebody restores a permission
+	denied               // it ends when someone restores a permission
 	missing              // the group or the stream is not there
 	invalid              // the request will never be taken as it is
 	accepted             // the request had been taken already

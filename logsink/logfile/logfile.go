@@ -31,7 +31,7 @@ type Options struct {
 	// writes to. Default 1 s; negative: only Reopen makes it look.
 	CheckEvery time.Duration
 	// MaxBytes is the size from which the file is rotated: Path becomes Path.1,
-	// Path.1 becomes Path.2, and so on. Default 0: somebody else rotates it, or
+	// Path.1 becomes Path.2, and so on. Default 0: someone else rotates it, or
 	// nobody.
 	MaxBytes int64
 	// Keep is how many rotated files there are, the oldest is removed. Default

@@ -121,7 +121,7 @@ func (f *Flaky) Write(p []byte) (int, error) {
 }
 
 // Partial takes at most max bytes a call and says EAGAIN, like a descriptor
-// that somebody else made non-blocking.
+// that someone else made non-blocking.
 type Partial struct {
 	w   io.Writer
 	max int

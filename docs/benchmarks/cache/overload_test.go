@@ -63,7 +63,7 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// goodput is the share of the origin's capacity that serves somebody when
+// goodput is the share of the origin's capacity that serves someone when
 // times as much is asked, by callers who wait for a second.
 func goodput(t *testing.T, times float64, service func(t *testing.T) (get func(context.Context, string) error, end func())) (served float64) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,7 +25,7 @@ type peer struct {
 
 type opened struct {
 	io.Writer
-	close   func()       // delivers the rest; may block for ever
+	close   func()       // delivers the rest; may block forever
 	dropped func() int64 // what it says; nil: it does not
 }
 

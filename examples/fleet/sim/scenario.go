@@ -26,7 +26,7 @@ type Scenario struct {
 	Best float64
 
 	SignalDown bool          // the fleet signal is down as well
-	Deadlock   bool          // the worker loop of the bad instance stops for ever, and its requests with it
+	Deadlock   bool          // the worker loop of the bad instance stops forever, and its requests with it
 	Hang       time.Duration // of the worker loop's calls of the dependency
 	Roll       bool          // instances are restarted, one after the other
 }

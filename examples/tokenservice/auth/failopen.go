@@ -12,7 +12,7 @@ import (
 	"github.com/failopen/failopen/health"
 )
 
-// FailOpen validates tokens through a two-tier cache that cannot hurt.
+// FailOpen validates tokens through a two-tier cache that cannot take you down.
 type FailOpen struct {
 	sessions *cache.Cache[record.Session]
 	origin   *record.Client

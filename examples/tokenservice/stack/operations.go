@@ -27,7 +27,7 @@ type operations interface {
 }
 
 // failOpenOperations logs through a sink, which never waits for the driver, and
-// answers the probe from package health, which asks nobody.
+// answers the probe from package health, which calls no dependency.
 type failOpenOperations struct {
 	sink   *logsink.Sink
 	health health.Process

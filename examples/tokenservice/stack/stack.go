@@ -250,7 +250,7 @@ func (s *Stack) Faults() []Fault {
 	}
 }
 
-// Restore heals everything.
+// Restore repairs everything.
 func (s *Stack) Restore() error {
 	s.Dynamo.Restore()
 	s.Dynamo.SetCapacity(-1, -1)

@@ -230,7 +230,7 @@ echo "zombies: $(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ')"; echo "par
 }
 
 // A process that the program left behind holds its output: that is no reason to
-// wait for ever.
+// wait forever.
 func TestRun_does_not_wait_for_daemons(t *testing.T) {
 	cmd := logsinkCommand("run", "-pipe-linger", "100ms", "--", "sh", "-c", "echo out; sleep 30 & echo $! >&2; exit 4")
 	out, _ := cmd.Output()

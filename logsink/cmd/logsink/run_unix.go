@@ -101,7 +101,7 @@ func tell(stderr io.Writer, err, closed error, st logsink.Stats) {
 	}
 }
 
-// forwarded are the signals that reach the program: all that somebody sends to a
+// forwarded are the signals that reach the program: all that someone sends to a
 // service. SIGURG is the Go runtime's own, and SIGCHLD and SIGPIPE are ours.
 var forwarded = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
@@ -225,7 +225,7 @@ func readRest(r *os.File, lines io.Writer) {
 type writerOnly struct{ io.Writer }
 
 // drain reads the rest. A daemon that the program left behind may hold the pipe
-// for ever.
+// forever.
 func drain(streams []*stream, linger time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), linger)
 	defer cancel()

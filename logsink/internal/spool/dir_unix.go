@@ -39,7 +39,7 @@ func openRoot(dir string, create bool) (*os.Root, error) {
 	return root, nil
 }
 
-// Private refuses what is not of the wanted kind, is somebody else's, or can be
+// Private refuses what is not of the wanted kind, is someone else's, or can be
 // written by others. A symbolic link is none of our business either.
 func Private(info os.FileInfo, kind os.FileMode) error {
 	if got := info.Mode().Type(); got != kind {

@@ -122,7 +122,7 @@ func (q *Queue) Size() (frames int, left [2]int64, bytes int64) {
 			left[1] += int64(m.Left[1])
 		}
 		if seg.frames == 0 && seg.read < seg.size {
-			frames++ // nothing is in it, and somebody has to find that out
+			frames++ // nothing is in it, and someone has to find that out
 		}
 	}
 	return q.frames + frames, left, q.bytes

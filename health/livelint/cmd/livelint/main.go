@@ -57,7 +57,7 @@ func run(args []string, out, errs io.Writer) int {
 
 Finds handlers of /livez and its like, liveness checks of health libraries, and
 calls of health.Process.Fatal that reach the network: when the dependency is
-down, the platform restarts the service for nothing.
+down, the platform restarts the service, which does not help.
 
   livelint ./...
   livelint -sarif ./... > livelint.sarif

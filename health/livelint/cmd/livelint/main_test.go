@@ -55,7 +55,7 @@ func live() int {
 	t.Chdir(dir)
 }
 
-const message = `the liveness handler of "/livez" asks somebody: main.live -> db.Ping -> net.Dial;`
+const message = `the liveness handler of "/livez" calls a dependency: main.live -> db.Ping -> net.Dial;`
 
 func TestRun(t *testing.T) {
 	service(t)

@@ -46,7 +46,7 @@ func (router) GET(string, ...http.HandlerFunc) {}
 
 func routes(s *server, p *health.Process, r router) { // want routes:"reaches"
 	mux := http.NewServeMux()
-	mux.HandleFunc("/livez", s.live)                                         // want `the liveness handler of "/livez" asks somebody: \(\*handlers.server\).live -> \(\*handlers.server\).check -> \(\*store.DB\).Ping -> \(\*sql.DB\).PingContext;`
+	mux.HandleFunc("/livez", s.live)                                         // want `the liveness handler of "/livez" calls a dependency: \(\*handlers.server\).live -> \(\*handlers.server\).check -> \(\*store.DB\).Ping -> \(\*sql.DB\).PingContext;`
 	mux.HandleFunc("GET /healthz", s.live)                                   // want `the liveness handler of "GET /healthz"`
 	mux.HandleFunc("/health/live", s.remote)                                 // want `\(\*grpc.ClientConn\).Invoke`
 	mux.Handle("/alive", logged(http.HandlerFunc(s.live)))                   // want `the liveness handler of "/alive"`

@@ -14,7 +14,7 @@ import (
 
 func healthGo(db *store.DB) { // want healthGo:"reaches"
 	h, _ := health.New(health.WithChecks(health.Config{Name: "db", Check: func(ctx context.Context) error { return db.Ping(ctx) }}))
-	http.Handle("/livez", h.Handler())         // want `the liveness handler of "/livez" asks somebody: \(\*store.DB\).Ping`
+	http.Handle("/livez", h.Handler())         // want `the liveness handler of "/livez" calls a dependency: \(\*store.DB\).Ping`
 	http.HandleFunc("/healthz", h.HandlerFunc) // want `the liveness handler of "/healthz"`
 	http.Handle("/status", h.Handler())
 }
@@ -28,7 +28,7 @@ func alexliesenfeld(db *store.DB) {
 func heptio(db *store.DB) { // want heptio:"reaches"
 	h := healthcheck.NewHandler()
 	h.AddLivenessCheck("goroutines", healthcheck.GoroutineCountCheck(100))
-	h.AddLivenessCheck("dns", healthcheck.TCPDialCheck("db:5432", time.Second))     // want `the liveness check of AddLivenessCheck asks somebody: healthcheck.TCPDialCheck -> net.DialTimeout`
+	h.AddLivenessCheck("dns", healthcheck.TCPDialCheck("db:5432", time.Second))     // want `the liveness check of AddLivenessCheck calls a dependency: healthcheck.TCPDialCheck -> net.DialTimeout`
 	h.AddLivenessCheck("db", func() error { return db.Ping(context.Background()) }) // want `\(\*store.DB\).Ping`
 	h.AddReadinessCheck("db", func() error { return db.Ping(context.Background()) })
 }

@@ -12,7 +12,7 @@ import (
 
 type service struct{ db *store.DB }
 
-func (s *service) Check(ctx context.Context, in *pb.HealthCheckRequest) (*pb.HealthCheckResponse, error) { // want `the gRPC health service asks somebody: \(\*store.DB\).Ping` Check:"reaches"
+func (s *service) Check(ctx context.Context, in *pb.HealthCheckRequest) (*pb.HealthCheckResponse, error) { // want `the gRPC health service calls a dependency: \(\*store.DB\).Ping` Check:"reaches"
 	return &pb.HealthCheckResponse{}, s.db.Ping(ctx)
 }
 
@@ -24,7 +24,7 @@ func (local) Check(context.Context, *pb.HealthCheckRequest) (*pb.HealthCheckResp
 
 func fatal(ctx context.Context, p *health.Process, db *store.DB) { // want fatal:"reaches"
 	if err := db.Ping(ctx); err != nil {
-		p.Fatal(err) // want `the error given to Fatal comes from what asks somebody: \(\*store.DB\).Ping`
+		p.Fatal(err) // want `the error given to Fatal comes from code that calls a dependency: \(\*store.DB\).Ping`
 	}
 	err := db.Ping(ctx)
 	p.Fatal(fmt.Errorf("the database: %w", err)) // want `the error given to Fatal`
