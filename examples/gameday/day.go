@@ -92,6 +92,9 @@ func (d *day) play(ctx context.Context, n int, p phase, last bool, w watcher) er
 		return err
 	}
 	from, hits := time.Now(), d.hits(p)
+	for _, l := range d.loads {
+		l.forget() // before anything is shown
+	}
 	summary := func(get func(i int) ([]sample, probes)) (both [2]Phase) {
 		for i, l := range d.loads {
 			samples, probes := get(i)

@@ -94,9 +94,7 @@ func newLoad(svc *stack.Service, seed uint64, timeout time.Duration, stalls *dri
 // run sends traffic for d and returns what came back, and what was answered to
 // the liveness probe. Requests that were sent within d are waited for.
 func (l *load) run(ctx context.Context, phase int, d time.Duration) ([]sample, probes) {
-	l.mu.Lock()
-	l.samples, l.probes = nil, probes{}
-	l.mu.Unlock()
+	l.forget()
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -160,6 +158,13 @@ func (l *load) add(s sample) {
 	l.mu.Lock()
 	l.samples = append(l.samples, s)
 	l.mu.Unlock()
+}
+
+// forget begins to count anew.
+func (l *load) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.samples, l.probes = nil, probes{}
 }
 
 // soFar returns what came back in the present phase.

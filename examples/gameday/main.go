@@ -72,7 +72,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	flags.Uint64Var(&s.seed, "seed", 1, "seed of sessions, delays and traffic")
 	flags.StringVar(&s.proof, "proof", "", "append the verdict on each soft dependency to this proof `file`")
 	flags.StringVar(&s.replay, "replay", "", "replay the outage of this `date` in virtual time: 2021-12-07")
-	flags.DurationVar(&s.pace, "pace", 18*time.Second, "with -replay on a terminal: how long the replay takes; 0: as fast as possible")
+	flags.DurationVar(&s.pace, "pace", 15*time.Second, "with -replay on a terminal: how long the replay takes; 0: as fast as possible")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -100,7 +100,7 @@ func (s *settings) check(rest []string) error {
 	case s.pace < 0:
 		return fmt.Errorf("-pace is %v; want 0 or more", s.pace)
 	}
-	s.duration, s.timeout = 5*time.Second, 2*time.Second
+	s.duration, s.timeout = 4500*time.Millisecond, 2*time.Second
 	if s.short {
 		s.duration, s.timeout = 800*time.Millisecond, time.Second
 	}

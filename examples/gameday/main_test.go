@@ -20,7 +20,7 @@ import (
 // suffers where the outage was, or the day would show nothing.
 func TestGameday(t *testing.T) {
 	var printed bytes.Buffer
-	rows := &rows{Screen: screen.New(&printed)}
+	rows := &rows{Screen: &screen.Screen{Writer: &printed, Terminal: true}}
 	report, err := gameday(t.Context(), options{seed: 7, duration: 400 * time.Millisecond, timeout: 2 * time.Second}, rows)
 	if err != nil {
 		t.Fatal(err)
@@ -50,12 +50,24 @@ func TestGameday(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(printed.String()) {
+		line = controls.ReplaceAllString(line, "")
 		if screen.Width(line) > lineCells+1 || strings.Contains(line, "\x1b") {
 			t.Errorf("not a line of %d plain cells: %q", lineCells, line)
 		}
 	}
 	t.Run("save", func(t *testing.T) { saved(t, report, rows) })
 	t.Run("proof", func(t *testing.T) { proves(t, report, rows) })
+}
+
+// controls are the codes that draw a line again.
+var controls = regexp.MustCompile("\x1b\\[[0-9]*[AKJ]")
+
+func TestClip(t *testing.T) {
+	for cells, want := range map[int]string{30: "500 ×12, liveness ×3, …", 31: "500 ×12, liveness ×3, broken ×1", 25: "500 ×12, liveness ×3, …", 20: "500 ×12, …", 5: "…"} {
+		if got := clip("500 ×12, liveness ×3, broken ×1", cells); got != want {
+			t.Errorf("%d cells: %q, want %q", cells, got, want)
+		}
+	}
 }
 
 // saved checks the four files.

@@ -28,6 +28,7 @@ const (
 	replayTail   = 8 * time.Minute  // until 14:30
 	replaySlice  = 6 * time.Minute
 	replayHour   = 42 * time.Minute // 08:00
+	replayFrames = 72               // of a slice each
 	replayRate   = 1                // requests a second
 	replayTokens = 40               // more than fit in local memory, and few enough to be seen again within their TTL
 )
@@ -284,7 +285,7 @@ func replayCommand(s settings, stdout, stderr io.Writer) int {
 	}
 	film := &film{rows: &rows{Screen: screen.New(out)}, pace: func() {}}
 	if film.rows.Terminal && s.pace > 0 {
-		ticks := time.NewTicker(s.pace * time.Duration(replaySlice) / (replayLead + 6*time.Hour + 52*time.Minute + replayTail))
+		ticks := time.NewTicker(max(s.pace/replayFrames, 1))
 		film.pace = func() { <-ticks.C } // made outside of virtual time: it ticks in real time
 	}
 	code := 3

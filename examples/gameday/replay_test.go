@@ -108,13 +108,16 @@ func TestReplay_on_a_terminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 72 {
+	if frames := r.Seconds / replaySlice.Seconds(); frames != replayFrames {
+		t.Errorf("%v frames, want %d", frames, replayFrames)
+	}
+	for i := range replayFrames {
 		for j, lane := range r.Lanes {
 			lane.Slices = append(lane.Slices, Slice{At: float64(i) * replaySlice.Seconds(), Asked: 10, OK: 10 * (1 - j)})
 		}
 	}
 	film.frame(r, 36*replaySlice)
-	film.frame(r, 72*replaySlice)
+	film.frame(r, replayFrames*replaySlice)
 	film.rows.Keep(film.last(r)...)
 	for line := range strings.Lines(printed.String()) {
 		line = strings.NewReplacer("\x1b[2K", "", "\x1b[5A", "", "\x1b[J", "").Replace(line)

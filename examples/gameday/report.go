@@ -190,7 +190,8 @@ func (d *day) slices(from, until time.Time, samples []sample) []Slice {
 		all[i].At = round(at.Sub(d.began).Seconds(), 2)
 	}
 	for _, s := range samples {
-		slice := &all[min(int(int64(s.began.Sub(from))*slicesPerPhase/int64(length)), slicesPerPhase-1)]
+		n := int(int64(s.began.Sub(from)) * slicesPerPhase / int64(length))
+		slice := &all[min(max(n, 0), slicesPerPhase-1)]
 		switch {
 		case s.excused:
 			continue

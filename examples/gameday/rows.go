@@ -89,7 +89,7 @@ func (r *rows) row(both [2]Phase) string {
 // share is the part of the requests that were answered correctly.
 func (r *rows) share(p Phase) string {
 	colour := screen.Green
-	if p.Success < 1 {
+	if p.Success < 1 && p.Requests > 0 {
 		colour = screen.Red
 	}
 	counts := fmt.Sprintf("%s/%s", screen.Count(p.Right), screen.Count(p.Requests-p.Excused))
@@ -114,13 +114,19 @@ func (p Phase) troubles() string {
 	return strings.Join(names, ", ")
 }
 
-// clip shortens text to so many cells.
-func clip(text string, cells int) string {
-	all := []rune(text)
-	if len(all) <= cells {
-		return text
+// clip shortens a list to so many cells, by whole entries.
+func clip(list string, cells int) string {
+	if screen.Width(list) <= cells {
+		return list
 	}
-	return string(all[:max(cells-1, 0)]) + "…"
+	for screen.Width(list) > cells-3 {
+		i := strings.LastIndex(list, ", ")
+		if i < 0 {
+			return "…"
+		}
+		list = list[:i]
+	}
+	return list + ", …"
 }
 
 // legend explains the words of the rows.
