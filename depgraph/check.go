@@ -32,7 +32,9 @@ type CheckOptions struct {
 	Policy *Policy // nil: the built-in rules with their defaults
 	// Only and Skip hold IDs or names of rules. An empty Only means all.
 	Only, Skip []string
-	Progress   func(Progress)
+	// Rules are run besides the built-in ones.
+	Rules    []Rule
+	Progress func(Progress)
 
 	// Proofs are the verdicts of drills, which evidence refers to; nil:
 	// there are none. With RequireProof above 0 every soft edge must have
@@ -52,7 +54,11 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	if o.Policy == nil {
 		o.Policy = &Policy{}
 	}
-	if err := o.Policy.Knows(append(slices.Clip(o.Only), o.Skip...)); err != nil {
+	own, err := ownNames(o.Policy, o.Rules)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Policy.Knows(append(slices.Clip(o.Only), o.Skip...), own...); err != nil {
 		return nil, err
 	}
 	c := checker{ctx: ctx, g: g, o: o}
@@ -75,6 +81,11 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	for i := range o.Policy.Custom {
 		if r := &o.Policy.Custom[i]; r.Severity != Off && o.wants(r.Name, r.Name) {
 			c.custom(r)
+		}
+	}
+	for i := range o.Rules {
+		if r := &o.Rules[i]; o.wants(r.Name, r.Name) {
+			c.own(r)
 		}
 	}
 	found := g.waive(c.found, c.o.now(), o.Waived)

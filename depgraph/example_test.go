@@ -265,3 +265,34 @@ func ExampleGraph_Query() {
 	// [ads web]
 	// [cart web]
 }
+
+// A rule of one's own in Go.
+func ExampleRule() {
+	g, err := depgraph.Compile([]depgraph.Service{
+		{Name: "checkout", Criticality: depgraph.Critical, Depends: []depgraph.Dependency{depgraph.Hard("ledger")}},
+		{Name: "ledger", Criticality: depgraph.Critical, Verify: "curl -fsS ledger/ready"},
+	}, depgraph.Options{})
+	if err != nil {
+		panic(err)
+	}
+	runbook := depgraph.Rule{
+		Name: "runbook", Severity: depgraph.Warn, Fix: "Say in verify how a person sees that it is up.",
+		Check: func(_ context.Context, g *depgraph.Graph) (found []depgraph.Finding, err error) {
+			for s := range g.Services() {
+				if s.Criticality == depgraph.Critical && s.Verify == "" {
+					found = append(found, depgraph.Finding{Service: s.Name, Message: s.Name + " is critical and has no verify step"})
+				}
+			}
+			return found, nil
+		},
+	}
+	found, err := g.Check(context.Background(), depgraph.CheckOptions{Rules: []depgraph.Rule{runbook}, Only: []string{"runbook"}})
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range found {
+		fmt.Println(f.Severity, f.Rule, f.Message)
+	}
+	// Output:
+	// warn runbook checkout is critical and has no verify step
+}

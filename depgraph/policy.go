@@ -108,10 +108,10 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 	return d.p, nil
 }
 
-// Knows checks names of rules given by a user. The error matches
-// ErrUnknownRule.
-func (p *Policy) Knows(names []string) error {
-	var all []string
+// Knows checks names of rules given by a user, with those of rules of one's
+// own. The error matches ErrUnknownRule.
+func (p *Policy) Knows(names []string, own ...string) error {
+	all := slices.Clone(own)
 	for _, r := range rules() {
 		all = append(all, r.ID, r.Name)
 	}

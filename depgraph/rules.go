@@ -1,6 +1,9 @@
 package depgraph
 
-import "strings"
+import (
+	"context"
+	"strings"
+)
 
 // Severity is how bad a finding is.
 type Severity uint8
@@ -28,15 +31,25 @@ func ParseSeverity(s string) (Severity, error) {
 	return Off, notOneOf("severity", severityNames, s)
 }
 
-// Rule is one of the built-in checks.
+// Rule is one of the built-in checks, or one of a user's own in
+// CheckOptions.Rules.
 type Rule struct {
-	ID       string   // such as "DG002"
-	Name     string   // such as "runtime-cycle"
-	Severity Severity // unless a policy says otherwise
+	// ID is that of a built-in rule, such as "DG002", whose Name is
+	// "runtime-cycle"; a rule of one's own has only a name, of lower-case
+	// letters, digits and dashes.
+	ID       string
+	Name     string
+	Severity Severity // unless a policy, or a finding itself, says otherwise
 	// Summary says in one line what is found, Why what happens if it stays,
 	// and Fix what to do.
 	Summary, Why, Fix string
-	// run is nil for rules that judge what was seen; package drift has them.
+	// Check finds what a rule of one's own is about. It gets the graph, which it
+	// may share among goroutines, and stops when the context ends. Its findings
+	// need a Service of the graph and a Message; the rule's name, and its
+	// severity and fix where there are none, are filled in. An error, a panic or
+	// a finding about nothing makes a finding of DG020, and the check goes on.
+	Check func(context.Context, *Graph) ([]Finding, error)
+	// run is nil for rules that others judge: those of package drift, and DG020.
 	run func(*checker, *Rule) error
 }
 
@@ -156,6 +169,12 @@ func rules() []Rule {
 			Summary: "a dependency is declared soft, and its errors become errors of the caller (depgraph drift)",
 			Why:     "Every answer relies on the caller working without it. It does not: requests failed when the dependency did, and more often than they fail anyway.",
 			Fix:     "Mend the fallback and prove it with a drill, or declare the dependency hard until then.",
+		},
+		{
+			ID: "DG020", Name: "rule-failed", Severity: Error,
+			Summary: "a rule of one's own could not be run to its end",
+			Why:     "What it would have found is not known, so the check cannot be clean.",
+			Fix:     "Mend the rule, or leave it out.",
 		},
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
+	"github.com/failopen/failopen/depgraph/wasmrule"
 )
 
 // command holds what the flags of one run say.
@@ -50,7 +51,9 @@ type command struct {
 	names, down, state                string
 	focus, reaches, collapse          string
 	depth                             int
-	listed                            list
+	listed, rules                     list
+	ruleTime                          time.Duration
+	ruleMemory                        int64
 	nothing                           bool
 	waived                            int // findings that a waiver tolerates
 }
@@ -81,6 +84,43 @@ func (a *age) Set(s string) error {
 func (c *command) proofFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.proof, "proof", "", "the `file` with the verdicts of drills (default: "+depgraph.ProofFile+" in the first folder, if there is one)")
 	fs.Var(&c.requireProof, "require-proof", "each soft dependency must have been proven by a drill within this `age`, such as 90d")
+}
+
+// ruleFlags declares rules of one's own.
+func (c *command) ruleFlags(fs *flag.FlagSet) {
+	fs.Var(pathList{&c.rules}, "rule", "`file` with a rule in WebAssembly (WASI preview 1); can be repeated")
+	fs.DurationVar(&c.ruleTime, "rule-timeout", wasmrule.DefaultTimeout, "how long each rule may take, compiling included")
+	fs.Int64Var(&c.ruleMemory, "rule-memory", wasmrule.DefaultMemory>>20, "how much memory each rule may take, in `MiB`")
+}
+
+// checkOptions is what every check of this run has in common.
+func (c *command) checkOptions() (depgraph.CheckOptions, error) {
+	policy, err := c.policy()
+	if err != nil {
+		return depgraph.CheckOptions{}, err
+	}
+	proofs, err := c.proofs()
+	if err != nil {
+		return depgraph.CheckOptions{}, err
+	}
+	o := depgraph.CheckOptions{
+		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
+		Waived: func(depgraph.Finding, depgraph.Waiver) { c.waived++ },
+	}
+	if len(c.rules) > 0 && c.ruleTime <= 0 {
+		return o, usagef("--rule-timeout: %s is not above 0", c.ruleTime)
+	}
+	if len(c.rules) > 0 && (c.ruleMemory < 1 || c.ruleMemory > 4096) {
+		return o, usagef("--rule-memory: %d MiB is not between 1 and 4096", c.ruleMemory)
+	}
+	for _, name := range c.rules {
+		r, err := wasmrule.Load(name, wasmrule.Options{Timeout: c.ruleTime, Memory: c.ruleMemory << 20, Graph: report.GraphJSON})
+		if err != nil {
+			return o, err
+		}
+		o.Rules = append(o.Rules, r)
+	}
+	return o, nil
 }
 
 // proofs reads the verdicts of drills; nil if there are none.

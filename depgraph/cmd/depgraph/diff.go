@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
@@ -25,17 +24,11 @@ func (c *command) diff() error {
 	if err != nil {
 		return err
 	}
-	policy, err := c.policy()
+	o, err := c.checkOptions()
 	if err != nil {
 		return err
 	}
-	proofs, err := c.proofs()
-	if err != nil {
-		return err
-	}
-	d, err := depgraph.Compare(c.ctx, before.graph, after.graph, depgraph.DiffOptions{Check: depgraph.CheckOptions{
-		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
-	}})
+	d, err := depgraph.Compare(c.ctx, before.graph, after.graph, depgraph.DiffOptions{Check: o})
 	if err != nil {
 		return lookup(err)
 	}

@@ -17,6 +17,7 @@ func verbs() []verb {
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.all, "all", false, "whole lists of names")
 				c.proofFlags(fs)
+				c.ruleFlags(fs)
 			},
 			about: `Runs the built-in rules ("depgraph explain" lists them) and those of the policy file.
 
@@ -27,7 +28,8 @@ func verbs() []verb {
   depgraph check -f sarif -o depgraph.sarif    for code scanning
   depgraph check --fail-on warn --skip DG012
   depgraph check --baseline known.json         only what is new
-  depgraph check --require-proof 90d           each soft dependency was cut in a drill`,
+  depgraph check --require-proof 90d           each soft dependency was cut in a drill
+  depgraph check --rule rules/runbook.wasm     a rule of your own, in any language`,
 		},
 		{
 			name: "cycles", usage: "[PATH...]", paths: true, summary: "every cycle, the shortest way round, and the fewest edges to soften", formats: textJSON(),
@@ -100,6 +102,7 @@ The exit code is 1 if a cycle keeps something from starting.
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.all, "all", false, "whole lists")
 				c.proofFlags(fs)
+				c.ruleFlags(fs)
 			},
 			about: `Each side is a revision of git, a folder, a manifest or an exported graph; without
 REV2 it is what is there now. Only new findings count for the exit code: a new
@@ -173,6 +176,7 @@ differ only if the procedure does, so it can be committed and compared in CI.
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.StringVar(&c.heading, "title", "", "the heading of the page")
 				c.proofFlags(fs)
+				c.ruleFlags(fs)
 			},
 			about: `  depgraph report -o report.html
   depgraph report services --title "Shop" -o report.html`,
@@ -239,6 +243,7 @@ differs.
 		},
 		{
 			name: "baseline", usage: "[PATH...]", paths: true, summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,
+			flags: func(c *command, fs *flag.FlagSet) { c.ruleFlags(fs) },
 			about: `  depgraph baseline -o known.json
   depgraph check --baseline known.json`,
 		},

@@ -17,6 +17,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/failopen/failopen/depgraph/wasmrule"
 )
 
 // The exit codes. They never count anything.
@@ -28,6 +30,7 @@ const (
 )
 
 func main() {
+	wasmrule.Child() // this may be the process that runs a rule
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

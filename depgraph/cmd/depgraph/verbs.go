@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
@@ -94,7 +93,7 @@ func (c *command) findings() (*depgraph.Graph, report.Summary, []depgraph.Findin
 
 // analyse loads and checks. Unknown names do not stop it: DG008 reports them.
 func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
-	policy, err := c.policy()
+	o, err := c.checkOptions()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,14 +101,7 @@ func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	proofs, err := c.proofs()
-	if err != nil {
-		return nil, nil, err
-	}
-	findings, err := g.Check(c.ctx, depgraph.CheckOptions{
-		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
-		Waived: func(depgraph.Finding, depgraph.Waiver) { c.waived++ },
-	})
+	findings, err := g.Check(c.ctx, o)
 	return g, findings, lookup(err)
 }
 

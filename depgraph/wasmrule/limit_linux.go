@@ -1,0 +1,18 @@
+package wasmrule
+
+import (
+	"syscall"
+	"time"
+)
+
+// limitProcess bounds what this process may take, compiling included, so that
+// a module can neither eat the machine nor outlive its parent for long. A limit
+// that cannot be set leaves those of the parent and of the runtime.
+func limitProcess(memory int64, deadline time.Duration) {
+	const rlimitData = 2 // RLIMIT_DATA: private memory that can be written
+	data := uint64(memory) + 1<<30
+	_ = syscall.Setrlimit(rlimitData, &syscall.Rlimit{Cur: data, Max: data})
+	cpu := uint64((deadline+5*time.Second)/time.Second) * 8 // all threads together
+	_ = syscall.Setrlimit(syscall.RLIMIT_CPU, &syscall.Rlimit{Cur: cpu, Max: cpu})
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+}

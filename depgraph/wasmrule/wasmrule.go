@@ -1,0 +1,349 @@
+package wasmrule
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/failopen/failopen/depgraph"
+)
+
+// Interface is the version of what a rule reads and writes.
+const Interface = 1
+
+// The bounds of a rule, unless Options says otherwise.
+const (
+	DefaultTimeout   = 60 * time.Second // a rule in Go takes some seconds to compile the first time
+	DefaultMemory    = 256 << 20
+	DefaultMaxModule = 16 << 20
+
+	maxOutput   = 16 << 20
+	maxFindings = 10_000
+	maxMessage  = 2_000
+)
+
+// Options bounds a rule. The zero value has the defaults.
+type Options struct {
+	// Timeout bounds compiling and running together, for each check.
+	Timeout time.Duration
+	// Memory bounds the memory of the rule itself, in bytes. The process around
+	// it may use about a gigabyte more, to compile.
+	Memory int64
+	// MaxModule is the size above which a module is refused.
+	MaxModule int64
+	// CacheDir keeps compiled modules, so that a rule is compiled once. Default:
+	// failopen/wasm in os.UserCacheDir; "-" keeps none.
+	CacheDir string
+	// Graph writes the graph as JSON. It is required; report.GraphJSON is meant.
+	Graph func(io.Writer, *depgraph.Graph) error
+	// Command starts a program that calls Child. Default: this program.
+	Command []string
+}
+
+var ruleName = regexp.MustCompile(`^[a-z][a-z0-9._-]{0,63}$`)
+
+// Load reads a module and returns it as a rule, named after its file. It
+// checks what can be told without running it. The rule may be run by several
+// goroutines.
+func Load(path string, o Options) (depgraph.Rule, error) {
+	o.Timeout, o.Memory, o.MaxModule = cmp.Or(o.Timeout, DefaultTimeout), cmp.Or(o.Memory, DefaultMemory), cmp.Or(o.MaxModule, DefaultMaxModule)
+	switch {
+	case o.Timeout < 0:
+		return depgraph.Rule{}, fmt.Errorf("wasmrule: Options.Timeout is %s", o.Timeout)
+	case o.Memory < 1<<20 || o.Memory > 4<<30:
+		return depgraph.Rule{}, fmt.Errorf("wasmrule: Options.Memory is %d bytes; it is between 1 MiB and 4 GiB", o.Memory)
+	case o.Graph == nil:
+		return depgraph.Rule{}, errors.New("wasmrule: Options.Graph is missing")
+	}
+	name := strings.ToLower(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+	if !ruleName.MatchString(name) {
+		return depgraph.Rule{}, fmt.Errorf("%s: the name of the file becomes that of the rule, and takes letters, digits and . _ - only", path)
+	}
+	module, err := readModule(path, o.MaxModule)
+	if err != nil {
+		return depgraph.Rule{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return depgraph.Rule{
+		Name: name, Severity: depgraph.Warn, Summary: "a rule in WebAssembly, " + filepath.Base(path),
+		Check: func(ctx context.Context, g *depgraph.Graph) ([]depgraph.Finding, error) {
+			return run(ctx, module, g, o)
+		},
+	}, nil
+}
+
+func readModule(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		var pathErr *os.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return nil, fmt.Errorf("cannot read: %w", err)
+	}
+	tooLarge := fmt.Errorf("is too large for a rule: %d MiB, and at most %d are taken", info.Size()>>20, max(1, limit>>20))
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	case info.Size() > limit:
+		return nil, tooLarge
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	module, err := io.ReadAll(io.LimitReader(f, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(module)) > limit:
+		return nil, tooLarge
+	case !bytes.HasPrefix(module, []byte("\x00asm")):
+		return nil, errors.New("is no WebAssembly module")
+	case len(module) < 8 || module[6] != 0:
+		return nil, errors.New("is a WebAssembly component; a rule is a core module for WASI preview 1")
+	}
+	return module, nil
+}
+
+// order is the first line that the child reads; the module and the graph
+// follow.
+type order struct {
+	Deadline time.Duration `json:"deadline"`
+	Memory   int64         `json:"memory"`
+	Cache    string        `json:"cache"`
+	Module   int           `json:"module"`
+}
+
+// answer is the last line that the child writes.
+type answer struct {
+	Error  string `json:"error,omitempty"`
+	Output []byte `json:"output,omitempty"`
+}
+
+// run starts a child for one check and judges what comes back.
+func run(ctx context.Context, module []byte, g *depgraph.Graph, o Options) ([]depgraph.Finding, error) {
+	var graph bytes.Buffer
+	if err := o.Graph(&graph, g); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	head, err := json.Marshal(order{o.Timeout, o.Memory, cacheDir(o.CacheDir), len(module)})
+	if err != nil {
+		return nil, err
+	}
+	argv := o.Command
+	if len(argv) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		argv = []string{self}
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(childEnv(), childVariable+"=1")
+	cmd.Stdin = io.MultiReader(bytes.NewReader(append(head, '\n')), bytes.NewReader(module), &graph)
+	cmd.WaitDelay = 2 * time.Second
+	// The answer is in base64, which takes a third more than the output.
+	out, errs := &bounded{left: 2 * maxOutput}, &bounded{left: 64 << 10, quiet: true}
+	cmd.Stdout, cmd.Stderr = out, errs
+	runErr := cmd.Run()
+	return judge(ctx, runErr, out, errs, o, g)
+}
+
+// childEnv is what a process needs to start at all.
+func childEnv() (env []string) {
+	for _, name := range []string{"SYSTEMROOT", "TMPDIR", "TMP", "TEMP"} {
+		if v := os.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+func cacheDir(dir string) string {
+	if dir == "-" {
+		return ""
+	}
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return "" // it is compiled every time
+		}
+		dir = filepath.Join(base, "failopen", "wasm")
+	}
+	return dir
+}
+
+// bounded keeps the beginning of what is written to it. It fails its writer
+// beyond that, unless it is quiet.
+type bounded struct {
+	bytes.Buffer
+	left  int
+	quiet bool
+	full  bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	n := min(len(p), b.left)
+	b.left -= n
+	b.Buffer.Write(p[:n])
+	if n == len(p) {
+		return n, nil
+	}
+	b.full = true
+	if b.quiet {
+		return len(p), nil
+	}
+	return n, errors.New("too much output")
+}
+
+// stages are the lines by which the child says where it is.
+const (
+	compiling = "compiling"
+	running   = "running"
+)
+
+func judge(ctx context.Context, runErr error, out, errs *bounded, o Options, g *depgraph.Graph) ([]depgraph.Finding, error) {
+	stage, last := "starting", ""
+	sc := bufio.NewScanner(&out.Buffer)
+	sc.Buffer(nil, 2*maxOutput+1024)
+	for sc.Scan() {
+		switch line := sc.Text(); line {
+		case compiling, running:
+			stage = line
+		default:
+			last = line
+		}
+	}
+	var a answer
+	answered := last != "" && json.Unmarshal([]byte(last), &a) == nil
+	switch {
+	case answered && a.Error != "":
+		return nil, errors.New(a.Error)
+	case answered && runErr == nil:
+		return findings(a.Output, g)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("did not end within %s (%s)", o.Timeout, stage)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case outOfMemory(errs.String()):
+		return nil, fmt.Errorf("the process ran out of memory (%s); the rule may have %d MiB", stage, o.Memory>>20)
+	case runErr != nil:
+		return nil, fmt.Errorf("the process of the rule failed (%s): %w%s", stage, runErr, firstLine(errs.String()))
+	}
+	return nil, errors.New("the process of the rule gave no answer; does the program call wasmrule.Child first?")
+}
+
+func outOfMemory(stderr string) bool {
+	return strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory")
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if line == "" {
+		return ""
+	}
+	return ": " + line
+}
+
+// reply is what a rule writes.
+type reply struct {
+	Interface *int           `json:"interface"`
+	Findings  []replyFinding `json:"findings"`
+}
+
+type replyFinding struct {
+	Service  string      `json:"service"`
+	Message  string      `json:"message"`
+	Fix      string      `json:"fix"`
+	Severity string      `json:"severity"`
+	Edges    []replyEdge `json:"edges"`
+}
+
+type replyEdge struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// findings reads the output of a rule. It is all or nothing: a rule that gets
+// the form wrong somewhere may have got anything wrong.
+func findings(output []byte, g *depgraph.Graph) ([]depgraph.Finding, error) {
+	if len(bytes.TrimSpace(output)) == 0 {
+		return nil, errors.New(`wrote nothing; a rule without findings writes {"interface": 1, "findings": []}`)
+	}
+	dec := json.NewDecoder(bytes.NewReader(output))
+	dec.DisallowUnknownFields()
+	var r reply
+	if err := dec.Decode(&r); err != nil {
+		return nil, fmt.Errorf("its output is not of interface %d: %w", Interface, err)
+	}
+	if dec.More() {
+		return nil, errors.New("its output goes on behind the end of the JSON object")
+	}
+	switch {
+	case r.Interface == nil:
+		return nil, fmt.Errorf(`its output does not say "interface": %d`, Interface)
+	case *r.Interface != Interface:
+		return nil, fmt.Errorf("its output is of interface %d; this program reads %d", *r.Interface, Interface)
+	case len(r.Findings) > maxFindings:
+		return nil, fmt.Errorf("wrote %d findings; at most %d are taken", len(r.Findings), maxFindings)
+	}
+	found := make([]depgraph.Finding, len(r.Findings))
+	for i := range r.Findings {
+		if err := r.Findings[i].convert(&found[i], g); err != nil {
+			return nil, fmt.Errorf("finding %d: %w", i+1, err)
+		}
+	}
+	return found, nil
+}
+
+func (r *replyFinding) convert(f *depgraph.Finding, g *depgraph.Graph) error {
+	switch {
+	case strings.TrimSpace(r.Message) == "":
+		return errors.New("the message is empty")
+	case len(r.Message) > maxMessage || len(r.Fix) > maxMessage:
+		return fmt.Errorf("a text is longer than %d bytes", maxMessage)
+	case !g.Has(r.Service):
+		return fmt.Errorf("there is no service %.100q", r.Service)
+	}
+	f.Service, f.Message, f.Fix = r.Service, r.Message, r.Fix
+	if r.Severity != "" {
+		s, err := depgraph.ParseSeverity(r.Severity)
+		if err != nil || s == depgraph.Off {
+			return fmt.Errorf("severity %.40q is not one of info, warn, error", r.Severity)
+		}
+		f.Severity = s
+	}
+	for _, ref := range r.Edges {
+		found := false
+		for _, e := range g.EdgesFrom(ref.From) {
+			if e.To == ref.To {
+				f.Edges = append(f.Edges, e)
+				found = true
+				break
+			}
+		}
+		if !found {
+			return fmt.Errorf("there is no dependency %.100q -> %.100q", ref.From, ref.To)
+		}
+	}
+	if len(f.Edges) > 0 {
+		f.At = f.Edges[0].At
+	} else if s, ok := g.Service(r.Service); ok {
+		f.At = s.At
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+module example.com/depgraph-rule
+
+go 1.25.0
