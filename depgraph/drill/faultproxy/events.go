@@ -1,6 +1,7 @@
 package faultproxy
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -59,9 +60,9 @@ func (e *events) since(serial int64) (list []Event, lost int64) {
 // clip bounds a text that a client has chosen.
 func clip(s string) string {
 	if len(s) > 256 {
-		return s[:256] + "…"
+		s = s[:256] + "…"
 	}
-	return s
+	return strings.ToValidUTF8(s, "?")
 }
 
 func faultName(f *fault.Fault) string {

@@ -1,6 +1,7 @@
 package faultproxy
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -26,7 +27,7 @@ type file struct {
 type files struct {
 	dir     string
 	own     bool // the folder, too, is the proxy's
-	written []string
+	written map[string][]byte
 }
 
 func (f *files) open(dir string) (err error) {
@@ -59,14 +60,20 @@ func (f *files) write(all map[string]file) error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", f.name(name), err), os.Remove(temp.Name()))
 		}
-		f.written = append(f.written, name)
+		if f.written == nil {
+			f.written = map[string][]byte{}
+		}
+		f.written[name] = content.data
 	}
 	return nil
 }
 
 func (f *files) remove() error {
 	var errs []error
-	for _, name := range f.written {
+	for name, data := range f.written {
+		if now, err := os.ReadFile(f.name(name)); err == nil && !bytes.Equal(now, data) {
+			continue // of another proxy, which has been given the same folder
+		}
 		if err := os.Remove(f.name(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

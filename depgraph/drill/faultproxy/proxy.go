@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/failopen/failopen/depgraph/drill/fault"
 )
@@ -115,6 +117,7 @@ type counters struct {
 }
 
 func (c *counters) called(service string) {
+	service = clip(service) // a client has chosen it
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.calls[service]; !ok && len(c.calls) >= maxServices {
@@ -390,7 +393,18 @@ func (p *Proxy) say(format string, args ...any) {
 			p.count.panics.Add(1)
 		}
 	}()
-	p.opts.Log(fmt.Sprintf(format, args...))
+	p.opts.Log(printable(fmt.Sprintf(format, args...)))
+}
+
+// printable bounds a line, and keeps names that a client has chosen from drawing
+// in a terminal.
+func printable(s string) string {
+	return clip(strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s))
 }
 
 // Close ends the proxy: listeners, connections, held calls, files. It waits for

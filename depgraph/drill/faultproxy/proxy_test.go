@@ -19,9 +19,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -577,6 +579,50 @@ func TestProxy_closeLeavesNothing(t *testing.T) {
 	}
 	if err := p.Close(); err != nil {
 		t.Errorf("a second Close: %v", err)
+	}
+}
+
+func TestProxy_aFolderThatAnotherOneHasTaken(t *testing.T) {
+	dir := t.TempDir()
+	first := start(t, faultproxy.Options{Dir: dir})
+	second := start(t, faultproxy.Options{Dir: dir})
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if status, text := request(t, second, "GET", "/faults", "", nil); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+// What a client has chosen does not draw in the terminal, and is bounded.
+func TestProxy_hostileNames(t *testing.T) {
+	var lines []string
+	var mu sync.Mutex
+	p := start(t, faultproxy.Options{Log: func(s string) { mu.Lock(); lines = append(lines, s); mu.Unlock() }})
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"-.\xff\xfe\xc2\x9b31m.invalid", strings.Repeat("a.", 2000) + "invalid"} {
+		c, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "CONNECT %s:1 HTTP/1.1\r\nHost: x\r\n\r\n", name)
+		io.Copy(io.Discard, c)
+		c.Close()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, line := range lines {
+		if len(line) > 300 || strings.ContainsAny(line, "\xff\u009b") || !utf8.ValidString(line) {
+			t.Errorf("%q", line)
+		}
+	}
+	for name := range p.Stats().Calls {
+		if len(name) > 300 || !utf8.ValidString(name) {
+			t.Errorf("%q", name)
+		}
 	}
 }
 
