@@ -62,7 +62,7 @@ func benchLocalHit(b *testing.B) {
 			return ok
 		})
 	})
-	b.Run("ours", func(b *testing.B) {
+	b.Run("failopen", func(b *testing.B) {
 		c := newBench(b, cache.Options[string]{Load: load, MaxEntries: 2 * len(keys)})
 		for _, key := range keys {
 			_ = c.Set(ctx, key, key)
@@ -75,7 +75,7 @@ func benchLocalHit(b *testing.B) {
 			b.Errorf("%d loads, want 0: not every Get was a hit", loads)
 		}
 	})
-	b.Run("ours-one-hot-key", func(b *testing.B) {
+	b.Run("failopen-one-hot-key", func(b *testing.B) {
 		c := newBench(b, cache.Options[string]{Load: load})
 		_ = c.Set(ctx, keys[0], "v")
 		parallelRow(b, keys[:1], make([]int, len(row)), func(key string) bool {
@@ -132,10 +132,10 @@ func benchBreakerOpen(b *testing.B) {
 			_, _ = load(context.Background(), keys[i&(len(keys)-1)])
 		}
 	})
-	b.Run("ours", miss(context.Background()))
+	b.Run("failopen", miss(context.Background()))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
-	b.Run("ours-caller-with-deadline", miss(ctx))
+	b.Run("failopen-caller-with-deadline", miss(ctx))
 }
 
 // benchStampede is 10,000 concurrent misses of one key, with an origin that

@@ -11,10 +11,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+
+	"github.com/failopen/failopen/cache"
+	"github.com/failopen/failopen/logsink"
 )
 
 const root = ".."
@@ -152,20 +157,100 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ +(.*?) *$`)
+	fenced  = regexp.MustCompile("(?s)```.*?```")
+)
 
+// anchors are the names that GitHub gives to the headings of a page: lower case,
+// without punctuation, with hyphens for blanks.
+func anchors(page string) map[string]bool {
+	found := make(map[string]bool)
+	for _, m := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(page, ""), -1) {
+		text := regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(m[1], "$1")
+		found[strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, text)] = true
+	}
+	return found
+}
+
+// TestDocs_links_lead_somewhere follows the links inside the repository, and
+// looks for the headings that they name.
 func TestDocs_links_lead_somewhere(t *testing.T) {
-	for path, text := range files(t, ".md") {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			target := m[1]
+	pages := files(t, ".md")
+	for path, text := range pages {
+		for _, m := range link.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(target))); err != nil {
+			file := path
+			if target != "" {
+				file = filepath.Join(filepath.Dir(path), filepath.FromSlash(target))
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s: link to %s: %v", path, target, err)
+			} else if page, ok := pages[file]; ok && anchor != "" && !anchors(page)[anchor] {
+				t.Errorf("%s: link to %s: there is no heading #%s", path, m[1], anchor)
 			}
 		}
 	}
+}
+
+// TestRunbooks_name_what_there_is compares the names in the runbooks' filters of
+// /debug/vars with what the packages publish.
+func TestRunbooks_name_what_there_is(t *testing.T) {
+	types := map[string]reflect.Type{"sessions": reflect.TypeFor[cache.Stats](), "logsink": reflect.TypeFor[logsink.Stats]()}
+	filter := regexp.MustCompile(`jq '\.(\w+) \| \{([^}]*)\}`)
+	names := 0
+	for path, text := range files(t, ".md") {
+		if !strings.Contains(filepath.ToSlash(path), "docs/runbooks/") {
+			continue
+		}
+		for _, m := range filter.FindAllStringSubmatch(text, -1) {
+			for _, entry := range strings.Split(m[2], ",") {
+				_, source, renamed := strings.Cut(entry, ":")
+				if !renamed {
+					source = entry
+				}
+				for _, name := range regexp.MustCompile(`[a-z_]{2,}(\.[a-z_]+)*`).FindAllString(source, -1) {
+					names++
+					if !published(types[m[1]], strings.Split(name, ".")) {
+						t.Errorf("%s: %s publishes no %s", path, m[1], name)
+					}
+				}
+			}
+		}
+	}
+	if names < 10 {
+		t.Errorf("only %d names were checked", names)
+	}
+}
+
+// published reports whether a type has a JSON member of that path.
+func published(typ reflect.Type, path []string) bool {
+	if len(path) == 0 {
+		return true
+	}
+	if typ == nil || typ.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == path[0] || f.Anonymous && published(f.Type, path) {
+			return f.Anonymous || published(f.Type, path[1:])
+		}
+	}
+	return false
 }
 
 // TestDocs_are_listed finds pages that no index leads to.

@@ -131,7 +131,7 @@ func fifo(*testing.T) (func(context.Context, string) error, func()) {
 
 func table(points []point) string {
 	var b strings.Builder
-	b.WriteString("asked,ours,fifo\n")
+	b.WriteString("asked,failopen,fifo\n")
 	for _, p := range points {
 		fmt.Fprintf(&b, "%g,%.2f,%.2f\n", p.asked, p.ours, p.fifo)
 	}
