@@ -37,6 +37,7 @@ type config struct {
 }
 
 func main() {
+	flag.CommandLine.Init("logpipeline", flag.ExitOnError) // not the path of the binary
 	var c config
 	flag.DurationVar(&c.length, "for", 3*time.Second, "how long the services run")
 	flag.IntVar(&c.rate, "rate", 2000, "requests a second")
