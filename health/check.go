@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"math/bits"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -88,11 +89,40 @@ type verdict struct {
 	failures int    // in a row
 	passes   int    // in a row
 	since    time.Time
+	recent   uint32 // the last results, a bit each, 1 for a failure
+	results  int    // how many of these bits mean something
+}
+
+// What is called flaky: it fails often, and not in one outage, but again and
+// again between successes, so that three failures in a row may never come.
+const (
+	recentResults = 20
+	recentLeast   = 10
+	flakyRatio    = 0.3
+	flakyRuns     = 4
+)
+
+// ratio is the part of failures among the last results, 0 while these are few.
+func (v *verdict) ratio() float64 {
+	if v.results < recentLeast {
+		return 0
+	}
+	return float64(bits.OnesCount32(v.recent)) / float64(v.results)
+}
+
+func (v *verdict) flaky() bool {
+	runs := bits.OnesCount32(v.recent &^ (v.recent >> 1)) // of failures: each has one that comes after a success
+	return v.ratio() >= flakyRatio && runs >= flakyRuns
 }
 
 // add takes one result into account.
 func (v *verdict) add(ok bool, now time.Time) {
 	old := v.status
+	v.recent = v.recent << 1 & (1<<recentResults - 1)
+	v.results = min(v.results+1, recentResults)
+	if !ok {
+		v.recent |= 1
+	}
 	if ok {
 		v.failures, v.passes = 0, v.passes+1
 		if v.passes >= passesToPass || v.status == StatusUnknown {

@@ -11,7 +11,8 @@ import (
 )
 
 // Detector watches a resource of this process or machine. The set is
-// closed: make one with [Goroutines], [HeapLimit], [OpenFiles],
+// closed: make one with [Goroutines], [HeapLimit], [CgroupMemory],
+// [CgroupPids], [CPUThrottled], [OpenFiles],
 // [DiskWritable], [SchedLatency] or [ClockJump].
 //
 // Each is looked at every 10 s while Run runs. What it finds goes into the
@@ -37,7 +38,7 @@ func (p *Process) Detect(d Detector) error {
 		return d.invalid
 	}
 	if d.measure == nil {
-		return errors.New("health: the Detector is empty; make one with Goroutines, HeapLimit, OpenFiles, DiskWritable, SchedLatency or ClockJump")
+		return errors.New("health: the Detector is empty; make one with Goroutines, HeapLimit, CgroupMemory, CgroupPids, CPUThrottled, OpenFiles, DiskWritable, SchedLatency or ClockJump")
 	}
 	measure := d.measure()
 	return p.add(&check{

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/failopen/failopen/health"
@@ -61,6 +63,30 @@ func Example() {
 }
 
 func ping(context.Context) error { return nil }
+
+// A whole service: probes, a watched dependency, an orderly end. On SIGTERM it
+// says that it is not ready, serves on for a while, and then stops.
+func ExampleProcess_Serve() {
+	p := new(health.Process)
+	if err := p.Depend(health.Dependency{Name: "sessions", Check: ping, Soft: true}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", p.Probes())
+	mux.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	time.AfterFunc(50*time.Millisecond, stop) // in place of a SIGTERM
+	err := p.Serve(ctx, &http.Server{Addr: "127.0.0.1:0", Handler: mux}, health.ServeOptions{
+		Drain: 10 * time.Millisecond, // 35 s by default
+		Stop:  []func(context.Context) error{func(context.Context) error { fmt.Println("closing"); return nil }},
+	})
+	fmt.Println("ended:", err)
+	// Output:
+	// closing
+	// ended: <nil>
+}
 
 // The wrong way: a restart does not mend a dependency. The right way: what only
 // a restart can mend.

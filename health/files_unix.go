@@ -3,6 +3,7 @@
 package health
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -15,6 +16,9 @@ func openFiles() (used, limit float64) {
 		return 0, 0
 	}
 	entries, err := os.ReadDir("/dev/fd")
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return float64(r.Cur), float64(r.Cur) // not one is left to look with
+	}
 	if err != nil {
 		return 0, 0
 	}

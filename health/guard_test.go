@@ -517,7 +517,7 @@ func TestProcess_remembers_who_left(t *testing.T) {
 	})
 }
 
-func TestProcess_is_ready_again_when_Run_ends(t *testing.T) {
+func TestProcess_does_not_become_ready_when_Run_ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &signal{peers: []Peer{{ID: "a"}, {ID: "b"}}}
 		p := &Process{Guard: &Guard{ID: "self", Peers: s.get}}
@@ -535,8 +535,15 @@ func TestProcess_is_ready_again_when_Run_ends(t *testing.T) {
 		cancel()
 		<-done
 		synctest.Wait()
+		if p.Ready() {
+			t.Error("ready, because nobody looks any more")
+		}
+		run(t, p)
+		pass(5 * time.Second)
+		s.set(nil) // alone: nobody else can serve
+		pass(3 * time.Minute)
 		if !p.Ready() {
-			t.Error("out for ever: Run has ended")
+			t.Errorf("out for ever, though another Run has begun: %v", p.Report().Notes)
 		}
 	})
 }

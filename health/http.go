@@ -7,29 +7,52 @@ import (
 	"sync/atomic"
 )
 
-// Handler serves /livez, /readyz, /startupz, /reportz and /metricsz. Put the
-// first three on the main port (one of their own can hide a dead main server),
-// and the last two where only operators can ask.
+// Handler serves what [Process.Probes] and [Process.Admin] do, for a port that
+// only operators and probes reach.
 func (p *Process) Handler() http.Handler {
 	mux := http.NewServeMux()
+	p.routeProbes(mux)
+	p.routeAdmin(mux)
+	return mux
+}
+
+// Probes serves /livez, /readyz and /startupz: for the main port, since one of
+// their own can hide a dead main server.
+func (p *Process) Probes() http.Handler {
+	mux := http.NewServeMux()
+	p.routeProbes(mux)
+	return mux
+}
+
+// Admin serves /reportz and /metricsz, for where only operators can ask.
+func (p *Process) Admin() http.Handler {
+	mux := http.NewServeMux()
+	p.routeAdmin(mux)
+	return mux
+}
+
+func (p *Process) routeProbes(mux *http.ServeMux) {
 	mux.HandleFunc("/livez", p.ServeLive)
 	mux.HandleFunc("/readyz", p.ServeReady)
 	mux.HandleFunc("/startupz", p.ServeStarted)
+}
+
+func (p *Process) routeAdmin(mux *http.ServeMux) {
 	mux.HandleFunc("/reportz", p.ServeReport)
 	mux.HandleFunc("/metricsz", p.ServeMetrics)
-	return mux
 }
 
 // Headers and bodies of the probes are constant: they tell an anonymous caller
 // nothing, and cost no allocation.
 var (
-	plainText    = []string{"text/plain; charset=utf-8"}
-	healthJSON   = []string{"application/health+json"}
-	openMetrics  = []string{"application/openmetrics-text; version=1.0.0; charset=utf-8"}
-	noStore      = []string{"no-store"}
-	bodyOK       = []byte("ok\n")
-	bodyNot      = []byte("unavailable\n")
-	allowedVerbs = []string{"GET, HEAD"}
+	plainText      = []string{"text/plain; charset=utf-8"}
+	healthJSON     = []string{"application/health+json"}
+	openMetrics    = []string{"application/openmetrics-text; version=1.0.0; charset=utf-8"}
+	prometheusText = []string{"text/plain; version=0.0.4; charset=utf-8"}
+	noStore        = []string{"no-store"}
+	bodyOK         = []byte("ok\n")
+	bodyNot        = []byte("unavailable\n")
+	allowedVerbs   = []string{"GET, HEAD"}
 )
 
 // ServeLive answers 200 while the process is live, else 503.

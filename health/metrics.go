@@ -6,16 +6,47 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
-// ServeMetrics answers with the state as OpenMetrics text: health_live,
-// health_ready and their like as 0 or 1, one health_check for each check and
-// watch, and counters of results and of what went wrong in this package's
-// surroundings.
+// ServeMetrics answers with the state as OpenMetrics text, or in Prometheus' own
+// format for a client that accepts only that: health_live, health_ready and
+// their like as 0 or 1, one health_check for each check and watch, and counters
+// of results and of what went wrong in this package's surroundings.
 func (p *Process) ServeMetrics(w http.ResponseWriter, r *http.Request) {
+	accept := r.Header.Get("Accept")
+	if strings.Contains(accept, "text/plain") && !strings.Contains(accept, "openmetrics") {
+		if begin(w, r, prometheusText) {
+			_, _ = w.Write(asPrometheus(p.metrics()))
+		}
+		return
+	}
 	if begin(w, r, openMetrics) {
 		_, _ = w.Write(p.metrics())
 	}
+}
+
+// asPrometheus turns OpenMetrics into version 0.0.4 of Prometheus' text format.
+// There a counter's family has the name of its samples, and nothing marks the
+// end.
+func asPrometheus(text []byte) []byte {
+	var b strings.Builder
+	counters := make(map[string]bool)
+	for line := range strings.Lines(string(text)) {
+		words := strings.SplitN(line, " ", 4)
+		switch {
+		case line == "# EOF\n":
+			continue
+		case len(words) == 4 && words[1] == "TYPE" && words[3] == "counter\n":
+			counters[words[2]] = true
+		}
+		if len(words) == 4 && words[0] == "#" && counters[words[2]] {
+			words[2] += "_total"
+			line = strings.Join(words, " ")
+		}
+		b.WriteString(line)
+	}
+	return []byte(b.String())
 }
 
 // family writes the head of a metric.
@@ -65,7 +96,21 @@ func writeChecks(b *strings.Builder, report Report) {
 		}
 		return float64(bit(c.Status == StatusPass))
 	})
-	each("health_check_value", "What was observed: ms of a dependency, s of silence of a watch, a detector's measure.", func(c Check) float64 { return c.Value })
+	each("health_check_value", "What was observed: seconds of a dependency or of a watch's silence, a detector's measure.", func(c Check) float64 {
+		if c.Unit == "ms" {
+			return c.Value / 1000
+		}
+		return c.Value
+	})
+	each("health_check_age_seconds", "How old the last result is; 0 if there is none.", func(c Check) float64 {
+		if c.Time.IsZero() {
+			return 0
+		}
+		return max(time.Since(c.Time).Seconds(), 0)
+	})
+	each("health_check_failure_ratio", "The part of failures among the last 20 results; 0 while there are fewer than 10.", func(c Check) float64 { return c.FailureRatio })
+	each("health_watch_waiters", "Calls of Wait in progress, of a watch.", func(c Check) float64 { return float64(c.Waiters) })
+	each("health_watch_waited_seconds", "For how long there have been some without a pause.", func(c Check) float64 { return c.Waited })
 	each("health_check_hung", "Whether a check does not return.", func(c Check) float64 { return float64(bit(c.Hung)) })
 }
 

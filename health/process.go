@@ -47,12 +47,15 @@ type Process struct {
 	watches  atomic.Pointer[watches] // replaced as a whole
 	started  atomic.Bool
 	draining atomic.Bool
-	out      atomic.Bool // the guard has let this process leave
+	heart    atomic.Int64 // when Run last ticked, on the clock of the watches; 0: it does not run
+	frozen   atomic.Int64 // time of that clock in which the whole process stood still
+	out      atomic.Bool  // the guard has let this process leave
 
 	mu          sync.Mutex
 	checks      []*check
 	declared    []declared
 	running     context.Context // of Run, nil when it does not run
+	awaited     []string        // dependencies that StartedWhen names
 	fleet       fleet
 	subscribers []*subscriber
 	told        State // what the subscribers know
@@ -111,7 +114,7 @@ func (p *Process) Live() bool {
 	if ws == nil {
 		return true
 	}
-	now := ws.epoch.now()
+	now := p.clock(ws.epoch)
 	for _, w := range ws.all {
 		if w.stalled(now) > 0 {
 			return false
@@ -124,6 +127,49 @@ func (p *Process) Live() bool {
 func (p *Process) Started() {
 	if p.started.CompareAndSwap(false, true) {
 		p.changed(slog.LevelInfo, "started")
+	}
+}
+
+// StartedWhen says that the process has started once each of these dependencies
+// has passed a check, which Run notices within a second. All of them must be
+// registered. It is for what a process cannot begin without (a schema, a first
+// set of keys): while such a dependency is away, no new instance starts. A
+// dependency that goes away later changes nothing.
+func (p *Process) StartedWhen(dependencies ...string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(dependencies) == 0 {
+		return errors.New("health: StartedWhen: no dependency is named; call Started")
+	}
+	for _, d := range dependencies {
+		if p.dependency(d) == nil {
+			return fmt.Errorf("health: StartedWhen: there is no dependency %q", d)
+		}
+	}
+	p.awaited = append(p.awaited, dependencies...)
+	return nil
+}
+
+// dependency finds a check by its name. The caller holds p.mu.
+func (p *Process) dependency(name string) *check {
+	for _, c := range p.checks {
+		if c.kind == kindDependency && c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// startIfReady does what StartedWhen has promised.
+func (p *Process) startIfReady() {
+	p.mu.Lock()
+	ready := len(p.awaited) > 0 && !p.started.Load()
+	for _, d := range p.awaited {
+		ready = ready && p.dependency(d).passed > 0
+	}
+	p.mu.Unlock()
+	if ready {
+		p.Started()
 	}
 }
 
@@ -166,8 +212,8 @@ var ErrRunning = errors.New("health: Run is running already")
 // that ignores its context may go on, and is forgotten. Its other errors are
 // ErrRunning and what is wrong with the Guard.
 //
-// When Run ends, a process that the guard had let leave is ready again:
-// nobody is left to decide otherwise.
+// When Run ends nothing becomes ready: a process that the guard had let leave
+// stays out until another Run decides otherwise.
 func (p *Process) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -178,7 +224,9 @@ func (p *Process) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
+		p.pulse()
 		p.guard(ctx)
+		p.startIfReady()
 		p.mu.Lock()
 		p.notice()
 		p.mu.Unlock()
@@ -216,7 +264,7 @@ func (p *Process) end() {
 		c.stop()
 	}
 	p.fleet = fleet{asking: p.fleet.asking}
-	p.out.Store(false)
+	p.heart.Store(0)
 	p.notice()
 }
 

@@ -221,25 +221,43 @@ func (p *program) writes(f *types.Func, fields map[*types.Var]bool) bool {
 //  3. None of them takes something that could ask: no function with a result
 //     or a parameter, no interface; but for an error, which Fatal keeps, and
 //     for the context in which Wait finds a watch.
+//  4. Run, and Serve which calls it, change nothing but what sets the clock of
+//     the watches back after a freeze, and that cannot end liveness.
 func TestLiveness_accepts_no_check(t *testing.T) {
 	p := load(t)
 	live := p.reach(p.method(t, "Process", "Live"), func(f *types.Func, call *ast.CallExpr) {
 		t.Errorf("Live calls, in %s, what is not known: %s", f.Name(), types.ExprString(call.Fun))
 	})
 	reads := p.fields(live)
+	quiet := make(map[*types.Var]bool)
+	for v := range reads {
+		if v.Name() == "heart" || v.Name() == "frozen" {
+			quiet[v] = true
+		}
+	}
+	for v := range quiet {
+		delete(reads, v)
+	}
+	if len(quiet) != 2 {
+		t.Fatal("Live does not read heart and frozen: the proof looks at the wrong thing")
+	}
 	for _, want := range []string{"fatal", "watches", "beat", "waiting", "limit"} {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(reads)), func(v *types.Var) bool { return v.Name() == want }) {
 			t.Fatalf("Live does not read %s: the proof looks at the wrong thing", want)
 		}
 	}
-	var got []string
+	var got, sets []string
 	for f := range p.bodies {
 		if !f.Exported() {
 			continue
 		}
-		changes := false
+		changes, setsClock := false, false
 		for g := range p.reach(f, func(*types.Func, *ast.CallExpr) {}) {
 			changes = changes || p.writes(g, reads)
+			setsClock = setsClock || p.writes(g, quiet)
+		}
+		if setsClock {
+			sets = append(sets, f.Name())
 		}
 		if !changes {
 			continue
@@ -254,6 +272,10 @@ func TestLiveness_accepts_no_check(t *testing.T) {
 	}
 	slices.Sort(got)
 	const pkg = "github.com/failopen/failopen/health"
+	slices.Sort(sets)
+	if want := []string{"Run", "Serve"}; !slices.Equal(sets, want) {
+		t.Errorf("the clock of the watches is set by %v, want %v", sets, want)
+	}
 	want := []string{
 		"(*" + pkg + ".Process).Fatal", "(*" + pkg + ".Process).Watch",
 		"(*" + pkg + ".Watch).Beat", "(*" + pkg + ".Watch).Close", "(*" + pkg + ".Watch).Idle", "(*" + pkg + ".Watch).Wait",

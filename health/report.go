@@ -2,7 +2,9 @@ package health
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -30,10 +32,22 @@ func (s Status) String() string {
 // MarshalText makes a Status its name in JSON.
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads a name that MarshalText writes; any other is an error.
+func (s *Status) UnmarshalText(text []byte) error {
+	for i, name := range statusNames {
+		if string(text) == name {
+			*s = Status(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("health: %q is no status", text)
+}
+
 // Report is everything that is known, in the form of the draft (media type
 // application/health+json). A dependency or a detector that fails, that has
-// not been checked yet, or whose last result is too old, makes it warn, as do
-// checks while Run does not run; only a process that is not live makes it fail.
+// not been checked yet, that fails often, or whose last result is too old,
+// makes it warn, as do a watch that waits for longer than its limit, and checks
+// while Run does not run; only a process that is not live makes it fail.
 type Report struct {
 	Status   Status   `json:"status"`          // pass, warn or fail
 	Live     bool     `json:"live"`            // the answer of /livez
@@ -64,6 +78,9 @@ type Check struct {
 	Failures      int       `json:"failuresInARow,omitempty"` // without a success since
 	Hung          bool      `json:"hung,omitempty"`           // a goroutine is inside the check, for longer than its time-out
 	Stale         bool      `json:"stale,omitempty"`          // the last result is older than three periods
+	FailureRatio  float64   `json:"failureRatio,omitempty"`   // of the last 20 results, once there are 10
+	Waiters       int64     `json:"waiters,omitempty"`        // of a watch: calls of Wait in progress
+	Waited        float64   `json:"waitedSeconds,omitempty"`  // of a watch: for how long there have been some
 	Output        string    `json:"output,omitempty"`         // the error; withheld unless Detail
 }
 
@@ -81,7 +98,7 @@ func (p *Process) Report() Report {
 		r.Checks[c.name+":"+c.measures] = []Check{c.report(now)}
 	}
 	if ws := p.watches.Load(); ws != nil {
-		at := ws.epoch.now()
+		at := p.clock(ws.epoch)
 		for _, w := range ws.all {
 			r.Checks[w.name+":silence"] = []Check{w.report(now, at)}
 		}
@@ -110,8 +127,12 @@ func (c *check) report(now time.Time) Check {
 		Value: c.value, Unit: c.unit, Time: c.at, Since: c.since, Failures: c.failures,
 		Hung: c.hung(now), Stale: c.stale(now), Output: c.p.show(c.last),
 	}
-	if r.Stale {
+	r.FailureRatio = c.ratio()
+	switch {
+	case r.Stale:
 		r.Status = StatusUnknown
+	case r.Status == StatusPass && c.flaky():
+		r.Status = StatusWarn
 	}
 	if !isNumber(r.Value) { // JSON has no infinity
 		r.Value = 0
@@ -126,8 +147,13 @@ func (w *Watch) report(now time.Time, at int64) Check {
 		Name: w.name, ComponentType: kindWatch, Status: StatusPass,
 		Value: w.silence(at).Seconds(), Unit: "s", Time: now,
 	}
-	if w.stalled(at) > 0 {
+	waiters, waited := w.waited(at)
+	c.Waiters, c.Waited = waiters, waited.Seconds()
+	switch {
+	case w.stalled(at) > 0:
 		c.Status = StatusFail
+	case w.waitsLong(at):
+		c.Status = StatusWarn
 	}
 	return c
 }
@@ -149,11 +175,33 @@ func (p *Process) status(now time.Time) Status {
 		return StatusWarn // nobody looks
 	}
 	for _, c := range p.checks {
-		if c.status != StatusPass || c.stale(now) { // unknown is not pass
+		if c.status != StatusPass || c.stale(now) || c.flaky() { // unknown is not pass
 			return StatusWarn
 		}
 	}
+	if ws := p.watches.Load(); ws != nil {
+		at := p.clock(ws.epoch)
+		for _, w := range ws.all {
+			if w.waitsLong(at) {
+				return StatusWarn
+			}
+		}
+	}
 	return StatusPass
+}
+
+// UnmarshalJSON reads what [Report.JSON] writes.
+func (r *Report) UnmarshalJSON(data []byte) error {
+	type plain Report
+	if err := json.Unmarshal(data, (*plain)(r)); err != nil {
+		return err
+	}
+	for key, list := range r.Checks {
+		for i := range list {
+			list[i].Name = key[:max(strings.LastIndexByte(key, ':'), 0)]
+		}
+	}
+	return nil
 }
 
 // JSON returns the report as application/health+json.

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +27,7 @@ type Watch struct {
 	epoch   epoch
 	beat    atomic.Int64 // when the last sign of life was; 0: idle
 	waiting atomic.Int64 // calls of Wait in progress
+	waits   atomic.Int64 // since when there have been some; meaningless while there are none
 }
 
 // watches are all the watches of a process.
@@ -39,6 +41,37 @@ type epoch struct{ t time.Time }
 
 // now is at least 1: 0 stands for idle.
 func (e epoch) now() int64 { return int64(time.Since(e.t)) + 1 }
+
+// freeze is the gap between two ticks of Run, a second apart, from which on the
+// process as a whole has stood still (SIGSTOP, a migration of the machine, no
+// processor for it), and not a loop of it.
+const freeze = 5 * time.Second
+
+// clock is the time by which watches run out: that of their epoch, less what the
+// whole process has missed. While Run runs it does not get far ahead of its
+// ticks, so that the first probe after a freeze does not find all loops dead
+// before one of them had a chance to run.
+func (p *Process) clock(e epoch) int64 {
+	frozen, heart, now := p.frozen.Load(), p.heart.Load(), e.now()
+	if heart != 0 && now-heart > int64(freeze) {
+		now = heart + int64(time.Second)
+	}
+	return max(now-frozen, 1)
+}
+
+// pulse is a tick of Run.
+func (p *Process) pulse() {
+	ws := p.watches.Load()
+	if ws == nil {
+		return
+	}
+	now, heart := ws.epoch.now(), p.heart.Load()
+	if gap := now - heart; heart != 0 && gap > int64(freeze) {
+		p.frozen.Add(gap - int64(time.Second))
+		p.changed(slog.LevelWarn, "the whole process stood still; watches do not count that", "for", time.Duration(gap))
+	}
+	p.heart.Store(now)
+}
 
 // Watch registers a watch, idle at first. The name is for the report; it must
 // be unique. limit is the longest silence of active work; it must be > 0.
@@ -65,7 +98,7 @@ func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 // Beat is a sign of life. It makes the watch active.
 func (w *Watch) Beat() {
 	if w != nil {
-		w.beat.Store(w.epoch.now())
+		w.beat.Store(w.p.clock(w.epoch))
 	}
 }
 
@@ -86,10 +119,12 @@ func (w *Watch) Wait(f func()) {
 		f()
 		return
 	}
-	w.waiting.Add(1)
+	if w.waiting.Add(1) == 1 {
+		w.waits.Store(w.p.clock(w.epoch))
+	}
 	defer func() { // also when f panics
 		if old := w.beat.Load(); old != 0 {
-			w.beat.CompareAndSwap(old, w.epoch.now())
+			w.beat.CompareAndSwap(old, w.p.clock(w.epoch))
 		}
 		w.waiting.Add(-1)
 	}()
@@ -133,6 +168,23 @@ func (w *Watch) silence(now int64) time.Duration {
 		return time.Duration(max(now-beat, 0))
 	}
 	return 0
+}
+
+// waited is how many calls of Wait are in progress, and for how long there have
+// been some without a pause.
+func (w *Watch) waited(now int64) (waiters int64, d time.Duration) {
+	since := w.waits.Load()
+	if waiters = w.waiting.Load(); waiters == 0 {
+		return 0, 0
+	}
+	return waiters, time.Duration(max(now-since, 0))
+}
+
+// waitsLong reports whether what is waited for takes longer than the work itself
+// may: no reason for a restart, but one to look.
+func (w *Watch) waitsLong(now int64) bool {
+	_, d := w.waited(now)
+	return int64(d) > w.limit
 }
 
 type contextKey struct{}

@@ -1,0 +1,79 @@
+// Package checks has ready checks for health.Dependency: of an HTTP endpoint, a
+// TCP address, a name, and of what can be pinged, such as a *sql.DB. Each asks
+// once, takes no longer than its context, and leaves nothing behind.
+//
+// A check should ask what the service itself needs, and no more: that the
+// database answers, and not that a test record is there, which somebody may
+// delete.
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+)
+
+// HTTP wants a status from 200 to 299 from a GET of url. Redirects are followed
+// if the client does so; client may be nil, then they are not.
+func HTTP(client *http.Client, url string) func(context.Context) error {
+	if client == nil {
+		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	return func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		// A little is read, so that the connection can be used again.
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // the status says it all
+		_ = resp.Body.Close()
+		if resp.StatusCode < 200 || resp.StatusCode > 299 {
+			return fmt.Errorf("checks: status %d", resp.StatusCode)
+		}
+		return nil
+	}
+}
+
+// TCP wants a connection to addr, such as "db.internal:5432", which it closes.
+// For a server behind a proxy or a load balancer that says little: these accept
+// connections that nobody serves.
+func TCP(addr string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+}
+
+// Name wants a name to have an address. resolver may be nil.
+func Name(resolver *net.Resolver, name string) func(context.Context) error {
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	return func(ctx context.Context) error {
+		addrs, err := resolver.LookupHost(ctx, name)
+		if err == nil && len(addrs) == 0 {
+			err = errors.New("checks: the name has no address")
+		}
+		return err
+	}
+}
+
+// A Pinger can say whether it works: a *sql.DB, a *pgxpool.Pool with Ping in its
+// place, a client of Redis with a line of glue.
+type Pinger interface {
+	PingContext(ctx context.Context) error
+}
+
+// Ping wants p to answer.
+func Ping(p Pinger) func(context.Context) error { return p.PingContext }

@@ -1,0 +1,84 @@
+package checks_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/failopen/failopen/health"
+	"github.com/failopen/failopen/health/checks"
+)
+
+var _ checks.Pinger = (*sql.DB)(nil)
+
+type pinger struct{ err error }
+
+func (p pinger) PingContext(context.Context) error { return p.err }
+
+func TestChecks(t *testing.T) {
+	hang := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/moved":
+			http.Redirect(w, r, "/", http.StatusFound)
+		case "/broken":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/hangs":
+			<-hang
+		case "/endless":
+			for r.Context().Err() == nil {
+				if _, err := fmt.Fprint(w, strings.Repeat("x", 1000)); err != nil {
+					return
+				}
+			}
+		}
+	}))
+	defer server.Close()
+	defer close(hang)
+	addr := strings.TrimPrefix(server.URL, "http://")
+	for name, c := range map[string]struct {
+		check func(context.Context) error
+		want  string // "": it passes
+	}{
+		"HTTP":          {checks.HTTP(nil, server.URL), ""},
+		"HTTP, moved":   {checks.HTTP(nil, server.URL+"/moved"), "status 302"},
+		"HTTP, broken":  {checks.HTTP(nil, server.URL+"/broken"), "status 500"},
+		"HTTP, hangs":   {checks.HTTP(nil, server.URL+"/hangs"), "deadline exceeded"},
+		"HTTP, endless": {checks.HTTP(nil, server.URL+"/endless"), ""},
+		"HTTP, no URL":  {checks.HTTP(nil, ":"), "parse"},
+		"TCP":           {checks.TCP(addr), ""},
+		"TCP, refused":  {checks.TCP("127.0.0.1:1"), "refused"},
+		"Name":          {checks.Name(nil, "localhost"), ""},
+		"Name, none":    {checks.Name(nil, "name.invalid"), "name.invalid"},
+		"Ping":          {checks.Ping(pinger{}), ""},
+		"Ping, no":      {checks.Ping(pinger{errors.New("no")}), "no"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		err := c.check(ctx)
+		cancel()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// Two dependencies of a service.
+func Example() {
+	p := new(health.Process)
+	for _, d := range []health.Dependency{
+		{Name: "ledger", Check: checks.TCP("ledger.internal:5432")},
+		{Name: "prices", Check: checks.HTTP(nil, "https://prices.internal/livez"), Soft: true},
+	} {
+		if err := p.Depend(d); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println(len(p.Report().Checks), "checks")
+	// Output: 2 checks
+}
