@@ -1,0 +1,218 @@
+// Package observe records, inside a Go service, which dependency each outgoing
+// call belongs to, how many failed, and whether the service's own requests
+// failed with them, in a form that "depgraph drift" reads.
+//
+// Unlike traces it sees every call and not a sample, and it costs one look-up
+// and a few atomic additions a call. It needs the standard library only.
+//
+//	rec, err := observe.New(observe.Options{
+//		Service: "checkout",
+//		Names:   map[string]string{"ledger.internal:8443": "ledger", "*.amazonaws.com": "aws"},
+//	})
+//	client := &http.Client{Transport: rec.RoundTripper(nil)} // outgoing
+//	server := &http.Server{Handler: rec.Handler(mux)}        // incoming
+//	http.Handle("/debug/dependencies", rec)                  // or rec.WriteTo, at the end
+package observe
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Options says what a Recorder records.
+type Options struct {
+	// Service is the declared name of this service. It is required.
+	Service string
+	// Names maps addresses ("host", "host:port", a pattern such as
+	// "*.example.com"), and names given to Record, to declared names; "-" leaves
+	// one out. What is not mapped is recorded as it is, hosts without their port.
+	Names map[string]string
+	// MaxNames bounds how many addresses are kept; calls to others are only
+	// counted together. Default: 1,000.
+	MaxNames int
+}
+
+// Recorder counts calls. All methods may be called from many goroutines, and
+// none of them blocks. The zero value is not usable; see New.
+type Recorder struct {
+	service  string
+	patterns []string // of Options.Names, the longest first
+	names    map[string]string
+	maxNames int
+
+	// edges by address. It is copied to add one, which happens once for each
+	// address, so that reading takes no lock.
+	edges    atomic.Pointer[map[string]*edge]
+	mu       sync.Mutex       // while adding
+	byName   map[string]*edge // by declared name, under mu
+	requests atomic.Int64
+	other    atomic.Int64 // calls that had no room
+}
+
+// edge holds the counts of one dependency.
+type edge struct {
+	name                                           string
+	drop                                           bool
+	calls, errors                                  atomic.Int64
+	propagated, absorbed, unclear, fine, otherwise atomic.Int64
+}
+
+const defaultMaxNames = 1000
+
+// New returns a Recorder. The error says which option is wrong.
+func New(o Options) (*Recorder, error) {
+	switch {
+	case strings.TrimSpace(o.Service) == "":
+		return nil, errors.New("observe: Options.Service is empty; it is the declared name of this service")
+	case o.MaxNames < 0:
+		return nil, fmt.Errorf("observe: Options.MaxNames is %d", o.MaxNames)
+	}
+	r := &Recorder{service: o.Service, names: maps.Clone(o.Names), maxNames: cmp.Or(o.MaxNames, defaultMaxNames), byName: map[string]*edge{}}
+	for _, from := range slices.Sorted(maps.Keys(o.Names)) {
+		if strings.TrimSpace(from) == "" || strings.TrimSpace(o.Names[from]) == "" {
+			return nil, fmt.Errorf("observe: Options.Names maps %q to %q; neither may be empty", from, o.Names[from])
+		}
+		if strings.Contains(from, "*") {
+			r.patterns = append(r.patterns, from)
+		}
+	}
+	slices.SortStableFunc(r.patterns, func(a, b string) int { return len(b) - len(a) })
+	r.edges.Store(&map[string]*edge{})
+	return r, nil
+}
+
+// edge finds the counts of an address, made if there is room; nil otherwise.
+func (r *Recorder) edge(address string) *edge {
+	if e, ok := (*r.edges.Load())[address]; ok {
+		return e
+	}
+	return r.addEdge(address)
+}
+
+func (r *Recorder) addEdge(address string) *edge {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := *r.edges.Load()
+	if e, ok := old[address]; ok {
+		return e
+	}
+	if len(old) >= r.maxNames || address == "" {
+		return nil
+	}
+	name := r.nameOf(address)
+	e := r.byName[name]
+	if e == nil {
+		e = &edge{name: name, drop: name == "-" || name == r.service}
+		r.byName[name] = e
+	}
+	fresh := maps.Clone(old)
+	fresh[strings.Clone(address)] = e // the address may be part of something large
+	r.edges.Store(&fresh)
+	return e
+}
+
+func (r *Recorder) nameOf(address string) string {
+	host := address
+	if i := strings.LastIndexByte(address, ':'); i >= 0 && strings.IndexByte(address[i:], ']') < 0 && strings.Count(address, ":") == 1 {
+		host = address[:i]
+	}
+	for _, a := range []string{address, host} {
+		if name, ok := r.names[a]; ok {
+			return name
+		}
+	}
+	for _, p := range r.patterns {
+		if matches(p, address) || matches(p, host) {
+			return r.names[p]
+		}
+	}
+	return strings.Clone(host)
+}
+
+// matches compares with a pattern in which * stands for any text.
+func matches(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	s, ok := strings.CutPrefix(s, parts[0])
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+	return strings.HasSuffix(s, parts[len(parts)-1])
+}
+
+// record is recordings' form in JSON; package drift reads it.
+type record struct {
+	Version  int              `json:"failopen_observed"`
+	Services map[string]int64 `json:"services"`
+	Edges    []Edge           `json:"edges"`
+	Other    int64            `json:"not_counted,omitempty"`
+}
+
+// Edge is what was seen of one dependency. See drift.Effect for what
+// propagated to otherwise mean.
+type Edge struct {
+	// From is the service, and To the declared name of the dependency.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Calls counts all calls, and Errors those that failed.
+	Calls  int64 `json:"calls"`
+	Errors int64 `json:"errors"`
+	// Propagated, Absorbed and Unclear count requests in which it failed: that
+	// failed as well, that were answered well, and that nobody can judge.
+	Propagated int64 `json:"propagated"`
+	Absorbed   int64 `json:"absorbed"`
+	Unclear    int64 `json:"unclear"`
+	// Fine and Otherwise count requests in which it worked: that were answered
+	// well, and that failed for another reason.
+	Fine      int64 `json:"fine"`
+	Otherwise int64 `json:"otherwise"`
+}
+
+// Edges returns what was seen so far, by name. The numbers of one edge may be
+// of slightly different times.
+func (r *Recorder) Edges() []Edge {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.byName))
+	r.mu.Unlock()
+	edges := make([]Edge, 0, len(all))
+	for _, e := range all {
+		if e.drop {
+			continue
+		}
+		out := Edge{From: r.service, To: e.name, Errors: e.errors.Load(), Propagated: e.propagated.Load(), Absorbed: e.absorbed.Load(), Unclear: e.unclear.Load(), Fine: e.fine.Load(), Otherwise: e.otherwise.Load()}
+		out.Calls = max(e.calls.Load(), out.Errors) // an error is counted after its call
+		edges = append(edges, out)
+	}
+	slices.SortFunc(edges, func(a, b Edge) int { return strings.Compare(a.To, b.To) })
+	return edges
+}
+
+// Requests returns how many requests of the service were recorded.
+func (r *Recorder) Requests() int64 { return r.requests.Load() }
+
+// NotCounted returns how many calls had no room for their address.
+func (r *Recorder) NotCounted() int64 { return r.other.Load() }
+
+// WriteTo writes everything so far as JSON, for "depgraph drift --observed".
+func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
+	data, err := json.MarshalIndent(record{Version: 1, Services: map[string]int64{r.service: r.Requests()}, Edges: r.Edges(), Other: r.NotCounted()}, "", " ")
+	if err != nil {
+		return 0, err
+	}
+	n, err := w.Write(append(data, '\n'))
+	return int64(n), err
+}

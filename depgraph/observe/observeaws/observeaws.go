@@ -1,0 +1,59 @@
+// Package observeaws lets a Recorder of package observe see the calls of AWS
+// clients: one for each operation, retries included, under the name of the
+// service ("DynamoDB", "SQS"), which Options.Names may map to a declared one.
+package observeaws
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/failopen/failopen/depgraph/observe"
+)
+
+// Middleware returns what goes into the APIOptions of an aws.Config or of a
+// single client:
+//
+//	cfg.APIOptions = append(cfg.APIOptions, observeaws.Middleware(rec))
+//
+// An operation has failed if it has an error, but for errors that are answers:
+// a condition that does not hold, something that is not there. A denial is a
+// failure, as is one by the caller's own deadline; that the caller gave up is
+// none.
+func Middleware(r *observe.Recorder) func(*middleware.Stack) error {
+	m := recorded{r}
+	return func(stack *middleware.Stack) error { return stack.Initialize.Add(m, middleware.After) }
+}
+
+type recorded struct{ r *observe.Recorder }
+
+// ID implements middleware.InitializeMiddleware.
+func (recorded) ID() string { return "FailopenObserve" }
+
+// HandleInitialize implements middleware.InitializeMiddleware.
+func (m recorded) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+	s := m.r.Start(ctx, awsmiddleware.GetServiceID(ctx))
+	out, metadata, err := next.HandleInitialize(ctx, in)
+	if err != nil && isAnswer(err) {
+		s.Done(false)
+	} else {
+		s.Err(err)
+	}
+	return out, metadata, err
+}
+
+// answers are the codes of errors by which a healthy service answers.
+var answers = []string{
+	"ConditionalCheckFailedException", "TransactionCanceledException", "ResourceNotFoundException", "ResourceInUseException",
+	"DuplicateItemException", "NoSuchKey", "NotFound", "NoSuchEntity", "NoSuchEntityException", "PreconditionFailed", "NotModified",
+	"ParameterNotFound", "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException",
+}
+
+func isAnswer(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && slices.Contains(answers, api.ErrorCode())
+}

@@ -1,0 +1,66 @@
+package observeaws_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/failopen/failopen/depgraph/observe"
+	"github.com/failopen/failopen/depgraph/observe/observeaws"
+)
+
+// answering is an HTTP client with one answer.
+type answering struct {
+	status int
+	body   string
+	err    error
+}
+
+func (a answering) Do(*http.Request) (*http.Response, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return &http.Response{StatusCode: a.status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(a.body))}, nil
+}
+
+func TestMiddleware(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		answer answering
+		want   string
+	}{
+		"an answer":          {t.Context(), answering{200, `{}`, nil}, "sessions 1/0"},
+		"a condition":        {t.Context(), answering{400, `{"__type":"x#ConditionalCheckFailedException","message":"m"}`, nil}, "sessions 1/0"},
+		"a denial":           {t.Context(), answering{400, `{"__type":"x#AccessDeniedException","message":"m"}`, nil}, "sessions 1/1"},
+		"a failing service":  {t.Context(), answering{500, `{"__type":"x#InternalServerError"}`, nil}, "sessions 1/1"},
+		"no connection":      {t.Context(), answering{err: errors.New("refused")}, "sessions 1/1"},
+		"the caller gave up": {gone, answering{err: context.Canceled}, "sessions 1/0"},
+	} {
+		r, err := observe.New(observe.Options{Service: "web", Names: map[string]string{"DynamoDB": "sessions"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), HTTPClient: c.answer, RetryMaxAttempts: 1}
+		cfg.APIOptions = append(cfg.APIOptions, observeaws.Middleware(r))
+		client := dynamodb.NewFromConfig(cfg)
+		_, _ = client.GetItem(c.ctx, &dynamodb.GetItemInput{TableName: aws.String("t"), Key: map[string]types.AttributeValue{"k": &types.AttributeValueMemberS{Value: "v"}}})
+		var got string
+		for _, e := range r.Edges() {
+			got += fmt.Sprintf("%s %d/%d", e.To, e.Calls, e.Errors)
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
