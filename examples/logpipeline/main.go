@@ -37,7 +37,10 @@ type config struct {
 }
 
 func main() {
-	flag.CommandLine.Init("logpipeline", flag.ExitOnError) // not the path of the binary
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage: logpipeline [flags]\n\nShows two services whose standard output nobody reads: one logs straight to it,\nthe other through logsink.")
+		flag.PrintDefaults()
+	}
 	var c config
 	flag.DurationVar(&c.length, "for", 3*time.Second, "how long the services run")
 	flag.IntVar(&c.rate, "rate", 2000, "requests a second")
