@@ -21,6 +21,10 @@ import (
 // and what is to exit with an error:
 //
 //	<!-- fails -->
+//
+// A page none of whose blocks can be run says so once:
+//
+//	<!-- no sh block of this page is run: REASON -->
 type block struct {
 	kind, text, notRun string
 	fails              bool
@@ -28,7 +32,12 @@ type block struct {
 
 var fence = regexp.MustCompile("(?s)(?:<!-- (?:not run: ([^\n]*?)|(fails)) -->\n)?```(sh|text)\n(.*?)```\n")
 
+var pageNotRun = regexp.MustCompile(`<!-- no sh block of this page is run: (.*?) -->`)
+
 func blocks(page string) (all []block) {
+	if pageNotRun.MatchString(page) {
+		return nil
+	}
 	for _, m := range fence.FindAllStringSubmatch(page, -1) {
 		all = append(all, block{kind: m[3], text: m[4], notRun: m[1], fails: m[2] != ""})
 	}
