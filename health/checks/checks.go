@@ -72,6 +72,7 @@ func Name(resolver *net.Resolver, name string) func(context.Context) error {
 // A Pinger can say whether it works: a *sql.DB, a *pgxpool.Pool with Ping in its
 // place, a client of Redis with a line of glue.
 type Pinger interface {
+	// PingContext returns nil if what it belongs to answers, and ends with ctx.
 	PingContext(ctx context.Context) error
 }
 
