@@ -2,6 +2,7 @@ package observe_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 
@@ -58,9 +59,11 @@ func ExampleRecorder_Handler() {
 		server := &http.Server{Handler: rec.Handler(mux)}        // incoming requests
 		debug.Handle("/debug/dependencies", rec)                 // what depgraph drift --observed reads
 		_, _ = client, server
+		fmt.Println(rec.Requests(), "requests so far")
 		return nil
 	}
 	if err := serve(http.NewServeMux(), http.NewServeMux()); err != nil {
 		panic(err)
 	}
+	// Output: 0 requests so far
 }
