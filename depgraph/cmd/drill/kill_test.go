@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,8 +50,7 @@ func newCloud(t *testing.T, tagged bool) *cloud {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(w.iam.Close)
-	t.Cleanup(func() { w.db.Close() })
+	t.Cleanup(w.close)
 	if err := w.iam.SetPrincipal(dynamotest.Principal{AccessKey: "OPERATOR", SecretKey: "s", Policies: []string{allowAll}}); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +77,11 @@ func newCloud(t *testing.T, tagged bool) *cloud {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func (w *cloud) close() {
+	w.iam.Close()
+	w.db.Close()
 }
 
 func (w *cloud) operator() aws.CredentialsProvider {
@@ -160,51 +165,60 @@ func TestRevoke_killedAtAnyMoment(t *testing.T) {
 	}
 	for _, via := range []revoke.Via{revoke.TablePolicy, revoke.RolePolicy, revoke.Session} {
 		t.Run(string(via), func(t *testing.T) {
+			t.Parallel()
 			var behind, undone atomic.Int64
 			n := kills(t, map[revoke.Via]int{revoke.TablePolicy: 30, revoke.RolePolicy: 30, revoke.Session: 10}[via])
-			t.Run("kills", func(t *testing.T) {
-				slots := make(chan struct{}, 8) // they mostly wait
-				for i := range n {
-					t.Run(strconv.Itoa(i), func(t *testing.T) {
-						t.Parallel()
-						slots <- struct{}{}
-						defer func() { <-slots }()
-						w := newCloud(t, true)
-						args := []string{"revoke", "--via", string(via), "--role", revokedRole, "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
-						if via == revoke.Session {
-							args = append(args, "--", self)
-						}
-						if w.kill(t, args, via != revoke.Session && i%2 == 1) {
-							undone.Add(1)
-						}
-						if via == revoke.Session {
-							if err := w.works(t.Context()); err != nil {
-								t.Errorf("another session of the role: %v", err)
-							}
-						}
-						if w.left(t) > 0 {
-							behind.Add(1)
-						}
-						w.ahead.Add(int64(63 * time.Second)) // the window is over
-						if err := w.works(t.Context()); err != nil {
-							t.Errorf("after the window: %v", err)
-						}
-						revert, out := w.program(t, "revert", "--journal", w.journal)
-						if err := revert.Run(); err != nil || w.left(t) != 0 {
-							t.Errorf("drill revert: %v, %s; %d are left", err, out, w.left(t))
-						}
-						if entries, err := filepath.Glob(filepath.Join(w.journal, "*.json")); err != nil || len(entries) > 0 {
-							t.Errorf("the journal still has %v %v", entries, err)
-						}
-					})
-				}
-			})
+			slots := make(chan struct{}, 8) // they mostly wait
+			var all sync.WaitGroup
+			for i := range n {
+				slots <- struct{}{}
+				all.Go(func() {
+					defer func() { <-slots }()
+					left, undoing := killOnce(t, via, self, i%2 == 1)
+					if left {
+						behind.Add(1)
+					}
+					if undoing {
+						undone.Add(1)
+					}
+				})
+			}
+			all.Wait()
 			t.Logf("%d kills: %d left something behind that was over by itself, %d while it was being undone", n, behind.Load(), undone.Load())
 			if via != revoke.Session && n >= 30 && behind.Load() == 0 {
 				t.Error("no kill came while anything was written: the test proves nothing")
 			}
 		})
 	}
+}
+
+// killOnce kills one revocation of a cloud of its own, and looks at what is left.
+func killOnce(t *testing.T, via revoke.Via, self string, undo bool) (left, undoing bool) {
+	w := newCloud(t, true)
+	defer w.close()
+	args := []string{"revoke", "--via", string(via), "--role", revokedRole, "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
+	if via == revoke.Session {
+		args = append(args, "--", self)
+	}
+	undoing = w.kill(t, args, via != revoke.Session && undo)
+	if via == revoke.Session {
+		if err := w.works(t.Context()); err != nil {
+			t.Errorf("another session of the role: %v", err)
+		}
+	}
+	left = w.left(t) > 0
+	w.ahead.Add(int64(63 * time.Second)) // the window is over
+	if err := w.works(t.Context()); err != nil {
+		t.Errorf("after the window: %v", err)
+	}
+	revert, out := w.program(t, "revert", "--journal", w.journal)
+	if err := revert.Run(); err != nil || w.left(t) != 0 {
+		t.Errorf("drill revert: %v, %s; %d are left", err, out, w.left(t))
+	}
+	if entries, err := filepath.Glob(filepath.Join(w.journal, "*.json")); err != nil || len(entries) > 0 {
+		t.Errorf("the journal still has %v %v", entries, err)
+	}
+	return left, undoing
 }
 
 // kill starts the program and kills it. If undo says so, it is first told to end

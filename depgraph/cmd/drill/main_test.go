@@ -140,7 +140,7 @@ func TestCommand_saysWhatIsWrong(t *testing.T) {
 		text string
 	}{
 		"rnu":                                  {64, `unknown verb "rnu"; want one of run, replay`},
-		"run":                                  {64, "exactly one of --preset and --file"},
+		"run":                                  {64, "exactly one of --preset, --file"},
 		"run --preset iam-revokd":              {64, `no preset "iam-revokd"; want one of 2020-11-25-logs`},
 		"run --preset throttled x":             {64, `unexpected argument "x"`},
 		"run --preset throttled -f xml":        {64, `-f is "xml"; want text`},

@@ -59,6 +59,7 @@ func shop(t *testing.T) (shop *httptest.Server, flags []string) {
 }
 
 func TestRun_yourOwnService(t *testing.T) {
+	t.Parallel()
 	_, flags := shop(t)
 	proofs := filepath.Join(t.TempDir(), depgraph.ProofFile)
 	for name, c := range map[string]struct {
@@ -90,6 +91,7 @@ func TestRun_yourOwnService(t *testing.T) {
 }
 
 func TestInfer_yourOwnService(t *testing.T) {
+	t.Parallel()
 	shop, flags := shop(t)
 	resp, err := http.Get(shop.URL) // the proxy sees what it calls
 	if err != nil {
