@@ -72,6 +72,9 @@ Everything is embedded and on loopback. A line that is not as it should be has a
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
+		// A connection that was dialled and never used looks busy to a
+		// server's Shutdown for five seconds.
+		http.DefaultClient.CloseIdleConnections()
 		err = errors.Join(err, closeAll(ctx))
 	}()
 	if err != nil {
