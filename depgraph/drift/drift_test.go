@@ -322,6 +322,18 @@ func TestCollector_a_long_chain_and_a_wide_trace(t *testing.T) {
 	same(t, "wide", edges(seen(t, "x", zs(wide...))), fmt.Sprintf("web -> db call %d/0 f1", n-2))
 }
 
+func TestCollector_one_ID_for_all(t *testing.T) {
+	const n = 60_000
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("1 1 %s s%d x %d %d s", []string{"SERVER", "CLIENT"}[i%2], i%1000, i, i+1)
+	}
+	o := seen(t, "x", zs(all...))
+	if i := slices.IndexFunc(o.Notes, func(s string) bool { return strings.Contains(s, "IDs that more than 64 spans share") }); i < 0 {
+		t.Errorf("notes %q", o.Notes)
+	}
+}
+
 func graphOf(t testing.TB, manifest string) *depgraph.Graph {
 	t.Helper()
 	services, err := depgraph.ParseManifest("m.yaml", []byte(manifest))

@@ -83,6 +83,10 @@ type Observed struct {
 	Notes []string
 }
 
+// Empty reports whether no use of one service by another was seen, so that
+// there is nothing to compare with.
+func (o *Observed) Empty() bool { return len(o.Edges) == 0 }
+
 type edgeKey struct {
 	from, to string
 	kind     Kind

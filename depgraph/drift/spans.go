@@ -71,7 +71,7 @@ func (c *Collector) Observed() *Observed {
 type linker struct {
 	t *tally
 
-	orphans, nameless, duplicates, circles, sampled, unnamed int
+	orphans, nameless, duplicates, circles, crowded, sampled, unnamed int
 
 	// Of the trace at hand.
 	spans  []*span
@@ -85,12 +85,13 @@ func (l *linker) notes() (notes []string) {
 		count int
 		text  string
 	}{
-		{l.orphans, "%d spans name a parent that is not there: some edges are missing, and errors above them cannot be judged"},
-		{l.nameless, "%d spans have no service name, and are left out"},
-		{l.duplicates, "%d spans were recorded twice, and count once"},
-		{l.circles, "%d spans are their own ancestors, and are taken for the first of their requests"},
-		{l.unnamed, "%d calls do not say whom they call (no span of the other side, no peer.service, no address), and are left out"},
-		{l.sampled, "%d spans were sampled with a probability below 1 (tracestate): counts are of what was kept"},
+		{l.orphans, "spans whose parent is not there: %d; some edges are missing, and errors above them cannot be judged"},
+		{l.nameless, "spans without a service name, which are left out: %d"},
+		{l.duplicates, "spans that were recorded twice, and count once: %d"},
+		{l.circles, "spans that are their own ancestors, and are taken for the first of their requests: %d"},
+		{l.crowded, "IDs that more than 64 spans share, of which only so many are linked: %d"},
+		{l.unnamed, "calls that do not say whom they call (no span of the other side, no peer.service, no address), and are left out: %d"},
+		{l.sampled, "spans that were sampled with a probability below 1 (tracestate), so that counts are of what was kept: %d"},
 	} {
 		if n.count > 0 {
 			notes = append(notes, fmt.Sprintf(n.text, n.count))
@@ -116,6 +117,11 @@ func (l *linker) trace(spans []*span) {
 		l.byID[s.id] = append(l.byID[s.id], i)
 		if s.sampled {
 			l.sampled++
+		}
+	}
+	for _, twins := range l.byID {
+		if len(twins) > maxTwins {
+			l.crowded++
 		}
 	}
 	l.parents()
@@ -197,8 +203,13 @@ func (l *linker) parents() {
 	}
 }
 
+// maxTwins is how many spans of one ID are looked at: a client, its servers,
+// and their copies have the same one, and nothing else does.
+const maxTwins = 64
+
 func (l *linker) pick(id string, wanted func(*span) bool, not *span) int {
-	for _, i := range l.byID[id] {
+	list := l.byID[id]
+	for _, i := range list[:min(len(list), maxTwins)] {
 		if l.spans[i] != not && wanted(l.spans[i]) {
 			return i
 		}

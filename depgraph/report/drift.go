@@ -27,7 +27,13 @@ func DriftVerdict(r *drift.Report) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, p.many))
 		}
 	}
+	seen := false
+	for i := range r.Dependencies {
+		seen = seen || len(r.Dependencies[i].Kinds) > 0
+	}
 	switch {
+	case !seen:
+		return "✗ Nothing was seen: no call between two services"
 	case counts["DG019"] > 0:
 		return "✗ " + strings.Join(parts, ", ")
 	case len(parts) > 0:

@@ -288,11 +288,29 @@ func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()})
+	g, err := depgraph.Load(c.ctx, c.loadOptions(paths, allowUndeclared))
 	if err != nil {
 		return nil, err
 	}
 	return g, c.spares(g)
+}
+
+// maxNamedBytes is how large a file may be that somebody named: an exported
+// graph of 100,000 services has 64 MiB.
+const maxNamedBytes = 128 << 20
+
+// loadOptions are those of manifests below folders; files that are named by
+// themselves may be whole graphs.
+func (c *command) loadOptions(paths []string, allowUndeclared bool) depgraph.LoadOptions {
+	o := depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()}
+	named := func(p string) bool {
+		info, err := os.Stat(p)
+		return p == "-" || err == nil && info.Mode().IsRegular()
+	}
+	if len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !named(p) }) {
+		o.MaxFileBytes = maxNamedBytes
+	}
+	return o
 }
 
 // spares refuses to write what a verb says over one of the manifests it read.

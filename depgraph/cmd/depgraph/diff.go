@@ -127,7 +127,7 @@ func (c *command) sinceMergeBase(a, b string) (before, after side, err error) {
 func (c *command) side(name string) (side, error) {
 	rev, forced := strings.CutPrefix(name, "git:")
 	if !forced && (name == "-" || exists(name)) {
-		g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{name}, Stdin: c.stdin, AllowUndeclared: true, Progress: c.progress()})
+		g, err := depgraph.Load(c.ctx, c.loadOptions([]string{name}, true))
 		if err != nil {
 			return side{}, err
 		}

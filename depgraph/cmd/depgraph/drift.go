@@ -54,6 +54,9 @@ func (c *command) drift() error {
 	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
 		return err
 	}
+	if seen.Empty() {
+		return fmt.Errorf("depgraph: nothing to compare with: no call between two services in %s", strings.Join(c.observed, ", "))
+	}
 	lowest, _ := c.threshold() // checked by parse
 	for i := range r.Findings {
 		if r.Findings[i].Severity >= lowest {

@@ -18,6 +18,7 @@ func TestDrift(t *testing.T) {
 		"harder.json":     `{"failopen_observed":1,"services":{"web":100},"edges":[{"from":"web","to":"db","calls":100,"errors":20,"propagated":20,"fine":80}]}`,
 		"compose.yaml":    "services:\n  web:\n    image: x\n    depends_on: [db]\n    environment: {CACHE_ADDR: 'cache:6379'}\n  db: {image: postgres}\n  cache: {image: redis}\n",
 		"names.txt":       "web-2: web\nads: \"-\"\n",
+		"none.json":       "[]",
 		"bad.json":        "[{\"parent\":\n",
 	})
 	for _, c := range []struct {
@@ -45,6 +46,8 @@ func TestDrift(t *testing.T) {
 		{"drift -d s --observed deps.json --map x", 2, `expected "OBSERVED=DECLARED"`},
 		{"drift -d s --observed deps.json --names s/depgraph.yaml", 3, "s/depgraph.yaml:5: "},
 		{"drift -d s --observed bad.json", 3, "bad.json: line 2: ends in the middle"},
+		{"drift -d s --observed none.json", 3, "✗ Nothing was seen"},
+		{"drift -d s --observed none.json", 3, "nothing to compare with: no call between two services in none.json"},
 		{"drift -d s --observed gone.json", 3, "gone.json: cannot read: no such file"},
 		{"drift -d gone --observed deps.json", 3, "gone: cannot read"},
 	} {
