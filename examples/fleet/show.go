@@ -121,7 +121,7 @@ func length(lanes []*lane, step time.Duration) time.Duration {
 
 // table prints a row for each stretch of time.
 func table(lanes []*lane, out *screen.Screen) {
-	const column = 18
+	column := max(16, width(lanes)) + 2
 	head := "minute  "
 	for _, l := range lanes {
 		head += screen.Pad(l.Policy.Name, column)

@@ -174,6 +174,9 @@ func (l *Lane) add(at time.Duration, late bool, a drill.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := int(at / replaySlice)
+	if n >= replayFrames {
+		return // the replay is over; the drill has its last requests
+	}
 	for len(l.Slices) <= n {
 		l.Slices = append(l.Slices, Slice{At: (time.Duration(len(l.Slices)) * replaySlice).Seconds()})
 	}
