@@ -123,6 +123,9 @@ func TestExec_usage(t *testing.T) {
 	if code, _, stderr := here(t, "exec", "--", "no-such-program-of-ours"); code != exitNotFound || !strings.Contains(stderr, "not found") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
+	if code, _, stderr := here(t, "exec", "--", t.TempDir()); code != exitCannotRun {
+		t.Errorf("a folder: exit code %d, %s", code, stderr)
+	}
 	if code, _, stderr := here(t, "exec", "--listen", "0.0.0.0:0", "--", "true"); code != exitFailed || !strings.Contains(stderr, "loopback") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
@@ -136,7 +139,7 @@ func started(t *testing.T, env string, args ...string) (*exec.Cmd, *bufio.Reader
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), "FAILOPEN_DRILL_CHILD=1", env)
+	cmd.Env = append(os.Environ(), "FAILOPEN_DRILL_CHILD=1", "TMPDIR="+t.TempDir(), env) // one that is killed leaves its folder
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -83,12 +83,24 @@ func (c *command) exec(args []string) error {
 	return c.execute(&f, fs.Args())
 }
 
+// find finds a program as a shell does, and says why not with a shell's codes.
+func (c *command) find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	fmt.Fprintf(c.stderr, "drill %s: %v\n", c.verb.name, err)
+	if _, statErr := os.Stat(name); statErr == nil && strings.ContainsRune(name, os.PathSeparator) {
+		return "", exitCode(exitCannotRun)
+	}
+	return "", exitCode(exitNotFound)
+}
+
 // execute runs the program beside its proxy.
 func (c *command) execute(f *execFlags, args []string) (err error) {
-	path, err := exec.LookPath(args[0])
+	path, err := c.find(args[0])
 	if err != nil {
-		fmt.Fprintf(c.stderr, "drill exec: %v\n", err)
-		return exitCode(exitNotFound)
+		return err
 	}
 	p, err := f.start(c)
 	if err != nil {

@@ -204,12 +204,19 @@ func (c *command) proxy(args []string) error {
 // hitsOf are the rules' counters, which Close does not keep.
 func hitsOf(p *faultproxy.Proxy) []fault.RuleStats { return p.Injector().Stats().Rules }
 
+// summedUp bounds how many rules are listed.
+const summedUp = 20
+
 // sumUp says what the proxy has done.
 func (c *command) sumUp(p *faultproxy.Proxy, rules []fault.RuleStats) {
 	s := p.Stats()
 	fmt.Fprintf(c.stderr, "drill proxy: %d requests, %d tunnels, %d of them faulted; %d errors of upstreams, %d bad requests, %d connections turned away\n",
 		s.Requests, s.Tunnels, s.Faulted, s.UpstreamErrors, s.BadRequests, s.TurnedAway)
-	for _, r := range rules {
+	for i, r := range rules {
+		if i == summedUp {
+			fmt.Fprintf(c.stderr, "drill proxy: and %d more rules\n", len(rules)-i)
+			return
+		}
 		text, err := json.Marshal(r.Rule)
 		if err != nil {
 			continue // text and numbers do not fail

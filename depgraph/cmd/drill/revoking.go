@@ -235,10 +235,9 @@ func (c *command) prepare(p revoke.Plan, journal string) (revocation, error) {
 
 // runInSession runs a program as the role, in a session without the table.
 func (c *command) runInSession(p revoke.Plan, args []string) error {
-	path, err := exec.LookPath(args[0])
+	path, err := c.find(args[0])
 	if err != nil {
-		fmt.Fprintf(c.stderr, "drill revoke: %v\n", err)
-		return exitCode(exitNotFound)
+		return err
 	}
 	creds, err := credentials("")
 	if err != nil {

@@ -154,14 +154,12 @@ func (p *Proxy) change(r *http.Request, put func([]fault.Rule) error) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	if len(rules) > maxRules {
-		return nil, fmt.Errorf("there are %d rules; at most %d", len(rules), maxRules)
-	}
-	if r.Method == http.MethodPatch && len(p.injector.Rules())+len(rules) > maxRules {
-		return nil, fmt.Errorf("there would be more than %d rules", maxRules)
-	}
 	p.mu.Lock()
-	err = put(rules)
+	if r.Method == http.MethodPatch && len(p.injector.Rules())+len(rules) > maxRules {
+		err = fmt.Errorf("there would be more than %d rules", maxRules)
+	} else {
+		err = put(rules)
+	}
 	if err == nil {
 		p.leaseFor(lease)
 	}

@@ -16,11 +16,15 @@ import (
 //
 // with the members that choose calls besides. latency, bandwidth, timeout,
 // reset_peer and limit_data are known. slow_close and slicer are refused: they
-// change when bytes arrive, and nothing that a client is told.
+// change when bytes arrive, and nothing that a client is told. There are at most
+// a thousand rules.
 func ParseRules(data []byte) ([]fault.Rule, error) {
 	var list []json.RawMessage
 	if json.Unmarshal(data, &list) != nil {
 		return fault.ParseRules(data) // its error says where
+	}
+	if len(list) > maxRules {
+		return nil, fmt.Errorf("there are %d rules; at most %d", len(list), maxRules)
 	}
 	any := false
 	for i, text := range list {
