@@ -77,7 +77,7 @@ func (c *call) batchGetItem(in *struct {
 	return out, nil
 }
 
-func (k *keysAndAttributes) projection() ([]string, error) {
+func (k *keysAndAttributes) projection() ([]path, error) {
 	x := expression{names: k.ExpressionAttributeNames, used: map[string]bool{}}
 	if k.ProjectionExpression == nil {
 		return nil, nil
@@ -172,11 +172,7 @@ func (c *call) batchWriteItem(in *struct {
 			}
 			done++
 			used += units
-			if next == nil {
-				delete(t.items, key)
-			} else {
-				t.items[key] = next
-			}
+			t.store(key, next)
 		}
 		consumed = append(consumed, capacity(name, used, in.ReturnConsumedCapacity))
 		c.server.mu.Unlock()

@@ -33,23 +33,25 @@ func (x *expression) parseCondition(text string) (condition, error) {
 	return c, err
 }
 
-// parseProjection reads a list of top-level attribute names.
-func (x *expression) parseProjection(text string) ([]string, error) {
+// parseProjection reads a list of paths, none of which leads into another.
+func (x *expression) parseProjection(text string) ([]path, error) {
 	p := parser{x: x, what: "ProjectionExpression"}
-	var names []string
+	var paths []path
 	err := p.run(text, func() {
 		for {
-			path := p.path()
-			if len(path) != 1 {
-				panic(syntaxError("dynamotest projects top-level attributes only"))
+			next := p.path()
+			for _, other := range paths {
+				if n := min(len(next), len(other)); slices.Equal(next[:n], other[:n]) {
+					panic(syntaxError(fmt.Sprintf("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [%s], path two: [%s]", other, next)))
+				}
 			}
-			names = append(names, path[0].name)
+			paths = append(paths, next)
 			if !p.accept(",") {
 				return
 			}
 		}
 	})
-	return names, err
+	return paths, err
 }
 
 // unused names the first placeholder that no expression used.

@@ -268,6 +268,85 @@ var contract = []contractCase{
 		{op: "DeleteItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ReturnConsumedCapacity":"INDEXES"}`, want: `{"ConsumedCapacity":{"CapacityUnits":5,"Table":{"CapacityUnits":5}}}`},
 	}},
 
+	// Nested projections.
+	{name: "projections into documents", steps: []step{
+		putting(`,"m":{"M":{"a":{"S":"1"},"b":{"M":{"c":{"S":"2"},"d":{"S":"3"}}}}},"l":{"L":[{"S":"x"},{"M":{"y":{"S":"z"},"w":{"S":"v"}}},{"S":"u"}]}`),
+		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ProjectionExpression":"m.b.c, l[2], l[1].y"}`, want: `{"Item":{"k":null,"m":{"M":{"a":null,"b":{"M":{"c":{"S":"2"},"d":null}}}},"l":{"L":[{"M":{"y":{"S":"z"},"w":null}},{"S":"u"}]}}}`},
+		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ProjectionExpression":"m.nope, l[7], k.x"}`, want: `{"Item":{"k":null,"m":null,"l":null}}`},
+		step{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ProjectionExpression":"m, m.a"}`}.refused("/Invalid ProjectionExpression: Two document paths overlap with each other.*/"),
+	}},
+
+	// Select.
+	{name: "a count", steps: []step{
+		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"1"},"x":{"N":"1"}}}`},
+		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"2"},"x":{"N":"2"}}}`},
+		{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"k = :k","ExpressionAttributeValues":{":k":{"S":"$K"}},"Select":"COUNT"}`, want: `{"Count":2,"ScannedCount":2,"Items":null}`},
+		{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"k = :k","FilterExpression":"x > :x","ExpressionAttributeValues":{":k":{"S":"$K"},":x":{"N":"1"}},"ProjectionExpression":"s"}`, want: `{"Count":1,"ScannedCount":2,"Items":[{"s":{"S":"2"},"k":null,"x":null}]}`},
+		step{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"k = :k","ExpressionAttributeValues":{":k":{"S":"$K"}},"Select":"COUNT","ProjectionExpression":"s"}`}.refused("/.*/"),
+		step{op: "Query", body: `{"TableName":"$C","KeyConditionExpression":"k = :k","ExpressionAttributeValues":{":k":{"S":"$K"}},"Select":"SOME"}`}.refused("/.*/"),
+		step{op: "Query", body: `{"TableName":"$C","IndexName":"none","KeyConditionExpression":"k = :k","ExpressionAttributeValues":{":k":{"S":"$K"}}}`}.refused("The table does not have the specified index: none"),
+	}},
+
+	// Transactions.
+	{name: "a transaction of all four", steps: []step{
+		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K-a"},"n":{"N":"1"}}}`},
+		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K-b"}}}`},
+		{op: "TransactWriteItems", body: `{"TransactItems":[
+			{"ConditionCheck":{"TableName":"$T","Key":{"k":{"S":"$K-none"}},"ConditionExpression":"attribute_not_exists(k)"}},
+			{"Update":{"TableName":"$T","Key":{"k":{"S":"$K-a"}},"UpdateExpression":"SET n = n + :one","ExpressionAttributeValues":{":one":{"N":"1"}}}},
+			{"Delete":{"TableName":"$T","Key":{"k":{"S":"$K-b"}}}},
+			{"Put":{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"c"}}}}]}`},
+		{op: "TransactGetItems", body: `{"TransactItems":[{"Get":{"TableName":"$T","Key":{"k":{"S":"$K-a"}}}},{"Get":{"TableName":"$T","Key":{"k":{"S":"$K-b"}}}},{"Get":{"TableName":"$C","Key":{"k":{"S":"$K"},"s":{"S":"c"}}}}]}`,
+			want: `{"Responses":[{"Item":{"n":{"N":"2"}}},{"Item":null},{"Item":{"s":{"S":"c"}}}]}`},
+	}},
+	{
+		name: "a transaction of reads with a projection", documented: "Get has a ProjectionExpression; dynoxide reads the whole item",
+		steps: []step{
+			putting(`,"n":{"N":"2"}`),
+			{op: "TransactGetItems", body: `{"TransactItems":[{"Get":{"TableName":"$T","Key":{"k":{"S":"$K"}},"ProjectionExpression":"n"}}]}`, want: `{"Responses":[{"Item":{"n":{"N":"2"},"k":null}}]}`},
+		},
+		differs: map[string][]step{"dynoxide": {putting("")}},
+	},
+	{name: "a transaction that is cancelled changes nothing", steps: []step{
+		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"},"n":{"N":"1"}}}`},
+		step{op: "TransactWriteItems", body: `{"TransactItems":[
+			{"Put":{"TableName":"$T","Item":{"k":{"S":"$K-new"}}}},
+			{"Update":{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET n = :x","ConditionExpression":"n = :x","ExpressionAttributeValues":{":x":{"N":"5"}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}}]}`,
+			want: `{"CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed","Message":"The conditional request failed","Item":{"n":{"N":"1"}}}]}`,
+		}.fails(400, "TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed]"),
+		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K-new"}}}`, want: `{"Item":null}`},
+		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}}}`, want: `{"Item":{"n":{"N":"1"}}}`},
+	}},
+	{name: "a transaction with one item twice", steps: []step{
+		step{op: "TransactWriteItems", body: `{"TransactItems":[{"Put":{"TableName":"$T","Item":{"k":{"S":"$K"}}}},{"Delete":{"TableName":"$T","Key":{"k":{"S":"$K"}}}}]}`}.refused("Transaction request cannot include multiple operations on one item"),
+	}},
+	{name: "a transaction on a missing table", steps: []step{
+		step{op: "TransactWriteItems", body: `{"TransactItems":[{"Put":{"TableName":"$N","Item":{"k":{"S":"1"}}}}]}`}.fails(400, "ResourceNotFoundException", missing),
+	}},
+	{name: "a transaction under one token is made once", steps: []step{
+		{op: "TransactWriteItems", body: `{"ClientRequestToken":"$K","TransactItems":[{"Update":{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`},
+		{op: "TransactWriteItems", body: `{"ClientRequestToken":"$K","TransactItems":[{"Update":{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`},
+		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"ConsistentRead":true}`, want: `{"Item":{"n":{"N":"1"}}}`},
+		step{op: "TransactWriteItems", body: `{"ClientRequestToken":"$K","TransactItems":[{"Put":{"TableName":"$T","Item":{"k":{"S":"$K"}}}}]}`}.fails(400, "IdempotentParameterMismatchException", "/.*/"),
+	}},
+
+	// Secondary indexes.
+	{name: "a secondary index", steps: []step{
+		{op: "CreateTable", body: `{"TableName":"$N-i","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"},{"AttributeName":"u","AttributeType":"S"},{"AttributeName":"seq","AttributeType":"N"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}],
+			"GlobalSecondaryIndexes":[{"IndexName":"by-user","KeySchema":[{"AttributeName":"u","KeyType":"HASH"},{"AttributeName":"seq","KeyType":"RANGE"}],"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}]}`, want: `{"TableDescription":{"GlobalSecondaryIndexes":[{"IndexName":"by-user","Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}]}}`},
+		{op: "PutItem", body: `{"TableName":"$N-i","Item":{"k":{"S":"1"},"u":{"S":"ann"},"seq":{"N":"10"},"x":{"S":"a"},"y":{"S":"b"}}}`},
+		{op: "PutItem", body: `{"TableName":"$N-i","Item":{"k":{"S":"2"},"u":{"S":"ann"},"seq":{"N":"9"}}}`},
+		{op: "PutItem", body: `{"TableName":"$N-i","Item":{"k":{"S":"3"},"u":{"S":"ann"}}}`},
+		{op: "PutItem", body: `{"TableName":"$N-i","Item":{"k":{"S":"4"},"u":{"S":"bob"},"seq":{"N":"1"}}}`},
+		{op: "Query", body: `{"TableName":"$N-i","IndexName":"by-user","KeyConditionExpression":"u = :u AND seq > :t","ExpressionAttributeValues":{":u":{"S":"ann"},":t":{"N":"1"}}}`, want: `{"Count":2,"Items":[{"k":{"S":"2"}},{"k":{"S":"1"},"x":{"S":"a"},"y":null}]}`},
+		{op: "Query", body: `{"TableName":"$N-i","IndexName":"by-user","Limit":1,"ScanIndexForward":false,"KeyConditionExpression":"u = :u","ExpressionAttributeValues":{":u":{"S":"ann"}}}`, want: `{"Count":1,"Items":[{"k":{"S":"1"}}],"LastEvaluatedKey":{"k":{"S":"1"},"u":{"S":"ann"},"seq":{"N":"10"}}}`},
+		{op: "Query", body: `{"TableName":"$N-i","IndexName":"by-user","ScanIndexForward":false,"ExclusiveStartKey":{"k":{"S":"1"},"u":{"S":"ann"},"seq":{"N":"10"}},"KeyConditionExpression":"u = :u","ExpressionAttributeValues":{":u":{"S":"ann"}}}`, want: `{"Count":1,"Items":[{"k":{"S":"2"}}],"LastEvaluatedKey":null}`},
+		{op: "Scan", body: `{"TableName":"$N-i","IndexName":"by-user"}`, want: `{"Count":3}`},
+		step{op: "Query", body: `{"TableName":"$N-i","IndexName":"by-user","ConsistentRead":true,"KeyConditionExpression":"u = :u","ExpressionAttributeValues":{":u":{"S":"ann"}}}`}.refused("Consistent reads are not supported on global secondary indexes"),
+		step{op: "PutItem", body: `{"TableName":"$N-i","Item":{"k":{"S":"5"},"u":{"N":"1"}}}`}.refused("One or more parameter values were invalid: Type mismatch for Index Key u Expected: S Actual: N IndexName: by-user"),
+		{op: "DeleteTable", body: `{"TableName":"$N-i"}`},
+	}},
+
 	// Tables.
 	{name: "a table that is there already", steps: []step{step{op: "CreateTable", body: `{"TableName":"$T","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`}.fails(400, "ResourceInUseException", "/.*Table already exists: $T/")}},
 	{name: "a table that is not there", steps: []step{

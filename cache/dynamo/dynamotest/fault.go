@@ -110,8 +110,9 @@ func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 
 func tablesOf(body []byte) []string {
 	var in struct {
-		TableName    string
-		RequestItems map[string]json.RawMessage
+		TableName     string
+		RequestItems  map[string]json.RawMessage
+		TransactItems []map[string]struct{ TableName string }
 	}
 	if json.Unmarshal(body, &in) != nil {
 		return nil // the operation will complain
@@ -119,7 +120,14 @@ func tablesOf(body []byte) []string {
 	if in.TableName != "" {
 		return []string{in.TableName}
 	}
-	return slices.Sorted(maps.Keys(in.RequestItems))
+	names := slices.Collect(maps.Keys(in.RequestItems))
+	for _, one := range in.TransactItems {
+		for _, part := range one {
+			names = append(names, part.TableName)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // pause waits out the latency and the fault's delay. It reports false if the

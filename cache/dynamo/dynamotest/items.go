@@ -17,7 +17,7 @@ func (c *call) getItem(in *struct {
 },
 ) (any, *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, used: map[string]bool{}}
-	var only []string
+	var only []path
 	if in.ProjectionExpression != nil {
 		var err error
 		if only, err = x.parseProjection(*in.ProjectionExpression); err != nil {
@@ -108,11 +108,7 @@ func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiEr
 	if !holds(old) {
 		return nil, in.failed(old)
 	}
-	if next == nil {
-		delete(t.items, key)
-	} else {
-		t.items[key] = next
-	}
+	t.store(key, next)
 	out := map[string]any{}
 	if in.ReturnValues == "ALL_OLD" && old != nil {
 		out["Attributes"] = old
@@ -166,19 +162,6 @@ func (c *call) itemTable(name string) (*table, *apiError) {
 		return nil, noTable()
 	}
 	return t, err
-}
-
-func (it item) project(only []string) item {
-	if only == nil {
-		return it
-	}
-	out := item{}
-	for _, name := range only {
-		if v := it[name]; v != nil {
-			out[name] = v
-		}
-	}
-	return out
 }
 
 // shown is an item as it is answered: as it is, or with garbage in the binary

@@ -1,7 +1,7 @@
 package dynamotest
 
 import (
-	"maps"
+	"hash/crc32"
 	"slices"
 	"strings"
 )
@@ -9,153 +9,201 @@ import (
 // maxPage is how much one answer may hold; the next page goes on from there.
 const maxPage = 1 << 20
 
-type queryInput struct {
+// reading is what Query and Scan have in common.
+type reading struct {
 	target
-	KeyConditionExpression    string
+	IndexName                 *string
 	FilterExpression          *string
+	ProjectionExpression      *string
 	ExpressionAttributeValues item
 	ConsistentRead            bool
-	ScanIndexForward          *bool
+	Select                    string
 	Limit                     *int
 	ExclusiveStartKey         item
+}
+
+// parse reads the expressions. x has read those that come before.
+func (in *reading) parse(x *expression, has bool) (filter condition, only []path, err *apiError) {
+	filter = func(item) bool { return true }
+	if in.FilterExpression != nil {
+		var err error
+		if filter, err = x.parseCondition(*in.FilterExpression); err != nil {
+			return nil, nil, asAPI(err)
+		}
+	}
+	if in.ProjectionExpression != nil {
+		var err error
+		if only, err = x.parseProjection(*in.ProjectionExpression); err != nil {
+			return nil, nil, asAPI(err)
+		}
+	}
+	if err := x.check(has || in.FilterExpression != nil || in.ProjectionExpression != nil); err != nil {
+		return nil, nil, err
+	}
+	if in.Limit != nil && *in.Limit < 1 {
+		return nil, nil, validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *in.Limit)
+	}
+	switch in.Select {
+	case "", "SPECIFIC_ATTRIBUTES":
+		if in.Select != "" && only == nil {
+			return nil, nil, validation("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+		}
+	case "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT":
+		if only != nil {
+			return nil, nil, validation("Cannot specify the AttributesToGet when choosing to get %s", in.Select)
+		}
+		if in.Select == "ALL_PROJECTED_ATTRIBUTES" && in.IndexName == nil {
+			return nil, nil, validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+		}
+	default:
+		return nil, nil, validation("1 validation error detected: Value '%s' at 'select' failed to satisfy constraint: Member must satisfy enum value set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]", in.Select)
+	}
+	return filter, only, nil
+}
+
+// find locks the table, finds what is read of it, and checks the start key.
+func (c *call) find(in *reading) (view, *apiError) {
+	t, err := c.itemTable(in.TableName)
+	if err != nil {
+		return view{}, err
+	}
+	v, err := t.view(in.IndexName, in.ConsistentRead)
+	if err == nil && in.ExclusiveStartKey != nil {
+		err = v.checkStart(in.ExclusiveStartKey)
+	}
+	if err == nil && in.Select == "ALL_ATTRIBUTES" && v.i != nil && v.i.projection != "ALL" {
+		err = validation("One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary index %s because its projection type is not ALL", v.i.name)
+	}
+	if err != nil {
+		c.server.mu.Unlock()
+	}
+	return v, err
+}
+
+type queryInput struct {
+	reading
+	KeyConditionExpression string
+	ScanIndexForward       *bool
 }
 
 // query answers with the items of one partition, in the order of their sort
 // keys.
 func (c *call) query(in *queryInput) (any, *apiError) {
-	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
-	holds, err := x.parseCondition(in.KeyConditionExpression)
+	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
+	holds, parseErr := x.parseCondition(in.KeyConditionExpression)
+	if parseErr != nil {
+		return nil, asAPI(parseErr)
+	}
+	filter, only, err := in.parse(x, true)
 	if err != nil {
-		return nil, asAPI(err)
-	}
-	filter := func(item) bool { return true }
-	if in.FilterExpression != nil {
-		if filter, err = x.parseCondition(*in.FilterExpression); err != nil {
-			return nil, asAPI(err)
-		}
-	}
-	if err := x.check(true); err != nil {
 		return nil, err
 	}
-	if in.Limit != nil && *in.Limit < 1 {
-		return nil, badLimit(*in.Limit)
-	}
-	t, apiErr := c.itemTable(in.TableName)
-	if apiErr != nil {
-		return nil, apiErr
+	v, err := c.find(&in.reading)
+	if err != nil {
+		return nil, err
 	}
 	defer c.server.mu.Unlock()
-	if err := t.checkKeyCondition(in); err != nil {
+	if err := v.checkKeyCondition(in); err != nil {
 		return nil, err
 	}
-	found, err2 := t.partition(in, holds)
-	if err2 != nil {
-		return nil, err2
-	}
-	return c.page(t, found, in.Limit, in.ConsistentRead, filter, in.consumed)
+	return c.page(v, v.partition(in, holds), &in.reading, filter, only)
 }
 
-// scan answers with the items of a table, in an order of its own that stays the
-// same.
+// scan answers with the items of a table or an index, in an order of its own
+// that stays the same.
 func (c *call) scan(in *struct {
-	target
-	FilterExpression          *string
-	ExpressionAttributeValues item
-	ConsistentRead            bool
-	Limit                     *int
-	ExclusiveStartKey         item
+	reading
+	Segment, TotalSegments *int
 },
 ) (any, *apiError) {
-	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
-	filter := func(item) bool { return true }
-	if in.FilterExpression != nil {
-		var err error
-		if filter, err = x.parseCondition(*in.FilterExpression); err != nil {
-			return nil, asAPI(err)
-		}
-	}
-	if err := x.check(in.FilterExpression != nil); err != nil {
+	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
+	filter, only, err := in.parse(x, false)
+	if err != nil {
 		return nil, err
 	}
-	if in.Limit != nil && *in.Limit < 1 {
-		return nil, badLimit(*in.Limit)
+	segment, total := 0, 1
+	if in.Segment != nil || in.TotalSegments != nil {
+		if in.Segment == nil || in.TotalSegments == nil {
+			return nil, validation("The Segment and TotalSegments parameters must both be specified")
+		}
+		if segment, total = *in.Segment, *in.TotalSegments; total < 1 || total > 1_000_000 || segment < 0 || segment >= total {
+			return nil, validation("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total)
+		}
 	}
-	t, apiErr := c.itemTable(in.TableName)
-	if apiErr != nil {
-		return nil, apiErr
+	v, err := c.find(&in.reading)
+	if err != nil {
+		return nil, err
 	}
 	defer c.server.mu.Unlock()
 	after := ""
 	if in.ExclusiveStartKey != nil {
-		if after, apiErr = t.keyOf(in.ExclusiveStartKey, true); apiErr != nil {
-			return nil, validation("The provided starting key is invalid")
-		}
+		after, _ = v.t.keyOf(v.t.primaryKey(in.ExclusiveStartKey), true) // checked
 	}
-	found := []item{}
-	for _, key := range slices.Sorted(maps.Keys(t.items)) {
-		if key > after {
-			found = append(found, t.items[key])
+	keys := []string{}
+	v.each(func(key string, _ item) {
+		if key > after && int(crc32.ChecksumIEEE([]byte(key))%uint32(total)) == segment {
+			keys = append(keys, key)
 		}
+	})
+	slices.Sort(keys)
+	found := make([]item, len(keys))
+	for i, key := range keys {
+		found[i] = v.t.items[key]
 	}
-	return c.page(t, found, in.Limit, in.ConsistentRead, filter, in.consumed)
-}
-
-func badLimit(limit int) *apiError {
-	return validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", limit)
+	return c.page(v, found, &in.reading, filter, only)
 }
 
 // page answers with as many of the items as fit, those that the filter lets
 // through. The lock is held.
-func (c *call) page(t *table, found []item, limit *int, consistent bool, filter condition, consumed func(map[string]any, float64)) (any, *apiError) {
-	page, size, last := pageOf(found, limit)
-	units := readUnits(size, consistent)
+func (c *call) page(v view, found []item, in *reading, filter condition, only []path) (any, *apiError) {
+	page, size, last := pageOf(found, in.Limit)
+	units := readUnits(size, in.ConsistentRead)
 	if !c.server.read.take(units, c.now) {
-		return nil, c.throttled(t)
+		return nil, c.throttled(v.t)
 	}
 	shown := []item{}
 	for _, it := range page {
+		if v.i != nil {
+			it = it.project(v.i.only(v.t))
+		}
 		if filter(it) {
-			shown = append(shown, c.shown(t, it))
+			shown = append(shown, c.shown(v.t, it.project(only)))
 		}
 	}
-	out := map[string]any{"Items": shown, "Count": len(shown), "ScannedCount": len(page)}
-	if last != nil {
-		out["LastEvaluatedKey"] = t.primaryKey(last)
+	out := map[string]any{"Count": len(shown), "ScannedCount": len(page)}
+	if in.Select != "COUNT" {
+		out["Items"] = shown
 	}
-	consumed(out, units)
+	if last != nil {
+		out["LastEvaluatedKey"] = v.position(last)
+	}
+	in.consumed(out, units)
 	return out, nil
 }
 
 // partition is what the key condition selects, in order, from after the start
 // key on. The lock is held.
-func (t *table) partition(in *queryInput, holds condition) ([]item, *apiError) {
+func (v view) partition(in *queryInput, holds condition) []item {
 	found := []item{}
-	for _, it := range t.items {
+	v.each(func(_ string, it item) {
 		if holds(it) {
 			found = append(found, it)
 		}
-	}
+	})
 	order := func(a, b item) int {
-		if t.sort == nil {
-			return 0
-		}
-		o, _ := a[t.sort.name].compare(b[t.sort.name]) // of one kind: the table has seen to it
 		if in.ScanIndexForward != nil && !*in.ScanIndexForward {
-			o = -o
+			return -v.order(a, b)
 		}
-		return o
+		return v.order(a, b)
 	}
 	slices.SortFunc(found, order)
 	if in.ExclusiveStartKey == nil {
-		return found, nil
+		return found
 	}
-	if _, err := t.keyOf(in.ExclusiveStartKey, true); err != nil {
-		return nil, validation("The provided starting key is invalid")
+	if v.i == nil && v.sort == nil {
+		return nil // the partition has one item, and it was before
 	}
-	if t.sort == nil {
-		return nil, nil // the partition has one item, and it was before
-	}
-	return slices.DeleteFunc(found, func(it item) bool { return order(it, in.ExclusiveStartKey) <= 0 }), nil
+	return slices.DeleteFunc(found, func(it item) bool { return order(it, in.ExclusiveStartKey) <= 0 })
 }
 
 // pageOf is what one answer looks at: at most limit items, and at most 1 MB.
@@ -185,7 +233,7 @@ func (t *table) primaryKey(it item) item {
 // checkKeyCondition sees that a key condition is an equality of the partition
 // key and at most one comparison of the sort key: the grammar of conditions
 // allows more. The lock is held.
-func (t *table) checkKeyCondition(in *queryInput) *apiError {
+func (v view) checkKeyCondition(in *queryInput) *apiError {
 	name := func(token string) string {
 		if full, ok := in.ExpressionAttributeNames[token]; ok {
 			return full
@@ -204,20 +252,20 @@ func (t *table) checkKeyCondition(in *queryInput) *apiError {
 		switch {
 		case !begins && !compares && !between:
 			return validation("Invalid operator used in KeyConditionExpression: want an equality of the partition key, and =, <, <=, >, >=, BETWEEN or begins_with of the sort key")
-		case subject == t.hash.name && compares && clause[1] == "=" && !hash:
+		case subject == v.hash.name && compares && clause[1] == "=" && !hash:
 			hash = true
-		case subject == t.hash.name:
+		case subject == v.hash.name:
 			return validation("Query key condition not supported")
-		case t.sort != nil && subject == t.sort.name && !sort:
+		case v.sort != nil && subject == v.sort.name && !sort:
 			sort = true
-		case t.sort != nil && subject == t.sort.name:
+		case v.sort != nil && subject == v.sort.name:
 			return validation("KeyConditionExpressions must only contain one condition per key")
 		default:
-			return validation("Query condition missed key schema element: %s", t.hash.name)
+			return validation("Query condition missed key schema element: %s", v.hash.name)
 		}
 	}
 	if !hash {
-		return validation("Query condition missed key schema element: %s", t.hash.name)
+		return validation("Query condition missed key schema element: %s", v.hash.name)
 	}
 	return nil
 }

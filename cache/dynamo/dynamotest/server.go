@@ -61,6 +61,7 @@ type Server struct {
 	tables     map[string]*table
 	principals map[string]*iam.Caller // nil until somebody adds or deletes one
 	revoked    []Revocation
+	requested  map[string]idempotent // transactions by their client's token
 	fault      func(*Request) *Fault
 	latency    time.Duration
 	corrupt    bool
@@ -230,6 +231,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, out any, apiErr 
 var operations = map[string]func(*call, []byte) (any, *apiError){
 	"CreateTable":        operation((*call).createTable),
 	"DescribeTable":      operation((*call).describeTable),
+	"UpdateTable":        operation((*call).updateTable),
 	"DeleteTable":        operation((*call).deleteTable),
 	"ListTables":         operation((*call).listTables),
 	"UpdateTimeToLive":   operation((*call).updateTimeToLive),
@@ -242,6 +244,8 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 	"Scan":               operation((*call).scan),
 	"BatchGetItem":       operation((*call).batchGetItem),
 	"BatchWriteItem":     operation((*call).batchWriteItem),
+	"TransactGetItems":   operation((*call).transactGetItems),
+	"TransactWriteItems": operation((*call).transactWriteItems),
 
 	"GetResourcePolicy":    operation((*call).getResourcePolicy),
 	"PutResourcePolicy":    operation((*call).putResourcePolicy),

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type table struct {
 	created time.Time
 	ttl     string // attribute, "" while disabled
 	items   map[string]item
+	indexes map[string]*index // global secondary indexes, by name
 	tags    map[string]string
 
 	policy, policyBefore tablePolicy // the newest, and what is in force until it is
@@ -90,7 +92,16 @@ func (t *table) check(it item) (string, *apiError) {
 	if it.size() > maxItem {
 		return "", validation("Item size has exceeded the maximum allowed size")
 	}
-	return key, nil
+	return key, t.checkIndexes(it)
+}
+
+// store replaces the item under a key, with nil by nothing. The lock is held.
+func (t *table) store(key string, next item) {
+	if next == nil {
+		delete(t.items, key)
+	} else {
+		t.items[key] = next
+	}
 }
 
 var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
@@ -115,9 +126,11 @@ func checkTableName(name string) *apiError {
 type createTableInput struct {
 	TableName            string
 	AttributeDefinitions []struct{ AttributeName, AttributeType string }
-	KeySchema            []struct{ AttributeName, KeyType string }
+	KeySchema            []keyElement
 	BillingMode          string
 	Tags                 []tag
+
+	GlobalSecondaryIndexes []indexInput
 	// Accepted and without effect here.
 	ProvisionedThroughput     any
 	OnDemandThroughput        any
@@ -168,32 +181,55 @@ func (t *table) schema(in *createTableInput) *apiError {
 		}
 		kinds[d.AttributeName] = d.AttributeType
 	}
-	for i, k := range in.KeySchema {
-		a := keyAttribute{k.AttributeName, kinds[k.AttributeName]}
-		switch {
-		case a.kind == "":
-			return invalid("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", a.name, slices.Sorted(maps.Keys(kinds)))
-		case i == 0 && k.KeyType == "HASH":
-			t.hash = a
-		case i == 1 && k.KeyType == "RANGE" && a.name != t.hash.name:
-			t.sort = &a
-		default:
-			return invalid("Invalid KeySchema: the first element must be of type HASH, the second of type RANGE, with another attribute")
+	used := map[string]bool{}
+	var err *apiError
+	if t.hash, t.sort, err = keySchema(in.KeySchema, kinds, used); err != nil {
+		return err
+	}
+	for _, i := range in.GlobalSecondaryIndexes {
+		if err := t.addIndex(i, kinds, used); err != nil {
+			return err
 		}
 	}
-	if len(kinds) != len(in.KeySchema) {
+	if len(kinds) != len(used) {
 		return invalid("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
 	return nil
 }
 
+type keyElement struct{ AttributeName, KeyType string }
+
+// keySchema reads the key of a table or of an index, and notes the attributes
+// that it uses.
+func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (hash keyAttribute, sort *keyAttribute, err *apiError) {
+	for i, k := range in {
+		a := keyAttribute{k.AttributeName, kinds[k.AttributeName]}
+		switch {
+		case a.kind == "":
+			return hash, nil, invalid("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", a.name, slices.Sorted(maps.Keys(kinds)))
+		case i == 0 && k.KeyType == "HASH":
+			hash = a
+		case i == 1 && k.KeyType == "RANGE" && a.name != hash.name:
+			sort = &a
+		default:
+			return hash, nil, invalid("Invalid KeySchema: the first element must be of type HASH, the second of type RANGE, with another attribute")
+		}
+		used[a.name] = true
+	}
+	return hash, sort, nil
+}
+
 // describe is a TableDescription. The lock is held.
 func (t *table) describe(c *call, status string) map[string]any {
-	definitions := []map[string]string{{"AttributeName": t.hash.name, "AttributeType": t.hash.kind}}
-	keys := []map[string]string{{"AttributeName": t.hash.name, "KeyType": "HASH"}}
-	if t.sort != nil {
-		definitions = append(definitions, map[string]string{"AttributeName": t.sort.name, "AttributeType": t.sort.kind})
-		keys = append(keys, map[string]string{"AttributeName": t.sort.name, "KeyType": "RANGE"})
+	kinds := map[string]string{}
+	keys := describeKey(t.hash, t.sort, kinds)
+	var indexes []map[string]any
+	for _, name := range slices.Sorted(maps.Keys(t.indexes)) {
+		indexes = append(indexes, t.indexes[name].describe(t, c, kinds))
+	}
+	definitions := []map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		definitions = append(definitions, map[string]string{"AttributeName": name, "AttributeType": kinds[name]})
 	}
 	size := 0
 	for _, it := range t.items {
@@ -210,15 +246,45 @@ func (t *table) describe(c *call, status string) map[string]any {
 		"TableSizeBytes":        size,
 		"ProvisionedThroughput": map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
 	}
+	if indexes != nil {
+		d["GlobalSecondaryIndexes"] = indexes
+	}
 	if t.billing == "PAY_PER_REQUEST" {
 		d["BillingModeSummary"] = map[string]any{"BillingMode": t.billing}
 	}
 	return d
 }
 
+// describeKey is a KeySchema, and notes the kinds of its attributes.
+func describeKey(hash keyAttribute, sort *keyAttribute, kinds map[string]string) []map[string]string {
+	kinds[hash.name] = hash.kind
+	keys := []map[string]string{{"AttributeName": hash.name, "KeyType": "HASH"}}
+	if sort != nil {
+		kinds[sort.name] = sort.kind
+		keys = append(keys, map[string]string{"AttributeName": sort.name, "KeyType": "RANGE"})
+	}
+	return keys
+}
+
+// tableNamed is a table's name, be it given as such or as its ARN.
+func (c *call) tableNamed(name string) (string, *apiError) {
+	if !strings.HasPrefix(name, "arn:") {
+		return name, nil
+	}
+	short, ok := strings.CutPrefix(name, tableARN(c.region, ""))
+	if !ok || strings.Contains(short, "/") {
+		return "", validation("Invalid TableArn: %q; dynamotest knows tables of the account %s and the region of the request", name, accountID)
+	}
+	return short, nil
+}
+
 // named finds the table of an operation on tables, after the checks that come
 // before. The lock is held on success.
 func (c *call) named(name string) (*table, *apiError) {
+	name, err := c.tableNamed(name)
+	if err != nil {
+		return nil, err
+	}
 	if err := checkTableName(name); err != nil {
 		return nil, err
 	}
@@ -240,6 +306,63 @@ func (c *call) describeTable(in *struct{ TableName string }) (any, *apiError) {
 	}
 	defer c.server.mu.Unlock()
 	return map[string]any{"Table": t.describe(c, "ACTIVE")}, nil
+}
+
+type indexUpdate struct {
+	Create *indexInput
+	Delete *struct{ IndexName string }
+}
+
+// updateTable changes what has an effect here: the billing mode, and indexes,
+// which are there at once.
+func (c *call) updateTable(in *struct {
+	TableName                   string
+	AttributeDefinitions        []struct{ AttributeName, AttributeType string }
+	BillingMode                 string
+	GlobalSecondaryIndexUpdates []indexUpdate
+	// Accepted and without effect here.
+	ProvisionedThroughput     any
+	OnDemandThroughput        any
+	SSESpecification          any
+	TableClass                any
+	DeletionProtectionEnabled any
+},
+) (any, *apiError) {
+	t, err := c.named(in.TableName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	kinds := map[string]string{}
+	for _, d := range in.AttributeDefinitions {
+		kinds[d.AttributeName] = d.AttributeType
+	}
+	if len(in.GlobalSecondaryIndexUpdates) > 1 {
+		return nil, validation("Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table")
+	}
+	for _, u := range in.GlobalSecondaryIndexUpdates {
+		switch {
+		case u.Create != nil && u.Delete == nil:
+			if err := t.addIndex(*u.Create, kinds, map[string]bool{}); err != nil {
+				return nil, err
+			}
+		case u.Delete != nil && u.Create == nil:
+			if t.indexes[u.Delete.IndexName] == nil {
+				return nil, dynamo("ResourceNotFoundException", "Requested resource not found")
+			}
+			delete(t.indexes, u.Delete.IndexName)
+		default:
+			return nil, validation("an update of an index is either Create or Delete")
+		}
+	}
+	switch in.BillingMode {
+	case "":
+	case "PROVISIONED", "PAY_PER_REQUEST":
+		t.billing = in.BillingMode
+	default:
+		return nil, validation("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", in.BillingMode)
+	}
+	return map[string]any{"TableDescription": t.describe(c, "ACTIVE")}, nil
 }
 
 func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {

@@ -336,29 +336,52 @@ func bit(b bool) int {
 	return 0
 }
 
-func (c *call) updateItem(in *struct {
+// updateInput is one update, alone or in a transaction.
+type updateInput struct {
 	conditional
 	Key              item
 	UpdateExpression *string
-},
-) (any, *apiError) {
+}
+
+// parse reads both expressions.
+func (in *updateInput) parse() (actions []action, holds condition, err *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
-	var actions []action
+	holds = func(item) bool { return true }
 	if in.UpdateExpression != nil {
 		var err error
 		if actions, err = x.parseUpdate(*in.UpdateExpression); err != nil {
-			return nil, asAPI(err)
+			return nil, nil, asAPI(err)
 		}
 	}
-	holds := func(item) bool { return true }
 	if in.ConditionExpression != nil {
-		c, err := x.parseCondition(*in.ConditionExpression)
-		if err != nil {
-			return nil, asAPI(err)
+		var err error
+		if holds, err = x.parseCondition(*in.ConditionExpression); err != nil {
+			return nil, nil, asAPI(err)
 		}
-		holds = c
 	}
-	if err := x.check(in.UpdateExpression != nil || in.ConditionExpression != nil); err != nil {
+	return actions, holds, x.check(in.UpdateExpression != nil || in.ConditionExpression != nil)
+}
+
+// updated is what an update makes of an item. The lock is held.
+func (t *table) updated(old, key item, actions []action) (item, *apiError) {
+	for _, a := range actions {
+		if name := a.path[0].name; name == t.hash.name || t.sort != nil && name == t.sort.name {
+			return nil, invalid("Cannot update attribute %s. This attribute is part of the key", name)
+		}
+	}
+	next, err := apply(old, key, actions)
+	if err != nil {
+		return nil, err
+	}
+	if next.size() > maxItem {
+		return nil, validation("Item size to update has exceeded the maximum allowed size")
+	}
+	return next, t.checkIndexes(next)
+}
+
+func (c *call) updateItem(in *updateInput) (any, *apiError) {
+	actions, holds, err := in.parse()
+	if err != nil {
 		return nil, err
 	}
 	returns := map[string]bool{"": true, "NONE": true, "ALL_OLD": true, "UPDATED_OLD": true, "ALL_NEW": true, "UPDATED_NEW": true}
@@ -374,20 +397,12 @@ func (c *call) updateItem(in *struct {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range actions {
-		if name := a.path[0].name; name == t.hash.name || t.sort != nil && name == t.sort.name {
-			return nil, invalid("Cannot update attribute %s. This attribute is part of the key", name)
-		}
-	}
 	old := t.items[key]
 	failed := !holds(old)
 	var next item
 	if !failed {
-		if next, err = apply(old, in.Key, actions); err != nil {
+		if next, err = t.updated(old, in.Key, actions); err != nil {
 			return nil, err
-		}
-		if next.size() > maxItem {
-			return nil, validation("Item size to update has exceeded the maximum allowed size")
 		}
 	}
 	units := writeUnits(max(old.size(), next.size()))
@@ -397,7 +412,7 @@ func (c *call) updateItem(in *struct {
 	if failed {
 		return nil, in.failed(old)
 	}
-	t.items[key] = next
+	t.store(key, next)
 	out := map[string]any{}
 	if shown := returned(in.ReturnValues, old, next, actions); len(shown) > 0 {
 		out["Attributes"] = shown

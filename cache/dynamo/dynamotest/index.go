@@ -1,0 +1,223 @@
+package dynamotest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// An index is a global secondary index: another order of those items of the
+// table that have its key attributes. It is read from the items themselves, so
+// it is never behind; DynamoDB's is, mostly by little.
+type index struct {
+	name       string
+	hash       keyAttribute
+	sort       *keyAttribute
+	projection string   // ALL, KEYS_ONLY or INCLUDE
+	include    []string // with INCLUDE
+}
+
+// maxIndexes is the service's default quota.
+const maxIndexes = 20
+
+type indexInput struct {
+	IndexName  string
+	KeySchema  []keyElement
+	Projection *struct {
+		ProjectionType   string
+		NonKeyAttributes []string
+	}
+	// Accepted and without effect here.
+	ProvisionedThroughput any
+	OnDemandThroughput    any
+	WarmThroughput        any
+}
+
+// addIndex makes an index. The lock is held, or nobody knows the table yet.
+func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string]bool) *apiError {
+	i := &index{name: in.IndexName}
+	switch {
+	case len(i.name) < 3 || len(i.name) > 255 || !tableName.MatchString(i.name):
+		return validation("1 validation error detected: Value '%s' at 'indexName' failed to satisfy constraint: Member must have 3 to 255 letters, digits and _.-", i.name)
+	case len(in.KeySchema) == 0 || len(in.KeySchema) > 2:
+		return validation("1 validation error detected: Value at 'keySchema' of the index %s failed to satisfy constraint: Member must have length 1 or 2", i.name)
+	case t.indexes[i.name] != nil:
+		return invalid("Duplicate index name: %s", i.name)
+	case len(t.indexes) == maxIndexes:
+		return invalid("Number of GlobalSecondaryIndexes exceeds per-table limit of %d", maxIndexes)
+	case in.Projection == nil:
+		return invalid("Unknown ProjectionType: null")
+	}
+	var err *apiError
+	if i.hash, i.sort, err = keySchema(in.KeySchema, kinds, used); err != nil {
+		return err
+	}
+	i.projection, i.include = in.Projection.ProjectionType, in.Projection.NonKeyAttributes
+	switch {
+	case i.projection != "ALL" && i.projection != "KEYS_ONLY" && i.projection != "INCLUDE":
+		return invalid("Unknown ProjectionType: %s", i.projection)
+	case (i.projection == "INCLUDE") != (len(i.include) > 0):
+		return invalid("ProjectionType is %s, and NonKeyAttributes has %d members", i.projection, len(i.include))
+	}
+	if t.indexes == nil {
+		t.indexes = map[string]*index{}
+	}
+	t.indexes[i.name] = i
+	return nil
+}
+
+// checkIndexes refuses an item whose attribute of an index's key is of another
+// kind; one that lacks it is just not in the index.
+func (t *table) checkIndexes(it item) *apiError {
+	for _, name := range slices.Sorted(maps.Keys(t.indexes)) {
+		i := t.indexes[name]
+		for n, a := range i.attributes() {
+			v := it[a.name]
+			if v == nil {
+				continue
+			}
+			if v.kind != a.kind {
+				return invalid("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", a.name, a.kind, v.kind, i.name)
+			}
+			if err := checkKeySize(a.name, v, n == 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (i *index) attributes() []keyAttribute {
+	if i.sort == nil {
+		return []keyAttribute{i.hash}
+	}
+	return []keyAttribute{i.hash, *i.sort}
+}
+
+// has reports whether an item is in the index.
+func (i *index) has(it item) bool {
+	return it[i.hash.name] != nil && (i.sort == nil || it[i.sort.name] != nil)
+}
+
+// only is what the index shows of an item; nil for all of it.
+func (i *index) only(t *table) []path {
+	if i.projection == "ALL" {
+		return nil
+	}
+	names := append([]string{}, i.include...)
+	for _, a := range append(i.attributes(), t.attributes()...) {
+		names = append(names, a.name)
+	}
+	slices.Sort(names)
+	var paths []path
+	for _, name := range slices.Compact(names) {
+		paths = append(paths, path{{name: name}})
+	}
+	return paths
+}
+
+func (t *table) attributes() []keyAttribute {
+	if t.sort == nil {
+		return []keyAttribute{t.hash}
+	}
+	return []keyAttribute{t.hash, *t.sort}
+}
+
+// describe is a GlobalSecondaryIndexDescription. The lock is held.
+func (i *index) describe(t *table, c *call, kinds map[string]string) map[string]any {
+	count, size := 0, 0
+	for _, it := range t.items {
+		if i.has(it) {
+			count, size = count+1, size+it.project(i.only(t)).size()
+		}
+	}
+	projection := map[string]any{"ProjectionType": i.projection}
+	if i.include != nil {
+		projection["NonKeyAttributes"] = i.include
+	}
+	return map[string]any{
+		"IndexName": i.name, "IndexArn": tableARN(c.region, t.name) + "/index/" + i.name, "IndexStatus": "ACTIVE",
+		"KeySchema": describeKey(i.hash, i.sort, kinds), "Projection": projection, "ItemCount": count, "IndexSizeBytes": size,
+		"ProvisionedThroughput": map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+	}
+}
+
+// A view is what a Query or a Scan reads: a table, or one of its indexes.
+type view struct {
+	t    *table
+	i    *index // nil: the table itself
+	hash keyAttribute
+	sort *keyAttribute
+}
+
+// view finds what is read. The lock is held.
+func (t *table) view(name *string, consistent bool) (view, *apiError) {
+	if name == nil {
+		return view{t: t, hash: t.hash, sort: t.sort}, nil
+	}
+	i := t.indexes[*name]
+	switch {
+	case i == nil:
+		return view{}, validation("The table does not have the specified index: %s", *name)
+	case consistent:
+		return view{}, validation("Consistent reads are not supported on global secondary indexes")
+	}
+	return view{t: t, i: i, hash: i.hash, sort: i.sort}, nil
+}
+
+// items are those in the view, by the encoding of their primary key.
+func (v view) each(f func(key string, it item)) {
+	for key, it := range v.t.items {
+		if v.i == nil || v.i.has(it) {
+			f(key, it)
+		}
+	}
+}
+
+// order compares two items by the view's sort key, and in an index, where that
+// may be the same, by their primary key.
+func (v view) order(a, b item) int {
+	o := 0
+	if v.sort != nil {
+		o, _ = a[v.sort.name].compare(b[v.sort.name]) // of one kind: the table has seen to it
+	}
+	if o == 0 && v.i != nil {
+		ka, _ := v.t.keyOf(v.t.primaryKey(a), true) // they are stored
+		kb, _ := v.t.keyOf(v.t.primaryKey(b), true)
+		o = cmp.Compare(ka, kb)
+	}
+	return o
+}
+
+// position is the key of an item in the view: where to go on from.
+func (v view) position(it item) item {
+	key := v.t.primaryKey(it)
+	if v.i != nil {
+		for _, a := range v.i.attributes() {
+			key[a.name] = it[a.name]
+		}
+	}
+	return key
+}
+
+// checkStart refuses a start key that no item of the view could have.
+func (v view) checkStart(start item) *apiError {
+	bad := validation("The provided starting key is invalid")
+	want := v.t.attributes()
+	if v.i != nil {
+		for _, a := range v.i.attributes() {
+			if !slices.Contains(want, a) {
+				want = append(want, a)
+			}
+		}
+	}
+	if len(start) != len(want) {
+		return bad
+	}
+	for _, a := range want {
+		if v := start[a.name]; v == nil || v.kind != a.kind {
+			return bad
+		}
+	}
+	return nil
+}

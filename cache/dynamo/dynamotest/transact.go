@@ -1,0 +1,363 @@
+package dynamotest
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Limits of transactions.
+const (
+	maxTransaction     = 100
+	maxTransactionSize = 4 << 20
+	tokenLife          = 10 * time.Minute // of a client's request token
+	maxTokens          = 10_000
+)
+
+// idempotent is a transaction that was made under a client's token.
+type idempotent struct {
+	digest [32]byte
+	at     time.Time
+}
+
+// reason is why one part of a transaction has cancelled it.
+type reason struct {
+	Code    string
+	Message string `json:",omitempty"`
+	Item    item   `json:",omitempty"`
+}
+
+func cancelled(reasons []reason) *apiError {
+	codes := make([]string, len(reasons))
+	for i, r := range reasons {
+		codes[i] = r.Code
+	}
+	e := dynamo("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
+	e.extra = map[string]any{"CancellationReasons": reasons}
+	return e
+}
+
+// lockTables authorizes each part of a transaction as the operation that it is,
+// and finds its table. The lock is held on success.
+func (c *call) lockTables(parts []part) ([]*table, *apiError) {
+	for _, p := range parts {
+		name, err := c.tableNamed(p.table)
+		if err == nil {
+			err = checkTableName(name)
+		}
+		if err == nil {
+			own := *c
+			own.op = p.op
+			err = own.authorize(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	c.server.mu.Lock()
+	tables := make([]*table, len(parts))
+	for i, p := range parts {
+		name, _ := c.tableNamed(p.table) // checked above
+		if tables[i] = c.server.tables[name]; tables[i] == nil {
+			c.server.mu.Unlock()
+			return nil, noTable()
+		}
+	}
+	return tables, nil
+}
+
+// A part is one action of a transaction.
+type part struct {
+	table string
+	op    string // whose permission it needs
+	run   func(t *table) (key string, old, next item, r *reason, err *apiError)
+}
+
+// apart refuses a transaction with two actions on one item.
+func apart(tables []*table, keys []string) *apiError {
+	seen := map[string]bool{}
+	for i, key := range keys {
+		id := tables[i].name + "\x00" + key
+		if seen[id] {
+			return validation("Transaction request cannot include multiple operations on one item")
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+func (c *call) transactGetItems(in *struct {
+	TransactItems []struct {
+		Get *struct {
+			target
+			Key                  item
+			ProjectionExpression *string
+		}
+	}
+	ReturnConsumedCapacity string
+},
+) (any, *apiError) {
+	if n := len(in.TransactItems); n == 0 || n > maxTransaction {
+		return nil, badCount(n)
+	}
+	parts := make([]part, len(in.TransactItems))
+	only := make([][]path, len(in.TransactItems))
+	for i, one := range in.TransactItems {
+		if one.Get == nil {
+			return nil, validation("TransactItems has a member without Get")
+		}
+		x := expression{names: one.Get.ExpressionAttributeNames, used: map[string]bool{}}
+		if text := one.Get.ProjectionExpression; text != nil {
+			var err error
+			if only[i], err = x.parseProjection(*text); err != nil {
+				return nil, asAPI(err)
+			}
+		}
+		if err := x.check(one.Get.ProjectionExpression != nil); err != nil {
+			return nil, err
+		}
+		parts[i] = part{table: one.Get.TableName, op: "GetItem"}
+	}
+	tables, err := c.lockTables(parts)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	keys := make([]string, len(parts))
+	units := 0.0
+	for i, one := range in.TransactItems {
+		if keys[i], err = tables[i].keyOf(one.Get.Key, true); err != nil {
+			return nil, err
+		}
+		units += 2 * readUnits(tables[i].items[keys[i]].size(), true)
+	}
+	if err := apart(tables, keys); err != nil {
+		return nil, err
+	}
+	if !c.server.read.take(units, c.now) {
+		return nil, c.overTransaction(len(parts))
+	}
+	responses := make([]map[string]any, len(parts))
+	for i, t := range tables {
+		responses[i] = map[string]any{}
+		if found := t.items[keys[i]]; found != nil {
+			responses[i]["Item"] = c.shown(t, found.project(only[i]))
+		}
+	}
+	out := map[string]any{"Responses": responses}
+	if wantsCapacity(in.ReturnConsumedCapacity) {
+		out["ConsumedCapacity"] = []any{capacity(tables[0].name, units, in.ReturnConsumedCapacity)}
+	}
+	return out, nil
+}
+
+func badCount(n int) *apiError {
+	return validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length between 1 and %d, and it has %d", maxTransaction, n)
+}
+
+// overTransaction is a transaction that capacity does not allow.
+func (c *call) overTransaction(parts int) *apiError {
+	c.server.throttled.Add(1)
+	reasons := make([]reason, parts)
+	for i := range reasons {
+		reasons[i] = reason{Code: "ThrottlingError", Message: "Throughput exceeds the current capacity of your table or index."}
+	}
+	return cancelled(reasons)
+}
+
+type transactWrite struct {
+	ConditionCheck *struct {
+		conditional
+		Key item
+	}
+	Put *struct {
+		conditional
+		Item item
+	}
+	Delete *struct {
+		conditional
+		Key item
+	}
+	Update *updateInput
+}
+
+// part reads one action. Exactly one member must be there.
+func (w *transactWrite) part() (p part, err *apiError) {
+	n := 0
+	if one := w.ConditionCheck; one != nil {
+		n++
+		if one.ConditionExpression == nil {
+			return p, validation("1 validation error detected: Value null at 'transactItems.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null")
+		}
+		p, err = one.part("ConditionCheckItem", func(t *table) (string, item, *apiError) {
+			key, err := t.keyOf(one.Key, true)
+			return key, t.items[key], err
+		})
+	}
+	if one := w.Put; one != nil {
+		n++
+		p, err = one.part("PutItem", func(t *table) (string, item, *apiError) {
+			key, err := t.check(one.Item)
+			return key, one.Item, err
+		})
+	}
+	if one := w.Delete; one != nil {
+		n++
+		p, err = one.part("DeleteItem", func(t *table) (string, item, *apiError) {
+			key, err := t.keyOf(one.Key, true)
+			return key, nil, err
+		})
+	}
+	if one := w.Update; one != nil {
+		n++
+		p, err = one.transactPart()
+	}
+	if n != 1 {
+		return p, validation("TransactItems can only contain one of Check, Put, Update or Delete")
+	}
+	return p, err
+}
+
+// part is an action whose outcome does not depend on what was there, but for
+// its condition.
+func (in *conditional) part(op string, resolve func(*table) (string, item, *apiError)) (part, *apiError) {
+	holds, err := in.condition()
+	return part{in.TableName, op, func(t *table) (string, item, item, *reason, *apiError) {
+		key, next, err := resolve(t)
+		if err != nil {
+			return "", nil, nil, nil, err
+		}
+		old := t.items[key]
+		if !holds(old) {
+			return key, old, old, in.reason(old), nil
+		}
+		return key, old, next, nil, nil
+	}}, err
+}
+
+func (in *updateInput) transactPart() (part, *apiError) {
+	actions, holds, err := in.parse()
+	return part{in.TableName, "UpdateItem", func(t *table) (string, item, item, *reason, *apiError) {
+		key, err := t.keyOf(in.Key, true)
+		if err != nil {
+			return "", nil, nil, nil, err
+		}
+		old := t.items[key]
+		if !holds(old) {
+			return key, old, old, in.reason(old), nil
+		}
+		next, err := t.updated(old, in.Key, actions)
+		if err != nil { // about the item, so it cancels
+			return key, old, old, &reason{Code: "ValidationError", Message: err.message}, nil
+		}
+		return key, old, next, nil, nil
+	}}, err
+}
+
+// reason is that the condition does not hold.
+func (in *conditional) reason(old item) *reason {
+	r := &reason{Code: "ConditionalCheckFailed", Message: "The conditional request failed"}
+	if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" {
+		r.Item = old
+	}
+	return r
+}
+
+// transactWriteItems makes all of the changes or none.
+func (c *call) transactWriteItems(in *struct {
+	TransactItems               []transactWrite
+	ClientRequestToken          string
+	ReturnConsumedCapacity      string
+	ReturnItemCollectionMetrics any
+},
+) (any, *apiError) {
+	n := len(in.TransactItems)
+	if n == 0 || n > maxTransaction {
+		return nil, badCount(n)
+	}
+	if len(in.ClientRequestToken) > 36 {
+		return nil, validation("1 validation error detected: Value at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36")
+	}
+	parts := make([]part, n)
+	for i := range in.TransactItems {
+		var err *apiError
+		if parts[i], err = in.TransactItems[i].part(); err != nil {
+			return nil, err
+		}
+	}
+	tables, err := c.lockTables(parts)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	text, jsonErr := json.Marshal(in.TransactItems)
+	if jsonErr != nil {
+		return nil, coral("SerializationException", "%s", jsonErr)
+	}
+	out := map[string]any{}
+	if again, err := c.repeated(in.ClientRequestToken, text); again || err != nil {
+		return out, err // it was made before, and nothing is made twice
+	}
+	keys, nexts, reasons := make([]string, n), make([]item, n), make([]reason, n)
+	units, size, failed := 0.0, 0, false
+	for i, p := range parts {
+		key, old, next, r, err := p.run(tables[i])
+		if err != nil {
+			return nil, err
+		}
+		keys[i], nexts[i], reasons[i] = key, next, reason{Code: "None"}
+		if r != nil {
+			reasons[i], failed = *r, true
+		}
+		units += 2 * writeUnits(max(old.size(), next.size()))
+		size += next.size()
+	}
+	switch err := apart(tables, keys); {
+	case err != nil:
+		return nil, err
+	case size > maxTransactionSize:
+		return nil, validation("Transaction request size exceeds the limit of 4 MB")
+	case !c.server.write.take(units, c.now):
+		return nil, c.overTransaction(n)
+	case failed:
+		return nil, cancelled(reasons)
+	}
+	for i, t := range tables {
+		t.store(keys[i], nexts[i])
+	}
+	if token := in.ClientRequestToken; token != "" {
+		c.server.requested[token] = idempotent{sha256.Sum256(text), c.now}
+	}
+	if wantsCapacity(in.ReturnConsumedCapacity) {
+		out["ConsumedCapacity"] = []any{capacity(tables[0].name, units, in.ReturnConsumedCapacity)}
+	}
+	return out, nil
+}
+
+// repeated reports whether a transaction was made under this token within the
+// last ten minutes. The lock is held.
+func (c *call) repeated(token string, text []byte) (bool, *apiError) {
+	s := c.server
+	if s.requested == nil {
+		s.requested = map[string]idempotent{}
+	}
+	if len(s.requested) >= maxTokens {
+		for t, r := range s.requested {
+			if c.now.Sub(r.at) > tokenLife {
+				delete(s.requested, t)
+			}
+		}
+	}
+	if len(s.requested) >= maxTokens {
+		return false, coral("RequestLimitExceeded", "dynamotest remembers %d client tokens, and all of them are younger than ten minutes", maxTokens)
+	}
+	before, known := s.requested[token]
+	if token == "" || !known || c.now.Sub(before.at) > tokenLife {
+		return false, nil
+	}
+	if before.digest != sha256.Sum256(text) {
+		return false, dynamo("IdempotentParameterMismatchException", "The provided client token was used with a different request")
+	}
+	return true, nil
+}
