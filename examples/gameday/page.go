@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
 // page is a report as text with a table: Markdown, or HTML with the picture.
 type page struct {
 	Title, Sentence string
+	Verdict         drill.Verdict
 	Intro           []string
 	Head            []string
 	Rows            [][]string
@@ -24,7 +26,7 @@ type page struct {
 // page is the report of the day.
 func (r *Report) page() page {
 	p := page{
-		Title: "Game day", Sentence: r.Sentence, picture: r.picture(),
+		Title: "Game day", Sentence: r.Sentence, Verdict: r.Verdict, picture: r.picture(),
 		Intro: []string{"An answer is wrong if a good token was refused, a bad one was let in (one that was logged out, for example), or the session belongs to someone else."},
 		Head:  []string{"phase", "service", "requests", "correct", "wrong", "p50 ms", "p99 ms", "max ms", "local", "remote", "origin", "stale", "what went wrong"},
 	}
@@ -118,6 +120,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 body { background:var(--bg); color:var(--fg); font:16px/1.5 system-ui,sans-serif; margin:0 auto; padding:1.5rem; max-width:66rem }
 h1 { font-size:1.5rem; margin:0 0 .5rem }
 .verdict { font-size:1.1rem; border-left:.3rem solid var(--dim); padding:.2rem .8rem; margin:0 0 1.2rem }
+.held { border-color:var(--ok) } .deviated { border-color:var(--bad) } .not-started { border-color:var(--late) }
 .wide { overflow-x:auto } svg { min-width:44rem; width:100%; height:auto; display:block }
 table { border-collapse:collapse; width:100%; font-size:.85rem; font-variant-numeric:tabular-nums }
 th, td { text-align:right; padding:.25rem .55rem; border-bottom:1px solid var(--rule); white-space:nowrap }
@@ -125,7 +128,7 @@ th:nth-child(-n+2), td:nth-child(-n+2), th:nth-child(13), td:nth-child(13) { tex
 th { color:var(--dim) } li { margin:.2rem 0 }
 </style>
 <h1>{{.Page.Title}}</h1>
-<p class="verdict">{{.Page.Sentence}}</p>
+<p class="verdict {{.Page.Verdict}}">{{.Page.Sentence}}</p>
 <div class="wide">{{.SVG}}</div>
 {{range .Page.Intro}}<p>{{.}}</p>
 {{end}}<div class="wide"><table>

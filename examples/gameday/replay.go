@@ -245,7 +245,7 @@ func (r *Replay) json() ([]byte, error) {
 // page is the report of the replay.
 func (r *Replay) page() page {
 	p := page{
-		Title: "Replay of " + r.Date, Sentence: r.sentence(), picture: r.picture(),
+		Title: "Replay of " + r.Date, Sentence: r.sentence(), Verdict: r.Lanes[0].Verdict, picture: r.picture(),
 		Intro: append([]string{"The real code runs in virtual time, the AWS SDK included. " +
 			"The service without failopen is what such services looked like: it expects one error from DynamoDB, its own \"not found\"; waits for the SDK's retries; and reads a test record in its liveness probe. " +
 			"How DynamoDB failed is a reconstruction from the public account: see the sources."}, r.Facts...),
