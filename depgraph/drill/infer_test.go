@@ -78,3 +78,15 @@ func TestInfer(t *testing.T) {
 		}
 	})
 }
+
+func TestMatrixHTML_nothingIsInjected(t *testing.T) {
+	page := drill.MatrixHTML(`<script>`, []drill.Cell{{Dependency: `a"><img src=x>`, Fault: "<b>", Verdict: drill.Deviated, Reason: "<i>"}, {Dependency: "b", Fault: "denied"}})
+	for _, bad := range []string{"<script>", "<img", "<b>", "<i>"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%s is in the page", bad)
+		}
+	}
+	if !strings.Contains(page, `<td class="deviated">deviated`) || !strings.Contains(page, `<td class="held">held`) || !strings.Contains(page, "<td>–</td>") {
+		t.Error(page)
+	}
+}

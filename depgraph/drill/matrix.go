@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"strings"
 	"time"
 
@@ -113,6 +114,47 @@ func MatrixMarkdown(cells []Cell) string {
 		}
 	}
 	return b.String() + "\n"
+}
+
+// MatrixHTML is the table of [MatrixMarkdown] as a page of its own, without
+// scripts and without anything from elsewhere. Verdicts differ in words as well
+// as in colour.
+func MatrixHTML(title string, cells []Cell) string {
+	var dependencies, faults []string
+	byPlace := map[[2]string]Cell{}
+	for _, c := range cells {
+		dependencies, faults = once(dependencies, c.Dependency), once(faults, c.Fault)
+		byPlace[[2]string{c.Dependency, c.Fault}] = c
+	}
+	esc := html.EscapeString
+	var b strings.Builder
+	fmt.Fprintf(&b, `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"><title>%s</title>
+<style>body{font:14px system-ui,sans-serif;margin:2em}table{border-collapse:collapse}th,td{border:1px solid #8888;padding:.3em .6em;text-align:left}
+.held{background:#1a7f3733}.deviated{background:#cf222e44;font-weight:bold}.void,.aborted,.not-started{background:#bf870033}</style></head>
+<body><h1>%s</h1><table><thead><tr><th scope="col">fault</th>`, esc(title), esc(title))
+	for _, d := range dependencies {
+		fmt.Fprintf(&b, `<th scope="col">%s</th>`, esc(d))
+	}
+	b.WriteString("</tr></thead><tbody>\n")
+	for _, f := range faults {
+		fmt.Fprintf(&b, `<tr><th scope="row">%s</th>`, esc(f))
+		for _, d := range dependencies {
+			c, ok := byPlace[[2]string{d, f}]
+			if !ok {
+				b.WriteString("<td>–</td>")
+				continue
+			}
+			fmt.Fprintf(&b, `<td class="%s">%s`, esc(c.Verdict.String()), esc(c.Verdict.String()))
+			if c.Verdict != Held && c.Reason != "" {
+				fmt.Fprintf(&b, "<br><small>%s</small>", esc(c.Reason))
+			}
+			b.WriteString("</td>")
+		}
+		b.WriteString("</tr>\n")
+	}
+	b.WriteString("</tbody></table></body></html>\n")
+	return b.String()
 }
 
 // once appends s unless it is the list's already.

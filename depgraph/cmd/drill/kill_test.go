@@ -286,11 +286,35 @@ func TestRevoke_byARolesPolicy(t *testing.T) {
 	if err := w.works(t.Context()); err != nil {
 		t.Errorf("after it: %v", err)
 	}
+	cmd, out = w.program(t, args...)
+	cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+w.session.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+w.session.SecretAccessKey, "AWS_SESSION_TOKEN="+w.session.SessionToken)
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(out.String(), "is in the role itself") || w.left(t) != 0 {
+		t.Errorf("by the role itself: exit code %d\n%s", code, out)
+	}
 	untagged := newCloud(t, false)
 	cmd, out = untagged.program(t, args...)
 	cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(out.String(), "not tagged") || untagged.left(t) != 0 {
 		t.Errorf("a role without the tag: exit code %d\n%s", code, out)
+	}
+}
+
+func TestRefuseCaller(t *testing.T) {
+	p := revoke.Plan{Role: "arn:aws:iam::123456789012:role/path/app"}
+	for arn, refused := range map[string]bool{
+		"arn:aws:sts::123456789012:assumed-role/app/i-1":      true,
+		"arn:aws:iam::123456789012:role/path/app":             true,
+		"arn:aws:sts::123456789012:assumed-role/app-ops/i-1":  false,
+		"arn:aws:iam::123456789012:user/app":                  false,
+		"arn:aws:sts::123456789012:assumed-role/operator/app": false,
+	} {
+		if err := refuseCaller(p, "123456789012", arn); (err != nil) != refused {
+			t.Errorf("%s: %v", arn, err)
+		}
+	}
+	if refuseCaller(p, "999999999999", "arn:aws:iam::999999999999:user/x") == nil {
+		t.Error("another account is let in")
 	}
 }
 

@@ -42,14 +42,14 @@ func matrixFaults(dependency string) []drill.NamedFault {
 func (c *command) matrix(args []string) error {
 	fs := c.flags()
 	target := fs.String("target", "failopen", "the service that is drilled: failopen or naive")
-	format := fs.String("f", "markdown", "what is printed: markdown or json")
+	format := fs.String("f", "markdown", "what is printed: markdown, html or json")
 	watch := fs.Duration("watch", 7*time.Hour+30*time.Minute, "how long each fault lasts, in virtual time")
 	seed := fs.Uint64("seed", 1, "makes the faults repeatable")
 	dir := fs.String("d", "", "a folder or file with manifests; the command after -- tests the services")
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
-	if *dir != "" && (*format == "markdown" || *format == "json") {
+	if *dir != "" && (*format == "markdown" || *format == "json" || *format == "html") {
 		if fs.NArg() == 0 {
 			return usagef("matrix: -d wants the command that tests the services, after --: go test -count=1 ./...")
 		}
@@ -60,8 +60,8 @@ func (c *command) matrix(args []string) error {
 		return usagef("matrix: unexpected argument %q", fs.Arg(0))
 	case *target != "failopen" && *target != "naive":
 		return usagef("--target is %q; want failopen or naive", *target)
-	case *format != "markdown" && *format != "json":
-		return usagef("-f is %q; want markdown or json", *format)
+	case *format != "markdown" && *format != "json" && *format != "html":
+		return usagef("-f is %q; want markdown, html or json", *format)
 	case *watch < time.Second || *watch > 24*time.Hour:
 		return usagef("--watch is %v; want 1s to 24h", *watch)
 	}
@@ -152,6 +152,10 @@ func (c *command) writeMatrix(format string, cells []drill.Cell) error {
 		_, err = fmt.Fprintf(c.stdout, "%s\n", text)
 		return err
 	}
-	_, err := fmt.Fprint(c.stdout, drill.MatrixMarkdown(cells))
+	text := drill.MatrixMarkdown(cells)
+	if format == "html" {
+		text = drill.MatrixHTML("every soft dependency, every fault", cells)
+	}
+	_, err := fmt.Fprint(c.stdout, text)
 	return err
 }

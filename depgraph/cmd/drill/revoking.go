@@ -272,11 +272,49 @@ func (c *command) runInSession(p revoke.Plan, args []string) error {
 	return nil
 }
 
+// checkCaller refuses to take access away from the caller itself, who could not
+// give it back, and from another account than the caller's.
+func (c *command) checkCaller(p revoke.Plan) error {
+	if endpoint("STS") == nil && (endpoint("DYNAMODB") != nil || endpoint("IAM") != nil) {
+		return nil // an emulator without STS: AWS's own must not be asked about it
+	}
+	creds, err := credentials("")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, checkTimeout)
+	defer cancel()
+	out, err := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")}).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return fmt.Errorf("who is calling? %w", err)
+	}
+	return refuseCaller(p, aws.ToString(out.Account), aws.ToString(out.Arn))
+}
+
+// refuseCaller says why a caller must not carry out a plan. The ARN of a session
+// is arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION, without the role's path.
+func refuseCaller(p revoke.Plan, account, arn string) error {
+	parts := strings.Split(p.Role, ":")
+	if account != parts[4] {
+		return fmt.Errorf("the caller %s is of the account %s, the role of %s", arn, account, parts[4])
+	}
+	name := p.Role[strings.LastIndexByte(p.Role, '/')+1:]
+	caller := strings.Split(arn, ":")
+	if arn == p.Role || len(caller) == 6 && strings.HasPrefix(caller[5], "assumed-role/"+name+"/") {
+		return fmt.Errorf("the caller %s is in the role itself, and could not undo it: use credentials of the operator", arn)
+	}
+	return nil
+}
+
 // carryOut revokes, waits, and undoes it, whatever happens.
 func (c *command) carryOut(p revoke.Plan, journal string) (err error) {
 	t, err := c.prepare(p, journal)
 	if err != nil {
 		return err
+	}
+	if err := c.checkCaller(p); err != nil {
+		fmt.Fprintf(c.stderr, "not started: %v\n", err)
+		return exitCode(3)
 	}
 	if err := c.finishOthers(p, journal); err != nil {
 		return err

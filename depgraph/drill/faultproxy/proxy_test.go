@@ -580,6 +580,38 @@ func TestProxy_closeLeavesNothing(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
+	stacks := make([]byte, 1<<20)
+	for began := time.Now(); ; runtime.Gosched() { // net/http's own goroutines end a moment later
+		text := string(stacks[:runtime.Stack(stacks, true)])
+		if !strings.Contains(text, "faultproxy.(*") {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("goroutines are left:\n%s", text)
+		}
+	}
+}
+
+func TestProxy_panicsAreContained(t *testing.T) {
+	p, err := faultproxy.Start(faultproxy.Options{Upstream: "http://127.0.0.1:1", Log: func(string) { panic("the log's own fault") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for range 2 {
+		resp, err := http.Get(p.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusBadGateway {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+	if n := p.Stats().Panics; n != 2 {
+		t.Errorf("%d panics were counted", n)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 func TestProxy_aFolderThatAnotherOneHasTaken(t *testing.T) {
