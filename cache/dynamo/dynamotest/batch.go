@@ -44,9 +44,9 @@ func (c *call) batchGetItem(in *struct {
 		used := 0.0
 		for _, k := range want.Keys {
 			key, _ := t.keyOf(k, true) // checked above
-			found := t.items[key]
+			found := c.read(t, key, want.ConsistentRead)
 			units := readUnits(found.size(), want.ConsistentRead)
-			if size+found.size() > maxBatchAnswer || !c.server.read.take(units, c.now) {
+			if size+found.size() > maxBatchAnswer || c.server.luck.unprocessed() || !c.server.read.take(units, c.now) {
 				rest.Keys = append(rest.Keys, k)
 				continue
 			}
@@ -67,7 +67,7 @@ func (c *call) batchGetItem(in *struct {
 	if len(unprocessed) > 0 {
 		c.server.throttled.Add(1)
 	}
-	if done == 0 {
+	if done == 0 && c.server.capped() {
 		return nil, overCapacity(c, slices.Sorted(maps.Keys(in.RequestItems))[0])
 	}
 	out := map[string]any{"Responses": responses, "UnprocessedKeys": unprocessed}
@@ -166,13 +166,13 @@ func (c *call) batchWriteItem(in *struct {
 		for _, w := range in.RequestItems[name] {
 			key, next, _ := w.resolve(t) // checked above
 			units := writeUnits(max(t.items[key].size(), next.size()))
-			if !c.server.write.take(units, c.now) {
+			if c.server.luck.unprocessed() || !c.server.write.take(units, c.now) {
 				unprocessed[name] = append(unprocessed[name], w)
 				continue
 			}
 			done++
 			used += units
-			t.store(key, next)
+			t.store(c, key, next)
 		}
 		consumed = append(consumed, capacity(name, used, in.ReturnConsumedCapacity))
 		c.server.mu.Unlock()
@@ -180,7 +180,7 @@ func (c *call) batchWriteItem(in *struct {
 	if len(unprocessed) > 0 {
 		c.server.throttled.Add(1)
 	}
-	if done == 0 {
+	if done == 0 && c.server.capped() {
 		return nil, overCapacity(c, slices.Sorted(maps.Keys(in.RequestItems))[0])
 	}
 	out := map[string]any{"UnprocessedItems": unprocessed}

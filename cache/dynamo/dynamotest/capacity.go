@@ -82,3 +82,11 @@ func (in *target) consumed(out map[string]any, units float64) {
 		out["ConsumedCapacity"] = capacity(in.TableName, units, in.ReturnConsumedCapacity)
 	}
 }
+
+// capped reports whether there is a limit at all: without one, a batch of which
+// nothing was done is bad luck and not a lack of capacity.
+func (s *Server) capped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read.rate >= 0 || s.write.rate >= 0
+}

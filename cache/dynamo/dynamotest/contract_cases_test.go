@@ -296,8 +296,10 @@ var contract = []contractCase{
 			{"Update":{"TableName":"$T","Key":{"k":{"S":"$K-a"}},"UpdateExpression":"SET n = n + :one","ExpressionAttributeValues":{":one":{"N":"1"}}}},
 			{"Delete":{"TableName":"$T","Key":{"k":{"S":"$K-b"}}}},
 			{"Put":{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"c"}}}}]}`},
-		{op: "TransactGetItems", body: `{"TransactItems":[{"Get":{"TableName":"$T","Key":{"k":{"S":"$K-a"}}}},{"Get":{"TableName":"$T","Key":{"k":{"S":"$K-b"}}}},{"Get":{"TableName":"$C","Key":{"k":{"S":"$K"},"s":{"S":"c"}}}}]}`,
-			want: `{"Responses":[{"Item":{"n":{"N":"2"}}},{"Item":null},{"Item":{"s":{"S":"c"}}}]}`},
+		{
+			op: "TransactGetItems", body: `{"TransactItems":[{"Get":{"TableName":"$T","Key":{"k":{"S":"$K-a"}}}},{"Get":{"TableName":"$T","Key":{"k":{"S":"$K-b"}}}},{"Get":{"TableName":"$C","Key":{"k":{"S":"$K"},"s":{"S":"c"}}}}]}`,
+			want: `{"Responses":[{"Item":{"n":{"N":"2"}}},{"Item":null},{"Item":{"s":{"S":"c"}}}]}`,
+		},
 	}},
 	{
 		name: "a transaction of reads with a projection", documented: "Get has a ProjectionExpression; dynoxide reads the whole item",
@@ -309,7 +311,8 @@ var contract = []contractCase{
 	},
 	{name: "a transaction that is cancelled changes nothing", steps: []step{
 		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"},"n":{"N":"1"}}}`},
-		step{op: "TransactWriteItems", body: `{"TransactItems":[
+		step{
+			op: "TransactWriteItems", body: `{"TransactItems":[
 			{"Put":{"TableName":"$T","Item":{"k":{"S":"$K-new"}}}},
 			{"Update":{"TableName":"$T","Key":{"k":{"S":"$K"}},"UpdateExpression":"SET n = :x","ConditionExpression":"n = :x","ExpressionAttributeValues":{":x":{"N":"5"}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}}]}`,
 			want: `{"CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed","Message":"The conditional request failed","Item":{"n":{"N":"1"}}}]}`,

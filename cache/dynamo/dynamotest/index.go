@@ -2,6 +2,7 @@ package dynamotest
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -165,11 +166,31 @@ func (t *table) view(name *string, consistent bool) (view, *apiError) {
 	return view{t: t, i: i, hash: i.hash, sort: i.sort}, nil
 }
 
-// items are those in the view, by the encoding of their primary key.
-func (v view) each(f func(key string, it item)) {
-	for key, it := range v.t.items {
-		if v.i == nil || v.i.has(it) {
-			f(key, it)
+// read is what a read finds in the view, by the encoding of the items' primary
+// keys. On an unlucky server it is in their order, or the draws would not be
+// the same each time.
+func (v view) read(c *call, consistent bool) iter.Seq2[string, item] {
+	return func(yield func(string, item) bool) {
+		if c.server.luck == nil {
+			for key, it := range v.t.items {
+				if (v.i == nil || v.i.has(it)) && !yield(key, it) {
+					return
+				}
+			}
+			return
+		}
+		keys := slices.Collect(maps.Keys(v.t.items))
+		for key := range v.t.history { // what was there a moment ago
+			if v.t.items[key] == nil {
+				keys = append(keys, key)
+			}
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
+			it := c.read(v.t, key, consistent)
+			if it != nil && (v.i == nil || v.i.has(it)) && !yield(key, it) {
+				return
+			}
 		}
 	}
 }

@@ -36,9 +36,9 @@ func (c *call) getItem(in *struct {
 	if err != nil {
 		return nil, err
 	}
-	found := t.items[key]
+	found := c.read(t, key, in.ConsistentRead)
 	units := readUnits(found.size(), in.ConsistentRead)
-	if !c.server.read.take(units, c.now) {
+	if c.server.luck.throttled() || !c.server.read.take(units, c.now) {
 		return nil, c.throttled(t)
 	}
 	out := map[string]any{}
@@ -100,15 +100,15 @@ func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiEr
 	if err != nil {
 		return nil, err
 	}
-	old := t.items[key]
+	old := c.read(t, key, true)
 	units := writeUnits(max(old.size(), next.size()))
-	if !c.server.write.take(units, c.now) {
+	if c.server.luck.throttled() || !c.server.write.take(units, c.now) {
 		return nil, c.throttled(t)
 	}
 	if !holds(old) {
 		return nil, in.failed(old)
 	}
-	t.store(key, next)
+	t.store(c, key, next)
 	out := map[string]any{}
 	if in.ReturnValues == "ALL_OLD" && old != nil {
 		out["Attributes"] = old

@@ -106,7 +106,7 @@ func (c *call) query(in *queryInput) (any, *apiError) {
 	if err := v.checkKeyCondition(in); err != nil {
 		return nil, err
 	}
-	return c.page(v, v.partition(in, holds), &in.reading, filter, only)
+	return c.page(v, v.partition(c, in, holds), &in.reading, filter, only)
 }
 
 // scan answers with the items of a table or an index, in an order of its own
@@ -139,16 +139,16 @@ func (c *call) scan(in *struct {
 	if in.ExclusiveStartKey != nil {
 		after, _ = v.t.keyOf(v.t.primaryKey(in.ExclusiveStartKey), true) // checked
 	}
-	keys := []string{}
-	v.each(func(key string, _ item) {
+	items, keys := map[string]item{}, []string{}
+	for key, it := range v.read(c, in.ConsistentRead) {
 		if key > after && int(crc32.ChecksumIEEE([]byte(key))%uint32(total)) == segment {
-			keys = append(keys, key)
+			items[key], keys = it, append(keys, key)
 		}
-	})
+	}
 	slices.Sort(keys)
 	found := make([]item, len(keys))
 	for i, key := range keys {
-		found[i] = v.t.items[key]
+		found[i] = items[key]
 	}
 	return c.page(v, found, &in.reading, filter, only)
 }
@@ -183,13 +183,13 @@ func (c *call) page(v view, found []item, in *reading, filter condition, only []
 
 // partition is what the key condition selects, in order, from after the start
 // key on. The lock is held.
-func (v view) partition(in *queryInput, holds condition) []item {
+func (v view) partition(c *call, in *queryInput, holds condition) []item {
 	found := []item{}
-	v.each(func(_ string, it item) {
+	for _, it := range v.read(c, in.ConsistentRead) {
 		if holds(it) {
 			found = append(found, it)
 		}
-	})
+	}
 	order := func(a, b item) int {
 		if in.ScanIndexForward != nil && !*in.ScanIndexForward {
 			return -v.order(a, b)

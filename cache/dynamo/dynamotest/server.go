@@ -65,6 +65,7 @@ type Server struct {
 	fault      func(*Request) *Fault
 	latency    time.Duration
 	corrupt    bool
+	luck       *luck // nil: good
 	read       bucket
 	write      bucket
 	requests   map[string]int64
@@ -164,6 +165,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out, apiErr := s.handle(op, r, body)
+	if apiErr == nil && s.lose(op) {
+		sever(w, errReset, nil)
+		return
+	}
 	s.answer(fault.around(w, r), r, out, apiErr)
 }
 

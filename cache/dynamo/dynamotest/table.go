@@ -20,7 +20,8 @@ type table struct {
 	created time.Time
 	ttl     string // attribute, "" while disabled
 	items   map[string]item
-	indexes map[string]*index // global secondary indexes, by name
+	history map[string][]version // states before, of an unlucky server
+	indexes map[string]*index    // global secondary indexes, by name
 	tags    map[string]string
 
 	policy, policyBefore tablePolicy // the newest, and what is in force until it is
@@ -96,7 +97,8 @@ func (t *table) check(it item) (string, *apiError) {
 }
 
 // store replaces the item under a key, with nil by nothing. The lock is held.
-func (t *table) store(key string, next item) {
+func (t *table) store(c *call, key string, next item) {
+	t.remember(c.server.luck, key, c.now)
 	if next == nil {
 		delete(t.items, key)
 	} else {

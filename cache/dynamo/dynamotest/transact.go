@@ -324,7 +324,7 @@ func (c *call) transactWriteItems(in *struct {
 		return nil, cancelled(reasons)
 	}
 	for i, t := range tables {
-		t.store(keys[i], nexts[i])
+		t.store(c, keys[i], nexts[i])
 	}
 	if token := in.ClientRequestToken; token != "" {
 		c.server.requested[token] = idempotent{sha256.Sum256(text), c.now}

@@ -69,6 +69,7 @@ func (s *Server) Sweep() int {
 	for _, t := range s.tables {
 		for key, it := range t.items {
 			if v := it[t.ttl]; v != nil && v.expired(now) {
+				t.remember(s.luck, key, now)
 				delete(t.items, key)
 				swept++
 			}

@@ -397,7 +397,7 @@ func (c *call) updateItem(in *updateInput) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	old := t.items[key]
+	old := c.read(t, key, true)
 	failed := !holds(old)
 	var next item
 	if !failed {
@@ -406,13 +406,13 @@ func (c *call) updateItem(in *updateInput) (any, *apiError) {
 		}
 	}
 	units := writeUnits(max(old.size(), next.size()))
-	if !c.server.write.take(units, c.now) {
+	if c.server.luck.throttled() || !c.server.write.take(units, c.now) {
 		return nil, c.throttled(t)
 	}
 	if failed {
 		return nil, in.failed(old)
 	}
-	t.store(key, next)
+	t.store(c, key, next)
 	out := map[string]any{}
 	if shown := returned(in.ReturnValues, old, next, actions); len(shown) > 0 {
 		out["Attributes"] = shown
