@@ -3,6 +3,7 @@ package depgraph
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,5 +192,21 @@ func TestManifest_says_how_a_start_waits(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "m.yaml:2")) {
 			t.Errorf("%s: %v; want %q", text, err, want)
 		}
+	}
+}
+
+// TestOrder_longest_chain_names_what_is_only_launched has no durations: the
+// chain goes through a service that others wait for until it is launched.
+func TestOrder_longest_chain_names_what_is_only_launched(t *testing.T) {
+	services, err := ParseManifest("m.yaml", []byte("service: web\ndepends: [{on: proxy, until: started, phase: startup}]\n---\nservice: proxy\ndepends: [{on: db, until: started, phase: startup}]\n---\nservice: db\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := mustCompile(t, services).Order(context.Background(), OrderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"db", "proxy", "web"}; !slices.Equal(o.Critical, want) || len(o.Waves) != 3 || o.Total != 0 {
+		t.Errorf("longest chain %v, waves %v, want %v", o.Critical, o.Waves, want)
 	}
 }

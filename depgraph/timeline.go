@@ -187,6 +187,13 @@ func (t *timeline) report(res *Order) {
 		slices.Reverse(res.Critical)
 	}
 	if t.unit > 0 {
+		if chain := t.waveChain(); len(chain) > len(critical) {
+			clear(critical)
+			res.Critical = t.s.g.namesOf(chain)
+			for _, v := range chain {
+				critical[v] = true
+			}
+		}
 		res.Total = 0
 		clear(t.begin)
 		clear(t.ready)
@@ -198,4 +205,29 @@ func (t *timeline) report(res *Order) {
 			Wave: int(t.wave[v]), Critical: critical[v],
 		})
 	}
+}
+
+// waveChain is a chain of starts through the waves, from the last one down.
+// Without durations the clock says nothing about a service that others wait
+// for no longer than until it is launched; the waves do.
+func (t *timeline) waveChain() (chain []int32) {
+	g, at := t.s.g, int32(-1)
+	for _, v := range t.order {
+		if at < 0 || t.wave[v] > t.wave[at] || t.wave[v] == t.wave[at] && v < at {
+			at = v
+		}
+	}
+	for at >= 0 {
+		chain = append(chain, at)
+		next := int32(-1)
+		for e := g.out[at]; e < g.out[at+1]; e++ {
+			w := g.to[e]
+			if t.s.orders(e, g.flags[e]) && t.s.serves[w] && t.wave[w] < t.wave[at] && (next < 0 || t.wave[w] > t.wave[next]) {
+				next = w
+			}
+		}
+		at = next
+	}
+	slices.Reverse(chain)
+	return chain
 }

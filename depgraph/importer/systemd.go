@@ -25,6 +25,7 @@ import (
 // timers, paths and targets are added as systemd.unit(5) and its kin say.
 func Systemd(paths ...string) (*Result, error) {
 	s := systemd{builder: newBuilder(), units: map[string]*unit{}, templates: map[string][]string{}, aliases: map[string]string{}}
+	s.override(paths)
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
@@ -60,6 +61,51 @@ type systemd struct {
 	units     map[string]*unit
 	templates map[string][]string // files of NAME@.SUFFIX, the unit first, then drop-ins
 	aliases   map[string]string   // names that are links -> the units behind them
+	hidden    map[string]bool     // files of units that another folder overrides
+}
+
+// override finds the files of units that systemd does not read, as another
+// folder has one of the same name: /etc goes before /run, and both before what
+// packages bring; of others, the first that was named. Drop-ins and links of
+// all folders count.
+func (s *systemd) override(paths []string) {
+	s.hidden = map[string]bool{}
+	winner := map[string]string{}
+	for _, p := range paths {
+		entries, err := os.ReadDir(p)
+		if err != nil {
+			continue // a file that was named by itself; what cannot be read is reported later
+		}
+		for _, e := range entries {
+			name, path := e.Name(), filepath.Join(p, e.Name())
+			if !isUnit(name) && !isTemplate(name) {
+				continue
+			}
+			first, twice := winner[name]
+			switch {
+			case !twice:
+				winner[name] = path
+			case folderRank(path) < folderRank(first):
+				winner[name] = path
+				s.hidden[first] = true
+			case path != first:
+				s.hidden[path] = true
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.hidden)) {
+		s.skip("units that another folder overrides: " + filepath.ToSlash(path))
+	}
+}
+
+// folderRank orders folders of units as systemd does.
+func folderRank(path string) int {
+	for i, folder := range []string{"/etc/systemd/", "/run/systemd/"} {
+		if strings.Contains(filepath.ToSlash(path), folder) {
+			return i
+		}
+	}
+	return 2
 }
 
 // instantiate reads templates for the instances that others name.
@@ -192,6 +238,7 @@ func (s *systemd) folder(dir string) error {
 			err = s.dropIns(path, strings.TrimSuffix(name, ext))
 		case ext == ".d" && isTemplate(strings.TrimSuffix(name, ext)):
 			err = s.templateDropIns(path, strings.TrimSuffix(name, ext))
+		case s.hidden[path]:
 		case (isTemplate(name) || isUnit(name)) && !s.readable(path):
 		case isTemplate(name):
 			s.templates[name] = append([]string{path}, s.templates[name]...)

@@ -208,3 +208,54 @@ func TestSystemd_reads_units_as_systemd_does(t *testing.T) {
 		t.Errorf("warnings %s", all)
 	}
 }
+
+// TestSystemd_etc_overrides_lib reads units of one name in two folders: systemd
+// reads one of them, with the drop-ins of both.
+func TestSystemd_etc_overrides_lib(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"lib/systemd/system/app.service":               "[Unit]\nRequires=old.service\n[Service]\nType=simple\n",
+		"lib/systemd/system/app.service.d/more.conf":   "[Unit]\nWants=extra.service\n",
+		"lib/systemd/system/old.service":               "[Service]\nType=simple\n",
+		"lib/systemd/system/extra.service":             "[Service]\nType=simple\n",
+		"lib/systemd/system/gone.service":              "[Unit]\nRequires=old.service\n",
+		"etc/systemd/system/app.service":               "[Unit]\nRequires=new.service\n[Service]\nType=simple\n",
+		"etc/systemd/system/new.service":               "[Service]\nType=simple\n",
+		"etc/systemd/system/app.service.wants/x.empty": "",
+	} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/dev/null", filepath.Join(root, "etc/systemd/system/gone.service")); err != nil {
+		t.Fatal(err)
+	}
+	lib, etc := filepath.Join(root, "lib/systemd/system"), filepath.Join(root, "etc/systemd/system")
+	for _, paths := range [][]string{{lib, etc}, {etc, lib}} {
+		res, err := Systemd(paths...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var needs []string
+		for _, s := range res.Services {
+			if s.Name == "gone.service" {
+				t.Error("a unit that is masked is there")
+			}
+			for _, d := range s.Depends {
+				if s.Name == "app.service" && d.Phase&depgraph.Runtime != 0 && strings.HasSuffix(d.On, ".service") {
+					needs = append(needs, d.On)
+				}
+			}
+		}
+		if got := strings.Join(needs, " "); got != "extra.service new.service" {
+			t.Errorf("%v: app.service needs %q", paths, got)
+		}
+		if n := len(res.Skipped["units that another folder overrides"]); n != 2 {
+			t.Errorf("%v: skipped %v", paths, res.Skipped)
+		}
+	}
+}

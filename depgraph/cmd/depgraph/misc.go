@@ -67,7 +67,8 @@ func (c *command) version() error {
 	return err
 }
 
-const firstManifest = `service: %s
+const firstManifest = `# yaml-language-server: $schema=https://raw.githubusercontent.com/failopen/failopen/main/depgraph/depgraph.schema.json
+service: %s
 owner: ""                            # the team that is called at night
 kind: app                            # app cloud datastore queue external observer infra
 criticality: medium                  # critical high medium low
