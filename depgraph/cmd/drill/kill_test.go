@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -297,6 +298,29 @@ func TestRevoke_byARolesPolicy(t *testing.T) {
 	cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(out.String(), "not tagged") || untagged.left(t) != 0 {
 		t.Errorf("a role without the tag: exit code %d\n%s", code, out)
+	}
+}
+
+func TestRevoke_printsATemplateForFIS(t *testing.T) {
+	code, stdout, _ := here(t, "revoke", "--via", "vpc-endpoint", "--role", revokedRole, "--table", revokedTable, "--confirm", "app/sessions", "--for", "10m")
+	var template struct {
+		Actions map[string]struct {
+			ActionID   string
+			Parameters map[string]string
+		}
+		StopConditions []struct{ Source, Value string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &template); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v\n%s", code, err, stdout)
+	}
+	if cut := template.Actions["cut"]; cut.ActionID != "aws:network:disrupt-connectivity" || cut.Parameters["scope"] != "dynamodb" || cut.Parameters["duration"] != "PT10M" ||
+		!strings.HasPrefix(template.StopConditions[0].Value, "arn:aws:cloudwatch:us-east-1:123456789012:alarm:") {
+		t.Errorf("%+v", template)
+	}
+	for _, args := range [][]string{{"--table", "sessions"}, {"--table", revokedTable, "--for", "30s"}, {"--table", revokedTable, "--for", "13h"}} {
+		if code, _, stderr := here(t, append([]string{"revoke", "--via", "vpc-endpoint"}, args...)...); code != exitUsage {
+			t.Errorf("%v: exit code %d, %s", args, code, stderr)
+		}
 	}
 }
 

@@ -67,13 +67,16 @@ func (c *command) revoke(args []string) error {
 	fs.StringVar(&o.Table, "table", "", "the `ARN` of the table")
 	fs.DurationVar(&o.For, "for", revoke.DefaultFor, "the length of the window, at most 1h")
 	fs.DurationVar(&o.Lead, "lead", revoke.DefaultLead, "how far ahead it is written, so that it has arrived when it opens")
-	via := fs.String("via", string(revoke.TablePolicy), "table-policy, role-policy or session")
+	via := fs.String("via", string(revoke.TablePolicy), "table-policy, role-policy or session; vpc-endpoint prints a template for AWS FIS instead")
 	accounts := fs.String("accounts", "", "the only accounts that may be touched, separated by commas")
 	offline := fs.Bool("offline", false, "make no call of AWS, whatever else is said")
 	confirm := fs.String("confirm", "", "ROLE/TABLE, the names of both: carry it out")
 	journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
 	if err := c.parse(fs, args); err != nil {
 		return err
+	}
+	if *via == vpcEndpoint {
+		return c.printFIS(o)
 	}
 	var err error
 	if o.Via, err = revoke.ParseVia(*via); err != nil {
@@ -107,6 +110,22 @@ func (c *command) revoke(args []string) error {
 		}
 	}
 	return c.carryOut(p, *journal)
+}
+
+// vpcEndpoint is not carried out: it concerns everybody behind the endpoint.
+const vpcEndpoint = "vpc-endpoint"
+
+// printFIS prints an experiment of AWS FIS, which does that with a revert of its
+// own.
+func (c *command) printFIS(o revoke.Options) error {
+	text, err := revoke.FISTemplate(o.Table, o.For)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	fmt.Fprintf(c.stderr, "This program does not change VPC endpoints: everybody behind one is concerned. AWS FIS cuts subnets off\n"+
+		"from DynamoDB and undoes it; fill in the role and the alarm, then: aws fis create-experiment-template --cli-input-json file://FILE\n")
+	fmt.Fprintf(c.stdout, "%s\n", text)
+	return nil
 }
 
 // describe is the dry run.
