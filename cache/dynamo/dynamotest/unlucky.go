@@ -13,6 +13,7 @@ import (
 //
 // Probabilities are from 0, never, to 1, always.
 type Unlucky struct {
+	// Seed of the draws; 0 is as good as any other.
 	Seed uint64
 
 	// Stale lets an eventually consistent read answer with any state that
