@@ -1,6 +1,7 @@
 package depgraph
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -150,7 +151,11 @@ func scaleSVG(curves map[string]map[int]measured) string {
 			fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(n), h-bottom+18, map[int]string{1_000: "1,000", 10_000: "10,000", 100_000: "100,000", 1_000_000: "1,000,000"}[n])
 		}
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">services</text>`+"\n", (x0+x(1_000_000))/2, h-bottom+36)
-		ends := []float64{}
+		type end struct {
+			at           float64
+			name, colour string
+		}
+		var ends []end
 		for i, name := range names {
 			sizes := make([]int, 0, len(curves[name]))
 			for n := range curves[name] {
@@ -165,13 +170,17 @@ func scaleSVG(curves map[string]map[int]measured) string {
 			for k, n := range sizes {
 				fmt.Fprintf(&b, "%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[k == 0], x(n), y(axis.of(curves[name][n])))
 			}
-			last := sizes[len(sizes)-1]
-			at := y(axis.of(curves[name][last])) + 4
-			for slices.ContainsFunc(ends, func(other float64) bool { return math.Abs(other-at) < 13 }) {
-				at -= 4
+			b.WriteString("\"/>\n")
+			ends = append(ends, end{y(axis.of(curves[name][sizes[len(sizes)-1]])), name, colours[i%len(colours)]})
+		}
+		// The names stand in the order of the ends of their curves.
+		slices.SortFunc(ends, func(a, b end) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.name, b.name)) })
+		for i, e := range ends {
+			if i > 0 {
+				e.at = max(e.at, ends[i-1].at+13)
 			}
-			ends = append(ends, at)
-			fmt.Fprintf(&b, `"/><text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", x(1_000_000)+8, at, colours[i%len(colours)], name)
+			ends[i] = e
+			fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", x(1_000_000)+8, e.at+4, e.colour, e.name)
 		}
 	}
 	b.WriteString("</svg>\n")
