@@ -176,6 +176,12 @@ func rules() []Rule {
 			Why:     "What it would have found is not known, so the check cannot be clean.",
 			Fix:     "Mend the rule, or leave it out.",
 		},
+		{
+			ID: "DG021", Name: "idle-waiver", Severity: Warn,
+			Summary: "a waiver is of a rule that does not exist, or of a finding that does not",
+			Why:     "What it was meant to tolerate is either not tolerated, or gone; and the next finding of that rule would be tolerated unseen.",
+			Fix:     "Correct the name of the rule, or delete the waiver.",
+		},
 	}
 }
 

@@ -38,12 +38,19 @@ func (w *Waiver) covers(f *Finding, to string) bool {
 	return (strings.EqualFold(w.Rule, f.Rule) || strings.EqualFold(w.Rule, f.Name)) && (w.On == "" || w.On == to)
 }
 
-// waive splits findings into those that stay and those that are tolerated.
-// What an expired waiver was about stays, and says so.
-func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Waiver)) []Finding {
+// Waive splits findings into those that stay and those that a waiver of the
+// graph tolerates on a day. What an expired waiver was about stays, and says
+// so. Check has done this already; it is for findings of others. Waived, if set,
+// is called with each finding that is tolerated.
+func (g *Graph) Waive(findings []Finding, now time.Time, waived func(Finding, Waiver)) []Finding {
+	return g.waive(findings, now, waived, map[*Waiver]bool{})
+}
+
+// waive is Waive that notes which waivers are about anything at all.
+func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Waiver), used map[*Waiver]bool) []Finding {
 	kept := findings[:0]
 	for _, f := range findings {
-		held, late := g.waiverOf(&f, now)
+		held, late := g.waiverOf(&f, now, used)
 		switch {
 		case held != nil:
 			if waived != nil {
@@ -59,7 +66,7 @@ func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Wa
 }
 
 // waiverOf finds a waiver that holds for the whole finding, or one that did.
-func (g *Graph) waiverOf(f *Finding, now time.Time) (held, late *Waiver) {
+func (g *Graph) waiverOf(f *Finding, now time.Time, used map[*Waiver]bool) (held, late *Waiver) {
 	type part struct{ from, to string }
 	parts := []part{{f.Service, ""}}
 	if len(f.Edges) > 0 {
@@ -74,8 +81,11 @@ func (g *Graph) waiverOf(f *Finding, now time.Time) (held, late *Waiver) {
 		if v, ok := g.index[p.from]; ok {
 			for i := range g.services[v].Waivers {
 				w := &g.services[v].Waivers[i]
+				if !w.covers(f, p.to) {
+					continue
+				}
+				used[w] = true
 				switch {
-				case !w.covers(f, p.to):
 				case w.expired(now):
 					late = w
 				default:

@@ -88,3 +88,31 @@ func TestWaiver_is_written_back(t *testing.T) {
 		t.Errorf("%v: read back %+v, want %+v", err, again[0].Waivers, services[0].Waivers)
 	}
 }
+
+func TestWaiver_that_is_idle(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for rule, want := range map[string]string{
+		"DG009":    "",
+		"no-owner": "",
+		"DG0009":   `warn a waives unknown rule "DG0009"; did you mean "DG009"?`,
+		"DG012":    "info a waives DG012, which finds nothing there",
+		"DG015":    "", // of drift, which is not run here
+		"my-rule":  "", // may be one of a user's own
+	} {
+		g := graphOf(t, "service: a\nwaivers: [{rule: "+rule+", reason: x, until: 2026-12-31}]\n")
+		found, err := g.Check(t.Context(), depgraph.CheckOptions{Now: now, Skip: map[bool][]string{true: {"DG009"}}[!strings.Contains("DG009 no-owner", rule)]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, f := range found {
+			lines = append(lines, f.Severity.String()+" "+f.Message)
+			if f.Rule != "DG021" || f.At.Line != 2 {
+				t.Errorf("%s: %+v", rule, f)
+			}
+		}
+		if got := strings.Join(lines, "\n"); got != want {
+			t.Errorf("%s: %q, want %q", rule, got, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/failopen/failopen/depgraph"
 )
@@ -22,6 +23,8 @@ type Options struct {
 	// MinFailures is how many requests must have failed together with a soft
 	// dependency for it to be called hard. Zero means 3.
 	MinFailures int64
+	// Now is the day on which waivers are judged. Default: time.Now.
+	Now time.Time
 }
 
 // State says whether a dependency is declared, and whether it was seen.
@@ -113,6 +116,14 @@ func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
 		r.Dependencies = append(r.Dependencies, *d)
 	}
 	r.Findings = c.findings(r.Dependencies)
+	now, waived := opts.Now, 0
+	if now.IsZero() {
+		now = time.Now()
+	}
+	r.Findings = g.Waive(r.Findings, now, func(depgraph.Finding, depgraph.Waiver) { waived++ })
+	if waived > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("findings that a waiver tolerates: %d", waived))
+	}
 	r.Notes = append(r.Notes, c.honesty(r)...)
 	if !o.First.IsZero() {
 		const layout = "2006-01-02 15:04:05"

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drift"
@@ -443,6 +444,18 @@ func TestCompare_policy_and_rules(t *testing.T) {
 	}
 	if r := drift.Compare(g, o, drift.Options{Skip: []string{"drift-undeclared"}}); len(r.Findings) != 0 {
 		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
+func TestCompare_waivers(t *testing.T) {
+	g := graphOf(t, "service: web\nwaivers: [{rule: DG015, reason: it goes in May, until: 2026-05-31}]\n")
+	o := seen(t, "r.json", recording(`{"from":"web","to":"db","calls":1}`))
+	day := time.Date(2026, 5, 31, 12, 0, 0, 0, time.UTC)
+	if r := drift.Compare(g, o, drift.Options{Now: day}); len(r.Findings) != 0 || !slices.Contains(r.Notes, "findings that a waiver tolerates: 1") {
+		t.Errorf("%+v, %q", r.Findings, r.Notes)
+	}
+	if r := drift.Compare(g, o, drift.Options{Now: day.AddDate(0, 0, 1)}); len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Message, "the waiver has expired") {
+		t.Errorf("%+v", r.Findings)
 	}
 }
 

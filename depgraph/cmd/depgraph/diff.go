@@ -187,5 +187,5 @@ func (c *command) revision(repo repository, hash, title string) (side, error) {
 	if err != nil {
 		return side{}, fmt.Errorf("%s: %w", title, err)
 	}
-	return side{title, g}, nil
+	return side{title, g}, c.spares(g)
 }
