@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,8 +18,12 @@ var standard = map[string]bool{"String": true, "Error": true, "Unwrap": true}
 // comment: types, functions, methods, variables, constants, fields, methods of
 // interfaces. A group of constants, variables or fields may share one. What is
 // as in the standard library (String, Error, Unwrap) or in the AWS SDK (methods
-// with its optional functions) has its contract there.
+// with its optional functions) has its contract there. It runs in CI, not in
+// each go test: a comment that is not written yet breaks nobody's program.
 func TestContracts(t *testing.T) {
+	if os.Getenv(docsEnv) == "" {
+		t.Skipf("%s is not set", docsEnv)
+	}
 	packages := 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
