@@ -388,7 +388,7 @@ func (c *checker) idleWaivers(used map[*Waiver]bool, own []string) {
 				continue // it may be one of a user's own, which was not given here
 			case err != nil:
 				f.Message = fmt.Sprintf("%s waives %s", s.Name, strings.TrimPrefix(err.Error(), "depgraph: "))
-			case used[w], builtIn && rule.run == nil, !c.o.wants(cmp.Or(rule.ID, w.Rule), cmp.Or(rule.Name, w.Rule)):
+			case used[w], builtIn && rule.Drift, !c.o.wants(cmp.Or(rule.ID, w.Rule), cmp.Or(rule.Name, w.Rule)):
 				continue
 			default:
 				f.Severity = min(r.Severity, Info)

@@ -49,7 +49,10 @@ type Rule struct {
 	// severity and fix where there are none, are filled in. An error, a panic or
 	// a finding about nothing makes a finding of DG020, and the check goes on.
 	Check func(context.Context, *Graph) ([]Finding, error)
-	// run is nil for rules that others judge: those of package drift, and DG020.
+	// Drift says that the rule judges what was seen: package drift has it, and a
+	// check does not run it.
+	Drift bool
+	// run is nil for those of Drift, and for rules about the check itself.
 	run func(*checker, *Rule) error
 }
 
@@ -141,13 +144,13 @@ func rules() []Rule {
 			Fix:     "Make it soft, add an alternative with any-of, or say in fallback what happens meanwhile.",
 		},
 		{
-			ID: "DG015", Name: "drift-undeclared", Severity: Warn,
+			ID: "DG015", Name: "drift-undeclared", Severity: Warn, Drift: true,
 			Summary: "a dependency was seen that nobody declares (depgraph drift)",
 			Why:     "Cycles, order and blast radius are computed without it, and are wrong. It is the one that the next outage comes through.",
 			Fix:     "Declare it, and say whether it is soft; or map the observed name to the declared one.",
 		},
 		{
-			ID: "DG016", Name: "drift-unobserved", Severity: Info,
+			ID: "DG016", Name: "drift-unobserved", Severity: Info, Drift: true,
 			Summary: "a declared dependency was not seen in what was recorded (depgraph drift)",
 			Why:     "It may be gone, and then it hides what really matters. It may as well be rare, or not traced: a record cannot prove that something is not there.",
 			Fix:     "Ask the owner. If it is rare, say so in a note; if it is gone, delete it.",
@@ -165,7 +168,7 @@ func rules() []Rule {
 			Fix:     "Write a percentage: 99.9, not 0.999.",
 		},
 		{
-			ID: "DG019", Name: "harder-than-declared", Severity: Error,
+			ID: "DG019", Name: "harder-than-declared", Severity: Error, Drift: true,
 			Summary: "a dependency is declared soft, and its errors become errors of the caller (depgraph drift)",
 			Why:     "Every answer relies on the caller working without it. It does not: requests failed when the dependency did, and more often than they fail anyway.",
 			Fix:     "Mend the fallback and prove it with a drill, or declare the dependency hard until then.",

@@ -196,6 +196,8 @@ func (f *file) objects(dec *json.Decoder) error {
 		var o struct {
 			Data          json.RawMessage `json:"data"`
 			ResourceSpans json.RawMessage `json:"resourceSpans"`
+			Metrics       json.RawMessage `json:"resourceMetrics"`
+			Logs          json.RawMessage `json:"resourceLogs"`
 			Recording     json.RawMessage `json:"failopen_observed"`
 			Services      json.RawMessage `json:"services"`
 			Edges         json.RawMessage `json:"edges"`
@@ -210,6 +212,8 @@ func (f *file) objects(dec *json.Decoder) error {
 		switch {
 		case o.ResourceSpans != nil:
 			err = f.otlp(o.ResourceSpans)
+		case o.Metrics != nil, o.Logs != nil:
+			err = f.is("spans of OTLP") // of other signals, in the same file
 		case o.Recording != nil:
 			err = f.recording(o.Recording, o.Services, o.Edges, o.Other)
 		case o.Data != nil:

@@ -178,7 +178,7 @@ func TestSpans_what_became_of_the_request(t *testing.T) {
 		"no times":                     {[]string{"1 - SERVER web - 0 0 e", "2 1 CLIENT web db 0 0 e"}, []string{"web -> db call 1/1 u1"}},
 		"the request was not recorded": {[]string{"2 1 CLIENT web db 10 50 e"}, []string{"web -> db call 1/1 u1"}},
 		"the call is the request":      {[]string{"2 - CLIENT web db 10 50 e"}, []string{"web -> db call 1/1 u1"}},
-		"a client that saw no error":   {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web - 10 50", "3 2 SERVER db - 20 40 e"}, []string{"web -> db call 1/0 o1"}},
+		"only the server is marked":    {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web - 10 50", "3 2 SERVER db - 20 40 e"}, []string{"web -> db call 1/1 p1"}},
 		"only the server was recorded": {[]string{"1 - SERVER web - 1 100 e", "3 1 SERVER db - 20 40 e"}, []string{"web -> db call 1/1 u1"}},
 		"a consumer is a request":      {[]string{"1 - CONSUMER web - 1 100 e", "2 1 CLIENT web db 10 50 e"}, []string{"web -> db call 1/1 p1"}},
 		"errors end where they end":    {[]string{"1 - SERVER web - 1 100", "2 1 CLIENT web - 10 90 e", "3 2 SERVER api - 11 80 e", "4 3 CLIENT api db 20 50 e"}, []string{"api -> db call 1/1 p1", "web -> api call 1/1 a1"}},
@@ -211,8 +211,9 @@ func TestFormats(t *testing.T) {
 			"traces_service_graph_request_failed_total{client=\"web\",server=\"a\\\"b\",connection_type=\"database\",x=\"y\"} 3\nother_metric 1\n" +
 			"traces_service_graph_request_total{client=\"user\",server=\"web\",connection_type=\"virtual_node\"} 5\n" +
 			"traces_service_graph_request_total{client=\"web\",server=\"mail\",connection_type=\"messaging_system\"} 1e1 # {trace_id=\"x\"} 1\n", "web -> a\"b database 12/3\nweb -> mail delivery 10/0"},
-		"a recording":      {`{"failopen_observed":1,"services":{"web":9},"edges":[{"from":"web","to":"db","calls":5,"errors":2,"propagated":1,"absorbed":1,"fine":3}]}`, "web -> db call 5/2 p1 a1 f3"},
-		"a mark before it": {"\xef\xbb\xbf[]", ""},
+		"a recording":             {`{"failopen_observed":1,"services":{"web":9},"edges":[{"from":"web","to":"db","calls":5,"errors":2,"propagated":1,"absorbed":1,"fine":3}]}`, "web -> db call 5/2 p1 a1 f3"},
+		"OTLP with other signals": {`{"resourceMetrics":[]}` + "\n" + `{"resourceLogs":[]}` + "\n" + otlpTwo, "api -> kafka messaging 1/0\napi -> mail call 1/0\napi -> pay.example.com call 1/0\nweb -> redis database 1/1 p1"},
+		"a mark before it":        {"\xef\xbb\xbf[]", ""},
 	} {
 		got := strings.Join(edges(seen(t, name, c.text)), "\n")
 		if got != c.want {

@@ -275,7 +275,8 @@ func (l *linker) fromParent(i, p int, linked []bool, calls map[int][]call) {
 	}
 	c := call{to: s.service, kind: kind, failed: s.failed, source: s.source}
 	if up.role == client || up.role == producer {
-		c.failed, c.start, c.end, c.timed = up.failed, up.start, up.end, up.timed
+		// Tracers differ in which side they mark: either one says that it failed.
+		c.failed, c.start, c.end, c.timed = up.failed || s.failed, up.start, up.end, up.timed
 	} // else the times are of another clock than the request's
 	linked[p] = true
 	l.count(up.service, s.service, kind, c.failed, s.source)

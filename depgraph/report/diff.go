@@ -27,9 +27,16 @@ func DiffVerdict(d *depgraph.Diff) string {
 	case s.Warns > 0:
 		return fmt.Sprintf("! No new errors, %s, the first: %s", count(s.Warns, "new warning"), clean(d.New[0].Message))
 	case len(d.Edges)+len(d.Added)+len(d.Removed) == 0:
-		return "✓ No dependency changed"
+		return "✓ No dependency and no service was added, removed or changed"
 	}
-	return fmt.Sprintf("✓ No new errors and no new warnings: %s changed", count(len(d.Edges), "dependency"))
+	changed := fmt.Sprintf("%d dependencies changed", len(d.Edges))
+	if len(d.Edges) == 1 {
+		changed = "1 dependency changed"
+	}
+	if n := len(d.Added) + len(d.Removed); n > 0 {
+		changed += ", " + count(n, "service") + " added or removed"
+	}
+	return "✓ No new errors and no new warnings: " + changed
 }
 
 func summarize(findings []depgraph.Finding) (s Summary) {

@@ -153,8 +153,11 @@ func (c *command) repository() (repository, error) {
 }
 
 func revisionError(err error) error {
-	if errors.Is(err, errNoRevision) {
+	switch {
+	case errors.Is(err, errNoRevision):
 		return usagef("diff: %s, and no file or folder of that name", err)
+	case strings.Contains(err.Error(), "not a git repository"):
+		return usagef("diff: there is no file or folder of that name, and this is no git repository")
 	}
 	return err
 }

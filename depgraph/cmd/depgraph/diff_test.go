@@ -78,7 +78,7 @@ func TestDiff_revisions_of_git(t *testing.T) {
 		{"diff v2 v3 -d services", 0, "added services: c"},
 		{"diff v2 v3 -d services/depgraph.yaml", 0, "added services: c"},
 		{"diff v2 git:v1", 0, "healed bootstrap deadlock"},
-		{"diff v2 v2", 0, "✓ No dependency changed"},
+		{"diff v2 v2", 0, "✓ No dependency and no service was added"},
 		{"diff v2 v3 -f markdown", 0, "<!-- depgraph diff -->\n### ✓ No new errors"},
 		{"diff v2 v3 -f markdown", 0, `| added | c → a | hard startup\+runtime | services/depgraph.yaml:11 |`},
 		{"diff v2 v4", 3, `services/depgraph.yaml:10: service: unknown field "owmer"; did you mean "owner"?`},
@@ -142,6 +142,9 @@ func TestDiff_folders_and_exports(t *testing.T) {
 	code, out, _ := in(t, dir, "", "diff", "old", "new")
 	if code != 0 || !strings.Contains(out, "hardened a -> b   soft startup+runtime => hard startup+runtime") || !strings.Contains(out, "a full start takes 1m2s instead of 1s") {
 		t.Errorf("%d:\n%s", code, out)
+	}
+	if code, _, errs := in(t, dir, "", "diff", "main"); code != 2 || !strings.Contains(errs, "no file or folder of that name") {
+		t.Errorf("no repository: %d %s", code, errs)
 	}
 	if code, out, _ := in(t, dir, "", "check", "old.json"); code != 0 || !strings.Contains(out, "2 services, 1 edge") {
 		t.Errorf("check of an export: %d\n%s", code, out)
