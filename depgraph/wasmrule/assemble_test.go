@@ -64,14 +64,15 @@ const (
 )
 
 type module struct {
-	imports []imported
-	pages   uint64 // of memory
-	code    []byte // of _start, without the end
-	typ     byte   // of further functions
-	more    [][]byte
-	locals  uint64 // of further functions
-	data    string // at address 64; the vector of writes at 0 names it
-	export  string
+	imports          []imported
+	pages            uint64 // of memory
+	code             []byte // of _start, without the end
+	typ              byte   // of further functions
+	more             [][]byte
+	locals           uint64 // of further functions
+	tables, elements uint64 // tables, and what each has to hold
+	data             string // at address 64; the vector of writes at 0 names it
+	export           string
 }
 
 func (m module) bytes() []byte {
@@ -99,6 +100,13 @@ func (m module) bytes() []byte {
 	out = append(out, section(1, types)...)
 	out = append(out, section(2, vec(imps...))...)
 	out = append(out, section(3, vec(funcs...))...)
+	if m.tables > 0 {
+		var tables [][]byte
+		for range m.tables {
+			tables = append(tables, append([]byte{0x70, 0}, leb(m.elements)...))
+		}
+		out = append(out, section(4, vec(tables...))...)
+	}
 	out = append(out, section(5, vec(append([]byte{0}, leb(m.pages)...)))...)
 	out = append(out, section(7, vec(append(str("memory"), 2, 0), append(append(str(m.export), 0), leb(uint64(len(imports)))...)))...)
 	out = append(out, section(10, vec(bodies...))...)

@@ -53,9 +53,9 @@ type Options struct {
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9._-]{0,63}$`)
 
-// Load reads a module and returns it as a rule, named after its file. It
-// checks what can be told without running it. The rule may be run by several
-// goroutines.
+// Load reads a module and returns it as a rule, named after its file. The rule
+// may be run by several goroutines. A file that cannot be read is an error; one
+// that holds no rule is a rule that fails, so that the others are run.
 func Load(path string, o Options) (depgraph.Rule, error) {
 	o.Timeout, o.Memory, o.MaxModule = cmp.Or(o.Timeout, DefaultTimeout), cmp.Or(o.Memory, DefaultMemory), cmp.Or(o.MaxModule, DefaultMaxModule)
 	switch {
@@ -70,51 +70,54 @@ func Load(path string, o Options) (depgraph.Rule, error) {
 	if !ruleName.MatchString(name) {
 		return depgraph.Rule{}, fmt.Errorf("%s: the name of the file becomes that of the rule, and takes letters, digits and . _ - only", path)
 	}
-	module, err := readModule(path, o.MaxModule)
+	module, refused, err := readModule(path, o.MaxModule)
 	if err != nil {
 		return depgraph.Rule{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return depgraph.Rule{
 		Name: name, Severity: depgraph.Warn, Summary: "a rule in WebAssembly, " + filepath.Base(path),
 		Check: func(ctx context.Context, g *depgraph.Graph) ([]depgraph.Finding, error) {
+			if refused != nil {
+				return nil, refused
+			}
 			return run(ctx, module, g, o)
 		},
 	}, nil
 }
 
-func readModule(path string, limit int64) ([]byte, error) {
+func readModule(path string, limit int64) (module []byte, refused, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		var pathErr *os.PathError
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err
 		}
-		return nil, fmt.Errorf("cannot read: %w", err)
+		return nil, nil, fmt.Errorf("cannot read: %w", err)
 	}
-	tooLarge := fmt.Errorf("is too large for a rule: %d MiB, and at most %d are taken", info.Size()>>20, max(1, limit>>20))
+	tooLarge := fmt.Errorf("is too large: %d MiB, and a rule may have %d", info.Size()>>20, max(1, limit>>20))
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a regular file")
+		return nil, nil, errors.New("is not a regular file")
 	case info.Size() > limit:
-		return nil, tooLarge
+		return nil, tooLarge, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	module, err := io.ReadAll(io.LimitReader(f, limit+1))
+	module, err = io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case int64(len(module)) > limit:
-		return nil, tooLarge
+		return nil, tooLarge, nil
 	case !bytes.HasPrefix(module, []byte("\x00asm")):
-		return nil, errors.New("is no WebAssembly module")
+		return nil, errors.New("is no WebAssembly module"), nil
 	case len(module) < 8 || module[6] != 0:
-		return nil, errors.New("is a WebAssembly component; a rule is a core module for WASI preview 1")
+		return nil, errors.New("is a WebAssembly component; a rule is a core module for WASI preview 1"), nil
 	}
-	return module, nil
+	return module, nil, nil
 }
 
 // order is the first line that the child reads; the module and the graph
