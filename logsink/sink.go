@@ -59,7 +59,7 @@ const (
 //	Attempted == Delivered + Dropped.Total() + Queued
 //
 // A Sink is made by [New], [Stdout] or [Stderr], and is safe for use by many
-// goroutines. Records of one goroutine keep their order. Whoever makes it
+// goroutines. Records of one goroutine keep their order. The code that makes it
 // shuts it down, with [Sink.Shutdown] or [Sink.Close]; a write after that is
 // counted and does no harm. The destination stays open: it belongs to the
 // caller.

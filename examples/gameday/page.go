@@ -27,7 +27,7 @@ type page struct {
 func (r *Report) page() page {
 	p := page{
 		Title: "Game day", Sentence: r.Sentence, Verdict: r.Verdict, picture: r.picture(),
-		Intro: []string{"An answer is wrong if a good token was refused, a bad one was let in (one that was logged out, for example), or the session belongs to someone else."},
+		Intro: []string{"An answer is wrong if a good token was refused, a bad one was let in (one that was logged out, for example), or the session belongs to someone else. In the picture, a pale bar means that all clients were waiting for an answer."},
 		Head:  []string{"phase", "service", "requests", "correct", "wrong", "p50 ms", "p99 ms", "max ms", "local", "remote", "origin", "stale", "what went wrong"},
 	}
 	for _, phase := range r.Phases {

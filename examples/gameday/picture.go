@@ -130,7 +130,8 @@ func (p Picture) strip(b *strings.Builder, x func(float64) float64, top float64,
 		if i+1 < len(strip.Slices) {
 			until = strip.Slices[i+1].At
 		}
-		if s.Asked == 0 {
+		if s.Asked == 0 { // nobody asked: all clients were waiting for answers
+			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="var(--late)" opacity=".4"/>`+"\n", x(s.At), top, max(x(until)-x(s.At)-0.8, 0.8), stripHigh)
 			continue
 		}
 		y := top + stripHigh
