@@ -19,7 +19,7 @@ import (
 // Limits of what a Collector reads, unless it says otherwise.
 const (
 	DefaultMaxBytes = 512 << 20 // a file, unpacked
-	DefaultMaxSpans = 5_000_000 // all files together; about 1 GiB of memory
+	DefaultMaxSpans = 5_000_000 // all files together; up to about 2 GiB of memory
 )
 
 // Collector reads sources and sums up what they saw. The zero value is ready.
@@ -139,7 +139,7 @@ type file struct {
 }
 
 // Formats are what Add reads, in words.
-const Formats = "dependencies of Zipkin or Jaeger, spans of Zipkin (v2), Jaeger or OTLP in JSON, metrics of OpenTelemetry's service graph in the Prometheus text form, or a recording of package observe"
+const Formats = "dependencies of Zipkin or Jaeger, spans of Zipkin (v2), Jaeger or OTLP in JSON, metrics of OpenTelemetry's service graph as Prometheus has them (text, or the answer of a query), or a recording of package observe"
 
 var errFormat = errors.New("the format is unknown; this reads " + Formats)
 
@@ -216,6 +216,8 @@ func (f *file) objects(dec *json.Decoder) error {
 			err = f.is("spans of OTLP") // of other signals, in the same file
 		case o.Recording != nil:
 			err = f.recording(o.Recording, o.Services, o.Edges, o.Other)
+		case bytes.HasPrefix(o.Data, []byte("{")):
+			err = f.prometheusAnswer(o.Data)
 		case o.Data != nil:
 			err = f.jaeger(o.Data)
 		default:

@@ -2,6 +2,7 @@ package drift
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -16,20 +17,75 @@ const (
 	failedMetric = "traces_service_graph_request_failed"
 )
 
+// serviceGraph sums up the series of a service graph.
+type serviceGraph struct {
+	calls, failed map[graphSeries]int64
+	left          map[string]bool
+	found         bool
+}
+
+type graphSeries struct{ client, server, kind string }
+
+func newServiceGraph() *serviceGraph {
+	return &serviceGraph{calls: map[graphSeries]int64{}, failed: map[graphSeries]int64{}, left: map[string]bool{}}
+}
+
+// metricOf returns the name of a counter without its suffix.
+func metricOf(name string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_total")
+}
+
+func (s *serviceGraph) add(metric string, labels map[string]string, value int64) {
+	s.found = true
+	k := graphSeries{labels["client"], labels["server"], labels["connection_type"]}
+	switch {
+	case k.client == "" || k.server == "" || k.kind == "virtual_node":
+		s.left[k.client+" -> "+k.server] = true // a client outside of what is traced
+	case metric == failedMetric:
+		s.failed[k] += value
+	default:
+		s.calls[k] += value
+	}
+}
+
+// finish counts the pairs.
+func (s *serviceGraph) finish(f *file) error {
+	if !s.found {
+		return fmt.Errorf("no metric %s_total here; %w", callsMetric, errFormat)
+	}
+	for k, n := range s.failed {
+		s.calls[k] = max(s.calls[k], n)
+	}
+	kinds := map[string]Kind{"messaging_system": Delivery, "database": Database}
+	for k, n := range s.calls {
+		kind, ok := kinds[k.kind]
+		if !ok {
+			kind = Call
+		}
+		if err := f.pair(k.client, k.server, kind, n, s.failed[k], true); err != nil {
+			return err
+		}
+	}
+	if len(s.left) > 0 {
+		f.notes = append(f.notes, fmt.Sprintf("%s: series with a client or a server that is not traced, which are left out: %d", f.name, len(s.left)))
+	}
+	return nil
+}
+
+const graphFormat = "metrics of a service graph"
+
 // prometheus reads service graph metrics in the text form of Prometheus or
 // OpenMetrics. Other metrics in the file are left alone.
 func (f *file) prometheus() error {
-	f.format = "metrics of a service graph"
-	type series struct{ client, server, kind string }
-	calls, failed := map[series]int64{}, map[series]int64{}
-	found, left := false, map[string]bool{}
+	f.format = graphFormat
+	g := newServiceGraph()
 	for number, raw := range bytes.Split(f.data, []byte("\n")) {
 		line := strings.TrimSpace(string(raw))
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		name := line[:strings.IndexAny(line+" ", "{ \t")]
-		metric := strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_total")
+		metric := metricOf(name)
 		if metric != callsMetric && metric != failedMetric {
 			if !metricName(name) {
 				return fmt.Errorf("line %d: %w", number+1, errFormat)
@@ -40,38 +96,48 @@ func (f *file) prometheus() error {
 		if err != nil {
 			return fmt.Errorf("line %d: %w", number+1, err)
 		}
-		found = true
-		s := series{labels["client"], labels["server"], labels["connection_type"]}
-		if s.client == "" || s.server == "" || s.kind == "virtual_node" {
-			left[s.client+" -> "+s.server] = true // a client outside of what is traced
-			continue
+		g.add(metric, labels, value)
+	}
+	return g.finish(f)
+}
+
+// prometheusAnswer reads what the HTTP API of Prometheus answers to an instant
+// query. A query that adds up drops the name; then it is of calls.
+func (f *file) prometheusAnswer(data json.RawMessage) error {
+	if err := f.is(graphFormat); err != nil {
+		return err
+	}
+	var answer struct {
+		Type   string `json:"resultType"`
+		Result []struct {
+			Metric map[string]string `json:"metric"`
+			Value  []json.RawMessage `json:"value"`
+		} `json:"result"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return err
+	}
+	if answer.Type != "vector" {
+		return fmt.Errorf("a result of type %q; this reads the answer to an instant query, a vector", answer.Type)
+	}
+	g := newServiceGraph()
+	for i, r := range answer.Result {
+		text := ""
+		if len(r.Value) != 2 || json.Unmarshal(r.Value[1], &text) != nil {
+			return fmt.Errorf("result %d: expected a value of time and number", i+1)
 		}
-		if metric == callsMetric {
-			calls[s] += value
-		} else {
-			failed[s] += value
+		value, err := countOf(text)
+		if err != nil {
+			return fmt.Errorf("result %d: %w", i+1, err)
+		}
+		switch metric := metricOf(r.Metric["__name__"]); metric {
+		case callsMetric, failedMetric, "":
+			g.add(metric, r.Metric, value)
+		default:
+			return fmt.Errorf("result %d: %s is not %s_total or %s_total", i+1, r.Metric["__name__"], callsMetric, failedMetric)
 		}
 	}
-	if !found {
-		return fmt.Errorf("no metric %s_total here; %w", callsMetric, errFormat)
-	}
-	for s, n := range failed {
-		calls[s] = max(calls[s], n)
-	}
-	kinds := map[string]Kind{"messaging_system": Delivery, "database": Database}
-	for s, n := range calls {
-		kind, ok := kinds[s.kind]
-		if !ok {
-			kind = Call
-		}
-		if err := f.pair(s.client, s.server, kind, n, failed[s], true); err != nil {
-			return err
-		}
-	}
-	if len(left) > 0 {
-		f.notes = append(f.notes, fmt.Sprintf("%s: %d series with a client or a server that is not traced are left out", f.name, len(left)))
-	}
-	return nil
+	return g.finish(f)
 }
 
 // metricName tells a metric from other text.
@@ -111,11 +177,16 @@ func sample(rest string) (labels map[string]string, value int64, err error) {
 	if len(fields) == 0 {
 		return nil, 0, errors.New("the value is missing")
 	}
-	v, err := strconv.ParseFloat(fields[0], 64)
+	value, err = countOf(fields[0])
+	return labels, value, err
+}
+
+func countOf(text string) (int64, error) {
+	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(v) || v < 0 || v > maxCount {
-		return nil, 0, fmt.Errorf("%q is no count", fields[0])
+		return 0, fmt.Errorf("%q is no count", text)
 	}
-	return labels, int64(math.Round(v)), nil
+	return int64(math.Round(v)), nil
 }
 
 // labelValue reads up to the closing quote, with the escapes of the format.

@@ -319,3 +319,38 @@ func BenchmarkRecorder(b *testing.B) {
 		}
 	})
 }
+
+// TestHandler_lets_through does what handlers do to a writer: take over the
+// connection, and copy a file.
+func TestHandler_lets_through(t *testing.T) {
+	r := recorder(t, nil)
+	service := httptest.NewServer(r.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/copy" {
+			io.Copy(w, strings.NewReader("copied"))
+			return
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+		conn.Close()
+	})))
+	defer service.Close()
+	for path, want := range map[string]string{"/copy": "copied", "/hijack": "hi"} {
+		resp, err := service.Client().Get(service.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(body) != want {
+			t.Errorf("%s: %q, %v", path, body, err)
+		}
+	}
+	service.Close()
+	if r.Requests() != 2 {
+		t.Errorf("%d requests", r.Requests())
+	}
+}

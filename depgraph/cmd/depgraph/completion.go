@@ -84,7 +84,7 @@ _depgraph() {
 	}
 	b.WriteString(`      esac
       return ;;
-    -d|-o|--config|--baseline|--observed|--names) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    -d|-o|--config|--baseline|--observed|--names|--rule|--list|--state|--proof) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case "$verb" in
 `)
