@@ -367,38 +367,6 @@ func (c *checker) noOwner(r *Rule) error {
 	return nil
 }
 
-// idleWaivers reports waivers of rules that there are not, and those about
-// nothing that was found, as far as their rules were run.
-func (c *checker) idleWaivers(used map[*Waiver]bool, own []string) {
-	r, _ := FindRule("DG021")
-	if s := c.o.Policy.Rules[r.ID]; s.Set {
-		r.Severity = s.Severity
-	}
-	if r.Severity == Off || !c.o.wants(r.ID, r.Name) {
-		return
-	}
-	for v := range c.g.services {
-		s := &c.g.services[v]
-		for i := range s.Waivers {
-			w := &s.Waivers[i]
-			f := Finding{Service: s.Name, At: w.At}
-			rule, builtIn := FindRule(w.Rule)
-			switch err := c.o.Policy.Knows([]string{w.Rule}, own...); {
-			case err != nil && len(own) == 0 && ownRuleName.MatchString(w.Rule):
-				continue // it may be one of a user's own, which was not given here
-			case err != nil:
-				f.Message = fmt.Sprintf("%s waives %s", s.Name, strings.TrimPrefix(err.Error(), "depgraph: "))
-			case used[w], builtIn && rule.Drift, !c.o.wants(cmp.Or(rule.ID, w.Rule), cmp.Or(rule.Name, w.Rule)):
-				continue
-			default:
-				f.Severity = min(r.Severity, Info)
-				f.Message = fmt.Sprintf("%s waives %s, which finds nothing there", s.Name, w.Rule)
-			}
-			c.report(&r, f)
-		}
-	}
-}
-
 func (c *checker) implausible(r *Rule) error {
 	for i := range c.g.services {
 		s := &c.g.services[i]

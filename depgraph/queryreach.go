@@ -1,0 +1,95 @@
+package depgraph
+
+import "slices"
+
+// What queries compute over edges.
+
+func (p *queryParser) down(first vertexSet) (vertexSet, error) {
+	var lost []string
+	for v, in := range first {
+		if in {
+			lost = append(lost, p.g.names[v])
+		}
+	}
+	if len(lost) == 0 {
+		return first, nil
+	}
+	b, err := p.g.Blast(BlastOptions{}, lost...)
+	if err != nil {
+		return nil, err
+	}
+	set := slices.Clone(first)
+	for _, n := range b.Down {
+		set[p.g.index[n]] = true
+	}
+	return set, nil
+}
+
+// reach is a breadth-first search from a set, which it includes. Steps below 0
+// mean no bound.
+func (g *Graph) reach(from vertexSet, steps int, keep func(flag) bool, backwards bool) vertexSet {
+	set := slices.Clone(from)
+	var level []int32
+	for v, in := range set {
+		if in {
+			level = append(level, int32(v))
+		}
+	}
+	for step := 0; len(level) > 0 && step != steps; step++ {
+		var next []int32
+		visit := func(w int32, f flag) {
+			if !set[w] && keep(f) {
+				set[w] = true
+				next = append(next, w)
+			}
+		}
+		for _, v := range level {
+			if backwards {
+				for i := g.in[v]; i < g.in[v+1]; i++ {
+					visit(g.from[i], g.inFlags[i])
+				}
+				continue
+			}
+			for e := g.out[v]; e < g.out[v+1]; e++ {
+				visit(g.to[e], g.flags[e])
+			}
+		}
+		level = next
+	}
+	return set
+}
+
+// somePath marks a shortest path from one set to another; nothing if there is
+// none of at most so many steps.
+func (g *Graph) somePath(from, to vertexSet, keep func(flag) bool, steps int) vertexSet {
+	prev := make([]int32, len(g.services))
+	var queue []int32
+	for v := range prev {
+		prev[v] = -1
+		if from[v] {
+			prev[v] = int32(v)
+			queue = append(queue, int32(v))
+		}
+	}
+	length := make([]int, len(prev))
+	set := make(vertexSet, len(prev))
+	for ; len(queue) > 0; queue = queue[1:] {
+		v := queue[0]
+		if to[v] {
+			for set[v] = true; prev[v] != v; set[v] = true {
+				v = prev[v]
+			}
+			return set
+		}
+		if length[v] == steps {
+			continue
+		}
+		for e := g.out[v]; e < g.out[v+1]; e++ {
+			if w := g.to[e]; prev[w] < 0 && keep(g.flags[e]) {
+				prev[w], length[w] = v, length[v]+1
+				queue = append(queue, w)
+			}
+		}
+	}
+	return set
+}
