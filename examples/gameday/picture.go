@@ -104,7 +104,7 @@ func (p Picture) SVG(style string) string {
 	for _, band := range p.Bands {
 		from, until := x(band.From), x(band.Until)
 		fmt.Fprintf(&b, `<rect x="%.1f" y="%g" width="%.1f" height="%.1f" fill="var(--band)"/>`+"\n", from, bandTop, max(until-from-1, 1), bottom-bandTop)
-		if fits := int((until - from) / 5.6); fits >= len([]rune(band.Label)) {
+		if fits := int((until - from) / 5.5); fits >= len([]rune(band.Label)) {
 			write((from+until)/2, bandTop+15, "middle", `fill="var(--bad)" font-size="11"`, band.Label)
 		}
 	}
