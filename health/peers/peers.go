@@ -78,7 +78,7 @@ type Options struct {
 // Fleet is what this instance knows of the others. Make it with New; it is
 // safe for concurrent use.
 type Fleet struct {
-	Options
+	opts Options
 
 	mu    sync.Mutex
 	peers map[string]member
@@ -144,7 +144,7 @@ func New(o Options) (*Fleet, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	return &Fleet{Options: o, peers: make(map[string]member), draw: rand.Uint64()}, nil
+	return &Fleet{opts: o, peers: make(map[string]member), draw: rand.Uint64()}, nil
 }
 
 // answer is what instances tell each other, as JSON.
@@ -164,7 +164,7 @@ func (f *Fleet) Handler(self func() health.Self) http.Handler {
 			return
 		}
 		s := self()
-		body, err := json.Marshal(answer{ID: f.ID, Bad: s.Bad, Out: s.Out, New: s.New})
+		body, err := json.Marshal(answer{ID: f.opts.ID, Bad: s.Bad, Out: s.Out, New: s.New})
 		if err != nil {
 			http.Error(w, "unavailable", http.StatusInternalServerError)
 			return
@@ -185,7 +185,7 @@ func (f *Fleet) Peers(context.Context) ([]health.Peer, error) {
 	fresh := false
 	for _, m := range f.peers {
 		list = append(list, m.Peer)
-		fresh = fresh || time.Since(m.Seen) <= 3*f.Period
+		fresh = fresh || time.Since(m.Seen) <= 3*f.opts.Period
 	}
 	slices.SortFunc(list, func(a, b health.Peer) int { return strings.Compare(a.ID, b.ID) })
 	if fresh {
@@ -208,12 +208,12 @@ func (f *Fleet) Stats() Stats {
 func (f *Fleet) Run(ctx context.Context) error {
 	for {
 		f.round(ctx)
-		timer := time.NewTimer(time.Duration(float64(f.Period) * (0.9 + 0.2*rand.Float64())))
+		timer := time.NewTimer(time.Duration(float64(f.opts.Period) * (0.9 + 0.2*rand.Float64())))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			f.Client.CloseIdleConnections()
+			f.opts.Client.CloseIdleConnections()
 			return nil
 		}
 	}
@@ -221,7 +221,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 
 // round looks the fleet up and asks it, all at once.
 func (f *Fleet) round(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*f.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*f.opts.Timeout)
 	defer cancel()
 	addrs, err := f.lookup(ctx)
 	f.mu.Lock()
@@ -234,8 +234,8 @@ func (f *Fleet) round(ctx context.Context) {
 	f.forget()
 	gone := f.remembered(addrs)
 	f.mu.Unlock()
-	if f.Logger != nil && news && ctx.Err() == nil {
-		f.Logger.Warn("peers: looking the fleet up", "name", f.Name, "err", err)
+	if f.opts.Logger != nil && news && ctx.Err() == nil {
+		f.opts.Logger.Warn("peers: looking the fleet up", "name", f.opts.Name, "err", err)
 	}
 	var all sync.WaitGroup
 	for _, a := range f.some(addrs, gone) {
@@ -245,9 +245,9 @@ func (f *Fleet) round(ctx context.Context) {
 }
 
 func (f *Fleet) lookup(ctx context.Context) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
-	return f.Resolver.LookupNetIP(ctx, "ip", f.Name)
+	return f.opts.Resolver.LookupNetIP(ctx, "ip", f.opts.Name)
 }
 
 // remembered is who answered at addresses that DNS does not have, or cannot be
@@ -267,7 +267,7 @@ func (f *Fleet) remembered(addrs []netip.Addr) map[netip.Addr]string {
 // forget drops who has been silent for long. The caller holds f.mu.
 func (f *Fleet) forget() {
 	for id, p := range f.peers {
-		if time.Since(p.Seen) > 12*f.Period {
+		if time.Since(p.Seen) > 12*f.opts.Period {
 			delete(f.peers, id)
 		}
 	}
@@ -282,7 +282,7 @@ func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Add
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	addrs = slices.Compact(addrs)
-	if len(addrs) <= f.Most {
+	if len(addrs) <= f.opts.Most {
 		return addrs
 	}
 	if time.Since(f.drawn) > time.Minute { // Run's goroutine only
@@ -290,16 +290,16 @@ func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Add
 	}
 	r := rand.New(rand.NewPCG(f.draw, 0))
 	r.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
-	return addrs[:f.Most]
+	return addrs[:f.opts.Most]
 }
 
 // ask asks one instance, which may be this one. If only is set, the address is
 // no longer in DNS and may be someone else's by now: then only that one's
 // answer counts.
 func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
-	a, err := f.get(ctx, "http://"+net.JoinHostPort(addr.String(), strconv.Itoa(f.Port))+Path)
+	a, err := f.get(ctx, "http://"+net.JoinHostPort(addr.String(), strconv.Itoa(f.opts.Port))+Path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Asked++
@@ -307,7 +307,7 @@ func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
 		f.stats.Failed++
 		return
 	}
-	if a.ID != f.ID {
+	if a.ID != f.opts.ID {
 		f.peers[a.ID] = member{health.Peer{ID: a.ID, Bad: a.Bad, Out: a.Out, New: a.New, Seen: time.Now()}, addr}
 	}
 }
@@ -317,7 +317,7 @@ func (f *Fleet) get(ctx context.Context, url string) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	resp, err := f.Client.Do(r)
+	resp, err := f.opts.Client.Do(r)
 	if err != nil {
 		return a, err
 	}

@@ -1,5 +1,5 @@
 // Package peersdynamo is a fleet signal for health.Guard over a DynamoDB table:
-// each instance writes a heartbeat item and queries its fleet's partition. Use
+// each instance writes a heartbeat item and reads those of others. Use
 // it where instances cannot reach each other; otherwise package health/peers
 // needs no table and survives an outage of DynamoDB. In such an outage there
 // is no signal, and nobody leaves, which is right.
@@ -9,8 +9,13 @@
 //	go fleet.Run(ctx, p.Self)
 //
 // The table has a partition key "fleet" and a sort key "id", both strings, and
-// time to live on "expires". A fleet of 100 costs 10 writes and 10 queries a
-// second; the least policy is dynamodb:PutItem and dynamodb:Query on the table.
+// time to live on "expires". Each instance reads the Most instances that follow
+// it in the order of their IDs, and the first ones after the last, so that the
+// cost grows with the fleet and not with its square: a tenth of a write unit a
+// second for each instance, and a tenth of a read unit or less while half of the
+// items are of instances that live. The least policy is dynamodb:PutItem and
+// dynamodb:Query on the table, and dynamodb:DeleteItem for instances to take
+// their item away when Run ends.
 //
 // Make the client with NewClient of cache/dynamo, or with time-outs like it:
 // the SDK's own wait 30 s for a connection and retry.
@@ -65,6 +70,10 @@ type Options struct {
 	// when it changes.
 	Period time.Duration
 
+	// Most is how many others are read, at most. Default 32, as in package
+	// peers.
+	Most int
+
 	// Timeout bounds each call. One attempt is made. Default 1 s.
 	Timeout time.Duration
 
@@ -79,8 +88,12 @@ type Options struct {
 // Fleet is what this instance knows of the others. Make it with New; it is
 // safe for concurrent use.
 type Fleet struct {
-	Options
+	opts   Options
 	client API
+
+	// Run's goroutine only.
+	beat  string // last written
+	large bool   // the fleet is too large to be read whole
 
 	mu    sync.Mutex
 	known map[string]heartbeat
@@ -92,13 +105,15 @@ type Fleet struct {
 // whatever its clock says.
 type heartbeat struct {
 	health.Peer
-	beat string
+	beat  string
+	since time.Time // it was read first
 }
 
 // Stats counts what has happened since New.
 type Stats struct {
 	Writes, WriteErrors   int64   // heartbeats, and how many failed
 	Queries, QueryErrors  int64   // reads of the fleet, and how many failed
+	Deletes, DeleteErrors int64   // of the own item when Run ended, and how many failed
 	Malformed             int64   // items that are no heartbeats
 	ReadUnits, WriteUnits float64 // consumed capacity
 }
@@ -110,8 +125,11 @@ func New(client API, o Options) (*Fleet, error) {
 		return nil, errors.New("peersdynamo: the client is nil")
 	case o.ID == "", o.Fleet == "", o.Table == "":
 		return nil, fmt.Errorf("peersdynamo: Options.ID is %q, Fleet %q and Table %q; none may be empty", o.ID, o.Fleet, o.Table)
-	case o.Period < 0, o.Timeout < 0, o.Keep < 0:
-		return nil, errors.New("peersdynamo: Options.Period, Timeout and Keep must not be negative")
+	case o.Period < 0, o.Timeout < 0, o.Keep < 0, o.Most < 0:
+		return nil, errors.New("peersdynamo: Options.Period, Most, Timeout and Keep must not be negative")
+	}
+	if o.Most == 0 {
+		o.Most = 32
 	}
 	if o.Period == 0 {
 		o.Period = 10 * time.Second
@@ -122,7 +140,7 @@ func New(client API, o Options) (*Fleet, error) {
 	if o.Keep == 0 {
 		o.Keep = time.Hour
 	}
-	return &Fleet{Options: o, client: client, known: make(map[string]heartbeat)}, nil
+	return &Fleet{opts: o, client: client, known: make(map[string]heartbeat)}, nil
 }
 
 // Peers returns what is known, for Guard.Peers. It makes no call: Run does. The
@@ -148,8 +166,9 @@ func (f *Fleet) Stats() Stats {
 }
 
 // Run writes heartbeats and reads those of the others until ctx is done, and
-// then returns nil. self is Process.Self.
+// then takes its own away and returns nil. self is Process.Self.
 func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
+	defer f.leave(context.WithoutCancel(ctx))
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last health.Self
@@ -163,7 +182,7 @@ func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
 			f.round(ctx, s, due)
 		}
 		if due {
-			next = time.Now().Add(time.Duration(float64(f.Period) * (0.9 + 0.2*rand.Float64())))
+			next = time.Now().Add(time.Duration(float64(f.opts.Period) * (0.9 + 0.2*rand.Float64())))
 		}
 		select {
 		case <-tick.C:
@@ -186,8 +205,8 @@ func (f *Fleet) round(ctx context.Context, s health.Self, read bool) {
 	news := (err == nil) != (f.err == nil)
 	f.err = err
 	f.mu.Unlock()
-	if news && f.Logger != nil {
-		f.Logger.Warn("peersdynamo: the table", "table", f.Table, "err", err)
+	if news && f.opts.Logger != nil {
+		f.opts.Logger.Warn("peersdynamo: the table", "table", f.opts.Table, "err", err)
 	}
 }
 
@@ -198,19 +217,20 @@ func once(o *dynamodb.Options) {
 }
 
 func (f *Fleet) write(ctx context.Context, s health.Self) error {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
 	now := time.Now()
+	beat := strconv.FormatInt(now.UnixNano(), 10)
 	out, err := f.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &f.Table,
+		TableName: &f.opts.Table,
 		Item: map[string]types.AttributeValue{
-			"fleet":   &types.AttributeValueMemberS{Value: f.Options.Fleet},
-			"id":      &types.AttributeValueMemberS{Value: f.ID},
+			"fleet":   &types.AttributeValueMemberS{Value: f.opts.Fleet},
+			"id":      &types.AttributeValueMemberS{Value: f.opts.ID},
 			"bad":     &types.AttributeValueMemberBOOL{Value: s.Bad},
 			"out":     &types.AttributeValueMemberBOOL{Value: s.Out},
 			"new":     &types.AttributeValueMemberBOOL{Value: s.New},
-			"beat":    &types.AttributeValueMemberN{Value: strconv.FormatInt(now.UnixNano(), 10)},
-			"expires": &types.AttributeValueMemberN{Value: strconv.FormatInt(now.Add(f.Keep).Unix(), 10)},
+			"beat":    &types.AttributeValueMemberN{Value: beat},
+			"expires": &types.AttributeValueMemberN{Value: strconv.FormatInt(now.Add(f.opts.Keep).Unix(), 10)},
 		},
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	}, once)
@@ -222,7 +242,42 @@ func (f *Fleet) write(ctx context.Context, s health.Self) error {
 		return fmt.Errorf("peersdynamo: writing the heartbeat: %w", err)
 	}
 	f.stats.WriteUnits += units(out.ConsumedCapacity)
+	f.beat = beat
 	return nil
+}
+
+// leave deletes the heartbeat, so that nobody reads what is left of this
+// instance; unless another of that name has written one since. A client that
+// cannot delete leaves it to the time to live.
+func (f *Fleet) leave(ctx context.Context) {
+	client, ok := f.client.(interface {
+		DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	})
+	if !ok || f.beat == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
+	defer cancel()
+	_, err := client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &f.opts.Table,
+		Key: map[string]types.AttributeValue{
+			"fleet": &types.AttributeValueMemberS{Value: f.opts.Fleet}, "id": &types.AttributeValueMemberS{Value: f.opts.ID},
+		},
+		ConditionExpression:       aws.String("beat = :b"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":b": &types.AttributeValueMemberN{Value: f.beat}},
+	}, once)
+	var another *types.ConditionalCheckFailedException
+	f.mu.Lock()
+	f.stats.Deletes++
+	if err != nil && !errors.As(err, &another) {
+		f.stats.DeleteErrors++
+	} else {
+		err = nil
+	}
+	f.mu.Unlock()
+	if err != nil && f.opts.Logger != nil {
+		f.opts.Logger.Warn("peersdynamo: the own heartbeat stays until its time to live", "table", f.opts.Table, "err", err)
+	}
 }
 
 func units(c *types.ConsumedCapacity) float64 {
@@ -232,64 +287,114 @@ func units(c *types.ConsumedCapacity) float64 {
 	return aws.ToFloat64(c.CapacityUnits)
 }
 
-// maxPages bounds a query: 1 MB a page, some 10,000 instances.
+// maxPages bounds a round, in which the items of dead instances do not count:
+// they stay until their time to live.
 const maxPages = 4
 
+// read reads the whole fleet in one query, if it is small; else the instances
+// that follow this one, and then the first ones, until there are Most that may
+// be alive, or all have been read.
 func (f *Fleet) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
-	in := &dynamodb.QueryInput{
-		TableName: &f.Table, KeyConditionExpression: aws.String("#f = :f"),
-		ExpressionAttributeNames:  map[string]string{"#f": "fleet"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":f": &types.AttributeValueMemberS{Value: f.Options.Fleet}},
-		ReturnConsumedCapacity:    types.ReturnConsumedCapacityTotal,
-	}
-	seen := make(map[string]bool)
-	for range maxPages {
-		out, err := f.client.Query(ctx, in, once)
-		f.mu.Lock()
-		f.stats.Queries++
+	r := reading{seen: make(map[string]bool)}
+	if !f.large {
+		whole, err := f.part(ctx, &r, "#f = :f", false)
 		if err != nil {
-			f.stats.QueryErrors++
-			f.mu.Unlock()
-			return fmt.Errorf("peersdynamo: reading the fleet: %w", err)
+			return err
 		}
-		f.stats.ReadUnits += units(out.ConsumedCapacity)
-		for _, item := range out.Items {
-			f.take(item, seen)
+		f.large = !whole
+	}
+	if f.large {
+		r = reading{seen: make(map[string]bool), pages: r.pages}
+		after, err := f.part(ctx, &r, "#f = :f AND id > :self", true)
+		if err != nil {
+			return err
 		}
-		f.mu.Unlock()
-		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
-			break
+		before := false
+		if after { // there was room for more
+			if before, err = f.part(ctx, &r, "#f = :f AND id < :self", true); err != nil {
+				return err
+			}
 		}
+		f.large = !after || !before || len(r.seen) > f.opts.Most
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id := range f.known {
-		if !seen[id] {
+		if !r.seen[id] {
 			delete(f.known, id)
 		}
 	}
 	return nil
 }
 
-// take keeps one item. A peer is seen when its beat has changed since it was
-// read before: what is read first may have been left by a dead instance. The
-// caller holds f.mu.
-func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool) {
+// reading is a round of reading.
+type reading struct {
+	seen  map[string]bool
+	alive int // that may be
+	pages int
+}
+
+// part reads a part of the fleet, a page of what may be small, or pages until
+// there are enough. whole is that there is nothing more in that part.
+func (f *Fleet) part(ctx context.Context, r *reading, condition string, self bool) (whole bool, err error) {
+	in := &dynamodb.QueryInput{
+		TableName: &f.opts.Table, KeyConditionExpression: &condition, Limit: aws.Int32(int32(f.opts.Most + 2)),
+		ExpressionAttributeNames:  map[string]string{"#f": "fleet"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":f": &types.AttributeValueMemberS{Value: f.opts.Fleet}},
+		ReturnConsumedCapacity:    types.ReturnConsumedCapacityTotal,
+	}
+	if self {
+		in.ExpressionAttributeValues[":self"] = &types.AttributeValueMemberS{Value: f.opts.ID}
+	}
+	for r.alive < f.opts.Most && r.pages < maxPages {
+		out, err := f.client.Query(ctx, in, once)
+		r.pages++
+		f.mu.Lock()
+		f.stats.Queries++
+		if err != nil {
+			f.stats.QueryErrors++
+			f.mu.Unlock()
+			return false, fmt.Errorf("peersdynamo: reading the fleet: %w", err)
+		}
+		f.stats.ReadUnits += units(out.ConsumedCapacity)
+		for _, item := range out.Items {
+			if f.take(item, r.seen) {
+				r.alive++
+			}
+		}
+		f.mu.Unlock()
+		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
+			return true, nil
+		}
+		if !self {
+			return false, nil
+		}
+	}
+	return false, nil
+}
+
+// take keeps one item, and reports whether it may be of an instance that lives.
+// A peer is seen when its beat has changed since it was read before: what is
+// read first may have been left by a dead instance. The caller holds f.mu.
+func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool) (alive bool) {
 	id, ok1 := item["id"].(*types.AttributeValueMemberS)
 	bad, ok2 := item["bad"].(*types.AttributeValueMemberBOOL)
 	out, ok3 := item["out"].(*types.AttributeValueMemberBOOL)
 	beat, ok4 := item["beat"].(*types.AttributeValueMemberN)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		f.stats.Malformed++
-		return
+		return false
 	}
 	seen[id.Value] = true
-	if id.Value == f.ID {
-		return
+	if id.Value == f.opts.ID {
+		return false
 	}
 	h, known := f.known[id.Value]
+	if !known {
+		h.since = time.Now()
+	}
 	if known && h.beat != beat.Value {
 		h.Seen = time.Now()
 	}
@@ -297,4 +402,5 @@ func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool)
 	fresh, ok := item["new"].(*types.AttributeValueMemberBOOL) // an older version does not write it
 	h.New = ok && fresh.Value
 	f.known[id.Value] = h
+	return time.Since(h.since) < Fresh || time.Since(h.Seen) < Fresh
 }

@@ -3,6 +3,7 @@ package peersdynamo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -184,6 +185,78 @@ func TestFleet_when_the_table_hangs(t *testing.T) {
 		}
 		cancel()
 		all.Wait()
+	})
+}
+
+// The cost grows with the fleet and not with its square; what dead instances have
+// left does not hide those that live, and who ends takes its item away.
+func TestFleet_cost(t *testing.T) {
+	for _, n := range []int{10, 100, 300} {
+		synctest.Test(t, func(t *testing.T) {
+			server, client := table(t)
+			for i := range n { // of the deployment before, between those of now
+				if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("heartbeats"), Item: map[string]types.AttributeValue{
+					"fleet": &types.AttributeValueMemberS{Value: "shop"}, "id": &types.AttributeValueMemberS{Value: fmt.Sprintf("i-%04d-dead", i)},
+					"bad": &types.AttributeValueMemberBOOL{}, "out": &types.AttributeValueMemberBOOL{}, "beat": &types.AttributeValueMemberN{Value: "1"},
+				}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var all sync.WaitGroup
+			fleets := make([]*peersdynamo.Fleet, n)
+			for i := range fleets {
+				fleets[i] = fleet(t, client, fmt.Sprintf("i-%04d", i))
+				all.Go(func() { _ = fleets[i].Run(ctx, func() health.Self { return health.Self{} }) })
+			}
+			pass(2 * time.Minute)
+			reads, writes := 0.0, 0.0
+			for i, f := range fleets {
+				list, err := f.Peers(ctx)
+				if want := min(n-1, 32); err != nil || len(list) < want {
+					t.Fatalf("%d instances: %d sees %d, %v; want %d", n, i, len(list), err, want)
+				}
+				s := f.Stats()
+				reads, writes = reads+s.ReadUnits, writes+s.WriteUnits
+			}
+			if seconds := 120.0 * float64(n); reads/seconds > 0.2 || writes/seconds > 0.12 {
+				t.Errorf("%d instances: %.3f read and %.3f write units a second for each", n, reads/seconds, writes/seconds)
+			}
+			cancel()
+			all.Wait()
+			if left := server.Len("heartbeats"); left != n {
+				t.Errorf("%d items are left, want the %d of the dead", left, n)
+			}
+		})
+	}
+}
+
+// Who may not delete, or was replaced under its name, leaves the item.
+func TestFleet_leaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := table(t)
+		run := func(f *peersdynamo.Fleet, before func()) peersdynamo.Stats {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- f.Run(ctx, func() health.Self { return health.Self{} }) }()
+			pass(5 * time.Second)
+			before()
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			return f.Stats()
+		}
+		s := run(fleet(t, client, "a"), func() { server.Revoke(dynamotest.Revocation{Action: "dynamodb:DeleteItem"}) })
+		if s.Deletes != 1 || s.DeleteErrors != 1 || server.Len("heartbeats") != 1 {
+			t.Errorf("denied: %+v, %d items", s, server.Len("heartbeats"))
+		}
+		server.Restore()
+		other := fleet(t, client, "a")
+		s = run(fleet(t, client, "a"), func() { run(other, func() {}) })
+		if s.DeleteErrors != 0 || server.Len("heartbeats") != 0 {
+			t.Errorf("replaced: %+v, %d items", s, server.Len("heartbeats"))
+		}
 	})
 }
 
