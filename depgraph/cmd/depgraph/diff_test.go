@@ -170,3 +170,19 @@ func TestDiff_workflow(t *testing.T) {
 		t.Errorf("exit code %d, %v: %s%s%s", code, err, out, errs, comment)
 	}
 }
+
+// TestDiff_of_our_own_history compares the first import policy of this
+// repository with the one of today.
+func TestDiff_of_our_own_history(t *testing.T) {
+	out, err := exec.Command("git", "rev-list", "--reverse", "HEAD", "--", "../../testdata/imports/depgraph.yaml").Output()
+	commits := strings.Fields(string(out))
+	if err != nil || len(commits) < 2 {
+		t.Skip("no history here: not a repository, or a shallow one")
+	}
+	for _, format := range []string{"text", "markdown", "json"} {
+		code, out, errs := run1(t, "diff", commits[0], commits[len(commits)-1], "-d", "../../testdata/imports", "-f", format)
+		if code > 1 || !strings.Contains(out, "depgraph/drill") {
+			t.Errorf("%s: exit code %d\n%.2000s%s", format, code, out, errs)
+		}
+	}
+}

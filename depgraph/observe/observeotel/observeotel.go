@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -30,10 +32,22 @@ import (
 type Processor struct {
 	r *observe.Recorder
 
-	mu   sync.Mutex
-	open map[oteltrace.SpanID]*entry
-	lost int64
+	mu        sync.Mutex
+	open      map[oteltrace.SpanID]*entry
+	addresses map[hostPort]string // joined already: a call allocates nothing
+	lost      int64
+
+	pool sync.Pool // of *entry
 }
+
+type hostPort struct {
+	host string
+	port int64
+}
+
+// maxAddresses bounds what is kept of addresses; joining others again costs an
+// allocation and nothing else.
+const maxAddresses = 1000
 
 // entry is a span that has not ended.
 type entry struct {
@@ -50,20 +64,21 @@ const maxOpen = 100_000
 // New returns a processor that records into r. It may be used by several
 // providers. It exports nothing.
 func New(r *observe.Recorder) *Processor {
-	return &Processor{r: r, open: map[oteltrace.SpanID]*entry{}}
+	return &Processor{r: r, open: map[oteltrace.SpanID]*entry{}, addresses: map[hostPort]string{}, pool: sync.Pool{New: func() any { return new(entry) }}}
 }
 
 var _ trace.SpanProcessor = (*Processor)(nil)
 
 // OnStart implements trace.SpanProcessor.
 func (p *Processor) OnStart(_ context.Context, s trace.ReadWriteSpan) {
-	e := &entry{ctx: context.Background()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.open) >= maxOpen {
 		p.lost++
 		return
 	}
+	e := p.pool.Get().(*entry)
+	*e = entry{ctx: context.Background()}
 	if up, ok := p.open[s.Parent().SpanID()]; ok && !s.Parent().IsRemote() {
 		e.ctx = up.ctx
 	}
@@ -71,7 +86,7 @@ func (p *Processor) OnStart(_ context.Context, s trace.ReadWriteSpan) {
 	case oteltrace.SpanKindServer, oteltrace.SpanKindConsumer:
 		e.ctx, e.end = p.r.Begin(context.Background())
 	case oteltrace.SpanKindClient, oteltrace.SpanKindProducer:
-		if name := peer(s.Attributes()); name != "" {
+		if name := p.peer(s.Attributes()); name != "" {
 			e.call, e.start = true, p.r.Start(e.ctx, name)
 		}
 	}
@@ -95,10 +110,15 @@ func (p *Processor) OnEnd(s trace.ReadOnlySpan) {
 	case e.call:
 		e.start.Done(failed)
 	case s.SpanKind() == oteltrace.SpanKindClient, s.SpanKind() == oteltrace.SpanKindProducer:
-		if name := peer(s.Attributes()); name != "" { // it was not known at the start
+		p.mu.Lock()
+		name := p.peer(s.Attributes()) // it was not known at the start
+		p.mu.Unlock()
+		if name != "" {
 			p.r.Start(e.ctx, name).Done(failed)
 		}
 	}
+	*e = entry{}
+	p.pool.Put(e)
 }
 
 // Lost counts spans that were not seen, as too many were open.
@@ -116,8 +136,9 @@ func (p *Processor) Shutdown(context.Context) error { return nil }
 func (p *Processor) ForceFlush(context.Context) error { return nil }
 
 // peer names the other side by OpenTelemetry's conventions, old and new.
-func peer(attrs []attribute.KeyValue) string {
-	var service, address, port, system, broker, full string
+func (p *Processor) peer(attrs []attribute.KeyValue) string {
+	var service, address, system, broker, full string
+	var port int64
 	for _, kv := range attrs {
 		switch kv.Key {
 		case "peer.service":
@@ -125,7 +146,7 @@ func peer(attrs []attribute.KeyValue) string {
 		case "server.address", "net.peer.name":
 			address = kv.Value.AsString()
 		case "server.port", "net.peer.port":
-			port = kv.Value.String()
+			port = portOf(kv.Value)
 		case "db.system.name", "db.system":
 			system = kv.Value.AsString()
 		case "messaging.system":
@@ -140,20 +161,52 @@ func peer(attrs []attribute.KeyValue) string {
 	}
 	if address == "" && full != "" {
 		if u, err := url.Parse(full); err == nil {
-			address, port = u.Hostname(), u.Port()
+			address = u.Hostname()
+			port, _ = strconv.ParseInt(u.Port(), 10, 32) // without one, 0
 		}
 	}
-	_, numeric := netip.ParseAddr(address)
 	switch {
 	case service != "":
 		return service
-	case address != "" && (numeric != nil || system+broker == ""):
-		if port != "" {
-			return net.JoinHostPort(address, port)
-		}
-		return address
+	case address != "" && (system+broker == "" || !numeric(address)):
+		return p.join(address, port)
 	case system != "":
 		return system
 	}
 	return broker
+}
+
+// portOf reads a port, which some write as text.
+func portOf(v attribute.Value) int64 {
+	if v.Type() == attribute.STRING {
+		n, _ := strconv.ParseInt(v.AsString(), 10, 32) // what is no number is no port
+		return n
+	}
+	return v.AsInt64()
+}
+
+// join is net.JoinHostPort that remembers. It is called with the lock.
+func (p *Processor) join(host string, port int64) string {
+	if port == 0 {
+		return host
+	}
+	k := hostPort{host, port}
+	if s, ok := p.addresses[k]; ok {
+		return s
+	}
+	s := net.JoinHostPort(host, strconv.FormatInt(port, 10))
+	if len(p.addresses) < maxAddresses {
+		p.addresses[k] = s
+	}
+	return s
+}
+
+// numeric reports whether an address is one of numbers, which says less than
+// the name of a system.
+func numeric(address string) bool {
+	if address[0] > '9' && !strings.Contains(address, ":") {
+		return false // a failed ParseAddr allocates
+	}
+	_, err := netip.ParseAddr(address)
+	return err == nil
 }

@@ -85,3 +85,38 @@ func TestProcessor(t *testing.T) {
 		}
 	}
 }
+
+func call(tb testing.TB) (p *observeotel.Processor, span interface {
+	trace.ReadOnlySpan
+	trace.ReadWriteSpan
+}) {
+	tb.Helper()
+	r, err := observe.New(observe.Options{Service: "web", Names: map[string]string{"db:5432": "db"}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p = observeotel.New(r)
+	tp := trace.NewTracerProvider()
+	_, s := tp.Tracer("test").Start(context.Background(), "GET", oteltrace.WithSpanKind(oteltrace.SpanKindClient),
+		oteltrace.WithAttributes(attribute.String("server.address", "db"), attribute.Int("server.port", 5432)))
+	return p, s.(interface {
+		trace.ReadOnlySpan
+		trace.ReadWriteSpan
+	})
+}
+
+func TestProcessor_does_not_allocate(t *testing.T) {
+	p, span := call(t)
+	if n := testing.AllocsPerRun(200, func() { p.OnStart(context.Background(), span); p.OnEnd(span) }); n >= 1 {
+		t.Errorf("a call allocates %v times", n)
+	}
+}
+
+func BenchmarkProcessor(b *testing.B) {
+	p, span := call(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.OnStart(context.Background(), span)
+		p.OnEnd(span)
+	}
+}
