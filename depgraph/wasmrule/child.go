@@ -84,10 +84,25 @@ func child(in io.Reader, out io.Writer) {
 	h.run(context.Background(), o, module, graph)
 }
 
+// run runs the rule. If that fails before it has begun, or the runtime itself
+// does, the compiled module may be broken that a cache had: it is thrown away,
+// and the rule compiled anew.
 func (h *host) run(ctx context.Context, o order, module, graph []byte) {
+	a, suspect := h.attempt(ctx, o, module, graph)
+	if suspect && o.Cache != "" {
+		_ = os.RemoveAll(o.Cache) // what stays is not used
+		o.Cache = ""
+		a, _ = h.attempt(ctx, o, module, graph)
+	}
+	h.end(a)
+}
+
+// attempt compiles and runs the rule once.
+func (h *host) attempt(ctx context.Context, o order, module, graph []byte) (a answer, suspect bool) {
+	failf := func(format string, args ...any) answer { return answer{Error: fmt.Sprintf(format, args...)} }
 	defer func() {
 		if p := recover(); p != nil {
-			h.failf("the WebAssembly runtime failed: %v", p)
+			a, suspect = failf("the WebAssembly runtime failed: %v", p), true
 		}
 	}()
 	config := wazero.NewRuntimeConfig().WithMemoryLimitPages(uint32(o.Memory >> 16))
@@ -95,17 +110,18 @@ func (h *host) run(ctx context.Context, o order, module, graph []byte) {
 		config = config.WithCompilationCache(cache)
 	}
 	r := wazero.NewRuntimeWithConfig(ctx, config)
+	defer r.Close(ctx)
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
-		h.failf("the WebAssembly runtime failed: %v", err)
+		return failf("the WebAssembly runtime failed: %v", err), true
 	}
 	h.say(compiling)
 	compiled, err := r.CompileModule(ctx, module)
 	if err != nil {
-		h.failf("cannot be compiled: %s", oneLine(err))
+		return failf("cannot be compiled: %s", oneLine(err)), true
 	}
 	prune(o.Cache)
 	if _, ok := compiled.ExportedFunctions()["_start"]; !ok {
-		h.failf("exports no _start; compile it as a WASI command, not as a library")
+		return failf("exports no _start; compile it as a WASI command, not as a library"), false
 	}
 	h.say(running)
 	output := &capped{left: maxOutput, over: func() { h.failf("wrote more than %d MiB", maxOutput>>20) }}
@@ -117,13 +133,13 @@ func (h *host) run(ctx context.Context, o order, module, graph []byte) {
 	var exit *sys.ExitError
 	switch {
 	case err == nil, errors.As(err, &exit) && exit.ExitCode() == 0:
-		h.end(answer{Output: output.Bytes()})
+		return answer{Output: output.Bytes()}, false
 	case exit != nil:
-		h.failf("ended with exit code %d%s", exit.ExitCode(), lastLine(stderr.String()))
+		return failf("ended with exit code %d%s", exit.ExitCode(), lastLine(stderr.String())), false
 	case strings.Contains(err.Error(), "not instantiated") || strings.Contains(err.Error(), "not exported in module"):
-		h.failf("needs more than WASI preview 1: %s", oneLine(err))
+		return failf("needs more than WASI preview 1: %s", oneLine(err)), false
 	}
-	h.failf("trapped: %s%s", oneLine(err), lastLine(stderr.String()))
+	return failf("trapped: %s%s", oneLine(err), lastLine(stderr.String())), false
 }
 
 // capped calls over instead of taking more than it may.

@@ -42,8 +42,9 @@ type Options struct {
 	Memory int64
 	// MaxModule is the size above which a module is refused.
 	MaxModule int64
-	// CacheDir keeps compiled modules, so that a rule is compiled once. Default:
-	// failopen/wasm in os.UserCacheDir; "-" keeps none.
+	// CacheDir keeps compiled modules in a folder wasm-rules of its own, so that
+	// a rule is compiled once. Default: failopen in os.UserCacheDir; "-" keeps
+	// none.
 	CacheDir string
 	// Graph writes the graph as JSON. It is required; report.GraphJSON is meant.
 	Graph func(io.Writer, *depgraph.Graph) error
@@ -185,9 +186,9 @@ func cacheDir(dir string) string {
 		if err != nil {
 			return "" // it is compiled every time
 		}
-		dir = filepath.Join(base, "failopen", "wasm")
+		dir = filepath.Join(base, "failopen")
 	}
-	return dir
+	return filepath.Join(dir, "wasm-rules") // our own, as files in it are removed
 }
 
 // bounded keeps the beginning of what is written to it. It fails its writer

@@ -238,6 +238,31 @@ func TestRule_is_compiled_once(t *testing.T) {
 			t.Errorf("%d files in the cache, want 1", files())
 		}
 	}
+	// A file of the cache that is broken is thrown away, wherever it is broken.
+	for name, spoil := range map[string]func(data []byte) []byte{
+		"cut off": func(data []byte) []byte { return data[:len(data)/2] },
+		"empty":   func([]byte) []byte { return nil },
+		"other":   func([]byte) []byte { return []byte("something else") },
+		"zeros":   func(data []byte) []byte { return append(data[:min(60, len(data))], make([]byte, len(data))...) },
+	} {
+		filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, spoil(data), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return nil
+		})
+		for range 2 { // without the cache, then with a new one
+			if got := check(t, path, wasmrule.Options{CacheDir: dir}); len(got) != 0 {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+	}
 	// What is in the way of a cache costs time and nothing else.
 	if got := check(t, path, wasmrule.Options{CacheDir: filepath.Join(path, "no-folder")}); len(got) != 0 {
 		t.Error(got)

@@ -89,7 +89,8 @@ func TestProcessor(t *testing.T) {
 func call(tb testing.TB) (p *observeotel.Processor, span interface {
 	trace.ReadOnlySpan
 	trace.ReadWriteSpan
-}) {
+},
+) {
 	tb.Helper()
 	r, err := observe.New(observe.Options{Service: "web", Names: map[string]string{"db:5432": "db"}})
 	if err != nil {
