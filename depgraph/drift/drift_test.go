@@ -171,6 +171,8 @@ func TestSpans_what_became_of_the_request(t *testing.T) {
 		"one of two at the same time":  {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 50 e", "3 1 CLIENT web db 11 40"}, []string{"web -> db call 2/1 p1"}},
 		"it worked before":             {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 20", "3 1 CLIENT web db 21 50 e"}, []string{"web -> db call 2/1 p1"}},
 		"the request had ended before": {[]string{"1 - SERVER web - 1 30 e", "2 1 CLIENT web db 10 50 e"}, []string{"web -> db call 1/1 u1"}},
+		"rounded to microseconds":      {[]string{"1 - SERVER web - 1 50 e", "2 1 CLIENT web db 10 51 e"}, []string{"web -> db call 1/1 p1"}},
+		"rounded to milliseconds":      {[]string{"1 - SERVER web - 1000 50000 e", "2 1 CLIENT web db 10000 51000 e"}, []string{"web -> db call 1/1 p1"}},
 		"nobody waited for it":         {[]string{"1 - SERVER web - 1 30", "2 1 CLIENT web db 10 50 e"}, []string{"web -> db call 1/1 a1"}},
 		"two failed":                   {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 20 e", "3 1 CLIENT web ads 21 50 e"}, []string{"web -> ads call 1/1 u1", "web -> db call 1/1 u1"}},
 		"no times":                     {[]string{"1 - SERVER web - 0 0 e", "2 1 CLIENT web db 0 0 e"}, []string{"web -> db call 1/1 u1"}},

@@ -348,13 +348,24 @@ func (l *linker) effects(top int, calls []call) {
 			e.Unclear = 1
 		case !entry.failed:
 			e.Absorbed = 1
-		case failures > 1, !r.timed, !entry.timed, r.end > entry.end:
+		case failures > 1, !r.timed, !entry.timed, r.end > entry.end+rounding(entry, r.end):
 			e.Unclear = 1
 		default:
 			e.Propagated = 1
 		}
 		l.t.edge(entry.service, d.to, d.kind, groups[d][0].source).Effect.add(e)
 	}
+}
+
+// rounding is how far two ends of one clock can be apart in the wrong order:
+// beginnings and durations are rounded each for itself, to microseconds by most
+// tracers, and to milliseconds by some.
+func rounding(entry *span, end int64) int64 {
+	const ms = int64(time.Millisecond)
+	if entry.start%ms == 0 && entry.end%ms == 0 && end%ms == 0 {
+		return 2 * ms
+	}
+	return 2 * int64(time.Microsecond)
 }
 
 // known reports whether the span says how a request ended: it is not the call

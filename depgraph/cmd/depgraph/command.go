@@ -330,6 +330,23 @@ func (c *command) spares(g *depgraph.Graph) error {
 	return nil
 }
 
+// sparesFiles refuses to write what a verb says over a file that it reads.
+func (c *command) sparesFiles(names ...string) error {
+	if c.output == "" || c.output == "-" {
+		return nil
+	}
+	target, err := os.Stat(c.output)
+	if err != nil || !target.Mode().IsRegular() {
+		return nil
+	}
+	for _, name := range names {
+		if read, err := os.Stat(name); err == nil && os.SameFile(read, target) {
+			return usagef("-o %s: is read by this command; write to another file", c.output)
+		}
+	}
+	return nil
+}
+
 // expandPatterns replaces patterns that the shell left alone by what they match.
 func expandPatterns(paths []string) ([]string, error) {
 	var all []string

@@ -20,6 +20,9 @@ type side struct {
 // diff compares two graphs, each a revision of git, a folder, a file, or what
 // is there now.
 func (c *command) diff() error {
+	if err := c.sparesFiles(c.args...); err != nil {
+		return err
+	}
 	before, after, err := c.sides()
 	if err != nil {
 		return err

@@ -122,6 +122,9 @@ func (c *command) recorded() (*drift.Observed, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.sparesFiles(append(files, c.names)...); err != nil {
+		return nil, err
+	}
 	col := &drift.Collector{}
 	var compose, kubernetes []string
 	for _, name := range files {

@@ -256,6 +256,9 @@ func (c *command) classify(g *depgraph.Graph) error {
 	if len(c.listed) == 0 {
 		return usagef("export -f resilience-hub: --list names what \"aws resiliencehubv2 list-dependencies\" printed")
 	}
+	if err := c.sparesFiles(c.listed...); err != nil {
+		return err
+	}
 	found, err := importer.ReadResilienceHub(c.listed...)
 	if err != nil {
 		return err

@@ -46,6 +46,9 @@ func (c *command) whyBlocked() error {
 	if c.state == "" {
 		return usagef("why-blocked: --state names a file that says who is up, or - for the standard input")
 	}
+	if err := c.sparesFiles(c.state); err != nil {
+		return err
+	}
 	running, err := c.running()
 	if err != nil {
 		return err
