@@ -324,7 +324,7 @@ func BenchmarkRecorder(b *testing.B) {
 // connection, and copy a file.
 func TestHandler_lets_through(t *testing.T) {
 	r := recorder(t, nil)
-	service := httptest.NewServer(r.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	handler := r.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/copy" {
 			io.Copy(w, strings.NewReader("copied"))
 			return
@@ -336,7 +336,12 @@ func TestHandler_lets_through(t *testing.T) {
 		}
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
 		conn.Close()
-	})))
+	}))
+	ended := make(chan struct{}, 2) // a server does not wait for connections that were taken over
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		handler.ServeHTTP(w, req)
+		ended <- struct{}{}
+	}))
 	defer service.Close()
 	for path, want := range map[string]string{"/copy": "copied", "/hijack": "hi"} {
 		resp, err := service.Client().Get(service.URL + path)
@@ -349,7 +354,8 @@ func TestHandler_lets_through(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, body, err)
 		}
 	}
-	service.Close()
+	<-ended
+	<-ended
 	if r.Requests() != 2 {
 		t.Errorf("%d requests", r.Requests())
 	}

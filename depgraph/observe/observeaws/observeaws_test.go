@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/failopen/failopen/depgraph/observe"
 	"github.com/failopen/failopen/depgraph/observe/observeaws"
@@ -62,5 +64,40 @@ func TestMiddleware(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestMiddleware_does_not_allocate compares a stack with and without it, as the
+// SDK's own steps allocate.
+func TestMiddleware_does_not_allocate(t *testing.T) {
+	r, err := observe.New(observe.Options{Service: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := r.Begin(awsmiddleware.SetServiceID(t.Context(), "DynamoDB"))
+	defer end(false)
+	last := middleware.InitializeHandlerFunc(func(context.Context, middleware.InitializeInput) (middleware.InitializeOutput, middleware.Metadata, error) {
+		return middleware.InitializeOutput{}, middleware.Metadata{}, nil
+	})
+	nothing := middleware.InitializeMiddlewareFunc("nothing", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		return next.HandleInitialize(ctx, in)
+	})
+	allocs := func(add func(*middleware.Stack) error) float64 {
+		stack := middleware.NewStack("test", nil)
+		if err := add(stack); err != nil {
+			t.Fatal(err)
+		}
+		m, ok := stack.Initialize.Get(stack.Initialize.List()[0])
+		if !ok {
+			t.Fatal("no middleware")
+		}
+		return testing.AllocsPerRun(100, func() { m.HandleInitialize(ctx, middleware.InitializeInput{}, last) })
+	}
+	without := allocs(func(s *middleware.Stack) error { return s.Initialize.Add(nothing, middleware.After) })
+	if with := allocs(observeaws.Middleware(r)); with > without {
+		t.Errorf("%v allocations, %v without", with, without)
+	}
+	if e := r.Edges(); len(e) != 1 || e[0].To != "DynamoDB" || e[0].Calls == 0 {
+		t.Errorf("%+v", e)
 	}
 }
