@@ -785,7 +785,12 @@ func faultAE(t *testing.T) {
 		weather, clear := context.WithCancel(context.Background())
 		go func() {
 			rnd := rand.New(rand.NewPCG(1, 2))
-			for ; weather.Err() == nil; idle(20 * time.Millisecond) {
+			for round := 0; weather.Err() == nil; round++ {
+				idle(20 * time.Millisecond)
+				if round%8 < 2 { // between two squalls: time for values to reach the store, and to be read there
+					w.store.Inject(nil)
+					continue
+				}
 				w.store.Inject(faults[rnd.IntN(len(faults))], cachetest.Get)
 				w.store.Inject(faults[rnd.IntN(len(faults))], cachetest.Set)
 				for _, key := range w.store.Keys() {

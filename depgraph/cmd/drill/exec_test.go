@@ -262,8 +262,19 @@ func question(name string) []byte {
 	return append(q, 0, 0, 1, 0, 1)
 }
 
+// anyDNS starts a stub on a port that is free for both protocols: one that is for
+// UDP may be taken for TCP.
+func anyDNS(o dnsOptions, servers []string) (s *dnsStub, err error) {
+	for range 50 {
+		if s, err = startDNS(o, servers, "127.0.0.1:0"); err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return s, err
+		}
+	}
+	return nil, err
+}
+
 func TestDNS(t *testing.T) {
-	upstream, err := startDNS(dnsOptions{how: "empty", delay: time.Second}, nil, "127.0.0.1:0")
+	upstream, err := anyDNS(dnsOptions{how: "empty", delay: time.Second}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +294,7 @@ func TestDNS(t *testing.T) {
 		return answer
 	}
 	for how, rcode := range map[string]byte{"nxdomain": 3, "servfail": 2, "empty": 0} {
-		s, err := startDNS(dnsOptions{how: how, names: []string{"gone.example"}, delay: time.Second}, servers, "127.0.0.1:0")
+		s, err := anyDNS(dnsOptions{how: how, names: []string{"gone.example"}, delay: time.Second}, servers)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +313,7 @@ func TestDNS(t *testing.T) {
 		}
 		s.close()
 	}
-	slow, err := startDNS(dnsOptions{how: "slow", delay: 50 * time.Millisecond}, servers, "127.0.0.1:0")
+	slow, err := anyDNS(dnsOptions{how: "slow", delay: 50 * time.Millisecond}, servers)
 	if err != nil {
 		t.Fatal(err)
 	}
