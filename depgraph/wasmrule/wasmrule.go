@@ -245,6 +245,10 @@ func judge(ctx context.Context, runErr error, out, errs *bounded, o Options, g *
 		return nil, ctx.Err()
 	case outOfMemory(errs.String()):
 		return nil, fmt.Errorf("the process ran out of memory (%s); the rule may have %d MiB", stage, o.Memory>>20)
+	case strings.Contains(errs.String(), "SIGSEGV"):
+		// What Go's runtime does when the system refuses it memory in the wrong
+		// place; no code of a rule's can cause it.
+		return nil, fmt.Errorf("the process crashed (%s), as one does that gets no memory; the rule may have %d MiB%s", stage, o.Memory>>20, firstLine(errs.String()))
 	case runErr != nil:
 		return nil, fmt.Errorf("the process of the rule failed (%s): %w%s", stage, runErr, firstLine(errs.String()))
 	}
