@@ -290,6 +290,18 @@ function setFilter(id, value) {
 let view = [0, 0, W, H];
 function apply() { svg.setAttribute("viewBox", view.map((v) => v.toFixed(1)).join(" ")); }
 function fit() { view = [0, 0, Math.max(W, 400), Math.max(H, 200)]; apply(); }
+// begin gives the drawing no more room than it needs, and shows all of it, or,
+// where that would be too small to read, as on a phone, where it begins.
+const LEGIBLE = 0.7;
+function begin() {
+  const width = svg.clientWidth || 800, k = Math.min(Math.max(width / Math.max(W, 400), LEGIBLE), 1.15);
+  const height = Math.round(Math.min(Math.max(H * k + 24, svg.parentNode.offsetWidth > 800 ? 380 : 220), innerHeight * 0.68));
+  svg.parentNode.style.setProperty("--drawing", height + "px");
+  if (width / Math.max(W, 400) >= LEGIBLE) { fit(); return; }
+  const h = height / LEGIBLE;
+  view = [0, Math.min(0, (H - h) / 2), width / LEGIBLE, h];
+  apply();
+}
 function show(x1, y1, x2, y2) { // no larger than life
   const least = svg.clientWidth || 600, w = Math.max(x2 - x1, least), h = Math.max(y2 - y1, 120);
   view = [x1 - (w - (x2 - x1)) / 2, y1 - (h - (y2 - y1)) / 2, w, h];
@@ -511,7 +523,7 @@ document.getElementById("summary").textContent = S.length + " services, " + E.le
 // The headline: what an architect asks first.
 const health = document.getElementById("health");
 for (const h of D.health) health.append(el("li", { class: h.bad ? "bad" : "" }, el("strong", {}, h.n), " " + h.label));
-fit();
+begin();
 filter();
 intro();
 if (S.length > AUTO && groupSelect.options.length > 1 && location.hash === "") { groupSelect.value = groupSelect.options[1].value; regroup(); }
