@@ -370,7 +370,7 @@ func TestReport_cannotBeInjected(t *testing.T) {
 		const bad = "</style><script>alert(1)</script>|`\n# x"
 		s := newService(false)
 		e := experiment(s)
-		e.Title, e.Rules = bad, map[string]string{"x": bad}
+		e.Title, e.Fault = bad, drill.Rules(s.injector, fault.Network("db", fault.Reset), fault.Network(bad, fault.Reset))
 		e.Invariants = []drill.Invariant{{Name: bad, Holds: func(context.Context) error { return errors.New(bad) }}}
 		r := run(t, t.Context(), e)
 		page, err := r.HTML()
@@ -421,9 +421,7 @@ func TestTest_recordsProofs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "proofs.jsonl")
 	t.Setenv(drill.ProofEnv, file)
 	synctest.Test(t, func(t *testing.T) {
-		e := experiment(newService(true))
-		e.Rules = "a fault"
-		drill.Test(t, e)
+		drill.Test(t, experiment(newService(true)))
 	})
 	proofs, err := depgraph.LoadProofs(file)
 	if err != nil {

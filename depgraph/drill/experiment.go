@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
 )
 
 // Verdict is what came of a drill. The values are exit codes of programs.
@@ -64,6 +67,9 @@ type Answer struct {
 
 // Func is a target that is a function; an error is a failed request.
 func Func(f func(ctx context.Context, n int64) error) Target {
+	if f == nil {
+		return targetFunc(nil)
+	}
 	return targetFunc(func(ctx context.Context, n int64) Answer { return Answer{Err: f(ctx, n)} })
 }
 
@@ -71,6 +77,9 @@ func Func(f func(ctx context.Context, n int64) error) Target {
 func Answers(f func(ctx context.Context, n int64) Answer) Target { return targetFunc(f) }
 
 type targetFunc func(ctx context.Context, n int64) Answer
+
+// missing reports a function that was not given.
+func (f targetFunc) missing() bool { return f == nil }
 
 func (f targetFunc) Ask(ctx context.Context, n int64) Answer { return f(ctx, n) }
 
@@ -134,15 +143,18 @@ func Probe(url, expect string, client *http.Client) Target {
 }
 
 // A Fault is how the dependency is cut. Inject and Revert get a deadline of
-// their own: a minute, or what a method Limit() time.Duration says, up to an
-// hour. Revert is called whatever happens, even if Inject has failed, and
-// must be safe to call twice.
+// their own: a minute, or what a method Limit() time.Duration says if that is
+// longer, up to an hour. Revert is called whatever happens, even if Inject has
+// failed, and must be safe to call twice. A method Left() string is asked at the
+// end what is still in force; a method Rules() []fault.Rule says what is put in
+// force, and Experiment.Rules may then be left out, but not say otherwise.
 type Fault interface {
 	Inject(ctx context.Context) error
 	Revert(ctx context.Context) error
 
 	// Seen is what the fault has done since it was injected, as far as it
-	// was observed.
+	// was observed. What it says before that is subtracted, and a count
+	// that goes down afterwards makes the drill void.
 	Seen() Seen
 }
 
@@ -204,8 +216,8 @@ type Experiment struct {
 
 	// Recovered says, if set, whether the service is as it was: that the
 	// shared tier is in use again, say. It is asked each tenth of a second
-	// during the recovery, and nil ends it. Default: as many successes in a
-	// row as a second of requests has.
+	// during the recovery, and nil ends it. Default: of as many requests in
+	// a row as come in a second, the part that Least says was served.
 	Recovered func(ctx context.Context) error
 
 	Guards     []Guard     // asked in this order before anything else; an error ends the drill
@@ -220,6 +232,8 @@ type Experiment struct {
 	Progress func(Progress)
 
 	// Seed and Rules are for the record: what makes the fault repeatable.
+	// Rules can be written as JSON. Default: what the fault says, if it has
+	// rules; see [Fault].
 	Seed  uint64
 	Rules any
 }
@@ -233,6 +247,9 @@ type Progress struct {
 // callLimit bounds every call of Fault, Guards, Invariants, Stop and Recovered.
 const callLimit = time.Second
 
+// maxPhase is the longest that anything in a drill may take.
+const maxPhase = 30 * 24 * time.Hour
+
 // injectLimit bounds Inject and Revert: a real one calls an API, and again.
 const injectLimit = time.Minute
 
@@ -245,6 +262,11 @@ func (e Experiment) withDefaults() (Experiment, error) {
 	}
 	check(e.Target != nil, "Experiment.Target is nil")
 	check(e.Fault != nil, "Experiment.Fault is nil")
+	for _, part := range []any{e.Target, e.Fault} {
+		if m, ok := part.(interface{ missing() bool }); ok {
+			check(!m.missing(), "%T: what it is made of is nil", part)
+		}
+	}
 	check(e.Rate >= 0 && e.Rate <= 10_000, "Experiment.Rate is %v; want 0 (20) to 10000", e.Rate)
 	check(e.Sparse >= 0 && e.Sparse <= 10_000, "Experiment.Sparse is %v; want 0 to 10000", e.Sparse)
 	check(e.Least >= 0 && e.Least <= 1, "Experiment.Least is %v; want 0 (all) to 1", e.Least)
@@ -252,13 +274,16 @@ func (e Experiment) withDefaults() (Experiment, error) {
 		name string
 		d    time.Duration
 	}{{"Budget", e.Budget}, {"Steady", e.Steady}, {"Watch", e.Watch}, {"Recovery", e.Recovery}} {
-		check(d.d >= 0 && d.d <= 30*24*time.Hour, "Experiment.%s is %v; want 0 (the default) to 720h", d.name, d.d)
+		check(d.d >= 0 && d.d <= maxPhase, "Experiment.%s is %v; want 0 (the default) to 720h", d.name, d.d)
 	}
 	for i, g := range e.Guards {
 		check(g.Ask != nil, "Experiment.Guards[%d] (%q): Ask is nil", i, g.Name)
 	}
 	for i, inv := range e.Invariants {
 		check(inv.Holds != nil, "Experiment.Invariants[%d] (%q): Holds is nil", i, inv.Name)
+	}
+	if len(errs) == 0 {
+		e.Rules = e.rules(check)
 	}
 	if len(errs) > 0 {
 		return e, errors.Join(errs...)
@@ -296,6 +321,37 @@ func (e Experiment) withDefaults() (Experiment, error) {
 	return e, nil
 }
 
+// rules are those of the record: what was asked to be written down, if that can
+// be written and is what the fault does.
+func (e Experiment) rules(check func(ok bool, format string, args ...any)) any {
+	write := func(name string, v any) string {
+		var b []byte
+		err := contained(context.Background(), callLimit, func(context.Context) (err error) {
+			b, err = json.Marshal(v)
+			return err
+		})
+		check(err == nil, "%s cannot be written as JSON: %v", name, err)
+		if err != nil {
+			return ""
+		}
+		return string(b)
+	}
+	own, ok := e.Fault.(interface{ Rules() []fault.Rule })
+	if !ok {
+		write("Experiment.Rules", e.Rules)
+		return e.Rules
+	}
+	var rules []fault.Rule
+	err := contained(context.Background(), callLimit, func(context.Context) error { rules = own.Rules(); return nil })
+	check(err == nil, "Experiment.Fault does not say its rules: %v", err)
+	if err != nil || e.Rules == nil {
+		return rules
+	}
+	said, does := write("Experiment.Rules", e.Rules), write("the rules of Experiment.Fault", rules)
+	check(said == does, "Experiment.Rules is %s, and Experiment.Fault does %s: leave the former out", said, does)
+	return e.Rules
+}
+
 // maxRequests bounds what a drill keeps in memory.
 const maxRequests = 2_000_000
 
@@ -322,7 +378,9 @@ func contained(ctx context.Context, limit time.Duration, f func(context.Context)
 			}
 			done <- err
 		}()
-		err = f(ctx)
+		if err = f(ctx); err != nil {
+			err = said(text(err)) // here, where it may panic and block
+		}
 	}()
 	select {
 	case err := <-done:
@@ -336,6 +394,11 @@ func contained(ctx context.Context, limit time.Duration, f func(context.Context)
 		return fmt.Errorf("it did not return within %v: %w", limit, context.Cause(ctx))
 	}
 }
+
+// said is the text of a user's error, which is asked no more.
+type said string
+
+func (s said) Error() string { return string(s) }
 
 // text is v's text, whatever its methods do except for blocking.
 func text(v any) (s string) {

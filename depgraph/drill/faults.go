@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 
 // Rules cuts a dependency by rules of an injector that the service's clients
 // go through: package faultaws for the AWS SDK, Injector.RoundTripper for
-// HTTP.
+// HTTP. An injector serves one drill at a time: one that has rules already is
+// refused, and its rules stay.
 func Rules(injector *fault.Injector, rules ...fault.Rule) Fault {
 	return &rulesFault{injector: injector, rules: rules}
 }
@@ -21,25 +23,47 @@ type rulesFault struct {
 
 	mu   sync.Mutex
 	seen Seen // once reverted
-	over bool
+	in   bool
 }
 
-func (f *rulesFault) Inject(context.Context) error { return f.injector.Set(f.rules...) }
+// inUse are the injectors that hold the rules of a drill.
+var inUse sync.Map // of *fault.Injector to *rulesFault
+
+func (f *rulesFault) missing() bool { return f.injector == nil }
+
+// Rules are what is put in force.
+func (f *rulesFault) Rules() []fault.Rule { return f.rules }
+
+// Inject does not touch rules of others.
+func (f *rulesFault) Inject(context.Context) error {
+	if by, taken := inUse.LoadOrStore(f.injector, f); taken && by != f {
+		return errors.New("another drill uses the injector")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.in && f.injector.Active() {
+		inUse.CompareAndDelete(f.injector, f)
+		return errors.New("the injector has rules already, of somebody else: Clear it first")
+	}
+	f.seen, f.in = Seen{}, true
+	return f.injector.Set(f.rules...)
+}
 
 func (f *rulesFault) Revert(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.over {
-		f.seen, f.over = f.now(), true
+	if f.in {
+		f.seen, f.in = f.now(), false
+		f.injector.Clear()
+		inUse.CompareAndDelete(f.injector, f)
 	}
-	f.injector.Clear()
 	return nil
 }
 
 func (f *rulesFault) Seen() Seen {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over {
+	if !f.in {
 		return f.seen
 	}
 	return f.now()
@@ -67,7 +91,8 @@ func (f *rulesFault) Left() string {
 }
 
 // Switch cuts a dependency by two functions. hits says how often the fault was
-// observed to hit since it was injected; without it a drill is void.
+// observed to hit, from whenever it counts: only hits between the two functions
+// are the drill's. Without it a drill is void.
 func Switch(inject, revert func(context.Context) error, hits func() int64) Fault {
 	return &switchFault{inject: inject, revert: revert, hits: hits}
 }
@@ -79,7 +104,10 @@ type switchFault struct {
 	mu     sync.Mutex
 	before int64
 	seen   Seen
+	over   bool
 }
+
+func (f *switchFault) missing() bool { return f.inject == nil || f.revert == nil }
 
 func (f *switchFault) count() int64 {
 	if f.hits == nil {
@@ -91,13 +119,16 @@ func (f *switchFault) count() int64 {
 func (f *switchFault) Inject(ctx context.Context) error {
 	before := f.count()
 	f.mu.Lock()
-	f.before, f.seen = before, Seen{}
+	f.before, f.seen, f.over = before, Seen{}, false
 	f.mu.Unlock()
 	return f.inject(ctx)
 }
 
 func (f *switchFault) Revert(ctx context.Context) error {
-	f.Seen()
+	f.Seen() // the last that counts
+	f.mu.Lock()
+	f.over = true
+	f.mu.Unlock()
 	return f.revert(ctx)
 }
 
@@ -106,7 +137,7 @@ func (f *switchFault) Seen() Seen {
 	n := f.count()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if hits := n - f.before; hits > f.seen.Hits {
+	if hits := n - f.before; hits > f.seen.Hits && !f.over {
 		f.seen.Hits, f.seen.Last = hits, time.Now()
 		if f.seen.First.IsZero() {
 			f.seen.First = f.seen.Last

@@ -39,7 +39,11 @@ func Infer(ctx context.Context, dependencies []string, faults func(dependency st
 	var all []Inferred
 	for _, dependency := range dependencies {
 		in := Inferred{Dependency: dependency}
-		for _, f := range faults(dependency) {
+		ways, err := namedFaults(dependency, faults)
+		if err != nil {
+			return all, err
+		}
+		for _, f := range ways {
 			cells, err := Matrix(ctx, []string{dependency}, func(string) []NamedFault { return []NamedFault{f} }, start)
 			in.Cells = append(in.Cells, cells...)
 			if err != nil {

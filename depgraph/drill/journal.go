@@ -3,6 +3,7 @@ package drill
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -101,9 +102,13 @@ func (r *Report) JSON() ([]byte, error) {
 
 // ParseReport reads a journal.
 func ParseReport(data []byte) (*Report, error) {
-	r := new(Report)
+	var read struct {
+		Report
+		Verdict *Verdict `json:"verdict"` // no verdict is not held, the zero one
+	}
+	r := &read.Report
 	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(r); err != nil {
+	if err := dec.Decode(&read); err != nil {
 		return nil, fmt.Errorf("drill: the journal: %w", err)
 	}
 	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
@@ -111,6 +116,12 @@ func ParseReport(data []byte) (*Report, error) {
 	}
 	if r.Version < 1 || r.Version > JournalVersion {
 		return nil, fmt.Errorf("drill: the journal has version %d; this program reads up to %d", r.Version, JournalVersion)
+	}
+	if read.Verdict == nil {
+		return nil, errors.New("drill: the journal has no verdict; want one of held, deviated, aborted, not-started, void")
+	}
+	if r.Verdict = *read.Verdict; r.Verdict == Held && (!r.FaultObserved || r.Fault.Hits <= 0) {
+		return nil, errors.New("drill: the journal says held, and that the fault was never seen to hit: no drill has written that")
 	}
 	return r, nil
 }

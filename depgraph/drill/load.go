@@ -119,7 +119,7 @@ func (l *load) run(ctx context.Context, phase string, d time.Duration, each func
 			if next.Sub(start) >= denseFor {
 				rate = l.e.Sparse
 			}
-			next = next.Add(time.Duration(float64(time.Second) / rate))
+			next = next.Add(gap(rate))
 			if behind := now.Sub(next); behind > time.Second { // do not catch up for ever
 				next = now
 			}
@@ -140,6 +140,11 @@ func (l *load) run(ctx context.Context, phase string, d time.Duration, each func
 		}
 		timer.Reset(min(next.Sub(now), second.Sub(now), start.Add(d).Sub(now)))
 	}
+}
+
+// gap is the time between two requests: never more than any phase.
+func gap(rate float64) time.Duration {
+	return time.Duration(min(float64(time.Second)/rate, float64(maxPhase)))
 }
 
 // second sums up the requests that began in a second and are answered.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,24 +53,25 @@ type Cell struct {
 // Matrix drills every dependency with every fault, one after the other, and
 // returns the cells in that order. start builds the service anew for each cell,
 // with the experiment that tries the rules on it, and what ends it. Run it in a
-// testing/synctest bubble, where an outage of hours takes a moment.
+// testing/synctest bubble, where an outage of hours takes a moment. end may be
+// nil. The error says which cell could not be drilled, and why; a panic in one
+// of the functions is an error, and so is a matrix without a cell.
 func Matrix(ctx context.Context, dependencies []string, faults func(dependency string) []NamedFault,
 	start func(dependency string, rules []fault.Rule) (e Experiment, end func() error, err error),
 ) ([]Cell, error) {
 	var cells []Cell
 	for _, dependency := range dependencies {
-		for _, f := range faults(dependency) {
-			e, end, err := start(dependency, f.Rules)
+		ways, err := namedFaults(dependency, faults)
+		if err == nil && len(ways) == 0 {
+			err = fmt.Errorf("drill: the faults of %s: there are none", dependency)
+		}
+		if err != nil {
+			return cells, err
+		}
+		for _, f := range ways {
+			c, err := cell(ctx, dependency, f, start)
 			if err != nil {
 				return cells, fmt.Errorf("drill: %s, %s: %w", dependency, f.Name, err)
-			}
-			r, err := Run(ctx, e)
-			if err := errors.Join(err, end()); err != nil {
-				return cells, fmt.Errorf("drill: %s, %s: %w", dependency, f.Name, err)
-			}
-			c := Cell{Dependency: dependency, Fault: f.Name, Verdict: r.Verdict}
-			if len(r.Reasons) > 0 {
-				c.Reason = r.Reasons[0]
 			}
 			cells = append(cells, c)
 			if ctx.Err() != nil {
@@ -77,7 +79,52 @@ func Matrix(ctx context.Context, dependencies []string, faults func(dependency s
 			}
 		}
 	}
+	if len(cells) == 0 {
+		return nil, errors.New("drill: a matrix without a dependency proves nothing")
+	}
 	return cells, nil
+}
+
+// namedFaults asks for the ways in which a dependency is cut.
+func namedFaults(dependency string, faults func(string) []NamedFault) (ways []NamedFault, err error) {
+	if err = guarded(func() error { ways = faults(dependency); return nil }); err != nil {
+		return nil, fmt.Errorf("drill: the faults of %s: %w", dependency, err)
+	}
+	return ways, nil
+}
+
+// cell is one drill of a matrix.
+func cell(ctx context.Context, dependency string, f NamedFault,
+	start func(string, []fault.Rule) (Experiment, func() error, error),
+) (Cell, error) {
+	var e Experiment
+	var end func() error
+	err := guarded(func() (err error) {
+		e, end, err = start(dependency, slices.Clone(f.Rules))
+		return err
+	})
+	if err != nil {
+		return Cell{}, err
+	}
+	r, err := Run(ctx, e)
+	if end != nil {
+		err = errors.Join(err, guarded(end))
+	}
+	if err != nil {
+		return Cell{}, err
+	}
+	c := Cell{Dependency: dependency, Fault: f.Name, Verdict: r.Verdict}
+	if len(r.Reasons) > 0 {
+		c.Reason = r.Reasons[0]
+	}
+	return c, nil
+}
+
+// guarded calls what a user has given, and turns whatever it does into an
+// error. It has no time limit: a service may take its time to start, and a drill
+// to end.
+func guarded(f func() error) error {
+	return contained(context.Background(), maxPhase, func(context.Context) error { return f() })
 }
 
 // MatrixMarkdown is a table of the cells: a row for each fault, a column for

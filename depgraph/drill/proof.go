@@ -26,6 +26,9 @@ func (r *Report) Proof() (depgraph.Proof, error) {
 	if r.Fault.Rules == nil {
 		return depgraph.Proof{}, fmt.Errorf("drill: a proof says which fault was tried: the experiment has no Rules")
 	}
+	if r.Verdict == Held && r.Fault.Hits <= 0 {
+		return depgraph.Proof{}, fmt.Errorf("drill: the report says held, and that the fault has hit %d times: that proves nothing", r.Fault.Hits)
+	}
 	rules, err := json.Marshal(r.Fault.Rules)
 	if err != nil {
 		return depgraph.Proof{}, fmt.Errorf("drill: the rules cannot be written: %w", err)

@@ -3,6 +3,7 @@ package drill
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ type drill struct {
 	load   *load
 	broken map[string]string // invariant -> what was wrong first
 	phases []span
+	hits   tally
 }
 
 type span struct {
@@ -44,6 +46,9 @@ const (
 //
 // If ctx ends, the fault is reverted all the same, with a deadline of its own.
 func Run(ctx context.Context, e Experiment) (*Report, error) {
+	if ctx == nil {
+		return nil, errors.New("drill: the context is nil")
+	}
 	e, err := e.withDefaults()
 	if err != nil {
 		return nil, err
@@ -87,24 +92,33 @@ func (d *drill) end() { d.phases[len(d.phases)-1].until = time.Now() }
 
 func (d *drill) told(s Second) { d.tell(Progress{Phase: s.Phase, Second: &s}) }
 
+// maxFailures is how often a hook may fail before it is left alone: one that
+// never returns leaves a goroutine behind each time.
+const maxFailures = 10
+
 // tell gives Progress a moment. What goes wrong in it is counted in the report.
 func (d *drill) tell(p Progress) {
-	if d.e.Progress == nil {
+	const failures = "progress_failures"
+	if d.e.Progress == nil || d.r.Numbers[failures] >= maxFailures {
 		return
 	}
 	if err := contained(context.Background(), callLimit, func(context.Context) error { d.e.Progress(p); return nil }); err != nil {
-		d.r.add("progress_failures", 1)
+		d.r.add(failures, 1)
 	}
 }
 
-// seen asks the fault what it has done.
-func (d *drill) seen() (seen Seen) {
+// seen asks the fault what it has done, and tells the tally.
+func (d *drill) seen(tell func(Seen)) {
+	const failures = "fault_seen_failures"
+	if d.r.Numbers[failures] >= maxFailures {
+		return
+	}
 	ch := make(chan Seen, 1)
 	if err := contained(context.Background(), callLimit, func(context.Context) error { ch <- d.e.Fault.Seen(); return nil }); err != nil {
-		d.r.add("fault_seen_failures", 1)
-		return Seen{}
+		d.r.add(failures, 1)
+		return
 	}
-	return <-ch
+	tell(<-ch)
 }
 
 // phasesOf goes through all phases as far as it comes.
@@ -149,32 +163,35 @@ func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
 	d.begin("watch")
 	from := time.Now()
 	d.r.Fault.From = d.at(from)
+	d.seen(d.hits.before)
 	injectErr := contained(ctx, d.limit(), d.e.Fault.Inject)
+	d.seen(d.hits.injected)
 	aborted := ""
 	if injectErr == nil {
 		aborted = d.watch(ctx)
 	}
 	d.end()
-	seen := d.seen()
+	d.seen(d.hits.count)
 	revertErr := d.revert(ctx)
 	until := time.Now()
-	if after := d.seen(); after.Hits > seen.Hits {
-		seen = after
-	}
-	d.r.Fault.Until, d.r.Fault.Hits = d.at(until), seen.Hits
-	d.r.Fault.First, d.r.Fault.Last = d.at(seen.First), d.at(seen.Last)
-	d.r.FaultObserved = seen.Hits > 0
+	d.seen(d.hits.count)
+	d.hits.record(&d.r.Fault, d.at(from), d.at(until), d.at)
+	d.r.FaultObserved = d.r.Fault.Hits > 0
 	if revertErr != nil {
 		d.breaks(nothing, "the fault could not be reverted: "+text(revertErr))
 	}
 	if injectErr != nil {
 		return NotStarted, "the fault could not be injected: " + text(injectErr)
 	}
-	d.recover(ctx, until, aborted != "")
+	if aborted == "" {
+		aborted = d.recover(ctx, until)
+	}
 	d.left()
 	switch {
 	case aborted != "":
 		return Aborted, aborted
+	case d.hits.lied != "":
+		return Void, d.hits.lied
 	case !d.r.FaultObserved:
 		return Void, "the fault was never seen to hit, so nothing is proven"
 	}
@@ -184,7 +201,7 @@ func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
 func (d *drill) watch(ctx context.Context) (aborted string) {
 	d.load.run(ctx, "watch", d.e.Watch, func(s Second) bool {
 		d.told(s)
-		d.seen() // for those that date hits by it
+		d.seen(d.hits.count) // which also dates them, in some faults
 		d.invariants(ctx)
 		if d.e.Stop == nil {
 			return false
@@ -212,12 +229,16 @@ func (d *drill) invariants(ctx context.Context) {
 }
 
 // limit is how long Inject and Revert may take: a minute, or what the fault
-// says.
+// says if that is more.
 func (d *drill) limit() time.Duration {
+	limit := injectLimit
 	if l, ok := d.e.Fault.(interface{ Limit() time.Duration }); ok {
-		return max(injectLimit, min(l.Limit(), time.Hour))
+		said := make(chan time.Duration, 1)
+		if err := contained(context.Background(), callLimit, func(context.Context) error { said <- l.Limit(); return nil }); err == nil {
+			limit = max(limit, min(<-said, time.Hour))
+		}
 	}
-	return injectLimit
+	return limit
 }
 
 // revert tries three times, whatever has become of the drill's own context.
@@ -233,96 +254,6 @@ func (d *drill) revert(ctx context.Context) (err error) {
 		}
 	}
 	return err
-}
-
-// recover waits until the service is as it was, up to the bound.
-func (d *drill) recover(ctx context.Context, reverted time.Time, aborted bool) {
-	if aborted {
-		return
-	}
-	d.begin("recovery")
-	need := max(3, int(d.e.Rate))
-	done := make(chan struct{})
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		defer close(done)
-		defer cancel()
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-			if d.load.healed(reverted, need, d.r) && (d.e.Recovered == nil || contained(ctx, callLimit, d.e.Recovered) == nil) {
-				d.r.Fault.Recovered = d.at(time.Now())
-				return
-			}
-		}
-	}()
-	d.load.run(ctx, "recovery", d.e.Recovery, func(s Second) bool { d.told(s); return false })
-	cancel()
-	<-done
-	d.end()
-	if d.r.Fault.Recovered < 0 {
-		d.breaks(recovered, fmt.Sprintf("not as before within %v after the fault", d.e.Recovery))
-	}
-}
-
-// healed reports whether the last requests after the fault were all served. It
-// notes the first that was.
-func (l *load) healed(after time.Time, need int, r *Report) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	row := 0
-	for i := len(l.results) - 1; i >= 0; i-- {
-		res := l.results[i]
-		if res.phase != "recovery" {
-			break
-		}
-		if !res.served() {
-			break
-		}
-		row++
-	}
-	if row > 0 && r.Fault.FirstSuccess < 0 {
-		for _, res := range l.results {
-			if res.phase == "recovery" && res.served() && !res.began.Before(after) {
-				r.Fault.FirstSuccess = round(res.began.Add(res.took).Sub(l.began).Seconds())
-				break
-			}
-		}
-	}
-	return row >= need
-}
-
-// served reports whether a request was answered as it should be.
-func (r result) served() bool {
-	return r.excused || !r.late && r.answer.Err == nil && !r.answer.Wrong
-}
-
-// left looks at what the drill itself has left behind.
-func (d *drill) left() {
-	if l, ok := d.e.Fault.(interface{ Left() string }); ok {
-		if what := l.Left(); what != "" {
-			d.breaks(nothing, what)
-		}
-	}
-	d.load.all.Wait()
-	timer := time.NewTimer(d.e.Budget)
-	defer timer.Stop()
-	for d.load.inside.Load() > 0 {
-		tick := time.NewTimer(10 * time.Millisecond)
-		select {
-		case <-tick.C:
-			continue
-		case <-timer.C:
-		}
-		tick.Stop()
-		d.breaks(nothing, fmt.Sprintf("%d requests have not returned: the service ignores the end of their context", d.load.inside.Load()))
-		return
-	}
 }
 
 // breaks notes the first thing that was wrong with an invariant.

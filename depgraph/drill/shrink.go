@@ -15,15 +15,22 @@ const maxTries = 60
 
 // Shrink finds fewer rules and a shorter fault that still break the service.
 // breaks runs one drill, in virtual time, and reports whether it deviated; it
-// must be repeatable. What Shrink returns breaks, unless nothing did.
+// must be repeatable. What Shrink returns breaks, unless nothing did. A panic in
+// breaks is an error.
 func Shrink(rules []fault.Rule, watch time.Duration, breaks func([]fault.Rule, time.Duration) (bool, error)) ([]fault.Rule, time.Duration, error) {
 	tries := 0
 	try := func(r []fault.Rule, w time.Duration) (bool, error) {
 		if tries++; tries > maxTries {
 			return false, nil
 		}
-		return breaks(r, w)
+		ok := false
+		err := guarded(func() (err error) {
+			ok, err = breaks(cloned(r), w)
+			return err
+		})
+		return ok, err
 	}
+	rules = cloned(rules)
 	for i := 0; i < len(rules) && len(rules) > 1; {
 		fewer := slices.Delete(slices.Clone(rules), i, i+1)
 		ok, err := try(fewer, watch)
@@ -62,6 +69,23 @@ func Shrink(rules []fault.Rule, watch time.Duration, breaks func([]fault.Rule, t
 		rules, watch = windowed(rules, watch/2), watch/2
 	}
 	return rules, watch.Round(time.Second / 10), nil
+}
+
+// cloned is a copy that shares nothing: what a drill does to its rules is not
+// done to what is returned.
+func cloned(rules []fault.Rule) []fault.Rule {
+	rules = slices.Clone(rules)
+	for i, r := range rules {
+		if r.Error != nil {
+			e := *r.Error
+			rules[i].Error = &e
+		}
+		if r.Latency != nil {
+			l := *r.Latency
+			rules[i].Latency = &l
+		}
+	}
+	return rules
 }
 
 // windowed drops what cannot hit in a shorter fault.
