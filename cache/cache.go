@@ -28,6 +28,7 @@ type Cache[V any] struct {
 	queue  *writeback[V]
 	over   *endings // what may not be served any more; without a Store, what is gone is gone
 	codec  Codec[V]
+	plain  bool // the codec is raw
 	sealer sealer
 	keys   keyer
 
@@ -59,6 +60,10 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		epoch:  time.Now(),
 		hands:  make(chan func()),
 		life:   newLife(),
+	}
+	switch any(c.codec).(type) {
+	case raw[string], raw[[]byte]:
+		c.plain = true
 	}
 	c.slots = newAdmission(o.Concurrency, c.now)
 	c.gate.errorTTL = o.ErrorTTL

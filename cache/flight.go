@@ -44,6 +44,7 @@ type flight[V any] struct {
 	absent   bool        // the store had nothing
 
 	inside atomic.Pointer[loading] // its load, once that is to be made
+	own    question[V]             // unless it is asked for together with others
 
 	done   chan struct{}
 	result Result[V] // written before done is closed
@@ -230,13 +231,12 @@ func (f *flight[V]) search(then func(landed, moved bool)) (here bool) {
 		then(false, false)
 		return true
 	}
-	storeKey := c.keys.store(f.key)
 	reading := func(read *callContext) {
 		f.s.mu.Lock()
 		f.read = read
 		f.s.mu.Unlock()
 	}
-	return c.remote.get(f.ctx, f.key, storeKey, budget, reading, func(item Item, o outcome) {
+	return c.remote.get(f.ctx, f.key, budget, reading, func(storeKey string, item Item, o outcome) {
 		reading(nil)
 		f.absent = o.has(isNotFound)
 		then(o.err == nil && f.landFrom(storeKey, item), o.moved)
@@ -343,8 +343,8 @@ func (f *flight[V]) asking() bool {
 
 // fromOrigin loads, once there is a slot.
 func (f *flight[V]) fromOrigin() {
-	q := &question[V]{c: f.c}
-	q.one[0] = f
+	q := &f.own
+	q.c, q.one[0] = f.c, f
 	q.flights = q.one[:]
 	q.put()
 }

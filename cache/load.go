@@ -12,7 +12,8 @@ import (
 type question[V any] struct {
 	c       *Cache[V]
 	flights []*flight[V]
-	one     [1]*flight[V]
+	one     [1]*flight[V] // flights and keys of a single one, in place
+	key     [1]string
 	many    bool // ask with LoadMany
 
 	asked    time.Time // when it was put
@@ -38,7 +39,7 @@ func (q *question[V]) put() {
 		return
 	}
 	first := q.flights[0]
-	q.inside = loading{cache: c, parent: first.parent}
+	q.inside = loading{cache: c, parent: first.parent, keys: q.key[:0]}
 	if old := first.fallback; !q.many && old != nil && old.kind == kindValue {
 		q.inside.previous = old
 	}

@@ -16,6 +16,7 @@ const maxZombies = 64
 // of values.
 type remote struct {
 	store   Store
+	keys    keyer
 	reads   *breaker
 	writes  *breaker
 	now     func() int64
@@ -26,15 +27,16 @@ type remote struct {
 	fault   func(op, key string, err error)
 }
 
-// get reads the item under storeKey within budget and hands it to then,
-// exactly once. The error is nil, ErrNotFound for a miss, or a fault. It returns
+// get reads the item of key within budget and hands it to then, with its key in
+// the store, exactly once. The error is nil, ErrNotFound for a miss, or a fault. It returns
 // what bounded.run does. reading is given the call, so that it can be hastened.
-func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Duration, reading func(*callContext), then func(Item, outcome)) (here bool) {
+func (r *remote) get(ctx context.Context, key string, budget time.Duration, reading func(*callContext), then func(string, Item, outcome)) (here bool) {
 	report, ok := r.admit(r.reads, r.nReads)
 	if !ok {
-		then(Item{}, skipped)
+		then("", Item{}, skipped)
 		return true
 	}
+	storeKey := r.keys.store(key) // not before: without the store it is of no use
 	began := time.Now()
 	b := bounded[Item]{
 		began: began, timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
@@ -47,7 +49,7 @@ func (r *remote) get(ctx context.Context, key, storeKey string, budget time.Dura
 			} else if o.err != nil {
 				r.count(r.nReads, "read", key, o)
 			}
-			then(item, o)
+			then(storeKey, item, o)
 		},
 	}
 	reading(&b.callContext)
@@ -155,6 +157,7 @@ func (r *remote) count(n *storeCounters, op, key string, o outcome) {
 func newRemote[V any](c *Cache[V]) *remote {
 	r := &remote{
 		store:   c.opts.Store,
+		keys:    c.keys,
 		now:     c.now,
 		nReads:  &c.n.reads,
 		nWrites: &c.n.writes,

@@ -25,14 +25,30 @@ type keyedItem struct {
 	key string
 }
 
+// encode is the codec's, contained, unless it runs no code but our own.
+func (c *Cache[V]) encode(v V) (b []byte, err error) {
+	if c.plain {
+		return c.codec.Encode(v)
+	}
+	err = contain("codec", func() (err error) { b, err = c.codec.Encode(v); return err })
+	return b, err
+}
+
+// decode is the codec's, likewise.
+func (c *Cache[V]) decode(b []byte) (v V, err error) {
+	if c.plain {
+		return c.codec.Decode(b)
+	}
+	err = contain("codec", func() (err error) { v, err = c.codec.Decode(b); return err })
+	return v, err
+}
+
 // item seals e for the store. The error is the codec's.
 func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
 	env := envelope{kind: e.kind, version: e.version, took: time.Duration(e.took)}
 	if e.kind == kindValue {
-		err := contain("codec", func() (err error) {
-			env.payload, err = c.codec.Encode(e.value)
-			return err
-		})
+		payload, err := c.encode(e.value)
+		env.payload = payload
 		if err == nil && c.opts.CompressAbove > 0 && len(env.payload) >= c.opts.CompressAbove {
 			if small := compress(env.payload); len(small) < len(env.payload) {
 				env.payload, env.compressed = small, true
@@ -97,11 +113,7 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 			return nil, fmt.Errorf("%w: %w", ErrPoison, err)
 		}
 	}
-	err = contain("codec", func() (err error) {
-		e.value, err = c.codec.Decode(env.payload)
-		return err
-	})
-	if err != nil {
+	if e.value, err = c.decode(env.payload); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPoison, err)
 	}
 	e.took = int64(env.took)
