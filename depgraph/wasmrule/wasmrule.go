@@ -256,7 +256,8 @@ func judge(ctx context.Context, runErr error, out, errs *bounded, o Options, g *
 }
 
 func outOfMemory(stderr string) bool {
-	return strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory")
+	return strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory") ||
+		strings.Contains(stderr, "failed to allocate") // the race detector
 }
 
 func firstLine(s string) string {
