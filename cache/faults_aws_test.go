@@ -353,7 +353,7 @@ func benchRemoteHit(b *testing.B) {
 			}
 		}
 	})
-	b.Run("ours", func(b *testing.B) {
+	b.Run("failopen", func(b *testing.B) {
 		c := newBench(b, cache.Options[string]{Load: load, Store: store, MaxEntries: 1, RemoteBudget: time.Second})
 		b.ReportAllocs()
 		for i := range b.N {
