@@ -73,6 +73,21 @@ func TestRun_keeps_the_exit_status(t *testing.T) {
 	}
 }
 
+// A service must start though logsink has no file descriptors left for its pipes:
+// it then runs without it.
+func TestRun_without_files(t *testing.T) {
+	for _, limit := range []string{"9", "10"} {
+		cmd := logsinkCommand()
+		cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "ulimit -n " + limit + " && exec \"$0\" run -- sh -c 'echo hi; exit 3'", os.Args[0]}
+		var out, errs strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		_ = cmd.Run() // the code is looked at
+		if code := cmd.ProcessState.ExitCode(); code != 3 || out.String() != "hi\n" || !strings.Contains(errs.String(), "runs without it") {
+			t.Errorf("%s files: exit code %d, %q, %q", limit, code, &out, &errs)
+		}
+	}
+}
+
 // Both outputs arrive whole.
 func TestRun_takes_both_outputs(t *testing.T) {
 	out, err := sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf 'last words' >&2").Output()

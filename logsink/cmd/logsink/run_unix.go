@@ -70,8 +70,26 @@ func runProgram(c command, args []string, _, stderr io.Writer) int {
 	}
 	status, err := s.run(sink, fs.Args())
 	closed := sink.Close()
+	if noFiles(err) {
+		err = instead(fs.Args(), stderr, err)
+	}
 	tell(stderr, err, closed, sink.Stats())
 	return s.exit(status, err)
+}
+
+// noFiles reports whether the program could not be started for want of file
+// descriptors, which are ours to need.
+func noFiles(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// instead becomes the program: logging must not keep a service from starting. It
+// returns only if that fails.
+func instead(args []string, stderr io.Writer, why error) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "logsink: %v; %s runs without it\n", why, args[0])
+	return syscall.Exec(path, args, os.Environ())
 }
 
 // tell says what went wrong on standard error, if that takes it at once: it may
