@@ -74,6 +74,9 @@ func (d *decoder) export(n *yaml.Node) {
 			edges = v
 		}
 	})
+	if services != nil && services.Kind == yaml.ScalarNode && services.Tag == "!!null" {
+		d.problems.addf(d.at(services), "services: is empty; want a list of services, or a manifest that begins with \"service: NAME\"")
+	}
 	for _, item := range r.list(services, "services") {
 		r.service(item)
 	}

@@ -100,6 +100,7 @@ var badInputs = map[string]struct{ text, want string }{
 	"wrong type, document":    {"- a\n", `f.yaml:1: service: expected a mapping`},
 	"duplicate field":         {"service: a\nowner: x\nowner: y\n", `f.yaml:3: service: field "owner" appears twice`},
 	"empty name":              {"service: \" \"\n", `f.yaml:1: service: the name is empty`},
+	"an export of null":       {"services:\n", `f.yaml:1: services: is empty; want a list of services`},
 	"empty file":              {"# nothing\n", `f.yaml:1: no service here`},
 	"missing name":            {"owner: x\n", `f.yaml:1: service: the field "service" with the name is missing`},
 	"unknown kind":            {"service: a\nkind: ap\n", `f.yaml:2: kind "ap" is not one of app, cloud, datastore, queue, external, observer, infra; did you mean "app"?`},
@@ -365,6 +366,9 @@ func FuzzParseManifest(f *testing.F) {
 			if strings.Contains(err.Error(), "the parser failed") {
 				t.Logf("contained: %v", err)
 			}
+			return
+		}
+		if len(services) == 0 { // the export of a graph without services: there is no manifest of that
 			return
 		}
 		g, err := Compile(services, Options{AllowUndeclared: true})
