@@ -22,6 +22,8 @@ type expression struct {
 	values map[string]*value
 	// used names and values: the service refuses a request with others.
 	used map[string]bool
+	// top collects the attributes that paths begin with, if it is set.
+	top map[string]bool
 }
 
 // parseCondition follows the grammar of the developer guide,
@@ -231,6 +233,9 @@ func (p *parser) function() condition {
 		a := p.operand()
 		p.expect(",")
 		b := p.operand()
+		if v := b(nil); v != nil && v.kind != "S" && v.kind != "B" {
+			panic(syntaxError("Incorrect operand type for operator or function; operator or function: begins_with, operand type: " + v.kind))
+		}
 		c = func(it item) bool { return beginsWith(a(it), b(it)) }
 	case "contains":
 		a := p.operand()
@@ -254,6 +259,7 @@ func (p *parser) comparison() condition {
 		lo := p.operand()
 		p.expect("AND")
 		hi := p.operand()
+		checkBounds(lo(nil), hi(nil))
 		return func(it item) bool { return holds(a(it), ">=", lo(it)) && holds(a(it), "<=", hi(it)) }
 	case "IN":
 		p.expect("(")
@@ -269,6 +275,19 @@ func (p *parser) comparison() condition {
 	p.pos--
 	p.fail()
 	return nil
+}
+
+// checkBounds refuses a BETWEEN of two values that nothing can be between.
+func checkBounds(lo, hi *value) {
+	if lo == nil || hi == nil {
+		return // an attribute's value is not known yet
+	}
+	if c, ok := lo.compare(hi); lo.kind != hi.kind {
+		panic(syntaxError("The BETWEEN operator requires same data type for lower and upper bounds"))
+	} else if ok && c > 0 {
+		panic(syntaxError(fmt.Sprintf("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {%s:%s}, upper bound operand: AttributeValue: {%s:%s}",
+			lo.kind, lo.appendScalar(nil), hi.kind, hi.appendScalar(nil))))
+	}
 }
 
 func (p *parser) operand() operand {
@@ -301,6 +320,9 @@ type step struct {
 
 func (p *parser) path() path {
 	out := path{{name: p.name()}}
+	if p.x.top != nil {
+		p.x.top[out[0].name] = true
+	}
 	for {
 		switch {
 		case p.accept("."):

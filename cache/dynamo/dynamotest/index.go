@@ -38,8 +38,8 @@ type indexInput struct {
 func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string]bool) *apiError {
 	i := &index{name: in.IndexName}
 	switch {
-	case len(i.name) < 3 || len(i.name) > 255 || !tableName.MatchString(i.name):
-		return validation("1 validation error detected: Value '%s' at 'indexName' failed to satisfy constraint: Member must have 3 to 255 letters, digits and _.-", i.name)
+	case !isIndexName(i.name):
+		return errIndexName(i.name)
 	case len(in.KeySchema) == 0 || len(in.KeySchema) > 2:
 		return validation("1 validation error detected: Value at 'keySchema' of the index %s failed to satisfy constraint: Member must have length 1 or 2", i.name)
 	case t.indexes[i.name] != nil:
@@ -65,6 +65,14 @@ func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string
 	}
 	t.indexes[i.name] = i
 	return nil
+}
+
+func isIndexName(name string) bool {
+	return len(name) >= 3 && len(name) <= 255 && tableName.MatchString(name)
+}
+
+func errIndexName(name string) *apiError {
+	return validation("1 validation error detected: Value '%s' at 'indexName' failed to satisfy constraint: Member must have 3 to 255 letters, digits and _.-", name)
 }
 
 // checkIndexes refuses an item whose attribute of an index's key is of another
@@ -95,9 +103,15 @@ func (i *index) attributes() []keyAttribute {
 	return []keyAttribute{i.hash, *i.sort}
 }
 
-// has reports whether an item is in the index.
+// has reports whether an item is in the index. One from before the index, whose
+// attribute is of another kind, is not.
 func (i *index) has(it item) bool {
-	return it[i.hash.name] != nil && (i.sort == nil || it[i.sort.name] != nil)
+	for _, a := range i.attributes() {
+		if v := it[a.name]; v == nil || v.kind != a.kind {
+			return false
+		}
+	}
+	return true
 }
 
 // only is what the index shows of an item; nil for all of it.
@@ -193,6 +207,28 @@ func (v view) read(c *call, consistent bool) iter.Seq2[string, item] {
 			}
 		}
 	}
+}
+
+// keys are the attributes of the view's own key.
+func (v view) keys() []keyAttribute {
+	if v.i != nil {
+		return v.i.attributes()
+	}
+	return v.t.attributes()
+}
+
+// checkProjected refuses to show what the index does not have.
+func (v view) checkProjected(only []path) *apiError {
+	if v.i == nil || v.i.projection == "ALL" {
+		return nil
+	}
+	has := v.i.only(v.t)
+	for _, p := range only {
+		if !slices.ContainsFunc(has, func(h path) bool { return h[0] == p[0] }) {
+			return invalid("Global secondary index %s does not project [%s]", v.i.name, p[0].name)
+		}
+	}
+	return nil
 }
 
 // order compares two items by the view's sort key, and in an index, where that

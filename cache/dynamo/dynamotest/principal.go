@@ -196,10 +196,14 @@ var developer = func() *iam.Caller {
 }()
 
 // authorize decides whether the call's principal may do what it asks for on
-// a table ("*" for none in particular).
+// a table ("*" for none in particular), or on the index that it reads: IAM has
+// its own ARN for that, and a policy about the table alone says nothing of it.
 func (c *call) authorize(table string) *apiError {
 	action := "dynamodb:" + c.op
 	resource := tableARN(c.region, table)
+	if c.index != "" {
+		resource += "/index/" + c.index
+	}
 	keys := maps.Clone(c.keys)
 	var own *iam.Policy
 	c.server.mu.Lock()

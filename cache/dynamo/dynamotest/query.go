@@ -20,6 +20,8 @@ type reading struct {
 	Select                    string
 	Limit                     *int
 	ExclusiveStartKey         item
+
+	filtered map[string]bool // the attributes that the filter looks at
 }
 
 // parse reads the expressions. x has read those that come before.
@@ -27,7 +29,10 @@ func (in *reading) parse(x *expression, has bool) (filter condition, only []path
 	filter = func(item) bool { return true }
 	if in.FilterExpression != nil {
 		var err error
-		if filter, err = x.parseCondition(*in.FilterExpression); err != nil {
+		x.top = map[string]bool{}
+		filter, err = x.parseCondition(*in.FilterExpression)
+		in.filtered, x.top = x.top, nil
+		if err != nil {
 			return nil, nil, asAPI(err)
 		}
 	}
@@ -61,8 +66,14 @@ func (in *reading) parse(x *expression, has bool) (filter condition, only []path
 	return filter, only, nil
 }
 
-// find locks the table, finds what is read of it, and checks the start key.
-func (c *call) find(in *reading) (view, *apiError) {
+// find locks the table, finds what is read of it, and checks the start key and
+// what is to be shown.
+func (c *call) find(in *reading, only []path) (view, *apiError) {
+	if in.IndexName != nil {
+		if c.index = *in.IndexName; !isIndexName(c.index) {
+			return view{}, errIndexName(c.index)
+		}
+	}
 	t, err := c.itemTable(in.TableName)
 	if err != nil {
 		return view{}, err
@@ -73,6 +84,9 @@ func (c *call) find(in *reading) (view, *apiError) {
 	}
 	if err == nil && in.Select == "ALL_ATTRIBUTES" && v.i != nil && v.i.projection != "ALL" {
 		err = validation("One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary index %s because its projection type is not ALL", v.i.name)
+	}
+	if err == nil {
+		err = v.checkProjected(only)
 	}
 	if err != nil {
 		c.server.mu.Unlock()
@@ -98,13 +112,21 @@ func (c *call) query(in *queryInput) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.find(&in.reading)
+	v, err := c.find(&in.reading, only)
 	if err != nil {
 		return nil, err
 	}
 	defer c.server.mu.Unlock()
 	if err := v.checkKeyCondition(in); err != nil {
 		return nil, err
+	}
+	for _, a := range v.keys() {
+		if in.filtered[a.name] {
+			return nil, validation("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", a.name)
+		}
+	}
+	if in.ExclusiveStartKey != nil && !holds(in.ExclusiveStartKey) {
+		return nil, validation("The provided starting key is outside query boundaries based on provided conditions")
 	}
 	return c.page(v, v.partition(c, in, holds), &in.reading, filter, only)
 }
@@ -130,7 +152,7 @@ func (c *call) scan(in *struct {
 			return nil, validation("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total)
 		}
 	}
-	v, err := c.find(&in.reading)
+	v, err := c.find(&in.reading, only)
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +274,8 @@ func (v view) checkKeyCondition(in *queryInput) *apiError {
 		switch {
 		case !begins && !compares && !between:
 			return validation("Invalid operator used in KeyConditionExpression: want an equality of the partition key, and =, <, <=, >, >=, BETWEEN or begins_with of the sort key")
+		case !v.fits(subject, clause, in.ExpressionAttributeValues):
+			return invalid("Condition parameter type does not match schema type")
 		case subject == v.hash.name && compares && clause[1] == "=" && !hash:
 			hash = true
 		case subject == v.hash.name:
@@ -268,6 +292,19 @@ func (v view) checkKeyCondition(in *queryInput) *apiError {
 		return validation("Query condition missed key schema element: %s", v.hash.name)
 	}
 	return nil
+}
+
+// fits reports whether the values in a clause are of the kind that its key
+// attribute has.
+func (v view) fits(subject string, clause []string, values item) bool {
+	for _, a := range v.keys() {
+		for _, token := range clause {
+			if value := values[token]; a.name == subject && value != nil && value.kind != a.kind {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // clauses are what AND joins, without brackets around them.

@@ -137,6 +137,7 @@ type call struct {
 	now       time.Time
 	principal *iam.Caller
 	keys      map[string]string // condition keys of the request
+	index     string            // that Query or Scan reads; "": the table itself
 }
 
 // maxBody is the largest request that the service reads.

@@ -148,6 +148,13 @@ func (c *call) createTable(in *createTableInput) (any, *apiError) {
 	if err := c.authorize(in.TableName); err != nil {
 		return nil, err
 	}
+	if len(in.Tags) > 0 {
+		tagging := *c
+		tagging.op = "TagResource"
+		if err := tagging.authorize(in.TableName); err != nil {
+			return nil, err
+		}
+	}
 	t := &table{name: in.TableName, billing: in.BillingMode, created: c.now, items: map[string]item{}}
 	if err := t.schema(in); err != nil {
 		return nil, err
@@ -219,6 +226,16 @@ func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (
 		used[a.name] = true
 	}
 	return hash, sort, nil
+}
+
+// kinds are those of all attributes in keys. The lock is held.
+func (t *table) kinds() map[string]string {
+	kinds := map[string]string{}
+	describeKey(t.hash, t.sort, kinds)
+	for _, i := range t.indexes {
+		describeKey(i.hash, i.sort, kinds)
+	}
+	return kinds
 }
 
 // describe is a TableDescription. The lock is held.
@@ -335,8 +352,15 @@ func (c *call) updateTable(in *struct {
 		return nil, err
 	}
 	defer c.server.mu.Unlock()
-	kinds := map[string]string{}
+	if in.BillingMode == "" && len(in.GlobalSecondaryIndexUpdates) == 0 && in.ProvisionedThroughput == nil && in.OnDemandThroughput == nil &&
+		in.SSESpecification == nil && in.TableClass == nil && in.DeletionProtectionEnabled == nil {
+		return nil, validation("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
+	}
+	kinds, have := map[string]string{}, t.kinds()
 	for _, d := range in.AttributeDefinitions {
+		if was := have[d.AttributeName]; was != "" && was != d.AttributeType {
+			return nil, invalid("the attribute %s is of type %s in a key, and %s in AttributeDefinitions", d.AttributeName, was, d.AttributeType)
+		}
 		kinds[d.AttributeName] = d.AttributeType
 	}
 	if len(in.GlobalSecondaryIndexUpdates) > 1 {

@@ -211,6 +211,9 @@ func createKey(c *call, in *struct {
 	if err := c.authorize("*", requestTags(k.tags)); err != nil {
 		return nil, err
 	}
+	if err := c.authorizeTags("kms:TagResource", "*", k.tags); err != nil {
+		return nil, err
+	}
 	if in.Policy == "" {
 		in.Policy = `{"Version":"2012-10-17","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + iam.Account + `:root"},"Action":"kms:*","Resource":"*"}]}`
 	}

@@ -182,17 +182,21 @@ func (p *params) list(name string) (all []string) {
 
 // tags is Tags.member.N.Key and Tags.member.N.Value.
 func (p *params) tags() map[string]string {
-	all := map[string]string{}
+	all, folded := map[string]string{}, map[string]bool{}
 	for i := 1; ; i++ {
 		key, value := fmt.Sprintf("Tags.member.%d.Key", i), fmt.Sprintf("Tags.member.%d.Value", i)
 		if !p.form.Has(key) {
 			return all
 		}
 		name := p.text(key)
-		if _, twice := all[name]; twice || name == "" || len(all) == 50 {
-			p.fail(invalid("the tags have a key that is empty or comes twice, or are more than 50"))
+		lower := strings.ToLower(name)
+		switch {
+		case folded[lower] || name == "" || len(all) == 50:
+			p.fail(invalid("the tags have a key that is empty or comes twice, if only in another case, or are more than 50"))
+		case strings.HasPrefix(lower, "aws:"):
+			p.fail(invalid("the tag %q has the prefix aws:, which AWS keeps for itself", name))
 		}
-		all[name] = p.text(value)
+		all[name], folded[lower] = p.text(value), true
 	}
 }
 

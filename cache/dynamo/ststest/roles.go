@@ -1,6 +1,7 @@
 package ststest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -133,7 +134,7 @@ type Role struct {
 	MaxSession time.Duration
 }
 
-const trustAccount = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + iam.Account + `"},"Action":"sts:AssumeRole"}}`
+const trustAccount = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + iam.Account + `"},"Action":["sts:AssumeRole","sts:TagSession"]}}`
 
 // AddRole makes a role, and returns its ARN. It is in force at once.
 func (s *Server) AddRole(r Role) (arn string, err error) {
@@ -270,6 +271,9 @@ func createRole(c *call, p *params) (any, *apiError) {
 	if err := c.authorize(r.arn(), requestTags(in.Tags)); err != nil {
 		return nil, err
 	}
+	if err := c.authorizeTags("iam:TagRole", r.arn(), in.Tags); err != nil {
+		return nil, err
+	}
 	r.description = description
 	if err := c.server.insertRole(r, nil); err != nil {
 		return nil, err
@@ -300,7 +304,7 @@ func listRoles(c *call, p *params) (any, *apiError) {
 	if !p.done() {
 		return nil, p.err
 	}
-	if err := c.authorize("arn:aws:iam::"+iam.Account+":role"+prefix, nil); err != nil {
+	if err := c.authorize("arn:aws:iam::"+iam.Account+":role"+cmp.Or(prefix, "/"), nil); err != nil {
 		return nil, err
 	}
 	var out struct {

@@ -200,6 +200,17 @@ func (c *call) authorize(resource string, keys map[string]string) *apiError {
 	return c.judge(resource, keys, func(a iam.Access) iam.Decision { return c.caller.Decide(nil, a) })
 }
 
+// authorizeTags is authorize for the action that a service asks for besides, of
+// those who give tags to what they make.
+func (c *call) authorizeTags(action, resource string, tags map[string]string) *apiError {
+	if len(tags) == 0 {
+		return nil
+	}
+	tagging := *c
+	tagging.action = action
+	return tagging.authorize(resource, requestTags(tags))
+}
+
 // authorizeOwned is authorize for a resource whose own policy must allow it.
 func (c *call) authorizeOwned(own *iam.Policy, resource string, keys map[string]string) *apiError {
 	return c.judge(resource, keys, func(a iam.Access) iam.Decision { return c.caller.DecideOwned(own, a) })

@@ -159,7 +159,13 @@ func (c *call) mayAssume(arn, name, external string, tags map[string]string, hel
 	if external != "" {
 		keys["sts:externalid"] = external
 	}
-	return longest, c.authorizeOwned(trust, arn, keys)
+	err = c.authorizeOwned(trust, arn, keys)
+	if err == nil && len(tags) > 0 {
+		tagging := *c
+		tagging.action = "sts:TagSession"
+		err = tagging.authorizeOwned(trust, arn, keys)
+	}
+	return longest, err
 }
 
 func (s *Server) insertSession(h *session, now time.Time) *apiError {

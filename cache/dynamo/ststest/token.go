@@ -156,6 +156,9 @@ func getWebIdentityToken(c *call, p *params) (any, *apiError) {
 			return nil, err
 		}
 	}
+	if err := c.authorizeTags("sts:TagGetWebIdentityToken", "*", tags); err != nil {
+		return nil, err
+	}
 	if !c.caller.Expires.IsZero() && c.now.Add(life).After(c.caller.Expires) {
 		return nil, &apiError{403, "SessionDurationEscalationException", "The requested token duration would extend the session beyond its original expiration time."}
 	}

@@ -89,6 +89,7 @@ var (
 	identitySid = regexp.MustCompile(`^[A-Za-z0-9]*$`)
 	resourceSid = regexp.MustCompile(`^[A-Za-z0-9 _-]*$`)
 	service     = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+	actionName  = regexp.MustCompile(`^[A-Za-z0-9*?]+$`)
 )
 
 func parseStatement(kind Kind, raw any) (s statement, err error) {
@@ -195,13 +196,16 @@ func noVariable(what, text string) error {
 
 func checkAction(a string) error {
 	prefix, name, ok := strings.Cut(a, ":")
-	if a == "*" || ok && name != "" && service.MatchString(prefix) {
+	if a == "*" || ok && actionName.MatchString(name) && service.MatchString(prefix) {
 		return nil
 	}
-	return fmt.Errorf("action %q is neither * nor of the form service:Name (wildcards in Name only)", a)
+	return fmt.Errorf("action %q is neither * nor of the form service:Name (letters and digits; wildcards in Name only)", a)
 }
 
 func checkARN(r string) error {
+	if i := strings.IndexFunc(r, func(c rune) bool { return c <= ' ' || c > '~' }); i >= 0 {
+		return fmt.Errorf("resource %q has a character at %d that is in no ARN", r, i)
+	}
 	if r == "*" || strings.HasPrefix(r, "arn:") {
 		return nil
 	}
