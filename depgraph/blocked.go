@@ -54,12 +54,21 @@ func ParseRunning(data []byte) (Running, error) {
 		if err := dec.Decode(&raw); errors.Is(err, io.EOF) && documents > 0 {
 			return r, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("depgraph: who is running: %w", cmp.Or(emptyIs(err), err))
+			return nil, fmt.Errorf("depgraph: who is running: line %d: %w", lineAt(data, dec.InputOffset(), err), cmp.Or(emptyIs(err), err))
 		}
 		if err := r.document(raw); err != nil {
-			return nil, fmt.Errorf("depgraph: who is running: %w", err)
+			return nil, fmt.Errorf("depgraph: who is running: line %d: %w", lineAt(data, dec.InputOffset()-int64(len(raw)), nil), err)
 		}
 	}
+}
+
+// lineAt counts lines up to an offset, or to where the syntax is wrong.
+func lineAt(data []byte, offset int64, err error) int {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		offset = max(offset, syntax.Offset)
+	}
+	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
 }
 
 func emptyIs(err error) error {
@@ -69,11 +78,18 @@ func emptyIs(err error) error {
 	return nil
 }
 
+var errRunning = errors.New("expected a list of names, an object of names and states, or the containers of docker compose ps")
+
 func (r Running) document(raw json.RawMessage) error {
+	if string(raw) == "null" {
+		return errRunning
+	}
 	var names []string
 	if json.Unmarshal(raw, &names) == nil {
 		for _, n := range names {
-			r[n] = IsDone
+			if err := r.set(n, IsDone); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -88,7 +104,7 @@ func (r Running) document(raw json.RawMessage) error {
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil {
-		return errors.New("expected a list of names, an object of names and states, or the containers of docker compose ps")
+		return errRunning
 	}
 	if _, ok := fields["Service"]; ok {
 		var c composeContainer
@@ -97,25 +113,55 @@ func (r Running) document(raw json.RawMessage) error {
 		}
 		return r.container(c)
 	}
-	for name, value := range fields {
-		var up bool
-		var word string
-		switch {
-		case json.Unmarshal(value, &up) == nil:
-			r[name] = IsDown
-			if up {
-				r[name] = IsDone
+	return r.object(raw)
+}
+
+// object reads names and states one by one: a map would hide a name that is
+// there twice.
+func (r Running) object(raw json.RawMessage) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		name, _ := key.(string)
+		state := IsDown
+		switch v := value.(type) {
+		case bool:
+			if v {
+				state = IsDone
 			}
-		case json.Unmarshal(value, &word) == nil:
-			s, err := ParseRunState(word)
-			if err != nil {
+		case string:
+			if state, err = ParseRunState(v); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			r[name] = s
 		default:
 			return fmt.Errorf("%s: expected true, false, or one of %s", name, strings.Join(runStateNames, ", "))
 		}
+		if err := r.set(name, state); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// set notes one that is named: it cannot be in two states.
+func (r Running) set(name string, s RunState) error {
+	if strings.TrimSpace(name) == "" {
+		return errors.New("a name is empty")
+	}
+	if old, ok := r[name]; ok && old != s {
+		return fmt.Errorf("%s is %s and %s", name, old, s)
+	}
+	r[name] = s
 	return nil
 }
 
@@ -124,7 +170,9 @@ type composeContainer struct {
 	ExitCode               int
 }
 
-// container notes one; of several of a service, the furthest counts.
+// container notes one. Of several of a service the furthest counts, and one
+// that runs counts more than one that has ended: a job is not done while it
+// runs again.
 func (r Running) container(c composeContainer) error {
 	if c.Service == "" {
 		return errors.New("a container has no Service")
@@ -138,7 +186,12 @@ func (r Running) container(c composeContainer) error {
 	case c.State == "exited" && c.ExitCode == 0:
 		s = IsDone
 	}
-	r[c.Service] = max(r[c.Service], s)
+	rank := func(s RunState) int {
+		return slices.Index([]RunState{IsDown, IsDone, IsStarted, IsReady, IsServing}, s)
+	}
+	if old, ok := r[c.Service]; !ok || rank(s) > rank(old) {
+		r[c.Service] = s
+	}
 	return nil
 }
 

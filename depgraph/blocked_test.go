@@ -139,15 +139,25 @@ func TestParseRunning(t *testing.T) {
 	if r, err := depgraph.ParseRunning([]byte(`[{"Service":"db","State":"running","Health":"starting"}]`)); err != nil || r["db"] != depgraph.IsStarted {
 		t.Errorf("%v, %v", r, err)
 	}
+	again := `{"Service":"job","State":"exited","ExitCode":0}` + "\n" + `{"Service":"job","State":"running"}`
+	if r, err := depgraph.ParseRunning([]byte(again)); err != nil || r["job"] != depgraph.IsServing {
+		t.Errorf("a job that runs again: %v, %v; it is not done", r, err)
+	}
 	for text, want := range map[string]string{
-		"":               "the input is empty",
-		"[1]":            "expected a list of names",
-		`{"a":"up"}`:     `a: state "up" is not one of down, started`,
-		`{"a":3}`:        "a: expected true, false, or one of down",
-		`{"Service":1}`:  "cannot unmarshal",
-		`{"Service":""}`: "a container has no Service",
-		`["a"`:           "unexpected EOF",
-		`"a"`:            "expected a list of names",
+		"null":                             "expected a list of names",
+		`{"a":null}`:                       "a: expected true, false",
+		`["a",""]`:                         "a name is empty",
+		`{"a":true,` + "\n" + `"a":false}`: "a is done and down",
+		"{\"a\":true}\n{\"a\":false}":      "line 2: a is done and down",
+		"[\n\"a\",\n!":                     "line 3: ",
+		"":                                 "the input is empty",
+		"[1]":                              "expected a list of names",
+		`{"a":"up"}`:                       `a: state "up" is not one of down, started`,
+		`{"a":3}`:                          "a: expected true, false, or one of down",
+		`{"Service":1}`:                    "cannot unmarshal",
+		`{"Service":""}`:                   "a container has no Service",
+		`["a"`:                             "unexpected EOF",
+		`"a"`:                              "expected a list of names",
 	} {
 		if _, err := depgraph.ParseRunning([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

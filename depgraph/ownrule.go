@@ -133,7 +133,7 @@ func (c *checker) failed(r *Rule, err error) {
 	}
 	c.found = append(c.found, Finding{
 		Rule: broken.ID, Name: broken.Name, Severity: broken.Severity, Service: r.Name,
-		Message: fmt.Sprintf("the rule %s %s", r.Name, errorText(err)), Fix: broken.Fix,
+		Message: fmt.Sprintf("the rule %s: %s", r.Name, errorText(err)), Fix: broken.Fix,
 	})
 }
 

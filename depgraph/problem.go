@@ -79,7 +79,7 @@ func comparePositions(a, b Position) int {
 // It uses the optimal string alignment distance: insert, delete, replace and
 // swap of neighbours cost 1 each.
 func nearest(got string, candidates []string) string {
-	limit := max(1, min(3, len(got)/3))
+	limit := min(max(1, min(3, len(got)/3)), len(got)-1) // something must be left of it
 	best, bestDist := "", limit+1
 	for _, c := range candidates {
 		if abs(len(c)-len(got)) >= bestDist {

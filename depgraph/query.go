@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ErrQuery is matched by the error for a query that cannot be understood. The
@@ -22,15 +24,22 @@ type QueryError struct {
 
 // Error returns the message and the query with a mark below the place.
 func (e *QueryError) Error() string {
-	line := strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r == '\r' {
+	at := min(e.Offset, len(e.Query))
+	before, after := onOneLine(e.Query[max(0, at-60):at]), onOneLine(e.Query[at:min(len(e.Query), at+60)])
+	return fmt.Sprintf("query: %s\n  %s%s\n  %s^", e.Message, before, after, strings.Repeat(" ", len([]rune(before))))
+}
+
+// onOneLine replaces what moves the cursor, and bytes that are no text.
+func onOneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r), unicode.IsControl(r):
 			return ' '
+		case r == utf8.RuneError:
+			return '?'
 		}
 		return r
-	}, e.Query)
-	from, to := max(0, e.Offset-60), min(len(line), e.Offset+60)
-	column := len([]rune(line[from:min(e.Offset, len(line))]))
-	return fmt.Sprintf("query: %s\n  %s\n  %s^", e.Message, line[from:to], strings.Repeat(" ", column))
+	}, s)
 }
 
 // Is makes errors.Is(err, ErrQuery) true.
@@ -50,7 +59,8 @@ const (
 //	deps(X), rdeps(X)      what X needs, what needs X, both with X; bounded and
 //	                       limited by further arguments: deps(X, 2, hard, runtime)
 //	somepath(A, B)         a shortest path from A to B
-//	allpaths(A, B)         everything on any path from A to B
+//	allpaths(A, B)         everything on any path from A to B; with a number of
+//	                       steps, on a path that is no longer
 //	down(X)                X and what goes down with it
 //	owner(P), kind(P), tier(P), name(P)  services by a pattern; tier is the criticality
 //	cycles(), roots(), leaves(), undeclared()
@@ -384,11 +394,7 @@ func (p *queryParser) reach(name string) (vertexSet, error) {
 	case "down":
 		return p.down(first)
 	case "allpaths":
-		set, back := g.reach(first, steps, keep, false), g.reach(second, steps, keep, true)
-		for v := range set {
-			set[v] = set[v] && back[v]
-		}
-		return set, nil
+		return g.onPaths(first, second, keep, steps), nil
 	}
 	return g.somePath(first, second, keep, steps), nil
 }
@@ -410,12 +416,21 @@ func (p *queryParser) limits() (keep func(flag) bool, steps int, err error) {
 		case p.kind != 'w':
 			return nil, 0, p.failf(p.at, "expected a number of steps, hard, soft, startup, runtime, deploy, data or control, found %q", word)
 		case numberErr == nil && n >= 0:
+			if steps >= 0 && steps != n {
+				return nil, 0, p.failf(p.at, "the number of steps is %d already", steps)
+			}
 			steps = n
 		case word == "hard", word == "soft":
+			if strength != "" && strength != word {
+				return nil, 0, p.failf(p.at, "no dependency is hard and soft; leave both out, or write X | Y")
+			}
 			strength = word
 		case phaseErr == nil:
 			phase |= ph
 		case planeErr == nil:
+			if plane != PlaneUnknown && plane != pl {
+				return nil, 0, p.failf(p.at, "no dependency is on two planes; leave both out, or write X | Y")
+			}
 			plane = pl
 		default:
 			return nil, 0, p.failf(p.at, "%s", notOneOf("limit", []string{"a number of steps", "hard", "soft", "startup", "runtime", "deploy", "data", "control"}, word))

@@ -25,21 +25,44 @@ func (p *queryParser) down(first vertexSet) (vertexSet, error) {
 	return set, nil
 }
 
-// reach is a breadth-first search from a set, which it includes. Steps below 0
-// mean no bound.
+// reach is what a set reaches, itself included, in at most so many steps; in
+// any number if steps is below 0.
 func (g *Graph) reach(from vertexSet, steps int, keep func(flag) bool, backwards bool) vertexSet {
-	set := slices.Clone(from)
+	set := make(vertexSet, len(from))
+	for v, d := range g.stepsFrom(from, steps, keep, backwards) {
+		set[v] = d >= 0
+	}
+	return set
+}
+
+// onPaths marks what lies on a way from one set to another of at most so many
+// steps.
+func (g *Graph) onPaths(from, to vertexSet, keep func(flag) bool, steps int) vertexSet {
+	there, back := g.stepsFrom(from, steps, keep, false), g.stepsFrom(to, steps, keep, true)
+	set := make(vertexSet, len(from))
+	for v := range set {
+		set[v] = there[v] >= 0 && back[v] >= 0 && (steps < 0 || there[v]+back[v] <= steps)
+	}
+	return set
+}
+
+// stepsFrom is a breadth-first search from a set: the number of steps to each
+// service, -1 if it is not reached.
+func (g *Graph) stepsFrom(from vertexSet, steps int, keep func(flag) bool, backwards bool) []int {
+	distance := make([]int, len(from))
 	var level []int32
-	for v, in := range set {
+	for v, in := range from {
+		distance[v] = -1
 		if in {
+			distance[v] = 0
 			level = append(level, int32(v))
 		}
 	}
 	for step := 0; len(level) > 0 && step != steps; step++ {
 		var next []int32
 		visit := func(w int32, f flag) {
-			if !set[w] && keep(f) {
-				set[w] = true
+			if distance[w] < 0 && keep(f) {
+				distance[w] = step + 1
 				next = append(next, w)
 			}
 		}
@@ -56,7 +79,7 @@ func (g *Graph) reach(from vertexSet, steps int, keep func(flag) bool, backwards
 		}
 		level = next
 	}
-	return set
+	return distance
 }
 
 // somePath marks a shortest path from one set to another; nothing if there is

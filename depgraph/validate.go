@@ -35,7 +35,10 @@ func (c *compiler) checkWaivers(v int32) {
 			c.problems.addf(w.At, "%s: waivers: %s", s.Name, err)
 			continue
 		}
-		if w.On == "" || slices.ContainsFunc(c.deps[v], func(d Dependency) bool { return d.On == w.On || slices.Contains(d.AnyOf, w.On) }) {
+		if r, _ := FindRule(w.Rule); w.On == "" || r.ID == "DG015" { // which is about what is not declared
+			continue
+		}
+		if slices.ContainsFunc(c.deps[v], func(d Dependency) bool { return d.On == w.On || slices.Contains(d.AnyOf, w.On) }) {
 			continue
 		}
 		var names []string

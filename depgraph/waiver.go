@@ -155,6 +155,7 @@ var waiverFields = []string{"rule", "on", "reason", "until"}
 
 func (d *decoder) waiver(n *yaml.Node) Waiver {
 	w := Waiver{At: d.at(n)}
+	before := len(d.problems)
 	ok := d.fields(n, "waivers", waiverFields, func(key string, v *yaml.Node) {
 		switch key {
 		case "rule":
@@ -167,7 +168,7 @@ func (d *decoder) waiver(n *yaml.Node) Waiver {
 			w.Until = d.date(v, key)
 		}
 	})
-	if !ok {
+	if !ok || len(d.problems) > before {
 		return w
 	}
 	if err := w.check(); err != nil {
@@ -189,9 +190,9 @@ func (d *decoder) date(v *yaml.Node, field string) time.Time {
 // check reports a waiver that says too little to be tolerated.
 func (w *Waiver) check() error {
 	switch {
-	case w.Rule == "":
+	case strings.TrimSpace(w.Rule) == "":
 		return errors.New("the rule is missing")
-	case w.Reason == "":
+	case strings.TrimSpace(w.Reason) == "":
 		return fmt.Errorf("%s: the reason is missing; who reads it later must know why", w.Rule)
 	case w.Until.IsZero():
 		return fmt.Errorf("%s: the date in until is missing; a waiver ends, and the finding is back", w.Rule)

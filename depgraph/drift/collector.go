@@ -89,6 +89,9 @@ func (c *Collector) take(f *file) {
 	c.sources = append(c.sources, source)
 	c.spans = append(c.spans, f.spans...)
 	c.notes = append(c.notes, f.notes...)
+	if f.idle > 0 {
+		c.notes = append(c.notes, fmt.Sprintf("%s: pairs of services without a single call, which are left out: %d", f.name, f.idle))
+	}
 	if c.counted == nil {
 		c.counted = newTally()
 	}
@@ -136,6 +139,7 @@ type file struct {
 	spans        []span
 	t            *tally
 	notes        []string
+	idle         int // pairs of services that are named, with no call
 }
 
 // Formats are what Add reads, in words.
@@ -196,20 +200,37 @@ func (f *file) objects(dec *json.Decoder) error {
 		var o struct {
 			Data          json.RawMessage `json:"data"`
 			ResourceSpans json.RawMessage `json:"resourceSpans"`
-			Metrics       json.RawMessage `json:"resourceMetrics"`
-			Logs          json.RawMessage `json:"resourceLogs"`
-			Recording     json.RawMessage `json:"failopen_observed"`
-			Services      json.RawMessage `json:"services"`
-			Edges         json.RawMessage `json:"edges"`
-			Since         json.RawMessage `json:"since"`
-			Until         json.RawMessage `json:"until"`
-			Other         int64           `json:"not_counted"`
+			Batches       json.RawMessage `json:"batches"` // Tempo's name for them
+			Status        string          `json:"status"`
+			Error         string          `json:"error"`
+			Errors        []struct {
+				Message string `json:"msg"`
+			} `json:"errors"`
+			Warnings  []string        `json:"warnings"`
+			Metrics   json.RawMessage `json:"resourceMetrics"`
+			Logs      json.RawMessage `json:"resourceLogs"`
+			Recording json.RawMessage `json:"failopen_observed"`
+			Services  json.RawMessage `json:"services"`
+			Edges     json.RawMessage `json:"edges"`
+			Since     json.RawMessage `json:"since"`
+			Until     json.RawMessage `json:"until"`
+			Other     int64           `json:"not_counted"`
 		}
 		if err := dec.Decode(&o); err != nil {
 			return err
 		}
+		for _, e := range o.Errors {
+			o.Warnings = append(o.Warnings, e.Message)
+		}
+		for _, w := range o.Warnings {
+			f.notes = append(f.notes, fmt.Sprintf("%s: the answer may be incomplete; the server says: %s", f.name, w))
+		}
 		var err error
 		switch {
+		case o.Status == "error", len(o.Errors) > 0 && emptyList(o.Data):
+			return fmt.Errorf("holds no record; the server answered with an error: %s", cmp.Or(o.Error, strings.Join(o.Warnings, "; ")))
+		case o.Batches != nil:
+			err = f.otlp(o.Batches)
 		case o.ResourceSpans != nil:
 			err = f.otlp(o.ResourceSpans)
 		case o.Metrics != nil, o.Logs != nil:
@@ -228,6 +249,11 @@ func (f *file) objects(dec *json.Decoder) error {
 		}
 	}
 	return nil
+}
+
+func emptyList(data json.RawMessage) bool {
+	var list []json.RawMessage
+	return len(data) == 0 || json.Unmarshal(data, &list) == nil && len(list) == 0
 }
 
 // is sets the format, which is one for each file.
@@ -257,6 +283,9 @@ func (f *file) pair(from, to string, kind Kind, calls, errs int64, judged bool) 
 		return fmt.Errorf("%s -> %s: %d calls with %d errors", from, to, calls, errs)
 	case from == to:
 		return nil // a service that calls itself depends on nobody else
+	case calls == 0: // a counter that was created, and never counted
+		f.idle++
+		return nil
 	}
 	e := f.t.edge(from, to, kind, f.name)
 	e.Calls, e.Errors, e.Judged = e.Calls+calls, e.Errors+errs, e.Judged || judged

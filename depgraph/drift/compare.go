@@ -103,6 +103,12 @@ type Report struct {
 	Window string
 }
 
+// Empty reports whether no dependency was seen, so that there was nothing to
+// compare with: the record holds none, or the names leave all of them out.
+func (r *Report) Empty() bool {
+	return !slices.ContainsFunc(r.Dependencies, func(d Dependency) bool { return len(d.Kinds) > 0 })
+}
+
 // Compare judges what was seen by what is declared.
 func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
 	c := comparer{g: g, o: o, opts: opts, pairs: map[pair]*Dependency{}, requests: map[string]int64{}}
@@ -124,7 +130,7 @@ func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
 	if waived > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("findings that a waiver tolerates: %d", waived))
 	}
-	r.Notes = append(r.Notes, c.honesty(r)...)
+	r.Notes = append(r.Notes, append(c.notes, c.honesty(r)...)...)
 	if !o.First.IsZero() {
 		const layout = "2006-01-02 15:04:05"
 		r.Window = fmt.Sprintf("%s to %s UTC", o.First.Format(layout), o.Last.Format(layout))
@@ -144,6 +150,7 @@ type comparer struct {
 	opts     Options
 	pairs    map[pair]*Dependency
 	requests map[string]int64 // by declared name; present: it was recorded itself
+	notes    []string
 }
 
 func (c *comparer) at(from, to string) *Dependency {
@@ -168,9 +175,15 @@ func (c *comparer) observed() {
 			c.requests[name] += c.o.Requests[observed]
 		}
 	}
+	dropped, inside := int64(0), []string{}
 	for _, e := range c.o.Edges {
 		from, to := names.of(e.From), names.of(e.To)
-		if from == Drop || to == Drop || from == to {
+		switch {
+		case from == Drop || to == Drop:
+			dropped++
+			continue
+		case from == to:
+			inside = append(inside, fmt.Sprintf("%s -> %s (%s)", e.From, e.To, to))
 			continue
 		}
 		d := c.at(from, to)
@@ -178,6 +191,12 @@ func (c *comparer) observed() {
 		d.Effect.add(e.Effect)
 		d.Kinds = slices.Compact(slices.Sorted(slices.Values(append(d.Kinds, e.Kind))))
 		d.Sources = slices.Compact(slices.Sorted(slices.Values(append(d.Sources, e.Sources...))))
+	}
+	if dropped > 0 {
+		c.notes = append(c.notes, fmt.Sprintf("pairs of services that the names leave out: %d", dropped))
+	}
+	if len(inside) > 0 {
+		c.notes = append(c.notes, "calls within one service, by their names: "+firstOf(inside))
 	}
 }
 
@@ -330,12 +349,16 @@ func (c *comparer) honesty(r *Report) (notes []string) {
 			silent = append(silent, s.Name)
 		}
 	}
-	if n := len(silent); n > 0 {
-		more := ""
-		if n > 10 {
-			silent, more = silent[:10], fmt.Sprintf(" and %d more", n-10)
-		}
-		notes = append(notes, fmt.Sprintf("nothing was recorded of %s%s; their dependencies are not judged", strings.Join(silent, ", "), more))
+	if len(silent) > 0 {
+		notes = append(notes, fmt.Sprintf("nothing was recorded of %s; their dependencies are not judged", firstOf(silent)))
 	}
 	return notes
+}
+
+// firstOf lists up to ten names.
+func firstOf(names []string) string {
+	if n := len(names); n > 10 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:10], ", "), n-10)
+	}
+	return strings.Join(names, ", ")
 }

@@ -135,6 +135,17 @@ func TestCompare_waivers(t *testing.T) {
 	}
 }
 
+// TestCompare_waiver_of_one_dependency names something that is not declared:
+// another undeclared dependency is still found.
+func TestCompare_waiver_of_one_dependency(t *testing.T) {
+	g := graphOf(t, "service: web\nwaivers: [{rule: DG015, on: db, reason: it goes in May, until: 2026-05-31}]\n")
+	o := seen(t, "r.json", recording(`{"from":"web","to":"db","calls":1},{"from":"web","to":"ads","calls":1}`))
+	r := drift.Compare(g, o, drift.Options{Now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)})
+	if len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Message, "web calls ads") {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
 func TestNames(t *testing.T) {
 	n := &drift.Names{}
 	err := n.Read("names.txt", strings.NewReader("# comment\ncheckoutservice: checkout   # why\n\n\"db:5432\": \"store #1\"\npay-*: payments\n10.*: -\n"))

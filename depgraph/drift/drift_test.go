@@ -168,7 +168,9 @@ func TestSpans_what_became_of_the_request(t *testing.T) {
 		"the request fails otherwise":  {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 50"}, []string{"web -> db call 1/0 o1"}},
 		"a retry makes it good":        {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 20 e", "3 1 CLIENT web db 21 50"}, []string{"web -> db call 2/1 o1"}},
 		"no retry makes it good":       {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 20 e", "3 1 CLIENT web db 21 50 e"}, []string{"web -> db call 2/2 p1"}},
-		"one of two at the same time":  {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 50 e", "3 1 CLIENT web db 11 40"}, []string{"web -> db call 2/1 p1"}},
+		"one of two at the same time":  {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 50 e", "3 1 CLIENT web db 11 40"}, []string{"web -> db call 2/1 u1"}},
+		"a hedge wins":                 {[]string{"1 - SERVER web - 1 100", "2 1 CLIENT web db 10 50 e", "3 1 CLIENT web db 11 40"}, []string{"web -> db call 2/1 u1"}},
+		"a hedge, and another failure": {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 50 e", "3 1 CLIENT web db 11 40", "4 1 CLIENT web ads 60 70 e"}, []string{"web -> ads call 1/1 u1", "web -> db call 2/1 u1"}},
 		"it worked before":             {[]string{"1 - SERVER web - 1 100 e", "2 1 CLIENT web db 10 20", "3 1 CLIENT web db 21 50 e"}, []string{"web -> db call 2/1 p1"}},
 		"the request had ended before": {[]string{"1 - SERVER web - 1 30 e", "2 1 CLIENT web db 10 50 e"}, []string{"web -> db call 1/1 u1"}},
 		"rounded to microseconds":      {[]string{"1 - SERVER web - 1 50 e", "2 1 CLIENT web db 10 51 e"}, []string{"web -> db call 1/1 p1"}},
@@ -251,12 +253,15 @@ func TestFormats_faults(t *testing.T) {
 		`[{"parent":"a","child":"b","callCount":-1}]`:                                                            "a -> b: -1 calls",
 		`[{"parent":"a","child":"b","callCount":1,"errorCount":2}]`:                                              "a -> b: 1 calls with 2 errors",
 		`[{"parent":"a","child":"b","callCount":99999999999999999999}]`:                                          "callCount: expected a number",
-		`[{"parent":"a","child":"b"},{"traceId":"1","id":"1"}]`:                                                  "holds dependencies of Zipkin and spans of Zipkin",
-		`[{"parent":"a","child":" "}]`:                                                                           "a dependency has an empty name",
+		`[{"parent":"a","child":"b"}]`:                                                                           "a -> b: callCount is missing",
+		`[{"parent":"a","child":"b","callCount":1},{"traceId":"1","id":"1"}]`:                                    "holds dependencies of Zipkin and spans of Zipkin",
+		`[{"parent":"a","child":" ","callCount":1}]`:                                                             "a dependency has an empty name",
 		`{"data":[{"traceID":"a","spans":[{"traceID":"a"}]}]}`:                                                   "no spanID",
 		`{"resourceSpans":1}`:                                                                                    "expected a list",
 		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"a"}]}]}]}`:                                       "no spanId",
 		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"a","spanId":"1","startTimeUnixNano":"-1"}]}]}]}`: "-1 is no time in nanoseconds",
+		`{"data":null,"errors":[{"code":500,"msg":"storage is away"}]}`:                                          "the server answered with an error: storage is away",
+		`{"status":"error","error":"query timed out"}`:                                                           "the server answered with an error: query timed out",
 		`{"data":{"resultType":"matrix","result":[]}}`:                                                           `a result of type "matrix"`,
 		`{"data":{"resultType":"vector","result":[]}}`:                                                           "no metric traces_service_graph_request_total",
 		`{"data":{"resultType":"vector","result":[{"metric":{},"value":[1]}]}}`:                                  "result 1: expected a value of time and number",
@@ -381,4 +386,37 @@ func FuzzCollector(f *testing.F) {
 		}
 		drift.Compare(g, o, drift.Options{})
 	})
+}
+
+// TestFormats_no_dependency_is_lost has what says whom a call went to in a less
+// usual place: nothing of it may be left out without a word.
+func TestFormats_no_dependency_is_lost(t *testing.T) {
+	zipkin := func(rest string) string {
+		return `[{"traceId":"1","id":"1","kind":"CLIENT","localEndpoint":{"serviceName":"web"},` + rest + `}]`
+	}
+	graph := func(labels string) string {
+		return "traces_service_graph_request_total{" + labels + "} 3\n"
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"a tag":                     {zipkin(`"tags":{"peer.service":"db"}`), "web -> db call 1/0"},
+		"the address of a request":  {zipkin(`"tags":{"http.url":"http://db:80/x"}`), "web -> db call 1/0"},
+		"a remote address":          {zipkin(`"remoteEndpoint":{"ipv4":"10.0.0.1","port":80}`), "web -> 10.0.0.1 call 1/0"},
+		"a name before an address":  {zipkin(`"remoteEndpoint":{"serviceName":"db","ipv4":"10.0.0.1"},"tags":{"http.host":"x"}`), "web -> db call 1/0"},
+		"a server without traces":   {graph(`client="web",server="stripe",connection_type="virtual_node"`), "web -> stripe call 3/0"},
+		"a service named user":      {graph(`client="user",server="db"`), "user -> db call 3/0"},
+		"a client without a name":   {graph(`client="user",server="web",connection_type="virtual_node"`), ""},
+		"a server without a name":   {graph(`client="web",server="unknown",connection_type="virtual_node"`), ""},
+		"a counter that is zero":    {`[{"parent":"web","child":"db","callCount":0}]`, ""},
+		"an answer with a warning":  {`{"status":"success","warnings":["a store is away"],"data":{"resultType":"vector","result":[{"metric":{"client":"web","server":"db"},"value":[1,"3"]}]}}`, "web -> db call 3/0"},
+		"what follows from another": {`{"data":[{"spans":[{"traceID":"1","spanID":"1","processID":"a"},{"traceID":"1","spanID":"2","references":[{"refType":"FOLLOWS_FROM","traceID":"1","spanID":"1"}],"processID":"b"}],"processes":{"a":{"serviceName":"web"},"b":{"serviceName":"mail"}}}]}`, "web -> mail delivery 1/0"},
+		"Tempo's name for spans":    {strings.Replace(otlpTwo, "resourceSpans", "batches", 1), strings.Join(edges(seen(t, "x", otlpTwo)), "\n")},
+	} {
+		o := seen(t, "x", c.text)
+		if got := strings.Join(edges(o), "\n"); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if said := len(o.Notes) > 0; c.want == "" && !said || strings.Contains(name, "warning") && !said {
+			t.Errorf("%s: nothing is said of what is left out", name)
+		}
+	}
 }

@@ -16,7 +16,7 @@ import (
 type dependencyLink struct {
 	Parent     string `json:"parent"`
 	Child      string `json:"child"`
-	CallCount  int64  `json:"callCount"`
+	CallCount  *int64 `json:"callCount"`
 	ErrorCount *int64 `json:"errorCount"`
 }
 
@@ -24,14 +24,19 @@ type dependencyLink struct {
 // says which calls failed; Jaeger has no such field.
 func (f *file) link(l dependencyLink, judged bool) error {
 	errs := int64(0)
+	if l.CallCount == nil {
+		return fmt.Errorf("%s -> %s: callCount is missing", l.Parent, l.Child)
+	}
 	if l.ErrorCount != nil {
 		errs, judged = *l.ErrorCount, true
 	}
-	return f.pair(l.Parent, l.Child, Call, l.CallCount, errs, judged)
+	return f.pair(l.Parent, l.Child, Call, *l.CallCount, errs, judged)
 }
 
 type zipkinEndpoint struct {
 	ServiceName string `json:"serviceName"`
+	IPv4        string `json:"ipv4"`
+	IPv6        string `json:"ipv6"`
 }
 
 type zipkinSpan struct {
@@ -119,11 +124,13 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	if z.Remote != nil {
 		s.peer = z.Remote.ServiceName
 	}
-	tag := func(key string) string { text, _ := z.Tags[key].(string); return text }
+	tags := attributes{}
+	for key, value := range z.Tags {
+		tags[key] = fmt.Sprint(value)
+	}
 	if value, ok := z.Tags["error"]; ok && value != "false" && value != false {
 		s.failed = true
 	}
-	s.database = tag("sql.query") != "" || tag("db.system") != "" || tag("db.statement") != ""
 	switch strings.ToUpper(z.Kind) {
 	case "CLIENT":
 		s.role = client
@@ -140,6 +147,13 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	default:
 		return fmt.Errorf("span %s: kind %q is not one of CLIENT, SERVER, PRODUCER, CONSUMER", z.ID, z.Kind)
 	}
+	if s.peer == "" { // the remote endpoint has no name
+		s.peer, _ = tags.peer(s.role)
+		if s.peer == "" && z.Remote != nil && s.role == client {
+			s.peer = cmp.Or(z.Remote.IPv4, z.Remote.IPv6)
+		}
+	}
+	s.database = tags["sql.query"] != "" || tags["db.system"] != "" || tags["db.system.name"] != "" || tags["db.statement"] != ""
 	return f.span(s)
 }
 
@@ -219,6 +233,11 @@ func (f *file) jaeger(data json.RawMessage) error {
 			for _, r := range j.References {
 				if r.Type == "CHILD_OF" && s.parent == "" {
 					s.parent = id(r.SpanID)
+				}
+			}
+			for _, r := range j.References {
+				if r.Type == "FOLLOWS_FROM" && s.parent == "" && r.TraceID == j.TraceID {
+					s.parent, s.async = id(r.SpanID), true
 				}
 			}
 			a := attributes{}

@@ -35,12 +35,15 @@ func metricOf(name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_total")
 }
 
+// add counts a series. A virtual node is a side that is not traced: "user" and
+// "unknown" stand for one without a name. One that has a name, as the server of
+// most providers, is a dependency like any other.
 func (s *serviceGraph) add(metric string, labels map[string]string, value int64) {
 	s.found = true
 	k := graphSeries{labels["client"], labels["server"], labels["connection_type"]}
 	switch {
-	case k.client == "" || k.server == "" || k.kind == "virtual_node":
-		s.left[k.client+" -> "+k.server] = true // a client outside of what is traced
+	case k.client == "" || k.server == "" || k.kind == "virtual_node" && (k.client == "user" || k.server == "unknown"):
+		s.left[k.client+" -> "+k.server] = true
 	case metric == failedMetric:
 		s.failed[k] += value
 	default:
@@ -67,7 +70,7 @@ func (s *serviceGraph) finish(f *file) error {
 		}
 	}
 	if len(s.left) > 0 {
-		f.notes = append(f.notes, fmt.Sprintf("%s: series with a client or a server that is not traced, which are left out: %d", f.name, len(s.left)))
+		f.notes = append(f.notes, fmt.Sprintf("%s: series with a client or a server without a name, which are left out: %d", f.name, len(s.left)))
 	}
 	return nil
 }

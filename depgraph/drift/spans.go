@@ -30,6 +30,7 @@ type span struct {
 	failed            bool
 	shared            bool // a server that took the ID of its client over
 	database          bool
+	async             bool // nobody waited for it (FOLLOWS_FROM)
 	sampled           bool
 }
 
@@ -233,7 +234,7 @@ func (l *linker) tops() {
 			l.top[at] = climbing
 			path = append(path, at)
 			p := l.parent[at]
-			if p < 0 || l.spans[p].service != l.spans[at].service {
+			if p < 0 || l.spans[p].service != l.spans[at].service || l.spans[at].async {
 				l.top[at] = at
 				break
 			}
@@ -267,7 +268,10 @@ func (l *linker) fromParent(i, p int, linked []bool, calls map[int][]call) {
 		return
 	}
 	kind := Call
-	if s.role == consumer || up.role == producer {
+	switch {
+	case s.async:
+		kind = Delivery
+	case s.role == consumer || up.role == producer:
 		if s.peer != "" || up.peer != "" {
 			return // the broker is known: toPeer
 		}
@@ -328,7 +332,7 @@ func (l *linker) effects(top int, calls []call) {
 	for d, group := range groups {
 		r := outcome(group)
 		results[d] = r
-		if r.failed {
+		if r.failed || r.unclear {
 			failures++
 		}
 	}
@@ -387,7 +391,9 @@ type result struct {
 }
 
 // outcome says what a request got from one dependency in the end. A failed
-// call was made good by one that began after its end and worked.
+// call was made good by one that began after its end and worked. If another one
+// worked while it ran, the two may be hedges of each other, or two questions of
+// which one was answered: nobody can tell.
 func outcome(calls []call) (r result) {
 	bad, good := 0, 0
 	r.timed = true
@@ -411,7 +417,12 @@ func outcome(calls []call) (r result) {
 			continue
 		}
 		retried := slices.ContainsFunc(calls, func(o call) bool { return !o.failed && o.start >= c.end })
-		if !retried {
+		hedged := slices.ContainsFunc(calls, func(o call) bool { return !o.failed && o.start < c.end && o.end > c.start })
+		switch {
+		case retried:
+		case hedged:
+			r.unclear = true
+		default:
 			r.failed, r.end = true, max(r.end, c.end)
 		}
 	}

@@ -105,15 +105,9 @@ func junitFinding(f *depgraph.Finding) junitCase {
 	return c
 }
 
-// xmlText replaces characters that XML 1.0 cannot hold, escaped or not.
-func xmlText(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || r == '\n' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
-}
+// xmlText writes what cannot be seen as escapes: XML 1.0 cannot hold some of
+// it, and viewers print the rest.
+func xmlText(s string) string { return cleanLines(s) }
 
 // maxGitHub is how many annotations GitHub shows of one step and severity.
 const maxGitHub = 10
@@ -167,5 +161,6 @@ var (
 	githubPropertyEscapes = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-func githubData(s string) string     { return githubDataEscapes.Replace(s) }
-func githubProperty(s string) string { return githubPropertyEscapes.Replace(s) }
+// The runner prints a command into a log, so nothing in it may move a cursor.
+func githubData(s string) string     { return githubDataEscapes.Replace(cleanLines(s)) }
+func githubProperty(s string) string { return githubPropertyEscapes.Replace(clean(s)) }

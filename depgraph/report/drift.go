@@ -27,17 +27,22 @@ func DriftVerdict(r *drift.Report) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, p.many))
 		}
 	}
-	seen := false
+	unknown := 0
 	for i := range r.Dependencies {
-		seen = seen || len(r.Dependencies[i].Kinds) > 0
+		if r.Dependencies[i].State == drift.Unknown {
+			unknown++
+		}
 	}
 	switch {
-	case !seen:
+	case r.Empty():
 		return "✗ Nothing was seen: no call between two services"
 	case counts["DG019"] > 0:
 		return "✗ " + strings.Join(parts, ", ")
 	case len(parts) > 0:
 		return "! " + strings.Join(parts, ", ")
+	}
+	if unknown > 0 {
+		return fmt.Sprintf("✓ What was seen is declared; %d of %s cannot be judged", unknown, count(len(r.Dependencies), "dependency"))
 	}
 	return "✓ What was seen is declared, and what is declared was seen"
 }

@@ -264,7 +264,9 @@ func mdList(names []string) string {
 	return strings.Join(escaped, ", ")
 }
 
-// md escapes text for Markdown, in tables too, HTML included.
+// md escapes text for Markdown, in tables too, HTML included. GitHub looks for
+// mentions after it has taken escapes away, so a zero-width space follows each
+// @: a name in a manifest must not notify people.
 func md(s string) string {
 	var b strings.Builder
 	for _, r := range clean(s) {
@@ -275,7 +277,9 @@ func md(s string) string {
 			b.WriteString("&gt;")
 		case r == '&':
 			b.WriteString("&amp;")
-		case strings.ContainsRune("\\`*_{}[]()#+!|~@", r):
+		case r == '@':
+			b.WriteString("@&#8203;")
+		case strings.ContainsRune("\\`*_{}[]()#+!|~", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		default:

@@ -332,3 +332,34 @@ func FuzzFormats_names(f *testing.F) {
 		}
 	})
 }
+
+// TestCheck_formats_move_no_cursor is about messages of rules of one's own,
+// which may hold anything: a log, a test viewer and a comment must show it as
+// text, on its own line, and notify nobody.
+func TestCheck_formats_move_no_cursor(t *testing.T) {
+	g, err := depgraph.Compile([]depgraph.Service{{Name: "web"}}, depgraph.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := []depgraph.Finding{{
+		Rule: "own", Name: "own", Severity: depgraph.Error, Service: "web", Fix: "\x1b[2J\u202e",
+		Message: "one\n::error::two\x1b[31m\x00\u2028@everyone",
+	}}
+	for name, write := range map[string]func(w io.Writer) error{
+		"github":   func(w io.Writer) error { return report.GitHub(w, found) },
+		"junit":    func(w io.Writer) error { return report.JUnit(w, g, found) },
+		"markdown": func(w io.Writer) error { return report.CheckMarkdown(w, g, report.Summary{}, found) },
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		out := b.String()
+		if strings.ContainsAny(out, "\x1b\x00\u2028\u202e") || strings.Contains(out, "\n::error::two") {
+			t.Errorf("%s: %q", name, out)
+		}
+		if name == "markdown" && strings.Contains(out, "@everyone") {
+			t.Errorf("%s notifies people: %q", name, out)
+		}
+	}
+}

@@ -415,7 +415,11 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 	name := clean(b.Service)
 	switch {
 	case b.State >= depgraph.IsServing:
-		p.f("%s is up (%s); nothing holds it\n", name, b.State)
+		state := "up"
+		if b.State == depgraph.IsDone {
+			state = "up or done"
+		}
+		p.f("%s is %s; nothing holds it\n", name, state)
 	case b.Root == b.Service:
 		p.f("%s is %s, and nothing else holds it: %s\n", name, b.State, nextStep(b.RootState))
 	case b.Root != "":

@@ -102,6 +102,15 @@ func clean(s string) string {
 	return b.String()
 }
 
+// cleanLines is clean for text of several lines.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // join lists names for a line, cleaned.
 func join(names []string) string {
 	cleaned := make([]string, len(names))
@@ -463,6 +472,9 @@ func AvailText(w io.Writer, a *depgraph.Avail, o ...TextOptions) error {
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "cy"); ok {
+		return fmt.Sprintf("%d %scies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

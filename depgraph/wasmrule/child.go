@@ -69,8 +69,9 @@ func child(in io.Reader, out io.Writer) {
 		h.failf("the process of the rule was not told what to do: %v", err)
 	}
 	// The parent kills this process at the deadline. Should the parent be gone,
-	// this does.
+	// this process ends by itself.
 	time.AfterFunc(o.Deadline+5*time.Second, func() { os.Exit(1) })
+	go watch(os.Getppid, func() { os.Exit(1) })
 	limitProcess(o.Memory, o.Deadline)
 	debug.SetMemoryLimit(o.Memory + 512<<20)
 	module := make([]byte, o.Module)
@@ -82,6 +83,20 @@ func child(in io.Reader, out io.Writer) {
 		h.failf("the process of the rule got no graph: %v", err)
 	}
 	h.run(context.Background(), o, module, graph)
+}
+
+// watch calls gone once this process has another parent than at first, which
+// happens on Unix when the first one dies. Elsewhere the deadline has to do.
+func watch(parent func() int, gone func()) {
+	first := parent()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if parent() != first {
+			gone()
+			return
+		}
+	}
 }
 
 // run runs the rule. If that fails before it has begun, or the runtime itself

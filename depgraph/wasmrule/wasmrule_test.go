@@ -75,7 +75,7 @@ func TestRule_findings(t *testing.T) {
 		`{"interface":1}`:               "",
 		`{"interface":1,"findings":[{"service":"web","message":"no"}]}`:                                                                     "warn r no at m.yaml:1",
 		`{"interface":1,"findings":[{"service":"web","message":"no","severity":"error","fix":"f","edges":[{"from":"web","to":"db"}]}]}`:     "error r no at m.yaml:3",
-		`{"interface":1,"findings":[{"service":"nobody","message":"no"}]}`:                                                                  `the rule r finding 1: there is no service "nobody"`,
+		`{"interface":1,"findings":[{"service":"nobody","message":"no"}]}`:                                                                  `the rule r: finding 1: there is no service "nobody"`,
 		`{"interface":1,"findings":[{"service":"web","message":" "}]}`:                                                                      "finding 1: the message is empty",
 		`{"interface":1,"findings":[{"service":"web","message":"no"},{"service":"web","message":"no","edges":[{"from":"db","to":"web"}]}]}`: `finding 2: there is no dependency "db" -> "web"`,
 		`{"interface":1,"findings":[{"service":"web","message":"no","severity":"off"}]}`:                                                    `severity "off" is not one of info, warn, error`,
@@ -163,7 +163,7 @@ func TestRule_hostile(t *testing.T) {
 			if len(got) != 1 || !strings.Contains(got[0], c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
-			if len(got) == 1 && strings.HasPrefix(got[0], "error") && !strings.HasPrefix(got[0], "error DG020 the rule "+name+" ") {
+			if len(got) == 1 && strings.HasPrefix(got[0], "error") && !strings.HasPrefix(got[0], "error DG020 the rule "+name+": ") {
 				t.Errorf("%q does not name the rule", got)
 			}
 			t.Logf("%s: %v", time.Since(begin).Round(time.Millisecond), got)
@@ -189,7 +189,7 @@ func TestRule_hundred_megabytes(t *testing.T) {
 	if err := os.Truncate(path, 100<<20); err != nil {
 		t.Fatal(err)
 	}
-	if got := check(t, path, wasmrule.Options{Command: []string{"/nowhere"}}); len(got) != 1 || got[0] != "error DG020 the rule large is too large: 100 MiB, and a rule may have 16 at " {
+	if got := check(t, path, wasmrule.Options{Command: []string{"/nowhere"}}); len(got) != 1 || got[0] != "error DG020 the rule large: is too large: 100 MiB, and a rule may have 16 at " {
 		t.Errorf("%q", got)
 	}
 }

@@ -54,8 +54,12 @@ func (c *command) drift() error {
 	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
 		return err
 	}
-	if seen.Empty() {
-		return fmt.Errorf("depgraph: nothing to compare with: no call between two services in %s", strings.Join(c.observed, ", "))
+	if r.Empty() {
+		why := "no call between two services"
+		if !seen.Empty() {
+			why = "the names leave out every call"
+		}
+		return fmt.Errorf("depgraph: nothing to compare with: %s in %s", why, strings.Join(c.observed, ", "))
 	}
 	if c.format == "yaml" { // it was asked for a declaration, and not for a verdict
 		return nil

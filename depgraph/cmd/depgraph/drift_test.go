@@ -19,6 +19,7 @@ func TestDrift(t *testing.T) {
 		"compose.yaml":    "services:\n  web:\n    image: x\n    depends_on: [db]\n    environment: {CACHE_ADDR: 'cache:6379'}\n  db: {image: postgres}\n  cache: {image: redis}\n",
 		"names.txt":       "web-2: web\nads: \"-\"\n",
 		"none.json":       "[]",
+		"few.json":        `[{"parent":"web","child":"db","callCount":2}]`,
 		"bad.json":        "[{\"parent\":\n",
 	})
 	for _, c := range []struct {
@@ -51,6 +52,10 @@ func TestDrift(t *testing.T) {
 		{"diff deps.json s -o deps.json", 2, "-o deps.json: is read by this command"},
 		{"drift -d s --observed none.json", 3, "✗ Nothing was seen"},
 		{"drift -d s --observed none.json", 3, "nothing to compare with: no call between two services in none.json"},
+		{"drift -d s --observed deps.json --map *=-", 3, "nothing to compare with: the names leave out every call in deps.json"},
+		{"drift -d s --observed deps.json --map *=-", 3, "note: pairs of services that the names leave out: 2"},
+		{"drift -d s --observed deps.json --map web-2=web --map ads=web", 0, "note: calls within one service, by their names: web-2 -> ads (web)"},
+		{"drift -d s --observed few.json", 0, "✓ What was seen is declared; 1 of 2 dependencies cannot be judged"},
 		{"drift -d s --observed gone.json", 3, "gone.json: cannot read: no such file"},
 		{"drift -d gone --observed deps.json", 3, "gone: cannot read"},
 	} {
@@ -83,7 +88,8 @@ type driftEdges struct {
 }
 
 // TestDrift_of_a_real_trace expects what an independent count of the trace
-// gave, which pairs spans by hand: 380 calls between 28 pairs of services.
+// gave, which pairs spans by hand: 380 calls between 28 pairs of services, and one to
+// an address.
 func TestDrift_of_a_real_trace(t *testing.T) {
 	path := shared(t, "zipkin", "smartthings-mobile-web-install.json")
 	code, out, errs := run1(t, "drift", "--no-declaration", "--observed", path, "-f", "json")
@@ -98,8 +104,8 @@ func TestDrift_of_a_real_trace(t *testing.T) {
 			t.Errorf("%+v, want it undeclared, with its calls", d)
 		}
 	}
-	if code != 1 || len(got.Dependencies) != 28 || calls != 380 {
-		t.Errorf("exit code %d, %d pairs, %d calls; want 1, 28, 380", code, len(got.Dependencies), calls)
+	if code != 1 || len(got.Dependencies) != 29 || calls != 381 {
+		t.Errorf("exit code %d, %d pairs, %d calls; want 1, 29, 381", code, len(got.Dependencies), calls)
 	}
 }
 

@@ -49,7 +49,7 @@ depends: [{on: db, phase: startup}, {on: vault, break-glass: open the envelope}]
 		{"why-blocked web -d shop --state up.json", 1, "web is down: services that wait for each other hold it"},
 		{"why-blocked web -d shop --state up.json", 1, "by hand: open the envelope"},
 		{"why-blocked web -d shop --state up.json", 1, "in the state, and in no manifest: gone"},
-		{"why-blocked web -d shop --state all.json", 0, "web is up (done); nothing holds it"},
+		{"why-blocked web -d shop --state all.json", 0, "web is up or done; nothing holds it"},
 		{"why-blocked api -d shop --state all.json -f json", 1, `"root": "db"`},
 		{"why-blocked web -d shop", 2, "--state names a file"},
 		{"why-blocked wbe -d shop --state up.json", 2, "did you mean"},
