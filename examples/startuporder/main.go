@@ -63,7 +63,7 @@ var stories = []story{
 		source: "https://aws.amazon.com/message/11201/",
 	},
 	{
-		name: "dynamodb-2021", title: "a cache that was meant to fail open", lost: "vpc-endpoints", service: "token-service", fix: []depgraph.EdgeRef{{From: "token-service", To: "dynamodb-sessions"}},
+		name: "dynamodb-2021", title: "a cache that was meant to fail open", lost: "vpc-endpoints", service: "token-checker", fix: []depgraph.EdgeRef{{From: "token-checker", To: "dynamodb-sessions"}},
 		plot: []string{
 			"7 December 2021. DynamoDB cannot be reached through VPC endpoints. A token service",
 			"keeps sessions there, as a cache in front of a system of record that is fine; it",

@@ -39,7 +39,7 @@ func TestStories_show_their_point(t *testing.T) {
 		"datadog-2023":  {"DG010", "they all fail with os-update-channel", "missed", "parent-control-plane-eu -> child-control-planes-eu -> workers-eu"},
 		"roblox-2021":   {"DG011", "observer telemetry needs consul", "DG003 deploy cycle", "caches"},
 		"kinesis-2020":  {"checkout, cloudwatch-logs, deployments, docker-log-driver, search", "down                1  cloudwatch-logs", "target 99.9 %: kept"},
-		"dynamodb-2021": {"dynamodb-sessions, token-service, web-shop", "degraded            1  token-service", "DG005"},
+		"dynamodb-2021": {"dynamodb-sessions, token-checker, web-shop", "degraded            1  token-checker", "DG005"},
 		"mutual":        {"DG002 runtime cycle: 2 services need each other to serve", "wave 1"},
 	} {
 		var got bytes.Buffer

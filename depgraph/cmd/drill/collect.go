@@ -18,27 +18,25 @@ import (
 	"github.com/failopen/failopen/depgraph/drill"
 )
 
-// collect runs the tests of the services that manifests declare, and makes a
-// matrix of the verdicts that drill.Test has recorded meanwhile.
+// collect makes a matrix of the verdicts on the services that manifests declare:
+// those that drill.Test records while the command runs their tests or, without a
+// command, those of the proof file beside the manifests.
 func (c *command) collect(dir, format string, command []string) error {
 	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{dir}, AllowUndeclared: true})
 	if err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp("", "drill-matrix-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(folder) }() // it is in the folder for such files
-	file := filepath.Join(folder, depgraph.ProofFile)
-	began := time.Now()
-	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr, c.stderr, 10*time.Second
-	runErr := cmd.Run()
-	var exit *exec.ExitError
-	if runErr != nil && !errors.As(runErr, &exit) {
-		return runErr
+	file, failed, began := proofFileOf(dir), false, time.Now()
+	if len(command) > 0 {
+		folder, err := os.MkdirTemp("", "drill-matrix-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(folder) }() // it is in the folder for such files
+		file = filepath.Join(folder, depgraph.ProofFile)
+		if failed, err = c.test(file, command); err != nil {
+			return err
+		}
 	}
 	took := time.Since(began)
 	proofs, err := recorded(file)
@@ -52,14 +50,32 @@ func (c *command) collect(dir, format string, command []string) error {
 	for _, e := range untested {
 		fmt.Fprintf(c.stderr, "%s: %s -> %s is declared soft, and no drill has tried it\n", e.At, e.From, e.To)
 	}
-	fmt.Fprintf(c.stderr, "%d verdicts on %d soft dependencies, %d without any, in %v\n", len(cells), len(softEdges(g)), len(untested), took.Round(100*time.Millisecond))
+	fmt.Fprintf(c.stderr, "%d verdicts on %d soft dependencies, %d without any", len(cells), len(softEdges(g)), len(untested))
+	if len(command) > 0 {
+		fmt.Fprintf(c.stderr, ", in %v\n", took.Round(100*time.Millisecond))
+	} else {
+		fmt.Fprintf(c.stderr, ", of %s; to try them now: drill matrix -d %s -- go test -count=1 ./...\n", file, dir)
+	}
 	switch {
-	case slices.ContainsFunc(cells, func(cell drill.Cell) bool { return cell.Verdict == drill.Deviated }), runErr != nil:
+	case slices.ContainsFunc(cells, func(cell drill.Cell) bool { return cell.Verdict == drill.Deviated }), failed:
 		return exitCode(drill.Deviated)
 	case len(untested) > 0 || len(cells) == 0:
 		return exitCode(drill.Void)
 	}
 	return nil
+}
+
+// test runs a command that records verdicts in a file, and says whether it has
+// failed.
+func (c *command) test(file string, command []string) (failed bool, err error) {
+	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr, c.stderr, 10*time.Second
+	err = cmd.Run()
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		return true, nil
+	}
+	return false, err
 }
 
 // recorded are the verdicts in a proof file. depgraph checks that it is whole.
@@ -112,6 +128,9 @@ func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, 
 			cell := drill.Cell{Dependency: e.From + " -> " + e.To, Fault: faultOf(p)}
 			if cell.Verdict.UnmarshalText([]byte(p.Verdict)) != nil {
 				continue // of a later version
+			}
+			if cell.Verdict == drill.Held && p.Hits <= 0 {
+				cell.Verdict = drill.Void
 			}
 			if cell.Verdict != drill.Held {
 				cell.Reason = "declared soft in " + e.At.String() + "; the test's output says more"

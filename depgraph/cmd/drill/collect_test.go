@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/fault"
 )
@@ -67,8 +68,17 @@ func TestMatrix_ofManifests(t *testing.T) {
 	if code, cells, stderr = run("prices stock"); code != 1 || len(cells) != 6 || cells[3].Verdict != drill.Deviated || !strings.Contains(cells[3].Reason, manifest+":5") {
 		t.Errorf("exit code %d, %+v\n%s", code, cells, stderr)
 	}
-	if code, _, stderr := here(t, "matrix", "-d", dir); code != exitUsage {
-		t.Errorf("exit code %d, %s", code, stderr)
+	if code, _, stderr := here(t, "matrix", "-d", dir); code != 4 || !strings.Contains(stderr, "0 verdicts on 2 soft dependencies") || !strings.Contains(stderr, "-- go test") {
+		t.Errorf("without a command or proofs: exit code %d, %s", code, stderr)
+	}
+	for dependency, hits := range map[string]int64{"prices": 7, "stock": 0} {
+		proof := depgraph.Proof{Service: "shop", Dependency: dependency, Verdict: "held", Hits: hits, Rules: "sha256:" + strings.Repeat("0", 64), At: time.Now()}
+		if _, err := depgraph.AppendProof(filepath.Join(dir, depgraph.ProofFile), proof); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, stdout, stderr := here(t, "matrix", "-d", dir); code != 4 || !strings.Contains(stdout, "held") || !strings.Contains(stderr, "shop -> stock is declared soft, and no drill has tried it") {
+		t.Errorf("with the proofs beside the manifests, of which one has hit nothing: exit code %d, %s%s", code, stdout, stderr)
 	}
 }
 

@@ -116,6 +116,9 @@ func (c *command) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.provable(p, f.edge); err != nil {
+		return err
+	}
 	length := f.watch
 	if f.short {
 		length = shortWatch
@@ -208,7 +211,10 @@ func (c *command) replay(args []string) error {
 	if err != nil {
 		return err
 	}
-	return inVirtualTime(func() error {
+	if err := d.provable(p, ""); err != nil {
+		return err
+	}
+	return c.inVirtualTime(func() error {
 		c.ctx = context.Background() // one from outside the bubble would stop its clock
 		err := c.drill(d, 0, func(svc *reference.Service) drill.Experiment { return svc.Drill(p, time.Millisecond) })
 		if errors.Is(err, exitCode(drill.Deviated)) {
@@ -289,6 +295,30 @@ func (c *command) conclude(d drillFlags, r *drill.Report) error {
 	}
 	if r.Verdict != drill.Held {
 		return exitCode(r.Verdict)
+	}
+	return nil
+}
+
+// provable sees before a drill that its proof would be one: that the file can
+// be written, and that the rules cut what the proof is about and nothing else. edge
+// says that the dependency has another name in the rules, which cannot be checked.
+func (d *drillFlags) provable(p presets.Preset, edge string) error {
+	if d.proof == "" {
+		return nil
+	}
+	switch info, err := os.Stat(filepath.Dir(d.proof)); {
+	case err != nil:
+		return fmt.Errorf("--proof: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("--proof: %s is no folder", filepath.Dir(d.proof))
+	}
+	if _, err := depgraph.LoadProofs(d.proof); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("--proof: %w", err)
+	}
+	for i, r := range p.Rules {
+		if edge == "" && !strings.EqualFold(r.Service, p.Dependency) {
+			return usagef("--proof: rule %d is about the service %q, and the proof would be about %q: want rules of the latter only", i+1, r.Service, p.Dependency)
+		}
 	}
 	return nil
 }

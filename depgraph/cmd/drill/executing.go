@@ -126,7 +126,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	}
 	defer stopDNS()
 	stalls := &stalls{over: make(chan struct{})}
-	if cmd.Stdout, err = stalls.writer(c.stdout, f.stallOut); err != nil {
+	if cmd.Stdout, err = stalls.writer(c.stdout.to, f.stallOut); err != nil {
 		return err
 	}
 	if cmd.Stderr, err = stalls.writer(c.stderr, f.stallErr); err != nil {

@@ -81,7 +81,7 @@ func (c *command) infer(args []string) error {
 	if f.used() {
 		return c.inferred(&f, dependencies, f.remote(c))
 	}
-	return inVirtualTime(func() error {
+	return c.inVirtualTime(func() error {
 		c.ctx = context.Background() // one from outside the bubble would stop its clock
 		return c.inferred(&f, dependencies, f.virtual(c))
 	})

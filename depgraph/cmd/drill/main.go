@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -17,6 +18,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -54,9 +56,10 @@ type verb struct {
 
 // command is one call of the program.
 type command struct {
-	ctx            context.Context
-	stdout, stderr io.Writer
-	verb           verb
+	ctx    context.Context
+	stdout *output
+	stderr io.Writer
+	verb   verb
 }
 
 func verbs() []verb {
@@ -65,14 +68,39 @@ func verbs() []verb {
 
 // run is main without the process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := &command{ctx: ctx, stdout: stdout, stderr: stderr}
+	c := &command{ctx: ctx, stdout: &output{to: stdout}, stderr: stderr}
 	return c.code(c.dispatch(args))
+}
+
+// output remembers that something could not be written: a report that is not on
+// a full disk must not be taken for one that is.
+type output struct {
+	to  io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.to.Write(b)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+func (o *output) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // code is the exit code for what a verb has returned, and prints an error.
 func (c *command) code(err error) int {
 	var code exitCode
 	var usage usageError
+	if failed := c.stdout.failed(); failed != nil && (err == nil || errors.As(err, &code)) {
+		err = failed // rather than a verdict that nobody can read
+	}
 	switch {
 	case err == nil:
 		return 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -242,6 +243,51 @@ const (
 
 // Without --confirm nothing is changed, and AWS is not called: there is no
 // endpoint that could be.
+// A proof of something else than was cut is refused before anything is.
+func TestProof_isAboutWhatIsCut(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	other := outage(t, `[{"service":"dynamodb","net":"reset"},{"service":"origin","latency":{"base":"1ms"}}]`)
+	whatever := outage(t, `[{"service":"*","net":"reset"}]`)
+	proof := filepath.Join(dir, "proofs.jsonl")
+	for name, args := range map[string][]string{
+		"a rule about another service": {"run", "--file", other, "--short", "--proof", proof},
+		"a replay of such":             {"replay", other, "--proof", proof},
+		"a rule about any":             {"replay", whatever, "--proof", proof},
+		"rules of a file":              {"run", "--rules", write("rules.json", `[{"service":"origin","net":"reset"}]`), "--proof", proof},
+		"a folder that is not there":   {"run", "--fault", "denied", "--short", "--proof", filepath.Join(dir, "not there", "proofs.jsonl")},
+		"a file of something else":     {"replay", "iam-revoked", "--proof", write("other.jsonl", "something else\n")},
+	} {
+		began := time.Now()
+		if code, stdout, stderr := here(t, args...); code < exitUsage || !strings.Contains(stderr, "--proof") || stdout != "" {
+			t.Errorf("%s: exit code %d after %v\n%s%s", name, code, time.Since(began), stdout, stderr)
+		}
+	}
+	if _, err := os.Stat(proof); err == nil {
+		t.Error("a proof was written")
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// What cannot be written is not taken for written.
+func TestCommand_fullDisk(t *testing.T) {
+	for _, args := range [][]string{{}, {"help", "run"}, {"presets"}, {"presets", "iam-revoked"}, {"plan", "-d", "../../../examples"}, {"matrix", "-d", "../../../examples"}} {
+		var diag bytes.Buffer
+		if code := run(t.Context(), args, full{}, &diag); code != exitFailed || !strings.Contains(diag.String(), "no space left") {
+			t.Errorf("%q: exit code %d, %q", args, code, diag.String())
+		}
+	}
+}
+
 func TestRevoke_dryRun(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
 	for _, args := range [][]string{

@@ -20,12 +20,15 @@ var matrixVerb = verb{
 The service is the one that comes with the program; drill.Matrix does the same
 in a test of your own. With -d the services are those that manifests declare: the
 command after -- runs their tests, and the verdicts that drill.Test records
-meanwhile are put in a table, a row for each fault. Exit code 0 if all cells
-held, 1 if one did not, 4 if a soft dependency was not tried at all. Examples:
+meanwhile are put in a table, a row for each fault. Without a command the
+verdicts are those of the proof file beside the manifests. Exit code 0 if all
+cells held, 1 if one did not, 4 if a soft dependency was not tried at all.
+Examples:
 
     drill matrix
     drill matrix --target naive --watch 1h -f json
     drill matrix -d services/ -- go test -count=1 ./...
+    drill matrix -d services/
 `,
 	run: (*command).matrix,
 }
@@ -50,9 +53,6 @@ func (c *command) matrix(args []string) error {
 		return err
 	}
 	if *dir != "" && (*format == "markdown" || *format == "json" || *format == "html") {
-		if fs.NArg() == 0 {
-			return usagef("matrix: -d wants the command that tests the services, after --: go test -count=1 ./...")
-		}
 		return c.collect(*dir, *format, fs.Args())
 	}
 	switch {
@@ -67,7 +67,7 @@ func (c *command) matrix(args []string) error {
 	}
 	began := drill.RealNow()
 	cells := matrixCells("dynamodb", "logs")
-	return inVirtualTimes(len(cells), func(i int) error {
+	return c.inVirtualTimes(len(cells), func(i int) error {
 		cell, err := oneCell(cells[i], *target == "naive", *watch, *seed)
 		cells[i].Cell = cell
 		return err

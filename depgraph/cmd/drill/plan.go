@@ -76,12 +76,17 @@ func (c *command) plan(args []string) error {
 	return nil
 }
 
-// proofsOf reads the proof file beside manifests, if there is one.
-func proofsOf(path string) (*depgraph.Proofs, error) {
+// proofFileOf is the proof file beside manifests.
+func proofFileOf(path string) string {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		path = filepath.Dir(path)
 	}
-	name := filepath.Join(path, depgraph.ProofFile)
+	return filepath.Join(path, depgraph.ProofFile)
+}
+
+// proofsOf reads the proof file beside manifests, if there is one.
+func proofsOf(path string) (*depgraph.Proofs, error) {
+	name := proofFileOf(path)
 	if _, err := os.Stat(name); err != nil {
 		return nil, nil // none has been written yet
 	}

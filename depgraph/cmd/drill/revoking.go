@@ -279,7 +279,7 @@ func (c *command) runInSession(p revoke.Plan, args []string) error {
 	}
 	fmt.Fprintf(c.stderr, "a read of the session is denied; it ends at %s, and nobody else is touched\n", session.Expires.Format(time.TimeOnly))
 	cmd := exec.Command(path, args[1:]...)
-	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout, c.stderr
+	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout.to, c.stderr
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+session.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.SessionToken)
 	code, err := c.supervise(cmd, &stalls{over: make(chan struct{})})
 	if err != nil {
@@ -399,22 +399,22 @@ it, or ends it early. Credentials come from the environment.
 				return err
 			}
 		}
-		pending, err := revoke.Pending(dir)
-		if err != nil {
-			return err
-		}
+		pending, failed := revoke.Pending(dir) // the others are undone all the same
+		undone := 0
 		for _, p := range pending {
 			if err := undo(c.ctx, p, dir); err != nil {
-				return err
+				failed = errors.Join(failed, err)
+				continue
 			}
+			undone++
 			on := p.Table
 			if p.Via == revoke.RolePolicy {
 				on = p.Role
 			}
 			fmt.Fprintf(c.stdout, "%s: undone on %s\n", p.ID, on)
 		}
-		fmt.Fprintf(c.stdout, "%d revocations undone\n", len(pending))
-		return nil
+		fmt.Fprintf(c.stdout, "%d revocations undone\n", undone)
+		return failed
 	},
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 )
@@ -13,7 +15,7 @@ import (
 // inVirtualTimes runs f, with 0 to n-1, in as many bubbles at once as there are
 // processors, and then finish, outside of them. Like inVirtualTime, it does not
 // return.
-func inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
+func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
 	var mu sync.Mutex
 	var all error
 	left := n
@@ -32,11 +34,11 @@ func inVirtualTimes(n int, f func(i int) error, finish func(error) error) error 
 			last, err := left == 0, all
 			mu.Unlock()
 			if last {
-				c := &command{stdout: os.Stdout, stderr: os.Stderr}
 				os.Exit(c.code(finish(err)))
 			}
 		}}
 	}
+	asAtFirst()
 	testing.Init()
 	os.Args = os.Args[:1]   // the testing package would read the rest
 	debug.SetGCPercent(400) // there is little to keep, and much to throw away
@@ -47,15 +49,19 @@ func inVirtualTimes(n int, f func(i int) error, finish func(error) error) error 
 // inVirtualTime runs f in a bubble of testing/synctest, which only a test can
 // have, so that f is run as one. The bubble ends with the process: f's error
 // decides the exit code, and nothing after the call runs.
-func inVirtualTime(f func() error) error {
+func (c *command) inVirtualTime(f func() error) error {
+	asAtFirst()
 	testing.Init()
 	os.Args = os.Args[:1] // the testing package would read the rest
 	all := func(string, string) (bool, error) { return true, nil }
 	testing.Main(all, []testing.InternalTest{{Name: "virtual", F: func(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
-			c := &command{stdout: os.Stdout, stderr: os.Stderr}
 			os.Exit(c.code(f()))
 		})
 	}}}, nil, nil)
 	return nil // testing.Main does not return
 }
+
+// asAtFirst lets a signal end the program at once: a context from outside a
+// bubble would stop its clock, and nothing in it needs to be put back.
+func asAtFirst() { signal.Reset(os.Interrupt, syscall.SIGTERM) }

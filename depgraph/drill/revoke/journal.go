@@ -65,7 +65,8 @@ func forget(dir, id string) error {
 	return err
 }
 
-// Pending are the revocations that a journal says may still be in place.
+// Pending are the revocations that a journal says may still be in place. What
+// is wrong with one entry is in the error, and does not hide the others.
 func Pending(dir string) ([]Plan, error) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -75,24 +76,62 @@ func Pending(dir string) ([]Plan, error) {
 		return nil, err
 	}
 	var all []Plan
+	var errs []error
 	for _, f := range files {
 		if !strings.HasSuffix(f.Name(), entrySuffix) {
 			continue
 		}
-		name := filepath.Join(dir, f.Name())
-		text, err := os.ReadFile(name)
+		p, err := readEntry(dir, f.Name())
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
-		var e entry
-		if err := json.Unmarshal(text, &e); err != nil {
-			return nil, fmt.Errorf("%s: %w; it was not finished, so nothing was written to AWS after it: remove it", name, err)
-		}
-		if e.Version != 1 || e.Plan.ID+entrySuffix != f.Name() || !tableARN.MatchString(e.Plan.Table) {
-			return nil, fmt.Errorf("%s: it is no journal of a revocation", name)
-		}
-		all = append(all, e.Plan)
+		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b Plan) int { return a.Until.Compare(b.Until) })
-	return all, nil
+	return all, errors.Join(errs...)
 }
+
+func readEntry(dir, base string) (Plan, error) {
+	name := filepath.Join(dir, base)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return Plan{}, err
+	}
+	var e entry
+	if err := json.Unmarshal(text, &e); err != nil {
+		return Plan{}, fmt.Errorf("%s: %w; it was not finished, so nothing was written to AWS after it: remove it", name, err)
+	}
+	if e.Version != 1 || e.Plan.ID+entrySuffix != base {
+		return Plan{}, fmt.Errorf("%s: it is no journal of a revocation", name)
+	}
+	if err := e.Plan.own(); err != nil {
+		return Plan{}, fmt.Errorf("%s: it is no journal of a revocation: %w", name, err)
+	}
+	return e.Plan, nil
+}
+
+// own sees that what a plan names is a drill's own. A plan comes from a file that
+// may have been edited, and what it names is deleted.
+func (p Plan) own() error {
+	switch {
+	case !idForm.MatchString(p.ID):
+		return fmt.Errorf("revoke: ID is %q; want 4 to 32 letters and digits", p.ID)
+	case !tableARN.MatchString(p.Table):
+		return fmt.Errorf("revoke: Table is %q; want the ARN of one table", p.Table)
+	case !roleARN.MatchString(p.Role):
+		return fmt.Errorf("revoke: Role is %q; want the ARN of one role", p.Role)
+	case p.PolicyName != "" && p.PolicyName != policyName(p.ID):
+		return fmt.Errorf("revoke: PolicyName is %q, which is not this drill's", p.PolicyName)
+	}
+	switch p.Via {
+	case TablePolicy, RolePolicy, Session:
+		return nil
+	}
+	return fmt.Errorf("revoke: Via is %q; want table-policy, role-policy or session", p.Via)
+}
+
+// policyName is that of a drill's inline policy.
+func policyName(id string) string { return sidPrefix + "-" + id }
+
+var errNoAPI = errors.New("revoke: there is no client: API is nil")

@@ -205,7 +205,7 @@ func (p *Plan) build() error {
 		}
 		all = []statement{deny, sentinel}
 	case RolePolicy:
-		p.PolicyName = sidPrefix + "-" + p.ID
+		p.PolicyName = policyName(p.ID)
 		all = []statement{deny, sentinel}
 	case Session:
 		deny.Condition = nil // it ends with the session

@@ -136,6 +136,15 @@ func (r *Role) Seen() drill.Seen { return r.denials.seen(r.Denials) }
 // RevertRole undoes what a plan has written to a role, and removes it from the
 // journal. It is safe to call at any time, and again.
 func RevertRole(ctx context.Context, api RoleAPI, p Plan, journal string) error {
+	if api == nil {
+		return errNoAPI
+	}
+	if p.Via != RolePolicy || p.PolicyName == "" {
+		return fmt.Errorf("revoke: the plan is for %s, not for a role's policy", p.Via)
+	}
+	if err := p.own(); err != nil {
+		return err
+	}
 	deadline := time.Now().Add(tryFor)
 	for {
 		_, err := call(ctx, func(ctx context.Context) (*iam.DeleteRolePolicyOutput, error) {
@@ -220,6 +229,9 @@ func arrived(ctx context.Context, p Plan, probe func(context.Context) error, say
 
 // SweepRole removes the policies of all drills of a role that are over by now.
 func SweepRole(ctx context.Context, api RoleAPI, role string, now time.Time) error {
+	if api == nil {
+		return errNoAPI
+	}
 	if !roleARN.MatchString(role) {
 		return fmt.Errorf("revoke: Role is %q; want the ARN of one role", role)
 	}

@@ -23,6 +23,9 @@ const minSession = 15 * time.Minute
 // nothing is written: the denial is in the session, and ends with it, after the
 // plan's window or 15 min, whichever is longer.
 func SessionCredentials(ctx context.Context, api SessionAPI, p Plan) (aws.Credentials, error) {
+	if api == nil {
+		return aws.Credentials{}, errNoAPI
+	}
 	if p.Via != Session {
 		return aws.Credentials{}, fmt.Errorf("revoke: the plan is for %s, not for a session", p.Via)
 	}

@@ -170,6 +170,12 @@ func (t *Table) Seen() drill.Seen { return t.denials.seen(t.Denials) }
 // Revert undoes what a plan has written, whatever is left of it, and removes it
 // from the journal. It is safe to call at any time, and again.
 func Revert(ctx context.Context, api API, p Plan, journal string) error {
+	if api == nil {
+		return errNoAPI
+	}
+	if err := p.own(); err != nil {
+		return err
+	}
 	if err := remove(ctx, api, p.Table, p.Wrapped, func(e element) bool { return e.ours(p.ID) }); err != nil {
 		return fmt.Errorf("revoke: %s is not undone; it ends by itself at %s: %w", p.ID, p.Until.Format(time.RFC3339), err)
 	}
@@ -178,6 +184,9 @@ func Revert(ctx context.Context, api API, p Plan, journal string) error {
 
 // Sweep removes the statements of all drills that are over by now.
 func Sweep(ctx context.Context, api API, table string, now time.Time) error {
+	if api == nil {
+		return errNoAPI
+	}
 	if !tableARN.MatchString(table) {
 		return fmt.Errorf("revoke: Table is %q; want the ARN of one table", table)
 	}
