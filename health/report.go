@@ -154,6 +154,8 @@ func (w *Watch) report(now time.Time, at int64) Check {
 		c.Status = StatusFail
 	case w.waitsLong(at):
 		c.Status = StatusWarn
+	case w.missing(at):
+		c.Status, c.Output = StatusWarn, "no Beat and no Idle yet: does it run?"
 	}
 	return c
 }
@@ -182,7 +184,7 @@ func (p *Process) status(now time.Time) Status {
 	if ws := p.watches.Load(); ws != nil {
 		at := p.clock(ws.epoch)
 		for _, w := range ws.all {
-			if w.waitsLong(at) {
+			if w.waitsLong(at) || w.missing(at) {
 				return StatusWarn
 			}
 		}

@@ -254,12 +254,12 @@ func TestWatch_freeze(t *testing.T) {
 			t.Error("the process stood still, and is not live")
 		}
 		p.pulse()
-		for range 8 {
+		for range 7 {
 			pass(time.Second)
 			p.pulse()
 		}
 		if !p.Live() {
-			t.Error("ten seconds of silence beside the freeze are within the limit")
+			t.Error("nine seconds of silence beside the freeze are within the limit")
 		}
 		for range 3 {
 			pass(time.Second)
@@ -267,6 +267,33 @@ func TestWatch_freeze(t *testing.T) {
 		}
 		if p.Live() {
 			t.Error("a dead loop is not found after a freeze")
+		}
+	})
+}
+
+// Work that has never shown itself is a warning, and one that says that it has
+// nothing to do is not.
+func TestWatch_that_never_began(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(Process)
+		if _, err := p.Watch("dead before its first round", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		idle, err := p.Watch("has nothing to do", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle.Idle()
+		if r := p.Report(); r.Status != StatusPass {
+			t.Errorf("at once: %+v", r)
+		}
+		pass(2 * time.Minute)
+		r := p.Report()
+		if c := r.Checks["dead before its first round:silence"][0]; !r.Live || r.Status != StatusWarn || c.Status != StatusWarn || c.Output == "" {
+			t.Errorf("%v, %+v", r.Status, c)
+		}
+		if c := r.Checks["has nothing to do:silence"][0]; c.Status != StatusPass {
+			t.Errorf("%+v", c)
 		}
 	})
 }

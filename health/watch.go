@@ -28,6 +28,8 @@ type Watch struct {
 	beat    atomic.Int64 // when the last sign of life was; 0: idle
 	waiting atomic.Int64 // calls of Wait in progress
 	waits   atomic.Int64 // since when there have been some; meaningless while there are none
+	since   int64        // it was registered
+	used    atomic.Bool  // the work has shown itself: by Beat, Idle or Wait
 }
 
 // watches are all the watches of a process.
@@ -42,19 +44,19 @@ type epoch struct{ t time.Time }
 // now is at least 1: 0 stands for idle.
 func (e epoch) now() int64 { return int64(time.Since(e.t)) + 1 }
 
-// freeze is the gap between two ticks of Run, a second apart, from which on the
-// process as a whole has stood still (SIGSTOP, a migration of the machine, no
-// processor for it), and not a loop of it.
-const freeze = 5 * time.Second
+// mostTick is how far the clock of the watches gets ahead of Run's last tick. Ticks
+// are a second apart; if one takes longer, the process as a whole has stood still
+// (SIGSTOP, a migration of the machine, no processor for it), and not a loop of
+// it.
+const mostTick = 1500 * time.Millisecond
 
 // clock is the time by which watches run out: that of their epoch, less what the
-// whole process has missed. While Run runs it does not get far ahead of its
-// ticks, so that the first probe after a freeze does not find all loops dead
-// before one of them had a chance to run.
+// whole process has missed. So the first probe after a freeze does not find all
+// loops dead before one of them had a chance to run.
 func (p *Process) clock(e epoch) int64 {
 	frozen, heart, now := p.frozen.Load(), p.heart.Load(), e.now()
-	if heart != 0 && now-heart > int64(freeze) {
-		now = heart + int64(time.Second)
+	if heart != 0 {
+		now = min(now, heart+int64(mostTick))
 	}
 	return max(now-frozen, 1)
 }
@@ -66,15 +68,17 @@ func (p *Process) pulse() {
 		return
 	}
 	now, heart := ws.epoch.now(), p.heart.Load()
-	if gap := now - heart; heart != 0 && gap > int64(freeze) {
-		p.frozen.Add(gap - int64(time.Second))
-		p.changed(slog.LevelWarn, "the whole process stood still; watches do not count that", "for", time.Duration(gap))
+	if missed := now - heart - int64(mostTick); heart != 0 && missed > 0 {
+		p.frozen.Add(missed)
+		p.changed(slog.LevelWarn, "the whole process stood still; watches do not count that", "for", time.Duration(missed))
 	}
 	p.heart.Store(now)
 }
 
 // Watch registers a watch, idle at first. The name is for the report; it must
-// be unique. limit is the longest silence of active work; it must be > 0.
+// be unique. limit is the longest silence of active work; it must be > 0. Work
+// that shows itself in no way for that long is a warning: it should begin with
+// Beat, or with Idle if there is nothing to do yet.
 func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 	if limit <= 0 {
 		return nil, fmt.Errorf("health: watch %q: the limit is %v, it must be > 0", watch, limit)
@@ -89,7 +93,7 @@ func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 	if err := name("watch", watch, next.all, func(w *Watch) string { return w.name }); err != nil {
 		return nil, err
 	}
-	w := &Watch{p: p, name: watch, limit: int64(limit), epoch: next.epoch}
+	w := &Watch{p: p, name: watch, limit: int64(limit), epoch: next.epoch, since: p.clock(next.epoch)}
 	next.all = append(next.all, w)
 	p.watches.Store(next)
 	return w, nil
@@ -99,6 +103,14 @@ func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 func (w *Watch) Beat() {
 	if w != nil {
 		w.beat.Store(w.p.clock(w.epoch))
+		w.show()
+	}
+}
+
+// show notes that there is somebody.
+func (w *Watch) show() {
+	if !w.used.Load() { // so that the usual call writes no more than it did
+		w.used.Store(true)
 	}
 }
 
@@ -106,6 +118,7 @@ func (w *Watch) Beat() {
 func (w *Watch) Idle() {
 	if w != nil {
 		w.beat.Store(0)
+		w.show()
 	}
 }
 
@@ -119,6 +132,7 @@ func (w *Watch) Wait(f func()) {
 		f()
 		return
 	}
+	w.show()
 	if w.waiting.Add(1) == 1 {
 		w.waits.Store(w.p.clock(w.epoch))
 	}
@@ -179,6 +193,12 @@ func (w *Watch) waited(now int64) (waiters int64, d time.Duration) {
 	}
 	return waiters, time.Duration(max(now-since, 0))
 }
+
+// missing reports whether the work has never shown itself, for longer than it may
+// be silent: its goroutine was not started, or died before its first round. It
+// may just have nothing to do, and should say so with Idle; that is why it is a
+// warning.
+func (w *Watch) missing(now int64) bool { return !w.used.Load() && now-w.since > w.limit }
 
 // waitsLong reports whether what is waited for takes longer than the work itself
 // may: no reason for a restart, but one to look.
