@@ -11,7 +11,9 @@ package broker
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -23,7 +25,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,60 +40,6 @@ import (
 // TokenType is the typ header of the broker's tokens: no other kind of token
 // that these keys might sign one day is one of them.
 const TokenType = "role+jwt"
-
-// Options for a [Broker].
-type Options struct {
-	// Issuer is the iss claim: the URL under which the broker is reached.
-	Issuer string
-
-	// Name is what clients sign as AudienceHeader: a proof for another
-	// broker is refused by STS. Default: Issuer.
-	Name string
-
-	// Audiences that tokens may be for.
-	Audiences []string
-
-	// Roles that tokens are issued to.
-	Roles []Role
-
-	// Regions whose STS may be asked.
-	Regions []string
-
-	// KMS signs, with Keys, the first of which is in use; the others are
-	// published for the day on which they are needed.
-	KMS  KMS
-	Keys []string
-
-	// Life of a token. Default 5 minutes, at most an hour.
-	Life time.Duration
-
-	// MaxProofAge is how old a proof may be. Default 1 minute. STS itself
-	// takes 15.
-	MaxProofAge time.Duration
-
-	// PublishLead is how long a key must have been published before it is
-	// promoted: longer than verifiers keep a set. Default 10 minutes.
-	PublishLead time.Duration
-
-	// Rate is how many proofs a second may be taken to STS, with bursts of
-	// as many. Default 100.
-	Rate float64
-
-	// STS is where requests go, for tests: the host that is signed stays
-	// the same. Default: the regional endpoint.
-	STS string
-
-	// Client for STS. Default: one with a time-out of 5 s. Redirects are
-	// never followed.
-	Client *http.Client
-
-	// Audit, if set, gets a record for each decision, without proofs and
-	// tokens.
-	Audit *slog.Logger
-
-	// Now is the clock. Default: time.Now.
-	Now func() time.Time
-}
 
 // The errors of [Broker.Assert]. Others are the caller's own.
 var (
@@ -152,25 +99,6 @@ func New(ctx context.Context, o Options) (*Broker, error) {
 		}
 	}
 	return b, b.makeCaches()
-}
-
-func check(o Options) error {
-	switch {
-	case o.Issuer == "" || len(o.Audiences) == 0 || len(o.Roles) == 0 || len(o.Regions) == 0 || o.KMS == nil || len(o.Keys) == 0:
-		return errors.New("broker: Issuer, Audiences, Roles, Regions, KMS and Keys must be set")
-	case o.Life < time.Minute || o.Life > time.Hour:
-		return fmt.Errorf("broker: Life is %v; want a minute to an hour", o.Life)
-	case o.MaxProofAge < time.Second || o.MaxProofAge > 15*time.Minute:
-		return fmt.Errorf("broker: MaxProofAge is %v; want at most the 15 minutes of STS", o.MaxProofAge)
-	case o.Rate <= 0:
-		return fmt.Errorf("broker: Rate is %v; want more than none", o.Rate)
-	}
-	for _, r := range o.Roles {
-		if account, name := r.parts(); account == "" || name == "" {
-			return fmt.Errorf("broker: role %q; want the ARN of one role, without wildcards", r.ARN)
-		}
-	}
-	return nil
 }
 
 // makeCaches sets up what makes many clients of one role cheap. A proof stands
@@ -242,7 +170,16 @@ func (b *Broker) audit(ctx context.Context, p proof.Proof, audience string, role
 	if b.o.Audit == nil {
 		return
 	}
-	attrs := []slog.Attr{slog.String("audience", audience), slog.String("role", role.ARN), slog.String("caller", session), slog.String("region", p.Region)}
+	known := func(list []string, text string) string {
+		if slices.Contains(list, text) {
+			return text
+		}
+		return "" // a stranger's text, of any length
+	}
+	attrs := []slog.Attr{
+		slog.String("audience", known(b.o.Audiences, audience)), slog.String("role", role.ARN),
+		slog.String("caller", session), slog.String("region", known(b.o.Regions, p.Region)),
+	}
 	if err != nil {
 		b.o.Audit.LogAttrs(ctx, slog.LevelWarn, "assert: no token", append(attrs, slog.String("why", err.Error()))...)
 		return
@@ -354,6 +291,10 @@ func (b *Broker) issue(ctx context.Context, role Role, audience string) (issued,
 	return issued{}, fmt.Errorf("%w: KMS: %w", ErrUnavailable, err)
 }
 
+// errSignature is an answer of KMS that is no signature of the key: its id may be
+// an alias that leads to another key by now.
+var errSignature = errors.New("the signature is not the key's")
+
 func (b *Broker) sign(ctx context.Context, s signer, role Role, audience string) (issued, error) {
 	now := b.now()
 	expires := now.Add(b.o.Life)
@@ -375,6 +316,9 @@ func (b *Broker) sign(ctx context.Context, s signer, role Role, audience string)
 	out, err := b.kms.Sign(ctx, &kms.SignInput{KeyId: aws.String(s.id), Message: sum[:], MessageType: types.MessageTypeDigest, SigningAlgorithm: algorithm})
 	if err != nil {
 		return issued{}, err
+	}
+	if out == nil || rsa.VerifyPKCS1v15(s.key, crypto.SHA256, sum[:], out.Signature) != nil {
+		return issued{}, errSignature
 	}
 	return issued{text + "." + base64.RawURLEncoding.EncodeToString(out.Signature), time.Unix(expires.Unix(), 0)}, nil
 }
@@ -399,55 +343,4 @@ func (k *bucket) take(now time.Time) bool {
 	}
 	k.left--
 	return true
-}
-
-// request is the body of POST /v1/assert.
-type request struct {
-	proof.Proof
-	Audience string `json:"audience"`
-}
-
-// maxRequest bounds the body of a request.
-const maxRequest = 8 << 10
-
-// Handler serves POST /v1/assert, and the keys at /.well-known/jwks.json.
-func (b *Broker) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/assert", b.serveAssert)
-	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
-		body, err := b.keySet()
-		if err != nil {
-			http.Error(w, "the keys cannot be shown", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/jwk-set+json")
-		w.Header().Set("Cache-Control", "max-age=300")
-		_, _ = w.Write(body) // a client that is gone is its own business
-	})
-	return mux
-}
-
-func (b *Broker) serveAssert(w http.ResponseWriter, r *http.Request) {
-	var in request
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil || dec.More() {
-		http.Error(w, "want JSON with accessKeyId, sessionToken, date, region, signature and audience, of at most 8 KiB", http.StatusBadRequest)
-		return
-	}
-	token, expires, err := b.Assert(r.Context(), in.Proof, in.Audience)
-	w.Header().Set("Cache-Control", "no-store")
-	switch {
-	case err == nil:
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "expires": expires.UTC()}) // a client that is gone is its own business
-	case errors.Is(err, ErrRefused):
-		http.Error(w, strings.TrimPrefix(err.Error(), "broker: "), http.StatusForbidden)
-	case errors.Is(err, ErrBusy):
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many proofs", http.StatusTooManyRequests)
-	default:
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "tokens cannot be issued at the moment", http.StatusServiceUnavailable)
-	}
 }

@@ -30,6 +30,7 @@ const algorithm = types.SigningAlgorithmSpecRsassaPkcs1V15Sha256 // RS256
 type signer struct {
 	id        string // as KMS knows it
 	kid       string // as tokens name it
+	key       *rsa.PublicKey
 	jwk       map[string]string
 	published time.Time
 	revoked   bool
@@ -59,7 +60,7 @@ func newSigner(ctx context.Context, client KMS, id string, now time.Time) (*sign
 	sum := sha256.Sum256([]byte(`{"e":"` + e + `","kty":"RSA","n":"` + n + `"}`))
 	kid := base64.RawURLEncoding.EncodeToString(sum[:])
 	return &signer{
-		id: id, kid: kid, published: now,
+		id: id, kid: kid, key: key, published: now,
 		jwk: map[string]string{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": kid, "n": n, "e": e},
 	}, nil
 }
@@ -136,13 +137,7 @@ func (b *Broker) current() (list []signer) {
 
 // broken passes a key over for a while, if it is the key's fault.
 func (b *Broker) markBroken(kid string, err error) bool {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	switch api.ErrorCode() {
-	case "DisabledException", "KMSInvalidStateException", "NotFoundException", "AccessDeniedException", "InvalidKeyUsageException":
-	default:
+	if !ofTheKey(err) {
 		return false // KMS as a whole is in trouble
 	}
 	b.mu.Lock()
@@ -153,6 +148,18 @@ func (b *Broker) markBroken(kid string, err error) bool {
 		}
 	}
 	return true
+}
+
+func ofTheKey(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return errors.Is(err, errSignature)
+	}
+	switch api.ErrorCode() {
+	case "DisabledException", "KMSInvalidStateException", "NotFoundException", "AccessDeniedException", "InvalidKeyUsageException":
+		return true
+	}
+	return false
 }
 
 // keySet is the published document: the keys that may be in use, and those that

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -60,12 +61,18 @@ type jwk struct {
 	X   string `json:"x"`
 	Y   string `json:"y"`
 	D   string `json:"d"`
+	P   string `json:"p"`
+	Q   string `json:"q"`
 	K   string `json:"k"`
+
+	KeyOps []string `json:"key_ops"`
 }
 
 // parseKeys reads a set. Keys of kinds that are not used here are left out. A
 // key whose private part was published can sign for anybody: it counts as
-// revoked.
+// revoked. What a set revokes is in force even if there is an error; and one
+// that has revoked its last key is good, or tokens of that key would be accepted
+// for as long as the set before it is.
 func parseKeys(raw []byte, fetched time.Time) (*keySet, error) {
 	var doc document
 	if err := json.Unmarshal(raw, &doc); err != nil {
@@ -76,27 +83,33 @@ func parseKeys(raw []byte, fetched time.Time) (*keySet, error) {
 	}
 	set := &keySet{keys: map[string]publicKey{}, revoked: map[string]bool{}, fetched: fetched, raw: raw}
 	for _, id := range doc.Revoked {
-		set.revoked[id] = true
+		if keyID(id) { // no other is ever looked up
+			set.revoked[id] = true
+		}
 	}
+	var err error
+	odd := 0
 	for _, k := range doc.Keys {
 		if !keyID(k.Kid) {
 			continue
 		}
-		if _, twice := set.keys[k.Kid]; twice {
-			return nil, fmt.Errorf("the key set has a key id twice")
-		}
-		if k.D != "" || k.K != "" {
+		if k.D != "" || k.P != "" || k.Q != "" || k.K != "" {
 			set.revoked[k.Kid] = true
 			continue
 		}
+		if _, twice := set.keys[k.Kid]; twice {
+			err = errors.New("the key set has a key id twice")
+		}
 		if key, err := k.public(); err == nil {
 			set.keys[k.Kid] = key
+		} else {
+			odd++
 		}
 	}
-	if len(set.keys) == 0 {
-		return nil, errors.New("the key set has no key that can be used")
+	if err == nil && len(set.keys) == 0 && (odd > 0 || len(set.revoked) == 0) {
+		err = errors.New("the key set has no key that can be used")
 	}
-	return set, nil
+	return set, err
 }
 
 // keyID is the form of a key id: letters, digits and a few signs, since it comes
@@ -115,7 +128,7 @@ func keyID(id string) bool {
 }
 
 func (k jwk) public() (publicKey, error) {
-	if k.Use != "" && k.Use != "sig" {
+	if k.Use != "" && k.Use != "sig" || k.KeyOps != nil && !slices.Contains(k.KeyOps, "verify") {
 		return publicKey{}, errors.New("not for signatures")
 	}
 	switch k.Kty {
@@ -210,12 +223,31 @@ func (v *Verifier) save(issuer string, set *keySet) error {
 	return err
 }
 
+// readKept reads a file that save has written, and nothing else that somebody
+// may have put in its place: a device has no end, and a pipe blocks.
+func readKept(name string) ([]byte, error) {
+	const limit = 2 * maxKeySet
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("%s is not a file of at most %d bytes", name, limit)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was read
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
 // restore is the set of an earlier process, if it is not too old.
 func (v *Verifier) restore(issuer string) (*keySet, error) {
 	if v.dir == "" {
 		return nil, errors.New("there is no directory for the last good keys")
 	}
-	data, err := os.ReadFile(v.file(issuer))
+	data, err := readKept(v.file(issuer))
 	if err != nil {
 		return nil, err
 	}
@@ -227,5 +259,9 @@ func (v *Verifier) restore(issuer string) (*keySet, error) {
 	if s.Issuer != issuer || age < -time.Minute || age > v.stale {
 		return nil, fmt.Errorf("the last good keys are of %s, for %s", s.Fetched.UTC().Format(time.RFC3339), s.Issuer)
 	}
-	return parseKeys(s.Keys, s.Fetched)
+	set, err := parseKeys(s.Keys, s.Fetched)
+	if err != nil {
+		return nil, err
+	}
+	return set, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -85,7 +84,9 @@ type Options struct {
 	// and never the token, and one when keys cannot be fetched or kept.
 	Logger *slog.Logger
 
-	// Now is the clock. Default: time.Now.
+	// Now is the clock for the times in tokens and of the file in Dir. How old
+	// keys in memory are is measured on the monotonic clock, which nobody
+	// can set. Default: time.Now.
 	Now func() time.Time
 }
 
@@ -112,12 +113,12 @@ type Verifier struct {
 	now      func() time.Time
 
 	keys    *cache.Cache[*keySet]
-	base    context.Context // of fetches for unknown key ids; ends with Close
+	base    context.Context // of fetches; ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	revoked atomic.Pointer[map[string]bool] // replaced under mu
+	revoked atomic.Pointer[map[revocation]bool] // replaced under mu
 
 	accepted atomic.Int64
 	refused  atomic.Int64
@@ -178,7 +179,7 @@ func New(o Options) (*Verifier, error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	v.client = &client
 	v.base, v.cancel = context.WithCancel(context.Background())
-	v.revoked.Store(&map[string]bool{})
+	v.revoked.Store(&map[revocation]bool{})
 	v.Revoke(o.Revoked...)
 	var err error
 	v.keys, err = cache.New(cache.Options[*keySet]{
@@ -209,8 +210,10 @@ func (v *Verifier) add(i Issuer) error {
 	switch {
 	case i.URL == "" || i.Type == "" || len(i.Accounts) == 0:
 		return fmt.Errorf("verify: issuer %q: URL, Type and Accounts must be set", i.URL)
-	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && local(u.Hostname())):
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && local(u.Hostname())):
 		return fmt.Errorf("verify: issuer %q: KeysURL is %q; want https", i.URL, i.KeysURL)
+	case strings.ContainsAny(i.URL, "?#"):
+		return fmt.Errorf("verify: issuer %q: a URL of an issuer has no query and no fragment", i.URL)
 	case i.MaxLife < 0 || i.MaxLife > 24*time.Hour:
 		return fmt.Errorf("verify: issuer %q: MaxLife is %v; want at most a day", i.URL, i.MaxLife)
 	case v.issuers[i.URL] != nil:
@@ -240,10 +243,13 @@ func local(host string) bool {
 // load is the cache's loader: from the issuer, or, in a process that has none
 // yet, from the file.
 func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(v.base, cancel)() // Close does not wait for an issuer
 	v.fetches.Add(1)
 	set, err := v.fetch(ctx, v.issuers[name].KeysURL)
+	v.remember(name, set) // also of a set that cannot be used otherwise
 	if err == nil {
-		v.remember(set)
 		if err := v.save(name, set); err != nil {
 			v.warn("the keys cannot be kept for the next start", name, err)
 		}
@@ -258,7 +264,7 @@ func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
 	if none != nil {
 		return nil, err
 	}
-	v.remember(set)
+	v.remember(name, set)
 	cache.SetTTL(ctx, time.Second) // ask the issuer again soon
 	return set, nil
 }
@@ -269,30 +275,15 @@ func (v *Verifier) warn(what, issuer string, err error) {
 	}
 }
 
-// remember makes what an issuer has revoked revoked for good.
-func (v *Verifier) remember(set *keySet) {
-	if len(set.revoked) > 0 {
-		v.Revoke(slices.Collect(maps.Keys(set.revoked))...)
-	}
-}
-
-// Revoke refuses all tokens that are signed with these keys, from the next one
-// on and for good, whatever issuers publish.
-func (v *Verifier) Revoke(keyIDs ...string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	all := maps.Clone(*v.revoked.Load())
-	for _, id := range keyIDs {
-		all[id] = true
-	}
-	v.revoked.Store(&all)
-}
-
 // Check fetches the keys of all issuers, for the start and for package health.
 // It fails if there is an issuer whose tokens cannot be verified now.
 func (v *Verifier) Check(ctx context.Context) error {
 	for name := range v.issuers {
-		if _, err := v.keys.Get(ctx, name); err != nil {
+		set, err := v.keys.Get(ctx, name)
+		if err == nil && len(set.keys) == 0 {
+			err = errors.New("all of its keys are revoked")
+		}
+		if err != nil {
 			return fmt.Errorf("verify: issuer %s: %w", name, err)
 		}
 	}
@@ -339,7 +330,7 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Identity, error) {
 		return v.refuse(ctx, &Error{Reason: Type})
 	case !keyID(string(t.kid)):
 		return v.refuse(ctx, &Error{Reason: KeyID})
-	case (*v.revoked.Load())[string(t.kid)]:
+	case v.isRevoked(from, t.kid):
 		return v.refuse(ctx, &Error{Reason: KeyRevoked, Detail: string(t.kid)})
 	}
 	key, err := v.key(ctx, from, t.kid)
@@ -379,22 +370,10 @@ func (v *Verifier) judge(from *issuer, t *token, subject string) error {
 		return &Error{Reason: Audience}
 	case !roleOf(subject, from.Accounts):
 		return &Error{Reason: Subject}
+	case !visible(string(t.jti), 255):
+		return refuse(Malformed, "jti has other characters than visible ASCII, or more than 255")
 	}
 	return nil
-}
-
-// roleOf reports whether an ARN is a role's of one of the accounts. The
-// partition does not matter: accounts are unique over all.
-func roleOf(arn string, accounts []string) bool {
-	head, rest, _ := strings.Cut(arn, ":iam::")
-	account, role, _ := strings.Cut(rest, ":role/")
-	return (head == "arn:aws" || head == "arn:aws-cn" || head == "arn:aws-us-gov") && role != "" && slices.Contains(accounts, account)
-}
-
-func accountOf(arn string) string {
-	_, rest, _ := strings.Cut(arn, ":iam::")
-	account, _, _ := strings.Cut(rest, ":")
-	return account
 }
 
 // key finds a key, if need be by asking the issuer once more: at most once a
@@ -419,7 +398,7 @@ func (v *Verifier) lookup(ctx context.Context, from *issuer, kid []byte) (public
 	if err != nil {
 		return publicKey{}, false, unavailable(ctx, err)
 	}
-	if (*v.revoked.Load())[string(kid)] { // the set may have said so just now
+	if v.isRevoked(from, kid) { // the set may have said so just now
 		return publicKey{}, false, &Error{Reason: KeyRevoked, Detail: string(kid)}
 	}
 	key, found := set.keys[string(kid)]

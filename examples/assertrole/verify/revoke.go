@@ -1,0 +1,42 @@
+package verify
+
+import "maps"
+
+// A revocation is of a key at one issuer, or at all of them.
+type revocation struct{ issuer, kid string }
+
+// Revoke refuses all tokens that are signed with these keys, whoever issued
+// them, from the next one on and for good, whatever issuers publish.
+func (v *Verifier) Revoke(keyIDs ...string) {
+	v.revoke("", func(add func(string)) {
+		for _, id := range keyIDs {
+			add(id)
+		}
+	})
+}
+
+// remember makes what an issuer has revoked revoked for good, among its own
+// keys: it has no say in another issuer's.
+func (v *Verifier) remember(issuer string, set *keySet) {
+	if set == nil || len(set.revoked) == 0 {
+		return
+	}
+	v.revoke(issuer, func(add func(string)) {
+		for id := range set.revoked {
+			add(id)
+		}
+	})
+}
+
+func (v *Verifier) revoke(issuer string, each func(add func(string))) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := maps.Clone(*v.revoked.Load())
+	each(func(id string) { all[revocation{issuer, id}] = true })
+	v.revoked.Store(&all)
+}
+
+func (v *Verifier) isRevoked(from *issuer, kid []byte) bool {
+	all := *v.revoked.Load()
+	return all[revocation{"", string(kid)}] || all[revocation{from.URL, string(kid)}]
+}
