@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -139,6 +140,10 @@ func (h *host) attempt(ctx context.Context, o order, module, graph []byte) (a an
 		return failf("exports no _start; compile it as a WASI command, not as a library"), false
 	}
 	h.say(running)
+	// The code of a rule cannot be preempted. A collection would wait for it for
+	// ever if it loops, and every timer of this process with it.
+	runtime.GC()
+	debug.SetGCPercent(-1) // the memory limit still holds
 	output := &capped{left: maxOutput, over: func() { h.failf("wrote more than %d MiB", maxOutput>>20) }}
 	stderr := &bounded{left: 4096, quiet: true}
 	// Nothing else is set: no file system, no environment, a clock that stands

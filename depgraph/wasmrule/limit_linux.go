@@ -1,9 +1,20 @@
 package wasmrule
 
 import (
+	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 )
+
+// tie makes the kernel kill the child when this process ends. It goes by the
+// thread that started the child, which must live as long: so the caller's
+// goroutine keeps its thread until untie.
+func tie(cmd *exec.Cmd) (untie func()) {
+	runtime.LockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return runtime.UnlockOSThread
+}
 
 // limitProcess bounds what this process may take, compiling included, so that
 // a module can neither eat the machine nor outlive its parent for long. A limit

@@ -163,6 +163,7 @@ func run(ctx context.Context, module []byte, g *depgraph.Graph, o Options) ([]de
 	// The answer is in base64, which takes a third more than the output.
 	out, errs := &bounded{left: 2 * maxOutput}, &bounded{left: 64 << 10, quiet: true}
 	cmd.Stdout, cmd.Stderr = out, errs
+	defer tie(cmd)()
 	runErr := cmd.Run()
 	return judge(ctx, runErr, out, errs, o, g)
 }
