@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -12,7 +13,9 @@ import (
 
 // Backstage reads catalog files. Components and resources become services;
 // dependsOn and dependencyOf become edges, and so does consumesApis, to the
-// component that provides the API.
+// component that provides the API. The annotations that depgraph's own export
+// writes say the rest: names, kinds, criticality, and which edges are soft, weak
+// or alternatives.
 func Backstage(paths ...string) (*Result, error) {
 	b := backstage{builder: newBuilder(), names: map[string]string{}, providers: map[string][]string{}}
 	files, err := expand(paths, isYAML)
@@ -44,8 +47,8 @@ func Backstage(paths ...string) (*Result, error) {
 	b.result.Unknown = []string{
 		"Imported from " + allShown(paths) + ". Backstage does not know which",
 		"dependencies are soft, when they are needed, or how critical a service is: every",
-		"dependency is hard until you say \"soft: true\". Nor does it know availability",
-		"or start durations.",
+		"dependency is hard until you say \"soft: true\", unless depgraph wrote the catalog.",
+		"Nor does it know availability or start durations.",
 	}
 	return b.finish(), nil
 }
@@ -61,6 +64,7 @@ type entity struct {
 	doc                   document
 	root, spec            *yaml.Node
 	kind, namespace, name string
+	own                   string // the name of the service
 }
 
 func (e *entity) ref() string { return e.kind + ":" + e.namespace + "/" + e.name }
@@ -71,6 +75,7 @@ func (b *backstage) collect(doc document) {
 		doc: doc, root: doc.root, spec: get(doc.root, "spec"), kind: kind, namespace: orDefault(text(get(doc.root, "metadata", "namespace"))),
 		name: strings.ToLower(text(get(doc.root, "metadata", "name"))),
 	}
+	e.own = cmp.Or(e.annotation("name"), e.name)
 	switch {
 	case kind != "component" && kind != "resource":
 		// Systems, groups, APIs and locations cannot be down by themselves.
@@ -85,6 +90,11 @@ func (b *backstage) collect(doc document) {
 		ref := parseRef(text(api), "api", e.namespace)
 		b.providers[ref] = append(b.providers[ref], e.ref())
 	}
+}
+
+// annotation returns what depgraph's export noted.
+func (e *entity) annotation(key string) string {
+	return text(get(e.root, "metadata", "annotations", "depgraph/"+key))
 }
 
 func orDefault(namespace string) string {
@@ -120,11 +130,11 @@ func parseRef(s, kind, namespace string) string {
 func (b *backstage) assignNames() {
 	count := map[string]int{}
 	for _, e := range b.entities {
-		count[e.name]++
+		count[e.own]++
 	}
 	for i := range b.entities {
 		e := &b.entities[i]
-		name := e.name
+		name := e.own
 		if count[name] > 1 {
 			name = e.ref()
 		}
@@ -135,12 +145,69 @@ func (b *backstage) assignNames() {
 		b.names[e.ref()] = name
 		s := b.service(name, e.doc.at(e.root))
 		_, owner, _ := strings.Cut(parseRef(text(get(e.spec, "owner")), "group", e.namespace), "/")
-		s.Owner = owner
+		if owner != "unknown" { // what a catalog says that must have an owner
+			s.Owner = owner
+		}
 		s.Kind = backstageKind(e.kind, strings.ToLower(text(get(e.spec, "type"))))
+		b.noted(e, s)
 		if lifecycle := text(get(e.spec, "lifecycle")); lifecycle != "" {
 			s.Note = "lifecycle " + lifecycle
 		}
 	}
+}
+
+// noted reads what depgraph's export notes of a service.
+func (b *backstage) noted(e *entity, s *depgraph.Service) {
+	var err error
+	if kind := e.annotation("kind"); kind != "" {
+		if s.Kind, err = depgraph.ParseKind(kind); err != nil {
+			b.warnf("%s: depgraph/kind: %s", e.doc.at(e.root), err)
+		}
+	}
+	if criticality := e.annotation("criticality"); criticality != "" {
+		if s.Criticality, err = depgraph.ParseCriticality(criticality); err != nil {
+			b.warnf("%s: depgraph/criticality: %s", e.doc.at(e.root), err)
+		}
+	}
+}
+
+// senses says which references of an entity are soft, weak, or members of
+// groups of alternatives, by depgraph's export.
+func (b *backstage) senses(e *entity) (claims map[string]claim, groups map[string]bool) {
+	claims, groups = map[string]claim{}, map[string]bool{}
+	for key, c := range map[string]claim{"hard": hardBoth, "soft": {start: depgraph.Serving, runtime: true, soft: true}, "weak": {start: depgraph.Serving, weak: true}} {
+		for _, ref := range strings.Split(e.annotation(key), ",") {
+			if ref != "" {
+				claims[parseRef(ref, "", e.namespace)] = c
+			}
+		}
+	}
+	anyOf := e.annotation("any-of")
+	if anyOf == "" {
+		return claims, groups
+	}
+	own := b.names[e.ref()]
+	for _, group := range strings.Split(anyOf, ";") {
+		number, list, ok := strings.Cut(strings.TrimSpace(group), " of ")
+		need, err := strconv.Atoi(number)
+		var names []string
+		for _, ref := range strings.Split(list, ",") {
+			name, known := b.names[parseRef(strings.TrimSpace(ref), "", e.namespace)]
+			ok = ok && known
+			names = append(names, name)
+		}
+		if !ok || err != nil || need < 1 || need > len(names) {
+			b.warnf("%s: depgraph/any-of: expected \"1 of component:a,component:b\", found %q; these are hard", e.doc.at(e.root), strings.TrimSpace(group))
+			continue
+		}
+		if edge := b.dependAny(own, names, hardBoth, "any-of", group, e.doc.at(e.root)); edge != nil {
+			edge.need = max(edge.need, need) // of the same ones twice, the more counts
+		}
+		for _, ref := range strings.Split(list, ",") {
+			groups[parseRef(strings.TrimSpace(ref), "", e.namespace)] = true
+		}
+	}
+	return claims, groups
 }
 
 func backstageKind(kind, typ string) depgraph.Kind {
@@ -159,10 +226,17 @@ func backstageKind(kind, typ string) depgraph.Kind {
 
 func (b *backstage) relations(e *entity) {
 	own := b.names[e.ref()]
+	claims, groups := b.senses(e)
 	for _, n := range b.list(e, "dependsOn") {
-		if target := b.target(e, n); target != "" {
-			b.depend(own, target, hardBoth, "dependsOn", text(n), e.doc.at(n))
+		target, ref := b.target(e, n), parseRef(text(n), "", e.namespace)
+		c, noted := claims[ref]
+		if target == "" || groups[ref] && !noted {
+			continue
 		}
+		if !noted {
+			c = hardBoth
+		}
+		b.depend(own, target, c, "dependsOn", text(n), e.doc.at(n))
 	}
 	for _, n := range b.list(e, "dependencyOf") {
 		if from := b.target(e, n); from != "" {

@@ -45,6 +45,7 @@ var (
 
 type edge struct {
 	claims   []claim
+	need     int // of alternatives; 0 means one
 	liveness bool
 	at       depgraph.Position
 }
@@ -153,7 +154,7 @@ func (b *builder) finish() *Result {
 func (e *edge) dependencies(to string) []depgraph.Dependency {
 	base := depgraph.Dependency{On: to, At: e.at}
 	if names := strings.Split(to, "\x00"); len(names) > 1 {
-		base.On, base.AnyOf, base.Need = "", names, 1
+		base.On, base.AnyOf, base.Need = "", names, max(1, e.need)
 	}
 	start, startSources := strongest(e.claims, func(c claim) bool { return c.start != depgraph.UntilUnknown })
 	run, runSources := strongest(e.claims, func(c claim) bool { return c.runtime })

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,12 +12,15 @@ import (
 )
 
 // Backstage writes a catalog file: an entity for each service, a component for
-// programs and a resource for what they use. Backstage knows no criticality and
-// no soft dependency, so these are annotations; names that it does not accept
-// are changed, and the service's own name is the title.
+// programs and a resource for what they use. Backstage knows no criticality,
+// kind, soft dependency, weak order or alternative, so these are annotations,
+// which an import reads; names that it does not accept are changed, and the
+// service's own name is the title. The head of the file says what is left out.
 func Backstage(w io.Writer, g *depgraph.Graph) error {
 	var b strings.Builder
-	b.WriteString("# Written by depgraph from the manifests; change those, not this.\n")
+	b.WriteString("# Written by depgraph from the manifests; change those, not this. It does not hold\n" +
+		"# phases, planes, durations, availability, verify steps, evidence or waivers, nor\n" +
+		"# what is needed for a deployment only.\n")
 	refs := map[string]string{}
 	for s := range g.Services() {
 		refs[s.Name] = backstageKind(s.Kind) + ":default/" + backstageName(s.Name)
@@ -79,29 +83,21 @@ func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service,
 	if s.Note != "" {
 		fmt.Fprintf(b, "  description: %s\n", quote(s.Note))
 	}
-	var hard, soft, all []string
-	for _, e := range g.EdgesFrom(s.Name) {
-		if e.Phase&^depgraph.Deploy == 0 {
-			continue // a tool for shipping fixes is not what Backstage means
-		}
-		all = append(all, refs[e.To])
-		if e.Soft || e.Weak || e.Need < e.Of {
-			soft = append(soft, refs[e.To])
-		} else {
-			hard = append(hard, refs[e.To])
-		}
-	}
-	soft = slices.DeleteFunc(soft, func(ref string) bool { return slices.Contains(hard, ref) })
-	slices.Sort(all)
-	slices.Sort(soft)
-	if s.Criticality != depgraph.CriticalityUnknown || len(soft) > 0 {
-		b.WriteString("  annotations:\n")
+	all, annotations := backstageEdges(g, s, refs)
+	if backstageName(s.Name) != s.Name {
+		annotations = append(annotations, [2]string{"name", s.Name})
 	}
 	if s.Criticality != depgraph.CriticalityUnknown {
-		fmt.Fprintf(b, "    depgraph/criticality: %s\n", s.Criticality)
+		annotations = append(annotations, [2]string{"criticality", s.Criticality.String()})
 	}
-	if len(soft) > 0 {
-		fmt.Fprintf(b, "    depgraph/soft: %s\n", quote(strings.Join(slices.Compact(soft), ",")))
+	if s.Kind != depgraph.KindUnknown {
+		annotations = append(annotations, [2]string{"kind", s.Kind.String()})
+	}
+	if len(annotations) > 0 {
+		b.WriteString("  annotations:\n")
+	}
+	for _, a := range annotations {
+		fmt.Fprintf(b, "    depgraph/%s: %s\n", a[0], quote(a[1]))
 	}
 	owner := s.Owner
 	if owner == "" {
@@ -122,8 +118,59 @@ func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service,
 	if len(all) > 0 {
 		b.WriteString("  dependsOn:\n")
 	}
-	for _, ref := range slices.Compact(all) {
+	for _, ref := range all {
 		fmt.Fprintf(b, "    - %s\n", quote(ref))
 	}
 	return err
+}
+
+// backstageEdges returns what a service depends on, sorted, and annotations for
+// what is not simply hard: each service in its strongest sense.
+func backstageEdges(g *depgraph.Graph, s *depgraph.Service, refs map[string]string) (all []string, annotations [][2]string) {
+	const hard, group, soft, weak = 3, 2, 1, 0
+	sense := map[string]int{}
+	groups := map[int][]string{}
+	need := map[int]int{}
+	for _, e := range g.EdgesFrom(s.Name) {
+		ref, is := refs[e.To], hard
+		switch {
+		case e.Phase&^depgraph.Deploy == 0:
+			continue // a tool for shipping fixes is not what Backstage means
+		case e.Weak:
+			is = weak
+		case e.Soft:
+			is = soft
+		case e.Need < e.Of:
+			is = group
+			groups[e.Group], need[e.Group] = append(groups[e.Group], ref), e.Need
+		}
+		if old, ok := sense[ref]; !ok || is > old {
+			sense[ref] = is
+		}
+	}
+	all = slices.Sorted(maps.Keys(sense))
+	for is, name := range map[int]string{soft: "soft", weak: "weak"} {
+		if list := slices.DeleteFunc(slices.Clone(all), func(ref string) bool { return sense[ref] != is }); len(list) > 0 {
+			annotations = append(annotations, [2]string{name, strings.Join(list, ",")})
+		}
+	}
+	var anyOf, alone []string
+	for _, id := range slices.Sorted(maps.Keys(groups)) {
+		slices.Sort(groups[id])
+		for _, ref := range groups[id] {
+			if sense[ref] == hard {
+				alone = append(alone, ref)
+			}
+		}
+		anyOf = append(anyOf, fmt.Sprintf("%d of %s", need[id], strings.Join(groups[id], ",")))
+	}
+	if len(anyOf) > 0 {
+		annotations = append(annotations, [2]string{"any-of", strings.Join(anyOf, "; ")})
+	}
+	if len(alone) > 0 { // needed for itself too
+		slices.Sort(alone)
+		annotations = append(annotations, [2]string{"hard", strings.Join(slices.Compact(alone), ",")})
+	}
+	slices.SortFunc(annotations, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	return all, annotations
 }
