@@ -362,3 +362,28 @@ func TestExec_dns(t *testing.T) {
 		t.Errorf("%s is another one: %q %v", resolvConf, after, err)
 	}
 }
+
+// A second proxy in a folder would replace what the first one's clients need.
+func TestExec_folderInUse(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	release, err := claim(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := claim(dir); err == nil {
+		again()
+		release()
+		t.Skip("folders have no locks here")
+	}
+	for _, verb := range [][]string{{"exec", "--dir", dir, "--", "true"}, {"proxy", "--dir", dir, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"}} {
+		if code, _, stderr := here(t, verb...); code != exitFailed || !strings.Contains(stderr, "another drill proxy uses "+dir) {
+			t.Errorf("%s: exit code %d, %s", verb[0], code, stderr)
+		}
+	}
+	release()
+	for range 2 {
+		if code, _, stderr := here(t, "exec", "--dir", dir, "--", "true"); code != 0 {
+			t.Errorf("exit code %d, %s", code, stderr)
+		}
+	}
+}

@@ -112,7 +112,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 			return nil
 		}
 		closed = true
-		return p.Close()
+		return f.end(p)
 	}
 	defer func() { err = errors.Join(err, end()) }()
 

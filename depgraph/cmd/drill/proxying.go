@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -53,6 +54,7 @@ type proxyFlags struct {
 	fs       *flag.FlagSet
 	parsed   []fault.Rule
 	describe string // of the rules
+	release  func() // of --dir
 }
 
 // list is a flag that may come several times.
@@ -156,14 +158,28 @@ func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 // start starts the proxy, with the rules that were given.
 func (f *proxyFlags) start(c *command) (*faultproxy.Proxy, error) {
 	f.o.Log = func(s string) { fmt.Fprintln(c.stderr, "drill proxy:", s) }
+	f.release = func() {}
+	if f.o.Dir != "" {
+		var err error
+		if f.release, err = claim(f.o.Dir); err != nil {
+			return nil, err
+		}
+	}
 	p, err := faultproxy.Start(f.o)
 	if err != nil {
+		f.release()
 		return nil, err
 	}
 	if err := p.Injector().Set(f.parsed...); err != nil {
-		return nil, fmt.Errorf("%w (%w)", err, p.Close())
+		return nil, errors.Join(err, f.end(p))
 	}
 	return p, nil
+}
+
+// end closes the proxy, and then lets another one into its folder.
+func (f *proxyFlags) end(p *faultproxy.Proxy) error {
+	defer f.release()
+	return p.Close()
 }
 
 // quoted is a value for a POSIX shell.
@@ -196,7 +212,7 @@ func (c *command) proxy(args []string) error {
 	fmt.Fprintf(c.stderr, "proxy %s, control %s, token in %s; Ctrl-C ends it\n", p.URL(), p.ControlURL(), p.TokenFile())
 	<-c.ctx.Done()
 	hits := hitsOf(p)
-	err = p.Close()
+	err = f.end(p)
 	c.sumUp(p, hits)
 	return err
 }

@@ -16,7 +16,13 @@ import (
 // comes once.
 func ParseRules(data []byte) ([]Rule, error) {
 	var raw []json.RawMessage
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("fault: rules: there is nothing; want a list, [] for no rules")
+	}
 	if err := decode(data, &raw); err != nil {
+		if kind := new(json.UnmarshalTypeError); errors.As(err, &kind) {
+			err = fmt.Errorf("want a list of rules, [{…}, …], and this is: %s", kind.Value)
+		}
 		return nil, fmt.Errorf("fault: rules: %w", located(data, err))
 	}
 	if raw == nil {

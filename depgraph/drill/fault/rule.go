@@ -134,6 +134,10 @@ func Kinds() []Kind {
 // passes reports whether the service sees the call although it is faulted.
 func (k Kind) passes() bool { return k == "" || k == Truncate || k == Corrupt }
 
+// notInCodes are the characters that a code may not have: it becomes a part of
+// headers and of XML.
+func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("<>&\"'", c) }
+
 // Validate says what is wrong with a rule, if anything: the field, its value
 // and what was expected.
 func (r Rule) Validate() error {
@@ -164,6 +168,8 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("until: %v is not after from, %v", r.Until, r.From)
 	case r.Error != nil && r.Error.Code == "":
 		return fmt.Errorf("error: code is missing")
+	case r.Error != nil && strings.ContainsFunc(r.Error.Code, notInCodes):
+		return fmt.Errorf("error: code is %.100q; want a word such as AccessDeniedException", r.Error.Code)
 	case r.Error != nil && r.Error.StatusCode != 0 && (r.Error.StatusCode < 400 || r.Error.StatusCode > 599):
 		return fmt.Errorf("error: statusCode: %d is not an HTTP error, 400 to 599", r.Error.StatusCode)
 	case r.Latency != nil && (r.Latency.Base < 0 || r.Latency.Jitter < 0 || r.Latency.Base+r.Latency.Jitter <= 0):

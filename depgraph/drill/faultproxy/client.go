@@ -55,7 +55,7 @@ func NewClient(control, tokenFile string) (*Client, error) {
 }
 
 // do makes one call.
-func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+func (c *Client) do(ctx context.Context, method, path string, in, out any, header ...string) error {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -69,6 +69,9 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("faultproxy: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("faultproxy: the control API: %w", err)
@@ -82,6 +85,9 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		var failed struct{ Error string }
 		if json.Unmarshal(text, &failed) != nil || failed.Error == "" {
 			failed.Error = clip(string(text))
+		}
+		if resp.StatusCode == http.StatusPreconditionFailed {
+			return fmt.Errorf("faultproxy: the control API: %w", errBusy)
 		}
 		return fmt.Errorf("faultproxy: the control API: status %d: %s", resp.StatusCode, failed.Error)
 	}
@@ -102,7 +108,7 @@ func (c *Client) Add(ctx context.Context, lease time.Duration, rules ...fault.Ru
 	return c.put(ctx, http.MethodPatch, lease, rules)
 }
 
-func (c *Client) put(ctx context.Context, method string, lease time.Duration, rules []fault.Rule) error {
+func (c *Client) put(ctx context.Context, method string, lease time.Duration, rules []fault.Rule, header ...string) error {
 	query := url.Values{}
 	if lease != 0 {
 		query.Set("for", lease.String())
@@ -110,7 +116,7 @@ func (c *Client) put(ctx context.Context, method string, lease time.Duration, ru
 	if rules == nil {
 		rules = []fault.Rule{}
 	}
-	return c.do(ctx, method, "/faults?"+query.Encode(), rules, new(Faults))
+	return c.do(ctx, method, "/faults?"+query.Encode(), rules, new(Faults), header...)
 }
 
 // Clear removes all rules and lets go of what they hold.
@@ -149,7 +155,11 @@ type Remote struct {
 	halts int64
 	seen  drill.Seen
 	over  bool
+	busy  bool // the rules that are in force are not ours
 }
+
+// Rules are what is put in force.
+func (r *Remote) Rules() []fault.Rule { return r.rules }
 
 // Fault is a drill's: the rules are in force from Inject to Revert, and end by
 // themselves after lease if nobody reverts them.
@@ -169,16 +179,21 @@ func (r *Remote) Guard(ctx context.Context) error {
 	return nil
 }
 
-// Inject implements drill.Fault.
+// Inject implements drill.Fault. Rules that are in force already, and are another
+// drill's, stay, and are an error.
 func (r *Remote) Inject(ctx context.Context) error {
 	f, err := r.client.Faults(ctx)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	r.halts, r.seen, r.over = f.Halts, drill.Seen{}, false
+	r.halts, r.seen, r.over, r.busy = f.Halts, drill.Seen{}, true, false // over, until the rules are ours
 	r.mu.Unlock()
-	return r.client.Set(ctx, r.lease, r.rules...)
+	err = r.client.put(ctx, http.MethodPost, r.lease, r.rules, "If-None-Match", "*")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over, r.busy = err != nil, errors.Is(err, errBusy)
+	return err
 }
 
 // Revert implements drill.Fault.
@@ -186,7 +201,11 @@ func (r *Remote) Revert(ctx context.Context) error {
 	r.Seen()
 	r.mu.Lock()
 	r.over = true
+	busy := r.busy
 	r.mu.Unlock()
+	if busy {
+		return nil
+	}
 	return r.client.Clear(ctx)
 }
 

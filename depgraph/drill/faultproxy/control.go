@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -76,7 +77,11 @@ func (p *Proxy) control() http.Handler {
 			}
 			result, err := serve(r)
 			if err != nil {
-				refuse(w, http.StatusBadRequest, err)
+				status := http.StatusBadRequest
+				if errors.Is(err, errBusy) {
+					status = http.StatusPreconditionFailed
+				}
+				refuse(w, status, err)
 				return
 			}
 			reply(w, http.StatusOK, result)
@@ -137,11 +142,36 @@ func (p *Proxy) faults() Faults {
 	return f
 }
 
-// change reads rules and puts them in force.
+// errBusy refuses rules that were to be set only if there are none.
+var errBusy = errors.New("the proxy has rules already: another drill uses it")
+
+// parameter is the only one that a request may have, each at most once: one that
+// is misspelt would be a default that nobody wants.
+func parameter(r *http.Request, name string) (string, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", fmt.Errorf("the query: %w", err)
+	}
+	for other, values := range query {
+		if other != name {
+			return "", fmt.Errorf("there is no parameter %q; want %s", clip(other), name)
+		}
+		if len(values) > 1 {
+			return "", fmt.Errorf("%s is given %d times", name, len(values))
+		}
+	}
+	return query.Get(name), nil
+}
+
+// change reads rules and puts them in force; with If-None-Match: * only if there
+// are none.
 func (p *Proxy) change(r *http.Request, put func([]fault.Rule) error) (any, error) {
 	lease := defaultLease
-	if text := r.URL.Query().Get("for"); text != "" {
-		var err error
+	text, err := parameter(r, "for")
+	if err != nil {
+		return nil, err
+	}
+	if text != "" {
 		if lease, err = time.ParseDuration(text); err != nil || lease <= 0 || lease > maxLease {
 			return nil, fmt.Errorf("for is %q; want a duration such as 5m, at most %v", clip(text), maxLease)
 		}
@@ -155,7 +185,9 @@ func (p *Proxy) change(r *http.Request, put func([]fault.Rule) error) (any, erro
 		return nil, err
 	}
 	p.mu.Lock()
-	if r.Method == http.MethodPatch && len(p.injector.Rules())+len(rules) > maxRules {
+	if r.Header.Get("If-None-Match") == "*" && p.injector.Active() {
+		err = errBusy
+	} else if r.Method == http.MethodPatch && len(p.injector.Rules())+len(rules) > maxRules {
 		err = fmt.Errorf("there would be more than %d rules", maxRules)
 	} else {
 		err = put(rules)
@@ -204,8 +236,11 @@ func (p *Proxy) clear() {
 
 func (p *Proxy) getEvents(r *http.Request) (any, error) {
 	since := int64(0)
-	if text := r.URL.Query().Get("since"); text != "" {
-		var err error
+	text, err := parameter(r, "since")
+	if err != nil {
+		return nil, err
+	}
+	if text != "" {
 		if since, err = strconv.ParseInt(text, 10, 64); err != nil || since < 0 {
 			return nil, fmt.Errorf("since is %q; want the serial number of an event, or 0", clip(text))
 		}

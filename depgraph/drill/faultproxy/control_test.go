@@ -94,6 +94,12 @@ func TestControl(t *testing.T) {
 		"nothing happens": {"POST", "/faults", `[{"service":"x"}]`, nil, 400, "nothing happens"},
 		"bad for":         {"POST", "/faults?for=-1m", rule, nil, 400, "for is"},
 		"too long":        {"POST", "/faults?for=48h", rule, nil, 400, "24h"},
+		"misspelt for":    {"POST", "/faults?For=5m", rule, nil, 400, "no parameter"},
+		"two of for":      {"POST", "/faults?for=5m&for=1h", rule, nil, 400, "2 times"},
+		"bad query":       {"PATCH", "/faults?for=5m;x", rule, nil, 400, "query"},
+		"misspelt since":  {"GET", "/events?from=3", "", nil, 400, "no parameter"},
+		"nothing":         {"POST", "/faults", "", nil, 400, "there is nothing"},
+		"a code":          {"POST", "/faults", `[{"error":{"code":"x\r\nSet-Cookie: a"}}]`, nil, 400, "code is"},
 		"huge":            {"POST", "/faults", "[" + strings.Repeat(" ", 2<<20) + "]", nil, 413, "too large"},
 		"too many":        {"POST", "/faults", "[" + strings.Repeat(`{"net":"reset"},`, 1000) + `{"net":"reset"}]`, nil, 400, "1001 rules"},
 		"unknown toxic":   {"POST", "/faults", `[{"type":"slicer"}]`, nil, 400, "slicer"},
@@ -180,5 +186,41 @@ func TestClient_tokenStaysOnThisMachine(t *testing.T) {
 	}
 	if _, err := faultproxy.NewClient("http://127.0.0.1:1", file+"x"); err == nil {
 		t.Error("no error without a token")
+	}
+}
+
+// A drill does not take the rules of another one away, whichever came first.
+func TestRemote_oneDrillAtATime(t *testing.T) {
+	p := start(t, faultproxy.Options{})
+	client, err := faultproxy.NewClient(p.ControlURL(), p.TokenFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := client.Fault(time.Minute, fault.Denied("dynamodb")), client.Fault(time.Minute, fault.Denied("sts"))
+	for _, r := range []*faultproxy.Remote{first, second} {
+		if err := r.Guard(t.Context()); err != nil { // both look before either begins
+			t.Fatal(err)
+		}
+	}
+	if err := first.Inject(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Inject(t.Context()); err == nil || !strings.Contains(err.Error(), "another drill") {
+		t.Errorf("%v; want that another drill uses the proxy", err)
+	}
+	if err := second.Revert(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if rules := p.Injector().Rules(); len(rules) != 1 || rules[0].Service != "dynamodb" {
+		t.Errorf("%v; want the first drill's rules still in force", rules)
+	}
+	if err := first.Revert(t.Context()); err != nil || p.Injector().Active() {
+		t.Errorf("%v; want no rules", err)
+	}
+	if err := second.Inject(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := second.Revert(t.Context()); err != nil || p.Injector().Active() {
+		t.Errorf("%v; want no rules", err)
 	}
 }
