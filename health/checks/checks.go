@@ -14,20 +14,26 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 )
 
-// HTTP wants a status from 200 to 299 from a GET of url. Redirects are followed
-// if the client does so; client may be nil, then they are not.
-func HTTP(client *http.Client, url string) func(context.Context) error {
+// HTTP wants a status from 200 to 299 from a GET of address, a URL. Redirects are
+// followed if the client does so; client may be nil, then they are not. Errors
+// name the host and nothing else of the URL: its query and its user may be
+// secret.
+func HTTP(client *http.Client, address string) func(context.Context) error {
 	if client == nil {
 		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	return func(ctx context.Context) error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
-			return err
+			return errors.New("checks: the URL is malformed")
 		}
 		resp, err := client.Do(r)
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = fmt.Errorf("checks: GET from %s: %w", r.URL.Host, wrapped.Err)
+		}
 		if err != nil {
 			return err
 		}
@@ -76,5 +82,12 @@ type Pinger interface {
 	PingContext(ctx context.Context) error
 }
 
-// Ping wants p to answer.
-func Ping(p Pinger) func(context.Context) error { return p.PingContext }
+// Ping wants p to answer. A p that is nil does not, each time it is asked.
+func Ping(p Pinger) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if p == nil {
+			return errors.New("checks: there is nothing to ping: the Pinger is nil")
+		}
+		return p.PingContext(ctx)
+	}
+}

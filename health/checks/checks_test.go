@@ -51,7 +51,8 @@ func TestChecks(t *testing.T) {
 		"HTTP, broken":  {checks.HTTP(nil, server.URL+"/broken"), "status 500"},
 		"HTTP, hangs":   {checks.HTTP(nil, server.URL+"/hangs"), "deadline exceeded"},
 		"HTTP, endless": {checks.HTTP(nil, server.URL+"/endless"), ""},
-		"HTTP, no URL":  {checks.HTTP(nil, ":"), "parse"},
+		"HTTP, no URL":  {checks.HTTP(nil, ":"), "malformed"},
+		"Ping, nil":     {checks.Ping(nil), "nil"},
 		"TCP":           {checks.TCP(addr), ""},
 		"TCP, refused":  {checks.TCP("127.0.0.1:1"), "refused"},
 		"Name":          {checks.Name(nil, "localhost"), ""},
@@ -81,4 +82,18 @@ func Example() {
 	}
 	fmt.Println(len(p.Report().Checks), "checks")
 	// Output: 2 checks
+}
+
+// A URL's user, password, path and query stay out of errors.
+func TestHTTP_keeps_secrets(t *testing.T) {
+	for _, address := range []string{
+		"http://alice:s3cret@127.0.0.1:1/s3cret?token=s3cret",
+		"http://alice:s3cret@bad host/?token=s3cret",
+		"http://127.0.0.1:s3cret/",
+	} {
+		err := checks.HTTP(nil, address)(t.Context())
+		if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "alice") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
 }

@@ -27,8 +27,11 @@ var ErrWatchdog = errors.New("systemd: WATCHDOG_USEC is not a number")
 
 // Run tells systemd about p until ctx is done, and then that it stops. Without a
 // NOTIFY_SOCKET in the environment it returns nil at once: the program was not
-// started by a unit of Type=notify. An error means that systemd could not be
-// told; for a unit with a watchdog it will then restart the process.
+// started by a unit of Type=notify. It is an error if the socket is not there at
+// first. If it fails later, Run goes on and tries again, with a new connection,
+// at its next turn: within a second, or half of the watchdog's limit if that is
+// less, so that one failure does not get a live process restarted. The error at
+// the end says how many messages did not arrive, and why the last did not.
 func Run(ctx context.Context, p *health.Process) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -41,12 +44,11 @@ func Run(ctx context.Context, p *health.Process) error {
 	if path[0] == '@' { // a name in the abstract space of Linux
 		path = "\x00" + path[1:]
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
+	s := &notifier{address: &net.UnixAddr{Name: path, Net: "unixgram"}, p: p}
+	if err := s.dial(); err != nil {
 		return fmt.Errorf("systemd: %w", err)
 	}
-	defer func() { _ = conn.Close() }() // nothing is kept in it
-	s := &notifier{conn: conn, p: p}
+	defer s.hangUp()
 	return s.run(ctx, every)
 }
 
@@ -65,9 +67,29 @@ func watchdog() (time.Duration, error) {
 }
 
 type notifier struct {
-	conn  net.Conn
-	p     *health.Process
-	ready bool
+	address *net.UnixAddr
+	conn    *net.UnixConn // nil after a failure
+	p       *health.Process
+	ready   bool // systemd has been told
+
+	lost int // messages, and why the last was
+	why  error
+}
+
+func (s *notifier) dial() error {
+	conn, err := net.DialUnix("unixgram", nil, s.address)
+	if err != nil {
+		return err
+	}
+	s.conn = conn
+	return nil
+}
+
+func (s *notifier) hangUp() {
+	if s.conn != nil {
+		_ = s.conn.Close() // nothing is kept in it
+		s.conn = nil
+	}
 }
 
 // look is how often the process is looked at for a change of its readiness.
@@ -81,13 +103,15 @@ func (s *notifier) run(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
-		if err := s.tell(every > 0); err != nil {
-			return err
-		}
+		_ = s.tell(every > 0) // the next turn tries again
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return s.send("STOPPING=1")
+			_ = s.send("STOPPING=1")
+			if s.lost > 0 {
+				return fmt.Errorf("systemd: %d messages did not arrive, the last because: %w", s.lost, s.why)
+			}
+			return nil
 		}
 	}
 }
@@ -100,18 +124,31 @@ func (s *notifier) tell(feed bool) error {
 		}
 	}
 	if !s.ready && s.p.IsStarted() {
-		s.ready = true
-		return s.send("READY=1")
+		err := s.send("READY=1")
+		s.ready = err == nil
+		return err
 	}
 	return nil
 }
 
 func (s *notifier) send(text string) error {
+	err := s.write(text)
+	if err != nil {
+		s.hangUp()
+		s.lost, s.why = s.lost+1, err
+	}
+	return err
+}
+
+func (s *notifier) write(text string) error {
+	if s.conn == nil {
+		if err := s.dial(); err != nil {
+			return err
+		}
+	}
 	if err := s.conn.SetWriteDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return fmt.Errorf("systemd: %w", err)
+		return err
 	}
-	if _, err := s.conn.Write([]byte(text)); err != nil {
-		return fmt.Errorf("systemd: %w", err)
-	}
-	return nil
+	_, err := s.conn.Write([]byte(text))
+	return err
 }

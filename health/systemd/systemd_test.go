@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +112,39 @@ func TestRun_without_systemd(t *testing.T) {
 	t.Setenv("WATCHDOG_PID", "1")
 	if every, err := watchdog(); every != 0 || err != nil {
 		t.Errorf("the watchdog of another process: %v, %v", every, err)
+	}
+}
+
+// The socket goes away and comes back: the process is not restarted for that,
+// and systemd hears of it again.
+func TestRun_socket_comes_back(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	first, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Skipf("no datagrams over Unix sockets here: %v", err)
+	}
+	t.Setenv("NOTIFY_SOCKET", name)
+	t.Setenv("WATCHDOG_USEC", "20000") // 20 ms
+	t.Setenv("WATCHDOG_PID", "")
+	p := new(health.Process)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, p) }()
+	if _, err := first.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Close()
+	_ = os.Remove(name) // Close may have done so
+	p.Started()         // while nobody listens
+	got := listen(t, name)
+	if text, _ := next(t, got); text != "READY=1" {
+		t.Errorf("%s, want READY=1", text)
+	}
+	cancel()
+	if text, _ := next(t, got); text != "STOPPING=1" {
+		t.Errorf("%s, want STOPPING=1", text)
+	}
+	if err := <-done; err != nil && !strings.Contains(err.Error(), "did not arrive") {
+		t.Error(err)
 	}
 }
