@@ -32,7 +32,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		address = req.URL.Host
 	}
 	s := t.r.Start(req.Context(), address)
+	ended := false
+	defer func() {
+		if !ended { // next panicked; the panic goes on
+			s.Done(true)
+		}
+	}()
 	resp, err := t.next.RoundTrip(req)
+	ended = true
 	switch {
 	case err != nil:
 		s.Done(!errors.Is(err, context.Canceled) || req.Context().Err() == nil)

@@ -35,8 +35,8 @@ type Options struct {
 	// "*.example.com"), and names given to Record, to declared names; "-" leaves
 	// one out. What is not mapped is recorded as it is, hosts without their port.
 	Names map[string]string
-	// MaxNames bounds how many addresses are kept; calls to others are only
-	// counted together. Default: 1,000.
+	// MaxNames bounds how many addresses are kept that Names does not list; calls
+	// to others are only counted together, unless Names maps them. Default: 1,000.
 	MaxNames int
 }
 
@@ -85,8 +85,25 @@ func New(o Options) (*Recorder, error) {
 		}
 	}
 	slices.SortStableFunc(r.patterns, func(a, b string) int { return len(b) - len(a) })
-	r.edges.Store(&map[string]*edge{})
+	listed := map[string]*edge{}
+	for address, name := range r.names { // there is room for these, whoever comes first
+		if !strings.Contains(address, "*") {
+			listed[address] = r.named(name)
+			r.maxNames++
+		}
+	}
+	r.edges.Store(&listed)
 	return r, nil
+}
+
+// named finds the counts of a declared name, made if necessary, under mu.
+func (r *Recorder) named(name string) *edge {
+	e := r.byName[name]
+	if e == nil {
+		e = &edge{name: name, drop: name == "-" || name == r.service}
+		r.byName[name] = e
+	}
+	return e
 }
 
 // edge finds the counts of an address, made if there is room; nil otherwise.
@@ -104,37 +121,40 @@ func (r *Recorder) addEdge(address string) *edge {
 	if e, ok := old[address]; ok {
 		return e
 	}
-	if len(old) >= r.maxNames || address == "" {
+	if address == "" {
 		return nil
 	}
-	name := r.nameOf(address)
-	e := r.byName[name]
-	if e == nil {
-		e = &edge{name: name, drop: name == "-" || name == r.service}
-		r.byName[name] = e
+	name, mapped := r.nameOf(address)
+	if len(old) >= r.maxNames { // what Names maps is counted all the same
+		if mapped {
+			return r.named(name)
+		}
+		return r.byName[name]
 	}
+	e := r.named(strings.Clone(name))
 	fresh := maps.Clone(old)
 	fresh[strings.Clone(address)] = e // the address may be part of something large
 	r.edges.Store(&fresh)
 	return e
 }
 
-func (r *Recorder) nameOf(address string) string {
+// nameOf returns the declared name, or the host where Names maps nothing.
+func (r *Recorder) nameOf(address string) (name string, mapped bool) {
 	host := address
 	if i := strings.LastIndexByte(address, ':'); i >= 0 && strings.IndexByte(address[i:], ']') < 0 && strings.Count(address, ":") == 1 {
 		host = address[:i]
 	}
 	for _, a := range []string{address, host} {
 		if name, ok := r.names[a]; ok {
-			return name
+			return name, true
 		}
 	}
 	for _, p := range r.patterns {
 		if matches(p, address) || matches(p, host) {
-			return r.names[p]
+			return r.names[p], true
 		}
 	}
-	return strings.Clone(host)
+	return host, false
 }
 
 // matches compares with a pattern in which * stands for any text.
@@ -195,7 +215,9 @@ func (r *Recorder) Edges() []Edge {
 		}
 		out := Edge{From: r.service, To: e.name, Errors: e.errors.Load(), Propagated: e.propagated.Load(), Absorbed: e.absorbed.Load(), Unclear: e.unclear.Load(), Fine: e.fine.Load(), Otherwise: e.otherwise.Load()}
 		out.Calls = max(e.calls.Load(), out.Errors) // an error is counted after its call
-		edges = append(edges, out)
+		if out.Calls > 0 {
+			edges = append(edges, out)
+		}
 	}
 	slices.SortFunc(edges, func(a, b Edge) int { return strings.Compare(a.To, b.To) })
 	return edges

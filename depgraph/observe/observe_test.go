@@ -69,21 +69,107 @@ func TestRecorder_calls_side_by_side(t *testing.T) {
 	ctx, end := r.Begin(t.Context())
 	first, second := r.Start(ctx, "db"), r.Start(ctx, "db")
 	first.Done(true)
-	second.Done(false) // it had begun before: no retry
+	second.Done(false) // it had begun before: no retry, and perhaps a hedge
 	end(true)
-	if got := lines(r); got != "db 2/1 1 0 0 0 0" {
+	if got := lines(r); got != "db 2/1 0 0 1 0 0" {
 		t.Error(got)
 	}
 	late := r.Start(ctx, "db")
 	late.Done(true)
 	r.Start(t.Context(), "db").Done(true) // without a request
-	if got := lines(r); got != "db 4/3 1 0 2 0 0" {
+	if got := lines(r); got != "db 4/3 0 0 3 0 0" {
 		t.Error(got)
 	}
 	r.Start(ctx, "mq").Err(fmt.Errorf("left: %w", context.Canceled))
 	r.Start(ctx, "mq").Err(context.DeadlineExceeded)
 	r.Start(ctx, "mq").Err(nil)
-	if got := lines(r); got != "db 4/3 1 0 2 0 0; mq 3/1 0 0 1 0 0" {
+	if got := lines(r); got != "db 4/3 0 0 3 0 0; mq 3/1 0 0 1 0 0" {
+		t.Error(got)
+	}
+}
+
+// TestRecorder_hedges has a call that fails beside one that works, in each
+// order of their beginnings and ends: nobody can say what the request lacked.
+func TestRecorder_hedges(t *testing.T) {
+	for name, c := range map[string]struct {
+		run  func(start func() observe.Start)
+		want string
+	}{
+		"the second wins": {func(start func() observe.Start) {
+			slow, hedge := start(), start()
+			hedge.Done(false)
+			slow.Done(true)
+		}, "db 2/1 0 0 1 0 0"},
+		"the first wins": {func(start func() observe.Start) {
+			slow, hedge := start(), start()
+			slow.Done(false)
+			hedge.Done(true)
+		}, "db 2/1 0 0 1 0 0"},
+		"the loser is first": {func(start func() observe.Start) {
+			slow, hedge := start(), start()
+			slow.Done(true)
+			hedge.Done(false)
+		}, "db 2/1 0 0 1 0 0"},
+		"one after the other": {func(start func() observe.Start) {
+			start().Done(false)
+			start().Done(true)
+		}, "db 2/1 1 0 0 0 0"},
+		"a retry after a hedge": {func(start func() observe.Start) {
+			slow, hedge := start(), start()
+			slow.Done(true)
+			hedge.Done(false)
+			start().Done(false)
+		}, "db 3/1 0 0 0 0 1"},
+		"both fail": {func(start func() observe.Start) {
+			slow, hedge := start(), start()
+			slow.Done(true)
+			hedge.Done(true)
+		}, "db 2/2 1 0 0 0 0"},
+	} {
+		r := recorder(t, nil)
+		ctx, end := r.Begin(t.Context())
+		c.run(func() observe.Start { return r.Start(ctx, "db") })
+		end(true)
+		if got := lines(r); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestRecorder_flood has a stranger choose host names: what Names maps is
+// counted all the same, whenever it comes.
+func TestRecorder_flood(t *testing.T) {
+	r, err := observe.New(observe.Options{Service: "proxy", MaxNames: 3, Names: map[string]string{"ledger:80": "ledger", "*.pay.internal": "pay"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(r); got != "" {
+		t.Errorf("nothing was called: %q", got)
+	}
+	for i := range 100 {
+		r.Start(t.Context(), fmt.Sprintf("evil-%d", i)).Done(false)
+	}
+	r.Start(t.Context(), "ledger:80").Done(false)
+	for i := range 50 {
+		r.Start(t.Context(), fmt.Sprintf("%d.pay.internal:443", i)).Done(false)
+	}
+	if got := lines(r); got != "evil-0 1/0 0 0 0 0 0; evil-1 1/0 0 0 0 0 0; evil-2 1/0 0 0 0 0 0; ledger 1/0 0 0 0 0 0; pay 50/0 0 0 0 0 0" || r.NotCounted() != 97 {
+		t.Errorf("%s; %d not counted", got, r.NotCounted())
+	}
+}
+
+func TestRoundTripper_panics(t *testing.T) {
+	r := recorder(t, nil)
+	req := httptest.NewRequest(http.MethodGet, "http://db/", nil)
+	func() {
+		defer func() {
+			if p := recover(); p != "boom" {
+				t.Errorf("recovered %v; the panic goes on", p)
+			}
+		}()
+		_, _ = r.RoundTripper(tripper(func(*http.Request) (*http.Response, error) { panic("boom") })).RoundTrip(req)
+	}()
+	if got := lines(r); got != "db 1/1 0 0 1 0 0" {
 		t.Error(got)
 	}
 }

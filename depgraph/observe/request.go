@@ -21,7 +21,9 @@ type request struct {
 type use struct {
 	e       *edge
 	failed  bool  // and nothing that began later made it good
+	hedged  bool  // a call that worked ran at the same time
 	failEnd int64 // when the last failure ended
+	goodEnd int64 // when the last call that worked ended
 }
 
 type requestKey struct{}
@@ -82,9 +84,9 @@ func (s Start) Done(failed bool) {
 // no failure of the dependency; a deadline is.
 func (s Start) Err(err error) { s.Done(err != nil && !errors.Is(err, context.Canceled)) }
 
-// note keeps the outcome of a call for the end of the request. A call of a
-// request that has ended already, one that nobody waits for, is counted as
-// absorbed or not at all.
+// note keeps the outcome of a call for the end of the request. Nobody can judge
+// a failure after that end, as nobody waited for it, or one beside a call that
+// worked: the two may be hedges of each other.
 func (rq *request) note(e *edge, began int64, failed bool) {
 	rq.mu.Lock()
 	defer rq.mu.Unlock()
@@ -98,9 +100,15 @@ func (rq *request) note(e *edge, began int64, failed bool) {
 	u := rq.use(e)
 	switch {
 	case failed:
+		u.hedged = u.failed && u.hedged || u.goodEnd > began
 		u.failed, u.failEnd = true, rq.seq
 	case u.failed && began > u.failEnd:
-		u.failed = false // a retry
+		u.failed, u.hedged = false, false // a retry
+	case u.failed:
+		u.hedged = true
+	}
+	if !failed {
+		u.goodEnd = rq.seq
 	}
 }
 
@@ -156,6 +164,8 @@ func (r *Recorder) end(rq *request, failed bool) {
 			u.e.fine.Add(1)
 		case !u.failed:
 			u.e.otherwise.Add(1)
+		case u.hedged:
+			u.e.unclear.Add(1)
 		case !failed:
 			u.e.absorbed.Add(1)
 		case bad > 1:

@@ -31,6 +31,9 @@ func (c *command) diff() error {
 	if err != nil {
 		return err
 	}
+	if before.graph.Len()+after.graph.Len() == 0 {
+		return errors.New("depgraph: diff: neither side has a manifest, so there is nothing to compare")
+	}
 	d, err := depgraph.Compare(c.ctx, before.graph, after.graph, depgraph.DiffOptions{Check: o})
 	if err != nil {
 		return lookup(err)

@@ -69,6 +69,7 @@ func TestDiff_revisions_of_git(t *testing.T) {
 	}{
 		{"diff v0 v2", 1, "✗ After this change a full stop never comes back: a ⇄ b"},
 		{"diff v0 v2", 1, "note: v0 has no manifests"},
+		{"diff v0 v0", 3, "neither side has a manifest"},
 		{"diff git:v1 v2", 1, "new bootstrap deadlock: 2 services wait for each other"},
 		{"diff git:v1 v2 --fail-on none", 0, "1 new finding"},
 		{"diff v2 v3", 0, "added    c -> a   hard startup+runtime   services/depgraph.yaml:11"},
