@@ -4,11 +4,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
@@ -69,6 +72,56 @@ func TestRevert_onlyWhatIsOurs(t *testing.T) {
 		if err := revoke.RevertRole(t.Context(), deleter{t: t}, q, t.TempDir()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// rival is a role in which another drill begins at the same moment.
+type rival struct {
+	revoke.RoleAPI
+	policies []string
+}
+
+func (r *rival) GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
+	return &iam.GetRoleOutput{Role: &iamtypes.Role{Arn: aws.String(role), Tags: []iamtypes.Tag{{Key: aws.String(revoke.Tag), Value: aws.String(revoke.TagValue)}}}}, nil
+}
+
+func (r *rival) ListRolePolicies(context.Context, *iam.ListRolePoliciesInput, ...func(*iam.Options)) (*iam.ListRolePoliciesOutput, error) {
+	return &iam.ListRolePoliciesOutput{PolicyNames: r.policies}, nil
+}
+
+func (r *rival) PutRolePolicy(_ context.Context, in *iam.PutRolePolicyInput, _ ...func(*iam.Options)) (*iam.PutRolePolicyOutput, error) {
+	r.policies = append(r.policies, "FailOpenDrill-rival", *in.PolicyName)
+	return &iam.PutRolePolicyOutput{}, nil
+}
+
+func (r *rival) DeleteRolePolicy(_ context.Context, in *iam.DeleteRolePolicyInput, _ ...func(*iam.Options)) (*iam.DeleteRolePolicyOutput, error) {
+	r.policies = slices.DeleteFunc(r.policies, func(name string) bool { return name == *in.PolicyName })
+	return &iam.DeleteRolePolicyOutput{}, nil
+}
+
+func (r *rival) GetRolePolicy(_ context.Context, in *iam.GetRolePolicyInput, _ ...func(*iam.Options)) (*iam.GetRolePolicyOutput, error) {
+	if slices.Contains(r.policies, *in.PolicyName) {
+		return &iam.GetRolePolicyOutput{}, nil
+	}
+	return nil, &iamtypes.NoSuchEntityException{}
+}
+
+// Two drills of a role that have both seen it free do not both begin.
+func TestRole_oneDrillAtATime(t *testing.T) {
+	p, err := revoke.NewPlan(revoke.Options{Via: revoke.RolePolicy, Role: role, Table: table}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, dir := new(rival), t.TempDir()
+	r := &revoke.Role{API: api, Plan: p, Journal: dir, Probe: func(context.Context) error { t.Error("it goes on"); return nil }}
+	if err := r.Inject(t.Context()); err == nil || !strings.Contains(err.Error(), "FailOpenDrill-rival") {
+		t.Errorf("%v; want that another drill is in the role", err)
+	}
+	if err := r.Revert(t.Context()); err != nil || !slices.Equal(api.policies, []string{"FailOpenDrill-rival"}) {
+		t.Errorf("%v, %v; want the other's policy alone", err, api.policies)
+	}
+	if pending, err := revoke.Pending(dir); err != nil || len(pending) != 0 {
+		t.Errorf("%v, %v; want nothing in the journal", pending, err)
 	}
 }
 

@@ -60,7 +60,10 @@ func (r *Role) Inject(ctx context.Context) error {
 	case r.API == nil, r.Journal == "", r.Probe == nil:
 		return errors.New("revoke: API, Journal and Probe are required")
 	}
-	if err := r.free(ctx); err != nil {
+	if err := r.released(ctx); err != nil {
+		return err
+	}
+	if err := r.alone(ctx); err != nil {
 		return err
 	}
 	if err := keep(r.Journal, entry{Version: 1, Plan: r.Plan}); err != nil {
@@ -73,6 +76,9 @@ func (r *Role) Inject(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("revoke: writing the policy: %w", err)
 	}
+	if err := r.alone(ctx); err != nil { // one that began at the same moment: one of the two, or both, give way
+		return err
+	}
 	if err := arrived(ctx, r.Plan, r.Probe, r.say); err != nil {
 		return err
 	}
@@ -80,8 +86,8 @@ func (r *Role) Inject(ctx context.Context) error {
 	return sleep(ctx, time.Until(r.Plan.From))
 }
 
-// free sees that the role may be drilled, and that nobody does.
-func (r *Role) free(ctx context.Context) error {
+// released sees that the role may be drilled.
+func (r *Role) released(ctx context.Context) error {
 	out, err := call(ctx, func(ctx context.Context) (*iam.GetRoleOutput, error) {
 		return r.API.GetRole(ctx, &iam.GetRoleInput{RoleName: r.Plan.name()})
 	})
@@ -98,6 +104,11 @@ func (r *Role) free(ctx context.Context) error {
 	if !tagged {
 		return fmt.Errorf("%w (%s)", ErrRoleNotTagged, r.Plan.Role)
 	}
+	return nil
+}
+
+// alone sees that no other drill has a policy in the role.
+func (r *Role) alone(ctx context.Context) error {
 	var marker *string
 	for {
 		names, err := call(ctx, func(ctx context.Context) (*iam.ListRolePoliciesOutput, error) {
@@ -107,7 +118,7 @@ func (r *Role) free(ctx context.Context) error {
 			return fmt.Errorf("revoke: the role's policies: %w", err)
 		}
 		for _, name := range names.PolicyNames {
-			if strings.HasPrefix(name, sidPrefix) {
+			if strings.HasPrefix(name, sidPrefix) && name != r.Plan.PolicyName {
 				return fmt.Errorf("revoke: another drill is in the role's policy %s; drill revert and drill sweep remove what is over", name)
 			}
 		}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/presets"
+)
+
+// provable sees before a drill that its proof would be one: that the file can
+// be written, and that the rules cut what the proof is about and nothing else. edge
+// says that the dependency has another name in the rules, which cannot be checked.
+func (d *drillFlags) provable(p presets.Preset, edge string) error {
+	if d.proof == "" {
+		return nil
+	}
+	switch info, err := os.Stat(filepath.Dir(d.proof)); {
+	case err != nil:
+		return fmt.Errorf("--proof: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("--proof: %s is no folder", filepath.Dir(d.proof))
+	}
+	if _, err := depgraph.LoadProofs(d.proof); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("--proof: %w", err)
+	}
+	for i, r := range p.Rules {
+		if edge == "" && !strings.EqualFold(r.Service, p.Dependency) {
+			return usagef("--proof: rule %d is about the service %q, and the proof would be about %q: want rules of the latter only", i+1, r.Service, p.Dependency)
+		}
+	}
+	return nil
+}
+
+// prove appends the verdict to the proof file.
+func (c *command) prove(d drillFlags, r *drill.Report) error {
+	if d.proof == "" {
+		return nil
+	}
+	proof, err := r.Proof()
+	if err != nil {
+		return err
+	}
+	if proof, err = depgraph.AppendProof(d.proof, proof); err != nil {
+		return fmt.Errorf("%s: %w", d.proof, err)
+	}
+	fmt.Fprintf(c.stderr, "%s: %s without %s: %s; refer to it as evidence: %s\n", d.proof, proof.Service, proof.Dependency, proof.Verdict, proof.ID)
+	return nil
+}
