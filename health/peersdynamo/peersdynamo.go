@@ -32,6 +32,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -125,6 +126,8 @@ func New(client API, o Options) (*Fleet, error) {
 		return nil, errors.New("peersdynamo: the client is nil")
 	case o.ID == "", o.Fleet == "", o.Table == "":
 		return nil, fmt.Errorf("peersdynamo: Options.ID is %q, Fleet %q and Table %q; none may be empty", o.ID, o.Fleet, o.Table)
+	case len(o.ID) > 1024 || len(o.Fleet) > 2048 || !utf8.ValidString(o.ID) || !utf8.ValidString(o.Fleet):
+		return nil, fmt.Errorf("peersdynamo: Options.ID has %d bytes and Fleet %d; keys of a table are UTF-8, of 1,024 and 2,048 bytes at most", len(o.ID), len(o.Fleet))
 	case o.Period < 0, o.Timeout < 0, o.Keep < 0, o.Most < 0:
 		return nil, errors.New("peersdynamo: Options.Period, Most, Timeout and Keep must not be negative")
 	}

@@ -265,6 +265,12 @@ func TestNew_refuses(t *testing.T) {
 	for want, try := range map[string]func() (*peersdynamo.Fleet, error){
 		"client is nil":     func() (*peersdynamo.Fleet, error) { return peersdynamo.New(nil, peersdynamo.Options{}) },
 		"none may be empty": func() (*peersdynamo.Fleet, error) { return peersdynamo.New(client, peersdynamo.Options{ID: "a"}) },
+		"1025 bytes": func() (*peersdynamo.Fleet, error) {
+			return peersdynamo.New(client, peersdynamo.Options{ID: strings.Repeat("a", 1025), Fleet: "b", Table: "c"})
+		},
+		"are UTF-8": func() (*peersdynamo.Fleet, error) {
+			return peersdynamo.New(client, peersdynamo.Options{ID: "a\xff", Fleet: "b", Table: "c"})
+		},
 		"negative": func() (*peersdynamo.Fleet, error) {
 			return peersdynamo.New(client, peersdynamo.Options{ID: "a", Fleet: "b", Table: "c", Period: -1})
 		},

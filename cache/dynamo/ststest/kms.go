@@ -233,6 +233,9 @@ func createKey(c *call, in *struct {
 	if len(c.server.keys) >= maxKeys {
 		return nil, &apiError{400, "LimitExceededException", fmt.Sprintf("the account has %d keys", maxKeys)}
 	}
+	if err := c.server.checkPrincipals(policy); err != nil {
+		return nil, err
+	}
 	k.id = fmt.Sprintf("%08x-0000-4000-8000-%012x", len(c.server.keys)+1, c.server.serial.Add(1))
 	c.server.keys[k.id] = k
 	return map[string]any{"KeyMetadata": k.metadata(c)}, nil
@@ -436,6 +439,9 @@ func putKeyPolicy(c *call, in *struct {
 		return nil, err
 	}
 	return c.withKey(in.KeyID, nil, func(k *kmsKey) (any, *apiError) {
+		if err := c.server.checkPrincipals(policy); err != nil {
+			return nil, err
+		}
 		k.policyText = in.Policy
 		k.policy.set(policy, c.now, c.server.delay)
 		return nil, nil

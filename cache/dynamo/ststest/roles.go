@@ -220,6 +220,9 @@ func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
 	if len(s.roles) >= maxRoles {
 		return &apiError{409, "LimitExceeded", fmt.Sprintf("Cannot exceed quota for RolesPerAccount: %d", maxRoles)}
 	}
+	if err := s.checkPrincipals(r.trust.newest()); err != nil {
+		return err
+	}
 	r.created = now
 	if len(policies) > 0 {
 		r.policies.set(maps.Clone(policies), now, 0)
@@ -347,6 +350,9 @@ func updateAssumeRolePolicy(c *call, p *params) (any, *apiError) {
 		return nil, err
 	}
 	return c.withRole(name, func(r *role) (any, *apiError) {
+		if err := c.server.checkPrincipals(trust); err != nil {
+			return nil, err
+		}
 		r.trustText = text
 		r.trust.set(trust, c.now, c.server.delay)
 		return nil, nil

@@ -29,6 +29,18 @@ type Policy struct {
 	statements []statement
 }
 
+// Principals are the ARNs that the policy names, each once, in its order.
+func (p *Policy) Principals() (arns []string) {
+	for _, s := range p.statements {
+		for _, name := range s.principals {
+			if strings.HasPrefix(name, "arn:") && !slices.Contains(arns, name) {
+				arns = append(arns, name)
+			}
+		}
+	}
+	return arns
+}
+
 type statement struct {
 	sid         string
 	deny        bool
