@@ -184,6 +184,9 @@ func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgrap
 	if c.depth < 0 {
 		return nil, nil, usagef("--depth: %d is below 0", c.depth)
 	}
+	if c.depth != 1 && c.focus == "" {
+		return nil, nil, usagef("--depth goes with --focus")
+	}
 	if c.focus != "" && c.reaches != "" {
 		return nil, nil, usagef("--focus and --reaches exclude each other; a query can say both, such as \"deps(a) & rdeps(b)\"")
 	}

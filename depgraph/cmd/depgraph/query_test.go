@@ -47,6 +47,7 @@ depends: [{on: Cart Service}, {on: ads, soft: true, evidence: drill/x}, {on: too
 		{"export -d s --collapse team", 2, `collapse "team" is not one of`},
 		{"export -d s --focus web --reaches db", 2, "exclude each other"},
 		{"export -d s --focus web --depth -1", 2, "below 0"},
+		{"export -d s --depth 2", 2, "--depth goes with --focus"},
 		{"export -d s -f backstage", 0, "kind: Resource\nmetadata:\n  name: db\n  annotations:\n    depgraph/kind: datastore\nspec:\n  type: database\n  owner: pay\n  dependsOn:\n    - \"resource:default/disk\""},
 		{"export -d s -f backstage", 0, "  title: Cart Service\n"},
 		{"export -d s -f backstage", 0, "depgraph/soft: \"component:default/ads\""},
