@@ -312,7 +312,7 @@ func (c *checker) sloInversion(r *Rule) error {
 		if promised >= needed-1e-9 {
 			return ""
 		}
-		return fmt.Sprintf("%s targets %v %%, so %s should promise %.6g %% and promises %v %%", a.Name, target, b.Name, needed, promised)
+		return fmt.Sprintf("%s targets %v%%, so %s should promise %.6g%% and promises %v%%", a.Name, target, b.Name, needed, promised)
 	})
 }
 
@@ -347,7 +347,7 @@ func (c *checker) dangling(r *Rule) error {
 		if !c.g.services[c.g.to[e]].Undeclared {
 			return ""
 		}
-		msg := fmt.Sprintf("%s depends on %q, which nobody declares", c.g.services[v].Name, name)
+		msg := fmt.Sprintf("%s depends on %q, which is not declared", c.g.services[v].Name, name)
 		if hints++; hints <= maxHints {
 			if near := nearest(name, known); near != "" {
 				msg += fmt.Sprintf("; did you mean %q?", near)
@@ -385,9 +385,9 @@ func (a Availability) doubts() (doubts []string) {
 	}{{"target", a.Target}, {"own", a.Own}} {
 		switch {
 		case f.value > 0 && f.value <= 1:
-			doubts = append(doubts, fmt.Sprintf("%s is %s %%; did you mean %.10g?", f.name, number(f.value), f.value*100))
+			doubts = append(doubts, fmt.Sprintf("%s is %s%%; did you mean %.10g?", f.name, number(f.value), f.value*100))
 		case f.value > 0 && f.value < 50:
-			doubts = append(doubts, fmt.Sprintf("%s is %s %%, down more than half of the time; is that right?", f.name, number(f.value)))
+			doubts = append(doubts, fmt.Sprintf("%s is %s%%, down more than half of the time; is that right?", f.name, number(f.value)))
 		}
 	}
 	return doubts

@@ -122,12 +122,12 @@ func ExampleGraph_Availability() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%.4f %%, exact: %v, target kept: %v\n", 100*a.Availability, a.Exact, a.Availability >= a.Target)
+	fmt.Printf("%.4f%%, exact: %v, target kept: %v\n", 100*a.Availability, a.Exact, a.Availability >= a.Target)
 	for _, i := range a.Importance[:2] {
 		fmt.Printf("%s costs %.0f minutes a year\n", i.Service, i.MinutesPerYear)
 	}
 	// Output:
-	// 99.9375 %, exact: true, target kept: true
+	// 99.9375%, exact: true, target kept: true
 	// checkout costs 263 minutes a year
 	// ledger costs 53 minutes a year
 }

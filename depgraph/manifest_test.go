@@ -163,8 +163,8 @@ func TestParseManifest_survives_aliases_that_explode(t *testing.T) {
 func TestCompile_reports_what_does_not_fit_together(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"duplicate":     {"service: a\n---\nservice: a\n", `f.yaml:3: service "a" is declared twice; the other declaration is at f.yaml:1`},
-		"dangling":      {"service: payments\n---\nservice: web\ndepends:\n  - on: paymets\n", `f.yaml:5: web: depends on "paymets", which nobody declares; did you mean "payments"?`},
-		"dangling any":  {"service: a1\n---\nservice: web\ndepends:\n  - any-of: [a1, zz]\n", `f.yaml:5: web: depends on "zz", which nobody declares`},
+		"dangling":      {"service: payments\n---\nservice: web\ndepends:\n  - on: paymets\n", `f.yaml:5: web: depends on "paymets", which is not declared; did you mean "payments"?`},
+		"dangling any":  {"service: a1\n---\nservice: web\ndepends:\n  - any-of: [a1, zz]\n", `f.yaml:5: web: depends on "zz", which is not declared`},
 		"self-loop":     {"service: a\ndepends:\n  - on: a\n", `f.yaml:3: a: depends on itself`},
 		"large quorum":  {"service: a\ndepends:\n  - any-of: [b, c]\n    need: 3\n---\nservice: b\n---\nservice: c\n", `f.yaml:3: a: need is 3, but any-of has 2 members`},
 		"member twice":  {"service: a\ndepends:\n  - any-of: [b, b]\n---\nservice: b\n", `f.yaml:3: a: any-of names "b" twice`},

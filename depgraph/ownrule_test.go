@@ -31,14 +31,14 @@ func TestOwnRule(t *testing.T) {
 		"a finding":     {finding(depgraph.Finding{Service: "b", Message: "no"}), "warn own m.yaml:5 no; mend it"},
 		"about an edge": {finding(depgraph.Finding{Service: "a", Message: "no", Fix: "f", Severity: depgraph.Error, Edges: []depgraph.Edge{edge}}), "error own m.yaml:3 no; f"},
 		"of another":    {finding(depgraph.Finding{Rule: "DG001", Service: "a", Message: "no"}), "warn own m.yaml:1 no; mend it"},
-		"no service":    {finding(depgraph.Finding{Service: "c", Message: "no"}), `error DG020  the rule own: finding 1: there is no service "c"; Mend the rule, or leave it out.`},
-		"no message":    {finding(depgraph.Finding{Service: "a"}), "error DG020  the rule own: finding 1: the message is empty; Mend the rule, or leave it out."},
+		"no service":    {finding(depgraph.Finding{Service: "c", Message: "no"}), `error DG020  the rule own: finding 1: there is no service "c"; Fix the rule, or leave it out.`},
+		"no message":    {finding(depgraph.Finding{Service: "a"}), "error DG020  the rule own: finding 1: the message is empty; Fix the rule, or leave it out."},
 		"an error": {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) {
 			return []depgraph.Finding{{Service: "a", Message: "no"}}, errors.New("lost its way")
-		}, "error DG020  the rule own: lost its way; Mend the rule, or leave it out."},
-		"a lying error": {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { return nil, liar{} }, "error DG020  the rule own: failed with an error that cannot be formatted; Mend the rule, or leave it out."},
-		"a panic":       {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { panic("boom") }, "error DG020  the rule own: panicked: boom; Mend the rule, or leave it out."},
-		"a Goexit":      {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { runtime.Goexit(); return nil, nil }, "error DG020  the rule own: ended its goroutine (runtime.Goexit); Mend the rule, or leave it out."},
+		}, "error DG020  the rule own: lost its way; Fix the rule, or leave it out."},
+		"a lying error": {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { return nil, liar{} }, "error DG020  the rule own: failed with an error that cannot be formatted; Fix the rule, or leave it out."},
+		"a panic":       {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { panic("boom") }, "error DG020  the rule own: panicked: boom; Fix the rule, or leave it out."},
+		"a Goexit":      {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { runtime.Goexit(); return nil, nil }, "error DG020  the rule own: ended its goroutine (runtime.Goexit); Fix the rule, or leave it out."},
 		"nothing":       {func(context.Context, *depgraph.Graph) ([]depgraph.Finding, error) { return nil, nil }, ""},
 	} {
 		found, err := g.Check(t.Context(), depgraph.CheckOptions{Rules: []depgraph.Rule{{Name: "own", Severity: depgraph.Warn, Fix: "mend it", Check: c.check}}})

@@ -103,14 +103,14 @@ func rules() []Rule {
 		},
 		{
 			ID: "DG008", Name: "dangling", Severity: Error, run: (*checker).dangling,
-			Summary: "a service that nobody declares is depended on",
+			Summary: "something depends on a service that is not declared",
 			Why:     "What is behind it is invisible: cycles, blast radius and availability end there.",
-			Fix:     "Correct the name, or declare the service; for somebody else's, a manifest with \"kind: external\" is enough.",
+			Fix:     "Correct the name, or declare the service; for a third party's, a manifest with \"kind: external\" is enough.",
 		},
 		{
 			ID: "DG009", Name: "no-owner", Severity: Warn, run: (*checker).noOwner,
 			Summary: "a service has no owner",
-			Why:     "At 3 a.m. nobody knows whom to call.",
+			Why:     "At 3 a.m. nobody knows who to call.",
 			Fix:     "Write the team into owner.",
 		},
 		{
@@ -139,13 +139,13 @@ func rules() []Rule {
 		},
 		{
 			ID: "DG014", Name: "external-hard-without-fallback", Severity: Warn, run: (*checker).externals,
-			Summary: "a hard run-time dependency on somebody else's service has no fallback",
+			Summary: "a hard run-time dependency on a third party's service has no fallback",
 			Why:     "It will be down without warning, and nobody here can repair it.",
 			Fix:     "Make it soft, add an alternative with any-of, or say in fallback what happens meanwhile.",
 		},
 		{
 			ID: "DG015", Name: "drift-undeclared", Severity: Warn, Drift: true,
-			Summary: "a dependency was seen that nobody declares (depgraph drift)",
+			Summary: "an undeclared dependency was seen (depgraph drift)",
 			Why:     "Cycles, order and blast radius are computed without it, and are wrong. It is the one that the next outage comes through.",
 			Fix:     "Declare it, and say whether it is soft; or map the observed name to the declared one.",
 		},
@@ -171,13 +171,13 @@ func rules() []Rule {
 			ID: "DG019", Name: "harder-than-declared", Severity: Error, Drift: true,
 			Summary: "a dependency is declared soft, and its errors become errors of the caller (depgraph drift)",
 			Why:     "Every answer relies on the caller working without it. It does not: requests failed when the dependency did, and more often than they fail anyway.",
-			Fix:     "Mend the fallback and prove it with a drill, or declare the dependency hard until then.",
+			Fix:     "Fix the fallback and prove it with a drill, or declare the dependency hard until then.",
 		},
 		{
 			ID: "DG020", Name: "rule-failed", Severity: Error,
 			Summary: "a rule of one's own could not be run to its end",
 			Why:     "What it would have found is not known, so the check cannot be clean.",
-			Fix:     "Mend the rule, or leave it out.",
+			Fix:     "Fix the rule, or leave it out.",
 		},
 		{
 			ID: "DG021", Name: "idle-waiver", Severity: Warn,

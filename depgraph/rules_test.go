@@ -51,7 +51,7 @@ var ruleCases = map[string]struct{ bad, message, good string }{
 	},
 	"DG005": {
 		"service: a\navailability: {target: 99.9}\ndepends: [{on: b}]\n---\nservice: b\navailability: {target: 99.95}\n",
-		"a targets 99.9 %, so b should promise 99.99 % and promises 99.95 %",
+		"a targets 99.9%, so b should promise 99.99% and promises 99.95%",
 		"service: a\navailability: {target: 99.9}\ndepends: [{on: b}]\n---\nservice: b\navailability: {target: 99.99}\n",
 	},
 	"DG006": {
@@ -63,7 +63,7 @@ var ruleCases = map[string]struct{ bad, message, good string }{
 		"service: a\ndepends: [{on: b, plane: control, phase: runtime}]\n---\nservice: b\n",
 	},
 	"DG008": {
-		"service: payments\n---\nservice: a\ndepends: [{on: paymnets}]\n", `a depends on "paymnets", which nobody declares; did you mean "payments"?`,
+		"service: payments\n---\nservice: a\ndepends: [{on: paymnets}]\n", `a depends on "paymnets", which is not declared; did you mean "payments"?`,
 		"service: a\n",
 	},
 	"DG009": {"service: a\n", "a has no owner", "service: a\nowner: x\n---\nservice: b\nkind: external\n"},
@@ -86,7 +86,7 @@ var ruleCases = map[string]struct{ bad, message, good string }{
 		"service: a\ndepends: [{on: b}]\n---\nservice: b\nkind: external\n", "a has a hard dependency on b, which is external, and no fallback",
 		"service: a\ndepends: [{on: b, fallback: queue}]\n---\nservice: b\nkind: external\n",
 	},
-	"DG018": {"service: a\navailability: {own: 0.999}\n", "a: availability.own is 0.999 %; did you mean 99.9?", "service: a\navailability: {own: 50, target: 99}\n"},
+	"DG018": {"service: a\navailability: {own: 0.999}\n", "a: availability.own is 0.999%; did you mean 99.9?", "service: a\navailability: {own: 50, target: 99}\n"},
 	"DG017": {
 		"service: a\ndepends: [{on: b, order: weak}]\n---\nservice: b\ndepends: [{on: a, order: weak}]\n",
 		"ordering cycle: 2 services are ordered in a circle",

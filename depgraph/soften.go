@@ -9,7 +9,7 @@ import (
 )
 
 // Weights of softening an edge. An edge is cheap to soften if it is only
-// needed at startup (a default or a retry will do), dear if it is needed at
+// needed at startup (a default or a retry will do), expensive if it is needed at
 // run time, and on a control plane it should not have been hard at all.
 const (
 	weightStartup = 2

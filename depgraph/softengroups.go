@@ -106,7 +106,7 @@ func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, t
 		}
 		for i := first; i+left <= len(units) && complete; i++ {
 			if cost+left*int(units[i].weight) >= bestCost {
-				return // the rest is at least as dear
+				return // the rest costs at least as much
 			}
 			mark(chosen, units[i], true)
 			try(i+1, left-1, cost+int(units[i].weight))

@@ -105,7 +105,7 @@ func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
 const maxHints = 100
 
 func (c *compiler) dangle(owner, name string, at Position) {
-	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which nobody declares"}
+	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which is not declared"}
 	if c.dangling++; c.dangling <= maxHints {
 		if near := nearest(name, c.g.names); near != "" && near != owner {
 			p.Message += "; did you mean " + strconv.Quote(near) + "?"

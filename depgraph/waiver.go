@@ -193,9 +193,9 @@ func (w *Waiver) check() error {
 	case strings.TrimSpace(w.Rule) == "":
 		return errors.New("the rule is missing")
 	case strings.TrimSpace(w.Reason) == "":
-		return fmt.Errorf("%s: the reason is missing; who reads it later must know why", w.Rule)
+		return fmt.Errorf("%s: the reason is missing; the next reader must know why", w.Rule)
 	case w.Until.IsZero():
-		return fmt.Errorf("%s: the date in until is missing; a waiver ends, and the finding is back", w.Rule)
+		return fmt.Errorf("%s: the date in until is missing; a waiver has an end, after which the finding is back", w.Rule)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func TestImporter(t *testing.T, read func() ([]depgraph.Service, error)) {
 		t.Error("two results for one input")
 	}
 	if _, err := depgraph.Compile(first, depgraph.Options{}); err != nil {
-		t.Fatalf("what was imported is no graph: %v", err)
+		t.Fatalf("what was imported is not a graph: %v", err)
 	}
 	edges := 0
 	for _, s := range first {

@@ -261,7 +261,7 @@ func (c *comparer) groupSeen(d *Dependency) bool {
 // strength concludes from how requests ended. The failures that the dependency
 // has to answer for must be more than those that happen anyway: the lower end
 // of the one share must be above the upper end of the other, both as Wilson
-// score intervals of 95 %.
+// score intervals of 95%.
 func (c *comparer) strength(d *Dependency) {
 	e := d.Effect
 	failed := e.Propagated + e.Absorbed
@@ -305,7 +305,7 @@ func recorded(traces int) string {
 	return fmt.Sprintf("%d traces were recorded", traces)
 }
 
-// wilson is the score interval of 95 % for k of n (Wilson 1927). Of no cases
+// wilson is the score interval of 95% for k of n (Wilson 1927). Of no cases
 // nothing is known: from 0 to 1 - but for a base rate, which is then taken to
 // be no more than a half.
 func wilson(k, n int64) (low, high float64) {
@@ -341,7 +341,7 @@ func (c *comparer) honesty(r *Report) (notes []string) {
 		notes = append(notes, "sources that count calls cannot tell whether an error of a dependency became one of its caller; that takes spans, or package observe")
 	}
 	if addresses > 0 {
-		notes = append(notes, "an address in a configuration is no call: it says that a dependency is possible")
+		notes = append(notes, "an address in a configuration is not a call: it only says that a dependency is possible")
 	}
 	silent := []string{}
 	for s := range c.g.Services() {

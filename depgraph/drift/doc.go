@@ -1,6 +1,6 @@
 // Package drift compares what services declare with what was seen of them:
 // which dependencies nobody declared, which declared ones nobody saw, and
-// which soft ones are hard in truth, as their errors become errors of the
+// which soft ones are hard in practice, as their errors become errors of the
 // caller.
 //
 // A Collector reads what other programs recorded: dependency lists of Zipkin

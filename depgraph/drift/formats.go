@@ -88,7 +88,7 @@ func (f *file) zipkin(dec *json.Decoder) error {
 		return err
 	}
 	if dec.More() {
-		return errors.New("there is something behind the end of the list")
+		return errors.New("unexpected data after the end of the list")
 	}
 	f.format = cmp.Or(f.format, "an empty list")
 	return nil
@@ -164,7 +164,7 @@ func micros(n json.Number) (int64, error) {
 	}
 	v, err := n.Float64()
 	if err != nil || v < 0 || v > math.MaxInt64/4e3 || math.IsNaN(v) {
-		return 0, fmt.Errorf("%s is no number of microseconds", n)
+		return 0, fmt.Errorf("%s is not a number of microseconds", n)
 	}
 	return int64(v) * 1000, nil
 }
@@ -394,7 +394,7 @@ func (f *file) otlpSpan(service string, o *otlpSpan) error {
 		}
 		v, err := strconv.ParseInt(n.String(), 10, 64)
 		if err != nil || v < 0 {
-			return 0, fmt.Errorf("span %s: %s is no time in nanoseconds", o.SpanID, n)
+			return 0, fmt.Errorf("span %s: %s is not a time in nanoseconds", o.SpanID, n)
 		}
 		return v, nil
 	}

@@ -187,7 +187,7 @@ func sample(rest string) (labels map[string]string, value int64, err error) {
 func countOf(text string) (int64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(v) || v < 0 || v > maxCount {
-		return 0, fmt.Errorf("%q is no count", text)
+		return 0, fmt.Errorf("%q is not a count", text)
 	}
 	return int64(math.Round(v)), nil
 }

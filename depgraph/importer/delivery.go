@@ -29,10 +29,10 @@ func (k *kubernetes) dependsOn(w *workload) {
 			}
 		}
 		if target == w.service {
-			k.warnf("%s: %s depends on itself; Flux waits for it for ever", at, w.service)
+			k.warnf("%s: %s depends on itself; Flux waits for it forever", at, w.service)
 		}
 		if target == "" {
-			k.warnf("%s: %s depends on the %s %s/%s, which is not in these files; Flux waits for it for ever", at, w.service, w.kind, namespace, name)
+			k.warnf("%s: %s depends on the %s %s/%s, which is not in these files; Flux waits for it forever", at, w.service, w.kind, namespace, name)
 			target = namespace + "/" + name + " (" + w.kind + ")"
 			k.service(target, at).Note = "named by others, not among the manifests"
 		}

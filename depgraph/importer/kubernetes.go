@@ -309,7 +309,7 @@ func (k *kubernetes) workload(w *workload) {
 		if n, err := strconv.Atoi(strings.TrimSpace(text(wave))); err == nil {
 			k.waves[n] = append(k.waves[n], w.service)
 		} else {
-			k.warnf("%s: the sync wave %q is no number", w.doc.at(wave), text(wave))
+			k.warnf("%s: the sync wave %q is not a number", w.doc.at(wave), text(wave))
 		}
 	}
 	if w.pod == nil {

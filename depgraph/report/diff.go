@@ -233,7 +233,7 @@ func serviceLines(s *depgraph.ServiceChange) (lines []string) {
 
 const minutesPerYear = 365.25 * 24 * 60
 
-func percent(a float64) string { return fmt.Sprintf("%.5g %%", 100*a) }
+func percent(a float64) string { return fmt.Sprintf("%.5g%%", 100*a) }
 
 func firstNames(names []string) string {
 	if n := len(names) - maxDiffNames; n > 0 {

@@ -17,7 +17,7 @@ func DriftVerdict(r *drift.Report) string {
 	}
 	var parts []string
 	for _, p := range []struct{ rule, one, many string }{
-		{"DG019", "soft dependency is hard in truth", "soft dependencies are hard in truth"},
+		{"DG019", "soft dependency is actually hard", "soft dependencies are actually hard"},
 		{"DG015", "dependency is not declared", "dependencies are not declared"},
 		{"DG016", "declared dependency was not seen", "declared dependencies were not seen"},
 	} {

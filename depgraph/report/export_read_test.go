@@ -5,15 +5,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/failopen/failopen/depgraph"
-	"github.com/failopen/failopen/depgraph/importer"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -89,71 +84,4 @@ func TestExport_reads_back(t *testing.T) {
 			t.Fatalf("seed %d: %v, a graph differs from itself: %+v", seed, err, d)
 		}
 	}
-}
-
-// TestBackstage_reads_back writes random graphs as a catalog and imports that:
-// no service and no edge is lost, and none comes back harder or softer.
-func TestBackstage_reads_back(t *testing.T) {
-	for seed := range uint64(60) {
-		g := randomGraph(t, seed)
-		file := filepath.Join(t.TempDir(), "catalog.yaml")
-		var b bytes.Buffer
-		if err := report.Backstage(&b, g); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		r, err := importer.Backstage(file)
-		if err != nil || len(r.Warnings) > 0 {
-			t.Fatalf("seed %d: %v, %q", seed, err, r.Warnings)
-		}
-		back, err := depgraph.Compile(r.Services, depgraph.Options{})
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		if want, got := catalog(g), catalog(back); !slices.Equal(want, got) {
-			t.Fatalf("seed %d:\n%s\nwant\n%s\nfrom\n%s", seed, strings.Join(got, "\n"), strings.Join(want, "\n"), b.String())
-		}
-	}
-}
-
-// catalog is what a catalog holds: services, and each edge in its strongest
-// sense. An edge of a group says how many of whom are needed.
-func catalog(g *depgraph.Graph) (lines []string) {
-	names := []string{"weak", "soft", "group", "hard"}
-	for s := range g.Services() {
-		if s.Kind == depgraph.KindUnknown {
-			s.Kind = depgraph.App // Backstage's word for it is component
-		}
-		lines = append(lines, fmt.Sprintf("%s %s %s %s", s.Name, s.Owner, s.Kind, s.Criticality))
-		sense := map[string]int{}
-		groups, need := map[int]string{}, map[string]int{}
-		for _, e := range g.EdgesFrom(s.Name) {
-			is := 3
-			switch {
-			case e.Phase == depgraph.Deploy:
-				continue
-			case e.Weak:
-				is = 0
-			case e.Soft:
-				is = 1
-			case e.Need < e.Of:
-				is = 2
-				need[groups[e.Group]+" "+e.To] = max(need[groups[e.Group]+" "+e.To], e.Need)
-				groups[e.Group] += " " + e.To
-			}
-			if old, ok := sense[e.To]; !ok || is > old {
-				sense[e.To] = is
-			}
-		}
-		for to, is := range sense {
-			lines = append(lines, fmt.Sprintf("%s -> %s %s", s.Name, to, names[is]))
-		}
-		for _, members := range groups {
-			lines = append(lines, fmt.Sprintf("%s needs %d of%s", s.Name, need[members], members))
-		}
-	}
-	slices.Sort(lines)
-	return slices.Compact(lines)
 }

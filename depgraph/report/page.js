@@ -430,7 +430,7 @@ function details(i, r) {
   const result = el("div", { id: "why" });
   const ask = () => showWhy(i, byName.get(target.value), result, target.value);
   panel.replaceChildren(...[el("h2", {}, s.n),
-    el("p", { class: "dim" }, [s.o && "owner " + s.o, s.k, s.c && "criticality " + s.c, s.start && "starts in " + seconds(s.start), s.target && "target " + s.target + " %", s.own && "own " + s.own + " %", s.b ? "blocked by a cycle" : "wave " + s.w].filter(Boolean).join(" · ")),
+    el("p", { class: "dim" }, [s.o && "owner " + s.o, s.k, s.c && "criticality " + s.c, s.start && "starts in " + seconds(s.start), s.target && "target " + s.target + "%", s.own && "own " + s.own + "%", s.b ? "blocked by a cycle" : "wave " + s.w].filter(Boolean).join(" · ")),
     s.note ? el("p", {}, s.note) : null, s.verify ? el("p", {}, "verify: " + s.verify) : null, el("p", { class: "dim" }, place(s.f, s.l)),
     ...list("goes down with it", r.down, "down"), ...list("degraded", r.degraded, "degraded"), ...list("loses redundancy", r.thin, "thin"), ...list("cannot restart", r.noStart, "nostart"),
     el("h3", {}, "depends on (" + out[i].length + ")"), el("ul", { id: "needs" }, ...out[i].map((e) => el("li", {}, serviceLink(S[E[e][1]].n), el("span", { class: "dim" }, " " + describe(E[e]) + " " + place(E[e][4], E[e][5]) + (E[e][6] ? " " + D.t[E[e][6]] : "") + " "), whatIfButton(e)))),

@@ -92,7 +92,7 @@ func (b *Runbook) byHand(order *depgraph.Order) {
 		add(e, "break-glass: "+e.BreakGlass)
 	}
 	for _, e := range order.Broken {
-		add(e, "nobody has written down how; try a cached copy, a static configuration, or a flag that skips the check")
+		add(e, "the manifests do not say how; try a cached copy, a static configuration, or a flag that skips the check")
 	}
 	if len(s.steps) > 0 {
 		b.sections = append(b.sections, s)
@@ -442,7 +442,7 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 		p.f("\n")
 	}
 	for _, e := range b.Circle {
-		how := "nobody has written down how to get past it"
+		how := "the manifests do not say how to get past it"
 		if e.BreakGlass != "" {
 			how = "by hand: " + e.BreakGlass
 		}

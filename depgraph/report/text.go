@@ -399,7 +399,7 @@ func Percent(a float64) string {
 	if strings.Contains(s, ".") {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
 	}
-	return s + " %"
+	return s + "%"
 }
 
 // minutes prints one significant digit: more would claim what nobody knows.

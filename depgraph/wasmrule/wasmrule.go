@@ -114,7 +114,7 @@ func readModule(path string, limit int64) (module []byte, refused, err error) {
 	case int64(len(module)) > limit:
 		return nil, tooLarge, nil
 	case !bytes.HasPrefix(module, []byte("\x00asm")):
-		return nil, errors.New("is no WebAssembly module"), nil
+		return nil, errors.New("is not a WebAssembly module"), nil
 	case len(module) < 8 || module[6] != 0:
 		return nil, errors.New("is a WebAssembly component; a rule is a core module for WASI preview 1"), nil
 	}
@@ -301,7 +301,7 @@ func findings(output []byte, g *depgraph.Graph) ([]depgraph.Finding, error) {
 		return nil, fmt.Errorf("its output is not of interface %d: %w", Interface, err)
 	}
 	if dec.More() {
-		return nil, errors.New("its output goes on behind the end of the JSON object")
+		return nil, errors.New("its output continues after the end of the JSON object")
 	}
 	switch {
 	case r.Interface == nil:

@@ -83,7 +83,7 @@ func TestRule_findings(t *testing.T) {
 		`{"interface":1,"findings":[{"service":"web","message":"` + strings.Repeat("x", 3000) + `"}]}`:                                      "a text is longer than 2000 bytes",
 		`{"interface":2,"findings":[]}`:   "its output is of interface 2; this program reads 1",
 		`{"findings":[]}`:                 `its output does not say "interface": 1`,
-		`{"interface":1,"findings":[]} x`: "its output goes on behind the end",
+		`{"interface":1,"findings":[]} x`: "its output continues after the end",
 		`hello`:                           "its output is not of interface 1: invalid character",
 		``:                                "wrote nothing",
 	} {
@@ -147,8 +147,8 @@ func TestRule_hostile(t *testing.T) {
 		"a-library":     {module{export: "run"}.bytes(), "exports no _start"},
 		"cut-off":       {says("x")[:40], "cannot be compiled: "},
 		"component":     {[]byte("\x00asm\x0d\x00\x01\x00"), "is a WebAssembly component"},
-		"text":          {[]byte("#!/bin/sh\nrm -rf /\n"), "is no WebAssembly module"},
-		"empty":         {nil, "is no WebAssembly module"},
+		"text":          {[]byte("#!/bin/sh\nrm -rf /\n"), "is not a WebAssembly module"},
+		"empty":         {nil, "is not a WebAssembly module"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "tables" && runtime.GOOS != "linux" {

@@ -38,7 +38,7 @@ func TestStories_show_their_point(t *testing.T) {
 	for name, wants := range map[string][]string{
 		"datadog-2023":  {"DG010", "they all fail with os-update-channel", "missed", "parent-control-plane-eu -> child-control-planes-eu -> workers-eu"},
 		"roblox-2021":   {"DG011", "observer telemetry needs consul", "DG003 deploy cycle", "caches"},
-		"kinesis-2020":  {"checkout, cloudwatch-logs, deployments, docker-log-driver, search", "down                1  cloudwatch-logs", "target 99.9 %: kept"},
+		"kinesis-2020":  {"checkout, cloudwatch-logs, deployments, docker-log-driver, search", "down                1  cloudwatch-logs", "target 99.9%: kept"},
 		"dynamodb-2021": {"dynamodb-sessions, token-checker, web-shop", "degraded            1  token-checker", "DG005"},
 		"mutual":        {"DG002 runtime cycle: 2 services need each other to serve", "wave 1"},
 	} {
@@ -70,8 +70,8 @@ func TestRun_is_short(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"kinesis is lost: everything else is down; checkout misses its 99.9 %",
-		"one soft edge  docker-log-driver -> cloudwatch-logs\n  the same day   1 of 5 others down, 1 degraded; checkout keeps its 99.9 %",
+		"kinesis is lost: everything else is down; checkout misses its 99.9%",
+		"one soft edge  docker-log-driver -> cloudwatch-logs\n  the same day   1 of 5 others down, 1 degraded; checkout keeps its 99.9%",
 		"https://aws.amazon.com/message/12721/",
 	} {
 		if !strings.Contains(got.String(), want) {

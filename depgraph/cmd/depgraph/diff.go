@@ -128,7 +128,7 @@ func (c *command) sinceMergeBase(a, b string) (before, after side, err error) {
 	return before, after, err
 }
 
-// side reads one graph. What is there as a file or a folder is no revision;
+// side reads one graph. What is there as a file or a folder is not a revision;
 // "git:NAME" is one in any case.
 func (c *command) side(name string) (side, error) {
 	rev, forced := strings.CutPrefix(name, "git:")
@@ -163,7 +163,7 @@ func revisionError(err error) error {
 	case errors.Is(err, errNoRevision):
 		return usagef("diff: %s, and no file or folder of that name", err)
 	case strings.Contains(err.Error(), "not a git repository"):
-		return usagef("diff: there is no file or folder of that name, and this is no git repository")
+		return usagef("diff: there is no file or folder of that name, and this is not a git repository")
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func TestDiff_revisions_of_git(t *testing.T) {
 		{"diff -- --output=stolen v2", 2, "begins with a dash"},
 		{"diff git:--output=stolen v2", 2, "begins with a dash"},
 		{"diff v2 --upload-pack=touch", 2, "flag provided but not defined"},
-		{"diff git: v2", 2, "is no revision"},
+		{"diff git: v2", 2, "is not a revision"},
 		{"diff", 2, "usage: depgraph diff REV1 [REV2]"},
 		{"diff v2 v3 -d gone", 3, "gone: no such folder"},
 		{"diff v2 v3 -d -", 2, "a revision has no standard input"},

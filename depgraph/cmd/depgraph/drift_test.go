@@ -33,7 +33,7 @@ func TestDrift(t *testing.T) {
 		{"drift -d s --observed deps.json --names names.txt", 0, "! 1 declared dependency was not seen"},
 		{"drift -d s --observed deps.json --map web-2=web --map ads=-", 0, "! 1 declared dependency was not seen"},
 		{"drift -d s --observed deps.json --fail-on none", 0, "1 dependency is not declared"},
-		{"drift -d s --observed harder.json", 1, "✗ 1 soft dependency is hard in truth"},
+		{"drift -d s --observed harder.json", 1, "✗ 1 soft dependency is actually hard"},
 		{"drift -d s --observed harder.json -f github", 1, "::error file=s/depgraph.yaml,line=3"},
 		{"drift -d s --observed harder.json -f markdown", 1, "**error DG019 harder-than-declared (1)**"},
 		{"drift -d s --observed harder.json -f sarif", 1, `"ruleId": "DG019"`},

@@ -84,7 +84,7 @@ var errNoRevision = errors.New("no such revision")
 // resolve turns the name of a revision into the hash of its commit.
 func (r repository) resolve(rev string) (string, error) {
 	if rev == "" || rev[0] == '-' || strings.ContainsFunc(rev, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		return "", usagef("%q is no revision: it begins with a dash, or holds a control character", rev)
+		return "", usagef("%q is not a revision: it begins with a dash, or holds a control character", rev)
 	}
 	out, err := r.git(nil, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{commit}")
 	if err != nil {

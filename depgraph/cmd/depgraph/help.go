@@ -276,7 +276,7 @@ Then, as the first line of a manifest, for editors:
 	}
 }
 
-const introduction = `depgraph says what each service depends on, before the incident.
+const introduction = `depgraph: know what depends on what, before an outage shows you.
 
 Put a depgraph.yaml beside each service:
 

@@ -122,9 +122,9 @@ func TestAvail_of_what_nobody_declared_is_unknown(t *testing.T) {
 	dir := tree(t, map[string]string{"depgraph.yaml": "service: a\ndepends: [{on: b}]\n---\nservice: b\n---\nservice: c\ndepends: [{on: d}]\n---\nservice: d\navailability: {own: 99.9}\n---\nservice: e\navailability: {own: 0.999}\n"})
 	for name, want := range map[string][]string{
 		"a": {"a: unknown: 0 of 2 availabilities declared"},
-		"c": {"c: at most 99.9 %, at least", "1 of 2"},
-		"d": {"d: 99.9 % (exact)"},
-		"e": {"warning: e: own is 0.999 %; did you mean 99.9?"},
+		"c": {"c: at most 99.9%, at least", "1 of 2"},
+		"d": {"d: 99.9% (exact)"},
+		"e": {"warning: e: own is 0.999%; did you mean 99.9?"},
 	} {
 		_, out, _ := in(t, dir, "", "avail", name)
 		for _, w := range want {
@@ -132,7 +132,7 @@ func TestAvail_of_what_nobody_declared_is_unknown(t *testing.T) {
 				t.Errorf("%s: no %q in\n%s", name, w, out)
 			}
 		}
-		if name == "a" && strings.Contains(out, "100 %") {
+		if name == "a" && strings.Contains(out, "100%") {
 			t.Errorf("nothing is known, and it says\n%s", out)
 		}
 	}
@@ -247,8 +247,8 @@ func TestAvail_what_if_names_with_signs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, want := range map[string]string{
-		"soften component:default/a:resource:b=c": "99.9 %",
-		"own resource:b=c=100":                    "99.9 %",
+		"soften component:default/a:resource:b=c": "99.9%",
+		"own resource:b=c=100":                    "99.9%",
 	} {
 		if code, out, errs := in(t, dir, "", "avail", "component:default/a", "--what-if", what); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%s: exit code %d, %s%s", what, code, out, errs)

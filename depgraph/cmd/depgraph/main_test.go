@@ -165,7 +165,7 @@ func TestRun_exit_codes(t *testing.T) {
 		{"-d " + mutual + " cycles", 1, "runtime cycle"},
 		{"-d " + mutual + " cycles --fail-on error", 0, "runtime cycle"},
 		{"-d " + dangling + " check", 1, `did you mean "payments"?`},
-		{"-d " + dangling + " order", 3, `depgraph.yaml:7: web: depends on "paymets", which nobody declares; did you mean "payments"?`},
+		{"-d " + dangling + " order", 3, `depgraph.yaml:7: web: depends on "paymets", which is not declared; did you mean "payments"?`},
 		{"-d " + broken + " check", 3, `unknown field "owmer"; did you mean "owner"?`},
 		{"-d " + broken + " report", 3, "unknown field"},
 		{"-d " + t.TempDir() + " check", 3, "no depgraph.yaml"},

@@ -28,7 +28,7 @@ func TestCheck_with_a_rule(t *testing.T) {
 		{"check s --rule empty.wasm", 1, "error DG020 the rule empty: exports no _start; compile it as a WASI command, not as a library"},
 		{"check s --rule empty.wasm --skip empty", 0, "0 errors"},
 		{"check s --rule empty.wasm --rule empty.wasm", 3, `two rules named "empty"`},
-		{"check s --rule text.wasm", 1, "error DG020 the rule text: is no WebAssembly module"},
+		{"check s --rule text.wasm", 1, "error DG020 the rule text: is not a WebAssembly module"},
 		{"check s --rule gone.wasm", 3, "gone.wasm: cannot read: no such file"},
 		{"check s --rule empty.wasm --rule-timeout 0s", 2, "--rule-timeout: 0s is not above 0"},
 		{"check s --rule empty.wasm --rule-memory 9999", 2, "--rule-memory: 9999 MiB is not between 1 and 4096"},
