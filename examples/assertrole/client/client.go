@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -42,24 +44,30 @@ func AWS(client *sts.Client, algorithm string) Door {
 
 // A Broker is where the other door is.
 type Broker struct {
-	URL         string                  // such as https://broker.example
+	URL         string                  // such as https://broker.example; http only on this machine
 	Name        string                  // as the broker calls itself; default URL
 	Region      string                  // whose STS the broker shall ask
 	Credentials aws.CredentialsProvider // of a role's session
-	Client      *http.Client            // default: one with a time-out of 10 s
+	Client      *http.Client            // default: one with a time-out of 10 s; redirects are never followed
 	Now         func() time.Time        // default: time.Now
 }
 
 // Door is the door of that broker.
 func (b Broker) Door() Door {
 	name := cmp.Or(b.Name, b.URL)
-	if b.Client == nil {
-		b.Client = &http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: 10 * time.Second}
+	if b.Client != nil {
+		client = *b.Client
 	}
+	// Whoever gets a proof can turn it into a token.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if b.Now == nil {
 		b.Now = time.Now
 	}
 	return func(ctx context.Context, audience string) (string, time.Time, error) {
+		if u, err := url.Parse(b.URL); err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && local(u.Hostname())) {
+			return "", time.Time{}, errors.New("client: the broker's URL is not https")
+		}
 		creds, err := b.Credentials.Retrieve(ctx)
 		if err != nil {
 			return "", time.Time{}, fmt.Errorf("client: credentials: %w", err)
@@ -80,7 +88,7 @@ func (b Broker) Door() Door {
 			return "", time.Time{}, err
 		}
 		r.Header.Set("Content-Type", "application/json")
-		resp, err := b.Client.Do(r)
+		resp, err := client.Do(r)
 		if err != nil {
 			return "", time.Time{}, err
 		}
@@ -90,7 +98,7 @@ func (b Broker) Door() Door {
 			return "", time.Time{}, err
 		}
 		if resp.StatusCode != http.StatusOK {
-			return "", time.Time{}, fmt.Errorf("client: the broker answers with status %d: %s", resp.StatusCode, strings.TrimSpace(string(text)))
+			return "", time.Time{}, fmt.Errorf("client: the broker answers with status %d: %.200q", resp.StatusCode, strings.TrimSpace(string(text)))
 		}
 		var out struct {
 			Token   string
@@ -101,6 +109,13 @@ func (b Broker) Door() Door {
 		}
 		return out.Token, out.Expires, nil
 	}
+}
+
+// local reports whether a host is this machine, or one of those that only a
+// test's own client reaches.
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".invalid") || ip != nil && ip.IsLoopback()
 }
 
 type held struct {
@@ -120,6 +135,9 @@ func NewSource(door Door) (*Source, error) {
 	tokens, err := cache.New(cache.Options[held]{
 		Load: func(ctx context.Context, audience string) (held, error) {
 			token, expires, err := door(ctx, audience)
+			if err == nil && time.Until(expires) < margin {
+				err = fmt.Errorf("client: the token that was issued ends at %s", expires.UTC().Format(time.RFC3339))
+			}
 			if err == nil {
 				cache.SetTTL(ctx, time.Until(expires)/2)
 			}
@@ -146,7 +164,8 @@ func (s *Source) Token(ctx context.Context, audience string) (string, error) {
 func (s *Source) Close(ctx context.Context) error { return s.tokens.Close(ctx) }
 
 // Transport sends a token with each request, for a client of the service that is
-// called audience.
+// called audience. One that a redirect has led to another host, or from https to
+// http, gets none: the token is not for that one.
 func (s *Source) Transport(audience string, next http.RoundTripper) http.RoundTripper {
 	if next == nil {
 		next = http.DefaultTransport
@@ -162,6 +181,9 @@ type transport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if ledAway(r) {
+		return t.next.RoundTrip(r)
+	}
 	token, err := t.source.Token(r.Context(), t.audience)
 	if err != nil {
 		if r.Body != nil {
@@ -172,4 +194,14 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+token)
 	return t.next.RoundTrip(r)
+}
+
+// ledAway reports whether a request is the outcome of redirects that began
+// elsewhere: net/http keeps the answer that led to it.
+func ledAway(r *http.Request) bool {
+	first := r
+	for first.Response != nil && first.Response.Request != nil {
+		first = first.Response.Request
+	}
+	return first.URL.Host != r.URL.Host || first.URL.Scheme != r.URL.Scheme && r.URL.Scheme != "https"
 }

@@ -55,8 +55,8 @@ type Options struct {
 	// several audiences is refused, since each of them could pass it on.
 	Audience string
 
-	// Fresh is how long keys are used before they are fetched again.
-	// Default 5 minutes.
+	// Fresh is how long keys are used, at most, before they are fetched
+	// again: by then a revoked key is known to be. Default 5 minutes.
 	Fresh time.Duration
 
 	// Stale is the age up to which keys are used while the issuer cannot be
@@ -184,7 +184,7 @@ func New(o Options) (*Verifier, error) {
 	var err error
 	v.keys, err = cache.New(cache.Options[*keySet]{
 		Load:         v.load,
-		TTL:          fresh,
+		TTL:          fresh - fresh/10, // the cache adds or takes a tenth
 		StaleIfError: v.stale,
 		Expires:      func(s *keySet) time.Time { return s.fetched.Add(v.stale) },
 		SoftTimeout:  100 * time.Millisecond,
