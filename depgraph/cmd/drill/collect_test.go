@@ -14,6 +14,7 @@ import (
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/fault"
+	"github.com/failopen/failopen/depgraph/drill/presets"
 )
 
 // helperDrills is a service's test run: it drills what a manifest of
@@ -88,5 +89,37 @@ func TestHelperDrills(t *testing.T) {
 			t.Skip("it is for TestMatrix_ofManifests")
 		}
 		synctest.Test(t, func(t *testing.T) { helperDrills(t, dependency) })
+	}
+}
+
+// No experiment takes the place of another one, however alike the names are.
+func TestPlan_eachEdgeHasItsFile(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	services := map[string]string{"a.b": "c", "a-b": "c", "A-b": "c", "x-without-y": "z", "x": "y-without-z", "plain": "other"}
+	var text strings.Builder
+	for service, on := range services {
+		fmt.Fprintf(&text, "---\nservice: %s\ndepends:\n  - on: %s\n    soft: true\n", service, on)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := here(t, "plan", "-d", dir, "-o", out); code != 0 {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	files, err := filepath.Glob(filepath.Join(out, "*.json"))
+	if err != nil || len(files) != len(services) {
+		t.Errorf("%q, %v; want one for each of %d edges", files, err, len(services))
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			_, err = presets.Parse(text)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(out, "plain-without-other.json")); err != nil {
+		t.Error(err)
 	}
 }

@@ -111,6 +111,9 @@ func (c *command) run(args []string) error {
 	if fs.NArg() > 0 {
 		return usagef("run: unexpected argument %q", fs.Arg(0))
 	}
+	if err := f.without("run", fs); err != nil {
+		return err
+	}
 	p, err := f.preset()
 	if err != nil {
 		return err

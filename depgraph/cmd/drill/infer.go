@@ -71,6 +71,9 @@ func (c *command) infer(args []string) error {
 	if fs.NArg() > 0 {
 		return usagef("infer: unexpected argument %q", fs.Arg(0))
 	}
+	if err := f.without("infer", fs); err != nil {
+		return err
+	}
 	if err := f.check(c.ctx); err != nil {
 		return err
 	}

@@ -150,10 +150,14 @@ func TestCommand_saysWhatIsWrong(t *testing.T) {
 		"run --bogus":                          {64, "see drill help run"},
 		"run --file /nonexistent.json":         {65, "/nonexistent.json"},
 		"run --file " + broken:                 {65, broken + ": preset: line 1"},
-		"replay":                               {64, "want a preset or a file"},
-		"report":                               {64, "want the file"},
-		"report " + broken:                     {65, broken + ": drill: the journal"},
-		"presets none":                         {64, `no preset "none"`},
+		"run --fault denied --rate 5":          {64, "--rate is for a service of yours"},
+		"infer --budget 1ms":                   {64, "--budget is for a service of yours"},
+		"run --url http://127.0.0.1:1/ --control http://127.0.0.1:1 --token-file x --fault denied --rate NaN":  {64, "--rate is NaN"},
+		"run --url http://127.0.0.1:1/ --control http://127.0.0.1:1 --token-file x --fault denied --least nan": {64, "--least is NaN"},
+		"replay":           {64, "want a preset or a file"},
+		"report":           {64, "want the file"},
+		"report " + broken: {65, broken + ": drill: the journal"},
+		"presets none":     {64, `no preset "none"`},
 	} {
 		code, stdout, stderr := here(t, strings.Fields(args)...)
 		if code != want.code || !strings.Contains(stderr, want.text) || stdout != "" {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -95,10 +97,16 @@ func proofsOf(path string) (*depgraph.Proofs, error) {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// planName is a file's name, whatever services are called.
+// planName is a file's name, whatever services are called. Names that would not
+// be told apart by their letters and digits get a few of a digest.
 func planName(e drill.Planned) string {
 	part := func(s string) string { return strings.Trim(notInNames.ReplaceAllString(strings.ToLower(s), "-"), "-") }
-	name := part(e.Service) + "-without-" + part(e.Dependency)
+	const between = "-without-"
+	name := part(e.Service) + between + part(e.Dependency)
+	if exact := e.Service + between + e.Dependency; name != exact || strings.Count(exact, between) > 1 {
+		sum := sha256.Sum256([]byte(e.Service + "\x00" + e.Dependency))
+		name += "-" + hex.EncodeToString(sum[:4])
+	}
 	return strings.Trim(name, "-")
 }
 

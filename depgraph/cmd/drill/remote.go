@@ -4,6 +4,7 @@ import (
 	"flag"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,20 @@ func (r *remoteFlags) add(fs *flag.FlagSet) {
 // used says whether a running service is drilled.
 func (r *remoteFlags) used() bool { return r.url != "" }
 
+// without refuses flags that mean nothing without --url: a budget that nobody
+// keeps to is no budget.
+func (r *remoteFlags) without(verb string, fs *flag.FlagSet) (err error) {
+	if r.used() {
+		return nil
+	}
+	fs.Visit(func(f *flag.Flag) {
+		if slices.Contains([]string{"expect", "control", "token-file", "budget", "steady", "rate", "least"}, f.Name) && err == nil {
+			err = usagef("%s: --%s is for a service of yours, with --url", verb, f.Name)
+		}
+	})
+	return err
+}
+
 func (r *remoteFlags) check(verb string) (err error) {
 	u, err := url.Parse(strings.ReplaceAll(r.url, "{n}", "0"))
 	switch {
@@ -47,9 +62,9 @@ func (r *remoteFlags) check(verb string) (err error) {
 		return usagef("%s: --budget is %v; want up to 1m", verb, r.budget)
 	case r.steady < 100*time.Millisecond || r.steady > time.Hour:
 		return usagef("%s: --steady is %v; want 100ms to 1h", verb, r.steady)
-	case r.rate <= 0 || r.rate > 1000:
+	case !(r.rate > 0 && r.rate <= 1000): // NaN too
 		return usagef("%s: --rate is %v; want up to 1000", verb, r.rate)
-	case r.least <= 0 || r.least > 1:
+	case !(r.least > 0 && r.least <= 1):
 		return usagef("%s: --least is %v; want up to 1", verb, r.least)
 	}
 	r.faultProxyControl, err = faultproxy.NewClient(r.control, r.token)
