@@ -35,29 +35,29 @@ func verbs() []verb {
 			name: "cycles", usage: "[PATH...]", paths: true, summary: "every cycle, the shortest way round, and the fewest edges to soften", formats: textJSON(),
 			failOn: "warn", run: (*command).cycles,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.StringVar(&c.phase, "phase", "", "look at these `phases` only: startup, runtime, or deploy")
-				fs.BoolVar(&c.noSoft, "hard", false, "leave cycles out that are open because an edge is soft")
+				fs.StringVar(&c.phase, "phase", "", "only these `phases`: startup, runtime, or deploy")
+				fs.BoolVar(&c.noSoft, "hard", false, "leave out cycles that are open because an edge is soft")
 			},
 			about: `A bootstrap deadlock never comes up after a full stop. A runtime cycle can be
-started together, but fails together. A soft cycle is harmless as long as the
-soft edges really are.
+started together, but fails together. A soft cycle is harmless as long as its
+soft edges really are soft.
 
   depgraph cycles
   depgraph cycles --phase runtime -f json
   depgraph cycles --phase deploy               can the fix be shipped?`,
 		},
 		{
-			name: "order", usage: "[PATH...]", paths: true, summary: "in which order a dead system comes up", formats: textJSON(), failOn: "warn", run: (*command).order,
+			name: "order", usage: "[PATH...]", paths: true, summary: "the order in which a stopped system starts", formats: textJSON(), failOn: "warn", run: (*command).order,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.cold, "cold", false, "black start: pass break-glass edges by hand")
+				fs.BoolVar(&c.cold, "cold", false, "black start: break-glass edges are bypassed by hand")
 				fs.StringVar(&c.restart, "restart", "", "only what must be up before this `service`")
 				fs.BoolVar(&c.shutdown, "shutdown", false, "the order of a full stop")
 				fs.IntVar(&c.maxParallel, "max-parallel", 0, "start at most `N` services at the same time")
-				fs.BoolVar(&c.all, "all", false, "whole lists")
+				fs.BoolVar(&c.all, "all", false, "do not shorten lists")
 			},
-			about: `Prints waves: all services of a wave can be started at the same time. With
-start durations in the manifests, also when each one is up and the critical path.
-The exit code is 1 if a cycle keeps something from starting.
+			about: `Prints waves: all services of a wave can be started at the same time. If the
+manifests have start durations, it also prints when each one is up, and the
+critical path. The exit code is 1 if a cycle keeps something from starting.
 
   depgraph order
   depgraph order --cold --max-parallel 4
@@ -67,18 +67,18 @@ The exit code is 1 if a cycle keeps something from starting.
 		{
 			name: "blast", usage: "SERVICE... | --all", summary: "what goes down with a service", maxArgs: -1, formats: textJSON(), run: (*command).blast,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.all, "all", false, "for every service: how many others go down; with services: whole lists")
+				fs.BoolVar(&c.all, "all", false, "for every service: how many others go down; with services: do not shorten lists")
 				fs.StringVar(&c.plane, "plane", "", "only this `plane` is lost: data or control")
 			},
 			about: `  depgraph blast dynamodb
   depgraph blast zone-a-db zone-a-cache        both at the same time
-  depgraph blast ec2 --plane control           its API is gone, instances run on
+  depgraph blast ec2 --plane control           its API is gone, instances keep running
   depgraph blast --all`,
 		},
 		{
 			name: "avail", usage: "SERVICE", summary: "how available a service can be, and what costs it", minArgs: 1, maxArgs: 1, formats: textJSON(), run: (*command).avail,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.all, "all", false, "whole lists")
+				fs.BoolVar(&c.all, "all", false, "do not shorten lists")
 				fs.Var(&c.whatIf, "what-if", "`change` to try: \"soften A:B\" or \"own SERVICE=PERCENT\"; can be repeated")
 			},
 			about: `Exact, with each shared dependency counted once.
@@ -88,7 +88,7 @@ The exit code is 1 if a cycle keeps something from starting.
   depgraph avail checkout --what-if "own dns=99.999"`,
 		},
 		{
-			name: "why", usage: "A B", summary: "the path by which A depends on B", minArgs: 2, maxArgs: 2, formats: textJSON(), run: (*command).why,
+			name: "why", usage: "A B", summary: "how A depends on B", minArgs: 2, maxArgs: 2, formats: textJSON(), run: (*command).why,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.all, "all", false, "every path, the shortest first, at most 100")
 				fs.BoolVar(&c.hard, "hard", false, "over hard edges only")
@@ -100,37 +100,38 @@ The exit code is 1 if a cycle keeps something from starting.
 			name: "diff", usage: "REV1 [REV2]", summary: "what a change does: edges, cycles, answers, new findings", minArgs: 1, maxArgs: 2,
 			formats: []string{"text", "markdown", "json", "github"}, failOn: "error", run: (*command).diff,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.all, "all", false, "whole lists")
+				fs.BoolVar(&c.all, "all", false, "do not shorten lists")
 				c.proofFlags(fs)
 				c.ruleFlags(fs)
 			},
-			about: `Each side is a revision of git, a folder, a manifest or an exported graph; without
-REV2 it is what is there now. Only new findings count for the exit code: a new
-cycle fails, one that was there already does not. The policy is that of the work
+			about: `Each side is a git revision, a folder, a manifest or an exported graph; without
+REV2 the second side is the work tree. Only new findings affect the exit code: a
+new cycle fails, an existing one does not. Both sides use the policy of the work
 tree.
 
   depgraph diff main                           the work tree against main
-  depgraph diff main...HEAD                    a branch against where it left main
+  depgraph diff main...HEAD                    a branch against its merge base with main
   depgraph diff v1.4 v1.5 -d services          only that folder, in both
-  depgraph diff old.json new.json              of "depgraph export -f json"
+  depgraph diff old.json new.json              written by "depgraph export -f json"
   depgraph diff origin/main...HEAD -f markdown a comment for the pull request
   depgraph diff git:services                   the branch, not the folder of that name`,
 		},
 		{
-			name: "drift", usage: "--observed FILE...", summary: "what is declared against what was seen",
+			name: "drift", usage: "--observed FILE...", summary: "compare what is declared with what was seen",
 			formats: []string{"text", "markdown", "json", "sarif", "github", "yaml"}, failOn: "warn", run: (*command).drift,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.Var(pathList{&c.observed}, "observed", "`file` with what was recorded; can be repeated")
-				fs.StringVar(&c.names, "names", "", "`file` with lines \"observed: declared\"; \"-\" leaves a name out, * stands for any text")
+				fs.StringVar(&c.names, "names", "", "`file` with lines \"observed: declared\"; \"-\" excludes a name, * matches any text")
 				fs.Var(pathList{&c.mapped}, "map", "`OBSERVED=DECLARED`, as a line of --names; can be repeated")
-				fs.BoolVar(&c.nothing, "no-declaration", false, "compare with nothing: list all that was seen")
-				fs.BoolVar(&c.all, "all", false, "whole lists")
+				fs.BoolVar(&c.nothing, "no-declaration", false, "do not compare: list everything that was seen")
+				fs.BoolVar(&c.all, "all", false, "do not shorten lists")
 			},
-			about: `Undeclared (DG015), declared and not seen (DG016), and declared soft although its
-errors become errors of the caller (DG019). Reads dependencies of Zipkin and
-Jaeger, spans of Zipkin (v2), Jaeger and OTLP in JSON, metrics of OpenTelemetry's
-service graph in the Prometheus text form, recordings of package observe (gzip is
-unpacked), and addresses in compose and Kubernetes files.
+			about: `Finds dependencies that are undeclared (DG015), declared but not seen (DG016), or
+declared soft although their errors become errors of the caller (DG019). Reads
+Zipkin and Jaeger dependencies, spans as JSON from Zipkin (v2), Jaeger, Tempo and
+OTLP, OpenTelemetry service graph metrics in the Prometheus text format,
+recordings of package observe (gzip is unpacked), and addresses in compose and
+Kubernetes files.
 
   curl -s zipkin:9411/api/v2/traces?limit=1000 | depgraph drift --observed -
   depgraph drift -d services --observed spans.json --observed more.json.gz
@@ -142,30 +143,32 @@ unpacked), and addresses in compose and Kubernetes files.
 A record is a sample: the output says what cannot be concluded from it.`,
 		},
 		{
-			name: "why-blocked", usage: "SERVICE --state FILE", summary: "what holds a service, given who is up", minArgs: 1, maxArgs: 1, formats: textJSON(), run: (*command).whyBlocked,
+			name: "why-blocked", usage: "SERVICE --state FILE", summary: "what a service is waiting for, given what is up", minArgs: 1, maxArgs: 1, formats: textJSON(), run: (*command).whyBlocked,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.StringVar(&c.state, "state", "", "`file` that says who is up, or - for the standard input")
+				fs.StringVar(&c.state, "state", "", "`file` that says what is up, or - for the standard input")
 			},
-			about: `The shortest chain from the service to something that is down and waits for
-nothing, or the circle of those that wait for each other. The exit code is 1 while
-the service does not serve.
+			about: `Prints the shortest chain from the service to one that is down and waits for
+nothing else, or the cycle of services that wait for each other. The exit code is
+1 while the service is not serving.
 
   depgraph why-blocked checkout --state running.json
   docker compose ps --all --format json | depgraph why-blocked checkout --state -
 
-The state is a list of the names that are up, an object of names and states (down,
-started, ready, serving, done; or true and false), or what docker compose prints.`,
+The state is a list of names that are up, an object of names and states (down,
+started, ready, serving, done; or true and false), or the output of docker compose
+ps.`,
 		},
 		{
-			name: "runbook", usage: "--cold | --down SERVICE", summary: "a procedure for people: waves, verify steps, owners", formats: []string{"markdown", "html"}, run: (*command).runbook,
+			name: "runbook", usage: "--cold | --down SERVICE", summary: "a procedure for operators: waves, verify steps, owners", formats: []string{"markdown", "html"}, run: (*command).runbook,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.BoolVar(&c.cold, "cold", false, "everything is down and has to come up")
+				fs.BoolVar(&c.cold, "cold", false, "everything is down and has to be started")
 				fs.StringVar(&c.down, "down", "", "this `service` is down")
 				fs.IntVar(&c.maxParallel, "max-parallel", 0, "start at most `N` services at the same time")
 				fs.StringVar(&c.heading, "title", "", "the heading of the page")
 			},
-			about: `Generated, never kept by hand. It holds no date and no commit: two runbooks
-differ only if the procedure does, so it can be committed and compared in CI.
+			about: `The runbook is generated, never edited. It holds no date and no commit: two
+runbooks differ only if the procedure does, so it can be committed and compared
+in CI.
 
   depgraph runbook --cold -o BLACK-START.md
   depgraph runbook --cold -f html -o black-start.html     print it
@@ -186,9 +189,9 @@ differ only if the procedure does, so it can be committed and compared in CI.
 			formats: []string{"text", "json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml"},
 			about: `In the spirit of Bazel's query:
 
-  depgraph query 'rdeps(dynamodb) & owner(pay)'      whom of us does it concern?
+  depgraph query 'rdeps(dynamodb) & owner(pay)'      who in our team is affected?
   depgraph query 'deps(checkout, hard, runtime) - deps(cart)'
-  depgraph query 'deps(checkout, 2)' -f mermaid      what it needs, two steps far
+  depgraph query 'deps(checkout, 2)' -f mermaid      what it needs, up to two steps away
   depgraph query 'allpaths(web, iam)' -f svg -o why.svg
   depgraph query 'down("zone a") & tier(critical)'
 
@@ -200,8 +203,8 @@ differ only if the procedure does, so it can be committed and compared in CI.
   X & Y, X | Y, X - Y, (X)   & binds tighter; a dash needs spaces around it
 
 deps, rdeps and the paths take limits: a number of steps, hard, soft, startup,
-runtime, deploy, data, control. The formats but text draw the edges between the
-services that were selected.`,
+runtime, deploy, data, control. Formats other than text include the
+edges between the selected services.`,
 		},
 		{
 			name: "export", usage: "[PATH...]", paths: true, summary: "the graph for other programs", run: (*command).export,
@@ -221,16 +224,15 @@ services that were selected.`,
   while read -r u; do aws resiliencehubv2 update-dependency --cli-input-json "$u"; done < updates.jsonl`,
 		},
 		{
-			name: "import", usage: "compose|kubernetes|backstage|systemd|resilience-hub FILE...", summary: "write manifests from what other tools know",
+			name: "import", usage: "compose|kubernetes|backstage|systemd|resilience-hub FILE...", summary: "write manifests from other tools' files",
 			minArgs: 2, maxArgs: -1, run: (*command).importFrom,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests, edits included")
 				fs.BoolVar(&c.checkOnly, "check", false, "write nothing; exit code 1 if the manifests in -o differ")
 			},
-			about: `Writes one manifest for each service into the folder given with -o, for people
-to edit. What the source does not say, above all which edges are soft, is left
-for them. A second import keeps every edit, adds new services and prints what
-differs.
+			about: `Writes one manifest for each service into the folder given with -o, for you to
+edit: add what the source does not say, above all which edges are soft. A second
+import keeps every edit, adds new services and prints the differences.
 
   docker compose config | depgraph import compose - -o services
   depgraph import compose compose.yaml -o services --check     for CI
@@ -239,16 +241,16 @@ differs.
   depgraph import kubernetes manifests/ -o services
   depgraph import backstage catalog-info.yaml -o services
   depgraph import systemd /lib/systemd/system -o services
-  depgraph import resilience-hub deps.json -o services     list-dependencies of AWS`,
+  depgraph import resilience-hub deps.json -o services     output of list-dependencies`,
 		},
 		{
-			name: "baseline", usage: "[PATH...]", paths: true, summary: "write the findings of today, to be tolerated by check", run: (*command).writeBaseline,
+			name: "baseline", usage: "[PATH...]", paths: true, summary: "write today's findings to a file that check tolerates", run: (*command).writeBaseline,
 			flags: func(c *command, fs *flag.FlagSet) { c.ruleFlags(fs) },
 			about: `  depgraph baseline -o known.json
   depgraph check --baseline known.json`,
 		},
 		{
-			name: "explain", usage: "[RULE]", summary: "what a rule finds, why it matters, how to fix it", maxArgs: 1, formats: textJSON(), run: (*command).explain,
+			name: "explain", usage: "[RULE]", summary: "what a rule finds, why it matters, and how to fix it", maxArgs: 1, formats: textJSON(), run: (*command).explain,
 			about: `  depgraph explain
   depgraph explain DG005`,
 		},
