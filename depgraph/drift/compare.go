@@ -195,6 +195,9 @@ func (c *comparer) observed() {
 	if dropped > 0 {
 		c.notes = append(c.notes, fmt.Sprintf("pairs of services that the names leave out: %d", dropped))
 	}
+	if mixed := names.mixed(); len(mixed) > 0 {
+		c.notes = append(c.notes, "names of several namespaces that are taken for one service; map them if they are not: "+firstOf(mixed))
+	}
 	if len(inside) > 0 {
 		c.notes = append(c.notes, "calls within one service, by their names: "+firstOf(inside))
 	}

@@ -146,6 +146,26 @@ func TestCompare_waiver_of_one_dependency(t *testing.T) {
 	}
 }
 
+// TestNames_of_several_namespaces would hide a dependency on a namesake.
+func TestNames_of_several_namespaces(t *testing.T) {
+	g := graphOf(t, "service: web\ndepends: [{on: db}]\n---\nservice: db\n")
+	const want = "names of several namespaces that are taken for one service; map them if they are not: db (db.audit.svc:80, db.shop.svc.cluster.local)"
+	for other, said := range map[string]bool{"db.audit.svc:80": true, "db.shop.svc:80": false, "db": false, "db.audit.internal": false} {
+		o := seen(t, "r", recording(`{"from":"web","to":"db.shop.svc.cluster.local","calls":1},{"from":"web","to":"`+other+`","calls":1}`))
+		if r := drift.Compare(g, o, drift.Options{}); slices.Contains(r.Notes, want) != said {
+			t.Errorf("%s: notes %q", other, r.Notes)
+		}
+	}
+	n := &drift.Names{}
+	if err := n.Set("db.audit.svc:80", "audit-db"); err != nil {
+		t.Fatal(err)
+	}
+	o := seen(t, "r", recording(`{"from":"web","to":"db.shop.svc.cluster.local","calls":1},{"from":"web","to":"db.audit.svc:80","calls":1}`))
+	if r := drift.Compare(g, o, drift.Options{Names: n}); slices.Contains(r.Notes, want) || len(r.Findings) != 1 {
+		t.Errorf("mapped: %q, %+v", r.Notes, r.Findings)
+	}
+}
+
 func TestNames(t *testing.T) {
 	n := &drift.Names{}
 	err := n.Read("names.txt", strings.NewReader("# comment\ncheckoutservice: checkout   # why\n\n\"db:5432\": \"store #1\"\npay-*: payments\n10.*: -\n"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -101,10 +102,11 @@ type resolver struct {
 	declared map[string]bool
 	folded   map[string][]string
 	known    map[string]string
+	inside   map[string][]string // names inside a cluster, by the declared name that they are taken for
 }
 
 func newResolver(n *Names, declared []string) *resolver {
-	r := &resolver{names: n, declared: map[string]bool{}, folded: map[string][]string{}, known: map[string]string{}}
+	r := &resolver{names: n, declared: map[string]bool{}, folded: map[string][]string{}, known: map[string]string{}, inside: map[string][]string{}}
 	if n == nil {
 		r.names = &Names{}
 	}
@@ -121,6 +123,9 @@ func (r *resolver) of(observed string) string {
 	if !ok {
 		name = r.find(observed)
 		r.known[observed] = name
+		if all := spellings(observed); strings.EqualFold(all[len(all)-1], name) && strings.Contains(all[0], ".svc") {
+			r.inside[name] = append(r.inside[name], observed)
+		}
 	}
 	return name
 }
@@ -143,6 +148,23 @@ func (r *resolver) find(observed string) string {
 		}
 	}
 	return observed
+}
+
+// mixed lists declared names that stand for names of several namespaces: they
+// may be services of their own.
+func (r *resolver) mixed() (names []string) {
+	for name, all := range r.inside {
+		namespaces := map[string]bool{}
+		for _, observed := range all {
+			namespaces[strings.Split(observed, ".")[1]] = true
+		}
+		if len(namespaces) > 1 {
+			slices.Sort(all)
+			names = append(names, name+" ("+strings.Join(all, ", ")+")")
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // spellings are the ways to read an address as a name, the surest first.
