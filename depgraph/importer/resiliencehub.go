@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,9 +37,12 @@ func (d *Discovered) Service() string {
 func (d *Discovered) On() string { return cmp.Or(d.Name, d.DNSName) }
 
 // ReadResilienceHub reads answers of "aws resiliencehubv2 list-dependencies".
-// A file may hold several, one for each service or page.
+// A file may hold several, one for each service or page. A list whose last page
+// is missing is an error: what is on it would be lost.
 func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 	var all []Discovered
+	open, ends := map[string]depgraph.Position{}, map[string]bool{}
+	spare := 0 // last pages that hold nothing, so that they name no service
 	for _, name := range paths {
 		data, err := readFile(name)
 		if err != nil {
@@ -54,6 +58,8 @@ func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 			at := depgraph.Position{File: filepath.ToSlash(name), Line: 1 + bytes.Count(data[:dec.InputOffset()], []byte("\n"))}
 			switch {
 			case errors.Is(err, io.EOF):
+			case errors.As(err, new(*json.UnmarshalTypeError)):
+				return nil, errorAt(at, "expected what \"aws resiliencehubv2 list-dependencies\" prints, an object with a list of dependencySummaries")
 			case err != nil:
 				return nil, errorAt(at, "%w", err)
 			case page.Summaries == nil:
@@ -67,9 +73,26 @@ func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 					}
 				}
 				all = append(all, *page.Summaries...)
+				switch list := *page.Summaries; {
+				case len(list) == 0 && page.Next == "":
+					spare++
+				case len(list) == 0:
+				case page.Next == "":
+					ends[list[0].ServiceARN] = true
+				default:
+					open[list[0].ServiceARN] = at
+				}
 				continue
 			}
 			break
+		}
+	}
+	for _, arn := range slices.Sorted(maps.Keys(open)) {
+		if ends[arn] {
+			continue
+		}
+		if spare--; spare < 0 {
+			return nil, errorAt(open[arn], "the list of %s goes on (nextToken), and its last page is missing; add it, or list without --max-items", arn)
 		}
 	}
 	return all, nil
@@ -100,8 +123,8 @@ func ResilienceHub(paths ...string) (*Result, error) {
 	}
 	b.result.Unknown = []string{
 		"Imported from " + allShown(paths) + ". AWS Resilience Hub sees names that are looked up:",
-		"no address that is used directly, no call that is rare, and no need of a start.",
-		"Hard and soft are what somebody chose there; prove it with a drill.",
+		"no addresses that are used directly, no rare calls, and nothing about the start.",
+		"Hard and soft are as classified there; prove them with a drill.",
 	}
 	return b.finish(), nil
 }
