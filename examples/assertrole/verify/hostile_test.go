@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,4 +169,64 @@ func TestVerify_close_ends_fetches(t *testing.T) {
 			t.Error(fmt.Sprint("Close took ", d))
 		}
 	})
+}
+
+// A verifier that nobody has asked for hours does not take a key that was revoked
+// meanwhile, though its issuer takes a while to answer; and one that does not
+// answer at all is waited for by few.
+func TestVerify_after_idle_hours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := new(jwks)
+		j.set(nil, nil, jwkOf("a", keyA), jwkOf("b", keyB))
+		way := &slow{next: j}
+		o := options(nil)
+		o.Client = &http.Client{Transport: way, Timeout: 5 * time.Second}
+		v := newVerifier(t, o)
+		token := func() string { return mint(keyA, header, claims(time.Now(), "")) }
+		if r := reason(t, v, token()); r != "" {
+			t.Fatal(r)
+		}
+		j.set(nil, []string{"a"}, jwkOf("b", keyB))
+		way.delay.Store(int64(time.Second))
+		<-time.After(3 * time.Hour)
+		if r := reason(t, v, token()); r != verify.KeyRevoked {
+			t.Errorf("%q, want %q", r, verify.KeyRevoked)
+		}
+		j.set(nil, []string{"a"}, jwkOf("b", keyB), jwkOf("c", keyC))
+		<-time.After(2 * time.Minute)
+		if r := reason(t, v, mint(keyC, strings.Replace(header, `"a"`, `"c"`, 1), claims(time.Now(), ""))); r != "" {
+			t.Errorf("a new key, from an issuer that takes a second: %q", r)
+		}
+		way.delay.Store(int64(time.Hour))
+		<-time.After(10 * time.Minute)
+		start, waited := time.Now(), time.Duration(0)
+		for range 600 { // a minute of requests
+			now := time.Now()
+			if r := reason(t, v, mint(keyB, strings.Replace(header, `"a"`, `"b"`, 1), claims(now, ""))); r != "" {
+				t.Fatal(r)
+			}
+			waited += time.Since(now)
+			<-time.After(100 * time.Millisecond)
+		}
+		if waited > 8*time.Second { // 2 s each time, and all others at once
+			t.Errorf("waited for %v of %v", waited, time.Since(start))
+		}
+	})
+}
+
+var keyC = newRSA(2048)
+
+// slow is a long way to an issuer.
+type slow struct {
+	next  http.RoundTripper
+	delay atomic.Int64
+}
+
+func (s *slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	select {
+	case <-time.After(time.Duration(s.delay.Load())):
+		return s.next.RoundTrip(r)
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 }

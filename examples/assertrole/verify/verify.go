@@ -108,6 +108,7 @@ type Verifier struct {
 	stale    time.Duration
 	leeway   time.Duration
 	dir      string
+	start    time.Time // for what is measured on the monotonic clock
 	client   *http.Client
 	log      *slog.Logger
 	now      func() time.Time
@@ -130,6 +131,10 @@ type Verifier struct {
 type issuer struct {
 	Issuer
 
+	// away is until when, after Verifier.start, an issuer that has failed is
+	// not asked again.
+	away atomic.Int64
+
 	mu     sync.Mutex // guards what follows
 	asked  time.Time  // when an unknown key id was last looked for
 	asking chan struct{}
@@ -140,13 +145,25 @@ type issuer struct {
 // is read by parse.
 var methods = map[string]jwt.SigningMethod{"RS256": jwt.SigningMethodRS256, "ES384": jwt.SigningMethodES384}
 
-const unknownInterval = time.Minute // between two fetches for unknown key ids
+const (
+	unknownInterval = time.Minute // between two fetches for unknown key ids
+
+	// patience is how long a request waits for an issuer although there are
+	// keys: they may be hours old, if nobody has asked for hours, and revoked
+	// since. While an issuer hangs few requests wait, since it is not asked
+	// again before awayAfter.
+	patience  = 2 * time.Second
+	awayAfter = 30 * time.Second
+)
+
+var errAway = errors.New("the issuer has failed, and is not asked again yet")
 
 // New makes a verifier. It fetches nothing yet; see [Verifier.Check].
 func New(o Options) (*Verifier, error) {
 	v := &Verifier{
 		issuers: map[string]*issuer{}, audience: o.Audience, dir: o.Dir, log: o.Logger,
 		stale: cmp.Or(o.Stale, 24*time.Hour), leeway: cmp.Or(o.Leeway, 30*time.Second), now: o.Now,
+		start: time.Now(),
 	}
 	fresh := cmp.Or(o.Fresh, 5*time.Minute)
 	if v.now == nil {
@@ -187,7 +204,7 @@ func New(o Options) (*Verifier, error) {
 		TTL:          fresh - fresh/10, // the cache adds or takes a tenth
 		StaleIfError: v.stale,
 		Expires:      func(s *keySet) time.Time { return s.fetched.Add(v.stale) },
-		SoftTimeout:  100 * time.Millisecond,
+		SoftTimeout:  patience,
 		LoadTimeout:  10 * time.Second,
 		ErrorTTL:     time.Second,
 		EarlyRefresh: 1,
@@ -243,11 +260,16 @@ func local(host string) bool {
 // load is the cache's loader: from the issuer, or, in a process that has none
 // yet, from the file.
 func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
+	from := v.issuers[name]
+	last, had := cache.Previous[*keySet](ctx)
+	if had && v.now().Sub(last.fetched) < v.stale && time.Since(v.start) < time.Duration(from.away.Load()) {
+		return nil, errAway // the cache has them
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(v.base, cancel)() // Close does not wait for an issuer
 	v.fetches.Add(1)
-	set, err := v.fetch(ctx, v.issuers[name].KeysURL)
+	set, err := v.fetch(ctx, from.KeysURL)
 	v.remember(name, set) // also of a set that cannot be used otherwise
 	if err == nil {
 		if err := v.save(name, set); err != nil {
@@ -256,9 +278,10 @@ func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
 		return set, nil
 	}
 	v.failed.Add(1)
+	from.away.Store(int64(time.Since(v.start) + awayAfter))
 	v.warn("the keys cannot be fetched", name, err)
-	if _, had := cache.Previous[*keySet](ctx); had {
-		return nil, err // the cache has them
+	if had {
+		return nil, err
 	}
 	set, none := v.restore(name)
 	if none != nil {
