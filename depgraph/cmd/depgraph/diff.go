@@ -190,7 +190,7 @@ func (c *command) revision(repo repository, hash, title string) (side, error) {
 		services = append(services, found...)
 	}
 	if len(services) == 0 {
-		fmt.Fprintf(c.stderr, "note: %s has no manifests\n", title)
+		say(c.stderr, "note: %s has no manifests\n", title)
 	}
 	g, err := depgraph.Compile(services, depgraph.Options{AllowUndeclared: true})
 	if err != nil {

@@ -54,6 +54,11 @@ func (c *command) drift() error {
 	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
 		return err
 	}
+	if c.format == "github" || c.format == "sarif" { // which have no place for them
+		for _, note := range r.Notes {
+			say(c.stderr, "note: %s\n", note)
+		}
+	}
 	if r.Empty() {
 		why := "no call between two services"
 		if !seen.Empty() {

@@ -35,6 +35,7 @@ func TestDrift(t *testing.T) {
 		{"drift -d s --observed deps.json --fail-on none", 0, "1 dependency is not declared"},
 		{"drift -d s --observed harder.json", 1, "✗ 1 soft dependency is actually hard"},
 		{"drift -d s --observed harder.json -f github", 1, "::error file=s/depgraph.yaml,line=3"},
+		{"drift -d s --observed deps.json --map web-2=- -f github", 0, "note: pairs of services that the names leave out: 1"},
 		{"drift -d s --observed harder.json -f markdown", 1, "**error DG019 harder-than-declared (1)**"},
 		{"drift -d s --observed harder.json -f sarif", 1, `"ruleId": "DG019"`},
 		{"drift -d s --observed compose.yaml", 1, "web is configured with the address of cache; no manifest declares cache"},

@@ -29,7 +29,7 @@ func (c *command) importFrom() error {
 		return err
 	}
 	for _, w := range res.Warnings {
-		fmt.Fprintf(c.stderr, "warning: %s\n", w)
+		say(c.stderr, "warning: %s\n", w)
 	}
 	c.tally(res)
 	if len(res.Services) == 0 {
@@ -50,7 +50,7 @@ func (c *command) importFrom() error {
 		return err
 	}
 	for _, d := range gone {
-		fmt.Fprintf(c.stdout, "differs: %s\n", d)
+		say(c.stdout, "differs: %s\n", d)
 	}
 	files, err := res.WriteDir(c.output, c.force)
 	if err != nil {
@@ -68,13 +68,13 @@ func (c *command) importAgain(res *importer.Result) error {
 		return err
 	}
 	for _, d := range u.Differences {
-		fmt.Fprintf(c.stdout, "differs: %s\n", d)
+		say(c.stdout, "differs: %s\n", d)
 	}
 	if c.checkOnly {
 		for _, file := range u.New {
-			fmt.Fprintf(c.stdout, "missing: %s\n", file)
+			say(c.stdout, "missing: %s\n", file)
 		}
-		fmt.Fprintf(c.stdout, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
+		say(c.stdout, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
 		if len(u.New)+len(u.Differences) > 0 && c.failOn != "none" {
 			return errFindings
 		}
@@ -88,29 +88,29 @@ func (c *command) importAgain(res *importer.Result) error {
 		return nil
 	}
 	for _, file := range u.New {
-		fmt.Fprintf(c.stdout, "new: %s\n", file)
+		say(c.stdout, "new: %s\n", file)
 	}
-	fmt.Fprintf(c.stdout, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
+	say(c.stdout, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
 	return nil
 }
 
 func (c *command) wrote(res *importer.Result, files int) {
-	fmt.Fprintf(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
+	say(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
 	for _, line := range res.Unknown {
-		fmt.Fprintln(c.stdout, line)
+		say(c.stdout, "%s\n", line)
 	}
 }
 
 // tally says what was read, skipped and guessed, beside the manifests.
 func (c *command) tally(res *importer.Result) {
-	fmt.Fprintf(c.stderr, "read %s: %s, %s, %d of them guesses (assumed)\n", plural(res.Read, "file"), plural(len(res.Services), "service"), dependencies(res), res.Guessed)
+	say(c.stderr, "read %s: %s, %s, %d of them guesses (assumed)\n", plural(res.Read, "file"), plural(len(res.Services), "service"), dependencies(res), res.Guessed)
 	for _, sort := range slices.Sorted(maps.Keys(res.Skipped)) {
 		names := slices.Compact(slices.Sorted(slices.Values(res.Skipped[sort])))
 		more := ""
 		if n := len(names) - maxSkipped; n > 0 {
 			names, more = names[:maxSkipped], fmt.Sprintf(" and %d more", n)
 		}
-		fmt.Fprintf(c.stderr, "skipped %d %s: %s%s\n", len(res.Skipped[sort]), sort, strings.Join(names, ", "), more)
+		say(c.stderr, "skipped %d %s: %s%s\n", len(res.Skipped[sort]), sort, strings.Join(names, ", "), more)
 	}
 }
 

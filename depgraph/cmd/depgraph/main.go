@@ -51,7 +51,7 @@ var errFindings = errors.New("findings")
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(stderr, "depgraph: internal error, please report it: %v\n", p)
+			say(stderr, "depgraph: internal error, please report it: %v\n", p)
 			code = exitFailed
 		}
 	}()
@@ -63,13 +63,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	case errors.Is(err, errFindings):
 		return exitFindings
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "depgraph: %s\n", err)
+		say(stderr, "depgraph: %s\n", err)
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "depgraph: interrupted")
 		return exitFailed
 	}
-	fmt.Fprintln(stderr, err)
+	say(stderr, "%s\n", err)
 	return exitFailed
 }
 

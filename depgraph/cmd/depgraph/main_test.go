@@ -297,3 +297,29 @@ func TestCompletion_scripts_parse(t *testing.T) {
 		}
 	}
 }
+
+// TestMessages_are_text is about names in what is reported on the standard
+// error, which a terminal and the runner of a pipeline interpret.
+func TestMessages_are_text(t *testing.T) {
+	const evil = `\u001b[31m\n::error::pwned`
+	dir := tree(t, map[string]string{
+		"depgraph.yaml":   "service: web\nowner: x\n",
+		"e.depgraph.yaml": "service: e\nowner: x\nwaivers: [{rule: \"" + evil + "\", reason: x}]\n",
+		"deps.json":       `[{"parent":"` + evil + `","child":"b","callCount":1,"errorCount":5}]`,
+		"answer.json":     `{"status":"error","error":"` + evil + `"}`,
+		"state.json":      `{"` + evil + `":"x"}`,
+		"catalog.yaml":    "kind: Component\nmetadata: {name: web}\nspec: {dependsOn: [\"" + evil + "\"], consumesApis: [\"" + evil + "\"]}\n",
+	})
+	for _, args := range []string{
+		"check", "drift -d depgraph.yaml --observed deps.json", "drift -d depgraph.yaml --observed answer.json",
+		"why-blocked web -d depgraph.yaml --state state.json", "import backstage catalog.yaml -o out",
+	} {
+		_, out, errs := in(t, dir, "", strings.Fields(args)...)
+		if !strings.Contains(errs, "pwned") {
+			t.Errorf("%s says nothing of it: %q", args, errs)
+		}
+		if strings.Contains(out+errs, "\x1b") || strings.Contains("\n"+out+errs, "\n::") {
+			t.Errorf("%s: %q", args, out+errs)
+		}
+	}
+}
