@@ -10,7 +10,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/failopen/failopen/depgraph"
 )
@@ -84,41 +83,6 @@ func (p printer) list(label string, names []string) {
 }
 
 func (p printer) f(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
-
-// clean makes a name safe for a terminal: control characters, which could
-// move the cursor or hide text, are written as escapes.
-func clean(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, "\\u%04x", r)
-		}
-	}
-	return b.String()
-}
-
-// cleanLines is clean for text of several lines.
-func cleanLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		lines[i] = clean(line)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// join lists names for a line, cleaned.
-func join(names []string) string {
-	cleaned := make([]string, len(names))
-	for i, n := range names {
-		cleaned[i] = clean(n)
-	}
-	return strings.Join(cleaned, ", ")
-}
 
 // NamesText writes one name a line, for other programs too.
 func NamesText(w io.Writer, names []string) error {
