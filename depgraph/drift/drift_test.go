@@ -420,3 +420,24 @@ func TestFormats_no_dependency_is_lost(t *testing.T) {
 		}
 	}
 }
+
+// TestSpans_cancelled is about requests whose client leaves: what they had
+// called is cancelled as well, and failed no more than they did.
+func TestSpans_cancelled(t *testing.T) {
+	for name, c := range map[string]struct{ tag, want string }{
+		"gRPC":       {`"error":"CANCELLED"`, "web -> db call 1/0 f1"},
+		"Go":         {`"error":"context canceled"`, "web -> db call 1/0 f1"},
+		"its number": {`"error":"true","rpc.grpc.status_code":"1"`, "web -> db call 1/0 f1"},
+		"a deadline": {`"error":"true","rpc.grpc.status_code":"4"`, "web -> db call 1/1 p1"},
+		"a true one": {`"error":"1"`, "web -> db call 1/1 p1"},
+	} {
+		text := `[{"traceId":"1","id":"1","kind":"SERVER","localEndpoint":{"serviceName":"web"},"timestamp":1,"duration":100,"tags":{` + c.tag + `}},
+			{"traceId":"1","id":"2","parentId":"1","kind":"CLIENT","localEndpoint":{"serviceName":"web"},"remoteEndpoint":{"serviceName":"db"},"timestamp":5,"duration":50,"tags":{` + c.tag + `}}]`
+		same(t, name, edges(seen(t, "x", text)), c.want)
+	}
+	otlp := strings.ReplaceAll(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"web"}}]},"scopeSpans":[{"spans":[
+		{"traceId":"1","spanId":"1","kind":2,"startTimeUnixNano":"1000","endTimeUnixNano":"900000","status":{"code":2},"attributes":[CODE]},
+		{"traceId":"1","spanId":"2","parentSpanId":"1","kind":3,"startTimeUnixNano":"2000","endTimeUnixNano":"800000","status":{"code":2},"attributes":[CODE,{"key":"peer.service","value":{"stringValue":"db"}}]}]}]}]}`,
+		"CODE", `{"key":"rpc.grpc.status_code","value":{"intValue":"1"}}`)
+	same(t, "OTLP", edges(seen(t, "x", otlp)), "web -> db call 1/0 f1")
+}

@@ -129,7 +129,7 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 		tags[key] = fmt.Sprint(value)
 	}
 	if value, ok := z.Tags["error"]; ok && value != "false" && value != false {
-		s.failed = true
+		s.failed = !tags.cancelled()
 	}
 	switch strings.ToUpper(z.Kind) {
 	case "CLIENT":
@@ -245,7 +245,7 @@ func (f *file) jaeger(data json.RawMessage) error {
 				a[t.Key] = fmt.Sprint(t.Value)
 			}
 			s.role = roleOf(a["span.kind"])
-			s.failed = a["error"] != "" && a["error"] != "false" || a["otel.status_code"] == "ERROR"
+			s.failed = (a["error"] != "" && a["error"] != "false" || a["otel.status_code"] == "ERROR") && !a.cancelled()
 			s.peer, s.database = a.peer(s.role)
 			if err := f.span(s); err != nil {
 				return err
@@ -292,6 +292,24 @@ func (a attributes) peer(r role) (name string, database bool) {
 		address = cmp.Or(address, broker)
 	}
 	return cmp.Or(a["peer.service"], address, system, broker), system != ""
+}
+
+// cancelled reports whether whoever waited for a span gave up, as a client does
+// that leaves, or the loser of two hedged calls: that is no failure of the other
+// side. A deadline is one.
+func (a attributes) cancelled() bool {
+	const grpcCancelled = "1"
+	for _, key := range []string{"rpc.grpc.status_code", "grpc.status_code", "rpc.response.status_code", "error.type", "error"} {
+		switch value := a[key]; strings.ToLower(value) {
+		case "cancelled", "canceled", "context canceled", "context.canceled":
+			return true
+		case grpcCancelled:
+			if strings.HasSuffix(key, "grpc.status_code") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func hostOf(address string) string {
@@ -409,7 +427,7 @@ func (f *file) otlpSpan(service string, o *otlpSpan) error {
 	a := attributesOf(o.Attrs)
 	s := span{trace: id(o.TraceID), id: id(o.SpanID), parent: id(o.Parent), service: service, start: start, end: end, timed: start > 0 && end > start, role: roleOf(string(o.Kind))}
 	s.peer, s.database = a.peer(s.role)
-	s.failed = o.Status.Code == "2" || o.Status.Code == "STATUS_CODE_ERROR"
+	s.failed = (o.Status.Code == "2" || o.Status.Code == "STATUS_CODE_ERROR") && !a.cancelled()
 	s.sampled = strings.Contains(o.State, "ot=") && strings.Contains(o.State, "th:") && !strings.Contains(o.State, "th:0;") && !strings.HasSuffix(o.State, "th:0")
 	return f.span(s)
 }
