@@ -29,7 +29,12 @@ type expression struct {
 // parseCondition follows the grammar of the developer guide,
 // "Condition and filter expressions, operators, and functions".
 func (x *expression) parseCondition(text string) (condition, error) {
-	p := parser{x: x, what: "ConditionExpression"}
+	return x.parseConditionOf("ConditionExpression", text)
+}
+
+// parseConditionOf is parseCondition for a parameter of another name.
+func (x *expression) parseConditionOf(what, text string) (condition, error) {
+	p := parser{x: x, what: what}
 	var c condition
 	err := p.run(text, func() { c = p.or() })
 	return c, err
@@ -286,7 +291,7 @@ func checkBounds(lo, hi *value) {
 		panic(syntaxError("The BETWEEN operator requires same data type for lower and upper bounds"))
 	} else if ok && c > 0 {
 		panic(syntaxError(fmt.Sprintf("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {%s:%s}, upper bound operand: AttributeValue: {%s:%s}",
-			lo.kind, lo.appendScalar(nil), hi.kind, hi.appendScalar(nil))))
+			lo.kind, strings.Trim(string(lo.appendScalar(nil)), `"`), hi.kind, strings.Trim(string(hi.appendScalar(nil)), `"`))))
 	}
 }
 

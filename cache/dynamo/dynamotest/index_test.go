@@ -109,7 +109,7 @@ func TestIndex_refusedQueries(t *testing.T) {
 		return in
 	}
 	for want, change := range map[string]func(*dynamodb.QueryInput) *dynamodb.QueryInput{
-		"upper bound to be greater": func(in *dynamodb.QueryInput) *dynamodb.QueryInput { return sum("#t BETWEEN :a AND :b", in) },
+		"Invalid KeyConditionExpression: The BETWEEN operator requires upper bound": func(in *dynamodb.QueryInput) *dynamodb.QueryInput { return sum("#t BETWEEN :a AND :b", in) },
 		"operator or function: begins_with, operand type: N": func(in *dynamodb.QueryInput) *dynamodb.QueryInput {
 			in = sum("begins_with(#t, :a)", in)
 			delete(in.ExpressionAttributeValues, ":b")

@@ -30,7 +30,7 @@ func (in *reading) parse(x *expression, has bool) (filter condition, only []path
 	if in.FilterExpression != nil {
 		var err error
 		x.top = map[string]bool{}
-		filter, err = x.parseCondition(*in.FilterExpression)
+		filter, err = x.parseConditionOf("FilterExpression", *in.FilterExpression)
 		in.filtered, x.top = x.top, nil
 		if err != nil {
 			return nil, nil, asAPI(err)
@@ -104,7 +104,7 @@ type queryInput struct {
 // keys.
 func (c *call) query(in *queryInput) (any, *apiError) {
 	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
-	holds, parseErr := x.parseCondition(in.KeyConditionExpression)
+	holds, parseErr := x.parseConditionOf("KeyConditionExpression", in.KeyConditionExpression)
 	if parseErr != nil {
 		return nil, asAPI(parseErr)
 	}
