@@ -177,4 +177,14 @@ func TestUpdateTable_types(t *testing.T) {
 	if _, err := db.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: aws.String("orders")}); err == nil {
 		t.Error("an update of nothing")
 	}
+	if _, err := db.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: aws.String("orders"), BillingMode: types.BillingModeProvisioned}); err == nil {
+		t.Error("provisioned with nothing")
+	}
+	throughput := &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1), WriteCapacityUnits: aws.Int64(1)}
+	if _, err := db.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: aws.String("orders"), BillingMode: types.BillingModePayPerRequest, ProvisionedThroughput: throughput}); err == nil {
+		t.Error("on demand with a throughput")
+	}
+	if _, err := db.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: aws.String("orders"), BillingMode: types.BillingModeProvisioned, ProvisionedThroughput: throughput}); err != nil {
+		t.Error(err)
+	}
 }

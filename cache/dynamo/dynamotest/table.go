@@ -356,6 +356,12 @@ func (c *call) updateTable(in *struct {
 		in.SSESpecification == nil && in.TableClass == nil && in.DeletionProtectionEnabled == nil {
 		return nil, validation("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
 	}
+	switch {
+	case in.BillingMode == "PROVISIONED" && in.ProvisionedThroughput == nil && t.billing == "PAY_PER_REQUEST":
+		return nil, invalid("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
+	case in.BillingMode == "PAY_PER_REQUEST" && in.ProvisionedThroughput != nil:
+		return nil, invalid("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+	}
 	kinds, have := map[string]string{}, t.kinds()
 	for _, d := range in.AttributeDefinitions {
 		if was := have[d.AttributeName]; was != "" && was != d.AttributeType {
