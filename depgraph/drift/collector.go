@@ -47,7 +47,7 @@ func (c *Collector) Add(name string, r io.Reader) error {
 	}
 	sum := sha256.Sum256(data)
 	if first, ok := c.seen[sum]; ok {
-		c.notes = append(c.notes, fmt.Sprintf("%s has the same content as %s, and is not counted again", name, first))
+		c.notes = append(c.notes, fmt.Sprintf("%s has the same content as %s and is counted once", name, first))
 		return nil
 	}
 	f := file{name: name, data: data, t: newTally(), room: cmp.Or(c.MaxSpans, DefaultMaxSpans) - len(c.spans)}
@@ -90,7 +90,7 @@ func (c *Collector) take(f *file) {
 	c.spans = append(c.spans, f.spans...)
 	c.notes = append(c.notes, f.notes...)
 	if f.idle > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s: pairs of services without a single call, which are left out: %d", f.name, f.idle))
+		c.notes = append(c.notes, fmt.Sprintf("%s: pairs of services without any call, left out: %d", f.name, f.idle))
 	}
 	if c.counted == nil {
 		c.counted = newTally()
@@ -259,7 +259,7 @@ func emptyList(data json.RawMessage) bool {
 // is sets the format, which is one for each file.
 func (f *file) is(format string) error {
 	if f.format != "" && f.format != format {
-		return fmt.Errorf("holds %s and %s; it takes one format a file", f.format, format)
+		return fmt.Errorf("holds %s and %s; each file must hold one format", f.format, format)
 	}
 	f.format = format
 	return nil
@@ -347,7 +347,7 @@ func (f *file) recording(version, services, edges json.RawMessage, other int64) 
 		f.t.requests[name] = n // and not the number of calls, of which a request makes several
 	}
 	if other > 0 {
-		f.notes = append(f.notes, fmt.Sprintf("%s: %d calls had no room in the recorder, and are not counted", f.name, other))
+		f.notes = append(f.notes, fmt.Sprintf("%s: %d calls exceeded the recorder's bound on addresses, and are not counted by name", f.name, other))
 	}
 	return nil
 }

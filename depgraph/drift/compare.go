@@ -225,7 +225,7 @@ func (c *comparer) judge(d *Dependency) {
 	case c.groupSeen(d):
 		d.State, d.Why = Unknown, "another alternative was seen"
 	case d.Requests > 0 && d.Requests < minRequests:
-		d.State, d.Why = Unknown, fmt.Sprintf("not seen in %s of %s, which is too few to conclude anything", requests(d.Requests), d.From)
+		d.State, d.Why = Unknown, fmt.Sprintf("not seen in %s of %s, too few to conclude anything", requests(d.Requests), d.From)
 	default:
 		d.State = Unobserved
 		d.Why = "no source names it"
@@ -338,10 +338,10 @@ func (c *comparer) honesty(r *Report) (notes []string) {
 		judged = judged || r.Dependencies[i].Effect != Effect{}
 	}
 	if traces > 0 {
-		notes = append(notes, fmt.Sprintf("only %s; what was not sampled, or happens at other times (a deployment, the end of a month, a failover), is not in there", recorded(traces)))
+		notes = append(notes, fmt.Sprintf("only %s; whatever was not sampled, or happens at other times (a deployment, the end of the month, a failover), is missing", recorded(traces)))
 	}
 	if counted > 0 && !judged {
-		notes = append(notes, "sources that count calls cannot tell whether an error of a dependency became one of its caller; that takes spans, or package observe")
+		notes = append(notes, "sources that only count calls cannot show whether an error of a dependency became an error of its caller; use spans or package observe")
 	}
 	if addresses > 0 {
 		notes = append(notes, "an address in a configuration is not a call: it only says that a dependency is possible")
@@ -353,7 +353,7 @@ func (c *comparer) honesty(r *Report) (notes []string) {
 		}
 	}
 	if len(silent) > 0 {
-		notes = append(notes, fmt.Sprintf("nothing was recorded of %s; their dependencies are not judged", firstOf(silent)))
+		notes = append(notes, fmt.Sprintf("nothing was recorded of %s, so their dependencies are not judged", firstOf(silent)))
 	}
 	return notes
 }

@@ -340,7 +340,7 @@ func TestCollector_one_ID_for_all(t *testing.T) {
 		all[i] = fmt.Sprintf("1 1 %s s%d x %d %d s", []string{"SERVER", "CLIENT"}[i%2], i%1000, i, i+1)
 	}
 	o := seen(t, "x", zs(all...))
-	if i := slices.IndexFunc(o.Notes, func(s string) bool { return strings.Contains(s, "IDs that more than 64 spans share") }); i < 0 {
+	if i := slices.IndexFunc(o.Notes, func(s string) bool { return strings.Contains(s, "IDs shared by more than 64 spans") }); i < 0 {
 		t.Errorf("notes %q", o.Notes)
 	}
 }

@@ -70,7 +70,7 @@ func (s *serviceGraph) finish(f *file) error {
 		}
 	}
 	if len(s.left) > 0 {
-		f.notes = append(f.notes, fmt.Sprintf("%s: series with a client or a server without a name, which are left out: %d", f.name, len(s.left)))
+		f.notes = append(f.notes, fmt.Sprintf("%s: series without the name of a client or a server, left out: %d", f.name, len(s.left)))
 	}
 	return nil
 }

@@ -86,13 +86,13 @@ func (l *linker) notes() (notes []string) {
 		count int
 		text  string
 	}{
-		{l.orphans, "spans whose parent is not there: %d; some edges are missing, and errors above them cannot be judged"},
-		{l.nameless, "spans without a service name, which are left out: %d"},
-		{l.duplicates, "spans that were recorded twice, and count once: %d"},
-		{l.circles, "spans that are their own ancestors, and are taken for the first of their requests: %d"},
-		{l.crowded, "IDs that more than 64 spans share, of which only so many are linked: %d"},
-		{l.unnamed, "calls that do not say whom they call (no span of the other side, no peer.service, no address), and are left out: %d"},
-		{l.sampled, "spans that were sampled with a probability below 1 (tracestate), so that counts are of what was kept: %d"},
+		{l.orphans, "spans whose parent is missing: %d; some edges are missing, and errors above them cannot be judged"},
+		{l.nameless, "spans without a service name, left out: %d"},
+		{l.duplicates, "duplicate spans, counted once: %d"},
+		{l.circles, "spans that are their own ancestors, treated as the start of their requests: %d"},
+		{l.crowded, "IDs shared by more than 64 spans, of which only 64 are linked: %d"},
+		{l.unnamed, "calls without a known target (no span of the other side, no peer.service, no address), left out: %d"},
+		{l.sampled, "spans sampled with a probability below 1 (tracestate), so counts cover only what was kept: %d"},
 	} {
 		if n.count > 0 {
 			notes = append(notes, fmt.Sprintf(n.text, n.count))

@@ -419,13 +419,13 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 		if b.State == depgraph.IsDone {
 			state = "up or done"
 		}
-		p.f("%s is %s; nothing holds it\n", name, state)
+		p.f("%s is %s; nothing blocks it\n", name, state)
 	case b.Root == b.Service:
-		p.f("%s is %s, and nothing else holds it: %s\n", name, b.State, nextStep(b.RootState))
+		p.f("%s is %s, and nothing blocks it: %s\n", name, b.State, nextStep(b.RootState))
 	case b.Root != "":
-		p.f("%s is %s: %s holds it\n", name, b.State, clean(b.Root))
+		p.f("%s is %s, blocked by %s\n", name, b.State, clean(b.Root))
 	default:
-		p.f("%s is %s: services that wait for each other hold it\n", name, b.State)
+		p.f("%s is %s, blocked by services that wait for each other\n", name, b.State)
 	}
 	for _, h := range b.Chain {
 		p.f("  %s waits for %s to be %s, and it is %s   %s   %s\n", clean(h.Edge.From), clean(h.Edge.To), h.Wanted, h.State, describe(h.Edge), place(h.Edge.At))
@@ -452,7 +452,7 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 		p.list("also in the way: ", others)
 	}
 	if len(b.Unknown) > 0 {
-		p.list("in the state, and in no manifest: ", b.Unknown)
+		p.list("in the state, but in no manifest: ", b.Unknown)
 	}
 	return p.w.Flush()
 }
