@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,8 +15,7 @@ import (
 // their like as 0 or 1, one health_check for each check and watch, and counters
 // of results and of what went wrong in this package's surroundings.
 func (p *Process) ServeMetrics(w http.ResponseWriter, r *http.Request) {
-	accept := r.Header.Get("Accept")
-	if strings.Contains(accept, "text/plain") && !strings.Contains(accept, "openmetrics") {
+	if prefersText(strings.Join(r.Header.Values("Accept"), ",")) {
 		if begin(w, r, prometheusText) {
 			_, _ = w.Write(asPrometheus(p.metrics()))
 		}
@@ -24,6 +24,30 @@ func (p *Process) ServeMetrics(w http.ResponseWriter, r *http.Request) {
 	if begin(w, r, openMetrics) {
 		_, _ = w.Write(p.metrics())
 	}
+}
+
+// prefersText reports whether a client names plain text with a higher weight
+// (RFC 9110, section 12.5.1) than OpenMetrics.
+func prefersText(accept string) bool {
+	text, open := 0.0, 0.0
+	for part := range strings.SplitSeq(accept, ",") {
+		fields := strings.Split(part, ";")
+		weight := 1.0
+		for _, f := range fields[1:] {
+			if q, ok := strings.CutPrefix(strings.TrimSpace(f), "q="); ok {
+				if v, err := strconv.ParseFloat(q, 64); err == nil {
+					weight = v
+				}
+			}
+		}
+		switch strings.ToLower(strings.TrimSpace(fields[0])) {
+		case "text/plain":
+			text = max(text, weight)
+		case "application/openmetrics-text":
+			open = max(open, weight)
+		}
+	}
+	return text > open
 }
 
 // asPrometheus turns OpenMetrics into version 0.0.4 of Prometheus' text format.

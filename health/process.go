@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // Process is the health of this process. The zero value is alive and not
@@ -272,6 +273,9 @@ func (p *Process) end() {
 func name[T any](what, name string, taken []T, of func(T) string) error {
 	if name == "" {
 		return fmt.Errorf("health: %s: the name is empty", what)
+	}
+	if !utf8.ValidString(name) { // Prometheus would take no metric at all
+		return fmt.Errorf("health: %s %q: the name is not UTF-8", what, name)
 	}
 	for _, t := range taken {
 		if of(t) == name {

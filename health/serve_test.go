@@ -383,6 +383,9 @@ func TestMetrics_negotiated(t *testing.T) {
 	for accept, c := range map[string]struct{ kind, has, lacks string }{
 		"": {"application/openmetrics-text", "# EOF", "health_callback_panics_total counter"},
 		"application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3": {"application/openmetrics-text", "# TYPE health_callback_panics counter", "health_callback_panics_total counter"},
+		"application/openmetrics-text;q=0.2, text/plain;q=0.9":                      {"text/plain; version=0.0.4", "health_callback_panics_total counter", "# EOF"},
+		"application/openmetrics-text;q=0,text/plain":                               {"text/plain; version=0.0.4", "health_callback_panics_total counter", "# EOF"},
+		"*/*":                      {"application/openmetrics-text", "# EOF", "health_callback_panics_total counter"},
 		"text/plain;version=0.0.4": {"text/plain; version=0.0.4", "# TYPE health_callback_panics_total counter\n# HELP health_callback_panics_total ", "# EOF"},
 	} {
 		w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metricsz", nil)
@@ -391,5 +394,19 @@ func TestMetrics_negotiated(t *testing.T) {
 		if kind := w.Header().Get("Content-Type"); !strings.HasPrefix(kind, c.kind) || !strings.Contains(w.Body.String(), c.has) || strings.Contains(w.Body.String(), c.lacks) {
 			t.Errorf("%q: %s\n%s", accept, kind, w.Body)
 		}
+	}
+}
+
+// A name that is not UTF-8 would make Prometheus refuse all metrics.
+func TestNames_are_text(t *testing.T) {
+	p := new(Process)
+	if err := p.Depend(Dependency{Name: "a\xff", Check: func(context.Context) error { return nil }}); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("a dependency: %v", err)
+	}
+	if _, err := p.Watch("a\xff", time.Second); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("a watch: %v", err)
+	}
+	if err := p.Detect(DiskWritable("/a\xff")); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("a detector: %v", err)
 	}
 }
