@@ -4,16 +4,21 @@
 // network. Such a check turns an outage of a dependency into an endless
 // restart of the service.
 //
-// It follows static calls, across packages by facts, and calls of interfaces
-// that are declared outside the standard library, to the types that this
-// package and its imports have for them. Calls of function values are not
-// followed.
+// It follows static calls, across packages by facts; calls of interfaces that
+// are declared outside the standard library, to the types that this package and
+// its imports have for them; and function values in variables and fields of the
+// package. It knows routes whose path is put together, groups of routes, tables
+// of routes, and what a middleware wraps. What runs in the background, and is not
+// waited for, is no dependency of the answer, and neither is this host.
+//
+// Of this library's own API it finds the ways back to the same fault: Fatal
+// because a call failed, Fatal because a state changed, a Beat that only a
+// successful call leads to, and calls in a watched loop outside Wait.
 package livelint
 
 import (
 	"fmt"
 	"go/ast"
-	"go/constant"
 	"go/token"
 	"go/types"
 	"path/filepath"
@@ -22,7 +27,6 @@ import (
 	"strings"
 
 	"golang.org/x/tools/go/analysis"
-	"golang.org/x/tools/go/types/typeutil"
 )
 
 // Analyzer is the check. Its flags are -paths, a regular expression of the
@@ -30,8 +34,10 @@ import (
 // functions that take a context call a dependency, separated by commas.
 var Analyzer = newAnalyzer()
 
-// defaultPaths are what liveness is called on the platforms.
-const defaultPaths = `^/(livez|healthz|live|liveness|livenessz|alive|health/live|health/liveness|health/alive|actuator/health/liveness|-/healthy)/?$`
+// defaultPaths are what liveness is called on the platforms, below any prefix
+// where the name is plain, and the paths that a service has if it has only one.
+const defaultPaths = `^(.*/)?(livez|healthz|liveness|livenessz|healthcheck|health-check|health_check|_health|_?health)(/(live|liveness|livez|alive))?/?$` +
+	`|^/(live|alive|ping|-/healthy|actuator/health/liveness)/?$`
 
 func newAnalyzer() *analysis.Analyzer {
 	a := &analysis.Analyzer{
@@ -40,6 +46,8 @@ func newAnalyzer() *analysis.Analyzer {
 		URL:       "https://github.com/failopen/failopen/blob/main/docs/guide/livelint.md",
 		Run:       run,
 		FactTypes: []analysis.Fact{(*Reaches)(nil)},
+		// A package that does not compile is no reason to keep quiet about the rest.
+		RunDespiteErrors: true,
 	}
 	a.Flags.String("paths", defaultPaths, "regular expression of the `paths` that probes of liveness ask")
 	a.Flags.String("sinks", "", "import `paths` of packages whose functions with a context call a dependency, separated by commas")
@@ -48,25 +56,39 @@ func newAnalyzer() *analysis.Analyzer {
 
 // Reaches is the fact that a function reaches the network: the calls on the
 // shortest way there, itself not among them.
-type Reaches struct{ Path []string }
+type Reaches struct {
+	Path    []string // by calling it
+	Outside []string // by calling it, outside of health.Wait
+	Made    []string // by calling the function, or the handler, that it returns
+}
 
 // AFact makes it a fact.
 func (*Reaches) AFact() {}
 
-func (r *Reaches) String() string { return "reaches " + r.Path[len(r.Path)-1] }
+func (r *Reaches) String() string {
+	if r.Path == nil {
+		return "makes what reaches " + r.Made[len(r.Made)-1]
+	}
+	return "reaches " + r.Path[len(r.Path)-1]
+}
 
 // checker looks at one package.
 type checker struct {
 	pass    *analysis.Pass
 	live    *regexp.Regexp
 	sinks   []string
-	reach   map[*types.Func][]string
-	values  map[types.Object][]ast.Expr // what is assigned to variables
-	allowed map[string]map[int]bool     // lines by file
+	decls   map[*types.Func]*ast.FuncDecl
+	values  map[types.Object][]ast.Expr // what is assigned to variables and fields
+	groups  map[types.Object]*ast.CallExpr
+	ways    [2]ways // by view
+	view    view
+	methods map[*types.Func][]*types.Func // of types, by the method of an interface
+	busy    map[types.Object]bool         // variables that are being followed
+	allowed map[string]map[int]bool       // lines by file
 	said    map[token.Pos]bool
 }
 
-func run(pass *analysis.Pass) (any, error) {
+func run(pass *analysis.Pass) (result any, err error) {
 	if isStandard(pass) {
 		return nil, nil
 	}
@@ -76,9 +98,17 @@ func run(pass *analysis.Pass) (any, error) {
 	}
 	c := &checker{
 		pass: pass, live: live, sinks: sinkPackages(pass.Analyzer.Flags.Lookup("sinks").Value.String()),
-		reach: make(map[*types.Func][]string), values: make(map[types.Object][]ast.Expr),
+		decls: make(map[*types.Func]*ast.FuncDecl), values: make(map[types.Object][]ast.Expr),
+		groups: make(map[types.Object]*ast.CallExpr), busy: make(map[types.Object]bool),
+		methods: make(map[*types.Func][]*types.Func),
 		allowed: make(map[string]map[int]bool), said: make(map[token.Pos]bool),
 	}
+	defer func() {
+		// Only code that does not compile can be as strange as that.
+		if v := recover(); v != nil {
+			result, err = nil, fmt.Errorf("livelint: %s cannot be analysed: %v", pass.Pkg.Path(), v)
+		}
+	}()
 	c.index()
 	c.solve()
 	c.look()
@@ -107,6 +137,15 @@ func (c *checker) index() {
 		if sel, ok := ast.Unparen(to).(*ast.SelectorExpr); ok {
 			if obj := c.pass.TypesInfo.ObjectOf(sel.Sel); obj != nil {
 				c.values[obj] = append(c.values[obj], from)
+			}
+		}
+	}
+	for _, f := range c.pass.Files {
+		for _, d := range f.Decls {
+			if fd, ok := d.(*ast.FuncDecl); ok && fd.Body != nil {
+				if obj, ok := c.pass.TypesInfo.Defs[fd.Name].(*types.Func); ok {
+					c.decls[obj] = fd
+				}
 			}
 		}
 	}
@@ -145,139 +184,26 @@ func (c *checker) index() {
 						assign(to, n.Values[min(i, len(n.Values)-1)])
 					}
 				}
+			case *ast.KeyValueExpr: // a field of a literal
+				if id, ok := n.Key.(*ast.Ident); ok {
+					if field, ok := c.pass.TypesInfo.ObjectOf(id).(*types.Var); ok && field.IsField() {
+						c.values[field] = append(c.values[field], n.Value)
+					}
+				}
+			case *ast.CompositeLit: // fields without names
+				if typ, ok := typeOf(c, n).(*types.Struct); ok {
+					for i, element := range n.Elts {
+						if _, named := element.(*ast.KeyValueExpr); !named && i < typ.NumFields() {
+							c.values[typ.Field(i)] = append(c.values[typ.Field(i)], element)
+						}
+					}
+				}
+			case *ast.CallExpr:
+				c.group(n)
 			}
 			return true
 		})
 	}
-}
-
-// solve finds the shortest way to the network for each function of the
-// package, and exports it as a fact.
-func (c *checker) solve() {
-	type function struct {
-		obj  *types.Func
-		body ast.Node
-	}
-	var all []function
-	for _, f := range c.pass.Files {
-		for _, d := range f.Decls {
-			if fd, ok := d.(*ast.FuncDecl); ok && fd.Body != nil {
-				if obj, ok := c.pass.TypesInfo.Defs[fd.Name].(*types.Func); ok {
-					all = append(all, function{obj, fd.Body})
-				}
-			}
-		}
-	}
-	for changed := true; changed; {
-		changed = false
-		for _, f := range all {
-			path := c.body(f.body)
-			if old := c.reach[f.obj]; path != nil && (old == nil || len(path) < len(old)) {
-				c.reach[f.obj] = path
-				changed = true
-			}
-		}
-	}
-	for _, f := range all {
-		if path := c.reach[f.obj]; path != nil {
-			c.pass.ExportObjectFact(f.obj, &Reaches{path})
-		}
-	}
-}
-
-// body returns the shortest way from inside a node to the network, or nil.
-func (c *checker) body(n ast.Node) (best []string) {
-	ast.Inspect(n, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok {
-			best = shorter(best, c.call(call))
-		}
-		return true
-	})
-	return best
-}
-
-func shorter(a, b []string) []string {
-	if a == nil || b != nil && len(b) < len(a) {
-		return b
-	}
-	return a
-}
-
-// call returns the shortest way through a call, the callee being first.
-func (c *checker) call(call *ast.CallExpr) []string {
-	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
-	if f == nil {
-		return nil
-	}
-	return c.through(f)
-}
-
-// through returns the shortest way that begins with f.
-func (c *checker) through(f *types.Func) []string {
-	f = f.Origin()
-	if c.isSink(f) {
-		return []string{name(f)}
-	}
-	if path := c.known(f); path != nil {
-		return append([]string{name(f)}, path...)
-	}
-	if r := f.Signature().Recv(); r != nil && types.IsInterface(r.Type()) {
-		return c.implementations(f)
-	}
-	return nil
-}
-
-// known is the way from f on.
-func (c *checker) known(f *types.Func) []string {
-	if path := c.reach[f]; path != nil {
-		return path
-	}
-	var fact Reaches
-	if f.Pkg() != nil && f.Pkg() != c.pass.Pkg && c.pass.ImportObjectFact(f, &fact) {
-		return fact.Path
-	}
-	return nil
-}
-
-// implementations is the shortest way through a method of an interface, by the
-// types of this package and of its imports.
-func (c *checker) implementations(f *types.Func) (best []string) {
-	if f.Pkg() == nil || !strings.Contains(firstElement(f.Pkg().Path()), ".") && f.Pkg() != c.pass.Pkg {
-		return nil // of the standard library: everything implements it
-	}
-	iface, ok := f.Signature().Recv().Type().Underlying().(*types.Interface)
-	if !ok {
-		return nil
-	}
-	for _, pkg := range append([]*types.Package{c.pass.Pkg}, c.pass.Pkg.Imports()...) {
-		for _, n := range pkg.Scope().Names() {
-			tn, ok := pkg.Scope().Lookup(n).(*types.TypeName)
-			if !ok || tn.IsAlias() || types.IsInterface(tn.Type()) {
-				continue
-			}
-			if named, ok := tn.Type().(*types.Named); !ok || named.TypeParams().Len() > 0 {
-				continue
-			}
-			ptr := types.NewPointer(tn.Type())
-			if !types.Implements(ptr, iface) {
-				continue
-			}
-			obj, _, _ := types.LookupFieldOrMethod(ptr, false, pkg, f.Name())
-			if m, ok := obj.(*types.Func); ok && m != f {
-				if c.isSink(m) {
-					best = shorter(best, []string{name(m)})
-				} else if path := c.known(m); path != nil {
-					best = shorter(best, append([]string{name(m)}, path...))
-				}
-			}
-		}
-	}
-	return best
-}
-
-func firstElement(path string) string {
-	first, _, _ := strings.Cut(path, "/")
-	return first
 }
 
 // name is how a function is called in messages: (*sql.DB).PingContext.
@@ -296,35 +222,21 @@ func name(f *types.Func) string {
 	return typ + "." + f.Name()
 }
 
-// report says that a liveness check reaches the network.
+// report says that a liveness check reaches the network. what is the subject of
+// the sentence, and its verb, as in "the liveness handler calls".
 func (c *checker) report(pos token.Pos, what string, path []string) {
+	if path != nil {
+		c.say(pos, what+" a dependency: "+strings.Join(path, " -> ")+"; while that is down, this process is restarted, which does not help")
+	}
+}
+
+// say reports at most one fault of a place, and none that is let through.
+func (c *checker) say(pos token.Pos, message string) {
 	at := c.pass.Fset.Position(pos)
-	if path == nil || c.said[pos] || c.allowed[at.Filename][at.Line] {
-		return
+	if !c.said[pos] && !c.allowed[at.Filename][at.Line] {
+		c.said[pos] = true
+		c.pass.Report(analysis.Diagnostic{Pos: pos, Message: message})
 	}
-	c.said[pos] = true
-	c.pass.Reportf(pos, "%s calls a dependency: %s; while that is down, this process is restarted, which does not help", what, strings.Join(path, " -> "))
-}
-
-// text is the value of a constant string.
-func (c *checker) text(e ast.Expr) (string, bool) {
-	tv := c.pass.TypesInfo.Types[e]
-	if tv.Value == nil || tv.Value.Kind() != constant.String {
-		return "", false
-	}
-	return constant.StringVal(tv.Value), true
-}
-
-// isLivePath reports whether a pattern of a router is a liveness path: "/livez",
-// "GET /livez", "example.com/livez".
-func (c *checker) isLivePath(pattern string) bool {
-	if _, rest, ok := strings.Cut(pattern, " "); ok {
-		pattern = strings.TrimSpace(rest)
-	}
-	if i := strings.Index(pattern, "/"); i > 0 {
-		pattern = pattern[i:]
-	}
-	return c.live.MatchString(pattern)
 }
 
 func sinkPackages(flag string) []string {

@@ -1,9 +1,9 @@
 package livelint
 
 import (
-	"fmt"
 	"go/ast"
 	"go/types"
+	"regexp"
 	"strings"
 
 	"golang.org/x/tools/go/types/typeutil"
@@ -11,24 +11,35 @@ import (
 
 // Health libraries, by the beginning of their import paths.
 const (
-	healthGo    = "github.com/hellofresh/health-go"
-	alex        = "github.com/alexliesenfeld/health"
-	heptio      = "github.com/heptiolabs/healthcheck"
-	controller  = "sigs.k8s.io/controller-runtime"
-	grpcHealth  = "google.golang.org/grpc/health/grpc_health_v1"
-	ourselves   = "github.com/failopen/failopen/health"
-	mostResolve = 8 // how far a value is followed
+	healthGo   = "github.com/hellofresh/health-go"
+	alex       = "github.com/alexliesenfeld/health"
+	grpcHealth = "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // look finds liveness checks.
 func (c *checker) look() {
 	for _, f := range c.pass.Files {
+		var stack []ast.Node
 		ast.Inspect(f, func(n ast.Node) bool {
+			if n == nil {
+				stack = stack[:len(stack)-1]
+				return true
+			}
+			stack = append(stack, n)
 			switch n := n.(type) {
 			case *ast.CallExpr:
 				c.mount(n)
 				c.register(n)
-				c.fatal(n)
+				c.fatal(n, stack)
+				c.onChange(n)
+			case *ast.CompositeLit:
+				c.table(n)
+			case *ast.SwitchStmt, *ast.IfStmt:
+				c.byPath(n)
+			case *ast.ForStmt:
+				c.loop(n.Body, stack)
+			case *ast.RangeStmt:
+				c.loop(n.Body, stack)
 			case *ast.FuncDecl:
 				c.grpc(n)
 			}
@@ -37,44 +48,23 @@ func (c *checker) look() {
 	}
 }
 
-// mount finds any call that gives a handler to a liveness path:
-// mux.HandleFunc("/livez", h), r.GET("/livez", h), mux.Handle("GET /livez", h).
-func (c *checker) mount(call *ast.CallExpr) {
-	for i, arg := range call.Args {
-		path, ok := c.text(arg)
-		if !ok || !c.isLivePath(path) {
-			continue
-		}
-		for _, h := range call.Args[i+1:] {
-			what := fmt.Sprintf("the liveness handler of %q", path)
-			if lib := c.library(h, mostResolve); lib != "" {
-				c.report(call.Pos(), what, c.registered(lib))
-			}
-			c.report(call.Pos(), what, c.value(h, mostResolve))
-		}
-	}
-}
+// registering are the names of functions that take liveness checks:
+// AddLivenessCheck of heptiolabs/healthcheck and moov-io/base, AddHealthzCheck of
+// controller-runtime, InstallLivezHandler of k8s.io/apiserver.
+var registering = regexp.MustCompile(`^(Add|Register|Install|Set|With|New)[A-Za-z]*(Live|Healthz)`)
 
 // register finds liveness checks that are given to a library.
 func (c *checker) register(call *ast.CallExpr) {
 	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
-	if f == nil || f.Pkg() == nil || len(call.Args) < 2 {
+	if f == nil || f.Pkg() == nil || len(call.Args) == 0 {
 		return
 	}
-	heptioLive := f.Name() == "AddLivenessCheck" && strings.HasPrefix(f.Pkg().Path(), heptio)
-	controllerLive := f.Name() == "AddHealthzCheck" && strings.HasPrefix(f.Pkg().Path(), controller)
-	if heptioLive || controllerLive {
-		c.report(call.Pos(), "the liveness check of "+f.Name(), c.value(call.Args[1], mostResolve))
-	}
-}
-
-// fatal finds p.Fatal(err) whose err comes from a call to a dependency.
-func (c *checker) fatal(call *ast.CallExpr) {
-	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
-	if f == nil || f.Name() != "Fatal" || f.Pkg() == nil || f.Pkg().Path() != ourselves || receiver(f) != "Process" || len(call.Args) != 1 {
+	if f.Pkg().Path() == ourselves || !registering.MatchString(f.Name()) {
 		return
 	}
-	c.report(call.Pos(), "the error given to Fatal comes from code that", c.origin(call.Args[0], mostResolve))
+	for _, arg := range call.Args {
+		c.report(call.Pos(), "the liveness check of "+f.Name()+" calls", c.value(arg, mostResolve))
+	}
 }
 
 // grpc finds implementations of the gRPC health service.
@@ -88,66 +78,9 @@ func (c *checker) grpc(fd *ast.FuncDecl) {
 	}
 	for v := range f.Signature().Params().Variables() {
 		if isNamed(v.Type(), grpcHealth, "HealthCheckRequest") {
-			c.report(fd.Name.Pos(), "the gRPC health service", c.reach[f])
+			c.report(fd.Name.Pos(), "the gRPC health service calls", c.ways[everything].calls[f])
 		}
 	}
-}
-
-// value returns the shortest way from a function, or a handler, to the network.
-func (c *checker) value(e ast.Expr, depth int) (best []string) {
-	if depth == 0 {
-		return nil
-	}
-	switch e := ast.Unparen(e).(type) {
-	case *ast.FuncLit:
-		return c.body(e.Body)
-	case *ast.Ident:
-		best = c.object(c.pass.TypesInfo.ObjectOf(e), depth)
-	case *ast.SelectorExpr:
-		best = c.object(c.pass.TypesInfo.ObjectOf(e.Sel), depth)
-	case *ast.CallExpr: // a conversion, a wrapper, or what makes a handler
-		best = c.call(e)
-		for _, arg := range e.Args {
-			best = shorter(best, c.value(arg, depth-1))
-		}
-	case *ast.UnaryExpr:
-		best = c.value(e.X, depth-1)
-	case *ast.CompositeLit: // a table of checks
-		for _, element := range e.Elts {
-			if kv, ok := element.(*ast.KeyValueExpr); ok {
-				element = kv.Value
-			}
-			best = shorter(best, c.value(element, depth-1))
-		}
-	}
-	if tv, ok := c.pass.TypesInfo.Types[e]; ok && tv.Type != nil {
-		best = shorter(best, c.handler(tv.Type))
-	}
-	return best
-}
-
-// object is a function, or a variable that one was assigned to.
-func (c *checker) object(obj types.Object, depth int) (best []string) {
-	switch obj := obj.(type) {
-	case *types.Func:
-		return c.through(obj)
-	case *types.Var:
-		for _, e := range c.values[obj] {
-			best = shorter(best, c.value(e, depth-1))
-		}
-	}
-	return best
-}
-
-// handler is the way through the ServeHTTP of a type, or its Check, as in
-// controller-runtime.
-func (c *checker) handler(typ types.Type) []string {
-	obj, _, _ := types.LookupFieldOrMethod(typ, true, c.pass.Pkg, "ServeHTTP")
-	f, ok := obj.(*types.Func)
-	if !ok || types.IsInterface(typ) || f.Pkg() != nil && f.Pkg().Path() == "net/http" {
-		return nil
-	}
-	return c.through(f)
 }
 
 // library is the health library that made a handler: h.Handler(),
@@ -217,25 +150,6 @@ func (c *checker) registered(lib string) (best []string) {
 			}
 			return true
 		})
-	}
-	return best
-}
-
-// origin is the way to the network of the call that an error comes from.
-func (c *checker) origin(e ast.Expr, depth int) (best []string) {
-	if depth == 0 {
-		return nil
-	}
-	switch e := ast.Unparen(e).(type) {
-	case *ast.Ident:
-		for _, v := range c.values[c.pass.TypesInfo.ObjectOf(e)] {
-			best = shorter(best, c.origin(v, depth-1))
-		}
-	case *ast.CallExpr:
-		best = c.call(e)
-		for _, arg := range e.Args { // fmt.Errorf("...: %w", err)
-			best = shorter(best, c.origin(arg, depth-1))
-		}
 	}
 	return best
 }

@@ -1,10 +1,11 @@
-// Livelint finds liveness checks that ask a dependency.
+// Livelint finds liveness checks that call a dependency.
 //
 //	livelint [-sarif] [-paths REGEXP] [-sinks PATHS] PACKAGES...
 //	go vet -vettool=$(which livelint) ./...
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -57,14 +58,17 @@ func run(args []string, out, errs io.Writer) int {
 
 Finds handlers of /livez and its like, liveness checks of health libraries, and
 calls of health.Process.Fatal that reach the network: when the dependency is
-down, the platform restarts the service, which does not help.
+down, the platform restarts the service, which does not help. Also what does
+the same through package health: a Beat that only a successful call leads to,
+and calls in a watched loop outside its Wait.
 
   livelint ./...
   livelint -sarif ./... > livelint.sarif
   livelint -paths '^/(livez|up)$' -sinks example.com/our/client ./...
 
 A line with "//livelint:allow REASON", or the line below it, is let through.
-Exit codes: 0 clean, 1 findings, 2 usage, 3 packages that cannot be read.
+Exit codes: 0 clean, 1 findings, 2 usage, 3 packages that cannot be read; what
+was found in the others is printed.
 
 `)
 		flags.PrintDefaults()
@@ -78,19 +82,18 @@ Exit codes: 0 clean, 1 findings, 2 usage, 3 packages that cannot be read.
 		flags.Usage()
 		return exitUsage
 	}
-	found, err := analyze(flags.Args(), *tests)
-	if err != nil {
-		fmt.Fprintln(errs, "livelint:", err)
-		return exitFailed
-	}
+	found, unread := analyze(flags.Args(), *tests)
+	var err error
 	if *sarif {
 		err = writeSARIF(out, found)
 	} else {
 		err = writeText(out, found)
 	}
-	switch {
+	switch err = errors.Join(unread, err); {
 	case err != nil:
-		fmt.Fprintln(errs, "livelint:", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintln(errs, "livelint:", line)
+		}
 		return exitFailed
 	case len(found) > 0:
 		return exitFound
@@ -105,20 +108,19 @@ type finding struct {
 	message   string
 }
 
+// analyze returns what was found, also when some packages do not compile, which
+// the error says.
 func analyze(patterns []string, tests bool) ([]finding, error) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax | packages.NeedModule, Tests: tests}, patterns...)
 	if err != nil {
 		return nil, err
 	}
-	var broken []string
+	var broken []error
 	packages.Visit(pkgs, nil, func(p *packages.Package) {
 		for _, e := range p.Errors {
-			broken = append(broken, e.Error())
+			broken = append(broken, e)
 		}
 	})
-	if len(broken) > 0 {
-		return nil, errors.New(strings.Join(broken, "\n"))
-	}
 	graph, err := checker.Analyze([]*analysis.Analyzer{livelint.Analyzer}, pkgs, nil)
 	if err != nil {
 		return nil, err
@@ -130,7 +132,8 @@ func analyze(patterns []string, tests bool) ([]finding, error) {
 	var found []finding
 	for _, action := range graph.Roots {
 		if action.Err != nil {
-			return nil, action.Err
+			broken = append(broken, action.Err)
+			continue
 		}
 		for _, d := range action.Diagnostics {
 			at := action.Package.Fset.Position(d.Pos)
@@ -141,15 +144,9 @@ func analyze(patterns []string, tests bool) ([]finding, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b finding) int {
-		if c := strings.Compare(a.file, b.file); c != 0 {
-			return c
-		}
-		if a.line != b.line {
-			return a.line - b.line
-		}
-		return a.col - b.col
+		return cmp.Or(strings.Compare(a.file, b.file), a.line-b.line, a.col-b.col, strings.Compare(a.message, b.message))
 	})
-	return slices.Compact(found), nil // a package and its test variant say the same
+	return slices.Compact(found), errors.Join(broken...) // a package and its test variant say the same
 }
 
 func writeText(w io.Writer, found []finding) error {
