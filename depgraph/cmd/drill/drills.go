@@ -261,7 +261,7 @@ func preset(name, file string) (presets.Preset, error) {
 		}
 		return p, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return presets.Preset{}, err
 	}
@@ -403,7 +403,7 @@ FILE is the JSON that drill run -f json prints. Example:
 		if file == "" {
 			return usagef("report: want the file of a journal")
 		}
-		text, err := os.ReadFile(file)
+		text, err := readFile(file)
 		if err != nil {
 			return err
 		}

@@ -281,7 +281,7 @@ func TestRevoke_byARolesPolicy(t *testing.T) {
 		t.Errorf("in the window: %v", err)
 	}
 	text := out.String()
-	if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(text, "the sentinel was seen") || !strings.Contains(text, "reverted: the policy is gone") || w.left(t) != 0 {
+	if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(text, "the canary, one session of the role, is denied the table") || !strings.Contains(text, "the sentinel was seen") || !strings.Contains(text, "reverted: the policy is gone") || w.left(t) != 0 {
 		t.Errorf("exit code %d, %d left\n%s", code, w.left(t), text)
 	}
 	if err := w.works(t.Context()); err != nil {
@@ -298,6 +298,42 @@ func TestRevoke_byARolesPolicy(t *testing.T) {
 	cmd.Run()
 	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(out.String(), "not tagged") || untagged.left(t) != 0 {
 		t.Errorf("a role without the tag: exit code %d\n%s", code, out)
+	}
+}
+
+// A canary that cannot be had, or that is not denied, is the end of it: nothing
+// is written.
+func TestRevoke_theCanaryFirst(t *testing.T) {
+	w := newCloud(t, true)
+	if _, err := w.iam.AddRole(ststest.Role{Name: "closed", Policies: map[string]string{"all": allowAll}, Tags: map[string]string{revoke.Tag: revoke.TagValue},
+		Trust: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}}`}); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"revoke", "--role", strings.Replace(revokedRole, "/app", "/closed", 1), "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "closed/sessions", "--journal", w.journal}
+	cmd, out := w.program(t, args...)
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(out.String(), "--no-canary leaves it out") || w.left(t) != 0 {
+		t.Errorf("a role that the operator may not assume: exit code %d\n%s", code, out)
+	}
+	cmd, out = w.program(t, append(args, "--no-canary")...)
+	out.at, out.then = "journal written", func() { go cmd.Process.Signal(os.Interrupt) }
+	cmd.Run()
+	if strings.Contains(out.String(), "canary") || !strings.Contains(out.String(), "journal written") {
+		t.Errorf("--no-canary: %s", out)
+	}
+	if code, stdout, _ := here(t, args[:5]...); code != 0 || !strings.Contains(stdout, "First the denial is tried on a canary") {
+		t.Errorf("dry run: exit code %d\n%s", code, stdout)
+	}
+	if code, stdout, _ := here(t, append(args[:5:5], "--no-canary")...); code != 0 || strings.Contains(stdout, "canary") {
+		t.Errorf("dry run without: exit code %d\n%s", code, stdout)
+	}
+}
+
+func TestReadsOnlyFiles(t *testing.T) {
+	for _, args := range [][]string{{"report", os.DevNull}, {"run", "--file", t.TempDir()}, {"run", "--rules", os.DevNull}} {
+		if code, _, stderr := here(t, args...); code == 0 || !strings.Contains(stderr, "want a regular file") {
+			t.Errorf("%v: exit code %d, %s", args, code, stderr)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -128,7 +127,7 @@ func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 	}
 	switch {
 	case f.rules != "":
-		text, err := os.ReadFile(f.rules)
+		text, err := readFile(f.rules)
 		if err != nil {
 			return err
 		}

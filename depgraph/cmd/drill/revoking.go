@@ -43,6 +43,10 @@ tagged failopen-drill=allowed, too: every process of the role loses the table.
 --via session touches nobody else and writes nothing: it runs the program after
 -- as the role, in a session that is denied the table. Do it first.
 
+Before the other two write anything, the same denial is tried on a canary: one
+session of the role, which nobody uses, must be denied a read of the table. The
+role has to let the operator assume it; where it does not, --no-canary.
+
     drill revoke --via session --role … --table … --confirm app/sessions -- ./service
 
 Endpoints other than AWS's come from AWS_ENDPOINT_URL_DYNAMODB, _IAM and _STS.
@@ -70,6 +74,7 @@ func (c *command) revoke(args []string) error {
 	via := fs.String("via", string(revoke.TablePolicy), "table-policy, role-policy or session; vpc-endpoint prints a template for AWS FIS instead")
 	accounts := fs.String("accounts", "", "the only accounts that may be touched, separated by commas")
 	offline := fs.Bool("offline", false, "make no call of AWS, whatever else is said")
+	noCanary := fs.Bool("no-canary", false, "do not try the denial in one session first")
 	confirm := fs.String("confirm", "", "ROLE/TABLE, the names of both: carry it out")
 	journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
 	if err := c.parse(fs, args); err != nil {
@@ -95,7 +100,7 @@ func (c *command) revoke(args []string) error {
 	want := p.Role[strings.LastIndexByte(p.Role, '/')+1:] + "/" + p.Table[strings.LastIndexByte(p.Table, '/')+1:]
 	switch {
 	case *confirm == "" || *offline:
-		c.describe(p, want, *offline)
+		c.describe(p, want, *offline, !*noCanary)
 		return nil
 	case p.Via == revoke.Session && fs.NArg() == 0:
 		return usagef("revoke: --via session wants the program to run in it, after --")
@@ -109,7 +114,7 @@ func (c *command) revoke(args []string) error {
 			return err
 		}
 	}
-	return c.carryOut(p, *journal)
+	return c.carryOut(o, *journal, !*noCanary)
 }
 
 // vpcEndpoint is not carried out: it concerns everybody behind the endpoint.
@@ -129,7 +134,7 @@ func (c *command) printFIS(o revoke.Options) error {
 }
 
 // describe is the dry run.
-func (c *command) describe(p revoke.Plan, confirm string, offline bool) {
+func (c *command) describe(p revoke.Plan, confirm string, offline, canary bool) {
 	fmt.Fprintf(c.stdout, "Dry run: nothing is changed, and AWS is not called.\n\n")
 	fmt.Fprintf(c.stdout, "  role    %s\n  table   %s\n  via     %s\n", p.Role, p.Table, p.Via)
 	if p.Via == revoke.Session {
@@ -143,6 +148,9 @@ func (c *command) describe(p revoke.Plan, confirm string, offline bool) {
 		revoke.Session:     "This would be the session policy for sts:AssumeRole:",
 	}[p.Via], p.Document())
 	fmt.Fprintf(c.stdout, "\nIts operator needs no more than this policy; %s:\n\n%s\n", p.Leak(), p.OperatorPolicy())
+	if canary && p.Via != revoke.Session {
+		fmt.Fprintf(c.stdout, "\nFirst the denial is tried on a canary, one session of the role, for which the operator must be allowed\nsts:AssumeRole on it, by the role's trust policy, too. --no-canary leaves that out.\n")
+	}
 	if !offline {
 		program := ""
 		if p.Via == revoke.Session {
@@ -252,28 +260,59 @@ func (c *command) prepare(p revoke.Plan, journal string) (revocation, error) {
 	return &revoke.Table{API: api, Plan: p, Journal: journal, Probe: ask, Step: step}, nil
 }
 
+// deniedSession assumes the role in a session without the table, and sees that a
+// read of it is denied.
+func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
+	creds, err := credentials("")
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	api := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")})
+	session, err := revoke.SessionCredentials(c.ctx, api, p)
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	db := dynamodb.New(dynamodb.Options{Region: region(p.Table), Credentials: fixed(session), BaseEndpoint: endpoint("DYNAMODB")})
+	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
+	return session, revoke.CheckDenied(c.ctx, func(ctx context.Context) error {
+		_, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: &name, Limit: aws.Int32(1)})
+		return err
+	})
+}
+
+// canary tries the denial in one session that nobody uses, before anybody's is
+// written.
+func (c *command) canary(o revoke.Options) error {
+	if emulatedWithoutSTS() {
+		fmt.Fprintln(c.stderr, "no canary: the endpoint of DynamoDB or IAM is not AWS's, and that of STS is")
+		return nil
+	}
+	o.Via = revoke.Session
+	p, err := revoke.NewPlan(o, time.Now())
+	if err != nil {
+		return err
+	}
+	if _, err := c.deniedSession(p); err != nil {
+		return fmt.Errorf("the canary: %w; --no-canary leaves it out", err)
+	}
+	fmt.Fprintln(c.stderr, "the canary, one session of the role, is denied the table")
+	return nil
+}
+
+// emulatedWithoutSTS reports whether there is an emulator without STS, about
+// which AWS's own must not be asked.
+func emulatedWithoutSTS() bool {
+	return endpoint("STS") == nil && (endpoint("DYNAMODB") != nil || endpoint("IAM") != nil)
+}
+
 // runInSession runs a program as the role, in a session without the table.
 func (c *command) runInSession(p revoke.Plan, args []string) error {
 	path, err := c.find(args[0])
 	if err != nil {
 		return err
 	}
-	creds, err := credentials("")
+	session, err := c.deniedSession(p)
 	if err != nil {
-		return err
-	}
-	api := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")})
-	session, err := revoke.SessionCredentials(c.ctx, api, p)
-	if err != nil {
-		fmt.Fprintf(c.stderr, "not started: %v\n", err)
-		return exitCode(3)
-	}
-	db := dynamodb.New(dynamodb.Options{Region: region(p.Table), Credentials: fixed(session), BaseEndpoint: endpoint("DYNAMODB")})
-	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
-	if err := revoke.CheckDenied(c.ctx, func(ctx context.Context) error {
-		_, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: &name, Limit: aws.Int32(1)})
-		return err
-	}); err != nil {
 		fmt.Fprintf(c.stderr, "not started: %v\n", err)
 		return exitCode(3)
 	}
@@ -294,8 +333,8 @@ func (c *command) runInSession(p revoke.Plan, args []string) error {
 // checkCaller refuses to take access away from the caller itself, who could not
 // give it back, and from another account than the caller's.
 func (c *command) checkCaller(p revoke.Plan) error {
-	if endpoint("STS") == nil && (endpoint("DYNAMODB") != nil || endpoint("IAM") != nil) {
-		return nil // an emulator without STS: AWS's own must not be asked about it
+	if emulatedWithoutSTS() {
+		return nil
 	}
 	creds, err := credentials("")
 	if err != nil {
@@ -326,9 +365,12 @@ func refuseCaller(p revoke.Plan, account, arn string) error {
 }
 
 // carryOut revokes, waits, and undoes it, whatever happens.
-func (c *command) carryOut(p revoke.Plan, journal string) (err error) {
-	t, err := c.prepare(p, journal)
+func (c *command) carryOut(o revoke.Options, journal string, canary bool) (err error) {
+	p, err := revoke.NewPlan(o, time.Now())
 	if err != nil {
+		return err
+	}
+	if _, err := c.prepare(p, journal); err != nil { // what is missing is said before anything is called
 		return err
 	}
 	if err := c.checkCaller(p); err != nil {
@@ -336,6 +378,19 @@ func (c *command) carryOut(p revoke.Plan, journal string) (err error) {
 		return exitCode(3)
 	}
 	if err := c.finishOthers(p, journal); err != nil {
+		return err
+	}
+	if canary {
+		if err := c.canary(o); err != nil {
+			fmt.Fprintf(c.stderr, "not started: %v\n", err)
+			return exitCode(3)
+		}
+		if p, err = revoke.NewPlan(o, time.Now()); err != nil { // its window is counted from now
+			return err
+		}
+	}
+	t, err := c.prepare(p, journal)
+	if err != nil {
 		return err
 	}
 	defer func() {

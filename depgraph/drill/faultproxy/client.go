@@ -36,7 +36,12 @@ func NewClient(control, tokenFile string) (*Client, error) {
 	if u.Scheme != "http" || !onLoopback(hostPort(u)) {
 		return nil, fmt.Errorf("faultproxy: the control API's URL is %q; want one of loopback, such as http://127.0.0.1:8474: the token goes to nobody else", control)
 	}
-	text, err := os.ReadFile(tokenFile)
+	f, err := os.Open(tokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("faultproxy: the token: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 2048)) // more than any token, also of a device without an end
+	f.Close()
 	if err != nil {
 		return nil, fmt.Errorf("faultproxy: the token: %w", err)
 	}

@@ -625,6 +625,27 @@ func TestProxy_aFolderThatAnotherOneHasTaken(t *testing.T) {
 	}
 }
 
+// An address that cannot be is refused before it is said to be connected.
+func TestProxy_connectToNoPort(t *testing.T) {
+	p := start(t, faultproxy.Options{})
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"db.internal:99999", "db.internal:0", "db.internal:http", "db.internal:-1"} {
+		c, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", to)
+		answer, _ := io.ReadAll(c) // ends with the connection
+		c.Close()
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Errorf("CONNECT %s: %q", to, answer)
+		}
+	}
+}
+
 // What a client has chosen does not draw in the terminal, and is bounded.
 func TestProxy_hostileNames(t *testing.T) {
 	var lines []string

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -57,7 +58,8 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	if to == "" {
 		to = r.Host
 	}
-	if host, port, err := net.SplitHostPort(to); err != nil || host == "" || port == "" {
+	host, port, err := net.SplitHostPort(to)
+	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || number == 0 {
 		p.count.bad.Add(1)
 		http.Error(w, "drill proxy: CONNECT wants HOST:PORT", http.StatusBadRequest)
 		return
