@@ -305,8 +305,10 @@ func TestRevoke_byARolesPolicy(t *testing.T) {
 // is written.
 func TestRevoke_theCanaryFirst(t *testing.T) {
 	w := newCloud(t, true)
-	if _, err := w.iam.AddRole(ststest.Role{Name: "closed", Policies: map[string]string{"all": allowAll}, Tags: map[string]string{revoke.Tag: revoke.TagValue},
-		Trust: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}}`}); err != nil {
+	if _, err := w.iam.AddRole(ststest.Role{
+		Name: "closed", Policies: map[string]string{"all": allowAll}, Tags: map[string]string{revoke.Tag: revoke.TagValue},
+		Trust: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}}`,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"revoke", "--role", strings.Replace(revokedRole, "/app", "/closed", 1), "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "closed/sessions", "--journal", w.journal}
