@@ -226,16 +226,28 @@ func name(f *types.Func) string {
 // the sentence, and its verb, as in "the liveness handler calls".
 func (c *checker) report(pos token.Pos, what string, path []string) {
 	if path != nil {
-		c.say(pos, what+" a dependency: "+strings.Join(path, " -> ")+"; while that is down, this process is restarted, which does not help")
+		c.say(pos, "", what+" a dependency: "+outcome(path))
 	}
 }
 
-// say reports at most one fault of a place, and none that is let through.
-func (c *checker) say(pos token.Pos, message string) {
+// reportRoute says that the handler of a liveness path reaches the network.
+func (c *checker) reportRoute(pos token.Pos, route string, path []string) {
+	if path != nil {
+		c.say(pos, route, fmt.Sprintf("the liveness handler of %q calls a dependency: %s", route, outcome(path)))
+	}
+}
+
+func outcome(path []string) string {
+	return strings.Join(path, " -> ") + "; while that is down, this process is restarted, which does not help"
+}
+
+// say reports at most one fault of a place, and none that is let through. The
+// category of what it reports is the route, if there is one.
+func (c *checker) say(pos token.Pos, route, message string) {
 	at := c.pass.Fset.Position(pos)
 	if !c.said[pos] && !c.allowed[at.Filename][at.Line] {
 		c.said[pos] = true
-		c.pass.Report(analysis.Diagnostic{Pos: pos, Message: message})
+		c.pass.Report(analysis.Diagnostic{Pos: pos, Category: route, Message: message})
 	}
 }
 

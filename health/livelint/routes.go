@@ -1,7 +1,6 @@
 package livelint
 
 import (
-	"fmt"
 	"go/ast"
 	"go/constant"
 	"go/token"
@@ -238,11 +237,10 @@ func (c *checker) mounted(pos token.Pos, path string, h ast.Expr) {
 			}
 		}
 	}
-	what := fmt.Sprintf("the liveness handler of %q calls", path)
 	if lib := c.library(h, mostResolve); lib != "" {
-		c.report(pos, what, c.registered(lib))
+		c.reportRoute(pos, path, c.registered(lib))
 	}
-	c.report(pos, what, c.value(h, mostResolve))
+	c.reportRoute(pos, path, c.value(h, mostResolve))
 }
 
 // table finds routes in literals: {"/livez", s.live}, {Path: "/livez", Handler: h},
@@ -283,7 +281,7 @@ func (c *checker) byPath(n ast.Node) {
 	}
 	answers := func(pos token.Pos, e ast.Expr, body ast.Node) {
 		if s, ok := c.path(e, mostResolve); ok && c.isLivePath(s) {
-			c.report(pos, fmt.Sprintf("the liveness handler of %q calls", s), c.body(body))
+			c.reportRoute(pos, s, c.body(body))
 		}
 	}
 	switch n := n.(type) {

@@ -44,7 +44,7 @@ func (c *checker) onChange(call *ast.CallExpr) {
 		return
 	}
 	if c.callsFatal(call.Args[0], mostResolve) {
-		c.say(call.Pos(), "the function given to OnChange calls Fatal; the state follows the dependencies, so that an outage of one restarts this process, which does not help")
+		c.say(call.Pos(), "", "the function given to OnChange calls Fatal; the state follows the dependencies, so that an outage of one restarts this process, which does not help")
 	}
 }
 

@@ -51,6 +51,8 @@ func run(args []string, out, errs io.Writer) int {
 	flags.SetOutput(errs)
 	sarif := flags.Bool("sarif", false, "print SARIF 2.1.0")
 	tests := flags.Bool("tests", false, "look at test files, too")
+	k8s := flags.String("k8s", "", "read the probes from the Kubernetes manifests in this `folder`, or file")
+	tasks := flags.String("ecs", "", "read the health checks from the ECS task definition, or CloudFormation template, in this `file`, or folder")
 	livelint.Analyzer.Flags.VisitAll(func(f *flag.Flag) { flags.Var(f.Value, f.Name, f.Usage) })
 	flags.Usage = func() {
 		fmt.Fprint(errs, `Usage: livelint [flags] packages...
@@ -65,6 +67,10 @@ and calls in a watched loop outside its Wait.
   livelint ./...
   livelint -sarif ./... > livelint.sarif
   livelint -paths '^/(livez|up)$' -sinks example.com/our/client ./...
+  livelint -k8s deploy/ ./...
+
+With -k8s or -ecs the liveness paths are those that the platform is configured
+to ask for, and a finding says what it will do.
 
 A line with "//livelint:allow REASON", or the line below it, is let through.
 Exit codes: 0 clean, 1 findings, 2 usage, 3 packages that cannot be read; what
@@ -82,8 +88,12 @@ was found in the others is printed.
 		flags.Usage()
 		return exitUsage
 	}
-	found, unread := analyze(flags.Args(), *tests)
-	var err error
+	asked, err := readProbers(flags, *k8s, *tasks)
+	for _, p := range asked {
+		fmt.Fprintln(errs, "livelint:", p)
+	}
+	found, unread := analyze(flags.Args(), *tests, asked)
+	unread = errors.Join(err, unread)
 	if *sarif {
 		err = writeSARIF(out, found)
 	} else {
@@ -101,6 +111,28 @@ was found in the others is printed.
 	return exitClean
 }
 
+// readProbers reads the configuration of platforms, and makes what is there the
+// liveness paths, unless -paths says otherwise.
+func readProbers(flags *flag.FlagSet, k8s, tasks string) (asked []prober, err error) {
+	var wrong error
+	if k8s != "" {
+		asked, wrong = probers(k8s, kubernetes)
+	}
+	if tasks != "" {
+		more, err := probers(tasks, ecs)
+		asked, wrong = append(asked, more...), errors.Join(wrong, err)
+	}
+	if k8s+tasks != "" && len(asked) == 0 {
+		wrong = errors.Join(wrong, errors.New("no liveness probe that asks for a path is in "+strings.TrimSpace(k8s+" "+tasks)))
+	}
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "paths" })
+	if len(asked) > 0 && !given {
+		wrong = errors.Join(wrong, flags.Set("paths", patterns(asked)))
+	}
+	return asked, wrong
+}
+
 // finding is one diagnostic.
 type finding struct {
 	file      string // relative to the working directory if it is below it
@@ -110,7 +142,7 @@ type finding struct {
 
 // analyze returns what was found, also when some packages do not compile, which
 // the error says.
-func analyze(patterns []string, tests bool) ([]finding, error) {
+func analyze(patterns []string, tests bool, asked []prober) ([]finding, error) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax | packages.NeedModule, Tests: tests}, patterns...)
 	if err != nil {
 		return nil, err
@@ -139,6 +171,9 @@ func analyze(patterns []string, tests bool) ([]finding, error) {
 			at := action.Package.Fset.Position(d.Pos)
 			if rel, err := filepath.Rel(here, at.Filename); err == nil && filepath.IsLocal(rel) {
 				at.Filename = filepath.ToSlash(rel)
+			}
+			for _, p := range asking(asked, d.Category) {
+				d.Message += fmt.Sprintf(" (%s:%d: %s, %s)", p.file, p.line, p.who, p.then)
 			}
 			found = append(found, finding{at.Filename, at.Line, at.Column, d.Message})
 		}
