@@ -48,7 +48,7 @@ func (c *command) collect(dir, format string, command []string) error {
 		return err
 	}
 	for _, e := range untested {
-		fmt.Fprintf(c.stderr, "%s: %s -> %s is declared soft, and no drill has tried it\n", e.At, e.From, e.To)
+		fmt.Fprintf(c.stderr, "%s: %s -> %s is declared soft, and no drill has tried it\n", e.At, oneLine(e.From), oneLine(e.To))
 	}
 	fmt.Fprintf(c.stderr, "%d verdicts on %d soft dependencies, %d without any", len(cells), len(softEdges(g)), len(untested))
 	if len(command) > 0 {
@@ -70,7 +70,7 @@ func (c *command) collect(dir, format string, command []string) error {
 func (c *command) test(file string, command []string) (failed bool, err error) {
 	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr, c.stderr, 10*time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr.to, c.stderr.to, 10*time.Second
 	err = cmd.Run()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return true, nil

@@ -342,7 +342,7 @@ func summary(r *drill.Report) string {
 	fmt.Fprintf(&b, "%s\n\n", r.Title)
 	fmt.Fprintf(&b, "  %-9s %9s %9s %9s %6s %6s %6s %9s\n", "phase", "seconds", "requests", "served", "wrong", "late", "failed", "p99 ms")
 	for _, p := range r.Phases {
-		fmt.Fprintf(&b, "  %-9s %9.1f %9d %7.2f %% %6d %6d %6d %9.1f  %s\n", p.Name, p.Until-p.From, p.Asked, 100*p.Success, p.Wrong, p.Slow, p.Failed, p.P99, bar(p.Success))
+		fmt.Fprintf(&b, "  %-9s %9.1f %9d %8.2f%% %6d %6d %6d %9.1f  %s\n", p.Name, p.Until-p.From, p.Asked, 100*p.Success, p.Wrong, p.Slow, p.Failed, p.P99, bar(p.Success))
 	}
 	b.WriteString("\n")
 	for _, i := range r.Invariants {

@@ -129,7 +129,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	if cmd.Stdout, err = stalls.writer(c.stdout.to, f.stallOut); err != nil {
 		return err
 	}
-	if cmd.Stderr, err = stalls.writer(c.stderr, f.stallErr); err != nil {
+	if cmd.Stderr, err = stalls.writer(c.stderr.to, f.stallErr); err != nil {
 		return err
 	}
 	code, err := c.supervise(cmd, stalls)

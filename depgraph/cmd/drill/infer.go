@@ -233,7 +233,7 @@ func (f *inferFlags) remote(c *command) starter {
 		if err != nil {
 			return drill.Experiment{}, nil, err
 		}
-		fmt.Fprintf(c.stderr, "cutting %s: %s\n", dependency, text)
+		fmt.Fprintf(c.stderr, "cutting %s: %s\n", oneLine(dependency), text)
 		return f.experiment(f.preset(dependency, rules)), func() error { return nil }, nil
 	}
 }
@@ -256,7 +256,7 @@ func (c *command) inferred(f *inferFlags, dependencies []string, start starter) 
 		fmt.Fprintf(c.stdout, "%s\n", text)
 	} else {
 		for _, in := range found {
-			fmt.Fprintf(c.stdout, "%-8s %-24s %2d faults tried  %s\n", in.Strength, in.Dependency, len(in.Cells), in.Why)
+			fmt.Fprintf(c.stdout, "%-8s %-24s %2d faults tried  %s\n", in.Strength, oneLine(in.Dependency), len(in.Cells), in.Why)
 		}
 		if len(differences) > 0 {
 			fmt.Fprintln(c.stdout)

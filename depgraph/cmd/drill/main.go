@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -20,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Exit codes beside the verdicts.
@@ -58,7 +61,7 @@ type verb struct {
 type command struct {
 	ctx    context.Context
 	stdout *output
-	stderr io.Writer
+	stderr *output
 	verb   verb
 }
 
@@ -68,12 +71,15 @@ func verbs() []verb {
 
 // run is main without the process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := &command{ctx: ctx, stdout: &output{to: stdout}, stderr: stderr}
+	c := &command{ctx: ctx, stdout: &output{to: stdout}, stderr: &output{to: stderr}}
 	return c.code(c.dispatch(args))
 }
 
-// output remembers that something could not be written: a report that is not on
-// a full disk must not be taken for one that is.
+// output is what the program itself writes. Names from manifests and journals
+// cannot move a terminal's cursor or hide text in it: what does not print is
+// written as an escape, which is the same in JSON. And it remembers that something
+// could not be written: a report that is not on a full disk must not be taken for
+// one that is.
 type output struct {
 	to  io.Writer
 	mu  sync.Mutex
@@ -81,11 +87,30 @@ type output struct {
 }
 
 func (o *output) Write(b []byte) (int, error) {
-	n, err := o.to.Write(b)
+	_, err := o.to.Write(visible(b))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.err = cmp.Or(o.err, err)
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func visible(b []byte) []byte {
+	prints := func(r rune) bool { return unicode.IsPrint(r) || r == '\n' || r == '\t' || r == '\r' }
+	if bytes.IndexFunc(b, func(r rune) bool { return !prints(r) }) < 0 {
+		return b
+	}
+	clean := make([]byte, 0, len(b)+16)
+	for _, r := range string(b) {
+		if prints(r) {
+			clean = utf8.AppendRune(clean, r)
+		} else {
+			clean = fmt.Appendf(clean, "\\u%04x", r)
+		}
+	}
+	return clean
 }
 
 func (o *output) failed() error {

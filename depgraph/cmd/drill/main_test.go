@@ -415,3 +415,23 @@ func TestMatrix(t *testing.T) {
 		t.Errorf("%q", stderr)
 	}
 }
+
+// Names of a manifest draw nothing on a terminal, and make no lines of their own.
+func TestOutput_names(t *testing.T) {
+	dir := t.TempDir()
+	text := "service: \"a\\u001b[31m\\n::error::x\"\ndepends:\n  - on: \"b\\u202e\"\n    soft: true\n  - on: \"c\\u009b\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"plan", "-d", dir}, {"matrix", "-d", dir}} {
+		_, stdout, stderr := here(t, args...)
+		if all := stdout + stderr; !strings.Contains(all, "::error::x") || strings.Contains(all, "\n::error") || strings.ContainsAny(all, "\x1b\u202e\u009b") {
+			t.Errorf("%v: %q", args, all)
+		}
+	}
+	var b bytes.Buffer
+	o := &output{to: &b}
+	if n, err := o.Write([]byte("{\"a\": \"\u202e\"}\n")); n != 13 || err != nil || b.String() != "{\"a\": \"\\u202e\"}\n" {
+		t.Errorf("%d, %v, %q", n, err, &b)
+	}
+}

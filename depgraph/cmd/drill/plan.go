@@ -59,7 +59,7 @@ func (c *command) plan(args []string) error {
 		if e.Status.Why != "" {
 			state += ": " + e.Status.Why
 		}
-		fmt.Fprintf(c.stdout, "must hold     %s -> %s  (%s)  %s\n", e.Service, e.Dependency, e.At, state)
+		fmt.Fprintf(c.stdout, "must hold     %s -> %s  (%s)  %s\n", oneLine(e.Service), oneLine(e.Dependency), e.At, state)
 		if *out != "" {
 			if err := writePlan(*out, e); err != nil {
 				return err
@@ -68,7 +68,7 @@ func (c *command) plan(args []string) error {
 	}
 	for _, e := range edges {
 		if !e.Soft {
-			fmt.Fprintf(c.stdout, "must deviate  %s -> %s  (%s)\n", e.Service, e.Dependency, e.At)
+			fmt.Fprintf(c.stdout, "must deviate  %s -> %s  (%s)\n", oneLine(e.Service), oneLine(e.Dependency), e.At)
 		}
 	}
 	fmt.Fprintf(c.stdout, "\n%d soft dependencies to prove, %d hard ones\n", soft, len(edges)-soft)

@@ -318,7 +318,7 @@ func (c *command) runInSession(p revoke.Plan, args []string) error {
 	}
 	fmt.Fprintf(c.stderr, "a read of the session is denied; it ends at %s, and nobody else is touched\n", session.Expires.Format(time.TimeOnly))
 	cmd := exec.Command(path, args[1:]...)
-	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout.to, c.stderr
+	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout.to, c.stderr.to
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+session.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.SessionToken)
 	code, err := c.supervise(cmd, &stalls{over: make(chan struct{})})
 	if err != nil {
