@@ -785,8 +785,11 @@ func faultAE(t *testing.T) {
 		weather, clear := context.WithCancel(context.Background())
 		go func() {
 			rnd := rand.New(rand.NewPCG(1, 2))
-			for round := 0; weather.Err() == nil; round++ {
+			for round := 0; ; round++ {
 				idle(20 * time.Millisecond)
+				if weather.Err() != nil {
+					return // it changes nothing any more
+				}
 				if round%8 < 2 { // between two squalls: time for values to reach the store, and to be read there
 					w.store.Inject(nil)
 					continue
@@ -814,6 +817,7 @@ func faultAE(t *testing.T) {
 		}
 		wg.Wait()
 		clear()
+		pass(20 * time.Millisecond) // the weather has heard it
 		if s := w.Stats(); s.Remote == 0 || s.Stale == 0 || s.Poison == 0 || s.Reads.Late == 0 || s.Reads.Opened == 0 || s.Writes.Opened == 0 {
 			t.Errorf("the storm was too tame to prove anything: %+v", s)
 		}
