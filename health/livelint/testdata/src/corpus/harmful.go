@@ -16,17 +16,19 @@ const base = "/health"
 
 func livePath() string { return "/livez" }
 
-func (s *server) badDirect()   { s.mux.HandleFunc("/livez", s.asks) }
-func (s *server) badMethod()   { s.mux.HandleFunc("GET /healthz", s.asks) }
-func (s *server) badCommon1()  { s.mux.HandleFunc("/health", s.asks) }
-func (s *server) badCommon2()  { s.mux.HandleFunc("/healthcheck", s.asks) }
-func (s *server) badSuffix()   { s.mux.HandleFunc("/api/v1/healthz", s.asks) }
-func (s *server) badSub()      { s.mux.HandleFunc("/healthz/live", s.asks) }
-func (s *server) badConcat()   { s.mux.HandleFunc(base+"/live", s.asks) }
-func (s *server) badByCall()   { s.mux.HandleFunc(livePath(), s.asks) }
-func (s *server) badSprintf()  { s.mux.HandleFunc(fmt.Sprintf("%s/live", base), s.asks) }
-func (s *server) badJoin()     { s.mux.HandleFunc(path.Join(base, "live"), s.asks) }
-func (s *server) badWrapped()  { s.mux.Handle("/livez", http.TimeoutHandler(http.HandlerFunc(s.asks), time.Second, "")) }
+func (s *server) badDirect()  { s.mux.HandleFunc("/livez", s.asks) }
+func (s *server) badMethod()  { s.mux.HandleFunc("GET /healthz", s.asks) }
+func (s *server) badCommon1() { s.mux.HandleFunc("/health", s.asks) }
+func (s *server) badCommon2() { s.mux.HandleFunc("/healthcheck", s.asks) }
+func (s *server) badSuffix()  { s.mux.HandleFunc("/api/v1/healthz", s.asks) }
+func (s *server) badSub()     { s.mux.HandleFunc("/healthz/live", s.asks) }
+func (s *server) badConcat()  { s.mux.HandleFunc(base+"/live", s.asks) }
+func (s *server) badByCall()  { s.mux.HandleFunc(livePath(), s.asks) }
+func (s *server) badSprintf() { s.mux.HandleFunc(fmt.Sprintf("%s/live", base), s.asks) }
+func (s *server) badJoin()    { s.mux.HandleFunc(path.Join(base, "live"), s.asks) }
+func (s *server) badWrapped() {
+	s.mux.Handle("/livez", http.TimeoutHandler(http.HandlerFunc(s.asks), time.Second, ""))
+}
 func (s *server) badReturned() { s.mux.HandleFunc("/livez", s.handler()) }
 
 func (s *server) badPrefix(prefix string) { s.mux.HandleFunc(prefix+"/livez", s.asks) }
@@ -69,7 +71,6 @@ func (s *server) badGorilla3(r *gorilla) {
 func (s *server) badChi(r router) {
 	r.Route("/healthz", func(r router) { r.Get("/", s.asks) })
 }
-
 
 func (s *server) mounts(r router) { r.Route("/health", s.badChiNamed) }
 

@@ -29,7 +29,7 @@ func newLive(c net.Conn) *live { return &live{c} }
 func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) { w.WriteHeader(200) }
 
 func goodConstructor(mux *http.ServeMux)  { mux.Handle("/livez", newLive(dial())) } // want goodConstructor:"reaches"
-func goodConstructor2(mux *http.ServeMux) { mux.HandleFunc("/livez", warm()) } // want goodConstructor2:"reaches"
+func goodConstructor2(mux *http.ServeMux) { mux.HandleFunc("/livez", warm()) }      // want goodConstructor2:"reaches"
 
 func warm() http.HandlerFunc { // want warm:"reaches"
 	net.Dial("tcp", "db:5432")

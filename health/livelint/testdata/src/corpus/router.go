@@ -16,20 +16,22 @@ type router interface {
 
 type engine struct{}
 
-type ginContext struct{ Context }
-type Context struct{ Writer http.ResponseWriter }
+type (
+	ginContext struct{ Context }
+	Context    struct{ Writer http.ResponseWriter }
+)
 
-func (*engine) Group(string) *engine            { return nil }
-func (*engine) GET(string, ...func(*Context))   {}
-func (*engine) Use(...func(*Context))           {}
+func (*engine) Group(string) *engine          { return nil }
+func (*engine) GET(string, ...func(*Context)) {}
+func (*engine) Use(...func(*Context))         {}
 
 type gorilla struct{}
 
-func (*gorilla) Path(string) *gorilla                                              { return nil }
-func (*gorilla) PathPrefix(string) *gorilla                                        { return nil }
-func (*gorilla) Subrouter() *gorilla                                               { return nil }
-func (*gorilla) Methods(...string) *gorilla                                        { return nil }
-func (*gorilla) HandlerFunc(func(http.ResponseWriter, *http.Request)) *gorilla     { return nil }
+func (*gorilla) Path(string) *gorilla                                                 { return nil }
+func (*gorilla) PathPrefix(string) *gorilla                                           { return nil }
+func (*gorilla) Subrouter() *gorilla                                                  { return nil }
+func (*gorilla) Methods(...string) *gorilla                                           { return nil }
+func (*gorilla) HandlerFunc(func(http.ResponseWriter, *http.Request)) *gorilla        { return nil }
 func (*gorilla) HandleFunc(string, func(http.ResponseWriter, *http.Request)) *gorilla { return nil }
 
 type pinger interface{ Ping(context.Context) error }
