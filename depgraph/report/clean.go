@@ -7,8 +7,10 @@ import (
 )
 
 // clean makes a name safe for a terminal: control characters, which could
-// move the cursor or hide text, are written as escapes.
+// move the cursor or hide text, are written as escapes, and bytes that are no
+// UTF-8 as U+FFFD.
 func clean(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
 	}

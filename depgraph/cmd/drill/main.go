@@ -98,6 +98,7 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 func visible(b []byte) []byte {
+	b = bytes.ToValidUTF8(b, []byte("\uFFFD"))
 	prints := func(r rune) bool { return unicode.IsPrint(r) || r == '\n' || r == '\t' || r == '\r' }
 	if bytes.IndexFunc(b, func(r rune) bool { return !prints(r) }) < 0 {
 		return b
