@@ -36,7 +36,7 @@ var Analyzer = newAnalyzer()
 
 // defaultPaths are what liveness is called on the platforms, below any prefix
 // where the name is plain, and the paths that a service has if it has only one.
-const defaultPaths = `^(.*/)?(livez|healthz|liveness|livenessz|healthcheck|health-check|health_check|_health|_?health)(/(live|liveness|livez|alive))?/?$` +
+const defaultPaths = `^(.*/)?(livez|healthz|liveness|livenessz|healthcheck|health-check|health_check|_?health)(/(live|liveness|livez|alive))?/?$` +
 	`|^/(live|alive|ping|-/healthy|actuator/health/liveness)/?$`
 
 func newAnalyzer() *analysis.Analyzer {

@@ -51,7 +51,7 @@ func (c *checker) look() {
 // registering are the names of functions that take liveness checks:
 // AddLivenessCheck of heptiolabs/healthcheck and moov-io/base, AddHealthzCheck of
 // controller-runtime, InstallLivezHandler of k8s.io/apiserver.
-var registering = regexp.MustCompile(`^(Add|Register|Install|Set|With|New)[A-Za-z]*(Live|Healthz)`)
+var registering = regexp.MustCompile(`^(Add|Register|Install|Set|With|New)[A-Za-z]*(Liveness|Livez|LiveCheck|LiveProbe|Healthz)`)
 
 // register finds liveness checks that are given to a library.
 func (c *checker) register(call *ast.CallExpr) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -114,7 +113,7 @@ func (c *command) revoke(args []string) error {
 			return err
 		}
 	}
-	return c.carryOut(o, *journal, !*noCanary)
+	return c.carryOut(o, p, *journal, !*noCanary)
 }
 
 // vpcEndpoint is not carried out: it concerns everybody behind the endpoint.
@@ -260,76 +259,6 @@ func (c *command) prepare(p revoke.Plan, journal string) (revocation, error) {
 	return &revoke.Table{API: api, Plan: p, Journal: journal, Probe: ask, Step: step}, nil
 }
 
-// deniedSession assumes the role in a session without the table, and sees that a
-// read of it is denied.
-func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
-	creds, err := credentials("")
-	if err != nil {
-		return aws.Credentials{}, err
-	}
-	api := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")})
-	session, err := revoke.SessionCredentials(c.ctx, api, p)
-	if err != nil {
-		return aws.Credentials{}, err
-	}
-	db := dynamodb.New(dynamodb.Options{Region: region(p.Table), Credentials: fixed(session), BaseEndpoint: endpoint("DYNAMODB")})
-	name := p.Table[strings.LastIndexByte(p.Table, '/')+1:]
-	return session, revoke.CheckDenied(c.ctx, func(ctx context.Context) error {
-		_, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: &name, Limit: aws.Int32(1)})
-		return err
-	})
-}
-
-// canary tries the denial in one session that nobody uses, before anybody's is
-// written.
-func (c *command) canary(o revoke.Options) error {
-	if emulatedWithoutSTS() {
-		fmt.Fprintln(c.stderr, "no canary: the endpoint of DynamoDB or IAM is not AWS's, and that of STS is")
-		return nil
-	}
-	o.Via = revoke.Session
-	p, err := revoke.NewPlan(o, time.Now())
-	if err != nil {
-		return err
-	}
-	if _, err := c.deniedSession(p); err != nil {
-		return fmt.Errorf("the canary: %w; --no-canary leaves it out", err)
-	}
-	fmt.Fprintln(c.stderr, "the canary, one session of the role, is denied the table")
-	return nil
-}
-
-// emulatedWithoutSTS reports whether there is an emulator without STS, about
-// which AWS's own must not be asked.
-func emulatedWithoutSTS() bool {
-	return endpoint("STS") == nil && (endpoint("DYNAMODB") != nil || endpoint("IAM") != nil)
-}
-
-// runInSession runs a program as the role, in a session without the table.
-func (c *command) runInSession(p revoke.Plan, args []string) error {
-	path, err := c.find(args[0])
-	if err != nil {
-		return err
-	}
-	session, err := c.deniedSession(p)
-	if err != nil {
-		fmt.Fprintf(c.stderr, "not started: %v\n", err)
-		return exitCode(3)
-	}
-	fmt.Fprintf(c.stderr, "a read of the session is denied; it ends at %s, and nobody else is touched\n", session.Expires.Format(time.TimeOnly))
-	cmd := exec.Command(path, args[1:]...)
-	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout.to, c.stderr.to
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+session.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.SessionToken)
-	code, err := c.supervise(cmd, &stalls{over: make(chan struct{})})
-	if err != nil {
-		return err
-	}
-	if code != 0 {
-		return exitCode(code)
-	}
-	return nil
-}
-
 // checkCaller refuses to take access away from the caller itself, who could not
 // give it back, and from another account than the caller's.
 func (c *command) checkCaller(p revoke.Plan) error {
@@ -365,11 +294,7 @@ func refuseCaller(p revoke.Plan, account, arn string) error {
 }
 
 // carryOut revokes, waits, and undoes it, whatever happens.
-func (c *command) carryOut(o revoke.Options, journal string, canary bool) (err error) {
-	p, err := revoke.NewPlan(o, time.Now())
-	if err != nil {
-		return err
-	}
+func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, canary bool) (err error) {
 	if _, err := c.prepare(p, journal); err != nil { // what is missing is said before anything is called
 		return err
 	}
