@@ -28,29 +28,89 @@ func TestDisk_frozen_for_real(t *testing.T) {
 	if err != nil {
 		t.Skip("FAILOPEN_FSFREEZE is not set")
 	}
-	mount := mountExt4(t)
-	dir := filepath.Join(mount, "spill")
-	frozen := logsinktest.NewFrozen(nil)
-	defer frozen.Release()
-	s := mustNew(t, Options{Dest: frozen, SpillDir: dir, Mapped: filepath.Join(mount, "mapped"), MaxBytes: 1 << 20})
-	line := make([]byte, 200)
-	for range 10_000 {
-		s.Write(line)
+	// A busy machine misses a bound of milliseconds now and then, and a program
+	// that waits for a disk misses it each time.
+	var missed []string
+	for range 3 {
+		if missed = freezeOnce(t, freeze); len(missed) == 0 {
+			return
+		}
+		t.Log("once more: ", missed)
 	}
-	waitForLines(t, func() int { return int(s.Stats().Spilled) }, 5000)
+	t.Error(missed)
+}
+
+// freezeOnce freezes the disk under a sink and returns the bounds that the
+// program around it missed.
+func freezeOnce(t *testing.T, freeze time.Duration) (missed []string) {
+	t.Helper()
+	mount := mountExt4(t)
+	frozen := logsinktest.NewFrozen(nil)
+	s := mustNew(t, Options{Dest: frozen, SpillDir: filepath.Join(mount, "spill"), Mapped: filepath.Join(mount, "mapped"), MaxBytes: 1 << 20})
+	t.Cleanup(func() { frozen.Release(); s.Close(); <-s.mover.done }) // before the file system is unmounted
+	line := make([]byte, 200)
+	waitForLines(t, func() int { // whatever the speed of the mover: lines that it has no room for are dropped
+		for range 20 {
+			s.Write(line)
+		}
+		return int(s.Stats().Spilled)
+	}, 5000)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "alive") }))
 	defer server.Close()
 	must(t, exec.Command("sync"))
-	normal := serveUntil(server.URL, time.Now().Add(time.Second))
+
+	// What this machine does with a disk that works is the measure of what it
+	// does with one that does not.
+	normal := tryFor(t, s, server.URL, freeze-3*time.Second, filepath.Join(mount, "normal"))
 	thaw := exec.Command("sh", "-c", fmt.Sprintf("sleep %f; exec fsfreeze -u %s", freeze.Seconds(), mount))
 	if err := thaw.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { thaw.Wait() }) //nolint:errcheck // unmounting tells
+	thawed := make(chan struct{})
+	go func() { thaw.Wait(); close(thawed) }() //nolint:errcheck // unmounting tells
+	t.Cleanup(func() { <-thawed })
 	must(t, exec.Command("fsfreeze", "-f", mount))
-	end := time.Now().Add(freeze - 3*time.Second)
+	ice := tryFor(t, s, server.URL, freeze-3*time.Second, filepath.Join(mount, "other"))
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	s.Shutdown(ctx) //nolint:errcheck // the frozen disk keeps it from the end: the time counts
+	last := time.Since(began)
+	select {
+	case <-thawed:
+		return []string{"the freeze was over before the end: this machine is too slow to tell"}
+	default:
+	}
+	mustAdd(t, s)
+	for _, m := range []struct {
+		what             string
+		normal, ice, max time.Duration
+	}{
+		{"Write, p99.9", normal.write, ice.write, time.Millisecond},
+		{"the longest pause of a goroutine that does not log", normal.pause, ice.pause, 50 * time.Millisecond},
+		{"New", normal.begin, ice.begin, 50 * time.Millisecond},
+		{"Shutdown of a new sink", normal.end, ice.end, 550 * time.Millisecond},
+		{"Shutdown of the sink that spills", 0, last, 550 * time.Millisecond},
+	} {
+		t.Logf("%s: %v, with the disk frozen %v", m.what, m.normal, m.ice)
+		if m.ice > max(m.max, 3*m.normal) {
+			missed = append(missed, fmt.Sprintf("%s: %v with the disk frozen, %v without", m.what, m.ice, m.normal))
+		}
+	}
+	return missed
+}
+
+// tried is how long a program waited for its sinks, and for itself.
+type tried struct{ write, pause, begin, end time.Duration }
+
+// tryFor writes to s for d, beside a service that does not log, and then makes
+// a sink that spills to dir and shuts it down.
+func tryFor(t *testing.T, s *Sink, url string, d time.Duration, dir string) (got tried) {
+	t.Helper()
+	end := time.Now().Add(d)
 	pause := make(chan time.Duration)
-	go func() { pause <- serveUntil(server.URL, end) }()
+	go func() { pause <- serveUntil(url, end) }()
+	line := make([]byte, 200)
 	var writes []time.Duration
 	tick := time.NewTicker(100 * time.Microsecond)
 	defer tick.Stop()
@@ -61,33 +121,19 @@ func TestDisk_frozen_for_real(t *testing.T) {
 		writes = append(writes, time.Since(began))
 	}
 	slices.Sort(writes)
-	if p := writes[len(writes)*999/1000]; p > time.Millisecond {
-		t.Errorf("Write took %v at p99.9 of %d", p, len(writes))
-	}
-	longest := <-pause
-	if longest > max(50*time.Millisecond, 3*normal) {
-		t.Errorf("a goroutine that does not log paused for %v, and without a freeze for %v", longest, normal)
-	}
+	got.write = writes[len(writes)*999/1000]
+	got.pause = <-pause
+
 	began := time.Now()
-	other := mustNew(t, Options{Dest: io.Discard, SpillDir: filepath.Join(mount, "other")})
-	if d := time.Since(began); d > 50*time.Millisecond {
-		t.Errorf("New took %v", d)
-	}
-	for name, sink := range map[string]*Sink{"spilling": s, "new": other} {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		began = time.Now()
-		err := sink.Shutdown(ctx)
-		if d := time.Since(began); d > 550*time.Millisecond {
-			t.Errorf("Shutdown of the sink that is %s took %v: %v", name, d, err)
-		}
-		cancel()
-	}
-	mustAdd(t, s)
-	t.Logf("%d writes, p99.9 %v, longest pause of another goroutine %v", len(writes), writes[len(writes)*999/1000], longest)
-	frozen.Release()
-	thaw.Wait() //nolint:errcheck // unmounting tells
-	<-s.mover.done
-	<-other.mover.done
+	other := mustNew(t, Options{Dest: io.Discard, SpillDir: dir})
+	got.begin = time.Since(began)
+	t.Cleanup(func() { other.Close(); <-other.mover.done })
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	began = time.Now()
+	other.Shutdown(ctx) //nolint:errcheck // a frozen disk may keep it from the end: the time counts
+	got.end = time.Since(began)
+	return got
 }
 
 // serveUntil is a service that allocates, and so collects garbage, and does not
