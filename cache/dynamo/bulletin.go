@@ -82,9 +82,7 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 	if err != nil {
 		return b.fault("UpdateItem", err)
 	}
-	if used := out.ConsumedCapacity; used != nil && used.CapacityUnits != nil {
-		b.stats.writeUnits.Add(int64(*used.CapacityUnits + 0.5))
-	}
+	b.wrote(out.ConsumedCapacity, full)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -69,7 +70,10 @@ var schemaMessages = []string{
 // alone. A read has no item, so that what it is refused for is permanent.
 func (s *Store) fault(op string, err error) error {
 	api := smithy.APIError(nil)
-	if !errors.As(err, &api) || isTransient(api, err) {
+	if errors.As(err, &api) {
+		s.renew.after(api.ErrorCode(), time.Now())
+	}
+	if api == nil || isTransient(api, err) {
 		s.stats.faults.Add(1)
 		return fmt.Errorf("dynamo: %s on table %q: %w", op, s.opts.Table, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/failopen/failopen/cache"
 )
@@ -85,6 +85,8 @@ type Store struct {
 	writeRetryer aws.Retryer
 
 	start *coldStart
+	renew renewal
+	clock clock
 	stats counters
 }
 
@@ -108,7 +110,9 @@ func NewStore(client Client, opts Options) (*Store, error) {
 	if err := opts.checkAttributes(); err != nil {
 		return nil, err
 	}
-	return &Store{client: client, opts: opts, writeRetryer: newWriteRetryer(), start: newColdStart(client)}, nil
+	s := &Store{client: client, opts: opts, writeRetryer: newWriteRetryer(), start: newColdStart(client)}
+	s.renew.provider, _ = s.start.provider.(interface{ Invalidate() })
+	return s, nil
 }
 
 // checkAttributes refuses names that collide: one attribute would overwrite
@@ -169,10 +173,13 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 		return cache.Item{}, s.fault("GetItem", err)
 	}
 	s.stats.gets.Add(1)
+	began := time.Now()
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: full}, readOptions)
 	if err != nil {
+		s.noteRefusal(err, began)
 		return cache.Item{}, s.fault("GetItem", err)
 	}
+	s.noteAnswer(out.ResultMetadata, began)
 	if len(out.Item) == 0 {
 		s.stats.misses.Add(1)
 		s.stats.readHalves.Add(1)
@@ -218,12 +225,15 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 			return s.fault("BatchGetItem", err)
 		}
 		s.stats.gets.Add(int64(len(keys)))
+		began := time.Now()
 		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{s.opts.Table: {Keys: keys}},
 		}, readOptions)
 		if err != nil {
+			s.noteRefusal(err, began)
 			return s.fault("BatchGetItem", err)
 		}
+		s.noteAnswer(out.ResultMetadata, began)
 		asked := len(keys)
 		keys = nil
 		for _, rest := range out.UnprocessedKeys { // keyed by our one table, by name or by ARN
@@ -266,9 +276,15 @@ func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
 
 // SetNewer implements [cache.ConditionalStore]: DynamoDB tells what is there
 // with the failed condition, at no extra cost.
+//
+// A version is compared with others by the clock of DynamoDB, if this host's is
+// known from its answers to be off by more than half of [cache.MaxSkew]: see
+// Stats.ClockSkew.
 func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stays int64, err error) {
 	attrs, err := s.key(key)
+	future, shift := s.clock.future(time.Now())
 	if err == nil {
+		item.Version += shift
 		s.fill(attrs, item)
 		err = checkSize(attrs)
 	}
@@ -280,8 +296,8 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 		return 0, s.fault("PutItem", err)
 	}
 	s.stats.sets.Add(1)
-	s.stats.writeUnits.Add(writeUnits(attrs))
-	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+	began := time.Now()
+	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &s.opts.Table,
 		Item:      attrs,
 		// The parts: nothing there, or not ours; an older or the same
@@ -290,18 +306,26 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 		ExpressionAttributeNames: map[string]string{"#n": versionAttribute},
 		ExpressionAttributeValues: map[string]types.AttributeValue{
 			":n":      number(item.Version),
-			":future": number(time.Now().Add(cache.MaxSkew).UnixMilli()),
+			":future": number(future),
 		},
+		ReturnConsumedCapacity:              types.ReturnConsumedCapacityTotal,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, s.writeOptions)
+	if err == nil {
+		s.noteAnswer(out.ResultMetadata, began)
+		s.wrote(out.ConsumedCapacity, attrs)
+		return 0, nil
+	}
+	s.noteRefusal(err, began)
 	if newer := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &newer) {
 		s.stats.kept.Add(1)
-		return parseNumber(newer.Item[versionAttribute]), nil
+		s.stats.writeUnits.Add(max(writeUnits(attrs), writeUnits(newer.Item)))
+		return parseNumber(newer.Item[versionAttribute]) - shift, nil
 	}
-	if err != nil {
-		return 0, s.fault("PutItem", err)
+	if api := smithy.APIError(nil); !errors.As(err, &api) {
+		s.stats.writeUnits.Add(writeUnits(attrs)) // it may have happened
 	}
-	return 0, nil
+	return 0, s.fault("PutItem", err)
 }
 
 // key is the primary key of a cache's key. Text that is not UTF-8 would be
@@ -334,7 +358,10 @@ func (s *Store) item(attrs map[string]types.AttributeValue) cache.Item {
 	if v, ok := attrs[valueAttribute].(*types.AttributeValueMemberB); ok {
 		it.Value = v.Value
 	}
-	it.Version = parseNumber(attrs[versionAttribute])
+	if n := parseNumber(attrs[versionAttribute]); n != 0 {
+		_, shift := s.clock.future(time.Time{})
+		it.Version = n - shift
+	}
 	if sec := parseNumber(attrs[s.opts.TTLAttribute]); sec != 0 {
 		it.Expires = time.Unix(sec, 0)
 	}
@@ -356,71 +383,4 @@ func parseNumber(v types.AttributeValue) int64 {
 		return 0
 	}
 	return i
-}
-
-func checkSize(attrs map[string]types.AttributeValue) error {
-	if n := itemBytes(attrs); n > maxItemBytes {
-		return fmt.Errorf("dynamo: an item of %d bytes (limit %d): %w", n, maxItemBytes, cache.ErrRejected)
-	}
-	return nil
-}
-
-// itemBytes is the size that DynamoDB limits and bills: names and values, a
-// number two digits to the byte.
-func itemBytes(attrs map[string]types.AttributeValue) int {
-	n := 0
-	for name, v := range attrs {
-		n += len(name)
-		switch v := v.(type) {
-		case *types.AttributeValueMemberS:
-			n += len(v.Value)
-		case *types.AttributeValueMemberB:
-			n += len(v.Value)
-		case *types.AttributeValueMemberBS:
-			for _, b := range v.Value {
-				n += len(b)
-			}
-		case *types.AttributeValueMemberN:
-			n += 1 + (len(v.Value)+1)/2
-		}
-	}
-	return n
-}
-
-func writeUnits(attrs map[string]types.AttributeValue) int64 {
-	return int64((itemBytes(attrs) + 1023) / 1024)
-}
-
-// Stats counts what a [Store] has done. The units estimate the bill: reads
-// that answered, and writes that were sent, failed ones included.
-type Stats struct {
-	Gets        int64   // keys asked for
-	Misses      int64   // keys that were not there
-	Unprocessed int64   // keys of a batch that DynamoDB handed back
-	Sets        int64   // items sent
-	Kept        int64   // sets that found a newer version
-	Rejected    int64   // items and keys that DynamoDB cannot hold
-	Faults      int64   // calls that failed, except for a refused item
-	ReadUnits   float64 // consumed capacity, as DynamoDB reports it
-	WriteUnits  float64 // the same of writes
-}
-
-type counters struct {
-	gets, misses, unprocessed, sets, kept, rejected, faults, readHalves, writeUnits atomic.Int64
-}
-
-// Stats returns a snapshot.
-func (s *Store) Stats() Stats {
-	c := &s.stats
-	return Stats{
-		Gets:        c.gets.Load(),
-		Misses:      c.misses.Load(),
-		Unprocessed: c.unprocessed.Load(),
-		Sets:        c.sets.Load(),
-		Kept:        c.kept.Load(),
-		Rejected:    c.rejected.Load(),
-		Faults:      c.faults.Load(),
-		ReadUnits:   float64(c.readHalves.Load()) / 2,
-		WriteUnits:  float64(c.writeUnits.Load()),
-	}
 }

@@ -118,18 +118,22 @@ func TestStore_rejectsWithoutACall(t *testing.T) {
 }
 
 // The largest item that the store's own arithmetic lets through must be the
-// largest that the endpoint takes.
+// largest that the endpoint takes, whatever zeros its numbers end with.
 func TestStore_agreesOnTheLimit(t *testing.T) {
-	store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
-	item := cache.Item{Version: 1_700_000_000_123, Expires: time.Unix(1_800_000_000, 0)}
-	overhead := len("key"+"k"+"v"+"n"+"ttl") + 8 + 6
-	item.Value = make([]byte, 400<<10-overhead)
-	if err := store.Set(t.Context(), "k", item); err != nil {
-		t.Errorf("the largest item: %v", err)
-	}
-	item.Value = append(item.Value, 0)
-	if err := store.Set(t.Context(), "k", item); !errors.Is(err, cache.ErrRejected) {
-		t.Errorf("a byte more: %v; want ErrRejected", err)
+	server := dynamotest.New(dynamotest.Options{})
+	store := newStore(t, server, dynamo.Options{})
+	for expires, bytes := range map[int64]int{1_800_000_000: 2, 1_812_345_678: 6, 1_812_345_670: 6} {
+		item := cache.Item{Version: 1_700_000_000_123, Expires: time.Unix(expires, 0)}
+		overhead := len("key"+"k"+"v"+"n"+"ttl") + 8 + bytes
+		item.Value = make([]byte, 400<<10-overhead)
+		if err := store.Set(t.Context(), "k", item); err != nil {
+			t.Errorf("the largest item: %v", err)
+		}
+		before := server.Stats().Total()
+		item.Value = append(item.Value, 0)
+		if err := store.Set(t.Context(), "k", item); !errors.Is(err, cache.ErrRejected) || server.Stats().Total() != before {
+			t.Errorf("a byte more: %v; want ErrRejected without a call", err)
+		}
 	}
 }
 
