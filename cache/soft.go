@@ -40,10 +40,15 @@ func (f *flight[V]) serveStale() {
 	f.c.emit(EventServedStale, "", f.key, errSlow)
 }
 
-// refreshEarly starts a flight for an entry that is still fresh, with the
-// probability of the XFetch rule: now − took · β · ln(random) ≥ fresh.
+// dueEarly is the XFetch rule: now − took · β · ln(random) ≥ fresh.
+func (c *Cache[V]) dueEarly(e *entry[V], now int64) bool {
+	return float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) >= float64(e.shared)
+}
+
+// refreshEarly starts a flight for an entry that is still fresh, if chance
+// says so.
 func (c *Cache[V]) refreshEarly(ctx context.Context, s *shard[V], e *entry[V], load loader[V], now int64) {
-	if float64(now)-float64(e.took)*c.opts.EarlyRefresh*math.Log(1-rand.Float64()) < float64(e.shared) {
+	if !c.dueEarly(e, now) {
 		return
 	}
 	if ctx == nil {
