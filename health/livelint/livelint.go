@@ -86,10 +86,14 @@ type checker struct {
 	busy    map[types.Object]bool         // variables that are being followed
 	allowed map[string]map[int]bool       // lines by file
 	said    map[token.Pos]bool
+	program *program // nil in vet mode
 }
 
-func run(pass *analysis.Pass) (result any, err error) {
-	if isStandard(pass) {
+func run(pass *analysis.Pass) (any, error) { return analyze(pass, nil) }
+
+// analyze looks at one package; with the whole program, if there is one.
+func analyze(pass *analysis.Pass, whole *program) (result any, err error) {
+	if len(pass.Files) == 0 || isStandard(pass.Pkg.Path(), pass.Fset.Position(pass.Files[0].Package).Filename) {
 		return nil, nil
 	}
 	live, err := regexp.Compile(pass.Analyzer.Flags.Lookup("paths").Value.String())
@@ -111,18 +115,19 @@ func run(pass *analysis.Pass) (result any, err error) {
 	}()
 	c.index()
 	c.solve()
+	if whole != nil && whole.packages[pass.Pkg] != nil {
+		whole.mu.Lock() // packages are analysed at the same time
+		defer whole.mu.Unlock()
+		c.program, whole.sinks = whole, c.sinks
+	}
 	c.look()
 	return nil, nil
 }
 
-// isStandard reports whether a package is of the standard library, by where its
-// files are: what reaches the network there is a list.
-func isStandard(pass *analysis.Pass) bool {
-	if len(pass.Files) == 0 {
-		return true
-	}
-	path := pass.Pkg.Path()
-	dir := filepath.ToSlash(filepath.Dir(pass.Fset.Position(pass.Files[0].Package).Filename))
+// isStandard reports whether a package is of the standard library, by where one
+// of its files is: what reaches the network there is a list.
+func isStandard(path, file string) bool {
+	dir := filepath.ToSlash(filepath.Dir(file))
 	return !strings.Contains(firstElement(path), ".") && strings.HasSuffix(dir, "/src/"+path) && !strings.Contains(dir, "/testdata/")
 }
 

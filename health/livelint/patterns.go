@@ -63,7 +63,7 @@ func (c *checker) register(call *ast.CallExpr) {
 		return
 	}
 	for _, arg := range call.Args {
-		c.report(call.Pos(), "the liveness check of "+f.Name()+" calls", c.value(arg, mostResolve))
+		c.report(call.Pos(), "the liveness check of "+f.Name()+" calls", c.check(arg))
 	}
 }
 
@@ -78,7 +78,11 @@ func (c *checker) grpc(fd *ast.FuncDecl) {
 	}
 	for v := range f.Signature().Params().Variables() {
 		if isNamed(v.Type(), grpcHealth, "HealthCheckRequest") {
-			c.report(fd.Name.Pos(), "the gRPC health service calls", c.ways[everything].calls[f])
+			path := c.ways[everything].calls[f]
+			if c.program != nil {
+				path = c.program.way([]state{{c.program.prog.FuncValue(f), nil, everything}})
+			}
+			c.report(fd.Name.Pos(), "the gRPC health service calls", path)
 		}
 	}
 }
@@ -145,7 +149,7 @@ func (c *checker) registered(lib string) (best []string) {
 					continue
 				}
 				if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "Check" {
-					best = shorter(best, c.value(kv.Value, mostResolve))
+					best = shorter(best, c.check(kv.Value))
 				}
 			}
 			return true

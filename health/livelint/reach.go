@@ -104,6 +104,9 @@ func (c *checker) body(n ast.Node) (best []string) {
 		case *ast.FuncLit:
 			return !isHandler(c.pass.TypesInfo.TypeOf(n))
 		case *ast.CallExpr:
+			if f, ok := typeutil.Callee(c.pass.TypesInfo, n).(*types.Func); ok && f.Name() == "AfterFunc" {
+				return false // in the background
+			}
 			if c.view == outsideWait && c.isWatch(n, "Wait") {
 				return false
 			}
@@ -177,9 +180,12 @@ func shorter(a, b []string) []string {
 
 // call returns the shortest way through a call, the callee being first.
 func (c *checker) call(call *ast.CallExpr) []string {
+	if path, ok := c.wholeCall(call); ok {
+		return path
+	}
 	switch f := typeutil.Callee(c.pass.TypesInfo, call).(type) {
 	case *types.Func:
-		if c.isSink(f) && c.isLocal(call) {
+		if isSink(f, c.sinks) && c.isLocal(call) {
 			return nil
 		}
 		return c.through(f)
@@ -193,28 +199,28 @@ func (c *checker) call(call *ast.CallExpr) []string {
 // Unix, or an address of loopback, by a constant.
 func (c *checker) isLocal(call *ast.CallExpr) bool {
 	for _, arg := range call.Args {
-		s, ok := c.text(arg)
-		if !ok {
-			continue
-		}
-		if strings.HasPrefix(s, "unix") {
-			return true
-		}
-		host, _, err := net.SplitHostPort(s)
-		if u, urlErr := url.Parse(s); urlErr == nil && u.Host != "" {
-			host, err = u.Hostname(), nil
-		}
-		if err == nil && (host == "localhost" || host != "" && net.ParseIP(host).IsLoopback()) {
+		if s, ok := c.text(arg); ok && isLocalAddress(s) {
 			return true
 		}
 	}
 	return false
 }
 
+func isLocalAddress(s string) bool {
+	if strings.HasPrefix(s, "unix") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(s)
+	if u, urlErr := url.Parse(s); urlErr == nil && u.Host != "" {
+		host, err = u.Hostname(), nil
+	}
+	return err == nil && (host == "localhost" || host != "" && net.ParseIP(host).IsLoopback())
+}
+
 // through returns the shortest way that begins with f.
 func (c *checker) through(f *types.Func) []string {
 	f = f.Origin()
-	if c.isSink(f) {
+	if isSink(f, c.sinks) {
 		return []string{name(f)}
 	}
 	if path := c.known(f); path != nil {
@@ -331,7 +337,7 @@ func (c *checker) implementations(f *types.Func) (best []string) {
 		c.methods[f] = methods
 	}
 	for _, m := range methods {
-		if c.isSink(m) {
+		if isSink(m, c.sinks) {
 			best = shorter(best, []string{name(m)})
 		} else if path := c.known(m); path != nil {
 			best = shorter(best, append([]string{name(m)}, path...))

@@ -20,6 +20,14 @@ func (c *checker) text(e ast.Expr) (string, bool) {
 	return constant.StringVal(tv.Value), true
 }
 
+// check is the shortest way from a handler, or a check, to the network.
+func (c *checker) check(e ast.Expr) []string {
+	if path, ok := c.wholeValue(e); ok {
+		return path
+	}
+	return c.value(e, mostResolve)
+}
+
 // unknown stands for a part of a path that is not in the code.
 const unknown = "{}"
 
@@ -240,7 +248,7 @@ func (c *checker) mounted(pos token.Pos, path string, h ast.Expr) {
 	if lib := c.library(h, mostResolve); lib != "" {
 		c.reportRoute(pos, path, c.registered(lib))
 	}
-	c.reportRoute(pos, path, c.value(h, mostResolve))
+	c.reportRoute(pos, path, c.check(h))
 }
 
 // table finds routes in literals: {"/livez", s.live}, {Path: "/livez", Handler: h},

@@ -21,8 +21,9 @@ const (
 // sqlCalls begin the names of what makes database/sql talk.
 var sqlCalls = []string{"Ping", "Query", "Exec", "Begin", "Prepare", "Conn"}
 
-// isSink reports whether f itself calls a dependency over the network.
-func (c *checker) isSink(f *types.Func) bool {
+// isSink reports whether f itself calls a dependency over the network. clients
+// are packages whose functions do, if they take a context.
+func isSink(f *types.Func, clients []string) bool {
 	if f.Pkg() == nil {
 		return false
 	}
@@ -53,7 +54,7 @@ func (c *checker) isSink(f *types.Func) bool {
 	if !takesContext(f) || !f.Exported() {
 		return false
 	}
-	for _, client := range c.sinks {
+	for _, client := range clients {
 		if path == client || strings.HasPrefix(path, client+"/") {
 			return true
 		}

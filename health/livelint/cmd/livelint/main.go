@@ -50,6 +50,7 @@ func run(args []string, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("livelint", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	sarif := flags.Bool("sarif", false, "print SARIF 2.1.0")
+	whole := flags.Bool("whole", false, "follow functions and interfaces through the whole program; takes longer")
 	tests := flags.Bool("tests", false, "look at test files, too")
 	k8s := flags.String("k8s", "", "read the probes from the Kubernetes manifests in this `folder`, or file")
 	tasks := flags.String("ecs", "", "read the health checks from the ECS task definition, or CloudFormation template, in this `file`, or folder")
@@ -68,6 +69,7 @@ and calls in a watched loop outside its Wait.
   livelint -sarif ./... > livelint.sarif
   livelint -paths '^/(livez|up)$' -sinks example.com/our/client ./...
   livelint -k8s deploy/ ./...
+  livelint -whole ./cmd/service
 
 With -k8s or -ecs the liveness paths are those that the platform is configured
 to ask for, and a finding says what it will do.
@@ -92,7 +94,7 @@ was found in the others is printed.
 	for _, p := range asked {
 		fmt.Fprintln(errs, "livelint:", p)
 	}
-	found, unread := analyze(flags.Args(), *tests, asked)
+	found, unread := analyze(flags.Args(), *tests, *whole, asked)
 	unread = errors.Join(err, unread)
 	if *sarif {
 		err = writeSARIF(out, found)
@@ -142,7 +144,7 @@ type finding struct {
 
 // analyze returns what was found, also when some packages do not compile, which
 // the error says.
-func analyze(patterns []string, tests bool, asked []prober) ([]finding, error) {
+func analyze(patterns []string, tests, whole bool, asked []prober) ([]finding, error) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax | packages.NeedModule, Tests: tests}, patterns...)
 	if err != nil {
 		return nil, err
@@ -153,7 +155,13 @@ func analyze(patterns []string, tests bool, asked []prober) ([]finding, error) {
 			broken = append(broken, e)
 		}
 	})
-	graph, err := checker.Analyze([]*analysis.Analyzer{livelint.Analyzer}, pkgs, nil)
+	analyzer := livelint.Analyzer
+	if whole {
+		if analyzer, err = livelint.Whole(pkgs); err != nil {
+			broken = append(broken, err)
+		}
+	}
+	graph, err := checker.Analyze([]*analysis.Analyzer{analyzer}, pkgs, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -63,6 +63,10 @@ func TestRun(t *testing.T) {
 	if code := run([]string{"./..."}, &out, &errs); code != exitFound || !strings.HasPrefix(out.String(), "main.go:11:2: "+message) || strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("exit code %d\n%s%s", code, &out, &errs)
 	}
+	out.Reset()
+	if code := run([]string{"-whole", "./..."}, &out, &errs); code != exitFound || !strings.HasPrefix(out.String(), "main.go:11:2: "+message) {
+		t.Errorf("-whole: exit code %d\n%s%s", code, &out, &errs)
+	}
 	for want, args := range map[int][]string{
 		exitClean:  {"-paths", "^/up$", "./..."},
 		exitUsage:  {},

@@ -1,0 +1,455 @@
+package livelint
+
+import (
+	"go/constant"
+	"go/token"
+	"go/types"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/tools/go/packages"
+	"golang.org/x/tools/go/ssa"
+	"golang.org/x/tools/go/ssa/ssautil"
+)
+
+// program is the code of a service and of everything that it imports, without
+// the bodies of the standard library, and what its functions store where.
+type program struct {
+	mu       sync.Mutex // of what follows: answers are remembered
+	prog     *ssa.Program
+	packages map[*types.Package]*ssa.Package // those that were asked for
+	inside   map[*types.Package]bool         // with code
+	own      map[*types.Package]bool         // of the modules that were asked for
+	ordered  []*types.Package                // those with code
+
+	callers  map[*ssa.Function][]ssa.CallInstruction
+	invokes  map[string][]ssa.CallInstruction // by the name of an interface's method
+	taken    map[*ssa.Function]bool           // functions that are values
+	closures map[*ssa.Function][]*ssa.MakeClosure
+	boxed    map[string][]ssa.Value // what is put into interfaces, by its type
+	stores   map[cellKey][]store
+	globals  map[*ssa.Global][]store
+	types    []types.Type // concrete ones with methods, of packages with code
+
+	frames  map[frameKey]*frame
+	names   map[types.Type]any
+	implied map[*types.Func][]types.Type // by the method of an interface
+	nodes   map[state]*node
+	sinks   []string
+}
+
+// A cellKey is a field of a type of structs, or the elements of a type.
+type cellKey struct {
+	of  any
+	sel selector
+}
+
+// store is an assignment to a field or an element. key is that of a map, if it
+// is constant.
+type store struct {
+	base, val ssa.Value
+	key       constant.Value
+}
+
+// newProgram reads packages that were loaded with all that they import.
+func newProgram(pkgs []*packages.Package) *program {
+	prog, roots := ssautil.AllPackages(pkgs, ssa.InstantiateGenerics)
+	p := &program{
+		prog: prog, packages: make(map[*types.Package]*ssa.Package), inside: make(map[*types.Package]bool), own: make(map[*types.Package]bool),
+		callers: make(map[*ssa.Function][]ssa.CallInstruction), invokes: make(map[string][]ssa.CallInstruction),
+		taken: make(map[*ssa.Function]bool), closures: make(map[*ssa.Function][]*ssa.MakeClosure),
+		boxed: make(map[string][]ssa.Value), stores: make(map[cellKey][]store), globals: make(map[*ssa.Global][]store),
+		frames: make(map[frameKey]*frame), names: make(map[types.Type]any), implied: make(map[*types.Func][]types.Type), nodes: make(map[state]*node),
+	}
+	modules := make(map[string]bool)
+	for i, root := range roots {
+		if root != nil {
+			root.SetDebugMode(true)
+			p.packages[root.Pkg] = root
+		}
+		if m := pkgs[i].Module; m != nil {
+			modules[m.Path] = true
+		}
+	}
+	packages.Visit(pkgs, nil, func(pkg *packages.Package) {
+		built := prog.Package(pkg.Types)
+		if built == nil || len(pkg.Syntax) == 0 || isStandard(pkg.PkgPath, prog.Fset.Position(pkg.Syntax[0].Package).Filename) {
+			return
+		}
+		built.Build()
+		p.inside[pkg.Types] = true
+		p.own[pkg.Types] = p.packages[pkg.Types] != nil || pkg.Module != nil && modules[pkg.Module.Path]
+	})
+	p.order()
+	p.functions()
+	p.sort()
+	return p
+}
+
+// functions looks at each function with code: those that are declared, and what
+// these refer to: closures, wrappers and instances.
+func (p *program) functions() {
+	seen := make(map[*ssa.Function]bool)
+	var look func(*ssa.Function)
+	look = func(fn *ssa.Function) {
+		if fn == nil || seen[fn] {
+			return
+		}
+		seen[fn] = true
+		p.function(fn)
+		for _, inner := range fn.AnonFuncs {
+			look(inner)
+		}
+		for _, b := range fn.Blocks {
+			for _, instr := range b.Instrs {
+				for _, op := range instr.Operands(nil) {
+					if f, ok := (*op).(*ssa.Function); ok {
+						look(f)
+					}
+				}
+			}
+		}
+	}
+	for _, pkg := range p.ordered {
+		built := p.prog.Package(pkg)
+		for _, name := range slices.Sorted(maps.Keys(built.Members)) {
+			if f, ok := built.Members[name].(*ssa.Function); ok {
+				look(f)
+			}
+		}
+		for _, f := range p.methodsOf(built) {
+			look(f)
+		}
+	}
+}
+
+// function notes what a function calls and stores.
+func (p *program) function(fn *ssa.Function) {
+	for _, b := range fn.Blocks {
+		for _, instr := range b.Instrs {
+			var called ssa.Value
+			switch instr := instr.(type) {
+			case ssa.CallInstruction:
+				common := instr.Common()
+				if f := common.StaticCallee(); f != nil {
+					p.callers[f] = append(p.callers[f], instr)
+					called = common.Value
+				} else if common.IsInvoke() {
+					p.invokes[common.Method.Name()] = append(p.invokes[common.Method.Name()], instr)
+				}
+			case *ssa.MakeClosure:
+				f := instr.Fn.(*ssa.Function)
+				p.closures[f] = append(p.closures[f], instr)
+			case *ssa.MakeInterface:
+				if _, basic := instr.X.Type().Underlying().(*types.Basic); !basic {
+					name := instr.X.Type().String()
+					p.boxed[name] = append(p.boxed[name], instr.X)
+				}
+			case *ssa.Store:
+				p.store(instr.Addr, instr.Val)
+			case *ssa.MapUpdate:
+				p.put(instr.Map, element, instr.Value, constantOf(instr.Key))
+			case *ssa.Send:
+				p.put(instr.Chan, element, instr.X, nil)
+			case *ssa.Select:
+				for _, s := range instr.States {
+					if s.Send != nil {
+						p.put(s.Chan, element, s.Send, nil)
+					}
+				}
+			}
+			for _, op := range instr.Operands(nil) {
+				if f, ok := (*op).(*ssa.Function); ok && *op != called {
+					p.taken[f] = true
+				}
+			}
+		}
+	}
+}
+
+func (p *program) store(addr, val ssa.Value) {
+	switch addr := addr.(type) {
+	case *ssa.Global:
+		p.globals[addr] = append(p.globals[addr], store{addr, val, nil})
+	case *ssa.FieldAddr:
+		p.put(addr.X, selector(addr.Field), val, nil)
+	case *ssa.IndexAddr:
+		p.put(addr.X, element, val, nil)
+	}
+}
+
+func (p *program) put(base ssa.Value, sel selector, val ssa.Value, key constant.Value) {
+	if _, basic := val.Type().Underlying().(*types.Basic); !basic {
+		k := p.key(base.Type(), sel)
+		p.stores[k] = append(p.stores[k], store{base, val, key})
+	}
+}
+
+// key is the key of a field or an element of a type.
+func (p *program) key(of types.Type, sel selector) cellKey {
+	if name, ok := p.names[of]; ok {
+		return cellKey{name, sel}
+	}
+	t := of
+	if ptr, ok := t.Underlying().(*types.Pointer); ok {
+		t = ptr.Elem()
+	}
+	var name any
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		if n, ok := types.Unalias(t).(*types.Named); ok {
+			name = n.Obj()
+		} else {
+			name = u.String()
+		}
+	case interface{ Elem() types.Type }: // all that hold the same: they are converted into each other
+		name = u.Elem().String()
+	default:
+		name = u.String()
+	}
+	p.names[of] = name
+	return cellKey{name, sel}
+}
+
+func constantOf(v ssa.Value) constant.Value {
+	if c, ok := v.(*ssa.Const); ok {
+		return c.Value
+	}
+	return nil
+}
+
+// sort puts in the order of the source what was found, so that of two ways of
+// the same length it is always the same one.
+func (p *program) sort() {
+	for _, calls := range p.callers {
+		slices.SortFunc(calls, func(a, b ssa.CallInstruction) int { return int(a.Pos()) - int(b.Pos()) })
+	}
+	for _, calls := range p.invokes {
+		slices.SortFunc(calls, func(a, b ssa.CallInstruction) int { return int(a.Pos()) - int(b.Pos()) })
+	}
+	for _, made := range p.closures {
+		slices.SortFunc(made, func(a, b *ssa.MakeClosure) int { return int(a.Pos()) - int(b.Pos()) })
+	}
+	for _, all := range p.stores {
+		slices.SortStableFunc(all, func(a, b store) int { return int(a.val.Pos()) - int(b.val.Pos()) })
+	}
+}
+
+// order puts packages in order, and their types.
+func (p *program) order() {
+	p.ordered = slices.SortedFunc(maps.Keys(p.inside), func(a, b *types.Package) int { return strings.Compare(a.Path(), b.Path()) })
+	for _, pkg := range p.ordered {
+		for _, n := range pkg.Scope().Names() {
+			tn, ok := pkg.Scope().Lookup(n).(*types.TypeName)
+			if !ok || tn.IsAlias() || types.IsInterface(tn.Type()) {
+				continue
+			}
+			if named, ok := tn.Type().(*types.Named); ok && named.TypeParams().Len() == 0 {
+				p.types = append(p.types, tn.Type())
+			}
+		}
+	}
+}
+
+// given is what callers give for a parameter.
+func (p *program) given(fn *ssa.Function, i int) (args []ssa.Value) {
+	for _, call := range p.callers[fn] {
+		if all := call.Common().Args; i < len(all) {
+			args = append(args, all[i])
+		}
+	}
+	recv := fn.Signature.Recv()
+	if recv != nil && i == 0 {
+		args = append(args, p.boxed[recv.Type().String()]...)
+	}
+	if recv != nil && i > 0 {
+		for _, call := range p.invokes[fn.Name()] {
+			iface, ok := call.Common().Value.Type().Underlying().(*types.Interface)
+			if all := call.Common().Args; ok && i-1 < len(all) && types.Implements(recv.Type(), iface) {
+				args = append(args, all[i-1])
+			}
+		}
+	}
+	return args
+}
+
+// A callee is what a call may call.
+type callee struct {
+	fn    *ssa.Function
+	frame *frame
+}
+
+// callees are the functions that a call may call, in a frame.
+func (p *program) callees(call ssa.CallInstruction, fr *frame, steps *int, nested int) (all []callee) {
+	common := call.Common()
+	if common.IsInvoke() {
+		return p.invoked(call, fr, steps, nested)
+	}
+	if f := common.StaticCallee(); f != nil {
+		k := frameKey{fn: f, site: call, from: fr}
+		if made, ok := common.Value.(*ssa.MakeClosure); ok {
+			k.made, k.outer = made, fr
+		}
+		return []callee{{f, p.enter(k, common.Args)}}
+	}
+	if _, ok := common.Value.(*ssa.Builtin); ok {
+		return nil
+	}
+	targets, _ := p.evalNested(common.Value, fr, steps, nested)
+	for _, t := range targets {
+		if t.fn != nil {
+			k := frameKey{fn: t.fn, site: call, from: fr, outer: t.fr}
+			k.made, _ = t.at.(*ssa.MakeClosure)
+			all = append(all, callee{t.fn, p.enter(k, common.Args)})
+		}
+	}
+	return all
+}
+
+// mostImplied is how many types are taken for what is in an interface whose
+// content cannot be followed: more say nothing.
+const mostImplied = 12
+
+// invoked are the methods that a call of an interface's method may call. Those of
+// the standard library's interfaces are not looked at, but for handlers:
+// everything implements them.
+func (p *program) invoked(call ssa.CallInstruction, fr *frame, steps *int, nested int) (all []callee) {
+	common := call.Common()
+	m := common.Method
+	if m.Pkg() == nil || !p.inside[m.Pkg()] && m.Name() != "ServeHTTP" {
+		return nil
+	}
+	targets, known := p.evalNested(common.Value, fr, steps, nested)
+	for _, t := range targets {
+		if t.typ != nil {
+			all = append(all, p.method(t, m, call, common.Args, fr)...)
+		}
+	}
+	if len(all) > 0 || known || !p.inside[m.Pkg()] {
+		return all
+	}
+	for _, typ := range p.implementers(m) {
+		all = append(all, p.method(target{typ: typ}, m, call, common.Args, fr)...)
+	}
+	return all
+}
+
+// method is a method of what is in an interface; of http.HandlerFunc and its
+// like, the function.
+func (p *program) method(t target, m *types.Func, call ssa.CallInstruction, args []ssa.Value, from *frame) []callee {
+	sel := p.prog.MethodSets.MethodSet(t.typ).Lookup(m.Pkg(), m.Name())
+	if sel == nil {
+		return nil
+	}
+	f := p.prog.MethodValue(sel)
+	if f == nil {
+		return nil
+	}
+	if len(f.Blocks) == 0 {
+		if _, ok := t.typ.Underlying().(*types.Signature); !ok || t.at == nil {
+			return []callee{{f, nil}}
+		}
+		var all []callee
+		targets, _ := p.eval(t.at, t.fr)
+		for _, of := range targets {
+			if of.fn != nil {
+				k := frameKey{fn: of.fn, site: call, from: from, outer: of.fr}
+				k.made, _ = of.at.(*ssa.MakeClosure)
+				all = append(all, callee{of.fn, p.enter(k, args)})
+			}
+		}
+		return all
+	}
+	k := frameKey{fn: f, from: from}
+	if t.at != nil {
+		k.site, k.recv = call, bound{t.at, t.fr}
+	}
+	return []callee{{f, p.enter(k, args)}}
+}
+
+// implementers are the types that an interface may hold: of the modules that
+// were asked for, or of all if there are none.
+func (p *program) implementers(m *types.Func) []types.Type {
+	if all, ok := p.implied[m]; ok {
+		return all
+	}
+	iface, ok := m.Signature().Recv().Type().Underlying().(*types.Interface)
+	if !ok {
+		return nil
+	}
+	var own, others []types.Type
+	for _, t := range p.types {
+		for _, typ := range []types.Type{t, types.NewPointer(t)} {
+			if types.Implements(typ, iface) {
+				if p.own[t.(*types.Named).Obj().Pkg()] {
+					own = append(own, typ)
+				} else {
+					others = append(others, typ)
+				}
+				break
+			}
+		}
+	}
+	if len(own) == 0 {
+		own = others
+	}
+	if len(own) > mostImplied {
+		own = nil
+	}
+	p.implied[m] = own
+	return own
+}
+
+// enclosing is the innermost function of a package that a place is in.
+func (p *program) enclosing(pkg *types.Package, pos token.Pos) *ssa.Function {
+	built := p.packages[pkg]
+	if built == nil {
+		return nil
+	}
+	var best *ssa.Function
+	var look func(*ssa.Function)
+	look = func(fn *ssa.Function) {
+		if s := fn.Syntax(); s != nil && s.Pos() <= pos && pos < s.End() {
+			best = fn
+		} else if s != nil {
+			return
+		}
+		for _, inner := range fn.AnonFuncs {
+			look(inner)
+		}
+	}
+	for _, m := range built.Members {
+		if f, ok := m.(*ssa.Function); ok {
+			look(f)
+		}
+	}
+	if best == nil {
+		for _, fn := range p.methodsOf(built) {
+			look(fn)
+		}
+	}
+	if best == nil {
+		return built.Func("init")
+	}
+	return best
+}
+
+// methodsOf are the methods that a package declares.
+func (p *program) methodsOf(pkg *ssa.Package) (all []*ssa.Function) {
+	for _, n := range pkg.Pkg.Scope().Names() {
+		tn, ok := pkg.Pkg.Scope().Lookup(n).(*types.TypeName)
+		if !ok || tn.IsAlias() {
+			continue
+		}
+		if named, ok := tn.Type().(*types.Named); ok {
+			for f := range named.Methods() {
+				if fn := p.prog.FuncValue(f); fn != nil {
+					all = append(all, fn)
+				}
+			}
+		}
+	}
+	return all
+}
