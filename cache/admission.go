@@ -67,8 +67,10 @@ type loading struct {
 	keys   []string
 	parent *loading // nil: it was not asked for by a load
 
-	ttl      atomic.Int64 // what the loader said with SetTTL
-	previous any          // *entry[V]: what there was, for Previous; nil: nothing
+	ttl      atomic.Int64             // what the loader said with SetTTL
+	tags     atomic.Pointer[[]uint64] // what it said with SetTags
+	seq      int64                    // of the cache's tags, when it was asked
+	previous any                      // *entry[V]: what there was, for Previous; nil: nothing
 
 	passTaken bool // under admission.mu, as queued
 	queued    int  // children

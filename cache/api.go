@@ -76,7 +76,7 @@ func (c *Cache[V]) refresh(ctx context.Context, hash uint64, s *shard[V], key st
 		c.n.canceled.Add(1)
 		return Result[V]{Err: err}
 	}
-	until, parent := c.until(ctx), parentOf(ctx).of(c)
+	until, parent, seq := c.until(ctx), parentOf(ctx).of(c), c.tags.seq.Load()
 	if parent.has(c, key) {
 		c.n.failed.Add(1)
 		return Result[V]{Err: ErrRecursiveLoad}
@@ -101,7 +101,7 @@ func (c *Cache[V]) refresh(ctx context.Context, hash uint64, s *shard[V], key st
 	if leads && !waits {
 		c.do(f.run)
 	}
-	r := f.await(ctx, parent)
+	r := f.await(ctx, parent, seq)
 	if r.why != nil && !o.takes(r.Age, r.Source == SourceStale) {
 		c.refused(r) // it is what there was; the origin failed
 		c.n.failed.Add(1)
@@ -126,7 +126,7 @@ func (c *Cache[V]) LookupMany(ctx context.Context, keys []string) map[string]Res
 	}
 	waiting := make(map[string]*flight[V])
 	var mine []*flight[V]
-	until, parent := c.until(ctx), parentOf(ctx).of(c)
+	until, parent, seq := c.until(ctx), parentOf(ctx).of(c), c.tags.seq.Load()
 	for _, key := range keys {
 		if _, again := waiting[key]; again {
 			continue
@@ -146,7 +146,7 @@ func (c *Cache[V]) LookupMany(ctx context.Context, keys []string) map[string]Res
 	}
 	c.searchMany(mine)
 	for key, f := range waiting {
-		results[key] = c.share(f.await(ctx, parent))
+		results[key] = c.share(f.await(ctx, parent, seq))
 	}
 	return results
 }
@@ -249,14 +249,36 @@ func (e *owedError) Unwrap() []error { return []error{ErrOwed, e.err} }
 // replaced does not come back; other instances get v, or, later, the news that
 // the old value is over.
 func (c *Cache[V]) SetThrough(ctx context.Context, key string, v V) error {
+	return c.SetWith(ctx, key, v, SetOptions{Through: true})
+}
+
+// SetOptions are what SetWith is told beside a value.
+type SetOptions struct {
+	// TTL is how long the value is fresh, in place of Options.TTL, up to
+	// Options.MaxTTL. Default 0: Options.TTL.
+	TTL time.Duration
+
+	// Tags are tags of the value beside those of Options.Tags.
+	Tags []string
+
+	// Through waits for the store, as SetThrough does.
+	Through bool
+}
+
+// SetWith is Set, or with Through SetThrough, of a value with a TTL and tags of
+// its own. A negative TTL is an error, and sets nothing.
+func (c *Cache[V]) SetWith(ctx context.Context, key string, v V, o SetOptions) error {
 	if ctx == nil {
-		ctx = context.Background()
+		ctx = background
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e := c.set(key, v, false)
-	if c.remote == nil {
+	if o.TTL < 0 {
+		return fmt.Errorf("cache: SetOptions.TTL is %v: it must not be negative", o.TTL)
+	}
+	e := c.set(key, v, said{ttl: o.TTL, tags: c.tagIDs(o.Tags)}, !o.Through)
+	if !o.Through || c.remote == nil {
 		return nil
 	}
 	return c.through(ctx, e, "set")

@@ -35,7 +35,7 @@ type BulletinStore interface {
 // bulletin is a cache's part in telling and hearing of endings. It calls the
 // store from a timer, at most twice a second, one call after the other.
 //
-//	note   8 bytes of SHA-256 of the store's key, 8 of the version
+//	note   8 bytes of SHA-256 of the store's key, or a tag's id, 8 of the version
 //	       or a byte, and 8 of the name of a set of its own: many notes
 //
 // Many notes of one instance go into a set of their own, since a write costs as
@@ -67,14 +67,15 @@ type bulletin[V any] struct {
 	posted, postFaults, looks, lookFaults, ended, lost, distrusted atomic.Int64
 }
 
-// note says that values of a key below a version are over.
+// note says that values of a key, or with a tag, below a version are over.
 type note struct {
 	digest  uint64
 	version int64
 }
 
-// heard is a note's version, and until when it is of use to know it.
-type heard struct{ version, until int64 }
+// heard is a note's version, until when it is of use to know it, and when it
+// came, in the count of tags.
+type heard struct{ version, until, seq int64 }
 
 const (
 	bulletinTick = 500 * time.Millisecond
@@ -103,12 +104,19 @@ func digest(storeKey string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// post tells the others, soon, that values of key below version are over.
-func (b *bulletin[V]) post(key string, version int64) {
+// postKey tells the others, soon, that values of key below version are over.
+func (b *bulletin[V]) postKey(key string, version int64) {
+	if b != nil {
+		b.post(digest(b.c.keys.store(key)), version)
+	}
+}
+
+// post is postKey for the digest of a key, or a tag's id.
+func (b *bulletin[V]) post(digest uint64, version int64) {
 	if b == nil {
 		return
 	}
-	n := note{digest(b.c.keys.store(key)), version}
+	n := note{digest, version}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -293,7 +301,7 @@ func (b *bulletin[V]) knows(name []byte) bool {
 	defer b.mu.Unlock()
 	_, known := b.recent[d]
 	if !known {
-		b.recent[d] = heard{0, b.c.now() + int64(2*MaxSkew)}
+		b.recent[d] = heard{until: b.c.now() + int64(2*MaxSkew)}
 	}
 	return known
 }
@@ -303,6 +311,9 @@ func (b *bulletin[V]) apply(notes []note) {
 	c := b.c
 	now := c.now()
 	limit := time.Now().Add(MaxSkew).UnixMilli()
+	// A load in progress may turn out to have an ended tag.
+	until := now + int64(max(2*MaxSkew, c.opts.LoadTimeout+MaxSkew))
+	seq := c.tags.seq.Add(1)
 	fresh := make(map[uint64]int64)
 	b.mu.Lock()
 	for d, h := range b.recent {
@@ -312,7 +323,7 @@ func (b *bulletin[V]) apply(notes []note) {
 	}
 	for _, n := range notes {
 		if n.version <= limit && n.version > b.recent[n.digest].version {
-			b.recent[n.digest] = heard{n.version, now + int64(2*MaxSkew)}
+			b.recent[n.digest] = heard{n.version, until, seq}
 			fresh[n.digest] = n.version
 		}
 	}
@@ -322,13 +333,13 @@ func (b *bulletin[V]) apply(notes []note) {
 		return
 	}
 	for i := range c.local.shards {
-		b.sweep(&c.local.shards[i], fresh)
+		b.sweep(&c.local.shards[i], fresh, seq)
 	}
 }
 
 // sweep drops the copies of one shard that are over, and keeps the loads in
 // progress from making new ones.
-func (b *bulletin[V]) sweep(s *shard[V], over map[uint64]int64) {
+func (b *bulletin[V]) sweep(s *shard[V], over map[uint64]int64, seq int64) {
 	c := b.c
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -340,6 +351,11 @@ func (b *bulletin[V]) sweep(s *shard[V], over map[uint64]int64) {
 			b.ended.Add(1)
 		}
 		e = next
+	}
+	if len(s.byTag) > 0 {
+		for id, version := range over {
+			b.ended.Add(s.dropTagged(id, version, seq))
+		}
 	}
 	for key, f := range s.flights {
 		if version, ok := over[digest(c.keys.store(key))]; ok && f.seen < version {

@@ -33,6 +33,7 @@ type Cache[V any] struct {
 	keys   keyer
 
 	bulletin *bulletin[V] // nil without a BulletinStore
+	tags     tags
 
 	epoch   time.Time
 	slots   *admission   // for loads in progress
@@ -186,7 +187,7 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		c.n.canceled.Add(1)
 		return Result[V]{Err: err}
 	}
-	until, parent := c.until(ctx), parentOf(ctx).of(c)
+	until, parent, seq := c.until(ctx), parentOf(ctx).of(c), c.tags.seq.Load()
 	if parent.has(c, key) {
 		c.n.failed.Add(1)
 		return Result[V]{Err: ErrRecursiveLoad}
@@ -208,7 +209,7 @@ func (c *Cache[V]) miss(ctx context.Context, hash uint64, s *shard[V], key strin
 		f.ctx, f.parent = ctx, parentOf(ctx)
 		c.do(f.run)
 	}
-	return f.await(ctx, parent)
+	return f.await(ctx, parent, seq)
 }
 
 // Set makes v the value of key, as if it had just been loaded: at once in the
@@ -219,13 +220,13 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	if ctx != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	c.set(key, v, true)
+	c.set(key, v, said{}, true)
 	return nil
 }
 
 // set puts v into the local tier and, if queued, hands it to the write-back;
 // else the caller writes what it returns.
-func (c *Cache[V]) set(key string, v V, queued bool) *entry[V] {
+func (c *Cache[V]) set(key string, v V, said said, queued bool) *entry[V] {
 	if c.opts.Clone != nil {
 		if own, err := c.clone(v); err == nil {
 			v = own
@@ -235,17 +236,18 @@ func (c *Cache[V]) set(key string, v V, queued bool) *entry[V] {
 	}
 	hash := maphash.String(c.local.seed, key)
 	now := c.now()
-	e := c.fresh(key, hash, v, 0, now, now, 0)
+	e := c.fresh(key, hash, v, 0, now, now, said)
 	s := c.local.shard(hash)
 	e.ends = true
 	s.mu.Lock()
 	e.version = c.later(s, hash, key)
+	c.outliveTags(e)
 	s.overtake(key)
 	c.local.put(s, e)
 	dropped := false
 	if c.remote != nil {
 		c.over.add(hash, key, e.version, carried, true)
-		c.bulletin.post(key, e.version)
+		c.bulletin.postKey(key, e.version)
 		if queued {
 			dropped = !c.enqueue(e, now)
 		} else {
@@ -300,7 +302,7 @@ func (c *Cache[V]) end(key string) *entry[V] {
 	if c.remote != nil {
 		c.queue.forget(key)
 		c.over.add(hash, key, version, carried, false)
-		c.bulletin.post(key, version)
+		c.bulletin.postKey(key, version)
 	}
 	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, ends: true}
 }

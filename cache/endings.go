@@ -18,6 +18,7 @@ import (
 //	the origin says "gone"         that of the load            gets it with the write-back
 //	Set                            that of the value           gets it with the write-back
 //	a tombstone seen in the store  that of the tombstone       knows
+//	InvalidateTag                  none here: see tags         is told at once
 //	InvalidateAll                  floor, for every key        is not told
 //
 // An ending is in one of three states:
@@ -68,6 +69,7 @@ type ending struct {
 	state   endingState
 	bySet   bool // a value has this version
 	weak    bool // the store had nothing, unless that read lagged behind
+	tag     bool // its hash is a tag's id, and key that of the store
 	at      *list.Element
 }
 
@@ -146,22 +148,27 @@ func (o *endings) outlive(e *ending) {
 // add takes note of an ending. One that is known already, or a later one,
 // stands, and add returns false.
 func (o *endings) add(hash uint64, key string, version int64, state endingState, bySet bool) bool {
+	return o.insert(&ending{hash: hash, key: key, version: version, bySet: bySet}, state)
+}
+
+// insert is add for an ending whose deadlines are not set.
+func (o *endings) insert(e *ending, state endingState) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.now()
-	e := o.byHash[hash]
+	old := o.byHash[e.hash]
 	switch {
-	case e != nil && e.version >= version:
+	case old != nil && old.version >= e.version:
 		return false
-	case e != nil:
-		if e.state != told && e.key != key && state != told { // two keys with one hash, both to be delivered
-			o.lose(e)
+	case old != nil:
+		if old.state != told && old.key != e.key && state != told { // two keys with one hash, both to be delivered
+			o.lose(old)
 		}
-		o.remove(e)
+		o.remove(old)
 	}
-	e = &ending{hash: hash, key: key, version: version, until: now + o.life, since: now, bySet: bySet}
-	o.byHash[hash] = e
-	raise(&o.top, version)
+	e.until, e.since = now+o.life, now
+	o.byHash[e.hash] = e
+	raise(&o.top, e.version)
 	o.enter(e, state)
 	o.shrink(now)
 	o.count.Store(int64(len(o.byHash)))
@@ -177,15 +184,12 @@ func (o *endings) addWeak(hash uint64, key string, version int64, state endingSt
 	o.mu.Lock()
 	full := o.bytes > o.limit/2
 	o.mu.Unlock()
-	if full || !o.add(hash, key, version, state, false) {
-		return full
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if e := o.byHash[hash]; e != nil && e.version == version {
-		e.weak = true
-	}
-	return true
+	return full || o.insert(&ending{hash: hash, key: key, version: version, weak: true}, state)
+}
+
+// addTag is add for a tag.
+func (o *endings) addTag(id uint64, storeKey string, version int64, state endingState) {
+	o.insert(&ending{hash: id, key: storeKey, version: version, tag: true}, state)
 }
 
 // enter puts e into a state. The caller holds o.mu, and has removed e from
@@ -310,9 +314,9 @@ func (o *endings) arm(now int64) {
 	}
 }
 
-// next returns an ending that is to be delivered now. Whoever takes it
+// next returns a copy of an ending that is to be delivered now. Whoever takes it
 // reports with written or refused.
-func (o *endings) next() (key string, hash uint64, version int64, ok bool) {
+func (o *endings) next() (e ending, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.now()
@@ -320,15 +324,15 @@ func (o *endings) next() (key string, hash uint64, version int64, ok bool) {
 	front := o.states[owed].Front()
 	switch {
 	case front == nil, o.closing && o.failed >= closeAttempts:
-		return "", 0, 0, false
+		return e, false
 	case !o.closing && now < o.due:
 		o.arm(now)
-		return "", 0, 0, false
+		return e, false
 	}
-	e := front.Value.(*ending)
-	o.leave(e)
-	o.enter(e, carried)
-	return e.key, e.hash, e.version, true
+	owes := front.Value.(*ending)
+	o.leave(owes)
+	o.enter(owes, carried)
+	return *owes, true
 }
 
 // hurry makes everything that is owed due, for the last time.

@@ -29,6 +29,7 @@ type entry[V any] struct {
 	kind    kind
 	ends    bool // an Invalidate or a Set: what came before is over, whatever its version
 	stale   bool // re-armed because the origin failed
+	tag     bool // a tombstone of a tag: key is that of the store, hash the tag's id
 	value   V
 
 	shared  int64 // fresh for others before this: the end of its TTL; fresh may be earlier (LocalTTL)
@@ -41,6 +42,7 @@ type entry[V any] struct {
 	why error // stale: what the origin said
 
 	digest uint64 // of its key in the store, with a bulletin
+	tags   *tagged[V]
 
 	newer *entry[V] // LRU list, under shard.mu
 	older *entry[V]
@@ -58,14 +60,14 @@ func (e *entry[V]) again() *entry[V] {
 	return &entry[V]{
 		key: e.key, hash: e.hash, value: e.value, kind: e.kind, cost: e.cost, stale: e.stale,
 		fresh: e.fresh, shared: e.shared, early: e.early, usable: e.usable,
-		created: e.created, version: e.version, took: e.took, digest: e.digest,
+		created: e.created, version: e.version, took: e.took, digest: e.digest, tags: e.tags.again(),
 	}
 }
 
 // servable reports whether e may be served in place of what the origin does
 // not give. e may be nil.
-func (e *entry[V]) servable(now int64) bool {
-	return e != nil && e.kind == kindValue && now < e.usable
+func (c *Cache[V]) servable(e *entry[V], now int64) bool {
+	return e != nil && e.kind == kindValue && now < e.usable && c.endedBy(e) == 0
 }
 
 // earliest is when refreshEarly can begin to say yes: −ln(random) is above 20
@@ -79,8 +81,9 @@ func (c *Cache[V]) earliest(e *entry[V]) int64 {
 
 // fresh makes the entry of a value that was loaded, or set, just now. A ttl of
 // 0 stands for Options.TTL.
-func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64, ttl time.Duration) *entry[V] {
+func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int64, said said) *entry[V] {
 	e := &entry[V]{key: key, hash: hash, value: v, version: version, created: created, took: now - created}
+	ttl := said.ttl
 	if ttl == 0 {
 		ttl = c.opts.TTL
 	}
@@ -98,6 +101,11 @@ func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int
 			c.callbackFailed(key, err)
 			e.shared, e.usable = now, now
 		}
+	}
+	var err error
+	if e.tags, err = c.tagsOf(key, v, said); err != nil { // nobody could end it: do not serve it again
+		c.callbackFailed(key, err)
+		e.shared, e.usable = now, now
 	}
 	c.keepLocally(e, now)
 	c.mark(e)
@@ -134,6 +142,9 @@ func (c *Cache[V]) weigh(e *entry[V]) {
 	err := contain("Cost", func() error {
 		cost := min(int64(max(c.opts.Cost(e.value), 0)), math.MaxInt64/2)
 		e.cost = cost + int64(len(e.key)+entryOverhead)
+		if e.tags != nil {
+			e.cost += int64(len(e.tags.nodes) * tagOverhead)
+		}
 		return nil
 	})
 	if err != nil { // its size is unknown: larger than any bound

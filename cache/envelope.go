@@ -22,7 +22,8 @@ import (
 //	     0  2  magic "fO"
 //	     2  1  layout of this header: 2
 //	     3  1  kind (value, gone, tombstone); bit 7: nonce and ciphertext follow;
-//	           bit 6: the payload is compressed (gzip)
+//	           bit 6: the payload is compressed (gzip); bit 5: tags come
+//	           before it
 //	     4  2  Options.Schema
 //	     6  8  version: orders writes, Unix ms
 //	    14  8  fresh until, Unix ms
@@ -31,8 +32,8 @@ import (
 //	           the Go type
 //	    38  4  how long the load took, in ms (EarlyRefresh)
 //	    42  8  Unix ms at which the load of the value began
-//	    50  4  CRC-32C of bytes 0–49 and the payload
-//	    54     payload
+//	    50  4  CRC-32C of bytes 0–49 and what follows
+//	    54     with bit 5, a byte n and n tags of 8 bytes; then the payload
 //
 // The SDK only logs a wrong X-Amz-Crc32, so the checksum here is the one
 // that counts.
@@ -42,6 +43,7 @@ const (
 	envelopeHeader = 54
 	encryptedBit   = 0x80
 	compressedBit  = 0x40
+	taggedBit      = 0x20
 )
 
 var (
@@ -58,6 +60,7 @@ type envelope struct {
 	created int64
 	took    time.Duration
 	payload []byte
+	tags    []uint64 // at most maxTags
 
 	compressed bool // the payload
 }
@@ -93,6 +96,14 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	copy(b[30:38], id[:])
 	binary.BigEndian.PutUint32(b[38:], uint32(min(max(e.took.Milliseconds(), 0), math.MaxUint32)))
 	binary.BigEndian.PutUint64(b[42:], uint64(e.created))
+	if len(e.tags) > 0 {
+		b[3] |= taggedBit
+		b = append(b, byte(len(e.tags)))
+		for _, tag := range e.tags {
+			b = binary.BigEndian.AppendUint64(b, tag)
+		}
+	}
+	clear := len(b) // what is not encrypted
 	if s.aead == nil {
 		b = append(b, e.payload...)
 	} else {
@@ -100,8 +111,9 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 		err := contain("AEAD", func() error {
 			nonce := make([]byte, s.aead.NonceSize())
 			_, _ = rand.Read(nonce) // never fails
+			more := additional(key, b[:clear])
 			b = append(b, nonce...)
-			b = s.aead.Seal(b, nonce, e.payload, additional(key, b))
+			b = s.aead.Seal(b, nonce, e.payload, more)
 			return nil
 		})
 		if err != nil {
@@ -133,7 +145,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		return poison("it belongs to another key, or to a value of another type")
 	}
 	e := envelope{
-		kind:    kind(b[3] &^ (encryptedBit | compressedBit)),
+		kind:    kind(b[3] &^ (encryptedBit | compressedBit | taggedBit)),
 		version: int64(binary.BigEndian.Uint64(b[6:])),
 		fresh:   int64(binary.BigEndian.Uint64(b[14:])),
 		usable:  int64(binary.BigEndian.Uint64(b[22:])),
@@ -143,6 +155,13 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 
 		compressed: b[3]&compressedBit != 0,
 	}
+	if b[3]&taggedBit != 0 {
+		if e.tags = taggedIn(b); e.tags == nil {
+			return poison("no tags, or too many")
+		}
+		e.payload = e.payload[1+8*len(e.tags):]
+	}
+	clear := b[:len(b)-len(e.payload)]
 	encrypted := b[3]&encryptedBit != 0
 	switch {
 	case e.kind > kindTombstone:
@@ -157,7 +176,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		if len(e.payload) < n {
 			return fmt.Errorf("%d bytes are too few for a nonce", len(e.payload))
 		}
-		e.payload, err = s.aead.Open(nil, e.payload[:n], e.payload[n:], additional(key, b))
+		e.payload, err = s.aead.Open(nil, e.payload[:n], e.payload[n:], additional(key, clear))
 		return err
 	})
 	if err != nil {
@@ -167,9 +186,36 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 }
 
 // additional is what the encryption authenticates beside the payload: the
-// key and the header, so that neither can be exchanged.
-func additional(key string, b []byte) []byte {
-	return append([]byte(key), b[:envelopeSum]...)
+// key, the header and the tags, so that none can be exchanged. The checksum is not
+// known yet.
+func additional(key string, clear []byte) []byte {
+	return append(append([]byte(key), clear[:envelopeSum]...), clear[envelopeHeader:]...)
+}
+
+// isTagged reports whether an item may have tags.
+func isTagged(item Item) bool { return len(item.Value) > 3 && item.Value[3]&taggedBit != 0 }
+
+// tags returns those of an item, if it is one.
+func (s sealer) tags(b []byte) []uint64 {
+	if len(b) < envelopeHeader || !bytes.Equal(b[:2], envelopeMagic) || b[2] != envelopeLayout ||
+		binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b) {
+		return nil
+	}
+	return taggedIn(b)
+}
+
+// taggedIn returns the tags of an envelope that has some; nil if they are not
+// there.
+func taggedIn(b []byte) []uint64 {
+	rest := b[envelopeHeader:]
+	if len(rest) == 0 || rest[0] == 0 || rest[0] > maxTags || len(rest) < 1+8*int(rest[0]) {
+		return nil
+	}
+	tags := make([]uint64, rest[0])
+	for i := range tags {
+		tags[i] = binary.BigEndian.Uint64(rest[1+8*i:])
+	}
+	return tags
 }
 
 func checksum(b []byte) uint32 {
@@ -190,15 +236,22 @@ type keyer struct {
 // too long, not UTF-8 or secret is stored as its digest; "#" marks the difference from
 // a plain key, which is marked with "=".
 func (k keyer) store(key string) string {
-	prefix := ""
-	if k.name != "" {
-		prefix = k.name + ":"
-	}
+	prefix := k.prefix()
 	if k.secret == nil && key != "" && len(prefix)+1+len(key) <= maxStoreKey && utf8.ValidString(key) {
 		return prefix + "=" + key
 	}
 	return prefix + "#" + base64.RawURLEncoding.EncodeToString(k.digest(key))
 }
+
+func (k keyer) prefix() string {
+	if k.name == "" {
+		return ""
+	}
+	return k.name + ":"
+}
+
+// tag returns the key under which it is stored when the tag with this id ended.
+func (k keyer) tag(id uint64) string { return fmt.Sprintf("%s!tag/%016x", k.prefix(), id) }
 
 // id returns a short name for a key that gives a secret key away to nobody.
 func (k keyer) id(key string) string {

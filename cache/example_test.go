@@ -192,3 +192,43 @@ func ExampleCache_LookupMany() {
 	// 2 does not exist
 	// 3 could not be had: shard 3 is down
 }
+
+// All sessions of a user end with one call.
+func ExampleCache_InvalidateTag() {
+	type session struct{ User string }
+	users := map[string]string{"token-1": "7", "token-2": "7", "token-3": "8"}
+	c, err := cache.New(cache.Options[session]{
+		Name: "sessions",
+		Load: func(_ context.Context, token string) (session, error) {
+			user, ok := users[token]
+			if !ok {
+				return session{}, cache.ErrNotFound
+			}
+			return session{user}, nil
+		},
+		Tags: func(_ string, s session) []string { return []string{"user " + s.User} },
+		TTL:  time.Hour,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer func() { _ = c.Close(ctx) }()
+	for token := range users {
+		_, _ = c.Get(ctx, token)
+	}
+
+	delete(users, "token-1")
+	delete(users, "token-2")
+	fmt.Println(c.InvalidateTag(ctx, "user 7"))
+	for _, token := range []string{"token-1", "token-2", "token-3"} {
+		r := c.Lookup(ctx, token)
+		fmt.Println(r.Value.User, r.Err, r.Source)
+	}
+	// Output:
+	// <nil>
+	//  cache: not found origin
+	//  cache: not found origin
+	// 8 <nil> local
+}

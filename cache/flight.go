@@ -51,6 +51,7 @@ type flight[V any] struct {
 
 	// Guarded by s.mu.
 	state    flightState
+	endedBy  int64        // if not 0, when a tag of the result ended, as counted by tags; written before done is closed
 	answered bool         // the result is decided, and done about to be closed; a load may go on
 	detached bool         // overtaken by Set or Invalidate, or abandoned: the result is not kept
 	waiters  int          // callers
@@ -80,7 +81,7 @@ const (
 // caller holds s.mu.
 func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V], until, now int64) (f *flight[V], leads bool) {
 	f = s.flights[key]
-	if f != nil && f.answered && !f.fallback.servable(now) { // its stale answer has had its time
+	if f != nil && f.answered && !c.servable(f.fallback, now) { // its stale answer has had its time
 		s.overtake(key)
 		f = nil
 	}
@@ -120,11 +121,12 @@ func (f *flight[V]) admit(until, now int64) bool {
 	return true
 }
 
-// await is wait for a caller that may be a load of the same cache.
-func (f *flight[V]) await(ctx context.Context, parent *loading) Result[V] {
+// await is wait for a caller that may be a load of the same cache, and who came
+// when c.tags stood at seq.
+func (f *flight[V]) await(ctx context.Context, parent *loading, seq int64) Result[V] {
 	c := f.c
 	if parent == nil {
-		return f.wait(ctx)
+		return f.wait(ctx, seq)
 	}
 	if !c.circles.wait(parent, f) {
 		f.cancel()
@@ -132,24 +134,35 @@ func (f *flight[V]) await(ctx context.Context, parent *loading) Result[V] {
 		return Result[V]{Err: ErrRecursiveLoad}
 	}
 	defer c.circles.waited(parent, f)
-	return f.wait(ctx)
+	return f.wait(ctx, seq)
 }
 
 // wait returns the flight's result, or the caller's error if its context ends
 // first. A flight that nobody waits for any more, and that has not asked the
 // origin yet, ends.
-func (f *flight[V]) wait(ctx context.Context) Result[V] {
+func (f *flight[V]) wait(ctx context.Context, seq int64) Result[V] {
 	select {
 	case <-f.done:
-		return f.c.arrived(f.result)
+		return f.taken(ctx, seq)
 	case <-ctx.Done():
 	}
 	if f.cancel() { // both at once: the value is here, so give it
 		<-f.done
-		return f.c.arrived(f.result)
+		return f.taken(ctx, seq)
 	}
 	f.c.n.canceled.Add(1)
 	return Result[V]{Err: ctx.Err()}
+}
+
+// taken is the result, for a caller who came when c.tags stood at seq: if a tag
+// of the value had ended before that, and after the load began, there has to be
+// another load.
+func (f *flight[V]) taken(ctx context.Context, seq int64) Result[V] {
+	c := f.c
+	if f.endedBy != 0 && f.endedBy <= seq {
+		return c.miss(ctx, f.hash, f.s, f.key, f.load, c.now())
+	}
+	return c.arrived(f.result)
 }
 
 // cancel counts a caller out. It returns true if the result is decided.
@@ -281,7 +294,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	case err != nil:
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
-	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind):
+	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind) || !c.tagsKnown(e) || c.endedBy(e) != 0:
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
@@ -319,9 +332,6 @@ func (f *flight[V]) ended(version int64) {
 }
 
 func (f *flight[V]) asks() *loading { return f.inside.Load() }
-
-// ttl is what the loader said with SetTTL, or 0.
-func (f *flight[V]) ttl() time.Duration { return time.Duration(f.asks().ttl.Load()) }
 
 func (f *flight[V]) isOver() bool {
 	f.s.mu.Lock()
@@ -361,7 +371,7 @@ func (f *flight[V]) loaded(v V, o outcome, version, created int64) {
 	}
 	switch {
 	case o.err == nil:
-		f.land(c.fresh(f.key, f.hash, v, version, created, now, f.ttl()), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
+		f.land(c.fresh(f.key, f.hash, v, version, created, now, f.asks().said()), Result[V]{Value: v, Source: SourceOrigin, Age: age}, now)
 	case o.has(isNotFound) && c.opts.NegativeTTL < 0 && f.fallback == nil && (f.absent || c.remote == nil): // nothing to remember, or to end
 		if c.over != nil {
 			f.endedByOrigin(time.UnixMilli(version).Add(endingLead).UnixMilli(), told)
@@ -386,7 +396,7 @@ func (f *flight[V]) endedByOrigin(version int64, state endingState) (news bool) 
 	if !c.over.add(f.hash, f.key, version, state, false) {
 		return false
 	}
-	c.bulletin.post(f.key, version)
+	c.bulletin.postKey(f.key, version)
 	return true
 }
 
@@ -411,7 +421,7 @@ func (f *flight[V]) fail(err error) {
 		e.early = 0
 		f.land(e, Result[V]{Value: e.value, Source: SourceLocal, Age: time.Duration(now - e.created), why: err}, now)
 		return
-	case !old.servable(now):
+	case !c.servable(old, now):
 		c.emit(EventLoadFailed, "", f.key, err)
 		f.land(nil, Result[V]{Err: err}, now)
 		return
@@ -447,6 +457,15 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	f.state = over
 	dropped := false
 	keep := e != nil && !f.detached
+	answered := f.answered
+	if e != nil {
+		if ended := c.endedBy(e); ended != 0 { // while it was loaded
+			keep = false
+			if !answered {
+				f.endedBy = ended
+			}
+		}
+	}
 	switch {
 	case !keep:
 	case e.kind == kindTombstone:
@@ -462,7 +481,6 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 		}
 		dropped = keep && !c.enqueue(e, now)
 	}
-	answered := f.answered
 	f.answered = true
 	next := f.next
 	f.s.mu.Unlock()

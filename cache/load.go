@@ -132,6 +132,7 @@ func (q *question[V]) ask() {
 		return
 	}
 	c.n.loads.Add(1)
+	q.inside.seq = c.tags.seq.Load()
 	version, created := q.asked.UnixMilli(), int64(q.asked.Sub(c.epoch))
 	first := q.flights[0]
 	b := bounded[answer[V]]{
@@ -155,6 +156,7 @@ func (q *question[V]) ask() {
 				if a.one, ok = Previous[V](ctx); !ok {
 					return a, errNothingToKeep
 				}
+				q.inside.keepTags()
 				return a, nil
 			}
 			return a, inTime(ctx, err)

@@ -44,6 +44,7 @@ type shard[V any] struct {
 	entries int
 	bytes   int64
 	flights map[string]*flight[V]
+	byTag   map[uint64]*tagNode[V] // the first of the entries with a tag; nil while there are none
 
 	_ [64]byte // a neighbour's mutex does not share our cache line
 }
@@ -122,6 +123,7 @@ func (l *local[V]) put(s *shard[V], e *entry[V]) {
 	e.chain.Store(b.Load())
 	b.Store(e)
 	s.link(e)
+	s.linkTags(e)
 	s.count(1, e.cost)
 	for s.entries > 1 && (s.entries > l.maxEntries || (l.maxBytes > 0 && s.bytes > l.maxBytes)) {
 		s.remove(s.lru.newer)
@@ -148,6 +150,7 @@ func (s *shard[V]) remove(e *entry[V]) {
 		p = &at.chain
 	}
 	s.unlink(e)
+	s.unlinkTags(e)
 	e.newer, e.older = nil, nil
 	s.count(-1, -e.cost)
 }
@@ -168,6 +171,7 @@ func (s *shard[V]) reset() {
 		e = next
 	}
 	s.lru.newer, s.lru.older = &s.lru, &s.lru
+	s.byTag = nil
 	s.count(-s.entries, -s.bytes)
 }
 

@@ -112,6 +112,7 @@ var families = []family{
 	{"cache_bulletin_look_faults", "counter", "Of these, that failed.", one(func(s Stats) int64 { return s.Bulletin.LookFaults })},
 	{"cache_bulletin_ended", "counter", "Copies that were dropped because of a note.", one(func(s Stats) int64 { return s.Bulletin.Ended })},
 	{"cache_bulletin_distrusted", "counter", "Times that all copies were dropped, since too much was missed.", one(func(s Stats) int64 { return s.Bulletin.Distrusted })},
+	{"cache_tag_reads", "counter", "Reads of the store for what became of a tag.", one(func(s Stats) int64 { return s.TagReads })},
 	{"cache_poison", "counter", "Items that could not be used.", one(func(s Stats) int64 { return s.Poison })},
 	{"cache_outdated", "counter", "Items older than what was known.", one(func(s Stats) int64 { return s.Outdated })},
 	{"cache_rejected", "counter", "Values that the codec or the store cannot take.", one(func(s Stats) int64 { return s.Rejected })},

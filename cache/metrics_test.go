@@ -112,9 +112,9 @@ func TestStats_Bound(t *testing.T) {
 		want   time.Duration
 		owed   time.Duration
 	}{
-		{nil, 67 * time.Second, 77 * time.Second},
-		{func(o *cache.Options[string]) { o.LocalTTL = 10 * time.Second }, 12 * time.Second, 77 * time.Second},
-		{staleFor(time.Hour), time.Hour + 67*time.Second, time.Hour + 77*time.Second},
+		{nil, 77 * time.Second, 77 * time.Second},
+		{func(o *cache.Options[string]) { o.LocalTTL = 10 * time.Second }, 22 * time.Second, 77 * time.Second},
+		{staleFor(time.Hour), time.Hour + 77*time.Second, time.Hour + 77*time.Second},
 		{func(o *cache.Options[string]) { o.Store = nil }, 0, 0},
 	} {
 		inWorld(t, c.change, func(w *world) {

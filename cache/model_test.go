@@ -22,8 +22,8 @@ var modelOps = flag.Int("model.ops", 30_000, "operations of TestModel_unlucky_st
 // or are done without an answer, items deleted early and late; and a local tier
 // that evicts. Every value has a number that only grows, so it can be told:
 //
-//   - An instance never serves what it ended itself (by Invalidate, Set or
-//     InvalidateAll, or by hearing "gone"), once that call has returned.
+//   - An instance never serves what it ended itself (by Invalidate, InvalidateTag,
+//     Set or InvalidateAll, or by hearing "gone"), once that call has returned.
 //   - No instance serves what another one ended, and could tell the store,
 //     for longer than Stats.Bound.
 //   - Errors are the origin's or the caller's own.
@@ -53,6 +53,8 @@ func TestModel_unlucky_store(t *testing.T) {
 
 const (
 	modelKeys    = 12
+	modelTagged  = 9 // of them have tags
+	modelGroups  = 3
 	modelDrivers = 6
 )
 
@@ -103,6 +105,7 @@ func newModel(t *testing.T, seed uint64, change func(*cache.Options[string])) *m
 		n := &node{m: m}
 		o := cache.Options[string]{
 			Name: "m", Store: m.store, Load: m.load, TTL: 2 * time.Second, NegativeTTL: 300 * time.Millisecond, MaxEntries: 3,
+			Tags:         tagsOf,
 			WriteTimeout: 30 * time.Millisecond, RemoteBudget: 10 * time.Millisecond, Cooldown: 50 * time.Millisecond, LoadTimeout: time.Second,
 		}
 		if change != nil {
@@ -115,6 +118,16 @@ func newModel(t *testing.T, seed uint64, change func(*cache.Options[string])) *m
 		m.nodes = append(m.nodes, n)
 	}
 	return m
+}
+
+// tagsOf gives each key the tag of its group, and half of them another one.
+func tagsOf(key, _ string) []string {
+	var k int
+	_, _ = fmt.Sscanf(key, "key%d", &k)
+	if k >= modelTagged {
+		return nil
+	}
+	return []string{fmt.Sprint("group ", k%modelGroups), fmt.Sprint("key ", k)}
 }
 
 func keyName(k int) string { return fmt.Sprint("key", k) }
@@ -204,6 +217,8 @@ func (m *model) step(rnd *rand.Rand) {
 		m.change(k, false, func(number int) (told, mine bool) {
 			return n.SetThrough(bg, keyName(k), fmt.Sprint(number)) == nil, true
 		}, n)
+	case op < 8:
+		m.changeTag(rnd.IntN(modelGroups), n)
 	case op < 9: // the origin alone knows
 		m.change(k, rnd.IntN(2) == 0, func(int) (told, mine bool) { return false, false }, n)
 	case op < 10 && m.forgets:
@@ -240,23 +255,44 @@ func (n *node) forgetAll() {
 
 // change gives a key its next number, and lets end tell an instance of it.
 func (m *model) change(k int, gone bool, end func(number int) (told, mine bool), n *node) {
-	m.turn[k] <- struct{}{}
-	defer func() { <-m.turn[k] }()
-	m.mu.Lock()
-	s := &m.state[k]
-	s.number++
-	s.gone = gone
-	number := s.number
-	m.mu.Unlock()
-	told, mine := end(number)
+	m.changeMany([]int{k}, gone, func(numbers []int) (told, mine bool) { return end(numbers[0]) }, n)
+}
+
+// changeTag changes all keys of a group, with one InvalidateTag.
+func (m *model) changeTag(group int, n *node) {
+	var ks []int
+	for k := group; k < modelTagged; k += modelGroups {
+		ks = append(ks, k)
+	}
+	m.changeMany(ks, false, func([]int) (told, mine bool) {
+		return n.InvalidateTag(bg, fmt.Sprint("group ", group)) == nil, true
+	}, n)
+}
+
+// changeMany is change for several keys, in ascending order.
+func (m *model) changeMany(ks []int, gone bool, end func(numbers []int) (told, mine bool), n *node) {
+	numbers := make([]int, len(ks))
+	for i, k := range ks {
+		m.turn[k] <- struct{}{}
+		defer func() { <-m.turn[k] }()
+		m.mu.Lock()
+		s := &m.state[k]
+		s.number++
+		s.gone = gone
+		numbers[i] = s.number
+		m.mu.Unlock()
+	}
+	told, mine := end(numbers)
 	idle(time.Millisecond) // within one, two machines have no order
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if told {
-		s.told = append(s.told, tolden{number, time.Now()})
-	}
-	if mine {
-		n.floor[k] = max(n.floor[k], number)
+	for i, k := range ks {
+		if told {
+			m.state[k].told = append(m.state[k].told, tolden{numbers[i], time.Now()})
+		}
+		if mine {
+			n.floor[k] = max(n.floor[k], numbers[i])
+		}
 	}
 }
 

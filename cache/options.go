@@ -62,6 +62,12 @@ type Options[V any] struct {
 	// to another key does not decrypt, and is a miss.
 	AEAD cipher.AEAD
 
+	// Tags, if set, says which tags a value has, whoever loads or sets it, so
+	// that InvalidateTag ends it with all others that have one of them. A
+	// value in the Store has at most 100; one with more is kept in the local
+	// tier only, and counted in Stats.Rejected. See also SetTags.
+	Tags func(key string, v V) []string
+
 	// Clone, if set, copies values: each caller gets one of its own, and
 	// so does the cache of what it is given with Set. Without it values are
 	// shared, and must not be changed by anybody. A panic in it is the

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ type remote struct {
 	nWrites *storeCounters
 	fair    time.Duration // a read that had less says nothing of the store
 	fault   func(op, key string, err error)
+
+	// tags makes sure that it is known what became of the tags of items.
+	tags func(context.Context, ...Item) error
 }
 
 // get reads the item of key within budget and hands it to then, with its key in
@@ -40,7 +44,13 @@ func (r *remote) get(ctx context.Context, key string, budget time.Duration, read
 	began := time.Now()
 	b := bounded[Item]{
 		began: began, timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
-		call: func(ctx context.Context) (Item, error) { return r.store.Get(ctx, storeKey) },
+		call: func(ctx context.Context) (Item, error) {
+			item, err := r.store.Get(ctx, storeKey)
+			if err == nil && isTagged(item) {
+				err = r.tags(ctx, item)
+			}
+			return item, err
+		},
 		then: func(item Item, o outcome) {
 			r.note(r.nReads, o)
 			report(r.verdict(o, min(budget, time.Since(began))))
@@ -66,7 +76,19 @@ func (r *remote) getMany(ctx context.Context, store BatchStore, key string, stor
 	}
 	b := bounded[map[string]Item]{
 		began: time.Now(), timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
-		call: func(ctx context.Context) (map[string]Item, error) { return store.GetMany(ctx, storeKeys) },
+		call: func(ctx context.Context) (map[string]Item, error) {
+			items, err := store.GetMany(ctx, storeKeys)
+			var tagged []Item
+			for _, item := range items {
+				if isTagged(item) {
+					tagged = append(tagged, item)
+				}
+			}
+			if unsaid := r.tags(ctx, tagged...); unsaid != nil {
+				err = errors.Join(err, unsaid)
+			}
+			return items, err
+		},
 		then: func(items map[string]Item, o outcome) {
 			r.note(r.nReads, o)
 			report(r.verdict(o, budget))
@@ -162,6 +184,7 @@ func newRemote[V any](c *Cache[V]) *remote {
 		nReads:  &c.n.reads,
 		nWrites: &c.n.writes,
 		fair:    c.opts.RemoteBudget / 4,
+		tags:    c.readTags,
 		fault:   func(op, key string, err error) { c.emit(EventStoreFault, op, key, err) },
 	}
 	changed := func(op string, n *storeCounters, b **breaker) func(from, to gobreaker.State) {

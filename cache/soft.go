@@ -16,7 +16,7 @@ import (
 // something to serve.
 func (f *flight[V]) serveStaleAfterSoftTimeout(asked time.Time) {
 	soft := f.c.opts.SoftTimeout
-	if soft > 0 && f.soft == nil && f.fallback.servable(int64(asked.Sub(f.c.epoch)+soft)) {
+	if soft > 0 && f.soft == nil && f.c.servable(f.fallback, int64(asked.Sub(f.c.epoch)+soft)) {
 		f.soft = time.AfterFunc(soft, f.serveStale)
 	}
 }
@@ -29,10 +29,10 @@ var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
 func (f *flight[V]) serveStale() {
 	old := f.fallback
 	f.s.mu.Lock()
-	answered := f.answered
-	f.answered = true
+	serves := !f.answered && f.c.endedBy(old) == 0
+	f.answered = f.answered || serves
 	f.s.mu.Unlock()
-	if answered {
+	if !serves {
 		return
 	}
 	f.result = Result[V]{Value: old.value, Source: SourceStale, Age: time.Duration(f.c.now() - old.created), why: errSlow}

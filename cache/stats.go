@@ -39,6 +39,7 @@ type Stats struct {
 	EndingsLost   int64         `json:"endings_lost"`   // endings that it will not be told of: too many were owed, or the cache closed
 	WritesDropped int64         `json:"writes_dropped"` // values that were not written: queue full, breaker open, closed
 	Bulletin      BulletinStats `json:"bulletin"`       // with a BulletinStore
+	TagReads      int64         `json:"tag_reads"`      // reads of the store for what became of a tag; not in Reads
 	Poison        int64         `json:"poison"`         // items that could not be used
 	Outdated      int64         `json:"outdated"`       // items older than what was known here, or from a clock that is wrong
 	Rejected      int64         `json:"rejected"`       // values that the codec or the store could not take
@@ -107,13 +108,14 @@ type lastFault struct {
 //
 // Bound is what holds if all instances have these options and clocks are within
 // half of MaxSkew: for how long a value that was ended anywhere can still be
-// served by another instance. That is the time for which a copy is served
-// without a look into the store, LocalTTL or TTL with their jitter; plus
-// StaleIfError, since the store may not be readable when the copy's time is over
-// and the origin fails; plus a second for reads of the store that lag behind,
-// since one of them can make such a copy. If endings are owed or lost, their old
-// items are still in the store, and others make copies of them until they
-// expire there.
+// served by another instance. That is LoadTimeout, since a load may have been in
+// progress then; plus the time for which a copy is served without a look into the
+// store, LocalTTL or TTL with their jitter; plus StaleIfError, since the store may
+// not be readable when the copy's time is over and the origin fails; plus a second
+// for reads of the store that lag behind, since one of them can make such a copy;
+// plus two if tags are used, since what the store says of a tag holds for that
+// long. If endings are owed or lost, their old items are still in the store, and
+// others make copies of them until they expire there.
 func (c *Cache[V]) Stats() Stats {
 	n := &c.n
 	s := Stats{
@@ -126,7 +128,8 @@ func (c *Cache[V]) Stats() Stats {
 		WritesDropped: n.writesDropped.Load(), Poison: n.poison.Load(), Outdated: n.outdated.Load(),
 		Rejected: n.rejected.Load(), Zombies: n.zombies.Load(), CallbackPanics: n.callbackPanics.Load(),
 		HooksStuck: n.hooksStuck.Load(), EventsDropped: n.eventsDropped.Load(),
-		Evicted: c.local.evicted.Load(),
+		TagReads: c.tags.reads.Load(),
+		Evicted:  c.local.evicted.Load(),
 	}
 	entries, bytes := c.local.size()
 	s.Entries = int64(entries)
@@ -162,11 +165,14 @@ func (c *Cache[V]) bound(untold bool) time.Duration {
 		copied = min(copied, o.LocalTTL+o.LocalTTL/10)
 	}
 	if untold {
-		copied = o.LoadTimeout + o.MaxTTL + o.MaxTTL/10
+		copied = o.MaxTTL + o.MaxTTL/10
 	}
-	bound := copied + o.StaleIfError + readLag
+	bound := max(o.LoadTimeout, o.RemoteBudget) + copied + o.StaleIfError + readLag
 	if told, ok := c.bulletin.bound(); ok && !untold {
 		bound = min(bound, told+readLag)
+	}
+	if c.tags.used.Load() {
+		bound += 2 * tagTrust
 	}
 	return bound
 }

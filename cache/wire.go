@@ -45,7 +45,10 @@ func (c *Cache[V]) decode(b []byte) (v V, err error) {
 
 // item seals e for the store. The error is the codec's.
 func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
-	env := envelope{kind: e.kind, version: e.version, took: time.Duration(e.took)}
+	env := envelope{kind: e.kind, version: e.version, took: time.Duration(e.took), tags: e.tags.ids()}
+	if len(env.tags) > maxTags {
+		return keyedItem{}, fmt.Errorf("cache: a value has %d tags; the store takes at most %d", len(env.tags), maxTags)
+	}
 	if e.kind == kindValue {
 		payload, err := c.encode(e.value)
 		env.payload = payload
@@ -70,7 +73,10 @@ func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
 	}
 	env.fresh, env.usable = fresh.UnixMilli(), usable.UnixMilli()
 	env.created = wall.Add(time.Duration(e.created - now)).UnixMilli()
-	key := c.keys.store(e.key)
+	key := e.key
+	if !e.tag {
+		key = c.keys.store(key)
+	}
 	b, err := c.sealer.seal(key, env)
 	return keyedItem{Item{Value: b, Version: e.version, Expires: expires}, key}, err
 }
@@ -107,6 +113,7 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	if e.kind != kindValue {
 		return e, nil
 	}
+	e.tags = newTagged[V](env.tags, 0)
 	c.keepLocally(e, now)
 	if env.compressed {
 		if env.payload, err = decompress(env.payload); err != nil {
@@ -185,8 +192,13 @@ func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*
 			then(e, o)
 			return
 		}
-		later := &entry[V]{key: e.key, hash: e.hash, kind: kindTombstone, version: stays, ends: true}
-		c.over.add(e.hash, e.key, later.version, carried, false)
+		later := &entry[V]{key: e.key, hash: e.hash, kind: kindTombstone, version: stays, ends: true, tag: e.tag}
+		if e.tag {
+			c.over.addTag(e.hash, e.key, stays, carried)
+			c.tags.add(e.hash, stays, c.now(), c.now()+int64(c.endingLife()))
+		} else {
+			c.over.add(e.hash, e.key, stays, carried, false)
+		}
 		again = c.put(ctx, later, force, func(e *entry[V], then2 outcome) {
 			then2.moved = then2.moved || o.moved
 			then(e, then2)
@@ -205,9 +217,9 @@ func (c *Cache[V]) rejected(e *entry[V], err error) {
 
 // deliver returns the tombstone of an ending that the store is to be told of.
 func (c *Cache[V]) deliver() *entry[V] {
-	key, hash, version, ok := c.over.next()
+	owes, ok := c.over.next()
 	if !ok {
 		return nil
 	}
-	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, ends: true}
+	return &entry[V]{key: owes.key, hash: owes.hash, kind: kindTombstone, version: owes.version, ends: true, tag: owes.tag}
 }

@@ -39,6 +39,7 @@
 //	failopen.cache.bulletin.faults    counter        {call}        that failed; by op
 //	failopen.cache.bulletin.ended     counter        {copy}        dropped because of a note
 //	failopen.cache.bulletin.distrust  counter        {event}       all copies were dropped: too much was missed
+//	failopen.cache.tag.reads          counter        {call}        of the store, for what became of a tag
 //	failopen.cache.item.poison        counter        {item}        could not be used
 //	failopen.cache.item.outdated      counter        {item}        older than what was known
 //	failopen.cache.item.rejected      counter        {value}       that the codec or the store could not take

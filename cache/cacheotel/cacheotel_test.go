@@ -123,6 +123,7 @@ func want(s cache.Stats) map[string]float64 {
 		"bulletin.distrust{}":                          s.Bulletin.Distrusted,
 		"bulletin.faults{failopen.cache.op=read}":      s.Bulletin.LookFaults,
 		"bulletin.faults{failopen.cache.op=write}":     s.Bulletin.PostFaults,
+		"tag.reads{}":                                  s.TagReads,
 		"item.poison{}":                                s.Poison,
 		"item.outdated{}":                              s.Outdated,
 		"item.rejected{}":                              s.Rejected,

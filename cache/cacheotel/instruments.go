@@ -66,6 +66,7 @@ var instruments = []instrument{
 	}},
 	{"failopen.cache.bulletin.ended", "{copy}", "Copies dropped because of a note.", counter, one(func(s *cache.Stats) int64 { return s.Bulletin.Ended })},
 	{"failopen.cache.bulletin.distrust", "{event}", "Times that all copies were dropped since too much was missed.", counter, one(func(s *cache.Stats) int64 { return s.Bulletin.Distrusted })},
+	{"failopen.cache.tag.reads", "{call}", "Reads of the store for what became of a tag.", counter, one(func(s *cache.Stats) int64 { return s.TagReads })},
 	{"failopen.cache.item.poison", "{item}", "Items that could not be used.", counter, one(func(s *cache.Stats) int64 { return s.Poison })},
 	{"failopen.cache.item.outdated", "{item}", "Items older than what was known.", counter, one(func(s *cache.Stats) int64 { return s.Outdated })},
 	{"failopen.cache.item.rejected", "{value}", "Values that the codec or the store could not take.", counter, one(func(s *cache.Stats) int64 { return s.Rejected })},

@@ -1,0 +1,478 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A tag names a set of values, to be ended together: all sessions of a user,
+// all pages with an article. In the store an ended tag is one small item, a
+// tombstone under a key of its own, and each value says which tags it has. So
+// InvalidateTag writes once, however many values there are; the price is paid
+// by readers, who ask for the tags of what they find.
+//
+//	what has the tag                       is over since
+//	a value of the local tier              it is looked up by its tag, and dropped
+//	a load in progress                     it lands later than the tag's end: not kept, and asked for again
+//	a value in the store                   its version is below that of the tag's item
+//	another instance's copy                it hears of the tag (BulletinStore), or looks into the store
+//	a stale value                          as the above
+//
+// Delivery to the store, and what becomes of a tag that cannot be delivered, is
+// the business of endings, as for keys.
+
+// tags is what this process knows of the endings of tags.
+type tags struct {
+	seq   atomic.Int64 // counts what was learned; a load that began later knows
+	used  atomic.Bool
+	reads atomic.Int64
+
+	mu           sync.Mutex
+	known        map[uint64]tagState
+	pruneAt      int
+	floorVersion int64 // of endings that there was no room for
+	floorSeq     int64
+}
+
+// tagState is what is known of one tag.
+type tagState struct {
+	version int64 // values of before are over; 0: it has not ended
+	seq     int64 // unless their load began after that
+	asked   int64 // when the store was, on the cache's clock; 0: never
+	until   int64 // of use
+}
+
+const (
+	// maxTags is how many tags a value in the store may have: as many reads
+	// as one GetMany of the cache makes of keys.
+	maxTags = 100
+
+	// tagTrust is how long what the store said of a tag holds.
+	tagTrust = time.Second
+
+	maxKnownTags = 1 << 16
+	tagReaders   = 32 // reads of tags at once, for one read of values
+	tagOverhead  = 64 // bytes of a tag of a value, roughly
+)
+
+// tagged is the tags of an entry.
+type tagged[V any] struct {
+	seq   int64        // of tags, when its load began; 0: it came from the store
+	nodes []tagNode[V] // sorted by id
+}
+
+// tagNode is an entry's place among those of its shard with the same tag, under
+// shard.mu.
+type tagNode[V any] struct {
+	id         uint64
+	e          *entry[V]
+	prev, next *tagNode[V]
+}
+
+// newTagged returns nil if there are no tags.
+func newTagged[V any](ids []uint64, seq int64) *tagged[V] {
+	if len(ids) == 0 {
+		return nil
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	t := &tagged[V]{seq: seq, nodes: make([]tagNode[V], len(ids))}
+	for i, id := range ids {
+		t.nodes[i].id = id
+	}
+	return t
+}
+
+// again is a copy of t that is in no shard.
+func (t *tagged[V]) again() *tagged[V] {
+	if t == nil {
+		return nil
+	}
+	return newTagged[V](t.ids(), t.seq)
+}
+
+func (t *tagged[V]) ids() []uint64 {
+	if t == nil {
+		return nil
+	}
+	ids := make([]uint64, len(t.nodes))
+	for i := range t.nodes {
+		ids[i] = t.nodes[i].id
+	}
+	return ids
+}
+
+// linkTags makes e found by its tags. The caller holds s.mu.
+func (s *shard[V]) linkTags(e *entry[V]) {
+	if e.tags == nil {
+		return
+	}
+	if s.byTag == nil {
+		s.byTag = make(map[uint64]*tagNode[V])
+	}
+	for i := range e.tags.nodes {
+		n := &e.tags.nodes[i]
+		n.e, n.prev, n.next = e, nil, s.byTag[n.id]
+		if n.next != nil {
+			n.next.prev = n
+		}
+		s.byTag[n.id] = n
+	}
+}
+
+func (s *shard[V]) unlinkTags(e *entry[V]) {
+	if e.tags == nil {
+		return
+	}
+	for i := range e.tags.nodes {
+		n := &e.tags.nodes[i]
+		if n.next != nil {
+			n.next.prev = n.prev
+		}
+		switch {
+		case n.prev != nil:
+			n.prev.next = n.next
+		case n.next != nil:
+			s.byTag[n.id] = n.next
+		default:
+			delete(s.byTag, n.id)
+		}
+	}
+}
+
+// dropTagged removes the entries with a tag whose load began before seq, and,
+// if version is not 0, whose version is lower. It returns how many. The caller
+// holds s.mu.
+func (s *shard[V]) dropTagged(id uint64, version, seq int64) (dropped int64) {
+	for n := s.byTag[id]; n != nil; {
+		next := n.next
+		if n.e.tags.seq < seq && (version == 0 || n.e.version < version) {
+			s.remove(n.e)
+			dropped++
+		}
+		n = next
+	}
+	return dropped
+}
+
+// add takes note that a tag has ended, and returns when that was, in its own
+// count.
+func (t *tags) add(id uint64, version, now, until int64) (seq int64) {
+	t.used.Store(true)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.known[id]
+	if version <= st.version {
+		return st.seq
+	}
+	st.version, st.seq, st.until = version, t.seq.Add(1), max(st.until, until)
+	t.put(id, st, now)
+	return st.seq
+}
+
+// learn takes note of what the store said of a tag.
+func (t *tags) learn(id uint64, version, now, until int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.known[id]
+	if version > st.version {
+		st.version, st.seq, st.until = version, t.seq.Add(1), until
+	}
+	st.asked = max(now, 1)
+	t.put(id, st, now)
+}
+
+// put stores a state. The caller holds t.mu.
+func (t *tags) put(id uint64, st tagState, now int64) {
+	if t.known == nil {
+		t.known = make(map[uint64]tagState)
+	}
+	t.known[id] = st
+	if len(t.known) <= max(t.pruneAt, 1024) {
+		return
+	}
+	for id, st := range t.known {
+		if now >= st.until && now >= st.asked+2*int64(tagTrust) {
+			delete(t.known, id)
+		}
+	}
+	for id, st := range t.known {
+		if len(t.known) <= maxKnownTags {
+			break
+		}
+		if now < st.until { // whoever has it is distrusted, and what has any tag
+			t.floorVersion, t.floorSeq = max(t.floorVersion, st.version), max(t.floorSeq, st.seq)
+		}
+		delete(t.known, id)
+	}
+	t.pruneAt = min(2*len(t.known), maxKnownTags)
+}
+
+// unknown returns those of ids of which the store was not asked within age.
+func (t *tags) unknown(ids []uint64, now int64, age time.Duration) (rest []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range ids {
+		if st := t.known[id]; st.asked == 0 || now-st.asked >= int64(age) {
+			rest = append(rest, id)
+		}
+	}
+	return rest
+}
+
+// version is that of a tag's end, or 0.
+func (t *tags) version(id uint64) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known[id].version
+}
+
+// endedBy returns when the first tag of e has ended, in the count of c.tags; 0
+// if none has.
+func (c *Cache[V]) endedBy(e *entry[V]) (first int64) {
+	if e.tags == nil {
+		return 0
+	}
+	ended := func(version, seq int64) {
+		if e.version < version && e.tags.seq < seq && (first == 0 || seq < first) {
+			first = seq
+		}
+	}
+	t := &c.tags
+	t.mu.Lock()
+	ended(t.floorVersion, t.floorSeq)
+	for i := range e.tags.nodes {
+		st := t.known[e.tags.nodes[i].id]
+		ended(st.version, st.seq)
+	}
+	t.mu.Unlock()
+	if b := c.bulletin; b != nil && b.count.Load() > 0 {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for i := range e.tags.nodes {
+			h := b.recent[e.tags.nodes[i].id]
+			ended(h.version, h.seq)
+		}
+	}
+	return first
+}
+
+// outliveTags makes e, which is being set, later than what has ended its tags. The
+// caller holds the mutex of its shard.
+func (c *Cache[V]) outliveTags(e *entry[V]) {
+	if e.tags == nil {
+		return
+	}
+	e.tags.seq = c.tags.seq.Load()
+	version := e.version
+	for i := range e.tags.nodes {
+		version = max(version, c.tags.version(e.tags.nodes[i].id))
+	}
+	e.version = min(version, time.Now().Add(MaxSkew).UnixMilli())
+}
+
+// InvalidateTag ends every value that has the tag (see Options.Tags, SetTags and
+// SetOptions), here and in the store, with one write. It promises for them what
+// Invalidate promises for one key, and reports a fault of the store in the same
+// way. Whoever loads or sets a value afterwards may give it the same tag again.
+func (c *Cache[V]) InvalidateTag(ctx context.Context, tag string) error {
+	if ctx == nil {
+		ctx = background
+	}
+	tombstone := c.endTag(c.tagID(tag), carried)
+	if c.remote == nil {
+		return nil
+	}
+	return c.through(ctx, tombstone, "invalidated")
+}
+
+// endTag ends a tag in this process, and returns what the store is to be told.
+func (c *Cache[V]) endTag(id uint64, state endingState) *entry[V] {
+	e := &entry[V]{hash: id, kind: kindTombstone, ends: true, tag: true}
+	now, wall := c.now(), time.Now()
+	e.version = max(wall.Add(endingLead).UnixMilli(), c.tags.version(id)+1)
+	if c.over != nil {
+		e.key = c.keys.tag(id)
+		e.version = max(e.version, c.over.top.Load()+1, c.over.floor.Load())
+	}
+	e.version = min(e.version, wall.Add(MaxSkew).UnixMilli())
+	seq := c.tags.add(id, e.version, now, now+int64(c.endingLife()))
+	if c.over != nil {
+		c.over.addTag(id, e.key, e.version, state)
+		c.bulletin.post(id, e.version)
+	}
+	for i := range c.local.shards {
+		s := &c.local.shards[i]
+		s.mu.Lock()
+		s.dropTagged(id, 0, seq)
+		s.mu.Unlock()
+	}
+	return e
+}
+
+// tagID is the same in every process with the same Name, KeySecret and type.
+func (c *Cache[V]) tagID(tag string) uint64 {
+	return binary.BigEndian.Uint64(c.keys.digest("tag\x00" + c.sealer.goType + "\x00" + tag))
+}
+
+func (c *Cache[V]) tagIDs(tags []string) []uint64 {
+	ids := make([]uint64, len(tags))
+	for i, tag := range tags {
+		ids[i] = c.tagID(tag)
+	}
+	return ids
+}
+
+// tagsOf returns the tags of a value: those of said, and of Options.Tags.
+func (c *Cache[V]) tagsOf(key string, v V, said said) (*tagged[V], error) {
+	ids := said.tags
+	if c.opts.Tags != nil {
+		var of []string
+		if err := contain("Tags", func() error { of = c.opts.Tags(key, v); return nil }); err != nil {
+			return nil, err
+		}
+		ids = append(ids[:len(ids):len(ids)], c.tagIDs(of)...)
+	}
+	if len(ids) > 0 {
+		c.tags.used.Store(true)
+	}
+	return newTagged[V](ids, said.seq), nil
+}
+
+// said is what a loader, or a caller of SetWith, says of a value.
+type said struct {
+	ttl  time.Duration
+	tags []uint64
+	seq  int64 // of tags, when the load began
+}
+
+// SetTags is for loaders: it gives what they return these tags, beside those that
+// Options.Tags and an earlier call gave; for a LoadMany, all of it. One that
+// returns ErrNotModified and calls it not keeps the tags of the Previous value. It returns
+// false if ctx is not, or not derived from, the context that a loader was given.
+func SetTags(ctx context.Context, tags ...string) bool {
+	l := parentOf(ctx)
+	if l == nil {
+		return false
+	}
+	l.addTags(l.cache.(interface{ tagIDs([]string) []uint64 }).tagIDs(tags))
+	return true
+}
+
+func (l *loading) addTags(ids []uint64) {
+	for len(ids) > 0 {
+		old := l.tags.Load()
+		all := ids
+		if old != nil {
+			all = append(slices.Clone(*old), ids...)
+		}
+		if l.tags.CompareAndSwap(old, &all) {
+			return
+		}
+	}
+}
+
+// keepTags gives the answer the tags of the Previous value, unless the loader has
+// said which it has.
+func (l *loading) keepTags() {
+	if p, ok := l.previous.(interface{ tagIDs() []uint64 }); ok && l.tags.Load() == nil {
+		l.addTags(p.tagIDs())
+	}
+}
+
+func (e *entry[V]) tagIDs() []uint64 { return e.tags.ids() }
+
+func (l *loading) said() said {
+	s := said{ttl: time.Duration(l.ttl.Load()), seq: l.seq}
+	if ids := l.tags.Load(); ids != nil {
+		s.tags = *ids
+	}
+	return s
+}
+
+// readTags makes sure that it is known what has become of the tags of items,
+// and returns an error if the store does not say. It runs where calls of the
+// store are contained, within the time of the read that found the items.
+func (c *Cache[V]) readTags(ctx context.Context, items ...Item) error {
+	var ids []uint64
+	for _, item := range items {
+		ids = append(ids, c.sealer.tags(item.Value)...)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.Sort(ids)
+	ids = c.tags.unknown(slices.Compact(ids), c.now(), tagTrust)
+	if len(ids) == 0 {
+		return nil
+	}
+	c.tags.used.Store(true)
+	var (
+		next   atomic.Int64
+		failed atomic.Pointer[error]
+		wg     sync.WaitGroup
+	)
+	read := func() error {
+		for i := next.Add(1) - 1; int(i) < len(ids) && failed.Load() == nil && ctx.Err() == nil; i = next.Add(1) - 1 {
+			if err := c.readTag(ctx, ids[i]); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	}
+	for range min(tagReaders, len(ids)) {
+		wg.Go(func() {
+			if err := contain("store", read); err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return fmt.Errorf("cache: reading what became of a tag: %w", *err)
+	}
+	return nil
+}
+
+// readTag asks the store for one tag.
+func (c *Cache[V]) readTag(ctx context.Context, id uint64) error {
+	c.tags.reads.Add(1)
+	key, now := c.keys.tag(id), c.now()
+	item, err := c.opts.Store.Get(ctx, key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		c.tags.learn(id, 0, now, 0)
+		return nil
+	case err != nil:
+		return err
+	}
+	env, err := c.sealer.open(key, item.Value)
+	if err == nil && env.kind != kindTombstone {
+		err = fmt.Errorf("%w: it should say when a tag ended", ErrPoison)
+	}
+	if err == nil && env.version > time.Now().Add(MaxSkew).UnixMilli() {
+		err = fmt.Errorf("%w: it is from a machine whose clock is wrong", ErrPoison)
+	}
+	if err != nil { // it may have ended: end it, which also mends the item
+		c.n.poison.Add(1)
+		c.emit(EventPoison, "read", key, err)
+		c.endTag(id, owed)
+		c.tags.learn(id, 0, now, 0)
+		return nil
+	}
+	c.tags.learn(id, env.version, now, c.now()+int64(c.endingLife()))
+	return nil
+}
+
+// tagsKnown reports whether it is known what became of the tags of an item, as
+// of a moment ago.
+func (c *Cache[V]) tagsKnown(e *entry[V]) bool {
+	return e.tags == nil || len(c.tags.unknown(e.tags.ids(), c.now(), 2*tagTrust)) == 0
+}
