@@ -46,7 +46,7 @@ func TestStats_for_machines_and_people(t *testing.T) {
 			"cache_lookups_total{cache=\"sessions\",result=\"local\"} 3\n",
 			"cache_lookups_total{cache=\"a\\\"b\\\\\",result=\"origin\"} 2\n",
 			"cache_breaker_open{cache=\"sessions\",op=\"read\"} 1\n",
-			"cache_bound_seconds{cache=\"sessions\"} 67\n",
+			"cache_bound_seconds{cache=\"sessions\"} 77\n",
 		} {
 			if !strings.Contains(b.String(), line) {
 				t.Errorf("no %q in\n%s", line, b.String())
