@@ -1,6 +1,7 @@
 package dynamotest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -13,6 +14,7 @@ const (
 
 type keysAndAttributes struct {
 	Keys                     []item
+	AttributesToGet          []string          `json:",omitempty"` // legacy
 	ConsistentRead           bool              `json:",omitempty"`
 	ProjectionExpression     *string           `json:",omitempty"`
 	ExpressionAttributeNames map[string]string `json:",omitempty"`
@@ -21,8 +23,8 @@ type keysAndAttributes struct {
 // batchGetItem reads what capacity and the size of an answer allow, and hands
 // the other keys back as unprocessed.
 func (c *call) batchGetItem(in *struct {
-	RequestItems           map[string]*keysAndAttributes
-	ReturnConsumedCapacity string
+	batchOptions
+	RequestItems map[string]*keysAndAttributes
 },
 ) (any, *apiError) {
 	if err := c.checkBatchGet(in.RequestItems); err != nil {
@@ -78,11 +80,27 @@ func (c *call) batchGetItem(in *struct {
 }
 
 func (k *keysAndAttributes) projection() ([]path, error) {
-	x := expression{names: k.ExpressionAttributeNames, used: map[string]bool{}}
-	if k.ProjectionExpression == nil {
+	names, text := k.ExpressionAttributeNames, k.ProjectionExpression
+	if k.AttributesToGet != nil {
+		if err := mixed(map[string]bool{"AttributesToGet": true}, map[string]bool{"ProjectionExpression": text != nil}); err != nil {
+			return nil, err
+		}
+		var t translation
+		var err *apiError
+		if text, err = t.attributes(k.AttributesToGet); err != nil {
+			return nil, err
+		}
+		names = t.names
+	}
+	if text == nil {
 		return nil, nil
 	}
-	return x.parseProjection(*k.ProjectionExpression)
+	x := expression{names: names, used: map[string]bool{}}
+	paths, err := x.parseProjection(*text)
+	if err == nil {
+		err = x.unused()
+	}
+	return paths, err
 }
 
 // checkBatchGet refuses the whole batch for any wrong part of it.
@@ -95,6 +113,11 @@ func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
 		want := requests[name]
 		if want == nil || len(want.Keys) == 0 {
 			return validation("1 validation error detected: Value '[]' at 'requestItems.%s.member.keys' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
+		}
+		if len(want.Keys) > maxBatchGet {
+			var v violations
+			v.add("", "RequestItems."+name+".member.Keys", fmt.Sprintf("have length less than or equal to %d", maxBatchGet))
+			return v.err()
 		}
 		if keys += len(want.Keys); keys > maxBatchGet {
 			return validation("Too many items requested for the BatchGetItem call")
@@ -146,9 +169,8 @@ type writeRequest struct {
 
 // batchWriteItem puts and deletes what capacity allows.
 func (c *call) batchWriteItem(in *struct {
-	RequestItems                map[string][]writeRequest
-	ReturnConsumedCapacity      string
-	ReturnItemCollectionMetrics any
+	batchOptions
+	RequestItems map[string][]writeRequest
 },
 ) (any, *apiError) {
 	if err := c.checkBatchWrite(in.RequestItems); err != nil {

@@ -48,8 +48,8 @@ func (x *expression) parseProjection(text string) ([]path, error) {
 		for {
 			next := p.path()
 			for _, other := range paths {
-				if n := min(len(next), len(other)); slices.Equal(next[:n], other[:n]) {
-					panic(syntaxError(fmt.Sprintf("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [%s], path two: [%s]", other, next)))
+				if clash := other.clash(next); clash != "" {
+					panic(syntaxError(clash))
 				}
 			}
 			paths = append(paths, next)
@@ -61,7 +61,7 @@ func (x *expression) parseProjection(text string) ([]path, error) {
 	return paths, err
 }
 
-// unused names the first placeholder that no expression used.
+// unused names the placeholders that no expression used.
 func (x *expression) unused() error {
 	for _, kind := range []struct {
 		member string
@@ -70,10 +70,9 @@ func (x *expression) unused() error {
 		{"ExpressionAttributeNames", slices.Sorted(maps.Keys(x.names))},
 		{"ExpressionAttributeValues", slices.Sorted(maps.Keys(x.values))},
 	} {
-		for _, name := range kind.names {
-			if !x.used[name] {
-				return validation("Value provided in %s unused in expressions: keys: {%s}", kind.member, name)
-			}
+		unused := slices.DeleteFunc(kind.names, func(name string) bool { return x.used[name] })
+		if len(unused) > 0 {
+			return validation("Value provided in %s unused in expressions: keys: {%s}", kind.member, strings.Join(unused, ", "))
 		}
 	}
 	return nil
@@ -87,6 +86,8 @@ type parser struct {
 	tokens []string
 	pos    int
 	depth  int
+
+	operators int
 }
 
 type syntaxError string
@@ -101,6 +102,12 @@ func (p *parser) run(text string, parse func()) (err error) {
 			panic(e)
 		}
 	}()
+	if err := p.x.placeholders(); err != nil {
+		return err
+	}
+	if len(text) > maxExpression {
+		panic(syntaxError(fmt.Sprintf("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))))
+	}
 	if strings.TrimSpace(text) == "" {
 		panic(syntaxError("The expression can not be empty;"))
 	}
@@ -178,6 +185,7 @@ func (p *parser) fail() {
 func (p *parser) or() condition {
 	c := p.and()
 	for p.accept("OR") {
+		p.operator()
 		a, b := c, p.and()
 		c = func(it item) bool { return a(it) || b(it) }
 	}
@@ -187,6 +195,7 @@ func (p *parser) or() condition {
 func (p *parser) and() condition {
 	c := p.not()
 	for p.accept("AND") {
+		p.operator()
 		a, b := c, p.not()
 		c = func(it item) bool { return a(it) && b(it) }
 	}
@@ -199,13 +208,12 @@ func (p *parser) not() condition {
 	}
 	defer func() { p.depth-- }()
 	if p.accept("NOT") {
+		p.operator()
 		c := p.not()
 		return func(it item) bool { return !c(it) }
 	}
 	if p.accept("(") {
-		c := p.or()
-		p.expect(")")
-		return c
+		return p.group()
 	}
 	if p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" && p.peek() != "size" {
 		return p.function()
@@ -217,6 +225,7 @@ func (p *parser) not() condition {
 // are case-sensitive.
 func (p *parser) function() condition {
 	name := p.next()
+	p.operator()
 	p.expect("(")
 	var c condition
 	switch name {
@@ -229,24 +238,28 @@ func (p *parser) function() condition {
 	case "attribute_type":
 		path := p.path()
 		p.expect(",")
-		want := p.operand()
+		want := p.typeName()
 		c = func(it item) bool {
-			v, w := path.find(it), want(it)
-			return v != nil && w != nil && w.kind == "S" && v.kind == w.str
+			v := path.find(it)
+			return v != nil && v.kind == want
 		}
 	case "begins_with":
-		a := p.operand()
+		a := p.term()
 		p.expect(",")
-		b := p.operand()
-		if v := b(nil); v != nil && v.kind != "S" && v.kind != "B" {
-			panic(syntaxError("Incorrect operand type for operator or function; operator or function: begins_with, operand type: " + v.kind))
+		b := p.term()
+		distinct(name, a, b)
+		for _, v := range []*value{a.value, b.value} {
+			if v != nil && v.kind != "S" && v.kind != "B" {
+				panic(syntaxError("Incorrect operand type for operator or function; operator or function: begins_with, operand type: " + v.kind))
+			}
 		}
-		c = func(it item) bool { return beginsWith(a(it), b(it)) }
+		c = func(it item) bool { return beginsWith(a.operand(it), b.operand(it)) }
 	case "contains":
-		a := p.operand()
+		a := p.term()
 		p.expect(",")
-		b := p.operand()
-		c = func(it item) bool { return contains(a(it), b(it)) }
+		b := p.term()
+		distinct(name, a, b)
+		c = func(it item) bool { return contains(a.operand(it), b.operand(it)) }
 	default:
 		panic(syntaxError("Invalid function name; function: " + name))
 	}
@@ -255,17 +268,26 @@ func (p *parser) function() condition {
 }
 
 func (p *parser) comparison() condition {
-	a := p.operand()
+	t := p.term()
+	a := t.operand
+	p.operator()
 	switch op := strings.ToUpper(p.next()); op {
 	case "=", "<>", "<", "<=", ">", ">=":
-		b := p.operand()
-		return func(it item) bool { return holds(a(it), op, b(it)) }
+		b := p.term()
+		distinct(op, t, b)
+		if op[0] != '=' && op != "<>" {
+			ordered(op, t, b)
+		}
+		return func(it item) bool { return holds(a(it), op, b.operand(it)) }
 	case "BETWEEN":
-		lo := p.operand()
+		lo := p.term()
 		p.expect("AND")
-		hi := p.operand()
-		checkBounds(lo(nil), hi(nil))
-		return func(it item) bool { return holds(a(it), ">=", lo(it)) && holds(a(it), "<=", hi(it)) }
+		hi := p.term()
+		ordered(op, t, lo, hi)
+		checkBounds(lo.value, hi.value)
+		return func(it item) bool {
+			return holds(a(it), ">=", lo.operand(it)) && holds(a(it), "<=", hi.operand(it))
+		}
 	case "IN":
 		p.expect("(")
 		list := []operand{p.operand()}
@@ -273,6 +295,9 @@ func (p *parser) comparison() condition {
 			list = append(list, p.operand())
 		}
 		p.expect(")")
+		if len(list) > maxIn {
+			panic(syntaxError(fmt.Sprintf("Incorrect number of operands for operator or function; operator or function: IN, number of operands: %d", len(list))))
+		}
 		return func(it item) bool {
 			return slices.ContainsFunc(list, func(b operand) bool { return holds(a(it), "=", b(it)) })
 		}
@@ -295,12 +320,15 @@ func checkBounds(lo, hi *value) {
 	}
 }
 
-func (p *parser) operand() operand {
+func (p *parser) operand() operand { return p.term().operand }
+
+func (p *parser) term() term {
 	if p.peek() == "size" && p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" {
 		p.pos += 2
 		path := p.path()
 		p.expect(")")
-		return func(it item) *value { return sizeOf(path.find(it)) }
+		p.operator()
+		return term{operand: func(it item) *value { return sizeOf(path.find(it)) }}
 	}
 	if strings.HasPrefix(p.peek(), ":") {
 		name := p.next()
@@ -309,10 +337,10 @@ func (p *parser) operand() operand {
 			panic(syntaxError("An expression attribute value used in expression is not defined; attribute value: " + name))
 		}
 		p.x.used[name] = true
-		return func(item) *value { return v }
+		return term{operand: func(item) *value { return v }, value: v}
 	}
 	path := p.path()
-	return func(it item) *value { return path.find(it) }
+	return term{operand: func(it item) *value { return path.find(it) }, path: path}
 }
 
 // A path leads to an attribute: names, and indexes into lists.

@@ -2,6 +2,7 @@ package dynamotest_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -102,7 +103,7 @@ func runContract(t *testing.T, p *peer) {
 	for _, table := range []string{"$T", "$C"} {
 		p.waitActive(t, table)
 	}
-	for _, c := range contract {
+	for _, c := range slices.Concat(contract, strictness) {
 		t.Run(c.name, func(t *testing.T) {
 			steps := c.steps
 			if other, ok := c.differs[p.server]; ok {
@@ -138,14 +139,17 @@ func (p *peer) expand(text, name string) string {
 
 func (p *peer) step(t *testing.T, name string, s step) {
 	t.Helper()
-	status, body, header := p.send(t, name, s)
-	want := s.status
-	if want == 0 {
-		want = http.StatusOK
+	if text := p.mismatch(t, name, s); text != "" {
+		t.Errorf("%s: %s", s.op, text)
 	}
-	if status != want {
-		t.Errorf("%s: status %d; want %d: %s", s.op, status, want, body)
-		return
+}
+
+// mismatch says how an answer differs from what must come back.
+func (p *peer) mismatch(t *testing.T, name string, s step) string {
+	t.Helper()
+	status, body, header := p.send(t, name, s)
+	if want := cmp.Or(s.status, http.StatusOK); status != want {
+		return fmt.Sprintf("status %d; want %d: %s", status, want, body)
 	}
 	var answer struct {
 		Type    string `json:"__type"`
@@ -153,25 +157,24 @@ func (p *peer) step(t *testing.T, name string, s step) {
 	}
 	if len(body) > 0 {
 		if err := json.Unmarshal(body, &answer); err != nil {
-			t.Errorf("%s: %q is not JSON: %v", s.op, body, err)
-			return
+			return fmt.Sprintf("%q is not JSON: %v", body, err)
 		}
 	}
-	if _, code, _ := strings.Cut(answer.Type, "#"); code != s.code {
-		t.Errorf("%s: __type %q; want ...#%s (%s)", s.op, answer.Type, s.code, answer.Message)
+	_, code, _ := strings.Cut(answer.Type, "#")
+	crc := strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)
+	switch {
+	case code != s.code:
+		return fmt.Sprintf("__type %q; want ...#%s (%s)", answer.Type, s.code, answer.Message)
+	case !matches(p.expand(s.message, name), answer.Message):
+		return fmt.Sprintf("message\n%q; want\n%q", answer.Message, p.expand(s.message, name))
+	case s.want != "" && !contains(decoded(t, p.expand(s.want, name)), decoded(t, string(body))):
+		return fmt.Sprintf("answer\n%s; want\n%s", body, p.expand(s.want, name))
+	case header.Get("X-Amz-Crc32") != crc:
+		return fmt.Sprintf("X-Amz-Crc32 is %q; the body's checksum is %s", header.Get("X-Amz-Crc32"), crc)
+	case header.Get("X-Amzn-Requestid") == "" || !strings.HasPrefix(header.Get("Content-Type"), "application/x-amz-json-1.0"):
+		return fmt.Sprintf("headers %v", header)
 	}
-	if !matches(p.expand(s.message, name), answer.Message) {
-		t.Errorf("%s: message\n%q; want\n%q", s.op, answer.Message, p.expand(s.message, name))
-	}
-	if s.want != "" && !contains(decoded(t, p.expand(s.want, name)), decoded(t, string(body))) {
-		t.Errorf("%s: answer\n%s; want\n%s", s.op, body, p.expand(s.want, name))
-	}
-	if got, want := header.Get("X-Amz-Crc32"), strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10); got != want {
-		t.Errorf("%s: X-Amz-Crc32 is %q; the body's checksum is %s", s.op, got, want)
-	}
-	if header.Get("X-Amzn-Requestid") == "" || !strings.HasPrefix(header.Get("Content-Type"), "application/x-amz-json-1.0") {
-		t.Errorf("%s: headers %v", s.op, header)
-	}
+	return ""
 }
 
 // matches compares a message; "" matches anything. The service puts a count

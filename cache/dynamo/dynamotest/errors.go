@@ -27,7 +27,7 @@ func (e *apiError) body() map[string]any {
 	}
 	switch {
 	case e.message == "":
-	case e.code == "AccessDeniedException":
+	case e.code == "AccessDeniedException", e.code == "SerializationException":
 		b["Message"] = e.message // the service's own capital
 	default:
 		b["message"] = e.message

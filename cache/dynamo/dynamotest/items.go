@@ -9,13 +9,15 @@ type target struct {
 	ReturnConsumedCapacity   string
 }
 
-func (c *call) getItem(in *struct {
+type getInput struct {
 	target
 	Key                  item
 	ConsistentRead       bool
 	ProjectionExpression *string
-},
-) (any, *apiError) {
+	AttributesToGet      []string // legacy
+}
+
+func (c *call) getItem(in *getInput) (any, *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, used: map[string]bool{}}
 	var only []path
 	if in.ProjectionExpression != nil {
@@ -56,7 +58,10 @@ type conditional struct {
 	ExpressionAttributeValues           item
 	ReturnValues                        string
 	ReturnValuesOnConditionCheckFailure string
-	ReturnItemCollectionMetrics         any // there are no collections here
+	ReturnItemCollectionMetrics         string // there are no collections without local indexes
+
+	Expected            map[string]legacyCondition // legacy, as is
+	ConditionalOperator string
 }
 
 func (c *call) putItem(in *struct {
@@ -64,6 +69,9 @@ func (c *call) putItem(in *struct {
 	Item item
 },
 ) (any, *apiError) {
+	if err := in.Item.fits(); err != nil {
+		return nil, err // before it is known whether there is a table
+	}
 	return c.write(&in.conditional, func(t *table) (string, item, *apiError) {
 		key, err := t.check(in.Item)
 		return key, in.Item, err

@@ -1,6 +1,7 @@
 package dynamotest
 
 import (
+	"fmt"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -18,8 +19,11 @@ type reading struct {
 	ExpressionAttributeValues item
 	ConsistentRead            bool
 	Select                    string
-	Limit                     *int
+	Limit                     *int64
 	ExclusiveStartKey         item
+
+	AttributesToGet     []string // legacy, as is
+	ConditionalOperator string
 
 	filtered map[string]bool // the attributes that the filter looks at
 }
@@ -45,23 +49,18 @@ func (in *reading) parse(x *expression, has bool) (filter condition, only []path
 	if err := x.check(has || in.FilterExpression != nil || in.ProjectionExpression != nil); err != nil {
 		return nil, nil, err
 	}
-	if in.Limit != nil && *in.Limit < 1 {
-		return nil, nil, validation("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *in.Limit)
-	}
 	switch in.Select {
 	case "", "SPECIFIC_ATTRIBUTES":
 		if in.Select != "" && only == nil {
 			return nil, nil, validation("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
 		}
-	case "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT":
+	default:
 		if only != nil {
 			return nil, nil, validation("Cannot specify the AttributesToGet when choosing to get %s", in.Select)
 		}
 		if in.Select == "ALL_PROJECTED_ATTRIBUTES" && in.IndexName == nil {
 			return nil, nil, validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 		}
-	default:
-		return nil, nil, validation("1 validation error detected: Value '%s' at 'select' failed to satisfy constraint: Member must satisfy enum value set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]", in.Select)
 	}
 	return filter, only, nil
 }
@@ -96,17 +95,35 @@ func (c *call) find(in *reading, only []path) (view, *apiError) {
 
 type queryInput struct {
 	reading
-	KeyConditionExpression string
+	KeyConditionExpression *string
 	ScanIndexForward       *bool
+
+	KeyConditions, QueryFilter map[string]legacyCondition // legacy
+}
+
+// limits shows no value of Limit, and its name is another one than in a Scan, as
+// with the service.
+func (in *queryInput) limits(v *violations) {
+	in.reading.limits(v)
+	if in.Limit != nil && *in.Limit < 1 {
+		v.add("", "Limit", "have value greater than or equal to 1")
+	}
 }
 
 // query answers with the items of one partition, in the order of their sort
 // keys.
 func (c *call) query(in *queryInput) (any, *apiError) {
 	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
-	holds, parseErr := x.parseConditionOf("KeyConditionExpression", in.KeyConditionExpression)
+	if in.KeyConditionExpression == nil {
+		return nil, validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+	}
+	holds, parseErr := x.parseConditionOf("KeyConditionExpression", *in.KeyConditionExpression)
 	if parseErr != nil {
 		return nil, asAPI(parseErr)
+	}
+	tokens := tokenize(*in.KeyConditionExpression)
+	if i := slices.IndexFunc(tokens, notForKeys); i >= 0 {
+		return nil, validation("Invalid operator used in KeyConditionExpression: %s", tokens[i])
 	}
 	filter, only, err := in.parse(x, true)
 	if err != nil {
@@ -131,24 +148,40 @@ func (c *call) query(in *queryInput) (any, *apiError) {
 	return c.page(v, v.partition(c, in, holds), &in.reading, filter, only)
 }
 
+type scanInput struct {
+	reading
+	Segment, TotalSegments *int64
+
+	ScanFilter map[string]legacyCondition // legacy
+}
+
+// limits has those of segments as well.
+func (in *scanInput) limits(v *violations) {
+	in.reading.limits(v)
+	v.atLeast("limit", in.Limit, 1)
+	v.atLeast("totalSegments", in.TotalSegments, 1)
+	v.atLeast("segment", in.Segment, 0)
+	if in.TotalSegments != nil && *in.TotalSegments > 1_000_000 {
+		v.add(fmt.Sprintf("'%d'", *in.TotalSegments), "totalSegments", "have value less than or equal to 1000000")
+	}
+}
+
 // scan answers with the items of a table or an index, in an order of its own
 // that stays the same.
-func (c *call) scan(in *struct {
-	reading
-	Segment, TotalSegments *int
-},
-) (any, *apiError) {
+func (c *call) scan(in *scanInput) (any, *apiError) {
 	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
 	filter, only, err := in.parse(x, false)
 	if err != nil {
 		return nil, err
 	}
-	segment, total := 0, 1
-	if in.Segment != nil || in.TotalSegments != nil {
-		if in.Segment == nil || in.TotalSegments == nil {
-			return nil, validation("The Segment and TotalSegments parameters must both be specified")
-		}
-		if segment, total = *in.Segment, *in.TotalSegments; total < 1 || total > 1_000_000 || segment < 0 || segment >= total {
+	segment, total := int64(0), int64(1)
+	switch {
+	case in.Segment != nil && in.TotalSegments == nil:
+		return nil, validation("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
+	case in.Segment == nil && in.TotalSegments != nil:
+		return nil, validation("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
+	case in.Segment != nil:
+		if segment, total = *in.Segment, *in.TotalSegments; segment >= total {
 			return nil, validation("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total)
 		}
 	}
@@ -163,7 +196,7 @@ func (c *call) scan(in *struct {
 	}
 	items, keys := map[string]item{}, []string{}
 	for key, it := range v.read(c, in.ConsistentRead) {
-		if key > after && int(crc32.ChecksumIEEE([]byte(key))%uint32(total)) == segment {
+		if key > after && int64(crc32.ChecksumIEEE([]byte(key)))%total == segment {
 			items[key], keys = it, append(keys, key)
 		}
 	}
@@ -200,6 +233,10 @@ func (c *call) page(v view, found []item, in *reading, filter condition, only []
 		out["LastEvaluatedKey"] = v.position(last)
 	}
 	in.consumed(out, units)
+	if used, ok := out["ConsumedCapacity"].(map[string]any); ok && v.i != nil && in.ReturnConsumedCapacity == "INDEXES" {
+		used["Table"] = map[string]any{"CapacityUnits": 0}
+		used["GlobalSecondaryIndexes"] = map[string]any{v.i.name: map[string]any{"CapacityUnits": units}}
+	}
 	return out, nil
 }
 
@@ -230,14 +267,14 @@ func (v view) partition(c *call, in *queryInput, holds condition) []item {
 
 // pageOf is what one answer looks at: at most limit items, and at most 1 MB.
 // last is where it stopped before the end.
-func pageOf(found []item, limit *int) (page []item, size int, last item) {
+func pageOf(found []item, limit *int64) (page []item, size int, last item) {
 	for i, it := range found {
-		if limit != nil && i == *limit || i > 0 && size+it.size() > maxPage {
+		if limit != nil && int64(i) == *limit || i > 0 && size+it.size() > maxPage {
 			return page, size, page[i-1]
 		}
 		page, size = append(page, it), size+it.size()
 	}
-	if limit != nil && len(page) == *limit {
+	if limit != nil && int64(len(page)) == *limit {
 		last = page[len(page)-1] // the service does not look further
 	}
 	return page, size, last
@@ -263,7 +300,10 @@ func (v view) checkKeyCondition(in *queryInput) *apiError {
 		return token
 	}
 	hash, sort := false, false
-	for _, clause := range clauses(tokenize(in.KeyConditionExpression)) {
+	for _, clause := range clauses(tokenize(*in.KeyConditionExpression)) {
+		if len(clause) == 0 {
+			clause = []string{""}
+		}
 		begins := len(clause) == 6 && clause[0] == "begins_with" && clause[1] == "("
 		subject := name(clause[0])
 		if begins {
@@ -307,12 +347,32 @@ func (v view) fits(subject string, clause []string, values item) bool {
 	return true
 }
 
+// notForKeys reports whether a key condition cannot have the token, although
+// the grammar of conditions has it.
+func notForKeys(token string) bool {
+	switch strings.ToUpper(token) {
+	case "OR", "NOT", "IN", "<>":
+		return true
+	}
+	switch token {
+	case "attribute_exists", "attribute_not_exists", "attribute_type", "contains", "size":
+		return true
+	}
+	return false
+}
+
 // clauses are what AND joins, without brackets around them.
 func clauses(tokens []string) (all [][]string) {
 	var clause []string
-	between := false
-	for _, token := range tokens {
+	between, function := false, false
+	for i, token := range tokens {
 		switch {
+		case token == "(" && i > 0 && tokens[i-1] == "begins_with":
+			function = true
+		case token == ")" && function:
+			function = false
+		case token == "(", token == ")":
+			continue
 		case strings.EqualFold(token, "AND") && !between:
 			all, clause = append(all, clause), nil
 			continue
@@ -323,15 +383,5 @@ func clauses(tokens []string) (all [][]string) {
 		}
 		clause = append(clause, token)
 	}
-	all = append(all, clause)
-	for i, c := range all {
-		for len(c) > 2 && c[0] == "(" && c[len(c)-1] == ")" {
-			c = c[1 : len(c)-1]
-		}
-		if len(c) == 0 {
-			c = []string{""}
-		}
-		all[i] = c
-	}
-	return all
+	return append(all, clause)
 }

@@ -153,6 +153,22 @@ func (t *table) tag(tags []tag) {
 	}
 }
 
+func (c *call) untagResource(in *struct {
+	ResourceArn string
+	TagKeys     []string
+},
+) (any, *apiError) {
+	t, err := c.arnNamed(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	for _, key := range in.TagKeys {
+		delete(t.tags, key)
+	}
+	return map[string]any{}, nil
+}
+
 func (c *call) listTagsOfResource(in *struct{ ResourceArn, NextToken string }) (any, *apiError) {
 	t, err := c.arnNamed(in.ResourceArn)
 	if err != nil {

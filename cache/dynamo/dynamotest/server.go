@@ -1,7 +1,6 @@
 package dynamotest
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -200,19 +199,6 @@ func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError
 	return run(c, body)
 }
 
-// strictJSON decodes exactly one value and refuses members that into has not.
-func strictJSON(data []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
-		return errors.New("there is text after the JSON value")
-	}
-	return nil
-}
-
 // answer writes a success or an error with the headers that the SDKs look at.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, out any, apiErr *apiError) {
 	status := http.StatusOK
@@ -257,6 +243,7 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 	"PutResourcePolicy":    operation((*call).putResourcePolicy),
 	"DeleteResourcePolicy": operation((*call).deleteResourcePolicy),
 	"TagResource":          operation((*call).tagResource),
+	"UntagResource":        operation((*call).untagResource),
 	"ListTagsOfResource":   operation((*call).listTagsOfResource),
 }
 
@@ -265,20 +252,25 @@ func operation[In any](run func(*call, *In) (any, *apiError)) func(*call, []byte
 	return func(c *call, body []byte) (any, *apiError) {
 		in := new(In)
 		if err := strictJSON(body, in); err != nil {
-			return nil, c.decodeError(err)
+			return nil, c.decodeError(err, body)
+		}
+		if n, ok := any(in).(tableNamer); ok {
+			if err := checkTableGiven(n, body); err != nil {
+				return nil, err
+			}
+		}
+		if l, ok := any(in).(limited); ok {
+			var broken violations
+			l.limits(&broken)
+			if err := broken.err(); err != nil {
+				return nil, err
+			}
+		}
+		if d, ok := any(in).(dated); ok {
+			if err := d.modernize(); err != nil {
+				return nil, err
+			}
 		}
 		return run(c, in)
 	}
-}
-
-func (c *call) decodeError(err error) *apiError {
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return validation("dynamotest does not implement the parameter %s of %s", name, c.op)
-	}
-	var syntax *json.SyntaxError
-	var shape *json.UnmarshalTypeError
-	if errors.As(err, &syntax) || errors.As(err, &shape) || errors.As(err, new(serializationError)) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return coral("SerializationException", "%s", err)
-	}
-	return validation("%s", err)
 }

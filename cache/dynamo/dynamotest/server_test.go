@@ -672,8 +672,8 @@ func TestServer_inHTTPTest(t *testing.T) {
 func TestServer_refusesWhatItDoesNotImplement(t *testing.T) {
 	c := memory(dynamotest.New(dynamotest.Options{}))
 	createTable(t, c)
-	_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("sessions"), Item: key("k"), Expected: map[string]types.ExpectedAttributeValue{"v": {Exists: aws.Bool(false)}}})
-	if code(err) != "ValidationException" || !strings.Contains(err.Error(), `dynamotest does not implement the parameter "Expected" of PutItem`) {
+	_, err := c.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: aws.String("sessions"), StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true)}})
+	if code(err) != "ValidationException" || !strings.Contains(err.Error(), `dynamotest does not implement the parameter "StreamSpecification" of UpdateTable`) {
 		t.Errorf("%v", err)
 	}
 	_, err = c.ListBackups(t.Context(), &dynamodb.ListBackupsInput{})

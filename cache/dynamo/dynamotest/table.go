@@ -17,6 +17,7 @@ type table struct {
 	hash    keyAttribute
 	sort    *keyAttribute
 	billing string
+	settings
 	created time.Time
 	ttl     string // attribute, "" while disabled
 	items   map[string]item
@@ -90,10 +91,21 @@ func (t *table) check(it item) (string, *apiError) {
 	if err != nil {
 		return "", err
 	}
-	if it.size() > maxItem {
-		return "", validation("Item size has exceeded the maximum allowed size")
+	if err := it.fits(); err != nil {
+		return "", err
 	}
 	return key, t.checkIndexes(it)
+}
+
+// fits refuses an item that no table can hold.
+func (it item) fits() *apiError {
+	if _, ok := it[""]; ok {
+		return invalid("an attribute name may not be empty")
+	}
+	if it.size() > maxItem {
+		return validation("Item size has exceeded the maximum allowed size")
+	}
+	return nil
 }
 
 // store replaces the item under a key, with nil by nothing. The lock is held.
@@ -114,7 +126,7 @@ func checkTableName(name string) *apiError {
 	}
 	switch {
 	case name == "":
-		return validation("1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null")
+		return validation("1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 1")
 	case len(name) < 3:
 		return bad("have length greater than or equal to 3")
 	case len(name) > 255:
@@ -132,13 +144,9 @@ type createTableInput struct {
 	BillingMode          string
 	Tags                 []tag
 
+	settings
+
 	GlobalSecondaryIndexes []indexInput
-	// Accepted and without effect here.
-	ProvisionedThroughput     any
-	OnDemandThroughput        any
-	SSESpecification          any
-	TableClass                any
-	DeletionProtectionEnabled any
 }
 
 func (c *call) createTable(in *createTableInput) (any, *apiError) {
@@ -155,7 +163,7 @@ func (c *call) createTable(in *createTableInput) (any, *apiError) {
 			return nil, err
 		}
 	}
-	t := &table{name: in.TableName, billing: in.BillingMode, created: c.now, items: map[string]item{}}
+	t := &table{name: in.TableName, billing: in.BillingMode, settings: in.settings, created: c.now, items: map[string]item{}}
 	if err := t.schema(in); err != nil {
 		return nil, err
 	}
@@ -172,8 +180,6 @@ func (c *call) createTable(in *createTableInput) (any, *apiError) {
 
 func (t *table) schema(in *createTableInput) *apiError {
 	switch {
-	case in.BillingMode != "" && in.BillingMode != "PROVISIONED" && in.BillingMode != "PAY_PER_REQUEST":
-		return validation("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", in.BillingMode)
 	case in.BillingMode != "PAY_PER_REQUEST" && in.ProvisionedThroughput == nil:
 		return invalid("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
 	case in.BillingMode == "PAY_PER_REQUEST" && in.ProvisionedThroughput != nil:
@@ -185,9 +191,6 @@ func (t *table) schema(in *createTableInput) *apiError {
 	}
 	kinds := map[string]string{}
 	for _, d := range in.AttributeDefinitions {
-		if !slices.Contains([]string{"S", "N", "B"}, d.AttributeType) {
-			return validation("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]", d.AttributeType)
-		}
 		kinds[d.AttributeName] = d.AttributeType
 	}
 	used := map[string]bool{}
@@ -218,10 +221,12 @@ func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (
 			return hash, nil, invalid("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", a.name, slices.Sorted(maps.Keys(kinds)))
 		case i == 0 && k.KeyType == "HASH":
 			hash = a
-		case i == 1 && k.KeyType == "RANGE" && a.name != hash.name:
+		case i == 1 && a.name == hash.name:
+			return hash, nil, validation("Invalid KeySchema: Some index key attribute have no definition")
+		case i == 1 && k.KeyType == "RANGE":
 			sort = &a
 		default:
-			return hash, nil, invalid("Invalid KeySchema: the first element must be of type HASH, the second of type RANGE, with another attribute")
+			return hash, nil, invalid("Invalid KeySchema: the first element must be of type HASH, the second of type RANGE")
 		}
 		used[a.name] = true
 	}
@@ -255,16 +260,16 @@ func (t *table) describe(c *call, status string) map[string]any {
 		size += it.size()
 	}
 	d := map[string]any{
-		"TableName":             t.name,
-		"TableArn":              tableARN(c.region, t.name),
-		"TableStatus":           status,
-		"AttributeDefinitions":  definitions,
-		"KeySchema":             keys,
-		"CreationDateTime":      float64(t.created.UnixMilli()) / 1000,
-		"ItemCount":             len(t.items),
-		"TableSizeBytes":        size,
-		"ProvisionedThroughput": map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+		"TableName":            t.name,
+		"TableArn":             tableARN(c.region, t.name),
+		"TableStatus":          status,
+		"AttributeDefinitions": definitions,
+		"KeySchema":            keys,
+		"CreationDateTime":     float64(t.created.UnixMilli()) / 1000,
+		"ItemCount":            len(t.items),
+		"TableSizeBytes":       size,
 	}
+	t.settings.describe(d, "arn:aws:kms:"+c.region+":"+accountID+":alias/aws/dynamodb")
 	if indexes != nil {
 		d["GlobalSecondaryIndexes"] = indexes
 	}
@@ -332,28 +337,23 @@ type indexUpdate struct {
 	Delete *struct{ IndexName string }
 }
 
-// updateTable changes what has an effect here: the billing mode, and indexes,
-// which are there at once.
-func (c *call) updateTable(in *struct {
+type updateTableInput struct {
 	TableName                   string
 	AttributeDefinitions        []struct{ AttributeName, AttributeType string }
 	BillingMode                 string
 	GlobalSecondaryIndexUpdates []indexUpdate
-	// Accepted and without effect here.
-	ProvisionedThroughput     any
-	OnDemandThroughput        any
-	SSESpecification          any
-	TableClass                any
-	DeletionProtectionEnabled any
-},
-) (any, *apiError) {
+	settings
+}
+
+// updateTable changes a table at once, its indexes included.
+func (c *call) updateTable(in *updateTableInput) (any, *apiError) {
 	t, err := c.named(in.TableName)
 	if err != nil {
 		return nil, err
 	}
 	defer c.server.mu.Unlock()
 	if in.BillingMode == "" && len(in.GlobalSecondaryIndexUpdates) == 0 && in.ProvisionedThroughput == nil && in.OnDemandThroughput == nil &&
-		in.SSESpecification == nil && in.TableClass == nil && in.DeletionProtectionEnabled == nil {
+		in.SSESpecification == nil && in.TableClass == "" && in.DeletionProtectionEnabled == nil {
 		return nil, validation("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
 	}
 	switch {
@@ -361,6 +361,10 @@ func (c *call) updateTable(in *struct {
 		return nil, invalid("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
 	case in.BillingMode == "PAY_PER_REQUEST" && in.ProvisionedThroughput != nil:
 		return nil, invalid("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+	case in.ProvisionedThroughput != nil:
+		if err := in.ProvisionedThroughput.same(t.ProvisionedThroughput); err != nil {
+			return nil, err
+		}
 	}
 	kinds, have := map[string]string{}, t.kinds()
 	for _, d := range in.AttributeDefinitions {
@@ -387,13 +391,13 @@ func (c *call) updateTable(in *struct {
 			return nil, validation("an update of an index is either Create or Delete")
 		}
 	}
-	switch in.BillingMode {
-	case "":
-	case "PROVISIONED", "PAY_PER_REQUEST":
+	if in.BillingMode != "" {
 		t.billing = in.BillingMode
-	default:
-		return nil, validation("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", in.BillingMode)
 	}
+	if t.billing == "PAY_PER_REQUEST" {
+		t.ProvisionedThroughput = nil
+	}
+	t.set(in.settings)
 	return map[string]any{"TableDescription": t.describe(c, "ACTIVE")}, nil
 }
 
@@ -403,6 +407,9 @@ func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {
 		return nil, err
 	}
 	defer c.server.mu.Unlock()
+	if t.protected() {
+		return nil, validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+	}
 	delete(c.server.tables, t.name)
 	return map[string]any{"TableDescription": t.describe(c, "DELETING")}, nil
 }

@@ -3,6 +3,7 @@ package dynamotest
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -98,8 +99,8 @@ func (c *call) transactGetItems(in *struct {
 	ReturnConsumedCapacity string
 },
 ) (any, *apiError) {
-	if n := len(in.TransactItems); n == 0 || n > maxTransaction {
-		return nil, badCount(n)
+	if err := checkCount(len(in.TransactItems)); err != nil {
+		return nil, err
 	}
 	parts := make([]part, len(in.TransactItems))
 	only := make([][]path, len(in.TransactItems))
@@ -128,7 +129,12 @@ func (c *call) transactGetItems(in *struct {
 	units := 0.0
 	for i, one := range in.TransactItems {
 		if keys[i], err = tables[i].keyOf(one.Get.Key, true); err != nil {
-			return nil, err
+			reasons := make([]reason, len(parts))
+			for j := range reasons {
+				reasons[j].Code = "None"
+			}
+			reasons[i] = reason{Code: "ValidationError", Message: err.message}
+			return nil, cancelled(reasons)
 		}
 		units += 2 * readUnits(tables[i].items[keys[i]].size(), true)
 	}
@@ -152,8 +158,15 @@ func (c *call) transactGetItems(in *struct {
 	return out, nil
 }
 
-func badCount(n int) *apiError {
-	return validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length between 1 and %d, and it has %d", maxTransaction, n)
+func checkCount(n int) *apiError {
+	var v violations
+	switch {
+	case n == 0:
+		v.add("'[]'", "transactItems", "have length greater than or equal to 1")
+	case n > maxTransaction:
+		v.add(fmt.Sprintf("with %d members", n), "transactItems", fmt.Sprintf("have length less than or equal to %d", maxTransaction))
+	}
+	return v.err()
 }
 
 // overTransaction is a transaction that capacity does not allow.
@@ -266,15 +279,14 @@ func (in *conditional) reason(old item) *reason {
 
 // transactWriteItems makes all of the changes or none.
 func (c *call) transactWriteItems(in *struct {
-	TransactItems               []transactWrite
-	ClientRequestToken          string
-	ReturnConsumedCapacity      string
-	ReturnItemCollectionMetrics any
+	batchOptions
+	TransactItems      []transactWrite
+	ClientRequestToken string
 },
 ) (any, *apiError) {
 	n := len(in.TransactItems)
-	if n == 0 || n > maxTransaction {
-		return nil, badCount(n)
+	if err := checkCount(n); err != nil {
+		return nil, err
 	}
 	if len(in.ClientRequestToken) > 36 {
 		return nil, validation("1 validation error detected: Value at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36")

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -48,8 +49,8 @@ func (x *expression) parseUpdate(text string) (actions []action, err error) {
 	}
 	for i, a := range actions {
 		for _, b := range actions[:i] {
-			if n := min(len(a.path), len(b.path)); slices.Equal(a.path[:n], b.path[:n]) {
-				return nil, validation("Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [%s], path two: [%s]", b.path, a.path)
+			if clash := b.path.clash(a.path); clash != "" {
+				return nil, validation("Invalid UpdateExpression: %s", clash)
 			}
 		}
 	}
@@ -60,7 +61,11 @@ func (x *expression) parseUpdate(text string) (actions []action, err error) {
 func (p path) String() string {
 	var names []string
 	for _, s := range p {
-		names = append(names, s.name)
+		if s.name == "" {
+			names = append(names, "["+strconv.Itoa(s.index)+"]")
+		} else {
+			names = append(names, s.name)
+		}
 	}
 	return strings.Join(names, ", ")
 }
@@ -151,7 +156,7 @@ func (p *parser) add() action {
 		have := to.find(old)
 		switch {
 		case with.kind != "N" && !isSet(with):
-			return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: ADD, operand type: %s", with.kind)
+			return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: ADD, operand type: %s", longKind(with.kind))
 		case have == nil:
 			return with, nil
 		case have.kind != with.kind:
@@ -176,7 +181,7 @@ func (p *parser) subtract() action {
 		have := from.find(old)
 		switch {
 		case !isSet(what):
-			return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: DELETE, operand type: %s", what.kind)
+			return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: DELETE, operand type: %s", longKind(what.kind))
 		case have == nil:
 			return nil, nil
 		case have.kind != what.kind:
@@ -341,6 +346,7 @@ type updateInput struct {
 	conditional
 	Key              item
 	UpdateExpression *string
+	AttributeUpdates map[string]legacyUpdate // legacy
 }
 
 // parse reads both expressions.
@@ -383,10 +389,6 @@ func (c *call) updateItem(in *updateInput) (any, *apiError) {
 	actions, holds, err := in.parse()
 	if err != nil {
 		return nil, err
-	}
-	returns := map[string]bool{"": true, "NONE": true, "ALL_OLD": true, "UPDATED_OLD": true, "ALL_NEW": true, "UPDATED_NEW": true}
-	if !returns[in.ReturnValues] {
-		return nil, validation("1 validation error detected: Value '%s' at 'returnValues' failed to satisfy constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]", in.ReturnValues)
 	}
 	t, err := c.itemTable(in.TableName)
 	if err != nil {
@@ -431,13 +433,11 @@ func returned(which string, old, next item, actions []action) item {
 	case "ALL_OLD", "ALL_NEW":
 		return from
 	case "UPDATED_OLD", "UPDATED_NEW":
-		out := item{}
+		var paths []path
 		for _, a := range actions {
-			if v := from[a.path[0].name]; v != nil {
-				out[a.path[0].name] = v
-			}
+			paths = append(paths, a.path)
 		}
-		return out
+		return from.project(paths) // only what the update names, also inside of documents
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (v *value) decode(data []byte, depth int) error {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
-		return serializationError{}
+		return serializationError{"Unexpected value type in payload"}
 	}
 	if len(members) != 1 {
 		if len(members) == 0 {
@@ -104,15 +104,13 @@ func (v *value) decodeKind(kind string, raw json.RawMessage, depth int) error {
 	}
 }
 
-// serializationError is an answer that JSON itself, or the type of a member,
-// was wrong: the service has a different exception for that.
-type serializationError struct{}
-
-func (serializationError) Error() string { return "the request body is not of the expected shape" }
-
 func scalar(raw json.RawMessage, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
-		return serializationError{}
+		var shape *json.UnmarshalTypeError
+		if errors.As(err, &shape) {
+			return serializationError{conversion(shape, raw)}
+		}
+		return serializationError{"Unexpected value type in payload"}
 	}
 	return nil
 }
@@ -134,7 +132,7 @@ func (v *value) decodeBinary(raw json.RawMessage) error {
 	}
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
-		return serializationError{}
+		return serializationError{"Invalid Base64 in a value of type B"}
 	}
 	v.bin = b
 	return nil
@@ -147,7 +145,10 @@ func (v *value) decodeSet(kind string, raw json.RawMessage) error {
 		return err
 	}
 	if len(elems) == 0 {
-		names := map[string]string{"SS": "string", "NS": "number", "BS": "binary"}
+		if kind == "BS" {
+			return errors.New("One or more parameter values were invalid: Binary sets should not be empty")
+		}
+		names := map[string]string{"SS": "string", "NS": "number"}
 		return fmt.Errorf("One or more parameter values were invalid: An %s set  may not be empty", names[kind])
 	}
 	v.list = make([]value, len(elems))
@@ -157,11 +158,26 @@ func (v *value) decodeSet(kind string, raw json.RawMessage) error {
 		}
 		for j := range i {
 			if v.list[i].equal(&v.list[j]) {
-				return fmt.Errorf("One or more parameter values were invalid: Input collection contains duplicates.")
+				return duplicates(kind, elems)
 			}
 		}
 	}
 	return nil
+}
+
+func duplicates(kind string, elems []json.RawMessage) error {
+	if kind == "NS" {
+		return errors.New("Input collection contains duplicates")
+	}
+	texts := make([]string, len(elems))
+	for i, e := range elems {
+		_ = json.Unmarshal(e, &texts[i]) // it was a string a moment ago
+	}
+	of := " "
+	if kind == "BS" {
+		of = "of type BS "
+	}
+	return fmt.Errorf("One or more parameter values were invalid: Input collection [%s]%scontains duplicates.", strings.Join(texts, ", "), of)
 }
 
 // MarshalJSON writes the wire form: map members in the order of their names.

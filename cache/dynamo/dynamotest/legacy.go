@@ -1,0 +1,303 @@
+package dynamotest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The legacy parameters, from before there were expressions, are read as the
+// expressions that they mean. See "Legacy conditional parameters" in the
+// developer guide.
+
+// legacyCondition is a member of KeyConditions, QueryFilter, ScanFilter or, with
+// Exists and Value, Expected.
+type legacyCondition struct {
+	ComparisonOperator string
+	AttributeValueList []*value
+	Exists             *bool
+	Value              *value
+}
+
+// legacyUpdate is a member of AttributeUpdates.
+type legacyUpdate struct {
+	Action string
+	Value  *value
+}
+
+// translation collects the placeholders of expressions.
+type translation struct {
+	names  map[string]string
+	values map[string]*value
+}
+
+func (t *translation) name(attribute string) string {
+	if t.names == nil {
+		t.names = map[string]string{}
+	}
+	n := fmt.Sprintf("#%d", len(t.names))
+	t.names[n] = attribute
+	return n
+}
+
+func (t *translation) value(v *value) string {
+	if t.values == nil {
+		t.values = map[string]*value{}
+	}
+	n := fmt.Sprintf(":%d", len(t.values))
+	t.values[n] = v
+	return n
+}
+
+// comparisons are the operators that take one value.
+var comparisons = map[string]string{
+	"EQ": "%s = %s", "NE": "%s <> %s", "LT": "%s < %s", "LE": "%s <= %s", "GT": "%s > %s", "GE": "%s >= %s",
+	"CONTAINS": "contains(%s, %s)", "NOT_CONTAINS": "NOT contains(%s, %s)", "BEGINS_WITH": "begins_with(%s, %s)",
+}
+
+// conditions is the expression that a map of conditions means.
+func (t *translation) conditions(in map[string]legacyCondition, operator string) (*string, *apiError) {
+	if in == nil {
+		return nil, nil
+	}
+	var parts []string
+	for _, attribute := range sortedKeys(in) {
+		part, err := t.condition(attribute, in[attribute])
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	if operator == "" {
+		operator = "AND"
+	}
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	text := strings.Join(parts, " "+operator+" ")
+	return &text, nil
+}
+
+func (t *translation) condition(attribute string, c legacyCondition) (string, *apiError) {
+	values, op := c.AttributeValueList, c.ComparisonOperator
+	switch {
+	case op == "" && values != nil:
+		return "", invalid("AttributeValueList can only be used with a ComparisonOperator for Attribute: %s", attribute)
+	case op != "" && c.Exists != nil:
+		return "", invalid("Exists and ComparisonOperator cannot be used together for Attribute: %s", attribute)
+	case values != nil && c.Value != nil:
+		return "", invalid("Value and AttributeValueList cannot be used together for Attribute: %s", attribute)
+	case op == "" && c.Exists != nil && !*c.Exists && c.Value != nil:
+		return "", invalid("Value cannot be used when Exists is false for Attribute: %s", attribute)
+	case op == "" && c.Exists != nil && !*c.Exists:
+		op = "NULL"
+	case op == "" && c.Value == nil && c.Exists == nil:
+		return "", invalid("Value must be provided when Exists is null for Attribute: %s", attribute)
+	case op == "" && c.Value == nil:
+		return "", invalid("Value must be provided when Exists is true for Attribute: %s", attribute)
+	case op == "":
+		op = "EQ"
+	}
+	if c.Value != nil {
+		values = []*value{c.Value}
+	}
+	for _, v := range values {
+		if v == nil {
+			return "", validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+		}
+	}
+	return t.compare(attribute, op, values)
+}
+
+func (t *translation) compare(attribute, op string, values []*value) (string, *apiError) {
+	format, one := comparisons[op]
+	n := len(values)
+	switch {
+	case !one && !slices.Contains([]string{"NULL", "NOT_NULL", "BETWEEN", "IN"}, op):
+		return "", validation("1 validation error detected: Value '%s' at 'comparisonOperator' failed to satisfy constraint: Member must satisfy enum value set: [IN, NULL, BETWEEN, LT, NOT_CONTAINS, EQ, GT, NOT_NULL, NE, LE, BEGINS_WITH, GE, CONTAINS]", op)
+	case one && n != 1, op == "BETWEEN" && n != 2, op == "IN" && n == 0, (op == "NULL" || op == "NOT_NULL") && n != 0:
+		return "", invalid("Invalid number of argument(s) for the %s ComparisonOperator", op)
+	}
+	name := t.name(attribute)
+	var given []string
+	for _, v := range values {
+		given = append(given, t.value(v))
+	}
+	switch op {
+	case "NULL":
+		return "attribute_not_exists(" + name + ")", nil
+	case "NOT_NULL":
+		return "attribute_exists(" + name + ")", nil
+	case "BETWEEN":
+		return name + " BETWEEN " + given[0] + " AND " + given[1], nil
+	case "IN":
+		return name + " IN (" + strings.Join(given, ", ") + ")", nil
+	}
+	return fmt.Sprintf(format, name, given[0]), nil
+}
+
+// attributes is the projection that AttributesToGet means.
+func (t *translation) attributes(names []string) (*string, *apiError) {
+	if names == nil {
+		return nil, nil
+	}
+	var parts []string
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return nil, invalid("Duplicate value in attribute name: %s", name)
+		}
+		parts = append(parts, t.name(name))
+	}
+	text := strings.Join(parts, ", ")
+	return &text, nil
+}
+
+// updates is the update expression that AttributeUpdates means.
+func (t *translation) updates(in map[string]legacyUpdate) (*string, *apiError) {
+	if in == nil {
+		return nil, nil
+	}
+	sections := map[string][]string{}
+	for _, attribute := range sortedKeys(in) {
+		u := in[attribute]
+		name := t.name(attribute)
+		switch action := u.Action; {
+		case action == "DELETE" && u.Value == nil:
+			sections["REMOVE"] = append(sections["REMOVE"], name)
+		case u.Value == nil:
+			return nil, invalid("Only DELETE action is allowed when no attribute value is specified")
+		case action == "" || action == "PUT":
+			sections["SET"] = append(sections["SET"], name+" = "+t.value(u.Value))
+		case action == "ADD" || action == "DELETE":
+			sections[action] = append(sections[action], name+" "+t.value(u.Value))
+		default:
+			return nil, validation("1 validation error detected: Value '%s' at 'attributeUpdates.%s.member.action' failed to satisfy constraint: Member must satisfy enum value set: [DELETE, PUT, ADD]", action, attribute)
+		}
+	}
+	text := ""
+	for _, name := range sortedKeys(sections) {
+		text += name + " " + strings.Join(sections[name], ", ") + " "
+	}
+	if text == "" {
+		return nil, nil
+	}
+	return &text, nil
+}
+
+// A dated input may have legacy parameters, and turns them into expressions.
+type dated interface{ modernize() *apiError }
+
+// given are the names of those parameters that are there.
+func given(params map[string]bool) []string {
+	var names []string
+	for _, name := range sortedKeys(params) {
+		if params[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// mixed refuses a request that has parameters of both ages.
+func mixed(legacy, modern map[string]bool) *apiError {
+	old, expressions := given(legacy), given(modern)
+	if len(old) == 0 || len(expressions) == 0 {
+		return nil
+	}
+	return validation("Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {%s} Expression parameters: {%s}",
+		strings.Join(old, ", "), strings.Join(expressions, ", "))
+}
+
+// translated puts the placeholders in, of a request without expressions.
+func (in *target) translated(t translation, values *item) *apiError {
+	if in.ExpressionAttributeNames != nil {
+		return validation("ExpressionAttributeNames can only be specified when using expressions")
+	}
+	in.ExpressionAttributeNames = t.names
+	if values != nil {
+		if *values != nil {
+			return validation("ExpressionAttributeValues can only be specified when using expressions")
+		}
+		*values = t.values
+	}
+	return nil
+}
+
+func (in *getInput) modernize() *apiError {
+	if in.AttributesToGet == nil {
+		return nil
+	}
+	if err := mixed(map[string]bool{"AttributesToGet": true}, map[string]bool{"ProjectionExpression": in.ProjectionExpression != nil}); err != nil {
+		return err
+	}
+	var t translation
+	var err *apiError
+	if in.ProjectionExpression, err = t.attributes(in.AttributesToGet); err != nil {
+		return err
+	}
+	return in.translated(t, nil)
+}
+
+func (in *conditional) modernize() *apiError {
+	return in.modernizeWith(nil, new(*string))
+}
+
+// modernizeWith is for a write, with an update or without.
+func (in *conditional) modernizeWith(updates map[string]legacyUpdate, update **string) *apiError {
+	if in.Expected == nil && updates == nil {
+		return nil
+	}
+	err := mixed(map[string]bool{"Expected": in.Expected != nil, "AttributeUpdates": updates != nil, "ConditionalOperator": in.ConditionalOperator != ""},
+		map[string]bool{"ConditionExpression": in.ConditionExpression != nil, "UpdateExpression": *update != nil})
+	if err != nil {
+		return err
+	}
+	var t translation
+	if in.ConditionExpression, err = t.conditions(in.Expected, in.ConditionalOperator); err != nil {
+		return err
+	}
+	if *update, err = t.updates(updates); err != nil {
+		return err
+	}
+	return in.translated(t, &in.ExpressionAttributeValues)
+}
+
+func (in *updateInput) modernize() *apiError {
+	return in.modernizeWith(in.AttributeUpdates, &in.UpdateExpression)
+}
+
+func (in *queryInput) modernize() *apiError { return in.modernizeWith(in.QueryFilter, in) }
+
+func (in *scanInput) modernize() *apiError { return in.modernizeWith(in.ScanFilter, nil) }
+
+// modernizeWith is for a Query, or (q is nil) a Scan.
+func (in *reading) modernizeWith(filter map[string]legacyCondition, q *queryInput) *apiError {
+	legacy := map[string]bool{"AttributesToGet": in.AttributesToGet != nil, "ConditionalOperator": in.ConditionalOperator != ""}
+	modern := map[string]bool{"FilterExpression": in.FilterExpression != nil, "ProjectionExpression": in.ProjectionExpression != nil}
+	if q == nil {
+		legacy["ScanFilter"] = filter != nil
+	} else {
+		legacy["QueryFilter"], legacy["KeyConditions"] = filter != nil, q.KeyConditions != nil
+		modern["KeyConditionExpression"] = q.KeyConditionExpression != nil
+	}
+	if len(given(legacy)) == 0 {
+		return nil
+	}
+	err := mixed(legacy, modern)
+	if err != nil {
+		return err
+	}
+	var t translation
+	if q != nil {
+		if q.KeyConditionExpression, err = t.conditions(q.KeyConditions, ""); err != nil {
+			return err
+		}
+	}
+	if in.FilterExpression, err = t.conditions(filter, in.ConditionalOperator); err != nil {
+		return err
+	}
+	if in.ProjectionExpression, err = t.attributes(in.AttributesToGet); err != nil {
+		return err
+	}
+	return in.translated(t, &in.ExpressionAttributeValues)
+}
