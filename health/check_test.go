@@ -146,16 +146,22 @@ func TestCheck_times(t *testing.T) {
 		run(t, &p)
 		pass(60 * time.Second)
 		var quarters [4]int
+		shortest, longest := time.Hour, time.Duration(0)
 		for _, at := range times {
 			if at[0] >= 10*time.Second {
 				t.Fatalf("a first check after %v", at[0])
 			}
 			quarters[at[0]/(2500*time.Millisecond)]++
 			for i := 1; i < len(at); i++ {
-				if gap := at[i] - at[i-1]; gap < 9*time.Second || gap > 11*time.Second {
+				gap := at[i] - at[i-1]
+				if gap < 9*time.Second || gap > 11*time.Second {
 					t.Errorf("%v from one check to the next", gap)
 				}
+				shortest, longest = min(shortest, gap), max(longest, gap)
 			}
+		}
+		if shortest > 9100*time.Millisecond || longest < 10900*time.Millisecond {
+			t.Errorf("from one check to the next: %v to %v", shortest, longest)
 		}
 		if slices.Min(quarters[:]) < n/10 {
 			t.Errorf("first checks by quarter of the period: %v", quarters)

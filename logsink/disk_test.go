@@ -277,7 +277,7 @@ func TestDisk_is_taken_over(t *testing.T) {
 		first.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
 		frozen.Release()
 		synctest.Wait()
-		time.Sleep(openEvery + time.Second)
+		time.Sleep(11 * time.Second) // Options: it tries again every 10 s
 		synctest.Wait()
 		if st := mustAdd(t, second); st.DiskError != "" || st.Recovered != 40_000 || st.Delivered != 40_000 {
 			t.Errorf("10 s after the first has ended: %+v", st)

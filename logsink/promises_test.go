@@ -1,8 +1,14 @@
 package logsink
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -66,4 +72,91 @@ func TestOptions_bounds(t *testing.T) {
 	if err := o.complete(); err != nil || o.MaxRecord != 256<<20 {
 		t.Errorf("the longest record in 8 GiB: %d, %v", o.MaxRecord, err)
 	}
+}
+
+// Options.Seal: 3 % of lines of 200 bytes, in chunks that are full.
+func TestSeal_size(t *testing.T) {
+	line := append(bytes.Repeat([]byte("x"), 199), '\n')
+	size := func(seal bool) int {
+		var out bytes.Buffer
+		s := mustNew(t, Options{Dest: &out, Seal: seal, MaxBytes: 16 << 20})
+		for range 50_000 {
+			s.Write(line)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if st := mustAdd(t, s); st.Delivered != 50_000 {
+			t.Fatalf("%+v", st)
+		}
+		return out.Len()
+	}
+	if share := float64(size(true))/float64(size(false)) - 1; share < 0.025 || share > 0.035 {
+		t.Errorf("seals add %.1f %%", 100*share)
+	}
+}
+
+// Options.Mapped and SpillDir: what could not be used is tried again every 10 s.
+func TestDisk_is_tried_every_10_s(t *testing.T) {
+	for name, set := range map[string]func(*Options, string){
+		"SpillDir": func(o *Options, path string) { o.SpillDir = path },
+		"Mapped":   func(o *Options, path string) { o.Mapped = filepath.Join(path, "mapped") },
+	} {
+		path := filepath.Join(memoryDir(t), "file")
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			o := Options{Dest: io.Discard}
+			set(&o, path)
+			s := mustNew(t, o)
+			time.Sleep(36 * time.Second)
+			synctest.Wait()
+			if s.Stats().DiskError == "" {
+				t.Fatalf("%s is used, and there is a file in its place", name)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if st := s.Stats(); st.DiskError != "" {
+				t.Errorf("%s, 10 s after it is a directory: %s", name, st.DiskError)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+// Events that OnEvent is too slow for are counted, each of them.
+func TestOnEvent_lost_are_counted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		told, failed := int64(0), int64(0)
+		s := mustNew(t, Options{
+			Dest: writerFunc(func(p []byte) (int, error) {
+				failed++
+				return 0, fmt.Errorf("error %d: %w", failed, errors.ErrUnsupported) // another one each time
+			}),
+			RetryMin: time.Second, RetryMax: time.Second,
+			OnEvent: func(Event) { <-free; told++ },
+		})
+		s.Write([]byte("line\n"))
+		time.Sleep(1000 * time.Second)
+		synctest.Wait()
+		lost := s.Stats().EventsLost
+		close(free)
+		synctest.Wait()
+		if lost == 0 || told+lost < failed {
+			t.Errorf("%d errors, %d told, %d lost", failed, told, lost)
+		}
+		s.Close()
+		synctest.Wait()
+	})
 }

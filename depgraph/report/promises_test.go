@@ -9,4 +9,7 @@ func TestOptions_defaults(t *testing.T) {
 	if defaultMaxAvailability != 300 || defaultWidth != 100 {
 		t.Errorf("availability of %d services, %d characters a line", defaultMaxAvailability, defaultWidth)
 	}
+	if MaxSARIFResults != 5000 { // GitHub shows no more
+		t.Errorf("SARIF has up to %d results", MaxSARIFResults)
+	}
 }

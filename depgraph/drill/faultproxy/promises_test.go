@@ -17,4 +17,10 @@ func TestOptions_defaults(t *testing.T) {
 		o.MaxBody != 16<<20 || o.MaxEvents != 1000 || o.Hold != 10*time.Minute {
 		t.Errorf("defaults: %+v", o)
 	}
+	for life, ok := range map[time.Duration]bool{24 * time.Hour: true, 24*time.Hour + 1: false} {
+		p := &Proxy{opts: Options{CALife: life}}
+		if err := p.check(); (err == nil) != ok {
+			t.Errorf("CALife %v: %v", life, err)
+		}
+	}
 }
