@@ -131,9 +131,7 @@ func (p *program) analysed(fn *ssa.Function) bool {
 }
 
 func packageOf(fn *ssa.Function) *types.Package {
-	for fn.Parent() != nil {
-		fn = fn.Parent()
-	}
+	fn = outermost(fn)
 	if fn.Origin() != nil {
 		fn = fn.Origin()
 	}
@@ -212,6 +210,12 @@ func waitsFor(fn *ssa.Function) bool {
 // first without regard to who calls, which says what can lead there at all, and
 // then in frames among these.
 func (p *program) way(starts []state) []string {
+	path, _ := p.wayFrom(starts)
+	return path
+}
+
+// wayFrom also returns where the way begins.
+func (p *program) wayFrom(starts []state) ([]string, state) {
 	left := p.distances(starts)
 	var queue states
 	best := make(map[state]int)
@@ -239,7 +243,7 @@ func (p *program) way(starts []state) []string {
 			push(next, at.steps+length(next.fn), at)
 		}
 	}
-	return nil
+	return nil, state{}
 }
 
 // length is what a function adds to a way: closures and wrappers are not named.
@@ -303,16 +307,17 @@ type step struct {
 	order int
 }
 
-func (s *step) path() (names []string) {
+func (s *step) path() (names []string, start state) {
 	for at := s; at != nil; at = at.from {
+		start = at.state
 		if at.sink != "" {
 			names = append(names, at.sink)
 		} else if length(at.fn) > 0 {
-			names = append(names, name(at.fn.Object().(*types.Func).Origin()))
+			names = append(names, name(object(at.fn)))
 		}
 	}
 	slices.Reverse(names)
-	return names
+	return names, start
 }
 
 // states is a heap, the nearest first.
@@ -357,7 +362,19 @@ func (c *checker) wholeValue(e ast.Expr) (path []string, ok bool) {
 			starts = append(starts, c.program.answers(target{typ: v.Type(), at: v}, v.Type(), c.view)...)
 		}
 	}
-	return c.program.way(starts), len(starts) > 0
+	path, start := c.program.wayFrom(starts)
+	if maker := outermost(start.fn); path != nil && start.fn.Parent() != nil && maker != outermost(fn) && length(maker) > 0 {
+		path = append([]string{name(object(maker))}, path...) // that returned a closure
+	}
+	return path, len(starts) > 0
+}
+
+// outermost is the declared function that a closure is in.
+func outermost(fn *ssa.Function) *ssa.Function {
+	for fn != nil && fn.Parent() != nil {
+		fn = fn.Parent()
+	}
+	return fn
 }
 
 // answers are the methods of a handler, or of a check: ServeHTTP, or those of its

@@ -41,16 +41,31 @@ var (
 	OursGuard    = Policy{"failopen, Guard", ours(options{guard: true})}
 	OursBeatOnly = Policy{"failopen, no Wait", ours(options{beatOnly: true})}
 	OursNoDrain  = Policy{"failopen, no Drain", ours(options{noDrain: true})}
+
+	// OursPeers is the Guard over package health/peers: each instance sees
+	// the fleet that the look-up shows it, and that it remembers. OursPair
+	// is the same for a fleet of two.
+	OursPeers = Policy{"failopen, Guard over peers", ours(options{guard: true, peers: true})}
+	OursPair  = Policy{"failopen, Guard over peers, MinPeers 1", ours(options{guard: true, peers: true, minPeers: 1})}
 )
 
-type options struct{ guard, beatOnly, noDrain bool }
+type options struct {
+	guard, beatOnly, noDrain bool
+	peers                    bool // the signal of health/peers, and not one view for all
+	minPeers                 int
+}
 
 // ours is a service as the guide of package health writes it.
 func ours(o options) func(context.Context, *Instance) (Service, error) {
 	return func(ctx context.Context, i *Instance) (Service, error) {
 		p := &health.Process{Seed: i.Seed()}
 		if o.guard {
-			p.Guard = &health.Guard{ID: i.ID, Peers: i.Peers}
+			p.Guard = &health.Guard{ID: i.ID, Peers: i.Peers, MinPeers: o.minPeers}
+		}
+		if o.peers {
+			if err := i.join(ctx, p); err != nil {
+				return Service{}, err
+			}
 		}
 		watch, err := p.Watch("worker", 30*time.Second)
 		if err != nil {

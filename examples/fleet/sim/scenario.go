@@ -29,6 +29,19 @@ type Scenario struct {
 	Deadlock   bool          // the worker loop of the bad instance stops forever, and its requests with it
 	Hang       time.Duration // of the worker loop's calls of the dependency
 	Roll       bool          // instances are restarted, one after the other
+
+	// Rollout: instances are replaced by a new version, Wave at a time, the
+	// next ones when those are ready. Instance.Fresh tells versions apart.
+	Rollout bool
+
+	// Lost is true for instances whose host is gone while the fault lasts:
+	// they answer nobody. Nil: none.
+	Lost func(*Instance) bool
+
+	// ShowUnready: the look-up of the fleet has the addresses of all that run,
+	// as a headless Service with publishNotReadyAddresses. Default: those
+	// that the platform takes for ready.
+	ShowUnready bool
 }
 
 var errDown = errors.New("the dependency is down")
@@ -61,6 +74,21 @@ func onlyBad(_ context.Context, i *Instance) error {
 
 func nothingOnBad(i *Instance) float64 {
 	if i.Slot == badSlot {
+		return 0
+	}
+	return 1
+}
+
+// onlyFresh is a new version that cannot work.
+func onlyFresh(_ context.Context, i *Instance) error {
+	if i.Fresh {
+		return errDown
+	}
+	return nil
+}
+
+func nothingOnFresh(i *Instance) float64 {
+	if i.Fresh {
 		return 0
 	}
 	return 1

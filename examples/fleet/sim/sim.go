@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/netip"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -106,6 +108,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if f.Scenario.Roll {
 		go f.roll()
 	}
+	if f.Scenario.Rollout {
+		go f.rollout()
+	}
 	f.run()
 	stop()
 	wait(context.WithoutCancel(ctx), 2*time.Minute) // for whoever does not listen
@@ -145,6 +150,11 @@ type Instance struct {
 	draining   bool
 	known      []health.Peer
 	knownAt    time.Time
+	addr       netip.Addr   // of this generation
+	peerz      http.Handler // what it answers its peers; nil: nothing
+
+	// Fresh: it runs the version that a rollout brings.
+	Fresh bool
 }
 
 func (f *fleet) at() time.Duration { return time.Since(f.began) }
@@ -186,7 +196,7 @@ func (i *Instance) Peers(context.Context) ([]health.Peer, error) {
 	if now := time.Now(); now.Sub(i.knownAt) >= 5*time.Second {
 		i.known, i.knownAt = nil, now
 		for _, other := range f.all {
-			if other.up && other.service.Self != nil {
+			if other.up && !other.lost() && other.service.Self != nil {
 				s := other.service.Self()
 				i.known = append(i.known, health.Peer{ID: other.ID, Bad: s.Bad, Out: s.Out, Seen: now})
 			}
@@ -210,6 +220,8 @@ func (f *fleet) boot(i *Instance, after time.Duration) {
 func (f *fleet) start(i *Instance) {
 	i.generation++
 	i.ID = fmt.Sprintf("i-%02d-%d", i.Slot, i.generation)
+	i.addr = netip.AddrFrom4([4]byte{10, byte(i.generation), byte(i.Slot >> 8), byte(i.Slot)})
+	i.peerz = nil
 	i.random = rand.New(rand.NewPCG(f.Seed, i.Seed()))
 	ctx, stop := context.WithCancel(f.ctx)
 	s, err := f.Policy.New(ctx, i)
@@ -224,7 +236,7 @@ func (f *fleet) start(i *Instance) {
 	f.booted++
 	i.inService = first
 	generation := i.generation
-	ready := &prober{Probe: f.Platform.Ready, handler: s.Ready}
+	ready := &prober{Probe: f.Platform.Ready, handler: i.onHost(s.Ready)}
 	ready.told = func(healthy bool) { f.ready(i, generation, healthy) }
 	ready.start(ctx, i.offset(ready.Interval))
 	if first {
@@ -235,7 +247,7 @@ func (f *fleet) start(i *Instance) {
 		live = s.Ready
 	}
 	if live != nil {
-		l := &prober{Probe: f.Platform.Live, handler: live}
+		l := &prober{Probe: f.Platform.Live, handler: i.onHost(live)}
 		l.told = func(healthy bool) { f.live(i, generation, healthy) }
 		l.start(ctx, i.offset(l.Interval)+l.Interval/2) // not beside the other probe
 	}
@@ -433,7 +445,7 @@ func round(x float64) float64 { return math.Round(x*1e9) / 1e9 }
 // serves is the part of its requests that i can serve.
 func (f *fleet) serves(i *Instance) float64 {
 	switch {
-	case !i.up || i.stuck:
+	case !i.up || i.stuck || i.lost():
 		return 0
 	case f.fault() && f.Scenario.Served != nil:
 		return f.Scenario.Served(i)
