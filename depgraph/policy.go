@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/failopen/failopen/depgraph/internal/glob"
 )
 
 // Policy changes the severities of rules and adds rules of one's own.
@@ -296,38 +298,15 @@ func oneOf(patterns []string, value string) bool {
 	positive, matched := false, false
 	for _, p := range patterns {
 		if not, ok := strings.CutPrefix(p, "!"); ok {
-			if glob(not, value) {
+			if glob.Match(not, value) {
 				return false
 			}
 			continue
 		}
 		positive = true
-		matched = matched || glob(p, value)
+		matched = matched || glob.Match(p, value)
 	}
 	return matched || !positive
-}
-
-// glob matches a pattern in which * stands for any text, slashes included.
-func glob(pattern, value string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == value
-	}
-	value, ok := strings.CutPrefix(value, first)
-	if !ok {
-		return false
-	}
-	for {
-		part, next, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(value, part)
-		}
-		i := strings.Index(value, part)
-		if i < 0 {
-			return false
-		}
-		value, rest = value[i+len(part):], next
-	}
 }
 
 func (m *EdgeMatch) sel() (sel, bool) {

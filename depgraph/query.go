@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/failopen/failopen/depgraph/internal/glob"
 )
 
 // ErrQuery is matched by the error for a query that cannot be understood. The
@@ -228,7 +230,7 @@ func (p *queryParser) term() (vertexSet, error) {
 			return p.call(word, at)
 		}
 		if strings.Contains(word, "*") {
-			return p.match(func(s *Service) bool { return glob(word, s.Name) }), nil
+			return p.match(func(s *Service) bool { return glob.Match(word, s.Name) }), nil
 		}
 		return p.named(word, at)
 	case 0:
@@ -332,7 +334,7 @@ func (p *queryParser) byField(name string) (vertexSet, error) {
 	if err != nil {
 		return nil, p.failf(at, "%s", err)
 	}
-	return p.match(func(s *Service) bool { return glob(pattern, field(s)) }), nil
+	return p.match(func(s *Service) bool { return glob.Match(pattern, field(s)) }), nil
 }
 
 func (p *queryParser) noArguments(name string) (vertexSet, error) {

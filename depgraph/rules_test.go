@@ -240,26 +240,6 @@ func TestParsePolicy_names_the_place_of_faults(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
-	for _, c := range []struct {
-		pattern, value string
-		want           bool
-	}{
-		{"a", "a", true},
-		{"a", "ab", false},
-		{"a*", "ab/c", true},
-		{"*b", "ab", true},
-		{"a*c*e", "abcde", true},
-		{"a*c*e", "abde", false},
-		{"*", "", true},
-		{"a*a", "a", false},
-	} {
-		if glob(c.pattern, c.value) != c.want {
-			t.Errorf("glob(%q, %q) is %v", c.pattern, c.value, !c.want)
-		}
-	}
-}
-
 func TestBaseline_compares_edges_not_counts(t *testing.T) {
 	old := graphOf(t, "service: a\ndepends: [{on: b}]\n---\nservice: b\ndepends: [{on: a}]\n---\nservice: c\n---\nservice: d\n")
 	o := CheckOptions{Only: []string{"DG001", "DG009"}}

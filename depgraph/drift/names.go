@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/failopen/failopen/depgraph/internal/glob"
 )
 
 // Names maps observed names to declared ones. A name that is not mapped is
@@ -135,7 +137,7 @@ func (r *resolver) find(observed string) string {
 		return to
 	}
 	for _, p := range r.names.patterns {
-		if matches(p.text, observed) {
+		if glob.Match(p.text, observed) {
 			return p.to
 		}
 	}
@@ -182,21 +184,4 @@ func spellings(s string) []string {
 		}
 	}
 	return all
-}
-
-// matches compares with a pattern in which * stands for any text.
-func matches(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	s, ok := strings.CutPrefix(s, parts[0])
-	if !ok {
-		return false
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(part):]
-	}
-	return strings.HasSuffix(s, parts[len(parts)-1])
 }

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/failopen/failopen/depgraph/internal/glob"
 )
 
 // Options says what a Recorder records.
@@ -150,28 +152,11 @@ func (r *Recorder) nameOf(address string) (name string, mapped bool) {
 		}
 	}
 	for _, p := range r.patterns {
-		if matches(p, address) || matches(p, host) {
+		if glob.Match(p, address) || glob.Match(p, host) {
 			return r.names[p], true
 		}
 	}
 	return host, false
-}
-
-// matches compares with a pattern in which * stands for any text.
-func matches(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	s, ok := strings.CutPrefix(s, parts[0])
-	if !ok {
-		return false
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(part):]
-	}
-	return strings.HasSuffix(s, parts[len(parts)-1])
 }
 
 // record is recordings' form in JSON; package drift reads it.

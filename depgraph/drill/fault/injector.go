@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/failopen/failopen/depgraph/internal/glob"
 )
 
 // A Call is what is about to happen.
@@ -320,31 +322,10 @@ func plain(service string) string {
 }
 
 func (m matcher) matches(c Call) bool {
-	if m.service != "" && !glob(m.service, plain(c.Service)) ||
-		m.region != "" && !glob(m.region, strings.ToLower(c.Region)) ||
-		m.operation != "" && !glob(m.operation, strings.ToLower(c.Operation)) {
+	if m.service != "" && !glob.Match(m.service, plain(c.Service)) ||
+		m.region != "" && !glob.Match(m.region, strings.ToLower(c.Region)) ||
+		m.operation != "" && !glob.Match(m.operation, strings.ToLower(c.Operation)) {
 		return false
 	}
-	return m.table == "" || slices.ContainsFunc(c.Tables, func(t string) bool { return glob(m.table, strings.ToLower(t)) })
-}
-
-// glob matches * with any text.
-func glob(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == s
-	}
-	s, ok := strings.CutPrefix(s, parts[0])
-	if !ok {
-		return false
-	}
-	last := len(parts) - 1
-	for _, part := range parts[1:last] {
-		_, after, found := strings.Cut(s, part)
-		if !found {
-			return false
-		}
-		s = after
-	}
-	return strings.HasSuffix(s, parts[last])
+	return m.table == "" || slices.ContainsFunc(c.Tables, func(t string) bool { return glob.Match(m.table, strings.ToLower(t)) })
 }
