@@ -28,7 +28,7 @@ type Cache[V any] struct {
 	queue  *writeback[V]
 	over   *endings // what may not be served any more; without a Store, what is gone is gone
 	codec  Codec[V]
-	plain  bool // the codec is raw
+	plain  bool // the codec is Raw
 	sealer sealer
 	keys   keyer
 
@@ -56,15 +56,12 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		opts:   o,
 		local:  newLocal[V](o.MaxEntries, o.localBytes()),
 		codec:  o.Codec,
+		plain:  isRaw(o.Codec),
 		sealer: sealer{schema: o.Schema, aead: o.AEAD},
 		keys:   keyer{name: o.Name, secret: append([]byte(nil), o.KeySecret...)},
 		epoch:  time.Now(),
 		hands:  make(chan func()),
 		life:   newLife(),
-	}
-	switch any(c.codec).(type) {
-	case raw[string], raw[[]byte]:
-		c.plain = true
 	}
 	c.slots = newAdmission(o.Concurrency, c.now)
 	c.gate.errorTTL = o.ErrorTTL

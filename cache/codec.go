@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 )
 
 // Codec turns values into bytes for the [Store] and back. It is safe for
@@ -33,15 +34,27 @@ func (JSON[V]) Decode(data []byte) (v V, err error) {
 	return v, err
 }
 
-// raw is a [Codec] that keeps bytes as they are.
-type raw[V string | []byte] struct{}
+// Raw is a [Codec] that keeps bytes as they are. It is chosen by itself for string
+// and []byte; types made of them (json.RawMessage) may have a JSON form of their
+// own, and have to ask for it.
+type Raw[V ~string | ~[]byte] struct{}
 
-func (raw[V]) Encode(v V) ([]byte, error)    { return []byte(v), nil }
-func (raw[V]) Decode(data []byte) (V, error) { return V(append([]byte(nil), data...)), nil }
+// Encode returns the bytes of v, not a copy.
+func (Raw[V]) Encode(v V) ([]byte, error) { return []byte(v), nil }
 
-// defaultCodec is raw for string and []byte, and JSON for everything else.
+// Decode returns a copy of data.
+func (Raw[V]) Decode(data []byte) (V, error) { return V(append([]byte(nil), data...)), nil }
+
+// isRaw reports whether a codec runs no code but our own: is a Raw, and not a type
+// that embeds one.
+func isRaw(codec any) bool {
+	t := reflect.TypeOf(codec)
+	return t.PkgPath() == reflect.TypeFor[Raw[string]]().PkgPath() && strings.HasPrefix(t.Name(), "Raw[")
+}
+
+// defaultCodec is Raw for string and []byte, and JSON for everything else.
 func defaultCodec[V any]() Codec[V] {
-	for _, c := range []any{raw[string]{}, raw[[]byte]{}} {
+	for _, c := range []any{Raw[string]{}, Raw[[]byte]{}} {
 		if codec, ok := c.(Codec[V]); ok {
 			return codec
 		}

@@ -1,4 +1,5 @@
-// Package cacheotel reports the Stats of a cache.Cache as OpenTelemetry metrics.
+// Package cacheotel reports the Stats of a cache.Cache as OpenTelemetry metrics, and
+// its lookups, loads and calls of the store as spans ([TraceLookups], [Trace]).
 //
 //	reg, err := cacheotel.Register(otel.Meter("my/service"), "sessions", sessions)
 //
