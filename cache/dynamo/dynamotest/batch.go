@@ -82,7 +82,7 @@ func (c *call) batchGetItem(in *struct {
 func (k *keysAndAttributes) projection() ([]path, error) {
 	names, text := k.ExpressionAttributeNames, k.ProjectionExpression
 	if k.AttributesToGet != nil {
-		if err := mixed(map[string]bool{"AttributesToGet": true}, map[string]bool{"ProjectionExpression": text != nil}); err != nil {
+		if err := mixed([]parameter{{"AttributesToGet", true}}, []parameter{{"ProjectionExpression", text != nil}}); err != nil {
 			return nil, err
 		}
 		var t translation

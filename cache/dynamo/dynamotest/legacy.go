@@ -2,6 +2,7 @@ package dynamotest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -35,7 +36,7 @@ func (t *translation) name(attribute string) string {
 	if t.names == nil {
 		t.names = map[string]string{}
 	}
-	n := fmt.Sprintf("#%d", len(t.names))
+	n := fmt.Sprintf("#legacy_%d", len(t.names))
 	t.names[n] = attribute
 	return n
 }
@@ -44,7 +45,7 @@ func (t *translation) value(v *value) string {
 	if t.values == nil {
 		t.values = map[string]*value{}
 	}
-	n := fmt.Sprintf(":%d", len(t.values))
+	n := fmt.Sprintf(":legacy_%d", len(t.values))
 	t.values[n] = v
 	return n
 }
@@ -187,19 +188,25 @@ func (t *translation) updates(in map[string]legacyUpdate) (*string, *apiError) {
 // A dated input may have legacy parameters, and turns them into expressions.
 type dated interface{ modernize() *apiError }
 
-// given are the names of those parameters that are there.
-func given(params map[string]bool) []string {
+// A parameter of a request, and whether it is there.
+type parameter struct {
+	name  string
+	there bool
+}
+
+// given are the names of those that are there.
+func given(params []parameter) []string {
 	var names []string
-	for _, name := range sortedKeys(params) {
-		if params[name] {
-			names = append(names, name)
+	for _, p := range params {
+		if p.there {
+			names = append(names, p.name)
 		}
 	}
 	return names
 }
 
 // mixed refuses a request that has parameters of both ages.
-func mixed(legacy, modern map[string]bool) *apiError {
+func mixed(legacy, modern []parameter) *apiError {
 	old, expressions := given(legacy), given(modern)
 	if len(old) == 0 || len(expressions) == 0 {
 		return nil
@@ -208,17 +215,26 @@ func mixed(legacy, modern map[string]bool) *apiError {
 		strings.Join(old, ", "), strings.Join(expressions, ", "))
 }
 
-// translated puts the placeholders in, of a request without expressions.
-func (in *target) translated(t translation, values *item) *apiError {
-	if in.ExpressionAttributeNames != nil {
+// translated adds the placeholders. A request without expressions of its own,
+// as it came, has none.
+func (in *target) translated(t translation, values *item, expressions bool) *apiError {
+	switch {
+	case !expressions && in.ExpressionAttributeNames != nil:
 		return validation("ExpressionAttributeNames can only be specified when using expressions")
+	case !expressions && values != nil && *values != nil:
+		return validation("ExpressionAttributeValues can only be specified when using expressions")
 	}
-	in.ExpressionAttributeNames = t.names
-	if values != nil {
-		if *values != nil {
-			return validation("ExpressionAttributeValues can only be specified when using expressions")
-		}
+	if in.ExpressionAttributeNames == nil {
+		in.ExpressionAttributeNames = t.names
+	} else {
+		maps.Copy(in.ExpressionAttributeNames, t.names)
+	}
+	switch {
+	case values == nil:
+	case *values == nil:
 		*values = t.values
+	default:
+		maps.Copy(*values, t.values)
 	}
 	return nil
 }
@@ -227,7 +243,7 @@ func (in *getInput) modernize() *apiError {
 	if in.AttributesToGet == nil {
 		return nil
 	}
-	if err := mixed(map[string]bool{"AttributesToGet": true}, map[string]bool{"ProjectionExpression": in.ProjectionExpression != nil}); err != nil {
+	if err := mixed([]parameter{{"AttributesToGet", true}}, []parameter{{"ProjectionExpression", in.ProjectionExpression != nil}}); err != nil {
 		return err
 	}
 	var t translation
@@ -235,7 +251,7 @@ func (in *getInput) modernize() *apiError {
 	if in.ProjectionExpression, err = t.attributes(in.AttributesToGet); err != nil {
 		return err
 	}
-	return in.translated(t, nil)
+	return in.translated(t, nil, false)
 }
 
 func (in *conditional) modernize() *apiError {
@@ -247,8 +263,8 @@ func (in *conditional) modernizeWith(updates map[string]legacyUpdate, update **s
 	if in.Expected == nil && updates == nil {
 		return nil
 	}
-	err := mixed(map[string]bool{"Expected": in.Expected != nil, "AttributeUpdates": updates != nil, "ConditionalOperator": in.ConditionalOperator != ""},
-		map[string]bool{"ConditionExpression": in.ConditionExpression != nil, "UpdateExpression": *update != nil})
+	err := mixed([]parameter{{"Expected", in.Expected != nil}, {"AttributeUpdates", updates != nil}, {"ConditionalOperator", in.ConditionalOperator != ""}},
+		[]parameter{{"UpdateExpression", *update != nil}, {"ConditionExpression", in.ConditionExpression != nil}})
 	if err != nil {
 		return err
 	}
@@ -259,7 +275,7 @@ func (in *conditional) modernizeWith(updates map[string]legacyUpdate, update **s
 	if *update, err = t.updates(updates); err != nil {
 		return err
 	}
-	return in.translated(t, &in.ExpressionAttributeValues)
+	return in.translated(t, &in.ExpressionAttributeValues, false)
 }
 
 func (in *updateInput) modernize() *apiError {
@@ -272,16 +288,16 @@ func (in *scanInput) modernize() *apiError { return in.modernizeWith(in.ScanFilt
 
 // modernizeWith is for a Query, or (q is nil) a Scan.
 func (in *reading) modernizeWith(filter map[string]legacyCondition, q *queryInput) *apiError {
-	legacy := map[string]bool{"AttributesToGet": in.AttributesToGet != nil, "ConditionalOperator": in.ConditionalOperator != ""}
-	modern := map[string]bool{"FilterExpression": in.FilterExpression != nil, "ProjectionExpression": in.ProjectionExpression != nil}
-	if q == nil {
-		legacy["ScanFilter"] = filter != nil
-	} else {
-		legacy["QueryFilter"], legacy["KeyConditions"] = filter != nil, q.KeyConditions != nil
-		modern["KeyConditionExpression"] = q.KeyConditionExpression != nil
-	}
-	if len(given(legacy)) == 0 {
+	legacy := []parameter{{"AttributesToGet", in.AttributesToGet != nil}, {"ScanFilter", q == nil && filter != nil}, {"QueryFilter", q != nil && filter != nil}, {"ConditionalOperator", in.ConditionalOperator != ""}}
+	modern := []parameter{{"ProjectionExpression", in.ProjectionExpression != nil}, {"FilterExpression", in.FilterExpression != nil}}
+	conditions := q != nil && q.KeyConditions != nil // which go with a modern filter
+	if !conditions && len(given(legacy)) == 0 {
 		return nil
+	}
+	expressions := len(given(modern)) > 0
+	if q != nil && q.KeyConditionExpression != nil {
+		legacy = append(legacy, parameter{"KeyConditions", conditions})
+		modern = append(modern, parameter{"KeyConditionExpression", true})
 	}
 	err := mixed(legacy, modern)
 	if err != nil {
@@ -293,11 +309,15 @@ func (in *reading) modernizeWith(filter map[string]legacyCondition, q *queryInpu
 			return err
 		}
 	}
-	if in.FilterExpression, err = t.conditions(filter, in.ConditionalOperator); err != nil {
-		return err
+	if filter != nil {
+		if in.FilterExpression, err = t.conditions(filter, in.ConditionalOperator); err != nil {
+			return err
+		}
 	}
-	if in.ProjectionExpression, err = t.attributes(in.AttributesToGet); err != nil {
-		return err
+	if in.AttributesToGet != nil {
+		if in.ProjectionExpression, err = t.attributes(in.AttributesToGet); err != nil {
+			return err
+		}
 	}
-	return in.translated(t, &in.ExpressionAttributeValues)
+	return in.translated(t, &in.ExpressionAttributeValues, expressions)
 }
