@@ -79,6 +79,49 @@ func cpuThrottled(dir string, part float64) Detector {
 	}}
 }
 
+// Pressure finds that work stood still for lack of a resource, "cpu", "memory" or
+// "io", in more than a part of the last ten seconds: the line "some", avg10, of
+// pressure stall information (docs.kernel.org/accounting/psi.html). It is that of
+// the container (cgroup v2), or else of the machine. Where the kernel counts none
+// it finds nothing.
+func Pressure(resource string, part float64) Detector {
+	return pressure(cgroup, "/proc/pressure", resource, part)
+}
+
+func pressure(group, machine, resource string, part float64) Detector {
+	d := Detector{name: resource + " pressure", measures: "stalled", unit: "1", invalid: wantPart("Pressure", part), measure: stateless(func() (float64, error) {
+		text, err := os.ReadFile(filepath.Join(group, resource+".pressure"))
+		if err != nil {
+			text, err = os.ReadFile(filepath.Join(machine, resource))
+		}
+		if err != nil { // no such file, or one that cannot be read: psi=0
+			return 0, nil
+		}
+		stalled, err := some(string(text))
+		return stalled, errors.Join(err, over(stalled, part, "of the last 10 s without "+resource))
+	})}
+	if d.invalid == nil && resource != "cpu" && resource != "memory" && resource != "io" {
+		d.invalid = fmt.Errorf("health: Pressure: the resource is %q, it must be cpu, memory or io", resource)
+	}
+	return d
+}
+
+// some is the part of the last ten seconds in the line of that name.
+func some(text string) (float64, error) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "some" {
+			continue
+		}
+		if avg, ok := strings.CutPrefix(fields[1], "avg10="); ok {
+			if percent, err := strconv.ParseFloat(avg, 64); err == nil && percent >= 0 && percent <= 100 {
+				return percent / 100, nil
+			}
+		}
+	}
+	return 0, errors.New("health: the pressure file has no line some with avg10")
+}
+
 // number reads a file with one number; 0 for "max", and if there is no such
 // file.
 func number(dir, name string) (float64, error) {

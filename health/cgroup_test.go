@@ -47,7 +47,22 @@ func TestCgroup(t *testing.T) {
 	want("no time has passed", cpu, lookCPU, 0, false)
 	write("cpu.stat", "nonsense\n")
 	want("nonsense", cpu, lookCPU, 0, true)
-	for _, d := range []Detector{CgroupMemory(0), CgroupPids(2), CPUThrottled(-1)} {
+
+	machine := t.TempDir()
+	stalls := pressure(dir, machine, "io", 0.1)
+	lookStalls := stalls.measure()
+	want("none is counted", stalls, lookStalls, 0, false)
+	if err := os.WriteFile(filepath.Join(machine, "io"), []byte("some avg10=5.00 avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0 avg300=0 total=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("of the machine", stalls, lookStalls, 0.05, false)
+	write("io.pressure", "some avg10=25.00 avg60=0.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=0 avg300=0 total=0\n")
+	want("of the container", stalls, lookStalls, 0.25, true)
+	for _, text := range []string{"", "some", "some avg10=", "some avg10=NaN", "some avg10=1000", "full avg10=1.00"} {
+		write("io.pressure", text)
+		want("nonsense", stalls, lookStalls, 0, true)
+	}
+	for _, d := range []Detector{CgroupMemory(0), CgroupPids(2), CPUThrottled(-1), Pressure("io", 0), Pressure("disk", 0.5)} {
 		if err := new(Process).Detect(d); err == nil {
 			t.Errorf("%s takes any part", d.name)
 		}

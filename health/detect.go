@@ -12,8 +12,8 @@ import (
 
 // Detector watches a resource of this process or machine. The set is
 // closed: make one with [Goroutines], [HeapLimit], [CgroupMemory],
-// [CgroupPids], [CPUThrottled], [OpenFiles],
-// [DiskWritable], [SchedLatency] or [ClockJump].
+// [CgroupPids], [CPUThrottled], [Pressure], [OpenFiles], [DiskWritable],
+// [SchedLatency] or [ClockJump].
 //
 // Each is looked at every 10 s while Run runs. What it finds goes into the
 // report, and, with a Guard, may let the process leave the traffic. It never
@@ -38,7 +38,7 @@ func (p *Process) Detect(d Detector) error {
 		return d.invalid
 	}
 	if d.measure == nil {
-		return errors.New("health: the Detector is empty; make one with Goroutines, HeapLimit, CgroupMemory, CgroupPids, CPUThrottled, OpenFiles, DiskWritable, SchedLatency or ClockJump")
+		return errors.New("health: the Detector is empty; make one with Goroutines, HeapLimit, CgroupMemory, CgroupPids, CPUThrottled, Pressure, OpenFiles, DiskWritable, SchedLatency or ClockJump")
 	}
 	measure := d.measure()
 	return p.add(&check{

@@ -54,6 +54,7 @@ type Report struct {
 	Started  bool     `json:"started"`         // Started was called
 	Draining bool     `json:"draining"`        // Drain was called
 	Ready    bool     `json:"ready"`           // the answer of /readyz
+	Out      bool     `json:"out,omitempty"`   // the Guard has let the process leave the traffic
 	Notes    []string `json:"notes,omitempty"` // what a reader should know, in words
 
 	// What Declare found, by name, sorted.
@@ -76,6 +77,8 @@ type Check struct {
 	Time          time.Time `json:"time,omitzero"`            // of the last result
 	Since         time.Time `json:"affectedSince,omitzero"`   // of the status
 	Failures      int       `json:"failuresInARow,omitempty"` // without a success since
+	Passed        int64     `json:"passed,omitempty"`         // results, since it was registered
+	Failed        int64     `json:"failed,omitempty"`         // results, since it was registered
 	Hung          bool      `json:"hung,omitempty"`           // a goroutine is inside the check, for longer than its time-out
 	Stale         bool      `json:"stale,omitempty"`          // the last result is older than three periods
 	FailureRatio  float64   `json:"failureRatio,omitempty"`   // of the last 20 results, once there are 10
@@ -90,7 +93,7 @@ func (p *Process) Report() Report {
 	defer p.mu.Unlock()
 	now, s := time.Now(), p.state()
 	r := Report{
-		Status: s.Status, Live: s.Live, Started: s.Started, Draining: s.Draining, Ready: s.Ready,
+		Status: s.Status, Live: s.Live, Started: s.Started, Draining: s.Draining, Ready: s.Ready, Out: p.out.Load(),
 		Notes: p.notes(), Checks: make(map[string][]Check),
 	}
 	r.Unchecked, r.Undeclared, r.Disputed = p.drift()
@@ -125,7 +128,7 @@ func (c *check) report(now time.Time) Check {
 	r := Check{
 		Name: c.name, ComponentType: c.kind, Status: c.status, Soft: c.soft,
 		Value: c.value, Unit: c.unit, Time: c.at, Since: c.since, Failures: c.failures,
-		Hung: c.hung(now), Stale: c.stale(now), Output: c.p.show(c.last),
+		Passed: c.passed, Failed: c.failed, Hung: c.hung(now), Stale: c.stale(now), Output: c.p.show(c.last),
 	}
 	r.FailureRatio = c.ratio()
 	switch {

@@ -1,6 +1,7 @@
 // Package checks has ready checks for health.Dependency: of an HTTP endpoint, a
-// TCP address, a name, and of what can be pinged, such as a *sql.DB. Each asks
-// once, takes no longer than its context, and leaves nothing behind.
+// TCP address, a name, what can be pinged, such as a *sql.DB, a gRPC server, a call
+// of AWS, and of what a library says of itself. Each asks once, takes no longer
+// than its context, and leaves nothing behind.
 //
 // A check should ask what the service itself needs, and no more: that the
 // database answers, and not that a test record is there, which somebody may
@@ -89,5 +90,57 @@ func Ping(p Pinger) func(context.Context) error {
 			return errors.New("checks: there is nothing to ping: the Pinger is nil")
 		}
 		return p.PingContext(ctx)
+	}
+}
+
+// GRPC wants a server of the gRPC health service to serve. call is Check of the
+// generated client with its request, so that this package needs no gRPC:
+//
+//	client := grpc_health_v1.NewHealthClient(conn)
+//	checks.GRPC(func(ctx context.Context) (*grpc_health_v1.HealthCheckResponse, error) {
+//		return client.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "ledger"})
+//	})
+func GRPC[R interface{ GetStatus() S }, S ~int32](call func(context.Context) (R, error)) func(context.Context) error {
+	const serving = 1 // HealthCheckResponse_SERVING
+	return func(ctx context.Context) error {
+		if call == nil {
+			return errors.New("checks: there is nothing to call: the function is nil")
+		}
+		response, err := call(ctx)
+		if err != nil {
+			return err
+		}
+		if s := response.GetStatus(); s != serving {
+			return fmt.Errorf("checks: the server's status is %d, and SERVING is %d", s, serving)
+		}
+		return nil
+	}
+}
+
+// Call wants a call to be answered, as methods of the AWS SDK's clients are
+// called: checks.Call(client.DescribeTable, &dynamodb.DescribeTableInput{…}). One
+// that only reads, and whose permission the service has anyway: a check that needs
+// a permission of its own fails when that one is taken away, and only then. The
+// input must not be changed later.
+func Call[In, Out, Option any](call func(context.Context, In, ...Option) (Out, error), in In) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if call == nil {
+			return errors.New("checks: there is nothing to call: the function is nil")
+		}
+		_, err := call(ctx, in)
+		return err
+	}
+}
+
+// Stats wants nothing to be wrong with what a library counts of itself: a breaker
+// that is open, a destination that takes nothing. It makes no call of a
+// dependency. Such a check belongs to a Dependency that is Soft: what says of
+// itself how it copes does cope.
+func Stats[S any](read func() S, wrong func(S) error) func(context.Context) error {
+	return func(context.Context) error {
+		if read == nil || wrong == nil {
+			return errors.New("checks: there is nothing to read: a function is nil")
+		}
+		return wrong(read())
 	}
 }

@@ -97,3 +97,55 @@ func TestHTTP_keeps_secrets(t *testing.T) {
 		}
 	}
 }
+
+// status is that of grpc_health_v1: UNKNOWN, SERVING, NOT_SERVING.
+type status int32
+
+type response struct{ status status }
+
+func (r *response) GetStatus() status {
+	if r == nil {
+		return 0
+	}
+	return r.status
+}
+
+type client struct{ err error }
+
+type input struct{ Table string }
+
+func (c client) DescribeTable(_ context.Context, in *input, _ ...func(*client)) (*response, error) {
+	if in == nil || in.Table != "orders" {
+		return nil, errors.New("no such table")
+	}
+	return &response{}, c.err
+}
+
+func TestAdapters(t *testing.T) {
+	grpc := func(s status, err error) func(context.Context) error {
+		return checks.GRPC(func(context.Context) (*response, error) { return &response{s}, err })
+	}
+	down := errors.New("down")
+	for name, c := range map[string]struct {
+		check func(context.Context) error
+		want  string // part of the error
+	}{
+		"serving":         {grpc(1, nil), ""},
+		"not serving":     {grpc(2, nil), "status is 2"},
+		"unknown":         {grpc(0, nil), "status is 0"},
+		"grpc down":       {grpc(1, down), "down"},
+		"no response":     {checks.GRPC(func(context.Context) (*response, error) { return nil, nil }), "status is 0"},
+		"grpc nil":        {checks.GRPC[*response](nil), "nil"},
+		"answered":        {checks.Call(client{}.DescribeTable, &input{"orders"}), ""},
+		"refused":         {checks.Call(client{down}.DescribeTable, &input{"orders"}), "down"},
+		"call nil":        {checks.Call[*input, *response, func(*client)](nil, nil), "nil"},
+		"nothing wrong":   {checks.Stats(func() int { return 1 }, func(int) error { return nil }), ""},
+		"something wrong": {checks.Stats(func() int { return 1 }, func(int) error { return down }), "down"},
+		"stats nil":       {checks.Stats[int](nil, nil), "nil"},
+	} {
+		switch err := c.check(t.Context()); {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
