@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // debian reads the package index of the machine as a service graph: a package
@@ -103,7 +105,7 @@ var debianRoots = []string{
 }
 
 func TestDebian_package_index(t *testing.T) {
-	if testing.Short() || raceEnabled {
+	if rounds.Short() {
 		t.Skip("takes seconds")
 	}
 	g := mustCompile(t, debian(t))

@@ -3,10 +3,10 @@ package depgraph
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // randomServices makes n services with random dependencies of all sorts.
@@ -70,16 +70,10 @@ func mustCompile(t testing.TB, services []Service) *Graph {
 }
 
 // systems calls f with many random systems, each from a seed that a failure
-// names. FAILOPEN_ROUNDS sets how many, for long runs.
+// names.
 func systems(t *testing.T, count, maxN int, groups bool, f func(t *testing.T, r *rand.Rand, services []Service)) {
 	t.Helper()
-	if rounds, err := strconv.Atoi(os.Getenv("FAILOPEN_ROUNDS")); err == nil {
-		count = rounds
-	}
-	if testing.Short() || raceEnabled {
-		count /= 10
-	}
-	for seed := range uint64(count) {
+	for seed := range uint64(rounds.Of(count)) {
 		r := rand.New(rand.NewPCG(seed, 99))
 		n := 2 + r.IntN(maxN-1)
 		services := randomServices(r, n, (0.5+2.5*r.Float64())/float64(n), groups)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/dominikbraun/graph"
+
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // One test for each fault of github.com/dominikbraun/graph v0.23.0 that the
@@ -188,7 +190,7 @@ func TestEngine_depth_needs_no_stack(t *testing.T) {
 	// The library takes 30 s and 3.8 GiB for a chain of a million services; the
 	// benchmarks have that one, as building it alone takes a gigabyte.
 	n := 200_000
-	if testing.Short() || raceEnabled {
+	if rounds.Short() {
 		n = 20_000
 	}
 	services := make([]Service, n)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -263,7 +264,7 @@ func TestFormats_are_the_same_for_any_order_of_input(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	services := slices.Collect(cyclicGraph(t).Services())
 	want := formats(t, compile(t, services))
-	for range rounds(1000) {
+	for range rounds.Of(1000) {
 		r.Shuffle(len(services), func(i, j int) { services[i], services[j] = services[j], services[i] })
 		for i := range services {
 			d := services[i].Depends

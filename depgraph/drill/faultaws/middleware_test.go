@@ -17,6 +17,7 @@ import (
 	"github.com/failopen/failopen/cache/dynamo/dynamotest"
 	"github.com/failopen/failopen/depgraph/drill/fault"
 	"github.com/failopen/failopen/depgraph/drill/faultaws"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // faulted is a client in memory, on an endpoint with the table "sessions".
@@ -111,7 +112,7 @@ func TestMiddleware_survivesALongOutageInVirtualTime(t *testing.T) {
 		inj := fault.New(fault.Options{})
 		client, _ := faulted(t, inj)
 		const outage = 7*time.Hour + 30*time.Minute
-		every := 1000 * time.Second / time.Duration(rounds(1000)) // fewer calls, not a shorter outage
+		every := 1000 * time.Second / time.Duration(rounds.Of(1000)) // fewer calls, not a shorter outage
 		if err := inj.Set(fault.Rule{Service: "dynamodb", Until: outage - time.Hour, Error: &fault.APIError{Code: "InternalServerError", StatusCode: 500}}); err != nil {
 			t.Fatal(err)
 		}

@@ -2,8 +2,6 @@ package presets_test
 
 import (
 	"context"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +10,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/presets"
 	"github.com/failopen/failopen/depgraph/drill/reference"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // TestPresets runs every outage at its full length, in virtual time, through
@@ -19,7 +18,7 @@ import (
 // the outage does not.
 func TestPresets(t *testing.T) {
 	for _, p := range presets.All() {
-		if raceEnabled() {
+		if rounds.Short() {
 			p = p.Scaled(30 * time.Second) // the detector looks for something else than hours would find
 		}
 		for _, naive := range []bool{false, true} {
@@ -40,11 +39,6 @@ func TestPresets(t *testing.T) {
 			})
 		}
 	}
-}
-
-func raceEnabled() bool {
-	b, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(b.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func run(t *testing.T, p presets.Preset, naive bool) *drill.Report {

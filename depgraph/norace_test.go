@@ -1,5 +1,0 @@
-//go:build !race
-
-package depgraph
-
-const raceEnabled = false
