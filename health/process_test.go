@@ -246,8 +246,17 @@ func TestWatch_nil_does_nothing(t *testing.T) {
 	w.Wait(func() { calls++ })
 	Wait(NewContext(t.Context(), nil), func() { calls++ })
 	Wait(t.Context(), func() { calls++ })
-	if calls != 3 {
-		t.Errorf("%d calls, want 3", calls)
+	Wait(nil, func() { calls++ }) //nolint:staticcheck // a caller's slip must not end the process
+	Wait(t.Context(), nil)
+	w = new(Watch) // one that no process has
+	w.Beat()
+	w.Idle()
+	w.Close()
+	w.Wait(func() { calls++ })
+	w.Wait(nil)
+	Wait(NewContext(t.Context(), w), func() { calls++ })
+	if calls != 6 {
+		t.Errorf("%d calls, want 6", calls)
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 // restarts the service when a dependency hangs.
 //
 // A Watch is safe for concurrent use, but a sign of life of one worker hides
-// the silence of another: give each its own. The methods of a nil Watch do
-// nothing, and its Wait calls f.
+// the silence of another: give each its own. The methods of a nil Watch, and of
+// one that Process.Watch has not made, do nothing, and Wait calls f.
 type Watch struct {
 	p       *Process
 	name    string
@@ -99,9 +99,12 @@ func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 	return w, nil
 }
 
+// registered reports whether a watch belongs to a process.
+func (w *Watch) registered() bool { return w != nil && w.p != nil }
+
 // Beat is a sign of life. It makes the watch active.
 func (w *Watch) Beat() {
-	if w != nil {
+	if w.registered() {
 		w.beat.Store(w.p.clock(w.epoch))
 		w.show()
 	}
@@ -116,7 +119,7 @@ func (w *Watch) show() {
 
 // Idle says that there is nothing to do: silence is fine until the next Beat.
 func (w *Watch) Idle() {
-	if w != nil {
+	if w.registered() {
 		w.beat.Store(0)
 		w.show()
 	}
@@ -128,7 +131,10 @@ func (w *Watch) Idle() {
 // that retries a dead dependency forever is not stuck, and a restart would
 // not help it.
 func (w *Watch) Wait(f func()) {
-	if w == nil {
+	if f == nil {
+		return
+	}
+	if !w.registered() {
 		f()
 		return
 	}
@@ -148,7 +154,7 @@ func (w *Watch) Wait(f func()) {
 // Close ends the watch of work that has ended, and frees its name. A closed
 // watch does nothing.
 func (w *Watch) Close() {
-	if w == nil {
+	if !w.registered() {
 		return
 	}
 	w.p.mu.Lock()
@@ -218,6 +224,9 @@ func NewContext(ctx context.Context, w *Watch) context.Context {
 // Wait calls f, with the clock of ctx's watch stopped, if there is one: for
 // libraries that wait for something on behalf of their caller.
 func Wait(ctx context.Context, f func()) {
-	w, _ := ctx.Value(contextKey{}).(*Watch)
+	var w *Watch
+	if ctx != nil {
+		w, _ = ctx.Value(contextKey{}).(*Watch)
+	}
 	w.Wait(f)
 }
