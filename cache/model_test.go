@@ -31,7 +31,7 @@ var modelOps = flag.Int("model.ops", 30_000, "operations of TestModel_unlucky_st
 func TestModel_unlucky_store(t *testing.T) {
 	setups := map[string]func(*cache.Options[string]){
 		"plain":       nil,
-		"local-ttl":   func(o *cache.Options[string]) { o.LocalTTL = 500 * time.Millisecond },
+		"local-ttl":   longLived,
 		"stale":       func(o *cache.Options[string]) { o.StaleIfError, o.SoftTimeout = 2*time.Second, 2*time.Millisecond },
 		"no-negative": func(o *cache.Options[string]) { o.NegativeTTL, o.StaleIfError = -1, 2*time.Second },
 		"forgets-all": nil,
@@ -42,13 +42,18 @@ func TestModel_unlucky_store(t *testing.T) {
 		for seed := range uint64(seeds) {
 			t.Run(fmt.Sprint(name, "/", seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					m := newModel(t, seed, change)
+					m := newModel(t, seed, newLuckless(), change)
 					m.forgets = name == "forgets-all" // and then trusts the store no more for seconds
 					m.run(*modelOps / seeds / len(setups))
 				})
 			})
 		}
 	}
+}
+
+// longLived has values that live for much longer than Stats.Bound.
+func longLived(o *cache.Options[string]) {
+	o.TTL, o.LocalTTL, o.LoadTimeout = time.Minute, 500*time.Millisecond, 100*time.Millisecond
 }
 
 const (
@@ -67,7 +72,7 @@ func (goneAt) Unwrap() error { return cache.ErrNotFound }
 type model struct {
 	t     *testing.T
 	seed  uint64
-	store *cachetest.Store
+	store unlucky
 	nodes []*node
 
 	forgets bool                     // with InvalidateAll
@@ -95,16 +100,15 @@ type node struct {
 	floor   [modelKeys]int // older numbers are over here
 }
 
-func newModel(t *testing.T, seed uint64, change func(*cache.Options[string])) *model {
-	m := &model{t: t, seed: seed, store: new(cachetest.Store)}
-	m.store.Lag(200 * time.Millisecond)
+func newModel(t *testing.T, seed uint64, store unlucky, change func(*cache.Options[string])) *model {
+	m := &model{t: t, seed: seed, store: store}
 	for k := range m.turn {
 		m.turn[k] = make(chan struct{}, 1)
 	}
 	for range 3 {
 		n := &node{m: m}
 		o := cache.Options[string]{
-			Name: "m", Store: m.store, Load: m.load, TTL: 2 * time.Second, NegativeTTL: 300 * time.Millisecond, MaxEntries: 3,
+			Name: "m", Store: m.store.open(t), Load: m.load, TTL: 2 * time.Second, NegativeTTL: 300 * time.Millisecond, MaxEntries: 3,
 			Tags:         tagsOf,
 			WriteTimeout: 30 * time.Millisecond, RemoteBudget: 10 * time.Millisecond, Cooldown: 50 * time.Millisecond, LoadTimeout: time.Second,
 		}
@@ -151,6 +155,34 @@ func (m *model) load(_ context.Context, key string) (string, error) {
 // weather changes the faults until ctx ends.
 func (m *model) weather(ctx context.Context) {
 	rnd := rand.New(rand.NewPCG(m.seed, 1))
+	for ; ctx.Err() == nil; idle(time.Duration(20+rnd.IntN(200)) * time.Millisecond) {
+		m.store.weather(rnd)
+		m.mu.Lock()
+		m.failed = rnd.IntN(5) == 0
+		m.mu.Unlock()
+	}
+}
+
+// unlucky is a store with bad luck.
+type unlucky interface {
+	open(t *testing.T) cache.Store // for one instance
+	weather(rnd *rand.Rand)        // changes its faults
+	calm()                         // ends them
+}
+
+// luckless is a cachetest.Store.
+type luckless struct{ *cachetest.Store }
+
+func newLuckless() luckless {
+	s := luckless{new(cachetest.Store)}
+	s.Lag(200 * time.Millisecond)
+	return s
+}
+
+func (s luckless) open(*testing.T) cache.Store { return s.Store }
+func (s luckless) calm()                       { s.Inject(nil) }
+
+func (s luckless) weather(rnd *rand.Rand) {
 	lost := func(ctx context.Context, _ cachetest.Op, _ string) error { // too late, and done all the same
 		answer, cancel := context.WithTimeout(context.WithoutCancel(ctx), 45*time.Millisecond)
 		defer cancel()
@@ -160,14 +192,9 @@ func (m *model) weather(ctx context.Context) {
 	slow := func(context.Context, cachetest.Op, string) error { idle(8 * time.Millisecond); return nil }
 	writes := []cachetest.Fault{nil, nil, nil, slow, lost, denied, cachetest.Fail(errDown), cachetest.Hang, cachetest.Panic}
 	reads := []cachetest.Fault{nil, nil, nil, nil, slow, cachetest.Fail(errDown), cachetest.Hang, cachetest.Goexit}
-	for ; ctx.Err() == nil; idle(time.Duration(20+rnd.IntN(200)) * time.Millisecond) {
-		m.store.Inject(writes[rnd.IntN(len(writes))], cachetest.Set)
-		m.store.Inject(reads[rnd.IntN(len(reads))], cachetest.Get, cachetest.GetMany)
-		m.store.Sweep(time.Duration(rnd.IntN(5)-2) * time.Second)
-		m.mu.Lock()
-		m.failed = rnd.IntN(5) == 0
-		m.mu.Unlock()
-	}
+	s.Inject(writes[rnd.IntN(len(writes))], cachetest.Set)
+	s.Inject(reads[rnd.IntN(len(reads))], cachetest.Get, cachetest.GetMany)
+	s.Sweep(time.Duration(rnd.IntN(5)-2) * time.Second)
 }
 
 func (m *model) run(ops int) {
@@ -179,14 +206,14 @@ func (m *model) run(ops int) {
 			rnd := rand.New(rand.NewPCG(m.seed, uint64(d+2)))
 			for range ops / modelDrivers {
 				m.step(rnd)
-				idle(time.Duration(rnd.IntN(5)) * time.Millisecond)
+				idle(m.pace(rnd))
 			}
 		})
 	}
 	wg.Wait()
 	clear()
 	pass(time.Second)
-	m.store.Inject(nil)
+	m.store.calm()
 	m.failed = false
 	pass(30 * time.Second)
 	for i, n := range m.nodes {
@@ -203,10 +230,23 @@ func (m *model) run(ops int) {
 	}
 }
 
+// pace is the time between two operations of one driver. Odd seeds are slow: what
+// is ended is not ended again by something else before Bound is over.
+func (m *model) pace(rnd *rand.Rand) time.Duration {
+	if m.seed%2 == 1 {
+		return time.Duration(rnd.IntN(800)) * time.Millisecond
+	}
+	return time.Duration(rnd.IntN(5)) * time.Millisecond
+}
+
 // step is one operation of one instance.
 func (m *model) step(rnd *rand.Rand) {
 	n, k := m.nodes[rnd.IntN(len(m.nodes))], rnd.IntN(modelKeys)
-	switch op := rnd.IntN(100); {
+	op := rnd.IntN(100)
+	if m.seed%2 == 1 && op >= 10 { // each key has one reader, which alone brings in what is new
+		n = m.nodes[k%len(m.nodes)]
+	}
+	switch {
 	case op < 3:
 		m.change(k, rnd.IntN(3) == 0, func(int) (told, mine bool) { return n.Invalidate(bg, keyName(k)) == nil, true }, n)
 	case op < 5:
@@ -306,6 +346,11 @@ func (n *node) before(k, lookups int) int {
 
 func (n *node) many(rnd *rand.Rand) {
 	ks := rnd.Perm(modelKeys)[:3]
+	if n.m.seed%2 == 1 { // those that it reads
+		for i := range ks {
+			ks[i] = (ks[0] + i*len(n.m.nodes)) % modelKeys
+		}
+	}
 	keys, floors := make([]string, 3), make([]int, 3)
 	for i, k := range ks {
 		keys[i], floors[i] = keyName(k), n.before(k, 1)

@@ -68,6 +68,7 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 	if err := b.start.wait(ctx); err != nil {
 		return b.fault("UpdateItem", err)
 	}
+	began := time.Now()
 	out, err := b.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                &b.opts.Table,
 		Key:                      full,
@@ -81,6 +82,9 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 	}, b.writeOptions)
 	if err != nil {
 		return b.fault("UpdateItem", err)
+	}
+	if err := b.noteAnswer("UpdateItem", out.ResultMetadata, began); err != nil {
+		return err
 	}
 	b.wrote(out.ConsumedCapacity, full)
 	return nil
@@ -104,11 +108,15 @@ func (b *Bulletin) Notes(ctx context.Context, keys []string) (map[string][][]byt
 			batch[i] = full
 		}
 		keys = keys[n:]
+		began := time.Now()
 		out, err := b.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{b.opts.Table: {Keys: batch}},
 		}, readOptions)
 		if err != nil {
 			return nil, b.fault("BatchGetItem", err)
+		}
+		if err := b.noteAnswer("BatchGetItem", out.ResultMetadata, began); err != nil {
+			return nil, err
 		}
 		if len(out.UnprocessedKeys) > 0 {
 			b.stats.unprocessed.Add(1)

@@ -74,3 +74,40 @@ func TestNewBulletin_refuses(t *testing.T) {
 }
 
 func errorOf(_ *dynamo.Bulletin, err error) error { return err }
+
+// A success without a body is not DynamoDB's: to the SDK it is "no such item", or a
+// write that happened. What was ended would not be, and nobody would know.
+func TestStore_empty_answers(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))
+	opts := dynamo.Options{Table: "sessions"}
+	if err := dynamo.CreateTable(t.Context(), client, opts); err != nil {
+		t.Fatal(err)
+	}
+	b, err := dynamo.NewBulletin(client, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string]func() error{
+		"Get":     func() error { _, err := b.Get(t.Context(), "k"); return err },
+		"GetMany": func() error { _, err := b.GetMany(t.Context(), []string{"k", "l"}); return err },
+		"Set":     func() error { return b.Set(t.Context(), "k", cache.Item{Value: []byte("v"), Version: 1}) },
+		"Append":  func() error { return b.Append(t.Context(), "k", [][]byte{[]byte("n")}, time.Now()) },
+		"Notes":   func() error { _, err := b.Notes(t.Context(), []string{"k"}); return err },
+	}
+	server.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Kind: dynamotest.Empty} })
+	for name, call := range calls {
+		if err := call(); err == nil || errors.Is(err, cache.ErrNotFound) || errors.Is(err, cache.ErrPermanent) || !strings.Contains(err.Error(), "no body") {
+			t.Errorf("%s: %v; want a fault that says why", name, err)
+		}
+	}
+	if s := b.Stats(); s.Faults != 5 {
+		t.Errorf("%d faults, want 5", s.Faults)
+	}
+	server.SetFault(nil)
+	for _, name := range []string{"Set", "Get", "GetMany", "Append", "Notes"} {
+		if err := calls[name](); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -122,15 +122,25 @@ func (c *clock) skew(now time.Time) (skew, within time.Duration) {
 	return -k.middle(), (k.hi - k.lo + 1) / 2
 }
 
-// noteAnswer measures the clock by a successful answer. A client that is not
-// the SDK's, such as DAX's, gives no Date.
-func (s *Store) noteAnswer(m middleware.Metadata, began time.Time) {
+// noteAnswer measures the clock by a successful answer, and returns an error if
+// there is no answer in it. A client that is not the SDK's, such as DAX's, gives no
+// Date, and nothing to judge.
+func (s *Store) noteAnswer(op string, m middleware.Metadata, began time.Time) error {
+	if raw, ok := awsmiddleware.GetRawResponse(m).(*smithyhttp.Response); ok && raw.Response != nil && raw.ContentLength == 0 {
+		return s.fault(op, errEmpty)
+	}
 	date, ok := awsmiddleware.GetServerTime(m)
 	received, ok2 := awsmiddleware.GetResponseAt(m)
 	if ok && ok2 {
 		s.clock.note(date, began, received)
 	}
+	return nil
 }
+
+// errEmpty is an answer without a body. The SDK takes it for a success: for "no
+// item", or for a write that has happened. DynamoDB's shortest answer is {}, so it
+// comes from something in between.
+var errEmpty = errors.New("the answer has no body: something answers in place of DynamoDB")
 
 // noteRefusal measures the clock by an error answer.
 func (s *Store) noteRefusal(err error, began time.Time) {

@@ -179,7 +179,9 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 		s.noteRefusal(err, began)
 		return cache.Item{}, s.fault("GetItem", err)
 	}
-	s.noteAnswer(out.ResultMetadata, began)
+	if err := s.noteAnswer("GetItem", out.ResultMetadata, began); err != nil {
+		return cache.Item{}, err
+	}
 	if len(out.Item) == 0 {
 		s.stats.misses.Add(1)
 		s.stats.readHalves.Add(1)
@@ -233,7 +235,9 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 			s.noteRefusal(err, began)
 			return s.fault("BatchGetItem", err)
 		}
-		s.noteAnswer(out.ResultMetadata, began)
+		if err := s.noteAnswer("BatchGetItem", out.ResultMetadata, began); err != nil {
+			return err
+		}
 		asked := len(keys)
 		keys = nil
 		for _, rest := range out.UnprocessedKeys { // keyed by our one table, by name or by ARN
@@ -312,7 +316,9 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, s.writeOptions)
 	if err == nil {
-		s.noteAnswer(out.ResultMetadata, began)
+		if err := s.noteAnswer("PutItem", out.ResultMetadata, began); err != nil {
+			return 0, err
+		}
 		s.wrote(out.ConsumedCapacity, attrs)
 		return 0, nil
 	}
