@@ -47,13 +47,14 @@ func serving(ok bool) grpc_health_v1.HealthCheckResponse_ServingStatus {
 func main() {
 	addr := flag.String("listen", "127.0.0.1:50051", "address to listen on")
 	drain := flag.Duration("drain", 5*time.Second, "how long to stay after a signal, not ready; 35s on Kubernetes")
+	grace := flag.Duration("grace", 5*time.Second, "how long calls in flight may take after that")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	l, err := net.Listen("tcp", *addr)
 	if err == nil {
 		fmt.Println("listening on", l.Addr())
-		err = run(ctx, l, *drain)
+		err = run(ctx, l, *drain, *grace)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "grpchealth:", err)
@@ -61,8 +62,8 @@ func main() {
 	}
 }
 
-// run serves until ctx is done, and drains.
-func run(ctx context.Context, l net.Listener, drain time.Duration) error {
+// run serves until ctx is done, drains, and gives calls in flight some grace.
+func run(ctx context.Context, l net.Listener, drain, grace time.Duration) error {
 	p := new(health.Process)
 	server := grpc.NewServer()
 	status := grpchealth.NewServer()
@@ -83,6 +84,16 @@ func run(ctx context.Context, l net.Listener, drain time.Duration) error {
 	case <-ctx.Done():
 	}
 	err := p.Drain(background, drain) // still live, and still serving
-	server.GracefulStop()
+	status.Shutdown()                 // watchers learn that nothing serves any more
+	stopServer(server, grace)
 	return err
+}
+
+// stopServer waits for calls in flight, but not for ever: GracefulStop alone
+// waits for each stream, and a client that watches the health of a server ends
+// its stream when it wants to (grpc-go issue 8776).
+func stopServer(server *grpc.Server, grace time.Duration) {
+	hard := time.AfterFunc(grace, server.Stop)
+	defer hard.Stop()
+	server.GracefulStop()
 }

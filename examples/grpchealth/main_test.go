@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, l, 500*time.Millisecond) }()
+	go func() { done <- run(ctx, l, 500*time.Millisecond, 200*time.Millisecond) }()
 
 	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -66,8 +66,13 @@ func TestRun(t *testing.T) {
 	await(watch, no)
 	check(liveness, yes)
 	check("", no)
-	stop() // or GracefulStop waits for the watch
-	if err := <-done; err != nil {
+	if err := <-done; err != nil { // beside the watch, which is still open
 		t.Error(err)
+	}
+	if call.Err() != nil {
+		t.Error("it ended only when the client hung up")
+	}
+	if _, err := watch.Recv(); err == nil {
+		t.Error("the watch goes on after the end of the server")
 	}
 }

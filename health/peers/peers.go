@@ -17,6 +17,7 @@ package peers
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,8 +62,14 @@ type Options struct {
 	// Timeout bounds the look-up, and each question. Default 1 s.
 	Timeout time.Duration
 
+	// TLS, if set, makes questions go over https. Its ServerName is Name by
+	// default: addresses come from DNS, and certificates have names. For a
+	// mesh that wants to know who asks, it holds a certificate of this
+	// instance. It is cloned.
+	TLS *tls.Config
+
 	// Client makes the requests. Default: one without a proxy and without
-	// redirects.
+	// redirects. With it, TLS only says that questions go over https.
 	Client *http.Client
 
 	// Resolver looks the name up. Default: net.DefaultResolver.
@@ -78,7 +85,8 @@ type Options struct {
 // Fleet is what this instance knows of the others. Make it with New; it is
 // safe for concurrent use.
 type Fleet struct {
-	opts Options
+	opts   Options
+	scheme string
 
 	mu    sync.Mutex
 	peers map[string]member
@@ -133,9 +141,18 @@ func New(o Options) (*Fleet, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
+	f := &Fleet{peers: make(map[string]member), draw: rand.Uint64(), scheme: "http://"}
+	if o.TLS != nil {
+		f.scheme, o.TLS = "https://", o.TLS.Clone()
+		if o.TLS.ServerName == "" {
+			o.TLS.ServerName = strings.TrimSuffix(o.Name, ".")
+		}
+	}
 	if o.Client == nil {
 		o.Client = &http.Client{
 			Transport: &http.Transport{
+				TLSClientConfig:       o.TLS,
+				TLSHandshakeTimeout:   o.Timeout,
 				DialContext:           (&net.Dialer{Timeout: o.Timeout}).DialContext,
 				ResponseHeaderTimeout: o.Timeout,
 				MaxIdleConnsPerHost:   1,
@@ -144,7 +161,8 @@ func New(o Options) (*Fleet, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	return &Fleet{opts: o, peers: make(map[string]member), draw: rand.Uint64()}, nil
+	f.opts = o
+	return f, nil
 }
 
 // answer is what instances tell each other, as JSON.
@@ -299,7 +317,7 @@ func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Add
 func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
-	a, err := f.get(ctx, "http://"+net.JoinHostPort(addr.String(), strconv.Itoa(f.opts.Port))+Path)
+	a, err := f.get(ctx, f.scheme+net.JoinHostPort(addr.String(), strconv.Itoa(f.opts.Port))+Path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Asked++

@@ -2,6 +2,8 @@ package peers_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -358,5 +360,44 @@ func TestFleet_over_sockets(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", resp.StatusCode)
+	}
+}
+
+// Over https a peer is who its certificate says: that of the fleet's name, or of
+// another that the configuration has.
+func TestFleet_over_tls(t *testing.T) {
+	server := httptest.NewTLSServer(said("other", false, false))
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	addr := server.Listener.Addr().(*net.TCPAddr)
+	for _, c := range []struct {
+		config *tls.Config
+		want   int
+	}{
+		{&tls.Config{RootCAs: roots, ServerName: "example.com"}, 1}, // what the certificate of httptest has
+		{&tls.Config{RootCAs: roots}, 1},                            // 127.0.0.1, too
+		{&tls.Config{RootCAs: roots, ServerName: "elsewhere.internal"}, 0},
+		{&tls.Config{ServerName: "example.com"}, 0}, // signed by nobody that is known
+		{nil, 0}, // http
+	} {
+		f, err := peers.New(peers.Options{ID: "self", Name: "127.0.0.1", Port: addr.Port, Period: 10 * time.Millisecond, TLS: c.config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		for f.Stats().Known == 0 && f.Stats().Failed < 3 && ctx.Err() == nil {
+			next := time.NewTimer(time.Millisecond)
+			<-next.C
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if s := f.Stats(); s.Known != c.want {
+			t.Errorf("%+v: %+v; want %d known", c.config, s, c.want)
+		}
 	}
 }
