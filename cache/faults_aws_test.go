@@ -284,7 +284,7 @@ func faultAC(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.wantAll(cache.SourceRemote) // live connections are fine
-	for _, state := range []dynamotest.Network{dynamotest.Refused, dynamotest.Up} {
+	for _, state := range []dynamotest.Kind{dynamotest.Refuse, dynamotest.Intact} {
 		if err := server.SetNetwork(state); err != nil {
 			t.Fatal(err)
 		}

@@ -3,10 +3,12 @@ package cachetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/failopen/failopen/cache"
@@ -51,6 +53,79 @@ const (
 // Fault is called before an operation. If it returns an error, that is what
 // the operation returns; if it does not return, neither does the operation.
 type Fault func(ctx context.Context, op Op, key string) error
+
+// Kind is a fault by its word in docs/guide/faults.md, where each means the same
+// in all packages.
+type Kind string
+
+// The kinds of faults that [Break] makes.
+const (
+	KindError  Kind = "error"  // Fail
+	KindSlow   Kind = "slow"   // Slow
+	KindHang   Kind = "hang"   // Hang
+	KindDeaf   Kind = "deaf"   // Deaf
+	KindPanic  Kind = "panic"  // Panic
+	KindGoexit Kind = "goexit" // Goexit
+	KindFlaky  Kind = "flaky"  // Flaky
+)
+
+// Kinds are all of them.
+func Kinds() []Kind {
+	return []Kind{KindError, KindSlow, KindHang, KindDeaf, KindPanic, KindGoexit, KindFlaky}
+}
+
+// errInjected is what the faults of Break fail with.
+var errInjected = errors.New("cachetest: injected error")
+
+// Break makes a Fault of a kind, for a test that tries them all: error and
+// flaky (every second call) fail with an error of this package, slow takes 10 s,
+// and deaf ends when over is closed. It panics if there is no such kind, which
+// would test nothing.
+func Break(k Kind, over <-chan struct{}) Fault {
+	switch k {
+	case KindError:
+		return Fail(errInjected)
+	case KindSlow:
+		return Slow(10 * time.Second)
+	case KindHang:
+		return Hang
+	case KindDeaf:
+		return Deaf(over)
+	case KindPanic:
+		return Panic
+	case KindGoexit:
+		return Goexit
+	case KindFlaky:
+		return Flaky(2, errInjected)
+	}
+	panic(fmt.Sprintf("cachetest: there is no kind %q; want one of %v", k, Kinds()))
+}
+
+// Slow is a Fault that waits before the operation, or until the context ends.
+func Slow(d time.Duration) Fault {
+	return func(ctx context.Context, _ Op, _ string) error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Flaky is a Fault that lets n-1 operations of n pass, and fails the first one
+// of them with err.
+func Flaky(n int, err error) Fault {
+	var calls atomic.Int64
+	return func(context.Context, Op, string) error {
+		if (calls.Add(1)-1)%int64(max(n, 1)) == 0 {
+			return err
+		}
+		return nil
+	}
+}
 
 // Fail is a Fault that returns err at once.
 func Fail(err error) Fault {

@@ -51,17 +51,17 @@ func faults() map[string]func(*dynamotest.Server) error {
 			return nil
 		}
 	}
-	network := func(n dynamotest.Network) func(*dynamotest.Server) error {
+	network := func(n dynamotest.Kind) func(*dynamotest.Server) error {
 		return func(s *dynamotest.Server) error { return s.SetNetwork(n) }
 	}
 	return map[string]func(*dynamotest.Server) error{
 		"black hole":     network(dynamotest.BlackHole),
-		"silent":         network(dynamotest.Silent),
-		"refused":        network(dynamotest.Refused),
-		"broken":         network(dynamotest.Broken),
+		"silent":         network(dynamotest.Hang),
+		"refused":        network(dynamotest.Refuse),
+		"broken":         network(dynamotest.Reset),
 		"hang":           fault(dynamotest.Fault{Kind: dynamotest.Hang}),
 		"reset":          fault(dynamotest.Fault{Kind: dynamotest.Reset}),
-		"close":          fault(dynamotest.Fault{Kind: dynamotest.Close}),
+		"close":          fault(dynamotest.Fault{Kind: dynamotest.EOF}),
 		"truncate":       fault(dynamotest.Fault{Kind: dynamotest.Truncate}),
 		"drip":           fault(dynamotest.Fault{Kind: dynamotest.Drip}),
 		"page":           fault(dynamotest.Fault{Kind: dynamotest.HTML}),
@@ -122,7 +122,7 @@ func checkFault(t *testing.T, server *dynamotest.Server, store *dynamo.Store, br
 		}
 	}
 	server.SetFault(nil)
-	if err := server.SetNetwork(dynamotest.Up); err != nil {
+	if err := server.SetNetwork(dynamotest.Intact); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

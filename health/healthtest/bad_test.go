@@ -33,7 +33,7 @@ var bad = map[string]struct {
 		}()
 		p.Started()
 		return p, err
-	}, `while the dependency hangs: not live after`},
+	}, `under the fault hang: not live after`},
 	"Fatal": {func(ctx context.Context, dep *healthtest.Dependency) (*health.Process, error) {
 		p := new(health.Process)
 		p.Started()
@@ -42,7 +42,7 @@ var bad = map[string]struct {
 			p.Fatal(err)
 			return err
 		}})
-	}, `while the dependency errors: not live after`},
+	}, `under the fault error: not live after`},
 	"unused": {func(context.Context, *healthtest.Dependency) (*health.Process, error) {
 		p := new(health.Process)
 		p.Started()

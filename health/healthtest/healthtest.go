@@ -23,35 +23,24 @@ import (
 	"github.com/failopen/failopen/health"
 )
 
-// Fault is what a Dependency does.
-type Fault uint8
+// Kind is what a Dependency does. The words are those of docs/guide/faults.md,
+// where each means the same in all packages.
+type Kind string
 
-// The faults.
+// The kinds of faults.
 const (
-	None    Fault = iota
-	Errors        // it answers with an error, at once
-	Slow          // it answers after 10 s, or when the context ends
-	Hangs         // it answers when the context ends; without a deadline, not before the fault is over
-	Deaf          // it ignores its context, and answers when the fault is over
-	Panics        // Check panics; Call answers with an error
-	Exits         // Check ends its goroutine (runtime.Goexit); Call answers with an error
-	Flaky         // every second answer is an error
-	numbers       // of faults
+	None   Kind = ""
+	Error  Kind = "error"  // it answers with an error, at once
+	Slow   Kind = "slow"   // it answers after 10 s, or when the context ends
+	Hang   Kind = "hang"   // it answers when the context ends; without a deadline, not before the fault is over
+	Deaf   Kind = "deaf"   // it ignores its context, and answers when the fault is over
+	Panic  Kind = "panic"  // Check panics; Call answers with an error
+	Goexit Kind = "goexit" // Check ends its goroutine (runtime.Goexit); Call answers with an error
+	Flaky  Kind = "flaky"  // every second answer is an error
 )
 
-var names = [numbers]string{"none", "errors", "slow", "hangs", "deaf", "panics", "exits", "flaky"}
-
-func (f Fault) String() string {
-	if f < numbers {
-		return names[f]
-	}
-	return "unknown"
-}
-
-// Faults are all of them but None.
-func Faults() []Fault {
-	return []Fault{Errors, Slow, Hangs, Deaf, Panics, Exits, Flaky}
-}
+// Kinds are all of them but None.
+func Kinds() []Kind { return []Kind{Error, Slow, Hang, Deaf, Panic, Goexit, Flaky} }
 
 // ErrFault is what a broken Dependency answers with.
 var ErrFault = errors.New("healthtest: the dependency is broken")
@@ -60,26 +49,26 @@ var ErrFault = errors.New("healthtest: the dependency is broken")
 // safe for concurrent use.
 type Dependency struct {
 	mu    sync.Mutex
-	fault Fault
+	fault Kind
 	over  chan struct{} // closed when the fault is
 	calls atomic.Int64
 }
 
 // Set begins a fault, which ends the one before it. What waited for that goes
 // on.
-func (d *Dependency) Set(f Fault) {
+func (d *Dependency) Set(k Kind) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over != nil {
 		close(d.over)
 	}
-	d.fault, d.over = f, make(chan struct{})
+	d.fault, d.over = k, make(chan struct{})
 }
 
 // Calls is how many calls of Call and Check there were.
 func (d *Dependency) Calls() int64 { return d.calls.Load() }
 
-func (d *Dependency) now() (Fault, <-chan struct{}) {
+func (d *Dependency) now() (Kind, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.fault, d.over
@@ -105,7 +94,7 @@ func (d *Dependency) Call(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	case Hangs:
+	case Hang:
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -120,10 +109,10 @@ func (d *Dependency) Call(ctx context.Context) error {
 // Check is the dependency as a health check asks it: Call, with the panics.
 func (d *Dependency) Check(ctx context.Context) error {
 	switch fault, _ := d.now(); fault {
-	case Panics:
+	case Panic:
 		d.calls.Add(1)
 		panic("healthtest: a check that panics")
-	case Exits:
+	case Goexit:
 		d.calls.Add(1)
 		runtime.Goexit()
 	}
@@ -151,14 +140,14 @@ const (
 // test fail: that is what it is for.
 func Survives(t *testing.T, start func(ctx context.Context, dep *Dependency) (*health.Process, error)) {
 	t.Helper()
-	for _, fault := range Faults() {
-		t.Run(fault.String(), func(t *testing.T) {
+	for _, fault := range Kinds() {
+		t.Run(string(fault), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { survives(t, fault, start) })
 		})
 	}
 }
 
-func survives(t *testing.T, fault Fault, start func(context.Context, *Dependency) (*health.Process, error)) {
+func survives(t *testing.T, fault Kind, start func(context.Context, *Dependency) (*health.Process, error)) {
 	t.Helper()
 	dep := new(Dependency)
 	ctx, stop := context.WithCancel(t.Context())
@@ -182,11 +171,11 @@ func survives(t *testing.T, fault Fault, start func(context.Context, *Dependency
 	}
 	dep.Set(fault)
 	before := dep.Calls()
-	if !watch(t, p, outage, "while the dependency "+fault.String()) {
+	if !watch(t, p, outage, "under the fault "+string(fault)) {
 		return
 	}
 	if dep.Calls() == before && fault != None {
-		t.Errorf("the service did not use its dependency while it %s: nothing was tested", fault)
+		t.Errorf("the service did not use its dependency under the fault %s: nothing was tested", fault)
 	}
 	dep.Set(None)
 	if !watch(t, p, recovery, "after the fault") {

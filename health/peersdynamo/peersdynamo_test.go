@@ -169,7 +169,7 @@ func TestFleet_sees_who_lives(t *testing.T) {
 func TestFleet_when_the_table_hangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := table(t)
-		if err := server.SetNetwork(dynamotest.Silent); err != nil {
+		if err := server.SetNetwork(dynamotest.Hang); err != nil {
 			t.Fatal(err)
 		}
 		f := fleet(t, client, "self")

@@ -12,6 +12,7 @@ package logsinktest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,51 @@ import (
 
 // ErrInjected is what the failing writers return.
 var ErrInjected = errors.New("logsinktest: injected error")
+
+// Kind is a fault by its word in docs/guide/faults.md, where each means the same
+// in all packages.
+type Kind string
+
+// The kinds of faults that [NewBroken] makes.
+const (
+	KindDeaf     Kind = "deaf"     // Frozen: a Write does not return
+	KindSlow     Kind = "slow"     // Slow
+	KindFlaky    Kind = "flaky"    // Flaky
+	KindPartial  Kind = "partial"  // Partial
+	KindTruncate Kind = "truncate" // Torn
+	KindPanic    Kind = "panic"    // Panicking
+	KindEOF      Kind = "eof"      // Broken: nobody is at the other end
+)
+
+// Kinds are all of them.
+func Kinds() []Kind {
+	return []Kind{KindDeaf, KindSlow, KindFlaky, KindPartial, KindTruncate, KindPanic, KindEOF}
+}
+
+// NewBroken returns a destination of a kind, for a test that tries them all:
+// what concerns single calls happens in every second one, slow is a kilobyte a
+// second, and partial takes ten bytes a call. A deaf one is a [*Frozen], which
+// a test must release. It panics if there is no such kind, which would test
+// nothing.
+func NewBroken(k Kind, w io.Writer) io.Writer {
+	switch k {
+	case KindDeaf:
+		return NewFrozen(w)
+	case KindSlow:
+		return NewSlow(w, 1000)
+	case KindFlaky:
+		return NewFlaky(w, 2)
+	case KindPartial:
+		return NewPartial(w, 10)
+	case KindTruncate:
+		return NewTorn(w, 2)
+	case KindPanic:
+		return NewPanicking(w, 2)
+	case KindEOF:
+		return Broken{}
+	}
+	panic(fmt.Sprintf("logsinktest: there is no kind %q; want one of %v", k, Kinds()))
+}
 
 // Recorder keeps everything that is written to it. The zero value is ready;
 // it is safe for concurrent use.

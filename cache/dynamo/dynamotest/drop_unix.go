@@ -32,7 +32,7 @@ func (l *listener) drop() error {
 		}
 		l.fillers = append(l.fillers, c)
 	}
-	return errors.Join(errors.New("this operating system does not drop SYNs to a full queue, so there is no BlackHole over TCP; use Silent"), l.stopDropping())
+	return errors.Join(errors.New("this operating system does not drop SYNs to a full queue, so there is no BlackHole over TCP; use Hang"), l.stopDropping())
 }
 
 func (l *listener) stopDropping() error {

@@ -63,7 +63,7 @@ func ExampleServer_SetNetwork() {
 			return aws.Credentials{AccessKeyID: dynamotest.AccessKey, SecretAccessKey: dynamotest.SecretKey}, nil
 		}),
 	})
-	if err := server.SetNetwork(dynamotest.Silent); err != nil { // BlackHole needs Linux
+	if err := server.SetNetwork(dynamotest.Hang); err != nil { // BlackHole needs Linux
 		fmt.Println(err)
 		return
 	}

@@ -34,40 +34,92 @@ type Fault struct {
 	Message string
 	Status  int // default 400
 
-	// Kind of a broken connection or answer.
+	// Kind of a broken connection or answer. One that is none of a single
+	// request is answered with a ValidationException that says so.
 	Kind Kind
 }
 
-// Kind says how a connection or an answer breaks.
-type Kind int
+// A Kind is a way in which a request, an answer or the network breaks. The
+// words are those of docs/guide/faults.md, where each means the same in all
+// packages.
+type Kind string
 
 const (
 	// Intact is the zero Kind: nothing breaks.
-	Intact Kind = iota
+	Intact Kind = ""
 
-	// Hang never answers. The operation does not happen, and neither does
-	// it with Reset, Close, Empty and HTML.
-	Hang
-	// Reset breaks the connection with a TCP reset.
-	Reset
-	// Close ends the connection without an answer.
-	Close
+	// Hang never answers; the operation does not happen, as with Reset, EOF,
+	// Empty, HTML and ErrorPage. As a state of the network it accepts
+	// connections, live ones fall silent as well, and what was sent into them
+	// is handled when the network is intact again.
+	Hang Kind = "hang"
+
+	// Reset breaks the connection with a TCP reset; as a state of the
+	// network, each new one and the live ones.
+	Reset Kind = "reset"
+
+	// Refuse refuses new connections and resets live ones, as when the
+	// process behind an address is gone. It is a state of the network, as are
+	// the next two.
+	Refuse Kind = "refuse"
+
+	// BlackHole drops the packets: a new connection is not even refused,
+	// and live ones fall silent, as when a VPC endpoint fails. Over TCP it
+	// needs an operating system that drops SYNs to a full queue (Linux);
+	// elsewhere [Server.SetNetwork] returns an error.
+	BlackHole Kind = "blackhole"
+
+	// Backlog completes connections in the kernel but never accepts them;
+	// live connections work. In memory it is Hang.
+	Backlog Kind = "backlog"
+
+	// EOF ends the connection in order, without an answer.
+	EOF Kind = "eof"
+
 	// Empty is a success with an empty body, which the AWS SDK for Go
 	// takes for "no item".
-	Empty
+	Empty Kind = "empty"
+
 	// HTML is a success with a web page for a body, as from a captive
 	// portal or a proxy.
-	HTML
+	HTML Kind = "html"
+
+	// ErrorPage is a web page with status 503, as from a load balancer
+	// without a backend.
+	ErrorPage Kind = "errorpage"
 
 	// Truncate ends the connection after half of the answer's body. The
 	// operation happens, as with the following kinds.
-	Truncate
+	Truncate Kind = "truncate"
+
+	// Stall sends half of the answer's body, and then nothing more; the
+	// connection stays open until the client gives up.
+	Stall Kind = "stall"
+
 	// Drip sends the answer's body one byte every DripInterval.
-	Drip
-	// BadChecksum answers with a wrong X-Amz-Crc32, which the AWS SDK for
+	Drip Kind = "drip"
+
+	// Checksum answers with a wrong X-Amz-Crc32, which the AWS SDK for
 	// Go logs and otherwise ignores.
-	BadChecksum
+	Checksum Kind = "checksum"
 )
+
+var (
+	networkKinds = []Kind{Refuse, BlackHole, Backlog, Hang, Reset}
+	insteadKinds = []Kind{Hang, Reset, EOF, Empty, HTML, ErrorPage} // of the operation
+	spoilKinds   = []Kind{Truncate, Stall, Drip, Checksum}          // of its answer
+)
+
+// Kinds are all of them but Intact.
+func Kinds() []Kind {
+	all := slices.Clone(networkKinds)
+	for _, k := range slices.Concat(insteadKinds, spoilKinds) {
+		if !slices.Contains(all, k) {
+			all = append(all, k)
+		}
+	}
+	return all
+}
 
 // DripInterval is the time between two bytes of a dripping answer.
 const DripInterval = 100 * time.Millisecond
@@ -168,7 +220,7 @@ func (f *Fault) instead(s *Server, w http.ResponseWriter, r *http.Request) bool 
 		<-r.Context().Done()
 	case Reset:
 		sever(w, errReset, nil)
-	case Close:
+	case EOF:
 		sever(w, io.EOF, nil)
 	case Empty:
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -176,7 +228,15 @@ func (f *Fault) instead(s *Server, w http.ResponseWriter, r *http.Request) bool 
 	case HTML:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprint(w, "<!doctype html><title>Sign in</title><p>Please accept the terms of use.</p>")
+	case ErrorPage:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, "<!doctype html><title>503</title><h1>503 Service Temporarily Unavailable</h1>")
 	default:
+		if f.Kind != Intact && !slices.Contains(spoilKinds, f.Kind) {
+			s.answer(w, r, nil, validation("dynamotest: the fault hook's Kind is %q; want one of %v", f.Kind, slices.Concat(insteadKinds, spoilKinds)))
+			return true
+		}
 		return false
 	}
 	return true
@@ -196,7 +256,7 @@ func (f *Fault) apiError() *apiError {
 
 // around wraps w for the faults that spoil the operation's own answer.
 func (f *Fault) around(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
-	if f == nil || f.Kind < Truncate {
+	if f == nil || f.Kind == Intact {
 		return w
 	}
 	return &spoiler{ResponseWriter: w, kind: f.Kind, r: r}
@@ -216,7 +276,7 @@ func (s *spoiler) WriteHeader(status int) {
 	switch s.kind {
 	case Truncate:
 		return // the whole answer goes over the bare connection
-	case BadChecksum:
+	case Checksum:
 		crc, _ := strconv.ParseUint(s.Header().Get("X-Amz-Crc32"), 10, 32) // our own header
 		s.Header().Set("X-Amz-Crc32", strconv.FormatUint(crc^1, 10))
 	}
@@ -234,8 +294,22 @@ func (s *spoiler) Write(body []byte) (int, error) {
 		return len(body), nil
 	case Drip:
 		return s.drip(body)
+	case Stall:
+		return s.stall(body)
 	}
 	return s.ResponseWriter.Write(body)
+}
+
+func (s *spoiler) stall(body []byte) (int, error) {
+	n, err := s.ResponseWriter.Write(body[:len(body)/2])
+	if err == nil {
+		err = http.NewResponseController(s.ResponseWriter).Flush()
+	}
+	if err == nil {
+		<-s.r.Context().Done()
+		err = s.r.Context().Err()
+	}
+	return n, err
 }
 
 func (s *spoiler) drip(body []byte) (int, error) {

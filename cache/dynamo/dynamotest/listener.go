@@ -16,7 +16,7 @@ type listener struct {
 
 	mu      sync.Mutex
 	tcp     *net.TCPListener // nil while refusing
-	state   Network
+	state   Kind
 	wake    chan struct{} // closed when tcp or state changes
 	fillers []net.Conn    // connections that keep the queue full
 	live    map[*conn]struct{}
@@ -42,7 +42,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.mu.Lock()
 		tcp, state, wake := l.tcp, l.state, l.wake
 		l.mu.Unlock()
-		if tcp == nil || state == Stall || state == BlackHole {
+		if tcp == nil || state == Backlog || state == BlackHole {
 			select {
 			case <-wake:
 				continue
@@ -74,7 +74,7 @@ func (l *listener) admit(c *net.TCPConn) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.network.connections.Add(1)
-	if l.state == Broken || l.state == Refused {
+	if l.state == Reset || l.state == Refuse {
 		reset(c)
 		return nil
 	}
@@ -85,7 +85,7 @@ func (l *listener) admit(c *net.TCPConn) net.Conn {
 
 // apply brings the listener into a state. http.Server keeps waiting in Accept
 // meanwhile.
-func (l *listener) apply(state Network) error {
+func (l *listener) apply(state Kind) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if state == l.state {
@@ -113,11 +113,11 @@ func (l *listener) apply(state Network) error {
 			l.interrupt()
 			return err
 		}
-	case Refused:
+	case Refuse:
 		_ = l.tcp.Close() // it was open
 		l.tcp = nil
 		l.resetLive()
-	case Broken:
+	case Reset:
 		l.resetLive()
 	}
 	return nil
@@ -129,7 +129,7 @@ func (l *listener) interrupt() {
 	_ = l.tcp.SetDeadline(time.Unix(1, 0)) // it is open
 	close(l.wake)
 	l.wake = make(chan struct{})
-	if l.state != Stall && l.state != BlackHole {
+	if l.state != Backlog && l.state != BlackHole {
 		_ = l.tcp.SetDeadline(time.Time{})
 	}
 }
@@ -194,7 +194,7 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) audible() bool {
 	for {
 		state, changed := c.listener.network.get()
-		if state != Silent && state != BlackHole {
+		if state != Hang && state != BlackHole {
 			return true
 		}
 		select {

@@ -6,56 +6,27 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Network is the state of the network in front of a [Server].
-type Network int
-
-const (
-	// Up is the zero Network: everything passes.
-	Up Network = iota
-
-	// Silent accepts connections and never answers. Live connections fall
-	// silent as well; what was sent into them is handled when the network
-	// is up again.
-	Silent
-
-	// BlackHole drops the packets: a new connection is not even refused,
-	// and live ones fall silent, as when a VPC endpoint fails. Over TCP it
-	// needs an operating system that drops SYNs to a full queue (Linux);
-	// elsewhere [Server.SetNetwork] returns an error.
-	BlackHole
-
-	// Stall completes connections in the kernel but never accepts them;
-	// live connections work. In memory it is Silent.
-	Stall
-
-	// Refused refuses new connections and resets live ones, as when the
-	// process behind an address is gone.
-	Refused
-
-	// Broken accepts connections and resets them, and the live ones too.
-	Broken
-)
-
 // network is the gate that connections pass.
 type network struct {
 	mu          sync.Mutex
-	state       Network
+	state       Kind
 	changed     chan struct{} // closed at the next change
 	connections atomic.Int64
 }
 
-func (n *network) get() (Network, <-chan struct{}) {
+func (n *network) get() (Kind, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.state, n.changed
 }
 
-func (n *network) set(state Network) {
+func (n *network) set(state Kind) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.state != state {
@@ -73,11 +44,11 @@ func (n *network) pass(ctx context.Context) error {
 		}
 		state, changed := n.get()
 		switch state {
-		case Up:
+		case Intact:
 			return nil
-		case Refused:
+		case Refuse:
 			return errRefused
-		case Broken:
+		case Reset:
 			return errConnReset
 		}
 		select {
@@ -130,7 +101,7 @@ func (s *Server) Start() error {
 	return l.apply(s.network.current())
 }
 
-func (n *network) current() Network {
+func (n *network) current() Kind {
 	state, _ := n.get()
 	return state
 }
@@ -163,10 +134,14 @@ func (s *Server) Close() {
 }
 
 // SetNetwork changes the state of the network, for new connections and live
-// ones. It returns an error if the operating system cannot do it, or if the
-// port was taken by somebody else while it was Refused; the state is then the
+// ones: [Hang], [BlackHole], [Backlog], [Refuse] and [Reset] are possible, and
+// [Intact], which mends it. It returns an error if the operating system cannot do it, or if the
+// port was taken by somebody else while it was [Refuse]; the state is then the
 // one before.
-func (s *Server) SetNetwork(state Network) error {
+func (s *Server) SetNetwork(state Kind) error {
+	if state != Intact && !slices.Contains(networkKinds, state) {
+		return fmt.Errorf("dynamotest: SetNetwork: %q is no state of a network; want one of %v", state, networkKinds)
+	}
 	t := &s.transport
 	t.mu.Lock()
 	defer t.mu.Unlock()

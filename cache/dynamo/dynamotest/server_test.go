@@ -435,7 +435,7 @@ func TestServer_faults(t *testing.T) {
 			return nil
 		}
 	}
-	network := func(n dynamotest.Network) func(*dynamotest.Server) error {
+	network := func(n dynamotest.Kind) func(*dynamotest.Server) error {
 		return func(s *dynamotest.Server) error { return s.SetNetwork(n) }
 	}
 	for name, c := range map[string]struct {
@@ -445,18 +445,18 @@ func TestServer_faults(t *testing.T) {
 	}{
 		"hang":     {kind(dynamotest.Hang), timeout, true},
 		"reset":    {kind(dynamotest.Reset), is(syscall.ECONNRESET), false},
-		"close":    {kind(dynamotest.Close), is(io.EOF), false},
+		"close":    {kind(dynamotest.EOF), is(io.EOF), false},
 		"empty":    {kind(dynamotest.Empty), nil, false},
 		"page":     {kind(dynamotest.HTML), func(err error) bool { return strings.Contains(err.Error(), "deserialization failed") }, false},
 		"truncate": {kind(dynamotest.Truncate), is(io.ErrUnexpectedEOF), false},
 		"drip":     {kind(dynamotest.Drip), timeout, true},
-		"checksum": {kind(dynamotest.BadChecksum), nil, false},
-		"silent":   {network(dynamotest.Silent), timeout, true},
+		"checksum": {kind(dynamotest.Checksum), nil, false},
+		"silent":   {network(dynamotest.Hang), timeout, true},
 		"hole":     {network(dynamotest.BlackHole), timeout, true},
-		"refused": {network(dynamotest.Refused), func(err error) bool {
+		"refused": {network(dynamotest.Refuse), func(err error) bool {
 			return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 		}, false},
-		"broken": {network(dynamotest.Broken), is(syscall.ECONNRESET), false},
+		"broken": {network(dynamotest.Reset), is(syscall.ECONNRESET), false},
 		"delay": {func(s *dynamotest.Server) error {
 			s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Delay: time.Hour} })
 			return nil
@@ -491,7 +491,7 @@ func TestServer_faults(t *testing.T) {
 				}
 				s.SetFault(nil)
 				s.SetLatency(0)
-				if err := s.SetNetwork(dynamotest.Up); err != nil {
+				if err := s.SetNetwork(dynamotest.Intact); err != nil {
 					t.Fatal(err)
 				}
 				if v, err := get(t.Context(), client, "k"); err != nil || v != "value of k" {
@@ -507,7 +507,7 @@ func TestServer_stall(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	live := tcp(t, s)
 	createTable(t, live)
-	if err := s.SetNetwork(dynamotest.Stall); err != nil {
+	if err := s.SetNetwork(dynamotest.Backlog); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := get(t.Context(), live, "k"); err != nil {
@@ -527,7 +527,7 @@ func TestServer_silentDelays(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := tcp(t, s)
 	createTable(t, c)
-	if err := s.SetNetwork(dynamotest.Silent); err != nil {
+	if err := s.SetNetwork(dynamotest.Hang); err != nil {
 		t.Fatal(err)
 	}
 	before := s.Stats().Total()
@@ -542,7 +542,7 @@ func TestServer_silentDelays(t *testing.T) {
 	if n := s.Stats().Total() - before; n != 0 || s.Len("sessions") != 0 {
 		t.Errorf("%d requests came through, %d items are there", n, s.Len("sessions"))
 	}
-	if err := s.SetNetwork(dynamotest.Up); err != nil {
+	if err := s.SetNetwork(dynamotest.Intact); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil || s.Len("sessions") != 1 {
@@ -562,7 +562,7 @@ func TestServer_blackHole(t *testing.T) {
 	if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("dial: %v, %v; want a time-out", conn, err)
 	}
-	if err := s.SetNetwork(dynamotest.Up); err != nil {
+	if err := s.SetNetwork(dynamotest.Intact); err != nil {
 		t.Fatal(err)
 	}
 	conn, err = net.Dial("tcp", addr)
@@ -594,16 +594,16 @@ func TestServer_networkStorm(t *testing.T) {
 		})
 	}
 	for range 3 {
-		for _, n := range []dynamotest.Network{dynamotest.Silent, dynamotest.Refused, dynamotest.Stall, dynamotest.Broken, dynamotest.BlackHole, dynamotest.Up} {
+		for _, n := range []dynamotest.Kind{dynamotest.Hang, dynamotest.Refuse, dynamotest.Backlog, dynamotest.Reset, dynamotest.BlackHole, dynamotest.Intact} {
 			if err := s.SetNetwork(n); err != nil {
 				t.Error(err)
 			}
 			ctx, cancel := t.Context(), func() {}
-			if n != dynamotest.Up {
+			if n != dynamotest.Intact {
 				ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
 			}
-			if err := put(ctx, memory(s), "x", time.Time{}); (err == nil) != (n == dynamotest.Up) {
-				t.Errorf("in memory, with network %d: %v", n, err)
+			if err := put(ctx, memory(s), "x", time.Time{}); (err == nil) != (n == dynamotest.Intact) {
+				t.Errorf("in memory, with network %q: %v", n, err)
 			}
 			cancel()
 		}

@@ -36,5 +36,5 @@ func ExampleParseRules() {
 	fmt.Println(err)
 	// Output:
 	// 2 <nil>
-	// fault: rule 1: net: unknown kind "balckhole"; want one of reset, blackhole, timeout, dialtimeout, refuse, nxdomain, truncate, corrupt, empty, html
+	// fault: rule 1: net: unknown kind "balckhole"; want one of reset, eof, blackhole, timeout, dialtimeout, refuse, nxdomain, tls, cutrequest, truncate, stall, drip, corrupt, empty, html, errorpage
 }

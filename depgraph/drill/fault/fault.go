@@ -83,6 +83,14 @@ func (f *Fault) RoundTrip(req *http.Request) (*http.Response, error) {
 		return f.Error.response(req), nil
 	case f.Kind == Empty:
 		return response(req, http.StatusOK, "application/x-amz-json-1.0", nil), nil
+	case f.Kind == ErrorPage:
+		return response(req, http.StatusServiceUnavailable, "text/html; charset=utf-8", []byte(errorPage)), nil
+	case f.Kind == EOF:
+		return nil, hungUp(req)
+	case f.Kind == TLS:
+		return nil, expired()
+	case f.Kind == CutRequest:
+		return nil, brokenPipe(req)
 	case f.Kind == HTML:
 		return response(req, http.StatusOK, "text/html; charset=utf-8", []byte(page)), nil
 	case f.Kind == Reset:
@@ -91,8 +99,6 @@ func (f *Fault) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, f.DialError(hostPort(req.URL))
 	}
 }
-
-const page = "<!doctype html><title>Sign in</title><p>Please accept the terms of use.</p>"
 
 // DialError is what net.Dialer returns for the kinds that concern the making
 // of a connection to an address, host:port; nil for the others.

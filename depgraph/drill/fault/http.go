@@ -25,6 +25,7 @@ func (i *Injector) RoundTripper(service string, next http.RoundTripper) http.Rou
 		case f == nil:
 			return next.RoundTrip(req)
 		case !f.Passes():
+			f.SendHalf(req, next)
 			return f.RoundTrip(req)
 		}
 		if err := f.Wait(req.Context()); err != nil {

@@ -41,7 +41,7 @@ func TestParseRules_saysWhatIsWrong(t *testing.T) {
 		`[{"net": "reset"},` + "\n" + `{"net": reset}]`: "line 2:",
 		`{"net": "reset"}`:                            "rules:",
 		`[{"net": "reset"}] x`:                        "text after",
-		`[{"net": "reset"}, {"net": "blckhole"}]`:     `rule 2: net: unknown kind "blckhole"; want one of reset, blackhole`,
+		`[{"net": "reset"}, {"net": "blckhole"}]`:     `rule 2: net: unknown kind "blckhole"; want one of reset, eof, blackhole`,
 		`[{"servce": "dynamodb", "net": "reset"}]`:    `rule 1: json: unknown field "servce"`,
 		`[{"Service": "dynamodb", "net": "reset"}]`:   `rule 1: unknown field "Service"`,
 		`[{"net": "reset", "net": "html"}]`:           `rule 1: the field "net" comes twice`,

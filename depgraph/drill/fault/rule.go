@@ -81,15 +81,20 @@ type Latency struct {
 	Base, Jitter time.Duration // Base, and up to Jitter more, evenly distributed
 }
 
-// Kind is a fault of the network, or of an answer on its way.
+// Kind is a fault of the network, or of an answer on its way. The words are
+// those of docs/guide/faults.md, where each means the same in all packages.
 type Kind string
 
 const (
 	// Reset breaks the connection after the request was sent.
 	Reset Kind = "reset"
 
-	// BlackHole accepts the call and never answers: it ends with the
-	// call's context, and without a deadline not at all.
+	// EOF ends the connection in order after the request was sent, and
+	// without an answer.
+	EOF Kind = "eof"
+
+	// BlackHole lets the packets vanish: a call ends with its context, and
+	// without a deadline not at all.
 	BlackHole Kind = "blackhole"
 
 	// Timeout is an answer that takes longer than http.Client.Timeout,
@@ -109,8 +114,23 @@ const (
 	// NXDomain is a host name that is no longer there.
 	NXDomain Kind = "nxdomain"
 
+	// TLS is a handshake that fails: the service's certificate has run out.
+	TLS Kind = "tls"
+
+	// CutRequest ends the connection in the middle of the request. Where an
+	// adapter can, the service gets the first half.
+	CutRequest Kind = "cutrequest"
+
 	// Truncate ends the connection after half of the answer, or after Bytes.
 	Truncate Kind = "truncate"
+
+	// Stall lets half of the answer through, and then nothing more; the
+	// connection stays open until the caller gives up. The service does its
+	// work, as with Drip and Truncate.
+	Stall Kind = "stall"
+
+	// Drip lets the answer through at ten bytes a second.
+	Drip Kind = "drip"
 
 	// Corrupt changes the data in the answer and keeps its form: in JSON
 	// the values, not the names (in DynamoDB's, the binary values if there
@@ -124,15 +144,21 @@ const (
 
 	// HTML is a success whose body is a web page, as from a captive portal.
 	HTML Kind = "html"
+
+	// ErrorPage is a web page with status 503, as from a load balancer
+	// without a backend: no client of the service can read it.
+	ErrorPage Kind = "errorpage"
 )
 
 // Kinds are all of them, in the order of the documentation.
 func Kinds() []Kind {
-	return []Kind{Reset, BlackHole, Timeout, DialTimeout, Refuse, NXDomain, Truncate, Corrupt, Empty, HTML}
+	return []Kind{Reset, EOF, BlackHole, Timeout, DialTimeout, Refuse, NXDomain, TLS, CutRequest, Truncate, Stall, Drip, Corrupt, Empty, HTML, ErrorPage}
 }
 
 // passes reports whether the service sees the call although it is faulted.
-func (k Kind) passes() bool { return k == "" || k == Truncate || k == Corrupt }
+func (k Kind) passes() bool {
+	return k == "" || k == Truncate || k == Stall || k == Drip || k == Corrupt
+}
 
 // notInCodes are the characters that a code may not have: it becomes a part of
 // headers and of XML.
@@ -158,6 +184,8 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("bytes %d, bandwidth %d: want neither negative", r.Bytes, r.Bandwidth)
 	case r.Bytes > 0 && r.Net != Truncate:
 		return fmt.Errorf("bytes: it is for net %q only", Truncate)
+	case r.Bandwidth > 0 && r.Net == Drip:
+		return fmt.Errorf("bandwidth: net %q has one of its own, %d bytes a second", Drip, dripRate)
 	case r.Bandwidth > 0 && (r.Error != nil || !r.Net.passes()):
 		return fmt.Errorf("bandwidth: there is no answer of the service to slow down")
 	case r.From < 0:

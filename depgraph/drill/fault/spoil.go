@@ -23,7 +23,19 @@ func (f *Fault) Spoil(resp *http.Response) error {
 		if f.Bytes > 0 {
 			keep = min(len(body), int(min(f.Bytes, 1<<30)))
 		}
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:keep]), broken{}))
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:keep]), failing{io.ErrUnexpectedEOF}))
+	case Stall:
+		body, err := readAll(resp)
+		if err != nil {
+			return err
+		}
+		rest := &stalled{ctx: contextOf(resp), closed: make(chan struct{})}
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body[:len(body)/2]), rest), rest}
+	case Drip:
+		resp.Body = &paced{ReadCloser: resp.Body, ctx: contextOf(resp), rate: dripRate}
 	case Corrupt:
 		body, err := readAll(resp)
 		if err != nil {
@@ -35,13 +47,16 @@ func (f *Fault) Spoil(resp *http.Response) error {
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	if f.Bandwidth > 0 {
-		ctx := context.Background()
-		if resp.Request != nil {
-			ctx = resp.Request.Context()
-		}
-		resp.Body = &paced{ReadCloser: resp.Body, ctx: ctx, rate: f.Bandwidth}
+		resp.Body = &paced{ReadCloser: resp.Body, ctx: contextOf(resp), rate: f.Bandwidth}
 	}
 	return nil
+}
+
+func contextOf(resp *http.Response) context.Context {
+	if resp.Request == nil {
+		return context.Background()
+	}
+	return resp.Request.Context()
 }
 
 // paced is a body that arrives at a rate. It waits before it hands out bytes,
@@ -70,11 +85,6 @@ func readAll(resp *http.Response) ([]byte, error) {
 	}
 	return body, err
 }
-
-// broken is the rest of a body that does not come.
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // corrupt changes the data in body, in place, and reports whether it has
 // changed anything. The length and the form stay: JSON stays JSON, base64

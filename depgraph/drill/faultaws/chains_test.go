@@ -2,10 +2,19 @@ package faultaws_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,6 +72,7 @@ var volatile = []struct {
 }{
 	{regexp.MustCompile(`RequestID: [A-Z0-9]+`), "RequestID: ID"},
 	{regexp.MustCompile(`(127\.0\.0\.1|169\.254\.169\.254)(:\d+)?`), "HOST"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(` on \S+:\d+: no such host`), ": no such host"}, // the resolver's address
 }
 
@@ -131,7 +141,7 @@ func TestChains(t *testing.T) {
 			return serve(t, dynamotest.Options{Fault: func(*dynamotest.Request) *dynamotest.Fault { return &dynamotest.Fault{Kind: k} }})
 		}}
 	}
-	network := func(n dynamotest.Network, rule fault.Rule) row {
+	network := func(n dynamotest.Kind, rule fault.Rule) row {
 		return row{rule: rule, wire: func(t *testing.T) string { return withNetwork(t, n) }}
 	}
 	const responseError, maxAttempts = "*http.ResponseError", "*retry.MaxAttemptsError"
@@ -149,7 +159,7 @@ func TestChains(t *testing.T) {
 		"503":                  api("ServiceUnavailableException", 503, "m").want(3, maxAttempts, responseError, "*smithy.GenericAPIError"),
 
 		"reset":                kind(dynamotest.Reset, fault.Network("dynamodb", fault.Reset)).want(3, maxAttempts, responseError, "*http.RequestSendError", "*url.Error", "*net.OpError", "*os.SyscallError", "syscall.Errno"),
-		"refused":              network(dynamotest.Refused, fault.Network("dynamodb", fault.Refuse)).want(3, maxAttempts, responseError, "*http.RequestSendError", "*url.Error", "*net.OpError", "*os.SyscallError", "syscall.Errno"),
+		"refused":              network(dynamotest.Refuse, fault.Network("dynamodb", fault.Refuse)).want(3, maxAttempts, responseError, "*http.RequestSendError", "*url.Error", "*net.OpError", "*os.SyscallError", "syscall.Errno"),
 		"black hole, deadline": kind(dynamotest.Hang, fault.Network("dynamodb", fault.BlackHole)).within(30*time.Millisecond).want(1, responseError, "*smithy.CanceledError", "context.deadlineExceededError"),
 		"late, deadline":       kind(dynamotest.Hang, fault.Slow("dynamodb", time.Hour, 0)).within(30*time.Millisecond).want(1, responseError, "*smithy.CanceledError", "context.deadlineExceededError"),
 		"slower than the client": kind(dynamotest.Hang, fault.Rule{Net: fault.Timeout, Latency: &fault.Latency{Base: 20 * time.Millisecond}}).
@@ -161,10 +171,17 @@ func TestChains(t *testing.T) {
 			want(3, maxAttempts, responseError, "*http.RequestSendError", "*url.Error", "*net.OpError", "*net.timeoutError").
 			// The poller's own deadline, of another type, may come first.
 			or("*net.timeoutError", "*poll.DeadlineExceededError", "Is(DeadlineExceeded) true", "Is(DeadlineExceeded) false"),
-		"truncated": kind(dynamotest.Truncate, fault.Network("dynamodb", fault.Truncate)).want(1, responseError, "*smithy.DeserializationError"),
-		"HTML":      kind(dynamotest.HTML, fault.Network("dynamodb", fault.HTML)).want(1, responseError, "*smithy.DeserializationError"),
-		"empty":     kind(dynamotest.Empty, fault.Network("dynamodb", fault.Empty)).want(1),
-		"corrupt":   kind(dynamotest.BadChecksum, fault.Network("dynamodb", fault.Corrupt)).want(1),
+		"truncated":       kind(dynamotest.Truncate, fault.Network("dynamodb", fault.Truncate)).want(1, responseError, "*smithy.DeserializationError"),
+		"eof":             kind(dynamotest.EOF, fault.Network("dynamodb", fault.EOF)).want(3, maxAttempts, responseError, "*http.RequestSendError", "*url.Error", "*errors.errorString"),
+		"503 with a page": kind(dynamotest.ErrorPage, fault.Network("dynamodb", fault.ErrorPage)).want(3, maxAttempts, responseError, "*smithy.DeserializationError"),
+		"certificate expired": row{
+			rule:     fault.Network("dynamodb", fault.TLS),
+			wire:     expired,
+			injected: func(*testing.T) string { return "https://127.0.0.1:1" },
+		}.want(3, maxAttempts, responseError, "*http.RequestSendError", "*url.Error", "*tls.CertificateVerificationError", "x509.CertificateInvalidError"),
+		"HTML":    kind(dynamotest.HTML, fault.Network("dynamodb", fault.HTML)).want(1, responseError, "*smithy.DeserializationError"),
+		"empty":   kind(dynamotest.Empty, fault.Network("dynamodb", fault.Empty)).want(1),
+		"corrupt": kind(dynamotest.Checksum, fault.Network("dynamodb", fault.Corrupt)).want(1),
 		"no such host": row{
 			rule:     fault.Network("dynamodb", fault.NXDomain),
 			wire:     func(*testing.T) string { return "http://vanished.invalid" },
@@ -264,7 +281,7 @@ func serve(t *testing.T, opts dynamotest.Options) string {
 	return s.URL()
 }
 
-func withNetwork(t *testing.T, n dynamotest.Network) string {
+func withNetwork(t *testing.T, n dynamotest.Kind) string {
 	t.Helper()
 	s := dynamotest.New(dynamotest.Options{})
 	if err := s.Start(); err != nil {
@@ -298,6 +315,26 @@ func fill(t *testing.T, s *dynamotest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// expired is a server whose certificate has run out.
+func expired(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(-time.Minute), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // resolvingNothing is an HTTP client whose DNS server, on loopback, knows no

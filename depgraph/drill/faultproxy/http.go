@@ -155,7 +155,10 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, c call, f *fault.Fa
 		answer(w, c.answer(f.Error, r))
 		return
 	}
-	if f.Error == nil && f.Kind != fault.Empty && f.Kind != fault.HTML {
+	if f.Kind == fault.EOF {
+		panic(http.ErrAbortHandler) // closed, without an answer
+	}
+	if f.Error == nil && f.Kind != fault.Empty && f.Kind != fault.HTML && f.Kind != fault.ErrorPage {
 		breakOff(w) // reset; and what concerns the making of a connection, which this one survives no more
 		return
 	}

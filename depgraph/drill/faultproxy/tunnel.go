@@ -19,13 +19,13 @@ import (
 
 // atConnect are the rules that a proxy can apply before there is a connection.
 func atConnect(r fault.Rule) bool {
-	return r.Net == fault.Refuse || r.Net == fault.NXDomain || r.Net == fault.DialTimeout
+	return r.Net == fault.Refuse || r.Net == fault.NXDomain || r.Net == fault.DialTimeout || r.Net == fault.TLS
 }
 
 // inTunnel are the rules that can be applied to bytes of which nobody knows what
 // they mean.
 func inTunnel(r fault.Rule) bool {
-	return r.Error == nil && !slices.Contains([]fault.Kind{fault.Corrupt, fault.Empty, fault.HTML}, r.Net)
+	return r.Error == nil && !slices.Contains([]fault.Kind{fault.Corrupt, fault.Empty, fault.HTML, fault.ErrorPage, fault.Stall, fault.Drip, fault.CutRequest, fault.TLS}, r.Net)
 }
 
 // serviceOf is the service of AWS whose endpoint a name is, and its region; for
@@ -81,6 +81,10 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 			delay, status = cmp.Or(delay, 30*time.Second), http.StatusGatewayTimeout
 		}
 		wait(min(delay, p.opts.Hold), r.Context().Done(), held, p.ctx.Done())
+		if f.Kind == fault.TLS {
+			failHandshake(w)
+			return
+		}
 		http.Error(w, "drill proxy: "+string(f.Kind), status)
 		return
 	}
@@ -101,6 +105,23 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	p.count.called(c.Service)
 	c.Operation = "data"
 	p.tunnel(client, to, c)
+}
+
+// failHandshake lets a client connect, and answers its TLS with the alert of a
+// certificate that has run out.
+func failHandshake(w http.ResponseWriter) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(headerTimeout))
+	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil || !isTLS(rw.Reader) {
+		return
+	}
+	const alert, fatal, certificateExpired = 21, 2, 45
+	_, _ = conn.Write([]byte{alert, 3, 3, 0, 2, fatal, certificateExpired}) // the client may have left
+	_, _ = io.CopyN(io.Discard, rw, int64(rw.Reader.Buffered()))            // or the end is a reset
 }
 
 // isTLS reports whether the first byte is that of a TLS handshake.
@@ -335,6 +356,11 @@ func (s *stream) apply() (ended bool) {
 		return false
 	}
 	s.swallow.Store(true)
+	if f.Kind == fault.EOF {
+		_ = s.client.Close()
+		_ = s.upstream.Close()
+		return true
+	}
 	resetConn(s.client) // reset, and what ends every connection
 	_ = s.upstream.Close()
 	return true

@@ -238,10 +238,10 @@ func (s *Stack) Faults() []Fault {
 		{"dns-gone", Sessions, "DynamoDB's name no longer resolves, and open connections end", func() error {
 			s.dns.empty.Store(true)
 			// End the live connections, as their age or a deployment would.
-			if err := s.Dynamo.SetNetwork(dynamotest.Refused); err != nil {
+			if err := s.Dynamo.SetNetwork(dynamotest.Refuse); err != nil {
 				return err
 			}
-			return s.Dynamo.SetNetwork(dynamotest.Up)
+			return s.Dynamo.SetNetwork(dynamotest.Intact)
 		}},
 		{"logs-blocked", LogDriver, "the log driver stops reading, as Docker's did on 25 November 2020", do(func() {
 			s.FailOpen.driver.set(true)
@@ -258,5 +258,5 @@ func (s *Stack) Restore() error {
 	s.dns.empty.Store(false)
 	s.FailOpen.driver.set(false)
 	s.Naive.driver.set(false)
-	return s.Dynamo.SetNetwork(dynamotest.Up)
+	return s.Dynamo.SetNetwork(dynamotest.Intact)
 }
