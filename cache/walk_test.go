@@ -116,4 +116,3 @@ func walk(t *testing.T) map[string]string {
 	})
 	return s.way
 }
-
