@@ -11,6 +11,10 @@
 // by a table of the benchmarks in FOLDER/results/FILE whose names match:
 // medians of all runs, and their range. With -check it changes nothing and
 // fails if a page is out of date.
+//
+//	go run ./tables -gate gates.txt RAW
+//
+// compares raw output with what gates.txt promises about a run.
 package main
 
 import (
@@ -29,10 +33,18 @@ import (
 
 func main() {
 	check := flag.Bool("check", false, "only check that the pages are up to date")
+	gates := flag.String("gate", "", "compare raw output with the promises in this `file`")
 	flag.Parse()
-	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: tables [-check] FOLDER...")
+	if flag.NArg() == 0 || *gates != "" && flag.NArg() > 1 {
+		fmt.Fprintln(os.Stderr, "usage: tables [-check] FOLDER...\n       tables -gate FILE RAW")
 		os.Exit(2)
+	}
+	if *gates != "" {
+		if err := judge(os.Stdout, *gates, flag.Arg(0)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	for _, dir := range flag.Args() {
 		if err := page(dir, *check); err != nil {
