@@ -2,6 +2,7 @@ package faultproxy_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/failopen/failopen/cache/dynamo/dynamotest"
 	"github.com/failopen/failopen/depgraph/drill/fault"
@@ -164,6 +166,12 @@ func TestProxy_faultsOfAnUnmodifiedClient(t *testing.T) {
 			if mount == "connect" {
 				c = client("", through(t, p))
 			}
+			// An answer that does not end is given up; the others may take what
+			// a busy machine takes.
+			patience := map[fault.Kind]time.Duration{fault.Drip: 300 * time.Millisecond, fault.Stall: 300 * time.Millisecond}
+			for _, kind := range append(fault.Kinds(), "") {
+				patience[kind] = cmp.Or(patience[kind], time.Minute)
+			}
 			for name, row := range map[string]struct {
 				rule fault.Rule
 				want func(error) bool
@@ -177,6 +185,14 @@ func TestProxy_faultsOfAnUnmodifiedClient(t *testing.T) {
 				"corrupt":   {fault.Network("dynamodb", fault.Corrupt), func(err error) bool { return err != nil && err.Error() == "the item is wrong" }},
 				"html":      {fault.Network("dynamodb", fault.HTML), func(err error) bool { var e *smithy.DeserializationError; return errors.As(err, &e) }},
 				"refused":   {fault.Network("dynamodb", fault.Refuse), func(err error) bool { return err != nil && code(err) == "" }},
+				"eof":       {fault.Network("dynamodb", fault.EOF), func(err error) bool { return errors.Is(err, io.EOF) }},
+				"503 page": {fault.Network("dynamodb", fault.ErrorPage), func(err error) bool {
+					var e *smithyhttp.ResponseError
+					return errors.As(err, &e) && e.HTTPStatusCode() == 503
+				}},
+				"drip":      {fault.Network("dynamodb", fault.Drip), func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+				"stall":     {fault.Network("dynamodb", fault.Stall), func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+				"cut":       {fault.Network("dynamodb", fault.CutRequest), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) }},
 				"bandwidth": {fault.Rule{Service: "dynamodb", Bandwidth: 1 << 20}, func(err error) bool { return err == nil }},
 			} {
 				t.Run(name, func(t *testing.T) {
@@ -186,7 +202,9 @@ func TestProxy_faultsOfAnUnmodifiedClient(t *testing.T) {
 					if err := p.Injector().Set(row.rule); err != nil {
 						t.Fatal(err)
 					}
-					if err := get(t.Context(), c); !row.want(err) {
+					ctx, cancel := context.WithTimeout(t.Context(), patience[row.rule.Net])
+					defer cancel()
+					if err := get(ctx, c); !row.want(err) {
 						t.Errorf("under the fault: %v", err)
 					}
 					if err := p.Injector().Unhit(); err != nil {
@@ -278,6 +296,12 @@ func TestProxy_otherNamesAreNotOpened(t *testing.T) {
 	}
 	if err := read(); err == nil || !strings.Contains(err.Error(), "Bad Gateway") {
 		t.Errorf("a name that is gone: %v", err)
+	}
+	if err := p.Injector().Set(fault.Network("127.0.0.1", fault.TLS)); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); err == nil || !strings.Contains(err.Error(), "tls: expired certificate") {
+		t.Errorf("a certificate that has run out: %v", err)
 	}
 	if s := p.Stats(); s.Tunnels < 1 || s.Faulted < 2 {
 		t.Errorf("%+v", s)

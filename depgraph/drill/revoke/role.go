@@ -216,12 +216,13 @@ func (d *denials) seen(count func() int64) drill.Seen {
 	return d.last
 }
 
-// arrived waits until the probe is denied.
+// arrived waits until the probe is denied by the plan's own statement: one that
+// was denied before says nothing.
 func arrived(ctx context.Context, p Plan, probe func(context.Context) error, say func(string, ...any)) error {
 	began := time.Now()
 	for {
 		_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, probe(ctx) })
-		if denied(err) {
+		if deniedBy(err, p.Via) {
 			say("the sentinel was seen after %v", time.Since(began).Round(time.Millisecond))
 			if !time.Now().Before(p.From) {
 				return ErrTooLate

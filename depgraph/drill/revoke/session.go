@@ -52,12 +52,21 @@ func SessionCredentials(ctx context.Context, api SessionAPI, p Plan) (aws.Creden
 // ErrNotDenied is a session that may still use the table.
 var ErrNotDenied = errors.New("revoke: the session may still use the table: nothing is revoked")
 
-// CheckDenied sees that a read in the session is denied. read makes one call of
-// the plan's table with the session's credentials, and returns its error.
+// ErrOtherDenial is a session that is denied, but not, as far as AWS says, by its
+// own policy: whether that works is not known.
+var ErrOtherDenial = errors.New("revoke: the session is denied by something else than its own policy")
+
+// CheckDenied sees that a read in the session is denied by the session's own
+// policy, which AWS names in the denial's message; a role that may not make the
+// read at all would be denied in any case. read makes one call of the plan's
+// table with the session's credentials, and returns its error.
 func CheckDenied(ctx context.Context, read func(context.Context) error) error {
 	_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, read(ctx) })
-	if denied(err) {
+	switch {
+	case deniedBy(err, Session):
 		return nil
+	case denied(err):
+		return fmt.Errorf("%w (want %q): %w", ErrOtherDenial, reasons[Session], err)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: a read says: %w", ErrNotDenied, err)

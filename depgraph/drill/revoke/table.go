@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -279,6 +280,24 @@ func code(err error) string {
 func denied(err error) bool {
 	c := code(err)
 	return c == "AccessDeniedException" || c == "AccessDenied"
+}
+
+// reasons are how AWS says, at the end of a denial's message, that it comes from
+// the policy that a drill has written. Source: "Troubleshoot access denied error
+// messages" in the IAM User Guide. An explicit deny is named before anything
+// else, so a role that may not make the call in the first place is told of it
+// as well.
+var reasons = map[Via]string{
+	TablePolicy: "with an explicit deny in a resource-based policy",
+	RolePolicy:  "with an explicit deny in an identity-based policy",
+	Session:     "with an explicit deny in a session policy",
+}
+
+// deniedBy reports whether an answer says that access is denied by what is
+// written in that way, and not by something else.
+func deniedBy(err error, via Via) bool {
+	var api smithy.APIError
+	return denied(err) && errors.As(err, &api) && strings.Contains(api.ErrorMessage(), reasons[via])
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
