@@ -451,8 +451,11 @@ func (e *evaluation) storedIn(s store, objects []target, all bool, add func(ssa.
 	}
 	// By a method, or a function: for each of its callers.
 	fn := s.base.Parent()
-	calls := e.p.callers[fn]
-	if fn == nil || len(calls) == 0 || e.p.taken[fn] || len(calls) > 64 {
+	var calls []ssa.CallInstruction
+	if fn != nil {
+		calls = e.p.calls(fn)
+	}
+	if len(calls) == 0 || len(calls) > mostCallers {
 		calls = []ssa.CallInstruction{nil}
 	}
 	for _, call := range calls {
@@ -515,17 +518,20 @@ func among(objects []target, at ssa.Value, fr *frame) (found []target) {
 	return found
 }
 
-// enter is the frame of a call, or nil if there are too many already.
+// enter is the frame of a call. If there are too many already it forgets who
+// called, and knows only what is captured; nil, if even these are too many.
 func (p *program) enter(k frameKey, args []ssa.Value) *frame {
 	depth := 1
-	if k.from != nil {
-		depth = k.from.depth + 1
-	}
 	if k.outer != nil {
-		depth = max(depth, k.outer.depth+1)
+		depth = k.outer.depth + 1
 	}
-	if depth > mostFrames {
+	switch {
+	case depth > mostFrames:
 		return nil
+	case k.from != nil && k.from.depth >= mostFrames:
+		k.site, k.from = nil, nil
+	case k.from != nil:
+		depth = max(depth, k.from.depth+1)
 	}
 	if fr := p.frames[k]; fr != nil {
 		return fr

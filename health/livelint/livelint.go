@@ -86,6 +86,7 @@ type checker struct {
 	busy    map[types.Object]bool         // variables that are being followed
 	allowed map[string]map[int]bool       // lines by file
 	said    map[token.Pos]bool
+	writes  map[types.Object][]write
 	program *program // nil in vet mode
 }
 
@@ -114,6 +115,7 @@ func analyze(pass *analysis.Pass, whole *program) (result any, err error) {
 		}
 	}()
 	c.index()
+	c.noteWrites()
 	c.solve()
 	if whole != nil && whole.packages[pass.Pkg] != nil {
 		whole.mu.Lock() // packages are analysed at the same time

@@ -9,12 +9,29 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// Health libraries, by the beginning of their import paths.
-const (
-	healthGo   = "github.com/hellofresh/health-go"
-	alex       = "github.com/alexliesenfeld/health"
-	grpcHealth = "google.golang.org/grpc/health/grpc_health_v1"
-)
+// Health libraries, by the beginning of their import paths: what is registered with
+// them decides their handlers' answer, now or from the background.
+var libraries = []string{
+	"github.com/hellofresh/health-go", "github.com/alexliesenfeld/health", "github.com/AppsFlyer/go-sundheit",
+	"github.com/InVisionApp/go-health", "github.com/dimiro1/health", "github.com/etherlabsio/healthcheck",
+	"github.com/nelkinda/health-go", "github.com/tavsec/gin-healthcheck", "github.com/heptiolabs/healthcheck",
+	"github.com/distribution/distribution/v3/health", "github.com/docker/distribution/health",
+}
+
+const grpcHealth = "google.golang.org/grpc/health/grpc_health_v1"
+
+// libraryOf is the health library that a function belongs to.
+func libraryOf(f *types.Func) string {
+	if f == nil || f.Pkg() == nil {
+		return ""
+	}
+	for _, lib := range libraries {
+		if strings.HasPrefix(f.Pkg().Path(), lib) {
+			return lib
+		}
+	}
+	return ""
+}
 
 // look finds liveness checks.
 func (c *checker) look() {
@@ -95,13 +112,8 @@ func (c *checker) library(e ast.Expr, depth int) string {
 	}
 	of := func(id *ast.Ident) string {
 		f, ok := c.pass.TypesInfo.ObjectOf(id).(*types.Func)
-		if !ok || f.Pkg() == nil {
-			return ""
-		}
-		for _, lib := range []string{healthGo, alex} {
-			if strings.HasPrefix(f.Pkg().Path(), lib) && strings.Contains(f.Name(), "Handler") {
-				return lib
-			}
+		if ok && strings.Contains(f.Name(), "Handle") {
+			return libraryOf(f)
 		}
 		return ""
 	}
@@ -130,30 +142,44 @@ func (c *checker) library(e ast.Expr, depth int) string {
 	return ""
 }
 
-// registered is the shortest way through a check that this package gives to a
-// library: the field Check of its configuration.
+// registered is the shortest way through a check that this package, or the whole
+// program, gives to a library: in a field of its types, or as an argument of its
+// functions.
 func (c *checker) registered(lib string) (best []string) {
+	if c.program != nil {
+		return c.program.registered(lib)
+	}
 	for _, f := range c.pass.Files {
 		ast.Inspect(f, func(n ast.Node) bool {
-			lit, ok := n.(*ast.CompositeLit)
-			if !ok {
-				return true
-			}
-			named, ok := types.Unalias(c.pass.TypesInfo.TypeOf(lit)).(*types.Named)
-			if !ok || named.Obj().Pkg() == nil || !strings.HasPrefix(named.Obj().Pkg().Path(), lib) {
-				return true
-			}
-			for _, element := range lit.Elts {
-				kv, ok := element.(*ast.KeyValueExpr)
-				if !ok {
-					continue
+			switch n := n.(type) {
+			case *ast.CompositeLit:
+				named, ok := types.Unalias(c.pass.TypesInfo.TypeOf(n)).(*types.Named)
+				if !ok || named.Obj().Pkg() == nil || !strings.HasPrefix(named.Obj().Pkg().Path(), lib) {
+					return true
 				}
-				if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "Check" {
-					best = shorter(best, c.check(kv.Value))
+				for _, element := range n.Elts {
+					if kv, ok := element.(*ast.KeyValueExpr); ok {
+						element = kv.Value
+					}
+					best = shorter(best, c.asCheck(element))
+				}
+			case *ast.CallExpr:
+				if f, _ := typeutil.Callee(c.pass.TypesInfo, n).(*types.Func); libraryOf(f) == lib {
+					for _, arg := range n.Args {
+						best = shorter(best, c.asCheck(arg))
+					}
 				}
 			}
 			return true
 		})
 	}
 	return best
+}
+
+// asCheck is the way through a function that is given to a library.
+func (c *checker) asCheck(e ast.Expr) []string {
+	if _, ok := typeOf(c, e).(*types.Signature); !ok {
+		return nil
+	}
+	return c.value(e, mostResolve)
 }

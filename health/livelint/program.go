@@ -26,11 +26,13 @@ type program struct {
 
 	callers  map[*ssa.Function][]ssa.CallInstruction
 	invokes  map[string][]ssa.CallInstruction // by the name of an interface's method
+	dynamic  map[string][]ssa.CallInstruction // of function values, by their signature
 	taken    map[*ssa.Function]bool           // functions that are values
 	closures map[*ssa.Function][]*ssa.MakeClosure
 	boxed    map[string][]ssa.Value // what is put into interfaces, by its type
 	stores   map[cellKey][]store
 	globals  map[*ssa.Global][]store
+	gifts    []gift       // to health libraries
 	types    []types.Type // concrete ones with methods, of packages with code
 
 	frames  map[frameKey]*frame
@@ -38,6 +40,14 @@ type program struct {
 	implied map[*types.Func][]types.Type // by the method of an interface
 	nodes   map[state]*node
 	sinks   []string
+
+	libraries map[string][]string // ways through what was given to them
+}
+
+// gift is a value that was given to a health library, by its path.
+type gift struct {
+	to string
+	v  ssa.Value
 }
 
 // A cellKey is a field of a type of structs, or the elements of a type.
@@ -59,9 +69,10 @@ func newProgram(pkgs []*packages.Package) *program {
 	p := &program{
 		prog: prog, packages: make(map[*types.Package]*ssa.Package), inside: make(map[*types.Package]bool), own: make(map[*types.Package]bool),
 		callers: make(map[*ssa.Function][]ssa.CallInstruction), invokes: make(map[string][]ssa.CallInstruction),
-		taken: make(map[*ssa.Function]bool), closures: make(map[*ssa.Function][]*ssa.MakeClosure),
+		dynamic: make(map[string][]ssa.CallInstruction), taken: make(map[*ssa.Function]bool), closures: make(map[*ssa.Function][]*ssa.MakeClosure),
 		boxed: make(map[string][]ssa.Value), stores: make(map[cellKey][]store), globals: make(map[*ssa.Global][]store),
 		frames: make(map[frameKey]*frame), names: make(map[types.Type]any), implied: make(map[*types.Func][]types.Type), nodes: make(map[state]*node),
+		libraries: make(map[string][]string),
 	}
 	modules := make(map[string]bool)
 	for i, root := range roots {
@@ -133,11 +144,15 @@ func (p *program) function(fn *ssa.Function) {
 			switch instr := instr.(type) {
 			case ssa.CallInstruction:
 				common := instr.Common()
+				p.noteGifts(fn, common)
 				if f := common.StaticCallee(); f != nil {
 					p.callers[f] = append(p.callers[f], instr)
 					called = common.Value
 				} else if common.IsInvoke() {
 					p.invokes[common.Method.Name()] = append(p.invokes[common.Method.Name()], instr)
+				} else if _, builtin := common.Value.(*ssa.Builtin); !builtin {
+					sig := signature(common.Signature())
+					p.dynamic[sig] = append(p.dynamic[sig], instr)
 				}
 			case *ssa.MakeClosure:
 				f := instr.Fn.(*ssa.Function)
@@ -169,7 +184,28 @@ func (p *program) function(fn *ssa.Function) {
 	}
 }
 
+// noteGifts notes what others give to a function of a health library.
+func (p *program) noteGifts(from *ssa.Function, common *ssa.CallCommon) {
+	f := called(common)
+	lib := libraryOf(f)
+	if lib == "" || libraryOf(object(outermost(from))) == lib {
+		return
+	}
+	for _, arg := range common.Args {
+		p.gifts = append(p.gifts, gift{lib, arg})
+	}
+}
+
 func (p *program) store(addr, val ssa.Value) {
+	if addr, ok := addr.(*ssa.FieldAddr); ok {
+		if name, ok := p.key(addr.X.Type(), 0).of.(*types.TypeName); ok && name.Pkg() != nil {
+			for _, lib := range libraries {
+				if strings.HasPrefix(name.Pkg().Path(), lib) {
+					p.gifts = append(p.gifts, gift{lib, val})
+				}
+			}
+		}
+	}
 	switch addr := addr.(type) {
 	case *ssa.Global:
 		p.globals[addr] = append(p.globals[addr], store{addr, val, nil})
@@ -223,11 +259,15 @@ func constantOf(v ssa.Value) constant.Value {
 // sort puts in the order of the source what was found, so that of two ways of
 // the same length it is always the same one.
 func (p *program) sort() {
+	inOrder := func(a, b ssa.CallInstruction) int { return int(a.Pos()) - int(b.Pos()) }
 	for _, calls := range p.callers {
-		slices.SortFunc(calls, func(a, b ssa.CallInstruction) int { return int(a.Pos()) - int(b.Pos()) })
+		slices.SortFunc(calls, inOrder)
 	}
 	for _, calls := range p.invokes {
-		slices.SortFunc(calls, func(a, b ssa.CallInstruction) int { return int(a.Pos()) - int(b.Pos()) })
+		slices.SortFunc(calls, inOrder)
+	}
+	for _, calls := range p.dynamic {
+		slices.SortFunc(calls, inOrder)
 	}
 	for _, made := range p.closures {
 		slices.SortFunc(made, func(a, b *ssa.MakeClosure) int { return int(a.Pos()) - int(b.Pos()) })
@@ -253,9 +293,37 @@ func (p *program) order() {
 	}
 }
 
+// calls are the calls that name a function, and those of a value that may be it.
+func (p *program) calls(fn *ssa.Function) []ssa.CallInstruction {
+	all := p.callers[fn]
+	if p.taken[fn] && fn.Signature.Recv() == nil {
+		if more := p.dynamic[signature(fn.Signature)]; len(more) <= mostCallers {
+			all = append(all[:len(all):len(all)], more...)
+		}
+	}
+	return all
+}
+
+// signature is what two types of functions have in common that are the same:
+// their types, without the names of parameters.
+func signature(s *types.Signature) string {
+	var b strings.Builder
+	for _, tuple := range []*types.Tuple{s.Params(), s.Results()} {
+		for v := range tuple.Variables() {
+			b.WriteString(v.Type().String() + ",")
+		}
+		b.WriteString(";")
+	}
+	return b.String()
+}
+
+// mostCallers is how many calls are looked at for what they give to a function: of
+// more, none, since they say nothing.
+const mostCallers = 64
+
 // given is what callers give for a parameter.
 func (p *program) given(fn *ssa.Function, i int) (args []ssa.Value) {
-	for _, call := range p.callers[fn] {
+	for _, call := range p.calls(fn) {
 		if all := call.Common().Args; i < len(all) {
 			args = append(args, all[i])
 		}

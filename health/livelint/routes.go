@@ -249,6 +249,9 @@ func (c *checker) mounted(pos token.Pos, path string, h ast.Expr) {
 		c.reportRoute(pos, path, c.registered(lib))
 	}
 	c.reportRoute(pos, path, c.check(h))
+	for _, body := range c.handlerBodies(h, mostResolve) {
+		c.reportRoute(pos, path, c.remembered(body))
+	}
 }
 
 // table finds routes in literals: {"/livez", s.live}, {Path: "/livez", Handler: h},

@@ -404,6 +404,41 @@ func (p *program) answers(t target, iface types.Type, v view) (starts []state) {
 	return starts
 }
 
+// registered is the shortest way through what the program gives to a library: in
+// fields of its types, and as arguments of its functions.
+func (p *program) registered(lib string) []string {
+	if path, ok := p.libraries[lib]; ok {
+		return path
+	}
+	p.libraries[lib] = nil
+	var starts []state
+	give := func(v ssa.Value) {
+		sig, isFunc := v.Type().Underlying().(*types.Signature)
+		named, isInterface := types.Unalias(v.Type()).(*types.Named)
+		isInterface = isInterface && types.IsInterface(named) && named.Obj().Pkg() != nil && strings.HasPrefix(named.Obj().Pkg().Path(), lib)
+		if !isFunc && !isInterface || isFunc && isHandler(sig) {
+			return
+		}
+		targets, _ := p.eval(v, nil)
+		for _, t := range targets {
+			switch {
+			case t.fn != nil:
+				made, _ := t.at.(*ssa.MakeClosure)
+				starts = append(starts, state{t.fn, p.enter(frameKey{fn: t.fn, made: made, outer: t.fr}, nil), everything})
+			case t.typ != nil && isInterface:
+				starts = append(starts, p.answers(t, v.Type(), everything)...)
+			}
+		}
+	}
+	for _, gift := range p.gifts {
+		if strings.HasPrefix(gift.to, lib) {
+			give(gift.v)
+		}
+	}
+	p.libraries[lib] = p.way(starts)
+	return p.libraries[lib]
+}
+
 // wholeCall is the shortest way through a call, by the whole program. ok is false
 // if that does not know what is called.
 func (c *checker) wholeCall(call *ast.CallExpr) (path []string, ok bool) {

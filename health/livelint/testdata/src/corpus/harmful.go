@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/failopen/failopen/health"
@@ -150,6 +152,70 @@ func (admin) AddLivenessCheck(string, func() error) {}
 
 func (s *server) badAdmin(a admin) {
 	a.AddLivenessCheck("db", func() error { return s.ping(context.Background()) })
+}
+
+// An answer that the background remembers.
+
+func (s *server) badBackground() { // want badBackground:"reaches"
+	go func() {
+		for range time.Tick(time.Second) {
+			s.up.Store(s.ping(context.Background()) == nil)
+		}
+	}()
+	s.mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if !s.up.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+}
+
+type monitor struct {
+	mu     sync.Mutex
+	broken error
+	count  int
+}
+
+func (m *monitor) run(s *server) { // want run:"reaches"
+	for range time.Tick(time.Second) {
+		err := s.ping(context.Background())
+		m.mu.Lock()
+		m.broken = err
+		m.mu.Unlock()
+	}
+}
+
+func (m *monitor) healthy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.broken == nil
+}
+
+func (m *monitor) answer(w http.ResponseWriter, r *http.Request) {
+	if m.healthy() {
+		w.WriteHeader(200)
+		return
+	}
+	http.Error(w, "broken", 500)
+}
+
+func badMonitor(mux *http.ServeMux, m *monitor) { mux.HandleFunc("/livez", m.answer) }
+
+var failing int32
+
+func (s *server) watch() { // want watch:"reaches"
+	if err := s.ping(context.Background()); err != nil {
+		atomic.StoreInt32(&failing, 1)
+	} else {
+		atomic.StoreInt32(&failing, 0)
+	}
+}
+
+func badGlobal(mux *http.ServeMux) {
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if atomic.LoadInt32(&failing) == 1 {
+			http.Error(w, "failing", http.StatusInternalServerError)
+		}
+	})
 }
 
 // Ways back of this library.

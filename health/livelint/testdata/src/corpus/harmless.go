@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/failopen/failopen/health"
@@ -203,4 +204,63 @@ func (s *server) goodUnwatched(ctx context.Context) { // want goodUnwatched:"rea
 	for ctx.Err() == nil {
 		s.ping(ctx)
 	}
+}
+
+type lifecycle struct {
+	stopping atomic.Bool
+	ready    atomic.Bool
+	loads    int
+	last     error
+}
+
+func (l *lifecycle) goodStopping(mux *http.ServeMux, signals chan os.Signal) {
+	go func() { <-signals; l.stopping.Store(true) }()
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if l.stopping.Load() {
+			w.WriteHeader(503)
+		}
+	})
+}
+
+// It remembers what the database said, and says so to people only.
+func (l *lifecycle) goodRemembered(mux *http.ServeMux, s *server) { // want goodRemembered:"reaches"
+	go func() {
+		for range time.Tick(time.Second) {
+			l.last = s.ping(context.Background())
+			l.loads++
+		}
+	}()
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if l.last != nil {
+			w.Write([]byte("degraded"))
+		}
+		w.WriteHeader(200)
+	})
+}
+
+// The database decides about readiness, and a signal about liveness.
+func (l *lifecycle) goodTwo(mux *http.ServeMux, s *server) { // want goodTwo:"reaches"
+	go func() {
+		for range time.Tick(time.Second) {
+			l.ready.Store(s.ping(context.Background()) == nil)
+		}
+	}()
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if l.stopping.Load() {
+			w.WriteHeader(503)
+		}
+	})
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if !l.ready.Load() {
+			w.WriteHeader(503)
+		}
+	})
+}
+
+func goodMethod(mux *http.ServeMux, s *server) {
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+	})
 }

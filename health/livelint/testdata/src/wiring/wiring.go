@@ -188,3 +188,7 @@ func (s *service) none(context.Context) (string, error)   { return "", nil }
 func handle[T any](f func(context.Context) (T, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { f(r.Context()) }
 }
+
+func (s *service) badOption() {
+	s.mux.Handle("/livez", parts.NewService(parts.WithStore(parts.DB{DB: s.db})))
+}

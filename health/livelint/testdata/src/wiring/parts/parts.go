@@ -102,3 +102,27 @@ func (s *Server) Alive(w http.ResponseWriter, r *http.Request) {
 type Router struct{ routes map[string]http.HandlerFunc }
 
 func (r *Router) HandleFunc(path string, h http.HandlerFunc) { r.routes[path] = h }
+
+// Option changes a Service.
+type Option func(*Service)
+
+// WithStore says what the service stands on.
+func WithStore(c Check) Option { return func(service *Service) { service.store = c } }
+
+// Service is made of options.
+type Service struct{ store Check }
+
+// NewService makes one.
+func NewService(all ...Option) *Service {
+	s := &Service{store: &Disk{}}
+	for _, o := range all {
+		o(s)
+	}
+	return s
+}
+
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.store.Check(r.Context()) != nil {
+		w.WriteHeader(503)
+	}
+}

@@ -1,0 +1,329 @@
+package livelint
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/types"
+	"strconv"
+	"strings"
+
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+// An answer that a handler remembers is no better than one that it asks for:
+// a check in the background stores what the dependency said, and the handler
+// fails because of it.
+
+// write is an assignment to a variable or a field, or a Store of an atomic.
+type write struct {
+	value ast.Expr
+	stack []ast.Node // what the assignment is in
+}
+
+// noteWrites finds what is assigned where.
+func (c *checker) noteWrites() {
+	c.writes = make(map[types.Object][]write)
+	for _, f := range c.pass.Files {
+		var stack []ast.Node
+		ast.Inspect(f, func(n ast.Node) bool {
+			if n == nil {
+				stack = stack[:len(stack)-1]
+				return true
+			}
+			stack = append(stack, n)
+			note := func(to, value ast.Expr) {
+				if obj := c.place(to); obj != nil {
+					c.writes[obj] = append(c.writes[obj], write{value, append([]ast.Node(nil), stack...)})
+				}
+			}
+			switch n := n.(type) {
+			case *ast.AssignStmt:
+				for i, to := range n.Lhs {
+					note(to, n.Rhs[min(i, len(n.Rhs)-1)])
+				}
+			case *ast.CallExpr:
+				switch f := c.atomic(n); {
+				case f == nil:
+				case f.Signature().Recv() != nil && len(n.Args) > 0 && hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap"):
+					note(n.Fun.(*ast.SelectorExpr).X, n.Args[len(n.Args)-1])
+				case f.Signature().Recv() == nil && len(n.Args) > 1 && hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap"):
+					note(n.Args[0], n.Args[len(n.Args)-1])
+				}
+			}
+			return true
+		})
+	}
+}
+
+// atomic is the function of sync/atomic that a call calls.
+func (c *checker) atomic(call *ast.CallExpr) *types.Func {
+	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
+	if f == nil || f.Pkg() == nil || f.Pkg().Path() != "sync/atomic" {
+		return nil
+	}
+	if _, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); !ok {
+		return nil
+	}
+	return f
+}
+
+// place is the field, or the variable outside of functions, or shared by closures,
+// that an expression names.
+func (c *checker) place(e ast.Expr) types.Object {
+	switch e := ast.Unparen(e).(type) {
+	case *ast.Ident:
+		if v, ok := c.pass.TypesInfo.ObjectOf(e).(*types.Var); ok {
+			return v
+		}
+	case *ast.SelectorExpr:
+		if v, ok := c.pass.TypesInfo.ObjectOf(e.Sel).(*types.Var); ok {
+			return v
+		}
+	case *ast.UnaryExpr:
+		return c.place(e.X)
+	case *ast.StarExpr:
+		return c.place(e.X)
+	case *ast.IndexExpr:
+		return c.place(e.X)
+	}
+	return nil
+}
+
+// remembered is the way to the network of what a handler remembers, and fails
+// because of; nil if there is none.
+func (c *checker) remembered(body ast.Node) (best []string) {
+	if body == nil {
+		return nil
+	}
+	ast.Inspect(body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.IfStmt:
+			if c.fails(n.Body) || n.Else != nil && c.fails(n.Else) || leaves(n.Body) && c.failsAfter(body, n) {
+				best = shorter(best, c.recalled(n.Cond, mostRecalled))
+				if assign, ok := n.Init.(*ast.AssignStmt); ok {
+					for _, e := range assign.Rhs {
+						best = shorter(best, c.recalled(e, mostRecalled))
+					}
+				}
+			}
+		case *ast.SwitchStmt:
+			if n.Tag != nil && c.fails(n.Body) {
+				best = shorter(best, c.recalled(n.Tag, mostRecalled))
+			}
+		}
+		return true
+	})
+	return best
+}
+
+// mostRecalled is through how many functions and variables a condition is followed
+// to what it remembers.
+const mostRecalled = 3
+
+// fails reports whether a status from 400 to 599 is somewhere among the arguments
+// of a call in a block.
+func (c *checker) fails(n ast.Node) (found bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if _, ok := n.(*ast.FuncLit); ok {
+			return false
+		}
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		for _, arg := range call.Args {
+			tv := c.pass.TypesInfo.Types[arg]
+			if tv.Value == nil || tv.Value.Kind() != constant.Int {
+				continue
+			}
+			if code, err := strconv.Atoi(tv.Value.ExactString()); err == nil && code >= 400 && code <= 599 {
+				found = true
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// leaves reports whether a block ends with a return.
+func leaves(b *ast.BlockStmt) bool {
+	if len(b.List) == 0 {
+		return false
+	}
+	_, ok := b.List[len(b.List)-1].(*ast.ReturnStmt)
+	return ok
+}
+
+// failsAfter reports whether what follows a statement fails: if ok { …; return }.
+func (c *checker) failsAfter(body, s ast.Node) (found bool) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		b, ok := n.(*ast.BlockStmt)
+		if !ok {
+			return true
+		}
+		for i, other := range b.List {
+			if other == s {
+				for _, after := range b.List[i+1:] {
+					if _, conditional := after.(*ast.IfStmt); !conditional {
+						found = found || c.fails(after)
+					}
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// recalled is the way to the network of the values that a condition loads.
+func (c *checker) recalled(cond ast.Expr, depth int) (best []string) {
+	if depth == 0 {
+		return nil
+	}
+	ast.Inspect(cond, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.CallExpr:
+			best = shorter(best, c.recalledBy(n, depth))
+			return c.atomic(n) == nil
+		case *ast.SelectorExpr:
+			if v, ok := c.pass.TypesInfo.ObjectOf(n.Sel).(*types.Var); ok && v.IsField() {
+				best = shorter(best, c.setBy(v))
+			}
+		case *ast.Ident:
+			v, ok := c.pass.TypesInfo.ObjectOf(n).(*types.Var)
+			if !ok || v.IsField() {
+				break
+			}
+			if v.Parent() == c.pass.Pkg.Scope() {
+				best = shorter(best, c.setBy(v))
+				break
+			}
+			for _, value := range c.values[v] { // a local copy
+				if value.Pos() > cond.Pos() {
+					continue
+				}
+				best = shorter(best, c.recalled(value, depth-1))
+			}
+		}
+		return true
+	})
+	return best
+}
+
+// recalledBy is the way of what a call loads: an atomic, or what a function of this
+// package returns.
+func (c *checker) recalledBy(call *ast.CallExpr, depth int) (best []string) {
+	if f := c.atomic(call); f != nil {
+		if !strings.HasPrefix(f.Name(), "Load") {
+			return nil
+		}
+		if f.Signature().Recv() != nil {
+			return c.setBy(c.place(call.Fun.(*ast.SelectorExpr).X))
+		}
+		if len(call.Args) > 0 {
+			return c.setBy(c.place(call.Args[0]))
+		}
+		return nil
+	}
+	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
+	if f == nil {
+		return nil
+	}
+	if lib := libraryOf(f); lib != "" {
+		return c.registered(lib)
+	}
+	fd := c.decls[f]
+	if fd == nil {
+		return nil
+	}
+	ast.Inspect(fd.Body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.ReturnStmt:
+			for _, result := range n.Results {
+				best = shorter(best, c.recalled(result, depth-1))
+			}
+		case *ast.IfStmt: // if !s.up { return err }
+			best = shorter(best, c.recalled(n.Cond, depth-1))
+		}
+		return true
+	})
+	if best != nil {
+		best = append([]string{name(f)}, best...)
+	}
+	return best
+}
+
+// setBy is the way of what is stored in a place, or decides whether it is.
+func (c *checker) setBy(obj types.Object) (best []string) {
+	if obj == nil || c.busy[obj] {
+		return nil
+	}
+	c.busy[obj] = true
+	defer delete(c.busy, obj)
+	for _, w := range c.writes[obj] {
+		best = shorter(best, c.origins(w.value))
+		for _, cond := range conditions(c, w.stack) {
+			best = shorter(best, c.origins(cond.expr))
+		}
+	}
+	if best != nil {
+		best = append([]string{"what is remembered in " + obj.Name()}, best...)
+	}
+	return best
+}
+
+// handlerBody is the code of a handler: a literal, or a function or method of this
+// package, below conversions and wrappers.
+func (c *checker) handlerBodies(e ast.Expr, depth int) (all []ast.Node) {
+	if depth == 0 {
+		return nil
+	}
+	of := func(obj types.Object) {
+		switch obj := obj.(type) {
+		case *types.Func:
+			if fd := c.decls[obj.Origin()]; fd != nil {
+				all = append(all, fd.Body)
+			}
+		case *types.Var:
+			for _, v := range c.values[obj] {
+				all = append(all, c.handlerBodies(v, depth-1)...)
+			}
+		}
+	}
+	switch e := ast.Unparen(e).(type) {
+	case *ast.FuncLit:
+		return []ast.Node{e.Body}
+	case *ast.Ident:
+		of(c.pass.TypesInfo.ObjectOf(e))
+	case *ast.SelectorExpr:
+		of(c.pass.TypesInfo.ObjectOf(e.Sel))
+	case *ast.CallExpr:
+		if f, ok := typeutil.Callee(c.pass.TypesInfo, e).(*types.Func); ok && c.decls[f.Origin()] != nil && isHandler(c.pass.TypesInfo.TypeOf(e)) {
+			ast.Inspect(c.decls[f.Origin()].Body, func(n ast.Node) bool {
+				if ret, ok := n.(*ast.ReturnStmt); ok {
+					for _, r := range ret.Results {
+						all = append(all, c.handlerBodies(r, depth-1)...)
+					}
+				}
+				return true
+			})
+		}
+		for _, arg := range e.Args {
+			if isHandler(c.pass.TypesInfo.TypeOf(arg)) {
+				all = append(all, c.handlerBodies(arg, depth-1)...)
+			}
+		}
+	case *ast.UnaryExpr:
+		all = c.handlerBodies(e.X, depth-1)
+	}
+	if t := c.pass.TypesInfo.TypeOf(e); t != nil && len(all) == 0 {
+		if obj, _, _ := types.LookupFieldOrMethod(t, true, c.pass.Pkg, "ServeHTTP"); obj != nil {
+			of(obj)
+		}
+	}
+	return all
+}
