@@ -2,8 +2,6 @@ package fault
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -56,8 +54,10 @@ type Injector struct {
 	rules  atomic.Pointer[ruleSet] // nil without rules
 	panics atomic.Int64
 
-	mu   sync.Mutex // guards rand
-	rand *rand.Rand
+	mu     sync.Mutex // guards what follows
+	rand   *rand.Rand
+	must   bool    // MustHit
+	missed []error // rules that have ended without a hit since
 }
 
 // ruleSet is never changed but for its counters.
@@ -90,8 +90,9 @@ func New(opts Options) *Injector {
 
 // Set replaces all rules, from the next call on, and starts their windows of
 // time and their counters. Calls are matched in the order of the rules; the
-// first match wins. If a rule is invalid, Set returns an error that names it,
-// and the rules stay as they were.
+// first match wins. If a rule is invalid, or can never match because one before
+// it takes all calls that it is about, Set returns an error that names it, and
+// the rules stay as they were.
 func (i *Injector) Set(rules ...Rule) error {
 	if len(rules) == 0 {
 		i.Clear()
@@ -101,7 +102,7 @@ func (i *Injector) Set(rules ...Rule) error {
 	if err := set.add(rules); err != nil {
 		return err
 	}
-	i.rules.Store(set)
+	i.replace(set)
 	return nil
 }
 
@@ -129,6 +130,11 @@ func (s *ruleSet) add(rules []Rule) error {
 		if err := r.Validate(); err != nil {
 			return fmt.Errorf("fault: rule %d: %w", n+1, err)
 		}
+		for earlier, before := range s.rules {
+			if before.hides(r) && !r.Off {
+				return fmt.Errorf("fault: rule %d can match nothing: rule %d takes every call that it is about; put it first, or give that one a probability, a count or a window", len(s.rules)+1, earlier+1)
+			}
+		}
 		s.rules = append(s.rules, r.clone())
 		s.match = append(s.match, newMatcher(r))
 		s.stats = append(s.stats, new(ruleCounters))
@@ -151,7 +157,7 @@ func (r Rule) clone() Rule {
 
 // Clear removes all rules. Calls that a black hole has swallowed stay there
 // until their contexts are done.
-func (i *Injector) Clear() { i.rules.Store(nil) }
+func (i *Injector) Clear() { i.replace(nil) }
 
 // Active reports whether there are rules. It is the one atomic load.
 func (i *Injector) Active() bool { return i.rules.Load() != nil }
@@ -199,22 +205,6 @@ func (i *Injector) Stats() Stats {
 		}
 	}
 	return s
-}
-
-// Unhit returns an error that names each rule which has hit nothing since it
-// was set, but for those that are off: most likely a name in it is misspelt,
-// and what the test or the drill has seen proves nothing. It is nil if every
-// rule has hit, or if there are none.
-func (i *Injector) Unhit() error {
-	var errs []error
-	for n, r := range i.Stats().Rules {
-		if r.Hits > 0 || r.Rule.Off {
-			continue
-		}
-		text, _ := json.Marshal(r.Rule) // text and numbers do not fail
-		errs = append(errs, fmt.Errorf("fault: rule %d has hit nothing (%d calls matched it): %s", n+1, r.Matched, text))
-	}
-	return errors.Join(errs...)
 }
 
 // Next decides about one call: nil lets it pass. It is for those who write an
