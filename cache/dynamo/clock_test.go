@@ -31,7 +31,7 @@ func skewed(t *testing.T, offset *atomic.Int64) (*dynamo.Store, *dynamotest.Serv
 func measure(t *testing.T, store *dynamo.Store) dynamo.Stats {
 	t.Helper()
 	for range 8 {
-		time.Sleep(1370 * time.Millisecond) // virtual: the calls meet other fractions of a second
+		time.Sleep(1370 * time.Millisecond)   // virtual: the calls meet other fractions of a second
 		_, _ = store.Get(t.Context(), "none") // the SDK corrects its signatures' time by a first refusal
 	}
 	return store.Stats()
@@ -88,7 +88,7 @@ func TestStore_measuresTheClockByErrors(t *testing.T) {
 		if _, err := store.Get(t.Context(), "k"); !errors.Is(err, cache.ErrPermanent) {
 			t.Fatal(err)
 		}
-		if st := store.Stats(); (st.ClockSkew - 90*time.Second).Abs() > st.ClockSkewWithin || st.ClockSkewWithin > time.Second {
+		if st := store.Stats(); (st.ClockSkew-90*time.Second).Abs() > st.ClockSkewWithin || st.ClockSkewWithin > time.Second {
 			t.Errorf("ClockSkew %v within %v", st.ClockSkew, st.ClockSkewWithin)
 		}
 	})

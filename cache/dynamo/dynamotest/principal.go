@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 // Development credentials. A Server to which nobody has added a principal
 // accepts them for everything, and accepts nothing else.
 const (
-	AccessKey = "DYNAMOTEST"
-	SecretKey = "dynamotest-secret"
+	AccessKey = iam.DeveloperAccessKey
+	SecretKey = iam.DeveloperSecretKey
 )
 
 const accountID = iam.Account // of all tables and users
@@ -76,18 +77,18 @@ type Principal struct {
 
 // SetPrincipal adds a principal, or replaces the one with the same access key:
 // its policies, secret and expiry change from the next request on. From the
-// first principal on, the development credentials are no longer accepted.
+// first principal on, the development credentials are no longer accepted. With
+// Options.Principals it is an error for a principal that is known there: each
+// lives in one place.
 func (s *Server) SetPrincipal(p Principal) error {
-	c, err := iam.NewCaller(iam.Principal(p), s.now())
-	if err != nil {
+	if s.lookup != nil {
+		if _, taken := s.lookup(p.AccessKey); taken {
+			return fmt.Errorf("dynamotest: Options.Principals knows the access key %q already; change it there", p.AccessKey)
+		}
+	}
+	if err := s.principals.Set(iam.Principal(p), s.now()); err != nil {
 		return fmt.Errorf("dynamotest: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.principals == nil {
-		s.principals = map[string]*iam.Caller{}
-	}
-	s.principals[p.AccessKey] = c
 	return nil
 }
 
@@ -99,14 +100,7 @@ func (s *Server) AddUser(accessKey, secretKey string, policies ...string) error 
 
 // DeletePrincipal makes an access key unknown: its requests are answered with
 // UnrecognizedClientException.
-func (s *Server) DeletePrincipal(accessKey string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.principals == nil {
-		s.principals = map[string]*iam.Caller{}
-	}
-	delete(s.principals, accessKey)
-}
+func (s *Server) DeletePrincipal(accessKey string) { s.principals.Delete(accessKey) }
 
 // A Revocation names access that is taken away. An empty field means any.
 type Revocation struct {
@@ -141,25 +135,15 @@ func (s *Server) Restore() {
 	s.revoked = nil
 }
 
-// caller is who has an access key, if anybody.
+// caller is who has an access key, if anybody: nil for nobody.
 func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, error) {
-	s.mu.Lock()
-	c, known := s.principals[accessKey]
-	none := s.principals == nil && s.lookup == nil
-	s.mu.Unlock()
-	switch {
-	case known:
-		return c, nil
-	case none && accessKey == AccessKey:
-		return developer, nil
-	case s.lookup == nil:
-		return nil, nil
+	if s.lookup == nil || s.principals.Known(accessKey) {
+		return s.principals.Get(accessKey), nil
 	}
-	p, ok := s.lookup(accessKey)
-	if !ok || p.AccessKey != accessKey {
-		return nil, nil
+	if p, ok := s.lookup(accessKey); ok && p.AccessKey == accessKey {
+		return iam.NewCaller(iam.Principal(p), now)
 	}
-	return iam.NewCaller(iam.Principal(p), now)
+	return nil, nil
 }
 
 // authenticate finds out who signed the request, and whether they did.
@@ -168,39 +152,27 @@ func (s *Server) authenticate(r *http.Request, body []byte, sig iam.Signature, n
 	if err != nil {
 		return nil, validation("dynamotest: Options.Principals: %s", err)
 	}
-	unknown := coral("UnrecognizedClientException", "The security token included in the request is invalid.")
-	if c == nil {
-		return nil, unknown
-	}
-	if err := sig.Verify(r, body, "dynamodb", c.SecretKey, now); err != nil {
+	if err := iam.Authenticate(r, body, sig, "dynamodb", c, now); err != nil {
 		return nil, coral(err.Code, "%s", err.Message)
-	}
-	if r.Header.Get("X-Amz-Security-Token") != c.SessionToken {
-		return nil, unknown
-	}
-	if c.Expired(now) {
-		return nil, coral("ExpiredTokenException", "The security token included in the request is expired")
 	}
 	return c, nil
 }
-
-var developer = func() *iam.Caller {
-	c, err := iam.NewCaller(iam.Principal{
-		AccessKey: AccessKey, SecretKey: SecretKey,
-		Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`},
-	}, time.Time{})
-	if err != nil {
-		panic(err) // all of it is constant
-	}
-	return c
-}()
 
 // authorize decides whether the call's principal may do what it asks for on
 // a table ("*" for none in particular), or on the index that it reads: IAM has
 // its own ARN for that, and a policy about the table alone says nothing of it.
 func (c *call) authorize(table string) *apiError {
+	resource, d := c.decide(table)
+	if d.Allowed {
+		return nil
+	}
+	c.server.denied.Add(1)
+	return coral("AccessDeniedException", "%s", c.principal.Denial("dynamodb:"+c.op, resource, d))
+}
+
+func (c *call) decide(table string) (resource string, d iam.Decision) {
 	action := "dynamodb:" + c.op
-	resource := tableARN(c.region, table)
+	resource = tableARN(c.region, table)
 	if c.index != "" {
 		resource += "/index/" + c.index
 	}
@@ -214,16 +186,37 @@ func (c *call) authorize(table string) *apiError {
 		}
 	}
 	c.server.mu.Unlock()
-	d := c.principal.Decide(own, iam.Access{Action: action, Resource: resource, Keys: keys})
+	d = c.principal.Decide(own, iam.Access{Action: action, Resource: resource, Keys: keys})
 	if d.Allowed && c.server.isRevoked(c.principal.AccessKey, table, action) {
-		d = iam.Decision{Why: "because no identity-based policy allows the " + action + " action"}
+		d = iam.Decision{Why: "because no identity-based policy allows the " + action + " action (statement: none; Server.Revoke took it away)"}
 	}
-	if d.Allowed {
-		return nil
+	return resource, d
+}
+
+// Explain says whether a principal may do something to a table at this moment,
+// and why: which statement of which policy decides, or that none does. action is
+// one such as "dynamodb:GetItem", table a name, or "*" for none in particular;
+// an index is named like "sessions/index/by-user". The request that is asked
+// about comes from this machine, now, to us-east-1.
+func (s *Server) Explain(accessKey, action, table string) (allowed bool, why string) {
+	now := s.now()
+	who, err := s.caller(accessKey, now)
+	op, ok := strings.CutPrefix(action, "dynamodb:")
+	switch {
+	case err != nil:
+		return false, fmt.Sprintf("the principal of %s cannot be used: %v", accessKey, err)
+	case who == nil:
+		return false, "nobody has the access key " + accessKey
+	case !ok:
+		return false, fmt.Sprintf("%q is no action of DynamoDB; want one such as dynamodb:GetItem", action)
+	case who.Expired(now):
+		return false, "the credentials have expired"
 	}
-	why, _, _ := strings.Cut(d.Why, " (statement") // the service does not say which
-	c.server.denied.Add(1)
-	return coral("AccessDeniedException", "User: %s is not authorized to perform: %s on resource: %s %s", c.principal.ARN, action, resource, why)
+	c := &call{server: s, op: op, region: "us-east-1", now: now, principal: who}
+	table, c.index, _ = strings.Cut(table, "/index/")
+	c.keys = iam.RequestKeys(&http.Request{URL: &url.URL{Scheme: "http"}, Header: http.Header{}}, c.region, now)
+	_, d := c.decide(table)
+	return d.Allowed, d.Why
 }
 
 func (s *Server) isRevoked(accessKey, table, action string) bool {

@@ -56,18 +56,19 @@ type Server struct {
 	policyDelay time.Duration
 	lookup      func(accessKey string) (Principal, bool)
 
-	mu         sync.Mutex // guards what follows
-	tables     map[string]*table
-	principals map[string]*iam.Caller // nil until somebody adds or deletes one
-	revoked    []Revocation
-	requested  map[string]idempotent // transactions by their client's token
-	fault      func(*Request) *Fault
-	latency    time.Duration
-	corrupt    bool
-	luck       *luck // nil: good
-	read       bucket
-	write      bucket
-	requests   map[string]int64
+	principals iam.Callers
+
+	mu        sync.Mutex // guards what follows
+	tables    map[string]*table
+	revoked   []Revocation
+	requested map[string]idempotent // transactions by their client's token
+	fault     func(*Request) *Fault
+	latency   time.Duration
+	corrupt   bool
+	luck      *luck // nil: good
+	read      bucket
+	write     bucket
+	requests  map[string]int64
 
 	denied    atomic.Int64
 	throttled atomic.Int64

@@ -2,7 +2,6 @@ package ststest
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
 )
@@ -28,6 +27,10 @@ func signatureError(err *iam.SignatureError) *apiError {
 	switch err.Code {
 	case "MissingAuthenticationTokenException":
 		return &apiError{403, "MissingAuthenticationToken", err.Message}
+	case "UnrecognizedClientException":
+		return &apiError{403, "InvalidClientTokenId", err.Message}
+	case "ExpiredTokenException":
+		return &apiError{403, "ExpiredToken", err.Message}
 	case "IncompleteSignatureException":
 		return &apiError{400, "IncompleteSignature", err.Message}
 	}
@@ -45,10 +48,4 @@ var jsonCodes = map[string]string{
 	"SignatureDoesNotMatch":      "InvalidSignatureException",
 	"ValidationError":            "ValidationException",
 	"MalformedPolicyDocument":    "MalformedPolicyDocumentException",
-}
-
-// withoutStatement leaves out which statement decided: the services do not say.
-func withoutStatement(why string) string {
-	head, _, _ := strings.Cut(why, " (statement")
-	return head
 }

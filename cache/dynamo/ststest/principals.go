@@ -34,10 +34,5 @@ func (s *Server) exists(arn string) bool {
 		name, _, _ := strings.Cut(rest, "/")
 		return s.roles[name] != nil
 	}
-	for _, c := range s.principals {
-		if c.ARN == arn {
-			return true
-		}
-	}
-	return s.principals == nil && rest == developer.AccessKey
+	return s.principals.Named(arn)
 }

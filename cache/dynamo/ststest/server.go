@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,14 +61,15 @@ type Server struct {
 	issuer  string
 	network network
 
-	mu         sync.Mutex             // guards what follows
-	principals map[string]*iam.Caller // by access key; nil until somebody adds or deletes one
-	sessions   map[string]*session    // by access key
-	roles      map[string]*role       // by name
-	keys       map[string]*kmsKey     // by id
-	aliases    map[string]string      // alias/NAME to id
-	tokens     tokenKeys              // of web identity tokens
-	federation bool                   // GetWebIdentityToken is on
+	principals iam.Callers
+
+	mu         sync.Mutex          // guards what follows
+	sessions   map[string]*session // by access key
+	roles      map[string]*role    // by name
+	keys       map[string]*kmsKey  // by id
+	aliases    map[string]string   // alias/NAME to id
+	tokens     tokenKeys           // of web identity tokens
+	federation bool                // GetWebIdentityToken is on
 	fault      func(*Request) *Fault
 	requests   map[string]int64 // by service:Action
 
@@ -101,27 +103,17 @@ func New(opts Options) *Server {
 // may do everything, are no longer accepted. Sessions of roles come from
 // AssumeRole and need no call of this.
 func (s *Server) SetPrincipal(p dynamotest.Principal) error {
-	c, err := iam.NewCaller(iam.Principal(p), s.now())
-	if err != nil {
+	if err := s.principals.Set(iam.Principal(p), s.now()); err != nil {
 		return fmt.Errorf("ststest: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.principals == nil {
-		s.principals = map[string]*iam.Caller{}
-	}
-	s.principals[p.AccessKey] = c
 	return nil
 }
 
 // DeletePrincipal makes an access key unknown, be it a user's or a session's.
 func (s *Server) DeletePrincipal(accessKey string) {
+	s.principals.Delete(accessKey)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.principals == nil {
-		s.principals = map[string]*iam.Caller{}
-	}
-	delete(s.principals, accessKey)
 	delete(s.sessions, accessKey)
 }
 
@@ -136,27 +128,41 @@ func (s *Server) Principal(accessKey string) (dynamotest.Principal, bool) {
 	return dynamotest.Principal(c.Principal), true
 }
 
-var developer = iam.Principal{
-	AccessKey: dynamotest.AccessKey, SecretKey: dynamotest.SecretKey,
-	Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`},
-}
-
 // caller is who has an access key, and the session, if it is one's.
 func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, *session, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.principals[accessKey]; c != nil {
+	if c := s.principals.Get(accessKey); c != nil {
 		return c, nil, nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if held := s.sessions[accessKey]; held != nil {
 		c, err := iam.NewCaller(s.principalOf(held, now), now)
 		return c, held, err
 	}
-	if s.principals == nil && accessKey == developer.AccessKey {
-		c, err := iam.NewCaller(developer, now)
-		return c, nil, err
-	}
 	return nil, nil, nil
+}
+
+// Explain says whether a user or a session may do something to a resource at
+// this moment, and why: which statement of which identity-based or session
+// policy decides, or that none does. The policies of keys and tables, and those
+// that say who may assume a role, are not asked. action is one such as
+// "sts:AssumeRole", resource an ARN or "*". For tables, see
+// [dynamotest.Server.Explain], which asks a table's own policy as well.
+func (s *Server) Explain(accessKey, action, resource string) (allowed bool, why string) {
+	now := s.now()
+	who, _, err := s.caller(accessKey, now)
+	switch {
+	case err != nil:
+		return false, fmt.Sprintf("the principal of %s cannot be used: %v", accessKey, err)
+	case who == nil:
+		return false, "nobody has the access key " + accessKey
+	case who.Expired(now):
+		return false, "the credentials have expired"
+	}
+	const region = "us-east-1"
+	keys := iam.RequestKeys(&http.Request{URL: &url.URL{Scheme: "http"}, Header: http.Header{}}, region, now)
+	d := who.Decide(nil, iam.Access{Action: action, Resource: resource, Keys: keys})
+	return d.Allowed, d.Why
 }
 
 // Stats counts what a server has done since it was made.
@@ -224,7 +230,7 @@ func (c *call) judge(resource string, keys map[string]string, decide func(iam.Ac
 		return nil
 	}
 	c.server.denied.Add(1)
-	return &apiError{403, "AccessDenied", fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.caller.ARN, c.action, resource, withoutStatement(d.Why))}
+	return &apiError{403, "AccessDenied", c.caller.Denial(c.action, resource, d)}
 }
 
 // authenticate finds out who signed the request, and whether they did.
@@ -235,18 +241,11 @@ func (s *Server) authenticate(r *http.Request, body []byte, in request) (*call, 
 	}
 	now := s.now()
 	caller, held, err := s.caller(sig.AccessKey, now)
-	unknown := &apiError{403, "InvalidClientTokenId", "The security token included in the request is invalid."}
-	if err != nil || caller == nil {
-		return nil, unknown
+	if err != nil {
+		caller = nil // a session whose role's policies are gone
 	}
-	if err := sig.Verify(r, body, in.service, caller.SecretKey, now); err != nil {
+	if err := iam.Authenticate(r, body, sig, in.service, caller, now); err != nil {
 		return nil, signatureError(err)
-	}
-	if sig.Token != caller.SessionToken {
-		return nil, unknown
-	}
-	if caller.Expired(now) {
-		return nil, &apiError{403, "ExpiredToken", "The security token included in the request is expired"}
 	}
 	return &call{
 		server: s, action: in.service + ":" + in.action, region: sig.Region, now: now, caller: caller, session: held, keys: iam.RequestKeys(r, sig.Region, now),

@@ -32,6 +32,12 @@ type Decision struct {
 	Why      string // "an explicit deny in a resource-based policy (Sid …)"
 }
 
+// Reason is Why without the statement that decided, as AWS tells it.
+func (d Decision) Reason() string {
+	why, _, _ := strings.Cut(d.Why, " (statement")
+	return why
+}
+
 // Evaluate decides about a request inside one account: a deny anywhere wins;
 // else the identity's policies or the resource's must allow it; and a session
 // with a policy of its own gets no more than that allows.
