@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/constant"
 	"go/types"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -121,28 +122,30 @@ func (c *checker) remembered(body ast.Node) (best []string) {
 const mostRecalled = 3
 
 // fails reports whether a status from 400 to 599 is somewhere among the arguments
-// of a call in a block.
+// of a call in a block, or assigned there.
 func (c *checker) fails(n ast.Node) (found bool) {
 	ast.Inspect(n, func(n ast.Node) bool {
-		if _, ok := n.(*ast.FuncLit); ok {
+		switch n := n.(type) {
+		case *ast.FuncLit:
 			return false
+		case *ast.CallExpr:
+			found = found || slices.ContainsFunc(n.Args, c.isFailure)
+		case *ast.AssignStmt:
+			found = found || slices.ContainsFunc(n.Rhs, c.isFailure)
 		}
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
-		}
-		for _, arg := range call.Args {
-			tv := c.pass.TypesInfo.Types[arg]
-			if tv.Value == nil || tv.Value.Kind() != constant.Int {
-				continue
-			}
-			if code, err := strconv.Atoi(tv.Value.ExactString()); err == nil && code >= 400 && code <= 599 {
-				found = true
-			}
-		}
-		return true
+		return !found
 	})
 	return found
+}
+
+// isFailure reports whether an expression is the constant of a status that fails.
+func (c *checker) isFailure(e ast.Expr) bool {
+	tv := c.pass.TypesInfo.Types[e]
+	if tv.Value == nil || tv.Value.Kind() != constant.Int {
+		return false
+	}
+	code, err := strconv.Atoi(tv.Value.ExactString())
+	return err == nil && code >= 400 && code <= 599
 }
 
 // leaves reports whether a block ends with a return.
