@@ -130,7 +130,8 @@ const DripInterval = 100 * time.Millisecond
 func (s *Server) SetFault(hook func(*Request) *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fault = hook
+	s.missed = append(s.missed, s.unhitHook()...)
+	s.fault, s.hit = hook, false
 }
 
 // SetLatency makes each request wait before it is handled.
@@ -145,7 +146,8 @@ func (s *Server) SetLatency(d time.Duration) {
 func (s *Server) SetCorrupt(corrupt bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.corrupt = corrupt
+	s.missed = append(s.missed, s.unhitCorrupt()...)
+	s.corrupt, s.spoilt = corrupt, false
 }
 
 // faultFor asks the hook. It returns nil or the fault of this request.
@@ -157,7 +159,13 @@ func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 		return nil
 	}
 	sig, _ := iam.ParseSignature(r) // an unsigned request has no access key
-	return hook(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.AccessKey})
+	f := hook(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.AccessKey})
+	if f != nil {
+		s.mu.Lock()
+		s.hit = true
+		s.mu.Unlock()
+	}
+	return f
 }
 
 func tablesOf(body []byte) []string {

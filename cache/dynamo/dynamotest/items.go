@@ -182,6 +182,7 @@ func (c *call) shown(t *table, it item) item {
 	for name, v := range it {
 		if v.kind == "B" && name != t.hash.name && (t.sort == nil || name != t.sort.name) {
 			v = &value{kind: "B", bin: garbage(v.bin)}
+			c.server.spoilt = c.server.spoilt || len(v.bin) > 0
 		}
 		out[name] = v
 	}

@@ -118,20 +118,24 @@ func (v Revocation) matches(accessKey, table, action string) bool {
 // Revoke takes access away, whatever the policies say, as when somebody
 // removes a policy from a role: from the next request on the answer is
 // AccessDeniedException. Without arguments it takes away all access. Further
-// calls add to what is revoked.
+// calls add to what is revoked. One that denies nothing, most likely because
+// of a misspelt name, is told of by MustHit.
 func (s *Server) Revoke(revocations ...Revocation) {
 	if len(revocations) == 0 {
 		revocations = []Revocation{{}}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.revoked = append(s.revoked, revocations...)
+	for _, r := range revocations {
+		s.revoked = append(s.revoked, &revocation{Revocation: r})
+	}
 }
 
 // Restore ends all revocations.
 func (s *Server) Restore() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.missed = append(s.missed, s.unhitRevocations()...)
 	s.revoked = nil
 }
 
@@ -162,7 +166,7 @@ func (s *Server) authenticate(r *http.Request, body []byte, sig iam.Signature, n
 // a table ("*" for none in particular), or on the index that it reads: IAM has
 // its own ARN for that, and a policy about the table alone says nothing of it.
 func (c *call) authorize(table string) *apiError {
-	resource, d := c.decide(table)
+	resource, d := c.decide(table, true)
 	if d.Allowed {
 		return nil
 	}
@@ -170,7 +174,7 @@ func (c *call) authorize(table string) *apiError {
 	return coral("AccessDeniedException", "%s", c.principal.Denial("dynamodb:"+c.op, resource, d))
 }
 
-func (c *call) decide(table string) (resource string, d iam.Decision) {
+func (c *call) decide(table string, count bool) (resource string, d iam.Decision) {
 	action := "dynamodb:" + c.op
 	resource = tableARN(c.region, table)
 	if c.index != "" {
@@ -187,7 +191,7 @@ func (c *call) decide(table string) (resource string, d iam.Decision) {
 	}
 	c.server.mu.Unlock()
 	d = c.principal.Decide(own, iam.Access{Action: action, Resource: resource, Keys: keys})
-	if d.Allowed && c.server.isRevoked(c.principal.AccessKey, table, action) {
+	if d.Allowed && c.server.isRevoked(c.principal.AccessKey, table, action, count) {
 		d = iam.Decision{Why: "because no identity-based policy allows the " + action + " action (statement: none; Server.Revoke took it away)"}
 	}
 	return resource, d
@@ -215,15 +219,16 @@ func (s *Server) Explain(accessKey, action, table string) (allowed bool, why str
 	c := &call{server: s, op: op, region: "us-east-1", now: now, principal: who}
 	table, c.index, _ = strings.Cut(table, "/index/")
 	c.keys = iam.RequestKeys(&http.Request{URL: &url.URL{Scheme: "http"}, Header: http.Header{}}, c.region, now)
-	_, d := c.decide(table)
+	_, d := c.decide(table, false)
 	return d.Allowed, d.Why
 }
 
-func (s *Server) isRevoked(accessKey, table, action string) bool {
+func (s *Server) isRevoked(accessKey, table, action string, count bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.revoked {
 		if v.matches(accessKey, table, action) {
+			v.hit = v.hit || count
 			return true
 		}
 	}

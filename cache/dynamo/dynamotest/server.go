@@ -60,7 +60,10 @@ type Server struct {
 
 	mu        sync.Mutex // guards what follows
 	tables    map[string]*table
-	revoked   []Revocation
+	revoked   []*revocation
+	hit       bool                  // fault has broken something
+	spoilt    bool                  // corrupt has changed something
+	missed    []string              // faults that have ended without a hit
 	requested map[string]idempotent // transactions by their client's token
 	fault     func(*Request) *Fault
 	latency   time.Duration

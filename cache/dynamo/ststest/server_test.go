@@ -284,7 +284,7 @@ func TestRoles(t *testing.T) {
 	want(t, "a bad name", err, "ValidationError")
 	_, err = c.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: name, PolicyName: aws.String("p"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"aws:Unknown":"true"}}}}`)})
 	want(t, "a key that is not implemented", err, "MalformedPolicyDocument")
-	large := strings.Replace(allowTable, "dynamodb:*", "dynamodb:"+strings.Repeat("x", 6000), 1)
+	large := strings.Replace(allowTable, "dynamodb:*", "s3:"+strings.Repeat("x", 6000), 1)
 	for i, expected := range []string{"", "LimitExceeded"} {
 		_, err = c.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: name, PolicyName: aws.String("p" + string(rune('0'+i))), PolicyDocument: &large})
 		want(t, "6,000 characters", err, expected)

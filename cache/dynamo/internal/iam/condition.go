@@ -257,14 +257,14 @@ func checkPattern(want string) error {
 	if want == "*" || strings.HasPrefix(want, "arn:") {
 		return nil
 	}
-	return fmt.Errorf("%q is not an ARN", want)
+	return fmt.Errorf("%.100q is not an ARN", want)
 }
 
 func checkBool(want string) error {
 	if strings.EqualFold(want, "true") || strings.EqualFold(want, "false") {
 		return nil
 	}
-	return fmt.Errorf("%q is neither true nor false", want)
+	return fmt.Errorf("%.100q is neither true nor false", want)
 }
 
 func checkDate(want string) error {
@@ -301,12 +301,12 @@ func parseDate(s string) (time.Time, error) {
 		_, err := fmt.Sscan(s, &sec)
 		return time.Unix(sec, 0), err
 	}
-	return time.Time{}, fmt.Errorf("%q is not a date like 2026-11-23T09:42:27Z", s)
+	return time.Time{}, fmt.Errorf("%.100q is not a date like 2026-11-23T09:42:27Z", s)
 }
 
 func checkNumber(want string) error {
 	if _, err := strconv.ParseFloat(want, 64); err != nil {
-		return fmt.Errorf("%q is not a number", want)
+		return fmt.Errorf("%.100q is not a number", want)
 	}
 	return nil
 }
@@ -324,7 +324,7 @@ func numeric(holds func(int) bool) func(got, want string) bool {
 
 func checkPrefix(want string) error {
 	if _, err := prefix(want); err != nil {
-		return fmt.Errorf("%q is neither an address nor a range like 203.0.113.0/24", want)
+		return fmt.Errorf("%.100q is neither an address nor a range like 203.0.113.0/24", want)
 	}
 	return nil
 }

@@ -209,19 +209,26 @@ func noVariable(what, text string) error {
 func checkAction(a string) error {
 	prefix, name, ok := strings.Cut(a, ":")
 	if a == "*" || ok && actionName.MatchString(name) && service.MatchString(prefix) {
-		return nil
+		return checkKnown(a)
 	}
-	return fmt.Errorf("action %q is neither * nor of the form service:Name (letters and digits; wildcards in Name only)", a)
+	return fmt.Errorf("action %.80q is neither * nor of the form service:Name (letters and digits; wildcards in Name only)", a)
 }
 
 func checkARN(r string) error {
 	if i := strings.IndexFunc(r, func(c rune) bool { return c <= ' ' || c > '~' }); i >= 0 {
-		return fmt.Errorf("resource %q has a character at %d that is in no ARN", r, i)
+		return fmt.Errorf("resource %.200q has a character at %d that is in no ARN", r, i)
 	}
 	if r == "*" || strings.HasPrefix(r, "arn:") {
+		parts := strings.SplitN(r, ":", 6)
+		if len(parts) == 6 && parts[2] == "dynamodb" {
+			kind, _, _ := strings.Cut(parts[5], "/")
+			if !Glob(kind, "table") && !Glob(kind, "global-table") && !strings.Contains(kind, "*") {
+				return fmt.Errorf("resource %.200q is none of DynamoDB's, table/NAME or global-table/NAME, so the statement would never apply", r)
+			}
+		}
 		return nil
 	}
-	return fmt.Errorf("resource %q is neither * nor an ARN", r)
+	return fmt.Errorf("resource %.200q is neither * nor an ARN", r)
 }
 
 // parsePrincipals reads "*", {"AWS": "*"} or {"AWS": ARN...}, and in a trust
