@@ -94,6 +94,9 @@ type Fleet struct {
 	stats Stats
 	draw  uint64 // which peers are asked, if there are more than Most
 	drawn time.Time
+
+	looking bool                // a look-up has not returned
+	asking  map[netip.Addr]bool // questions that have not returned
 }
 
 // member is a peer and where it answered.
@@ -109,6 +112,7 @@ type Stats struct {
 	Remembered   int64 // questions to addresses that DNS no longer has
 	Asked        int64 // members that were asked, in all rounds
 	Failed       int64 // questions without a usable answer
+	Panics       int64 // of the Resolver, the Client, and what Handler was given; Goexit counts, too
 	Known        int   // peers whose answer is at hand
 }
 
@@ -141,7 +145,7 @@ func New(o Options) (*Fleet, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
-	f := &Fleet{peers: make(map[string]member), draw: rand.Uint64(), scheme: "http://"}
+	f := &Fleet{peers: make(map[string]member), asking: make(map[netip.Addr]bool), draw: rand.Uint64(), scheme: "http://"}
 	if o.TLS != nil {
 		f.scheme, o.TLS = "https://", o.TLS.Clone()
 		if o.TLS.ServerName == "" {
@@ -173,7 +177,9 @@ type answer struct {
 	New bool   `json:"new,omitempty"`
 }
 
-// Handler answers peers at Path. self is Process.Self. Nobody is asked by it.
+// Handler answers peers at Path. self is Process.Self; if it panics, or is nil,
+// the answer is a status of 500, which its peers count as none. Nobody is asked
+// by it.
 func (f *Fleet) Handler(self func() health.Self) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -181,9 +187,9 @@ func (f *Fleet) Handler(self func() health.Self) http.Handler {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
-		s := self()
+		s, ok := f.ourselves(self)
 		body, err := json.Marshal(answer{ID: f.opts.ID, Bad: s.Bad, Out: s.Out, New: s.New})
-		if err != nil {
+		if err != nil || !ok {
 			http.Error(w, "unavailable", http.StatusInternalServerError)
 			return
 		}
@@ -191,6 +197,26 @@ func (f *Fleet) Handler(self func() health.Self) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write(body) // the peer has gone; it will ask again
 	})
+}
+
+// ourselves is what self says, if it says something.
+func (f *Fleet) ourselves(self func() health.Self) (s health.Self, ok bool) {
+	if self == nil {
+		return s, false
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			f.panicked()
+		}
+	}()
+	s = self()
+	return s, true
+}
+
+func (f *Fleet) panicked() {
+	f.mu.Lock()
+	f.stats.Panics++
+	f.mu.Unlock()
 }
 
 // Peers returns what is known, for Guard.Peers. It asks nobody: Run does. A
@@ -222,8 +248,12 @@ func (f *Fleet) Stats() Stats {
 }
 
 // Run asks the fleet every Period, ± 10%, until ctx is done, and then returns
-// nil.
+// nil. A Resolver or a Client that does not return is not called again before it
+// has, and does not hold it up.
 func (f *Fleet) Run(ctx context.Context) error {
+	if f.opts.Resolver == nil {
+		return errors.New("peers: make the Fleet with New")
+	}
 	for {
 		f.round(ctx)
 		timer := time.NewTimer(time.Duration(float64(f.opts.Period) * (0.9 + 0.2*rand.Float64())))
@@ -231,10 +261,20 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			f.opts.Client.CloseIdleConnections()
+			f.close()
 			return nil
 		}
 	}
+}
+
+// close closes connections, by way of the Client's Transport.
+func (f *Fleet) close() {
+	defer func() {
+		if recover() != nil {
+			f.panicked()
+		}
+	}()
+	f.opts.Client.CloseIdleConnections()
 }
 
 // round looks the fleet up and asks it, all at once.
@@ -255,17 +295,63 @@ func (f *Fleet) round(ctx context.Context) {
 	if f.opts.Logger != nil && news && ctx.Err() == nil {
 		f.opts.Logger.Warn("peers: looking the fleet up", "name", f.opts.Name, "err", err)
 	}
-	var all sync.WaitGroup
-	for _, a := range f.some(addrs, gone) {
-		all.Go(func() { f.ask(ctx, a, gone[a]) })
+	some := f.some(addrs, gone)
+	done := make(chan struct{}, len(some))
+	for _, a := range some {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			f.ask(ctx, a, gone[a])
+		}()
 	}
-	all.Wait()
+	late := time.NewTimer(2*f.opts.Timeout + f.opts.Timeout/10)
+	defer late.Stop()
+	for range some {
+		select {
+		case <-done:
+		case <-late.C:
+			return // for those who do not listen to their context
+		}
+	}
 }
 
+// lookup looks the name up, and does not wait longer than Timeout.
 func (f *Fleet) lookup(ctx context.Context) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
-	return f.opts.Resolver.LookupNetIP(ctx, "ip", f.opts.Name)
+	f.mu.Lock()
+	looking := f.looking
+	f.looking = true
+	f.mu.Unlock()
+	if looking {
+		return nil, errors.New("peers: the last look-up has not returned")
+	}
+	type result struct {
+		addrs []netip.Addr
+		err   error
+	}
+	results := make(chan result, 1)
+	go func() {
+		r := result{err: errors.New("peers: the Resolver panicked")}
+		returned := false
+		defer func() {
+			_ = recover() // it has not returned, as with a Goexit
+			if !returned {
+				f.panicked()
+			}
+			f.mu.Lock()
+			f.looking = false
+			f.mu.Unlock()
+			results <- r
+		}()
+		addrs, err := f.opts.Resolver.LookupNetIP(ctx, "ip", f.opts.Name)
+		r, returned = result{addrs, err}, true
+	}()
+	select {
+	case r := <-results:
+		return r.addrs, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // remembered is who answered at addresses that DNS does not have, or cannot be
@@ -315,9 +401,29 @@ func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Add
 // no longer in DNS and may be someone else's by now: then only that one's
 // answer counts.
 func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
+	f.mu.Lock()
+	asking := f.asking[addr]
+	f.asking[addr] = true
+	f.mu.Unlock()
+	if asking {
+		return
+	}
+	returned := false
+	defer func() {
+		_ = recover() // it has not returned, as with a Goexit
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.asking, addr)
+		if !returned {
+			f.stats.Panics++
+			f.stats.Asked++
+			f.stats.Failed++
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
 	a, err := f.get(ctx, f.scheme+net.JoinHostPort(addr.String(), strconv.Itoa(f.opts.Port))+Path)
+	returned = true
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Asked++

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -398,6 +399,68 @@ func TestFleet_over_tls(t *testing.T) {
 		}
 		if s := f.Stats(); s.Known != c.want {
 			t.Errorf("%+v: %+v; want %d known", c.config, s, c.want)
+		}
+	}
+}
+
+type resolver func() ([]netip.Addr, error)
+
+func (f resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return f() }
+
+type transport func() (*http.Response, error)
+
+func (f transport) RoundTrip(*http.Request) (*http.Response, error) { return f() }
+
+// Whatever a resolver or a transport does, Run goes on, ends with its context, and
+// counts; one that is deaf is not called again before it has returned.
+func TestFleet_with_hostile_callbacks(t *testing.T) {
+	found := resolver(func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1"), {}}, nil })
+	for name, c := range map[string]struct {
+		resolver  resolver
+		transport transport
+		panics    bool
+	}{
+		"resolver panics":   {func() ([]netip.Addr, error) { panic("x") }, nil, true},
+		"resolver exits":    {func() ([]netip.Addr, error) { runtime.Goexit(); return nil, nil }, nil, true},
+		"resolver is deaf":  {func() ([]netip.Addr, error) { <-time.After(5 * time.Minute); return nil, nil }, nil, false},
+		"transport panics":  {found, func() (*http.Response, error) { panic("x") }, true},
+		"transport exits":   {found, func() (*http.Response, error) { runtime.Goexit(); return nil, nil }, true},
+		"transport is deaf": {found, func() (*http.Response, error) { <-time.After(5 * time.Minute); return nil, errors.New("late") }, false},
+		"transport is nil":  {found, func() (*http.Response, error) { return nil, nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, err := peers.New(peers.Options{ID: "a", Name: "x", Port: 1, Resolver: c.resolver, Client: &http.Client{Transport: c.transport}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				if list := run(t, f, time.Minute); len(list) > 0 {
+					t.Errorf("%v", list)
+				}
+				if took := time.Since(began); took > 65*time.Second {
+					t.Errorf("it ended after %v", took)
+				}
+				if s := f.Stats(); (s.Panics > 0) != c.panics || s.Rounds < 5 {
+					t.Errorf("%+v", s)
+				}
+				late := time.NewTimer(10 * time.Minute) // for who is deaf
+				<-late.C
+			})
+		})
+	}
+	if err := new(peers.Fleet).Run(t.Context()); err == nil {
+		t.Error("a Fleet that New has not made runs")
+	}
+	f, err := peers.New(peers.Options{ID: "a", Name: "x", Port: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, self := range []func() health.Self{nil, func() health.Self { panic("x") }} {
+		w := httptest.NewRecorder()
+		f.Handler(self).ServeHTTP(w, httptest.NewRequest(http.MethodGet, peers.Path, nil))
+		if w.Code != http.StatusInternalServerError {
+			t.Errorf("without a usable function: %d", w.Code)
 		}
 	}
 }

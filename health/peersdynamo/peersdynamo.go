@@ -92,14 +92,14 @@ type Fleet struct {
 	opts   Options
 	client API
 
-	// Run's goroutine only.
-	beat  string // last written
-	large bool   // the fleet is too large to be read whole
+	large bool // the fleet is too large to be read whole; for who is inside a call
 
-	mu    sync.Mutex
-	known map[string]heartbeat
-	err   error // of the last round
-	stats Stats
+	mu     sync.Mutex
+	inside bool   // a call has not returned
+	beat   string // last written
+	known  map[string]heartbeat
+	err    error // of the last round
+	stats  Stats
 }
 
 // heartbeat is what is known of a peer. It is alive because its beat changes,
@@ -116,6 +116,7 @@ type Stats struct {
 	Queries, QueryErrors  int64   // reads of the fleet, and how many failed
 	Deletes, DeleteErrors int64   // of the own item when Run ended, and how many failed
 	Malformed             int64   // items that are no heartbeats
+	Panics                int64   // of the client, and of what Run was given; Goexit counts, too
 	ReadUnits, WriteUnits float64 // consumed capacity
 }
 
@@ -171,13 +172,33 @@ func (f *Fleet) Stats() Stats {
 // Run writes heartbeats and reads those of the others until ctx is done, and
 // then takes its own away and returns nil. self is Process.Self.
 func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
-	defer f.leave(context.WithoutCancel(ctx))
+	if f.client == nil {
+		return errors.New("peersdynamo: make the Fleet with New")
+	}
+	if self == nil {
+		return errors.New("peersdynamo: Run: self is nil; it is Process.Self")
+	}
+	defer func() {
+		_ = f.contained(func() error { f.leave(context.WithoutCancel(ctx)); return nil }) // it has counted, and said, what went wrong
+	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last health.Self
 	var next time.Time
 	for {
-		s := self()
+		said := make(chan health.Self, 1)
+		if err := f.contained(func() error { said <- self(); return nil }); err != nil {
+			f.mu.Lock() // without it there is nothing to write: silence says the same
+			f.err = err
+			f.mu.Unlock()
+			select {
+			case <-tick.C:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		s := <-said
 		changed := s.Bad != last.Bad || s.Out != last.Out || s.New != last.New
 		due := !time.Now().Before(next)
 		if due || changed {
@@ -197,10 +218,13 @@ func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
 
 // round writes, and reads if read is set.
 func (f *Fleet) round(ctx context.Context, s health.Self, read bool) {
-	err := f.write(ctx, s)
-	if read {
-		err = errors.Join(err, f.read(ctx))
-	}
+	err := f.contained(func() error {
+		err := f.write(ctx, s)
+		if read {
+			err = errors.Join(err, f.read(ctx))
+		}
+		return err
+	})
 	if ctx.Err() != nil {
 		return
 	}
@@ -210,6 +234,43 @@ func (f *Fleet) round(ctx context.Context, s health.Self, read bool) {
 	f.mu.Unlock()
 	if news && f.opts.Logger != nil {
 		f.opts.Logger.Warn("peersdynamo: the table", "table", f.opts.Table, "err", err)
+	}
+}
+
+// contained makes a call of the program's, or of its client, on a goroutine of its
+// own: one that panics, or ends its goroutine, is an error, and one that does not
+// listen to its context is left behind, and nothing is called before it returns.
+func (f *Fleet) contained(call func() error) error {
+	f.mu.Lock()
+	inside := f.inside
+	f.inside = true
+	f.mu.Unlock()
+	if inside {
+		return errors.New("peersdynamo: a call has not returned")
+	}
+	done := make(chan error, 1)
+	go func() {
+		err, returned := errors.New("peersdynamo: a call panicked, or ended its goroutine"), false
+		defer func() {
+			_ = recover() // it has not returned, as with a Goexit
+			f.mu.Lock()
+			f.inside = false
+			if !returned {
+				f.stats.Panics++
+			}
+			f.mu.Unlock()
+			done <- err
+		}()
+		err = call()
+		returned = true
+	}()
+	late := time.NewTimer(2*f.opts.Timeout + f.opts.Timeout/10) // a write and a read
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return errors.New("peersdynamo: a call does not return")
 	}
 }
 
@@ -256,7 +317,10 @@ func (f *Fleet) leave(ctx context.Context) {
 	client, ok := f.client.(interface {
 		DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
 	})
-	if !ok || f.beat == "" {
+	f.mu.Lock()
+	beat := f.beat
+	f.mu.Unlock()
+	if !ok || beat == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
@@ -267,7 +331,7 @@ func (f *Fleet) leave(ctx context.Context) {
 			"fleet": &types.AttributeValueMemberS{Value: f.opts.Fleet}, "id": &types.AttributeValueMemberS{Value: f.opts.ID},
 		},
 		ConditionExpression:       aws.String("beat = :b"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":b": &types.AttributeValueMemberN{Value: f.beat}},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":b": &types.AttributeValueMemberN{Value: beat}},
 	}, once)
 	var another *types.ConditionalCheckFailedException
 	f.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -282,5 +283,71 @@ func TestNew_refuses(t *testing.T) {
 		if _, err := try(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want an error about %q", err, want)
 		}
+	}
+}
+
+// hostileClient is an API that does what f does, and then nothing.
+type hostileClient struct{ f func() }
+
+func (c hostileClient) PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	c.f()
+	return nil, nil
+}
+
+func (c hostileClient) Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	c.f()
+	return nil, nil
+}
+
+func (c hostileClient) DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	c.f()
+	return nil, nil
+}
+
+// Whatever the client or the function does, Run goes on, ends with its context,
+// and counts.
+func TestFleet_with_hostile_callbacks(t *testing.T) {
+	fine := func() health.Self { return health.Self{} }
+	for name, c := range map[string]struct {
+		client func()
+		self   func() health.Self
+		panics bool
+	}{
+		"client panics":     {func() { panic("x") }, fine, true},
+		"client exits":      {runtime.Goexit, fine, true},
+		"client is deaf":    {func() { <-time.After(3 * time.Minute) }, fine, false},
+		"client says nil":   {func() {}, fine, true}, // no output, and no error
+		"function panics":   {func() {}, func() health.Self { panic("x") }, true},
+		"function exits":    {func() {}, func() health.Self { runtime.Goexit(); return health.Self{} }, true},
+		"function is deaf":  {func() {}, func() health.Self { <-time.After(3 * time.Minute); return health.Self{} }, false},
+		"function panicked": {func() {}, func() health.Self { var p *health.Process; return p.Self() }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := fleet(t, hostileClient{c.client}, "a")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				began := time.Now()
+				if err := f.Run(ctx, c.self); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > time.Minute+5*time.Second {
+					t.Errorf("it ended after %v", took)
+				}
+				if _, err := f.Peers(ctx); err == nil {
+					t.Error("the signal is well")
+				}
+				if s := f.Stats(); (s.Panics > 0) != c.panics {
+					t.Errorf("%+v", s)
+				}
+				pass(5 * time.Minute) // for who is deaf
+			})
+		})
+	}
+	if err := new(peersdynamo.Fleet).Run(t.Context(), fine); err == nil {
+		t.Error("a Fleet that New has not made runs")
+	}
+	if err := fleet(t, hostileClient{func() {}}, "a").Run(t.Context(), nil); err == nil {
+		t.Error("Run takes no function")
 	}
 }
