@@ -124,11 +124,13 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	return b, nil
 }
 
-// open checks b, which was found under key. Every error wraps ErrPoison.
-func (s sealer) open(key string, b []byte) (envelope, error) {
-	poison := func(format string, args ...any) (envelope, error) {
-		return envelope{}, fmt.Errorf("%w: "+format, append([]any{ErrPoison}, args...)...)
-	}
+func poison(format string, args ...any) (envelope, error) {
+	return envelope{}, fmt.Errorf("%w: "+format, append([]any{ErrPoison}, args...)...)
+}
+
+// header checks what an item without a payload needs to have been checked: a tag's
+// end, which counts whatever the schema of values and their encryption are now.
+func (s sealer) header(key string, b []byte) (envelope, error) {
 	switch {
 	case len(b) < envelopeHeader:
 		return poison("%d bytes are too few for an envelope", len(b))
@@ -138,13 +140,11 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		return poison("layout %d, want %d", b[2], envelopeLayout)
 	case binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b):
 		return poison("wrong checksum")
-	case binary.BigEndian.Uint16(b[4:]) != s.schema:
-		return poison("schema %d, want %d", binary.BigEndian.Uint16(b[4:]), s.schema)
 	}
 	if id := s.id(key); !bytes.Equal(id[:8], b[30:38]) {
 		return poison("it belongs to another key, or to a value of another type")
 	}
-	e := envelope{
+	return envelope{
 		kind:    kind(b[3] &^ (encryptedBit | compressedBit | taggedBit)),
 		version: int64(binary.BigEndian.Uint64(b[6:])),
 		fresh:   int64(binary.BigEndian.Uint64(b[14:])),
@@ -154,6 +154,17 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		payload: b[envelopeHeader:],
 
 		compressed: b[3]&compressedBit != 0,
+	}, nil
+}
+
+// open checks b, which was found under key. Every error wraps ErrPoison.
+func (s sealer) open(key string, b []byte) (envelope, error) {
+	e, err := s.header(key, b)
+	if err != nil {
+		return e, err
+	}
+	if schema := binary.BigEndian.Uint16(b[4:]); schema != s.schema {
+		return poison("schema %d, want %d", schema, s.schema)
 	}
 	if b[3]&taggedBit != 0 {
 		if e.tags = taggedIn(b); e.tags == nil {
@@ -171,7 +182,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 	case !encrypted:
 		return e, nil
 	}
-	err := contain("AEAD", func() (err error) {
+	err = contain("AEAD", func() (err error) {
 		n := s.aead.NonceSize()
 		if len(e.payload) < n {
 			return fmt.Errorf("%d bytes are too few for a nonce", len(e.payload))

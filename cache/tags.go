@@ -203,8 +203,9 @@ func (t *tags) put(id uint64, st tagState, now int64) {
 			delete(t.known, id)
 		}
 	}
+	full := len(t.known) > maxKnownTags
 	for id, st := range t.known {
-		if len(t.known) <= maxKnownTags {
+		if !full || len(t.known) <= maxKnownTags*3/4 {
 			break
 		}
 		if now < st.until { // whoever has it is distrusted, and what has any tag
@@ -453,7 +454,7 @@ func (c *Cache[V]) readTag(ctx context.Context, id uint64) error {
 	case err != nil:
 		return err
 	}
-	env, err := c.sealer.open(key, item.Value)
+	env, err := c.sealer.header(key, item.Value)
 	if err == nil && env.kind != kindTombstone {
 		err = fmt.Errorf("%w: it should say when a tag ended", ErrPoison)
 	}

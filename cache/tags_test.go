@@ -216,6 +216,36 @@ func TestInvalidateTag_unreadable(t *testing.T) {
 	})
 }
 
+// What ended under another schema, or with another key, has ended: instances of
+// two versions run side by side during a deploy.
+func TestInvalidateTag_other_schema(t *testing.T) {
+	inThree(t, nil, func(store *cachetest.Store, w []*world) {
+		newer := newWorld(t, store, func(o *cache.Options[string]) {
+			everyTag(o)
+			withAEAD(o)
+			o.Schema = 7
+		})
+		newer.want("a", cache.SourceOrigin)
+		pass(6 * time.Second)
+		_ = w[0].InvalidateTag(bg, "all") // an old one
+		last := newWorld(t, store, func(o *cache.Options[string]) {
+			everyTag(o)
+			withAEAD(o)
+			o.Schema = 7
+		})
+		for range 5 {
+			pass(6 * time.Second)
+			last.get("a", time.Hour)
+			w[1].get("b", time.Hour)
+		}
+		if s := last.Stats(); s.Poison != 0 || s.Outdated != 1 || s.Origin != 1 || s.Local != 4 {
+			t.Errorf("%+v", s)
+		}
+		last.close()
+		newer.close()
+	})
+}
+
 // A load that began before its tag ended is not kept, nor given to those who
 // came after; those who came before may have it. They share loads all the same.
 func TestInvalidateTag_during_a_load(t *testing.T) {
