@@ -13,8 +13,10 @@ import (
 // hot key costs the same on every core. Writers hold the shard's mutex. A hit
 // moves an entry to the front of its shard's LRU list unless it is in the first
 // eighth or so of it (fewer entries than that have moved in front since), and
-// unless the mutex is taken. So a tier that nothing is added to is only read,
-// and a small one that turns over quickly is an LRU all the same.
+// unless the mutex is taken. A shard of some size whose last eighth is free is only
+// read: until it is full, what is in use has time to move. So a tier that has room
+// for everything takes no lock, and a small one that turns over quickly is an LRU
+// all the same.
 //
 // A chain may be relinked (growth) or shortened (eviction) under a reader's
 // feet; the worst that can happen to the reader is to miss an entry that is
@@ -37,7 +39,10 @@ func (t table[V]) bucket(hash uint64) *atomic.Pointer[entry[V]] {
 type shard[V any] struct {
 	table atomic.Pointer[table[V]]
 	moves atomic.Int64 // entries that were put in front, ever
-	slack atomic.Int64 // entries / promoteShare
+	slack atomic.Int64 // entries / promoteShare, or more than moves while there is room
+
+	roomEntries int   // as long as there are fewer, there is room
+	roomBytes   int64 // and fewer bytes; 0: no bound
 
 	mu      sync.Mutex
 	lru     entry[V] // sentinel of a ring: lru.older is the most recent, lru.newer the least
@@ -73,6 +78,9 @@ func newLocal[V any](maxEntries int, maxBytes int64) *local[V] {
 	}
 	for i := range l.shards {
 		s := &l.shards[i]
+		if l.maxEntries >= shardMinimum {
+			s.roomEntries, s.roomBytes = l.maxEntries-l.maxEntries/promoteShare, l.maxBytes-l.maxBytes/promoteShare
+		}
 		s.reset()
 		s.flights = make(map[string]*flight[V])
 	}
@@ -158,7 +166,11 @@ func (s *shard[V]) remove(e *entry[V]) {
 func (s *shard[V]) count(entries int, bytes int64) {
 	s.entries += entries
 	s.bytes += bytes
-	s.slack.Store(int64(s.entries / promoteShare))
+	slack := int64(s.entries / promoteShare)
+	if s.entries < s.roomEntries && (s.roomBytes == 0 || s.bytes < s.roomBytes) {
+		slack = math.MaxInt64
+	}
+	s.slack.Store(slack)
 }
 
 // reset empties the shard. The caller holds s.mu, or is its only user.

@@ -183,3 +183,42 @@ func TestLocal_small_and_fast_is_an_LRU(t *testing.T) {
 		}
 	}
 }
+
+// A tier with room for everything is only read; when it fills up, what is in use
+// stays.
+func TestLocal_room(t *testing.T) {
+	l := newLocal[int](shardMinimum, 0)
+	s := &l.shards[0]
+	put := func(i int) {
+		key := fmt.Sprint(i)
+		s.mu.Lock()
+		l.put(s, &entry[int]{key: key, hash: maphash.String(l.seed, key), value: i})
+		s.mu.Unlock()
+	}
+	hit := func(i int) bool {
+		key := fmt.Sprint(i)
+		e := s.find(maphash.String(l.seed, key), key)
+		if e != nil {
+			s.touch(e)
+		}
+		return e != nil
+	}
+	for i := range shardMinimum * 3 / 4 {
+		put(i)
+	}
+	moves := s.moves.Load()
+	for i := range shardMinimum * 3 / 4 {
+		hit(i)
+	}
+	if s.moves.Load() != moves {
+		t.Errorf("%d entries were moved in a tier with room", s.moves.Load()-moves)
+	}
+	for i := range 10 * shardMinimum { // ten of the oldest are in use
+		put(1_000_000 + i)
+		for old := range 10 {
+			if !hit(old) {
+				t.Fatalf("entry %d is in use, and was evicted after %d new ones", old, i)
+			}
+		}
+	}
+}
