@@ -31,9 +31,9 @@ const (
 // is what a user would write around it.
 var peers = []struct {
 	name string
-	make func(b *testing.B, load loader) getter
+	make func(b *testing.B, load loader, capacity int) getter
 }{
-	{"failopen", func(b *testing.B, load loader) getter {
+	{"failopen", func(b *testing.B, load loader, capacity int) getter {
 		c, err := cache.New(cache.Options[string]{Load: load, TTL: time.Hour, MaxEntries: capacity})
 		if err != nil {
 			b.Fatal(err)
@@ -41,7 +41,7 @@ var peers = []struct {
 		b.Cleanup(func() { _ = c.Close(context.Background()) })
 		return c.Get
 	}},
-	{"otter", func(b *testing.B, load loader) getter {
+	{"otter", func(b *testing.B, load loader, capacity int) getter {
 		c, err := otter.New(&otter.Options[string, string]{
 			MaximumSize: capacity, ExpiryCalculator: otter.ExpiryWriting[string, string](time.Hour),
 		})
@@ -52,13 +52,13 @@ var peers = []struct {
 			return c.Get(ctx, key, otter.LoaderFunc[string, string](load))
 		}
 	}},
-	{"sturdyc", func(_ *testing.B, load loader) getter {
+	{"sturdyc", func(_ *testing.B, load loader, capacity int) getter {
 		c := sturdyc.New[string](capacity, 64, time.Hour, 10)
 		return func(ctx context.Context, key string) (string, error) {
 			return c.GetOrFetch(ctx, key, func(ctx context.Context) (string, error) { return load(ctx, key) })
 		}
 	}},
-	{"golang-lru-expirable", func(_ *testing.B, load loader) getter {
+	{"golang-lru-expirable", func(_ *testing.B, load loader, capacity int) getter {
 		c := expirable.NewLRU[string, string](capacity, nil, time.Hour)
 		return func(ctx context.Context, key string) (string, error) {
 			if v, ok := c.Get(key); ok {
@@ -71,7 +71,7 @@ var peers = []struct {
 			return v, err
 		}
 	}},
-	{"floor-sync.Map", func(_ *testing.B, load loader) getter {
+	{"floor-sync.Map", func(_ *testing.B, load loader, _ int) getter {
 		var m sync.Map
 		return func(ctx context.Context, key string) (string, error) {
 			if v, ok := m.Load(key); ok {
@@ -101,7 +101,7 @@ func BenchmarkLocalHit(b *testing.B) {
 	ctx := context.Background()
 	for _, p := range peers {
 		b.Run(p.name, func(b *testing.B) {
-			get := p.make(b, echo)
+			get := p.make(b, echo, capacity)
 			for _, key := range keys {
 				_, _ = get(ctx, key)
 			}
@@ -130,7 +130,7 @@ func BenchmarkMiss(b *testing.B) {
 	defer cancel()
 	for _, p := range peers {
 		b.Run(p.name, func(b *testing.B) {
-			get := p.make(b, echo)
+			get := p.make(b, echo, capacity)
 			b.ReportAllocs()
 			for i := range b.N {
 				_, _ = get(ctx, keys[i&(len(keys)-1)])
@@ -158,7 +158,7 @@ func BenchmarkStampede(b *testing.B) {
 					mu.Unlock()
 					<-time.After(delay)
 					return "v", nil
-				})
+				}, capacity)
 				var wg sync.WaitGroup
 				for range callers {
 					wg.Go(func() { _, _ = get(context.Background(), "k") })
@@ -167,6 +167,88 @@ func BenchmarkStampede(b *testing.B) {
 			}
 			b.ReportMetric(float64(loads)/float64(b.N), "loads/op")
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/1e6-float64(delay)/1e6, "ms-over-origin/op")
+		})
+	}
+}
+
+// BenchmarkMemory tells what the heap holds for each of a million entries, keys (24
+// bytes) and values (32) included. One round is enough:
+//
+//	go test -run '^$' -bench Memory -benchtime 1x -count 3 ./cache
+func BenchmarkMemory(b *testing.B) {
+	const entries = 1_000_000
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for _, p := range peers {
+		b.Run(p.name, func(b *testing.B) {
+			for b.Loop() {
+				before := heap()
+				get := p.make(b, func(_ context.Context, key string) (string, error) { return key + "-value00", nil }, 2*entries)
+				ctx := context.Background()
+				for i := range entries {
+					_, _ = get(ctx, fmt.Sprintf("session-%016x", uint64(i)*0x9e3779b97f4a7c15))
+				}
+				b.ReportMetric(float64(heap()-before)/entries, "B/entry")
+				b.ReportMetric(0, "ns/op")
+				runtime.KeepAlive(get)
+			}
+		})
+	}
+}
+
+// BenchmarkGetMany reads 100 keys that are in the local tier, one call for each or
+// all in one.
+func BenchmarkGetMany(b *testing.B) {
+	keys := make([]string, 100)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("session-%016x", uint64(i)*0x9e3779b97f4a7c15)
+	}
+	ctx := context.Background()
+	ours, err := cache.New(cache.Options[string]{Load: echo, TTL: time.Hour})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = ours.Close(ctx) }()
+	theirs := sturdyc.New[string](capacity, 64, time.Hour, 10)
+	same := func(id string) string { return id }
+	for _, c := range []struct {
+		name string
+		get  func() (map[string]string, error)
+	}{
+		{"failopen", func() (map[string]string, error) { return ours.GetMany(ctx, keys) }},
+		{"sturdyc", func() (map[string]string, error) {
+			return theirs.GetOrFetchBatch(ctx, keys, same, func(_ context.Context, ids []string) (map[string]string, error) {
+				found := make(map[string]string, len(ids))
+				for _, id := range ids {
+					found[id] = id
+				}
+				return found, nil
+			})
+		}},
+		{"floor-100-gets", func() (map[string]string, error) {
+			found := make(map[string]string, len(keys))
+			for _, key := range keys {
+				v, err := ours.Get(ctx, key)
+				if err != nil {
+					return nil, err
+				}
+				found[key] = v
+			}
+			return found, nil
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, err := c.get(); err != nil || len(found) != len(keys) {
+					b.Fatal(len(found), err)
+				}
+			}
 		})
 	}
 }
