@@ -169,9 +169,10 @@ func FromGraph[T any](lib graph.Graph[string, T], service func(name string, valu
 			s = service(name, value)
 		}
 		s.Name, s.Depends = name, nil
+		var members []member
 		for _, e := range targets {
 			if data, ok := e.Properties.Data.([]Edge); ok && edge == nil {
-				s.Depends = append(s.Depends, dependenciesOf(data)...)
+				members = append(members, membersOf(data)...)
 				continue
 			}
 			d := Dependency{}
@@ -179,51 +180,46 @@ func FromGraph[T any](lib graph.Graph[string, T], service func(name string, valu
 				d = edge(e)
 			}
 			d.On, d.AnyOf, d.Need = e.Target, nil, 0
-			s.Depends = append(s.Depends, d)
+			members = append(members, member{Dependency: d})
 		}
-		s.Depends = regroup(s.Depends)
+		s.Depends = regroup(members)
 		services = append(services, s)
 	}
 	return Compile(services, Options{})
 }
 
-// dependenciesOf turns edges back into dependencies. A member of a group
-// carries its group's number in Need until regroup has seen all members.
-func dependenciesOf(edges []Edge) []Dependency {
-	deps := make([]Dependency, len(edges))
+// member is an edge as a dependency again. One of a group's names itself alone,
+// until regroup has seen all members.
+type member struct {
+	Dependency
+	group int // from 1; 0: it is no member
+}
+
+func membersOf(edges []Edge) []member {
+	all := make([]member, len(edges))
 	for i, e := range edges {
-		deps[i] = Dependency{
+		all[i] = member{group: e.Group, Dependency: Dependency{
 			On: e.To, Soft: e.Soft, Phase: e.Phase, Until: e.Until, Weak: e.Weak, Assumed: e.Assumed, Plane: e.Plane, Evidence: e.Evidence, BreakGlass: e.BreakGlass,
 			Fallback: e.Fallback, Pinned: e.Pinned, Liveness: e.Liveness, Note: e.Note, Source: e.Source, At: e.At,
-		}
+		}}
 		if e.Group > 0 {
-			deps[i].On, deps[i].AnyOf, deps[i].Need = "", []string{e.To}, e.Group<<16|e.Need
+			all[i].On, all[i].AnyOf, all[i].Need = "", []string{e.To}, e.Need
 		}
 	}
-	return deps
+	return all
 }
 
 // regroup joins the members of each group again.
-func regroup(deps []Dependency) []Dependency {
+func regroup(members []member) []Dependency {
 	var out []Dependency
-	at := map[int]int{}
-	for _, d := range deps {
-		if d.Need == 0 {
-			out = append(out, d)
+	at := map[int]int{} // the place of a group in out
+	for _, m := range members {
+		if i, ok := at[m.group]; ok && m.group > 0 {
+			out[i].AnyOf = append(out[i].AnyOf, m.AnyOf...)
 			continue
 		}
-		i, ok := at[d.Need]
-		if !ok {
-			i = len(out)
-			at[d.Need] = i
-			members := d.AnyOf
-			d.AnyOf = nil
-			d.Need &= 0xffff
-			out = append(out, d)
-			out[i].AnyOf = append(out[i].AnyOf, members...)
-			continue
-		}
-		out[i].AnyOf = append(out[i].AnyOf, d.AnyOf...)
+		at[m.group] = len(out)
+		out = append(out, m.Dependency)
 	}
 	for i := range out {
 		slices.Sort(out[i].AnyOf)

@@ -233,3 +233,13 @@ func TestOrder_names_what_blocks_and_the_cycle_names_the_path(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// A quorum of any size, and groups of one service that are told apart.
+func TestRegroup(t *testing.T) {
+	edge := func(to string, group, need int) Edge { return Edge{From: "a", To: to, Group: group, Need: need, Of: 2} }
+	got := regroup(membersOf([]Edge{edge("y", 2, 70_000), edge("b", 0, 0), edge("x", 1, 1), edge("x", 2, 70_000), edge("z", 1, 1), edge("c", 0, 0)}))
+	want := []Dependency{{AnyOf: []string{"x", "y"}, Need: 70_000}, {On: "b"}, {AnyOf: []string{"x", "z"}, Need: 1}, {On: "c"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
