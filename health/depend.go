@@ -55,6 +55,9 @@ func (p *Process) Depend(d Dependency) error {
 	if min(d.Period, d.Timeout) < 0 || max(d.Period, d.Timeout) > longest {
 		return fmt.Errorf("health: dependency %q: Period is %v and Timeout %v; both must be between 0 and 24h", d.Name, d.Period, d.Timeout)
 	}
+	if err := units("Period", d.Period, "Timeout", d.Timeout); err != nil {
+		return fmt.Errorf("health: dependency %q: %w", d.Name, err)
+	}
 	if d.Period == 0 {
 		d.Period = defaultPeriod
 	}
@@ -70,6 +73,19 @@ func (p *Process) Depend(d Dependency) error {
 			return float64(time.Since(began)) / float64(time.Millisecond), err
 		},
 	})
+}
+
+// least is the shortest time that can be meant: less is a number without a unit.
+const least = time.Millisecond
+
+// units finds times whose unit was forgotten: Period: 10 is ten nanoseconds.
+func units(named ...any) error {
+	for i := 0; i+1 < len(named); i += 2 {
+		if d := named[i+1].(time.Duration); d > 0 && d < least {
+			return fmt.Errorf("%s is %v, less than a millisecond; its unit may be missing: %d * time.Second", named[i], d, int64(d))
+		}
+	}
+	return nil
 }
 
 const (

@@ -104,6 +104,9 @@ func (g *Guard) validate() error {
 	case !(g.MaxOut >= 0 && g.MaxOut <= 1), !(g.Panic >= 0 && g.Panic <= 1): // nor NaN
 		return fmt.Errorf("health: Guard: MaxOut is %v and Panic %v; both must be between 0 and 1", g.MaxOut, g.Panic)
 	}
+	if err := units("Settle", g.Settle, "Cool", g.Cool, "Fresh", g.Fresh); err != nil {
+		return fmt.Errorf("health: Guard: %w", err)
+	}
 	return nil
 }
 

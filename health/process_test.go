@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -312,7 +313,7 @@ func TestRegistration_refuses(t *testing.T) {
 	check := func(context.Context) error { return nil }
 	var p Process
 	watch := func(name string, limit time.Duration) error { _, err := p.Watch(name, limit); return err }
-	for _, ok := range []error{p.Depend(Dependency{Name: "a", Check: check}), watch("a", 1), p.Detect(Goroutines(1))} {
+	for _, ok := range []error{p.Depend(Dependency{Name: "a", Check: check}), watch("a", time.Millisecond), p.Detect(Goroutines(1))} {
 		if ok != nil {
 			t.Fatal(ok)
 		}
@@ -329,8 +330,13 @@ func TestRegistration_refuses(t *testing.T) {
 		{p.Depend(Dependency{Name: "b", Check: check, Timeout: 1<<63 - 1}), "between 0 and 24h"},
 		{watch("b", 0), `watch "b": the limit is 0s, it must be > 0`},
 		{watch("b", -1), "it must be > 0"},
-		{watch("", 1), "watch: the name is empty"},
-		{watch("a", 1), `watch "a": the name is taken`},
+		{watch("", time.Second), "watch: the name is empty"},
+		{watch("a", time.Second), `watch "a": the name is taken`},
+		{watch("b", 30), "its unit may be missing: 30 * time.Second"},
+		{p.Depend(Dependency{Name: "b", Check: check, Period: 10}), "Period is 10ns"},
+		{p.Depend(Dependency{Name: "b", Check: check, Timeout: 2}), "Timeout is 2ns"},
+		{p.Serve(t.Context(), &http.Server{}, ServeOptions{Drain: 35}), "Drain is 35ns"},
+		{p.Serve(t.Context(), &http.Server{}, ServeOptions{Shutdown: 20}), "Shutdown is 20ns"},
 		{p.Detect(Detector{}), "the Detector is empty"},
 		{p.Detect(Goroutines(1)), `detector "goroutines": the name is taken`},
 		{p.Detect(Goroutines(0)), "Goroutines: the limit is 0"},
@@ -358,6 +364,7 @@ func TestRegistration_refuses(t *testing.T) {
 		{ID: "a", Peers: noPeers, MaxOut: 1.1},
 		{ID: "a", Peers: noPeers, Panic: -0.1},
 		{ID: "a", Peers: noPeers, Settle: -1},
+		{ID: "a", Peers: noPeers, Settle: 20},
 	} {
 		p := Process{Guard: &g}
 		if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "Guard") {

@@ -69,6 +69,9 @@ func (p *Process) Serve(ctx context.Context, srv *http.Server, o ServeOptions) e
 	if o.Shutdown < 0 || o.Shutdown > time.Hour {
 		return fmt.Errorf("health: Serve: Shutdown is %v; want at most an hour", o.Shutdown)
 	}
+	if err := units("Drain", o.Drain, "Shutdown", o.Shutdown); err != nil {
+		return fmt.Errorf("health: Serve: %w", err)
+	}
 	if o.Shutdown == 0 {
 		o.Shutdown = defaultShutdown
 	}

@@ -83,6 +83,9 @@ func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 	if limit <= 0 {
 		return nil, fmt.Errorf("health: watch %q: the limit is %v, it must be > 0", watch, limit)
 	}
+	if err := units("the limit", limit); err != nil {
+		return nil, fmt.Errorf("health: watch %q: %w", watch, err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := &watches{epoch: epoch{time.Now()}}

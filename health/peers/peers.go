@@ -132,6 +132,8 @@ func New(o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("peers: Options.Port is %d; it must be between 1 and 65535", o.Port)
 	case o.Period < 0, o.Most < 0, o.Timeout < 0:
 		return nil, errors.New("peers: Options.Period, Most and Timeout must not be negative")
+	case o.Period > 0 && o.Period < time.Millisecond, o.Timeout > 0 && o.Timeout < time.Millisecond:
+		return nil, fmt.Errorf("peers: Options.Period is %v and Timeout %v, less than a millisecond; the unit may be missing: 5 * time.Second", o.Period, o.Timeout)
 	}
 	if o.Period == 0 {
 		o.Period = 5 * time.Second

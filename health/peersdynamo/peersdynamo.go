@@ -131,6 +131,8 @@ func New(client API, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("peersdynamo: Options.ID has %d bytes and Fleet %d; keys of a table are UTF-8, of 1,024 and 2,048 bytes at most", len(o.ID), len(o.Fleet))
 	case o.Period < 0, o.Timeout < 0, o.Keep < 0, o.Most < 0:
 		return nil, errors.New("peersdynamo: Options.Period, Most, Timeout and Keep must not be negative")
+	case o.Period > 0 && o.Period < time.Millisecond, o.Timeout > 0 && o.Timeout < time.Millisecond, o.Keep > 0 && o.Keep < time.Second:
+		return nil, fmt.Errorf("peersdynamo: Options.Period is %v, Timeout %v and Keep %v; the unit of one may be missing: 10 * time.Second", o.Period, o.Timeout, o.Keep)
 	}
 	if o.Most == 0 {
 		o.Most = 32
