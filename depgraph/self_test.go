@@ -5,8 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
+	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -81,12 +86,70 @@ func packages(t *testing.T) []listed {
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p listed
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			return all
+			return append(all, nested(t)...)
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, p)
 	}
+}
+
+// nested are the packages of the modules below this one, with what they import
+// of this repository; beside that they may require what they like, which is why
+// they are modules of their own.
+func nested(t *testing.T) []listed {
+	t.Helper()
+	var modules, files []string
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || len(d.Name()) > 2 && d.Name()[0] == '.'):
+			return fs.SkipDir
+		case d.Name() == "go.mod" && filepath.Dir(path) != "..":
+			modules = append(modules, filepath.Dir(path))
+		case filepath.Ext(path) == ".go":
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(modules) < 5 {
+		t.Fatalf("found the modules %q only", modules)
+	}
+	byDir := map[string]*listed{}
+	for _, path := range files {
+		dir := filepath.Dir(path)
+		if !slices.ContainsFunc(modules, func(m string) bool { return dir == m || strings.HasPrefix(dir, m+string(filepath.Separator)) }) {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := byDir[dir]
+		if p == nil {
+			p = &listed{ImportPath: module + filepath.ToSlash(strings.TrimPrefix(dir, ".."+string(filepath.Separator)))}
+			byDir[dir] = p
+		}
+		for _, i := range file.Imports {
+			to := strings.Trim(i.Path.Value, `"`)
+			switch {
+			case !strings.HasPrefix(to, module):
+			case strings.HasSuffix(path, "_test.go"):
+				p.XTestImports = append(p.XTestImports, to)
+			default:
+				p.Imports = append(p.Imports, to)
+			}
+		}
+	}
+	var all []listed
+	for _, dir := range slices.Sorted(maps.Keys(byDir)) {
+		all = append(all, *byDir[dir])
+	}
+	return all
 }
 
 // observe makes a graph of the packages as they are: imports are edges of run
