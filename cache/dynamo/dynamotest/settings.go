@@ -20,7 +20,8 @@ type onDemand struct {
 
 type encryption struct {
 	Enabled                 *bool
-	SSEType, KMSMasterKeyId string
+	SSEType        string
+	KMSMasterKeyID string `json:"KMSMasterKeyId"`
 }
 
 func (in *settings) limits(v *violations) {
@@ -115,8 +116,8 @@ func (s *settings) describe(d map[string]any, keyARN string) {
 		d["OnDemandThroughput"] = s.OnDemandThroughput
 	}
 	if e := s.SSESpecification; e != nil && e.Enabled != nil && *e.Enabled {
-		if e.KMSMasterKeyId != "" {
-			keyARN = e.KMSMasterKeyId
+		if e.KMSMasterKeyID != "" {
+			keyARN = e.KMSMasterKeyID
 		}
 		d["SSEDescription"] = map[string]any{"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": keyARN}
 	}

@@ -21,6 +21,7 @@ func (t *tb) Cleanup(f func()) { t.cleanup = append(t.cleanup, f) }
 func (t *tb) Errorf(format string, args ...any) {
 	t.failed = append(t.failed, fmt.Sprintf(format, args...))
 }
+
 func (t *tb) end() string {
 	for _, f := range t.cleanup {
 		f()
