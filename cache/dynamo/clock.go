@@ -21,6 +21,10 @@ const (
 	// maxDrift is how fast two clocks are assumed to move apart: a quartz
 	// and NTP's own corrections stay below a thousandth.
 	maxDrift = 1000 // parts per million
+
+	// maxOffset is the largest one that is believed: a host without a clock
+	// of its own begins in 1970.
+	maxOffset = 100 * 365 * 24 * time.Hour
 )
 
 // A clock measures how far DynamoDB's clock is ahead of this host's, from the
@@ -67,6 +71,9 @@ func (c *clock) note(date, began, received time.Time) {
 		lo: date.Sub(received),
 		hi: date.Add(dateStep).Sub(received) + received.Sub(began),
 		at: received,
+	}
+	if seen.lo.Abs() > maxOffset || received.Before(began) {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,6 +3,7 @@ package dynamo_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -139,6 +140,41 @@ func write(t *testing.T, server *dynamotest.Server, key, value string, version i
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// dated answers with another Date.
+type dated struct {
+	http.RoundTripper
+	date string
+}
+
+func (d dated) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Header.Set("Date", d.date)
+	}
+	return resp, err
+}
+
+// A Date that cannot be is none.
+func TestStore_doesNotBelieveAnyDate(t *testing.T) {
+	server := dynamotest.New(dynamotest.Options{})
+	newStore(t, server, dynamo.Options{})
+	for _, date := range []string{"", "yesterday", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Thu, 26 Nov 2026 99:00:00 GMT"} {
+		cfg := config(server, dynamotest.AccessKey, dynamotest.SecretKey)
+		cfg.HTTPClient = &http.Client{Transport: dated{server.HTTPClient(), date}}
+		store, err := dynamo.NewStore(dynamo.NewClient(cfg), dynamo.Options{Table: "sessions"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The SDK believes it, and signs its next request with it.
+		if err := store.Set(t.Context(), "key of "+date, cache.Item{Version: 1}); err != nil {
+			t.Errorf("%q: %v", date, err)
+		}
+		if st := store.Stats(); st.ClockSkew != 0 || st.ClockSkewWithin != 0 {
+			t.Errorf("%q: ClockSkew %v within %v", date, st.ClockSkew, st.ClockSkewWithin)
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package dynamotest
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A bucket is capacity in units a second. Like the service it lets a request
 // through as long as anything is left, and then owes.
@@ -30,9 +33,15 @@ func (b *bucket) take(units float64, now time.Time) bool {
 // SetCapacity limits the units of read and of write capacity that all tables
 // together provide in a second; a burst is one second's worth. What exceeds
 // it is answered with ProvisionedThroughputExceededException, or, in a batch,
-// handed back unprocessed. 0 throttles everything, a negative number (the
-// default) nothing.
+// handed back unprocessed. 0, and what is no number, throttles everything, a
+// negative number (the default) nothing.
 func (s *Server) SetCapacity(read, write float64) {
+	if math.IsNaN(read) {
+		read = 0
+	}
+	if math.IsNaN(write) {
+		write = 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.read = bucket{rate: read, tokens: read}

@@ -21,9 +21,11 @@ type Request struct {
 	AccessKey string   // as claimed: the signature has not been checked yet
 }
 
-// A Fault is what goes wrong with one request. The fields add up: first
-// Delay passes, then the request fails with Code or breaks as Kind says. With
-// neither it is answered as usual, late.
+// A Fault is what goes wrong with one request: first Delay passes, then the
+// request fails with Code or breaks as Kind says. With neither it is answered
+// as usual, late. A Fault that cannot be done (both, a Kind that is none of a
+// single request, a Status that is no error) is answered with a
+// ValidationException that says so.
 type Fault struct {
 	// Delay before the answer, cut short if the client gives up.
 	Delay time.Duration
@@ -34,8 +36,7 @@ type Fault struct {
 	Message string
 	Status  int // default 400
 
-	// Kind of a broken connection or answer. One that is none of a single
-	// request is answered with a ValidationException that says so.
+	// Kind of a broken connection or answer.
 	Kind Kind
 }
 
@@ -219,6 +220,9 @@ func (f *Fault) instead(s *Server, w http.ResponseWriter, r *http.Request) bool 
 	switch {
 	case f == nil:
 		return false
+	case f.wrong() != "":
+		s.answer(w, r, nil, validation("dynamotest: the fault hook's answer is wrong: %s", f.wrong()))
+		return true
 	case f.Code != "":
 		s.answer(w, r, nil, f.apiError())
 		return true
@@ -241,13 +245,28 @@ func (f *Fault) instead(s *Server, w http.ResponseWriter, r *http.Request) bool 
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprint(w, "<!doctype html><title>503</title><h1>503 Service Temporarily Unavailable</h1>")
 	default:
-		if f.Kind != Intact && !slices.Contains(spoilKinds, f.Kind) {
-			s.answer(w, r, nil, validation("dynamotest: the fault hook's Kind is %q; want one of %v", f.Kind, slices.Concat(insteadKinds, spoilKinds)))
-			return true
-		}
 		return false
 	}
 	return true
+}
+
+// wrong says what cannot be done about a fault, if anything: it would be taken
+// for one that happens.
+func (f *Fault) wrong() string {
+	possible := slices.Concat(insteadKinds, spoilKinds)
+	switch {
+	case f.Kind != Intact && !slices.Contains(possible, f.Kind):
+		return fmt.Sprintf("Kind is %q; want one of %v", f.Kind, possible)
+	case f.Kind != Intact && f.Code != "":
+		return fmt.Sprintf("there are a Kind, %q, and a Code, %q: a request can fail in one way only", f.Kind, f.Code)
+	case f.Code == "" && (f.Status != 0 || f.Message != ""):
+		return fmt.Sprintf("there is no Code to Status %d and Message %q", f.Status, f.Message)
+	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
+		return fmt.Sprintf("Status is %d; want an error of HTTP, 400 to 599", f.Status)
+	case f.Delay < 0:
+		return fmt.Sprintf("Delay is %v", f.Delay)
+	}
+	return ""
 }
 
 func (f *Fault) apiError() *apiError {

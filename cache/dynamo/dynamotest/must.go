@@ -14,6 +14,7 @@ type revocation struct {
 
 // TB is what MustHit needs of a *testing.T.
 type TB interface {
+	// As in package testing.
 	Helper()
 	Cleanup(func())
 	Errorf(format string, args ...any)

@@ -19,7 +19,7 @@ type onDemand struct {
 }
 
 type encryption struct {
-	Enabled                 *bool
+	Enabled        *bool
 	SSEType        string
 	KMSMasterKeyID string `json:"KMSMasterKeyId"`
 }

@@ -33,6 +33,28 @@ var errNesting = errors.New("Nesting Levels have exceeded supported limits")
 
 func (v *value) UnmarshalJSON(data []byte) error { return v.decode(data, 1) }
 
+// UnmarshalJSON refuses an attribute that is null: it would be a value of no
+// type, which nothing expects.
+func (it *item) UnmarshalJSON(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := scalar(data, &members); err != nil {
+		return err
+	}
+	if members == nil {
+		*it = nil
+		return nil
+	}
+	*it = make(item, len(members))
+	for name, raw := range members {
+		v := new(value)
+		if err := v.decode(raw, 1); err != nil {
+			return err
+		}
+		(*it)[name] = v
+	}
+	return nil
+}
+
 func (v *value) decode(data []byte, depth int) error {
 	if depth > maxDepth {
 		return errNesting

@@ -33,6 +33,20 @@ type Fault struct {
 	Status  int
 }
 
+// wrong says what cannot be done about a fault, if anything: it would be taken
+// for one that happens.
+func (f *Fault) wrong() string {
+	switch {
+	case f.Code == "" && (f.Status != 0 || f.Message != ""):
+		return fmt.Sprintf("there is no Code to Status %d and Message %q", f.Status, f.Message)
+	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
+		return fmt.Sprintf("Status is %d; want an error of HTTP, 400 to 599", f.Status)
+	case f.Delay < 0:
+		return fmt.Sprintf("Delay is %v", f.Delay)
+	}
+	return ""
+}
+
 // SetFault replaces the fault hook: a function that is asked about each
 // request, on the request's own goroutine, and must be safe for concurrent
 // use. nil removes it. For an endpoint that cannot be reached, see
@@ -57,6 +71,10 @@ func (s *Server) disturb(w http.ResponseWriter, r *http.Request, in request) boo
 	f := hook(&Request{Service: in.service, Action: in.action, AccessKey: sig.AccessKey})
 	if f == nil {
 		return true
+	}
+	if wrong := f.wrong(); wrong != "" {
+		in.write(w, nil, invalid("ststest: the fault hook's answer is wrong: %s", wrong), s.requestID())
+		return false
 	}
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)

@@ -11,6 +11,7 @@ import (
 
 // TB is what MustHit needs of a *testing.T.
 type TB interface {
+	// As in package testing.
 	Helper()
 	Cleanup(func())
 	Errorf(format string, args ...any)
