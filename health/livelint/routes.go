@@ -216,6 +216,9 @@ func (c *checker) mount(call *ast.CallExpr) {
 	for i, arg := range call.Args {
 		s, ok := c.path(arg, mostResolve)
 		if !ok {
+			s, ok = c.described(arg)
+		}
+		if !ok {
 			continue
 		}
 		named = true
@@ -234,6 +237,26 @@ func (c *checker) mount(call *ast.CallExpr) {
 			c.mounted(call.Pos(), prefix, h)
 		}
 	}
+}
+
+// described is the path in a literal that describes a route, whose handler stands
+// beside it: huma.Register(api, huma.Operation{Path: "/livez"}, h).
+func (c *checker) described(e ast.Expr) (string, bool) {
+	if u, ok := ast.Unparen(e).(*ast.UnaryExpr); ok {
+		e = u.X
+	}
+	lit, ok := ast.Unparen(e).(*ast.CompositeLit)
+	if !ok {
+		return "", false
+	}
+	for _, element := range lit.Elts {
+		if kv, ok := element.(*ast.KeyValueExpr); ok {
+			if key, ok := kv.Key.(*ast.Ident); ok && (key.Name == "Path" || key.Name == "Pattern" || key.Name == "Route") {
+				return c.path(kv.Value, mostResolve)
+			}
+		}
+	}
+	return "", false
 }
 
 // mounted looks at a handler that answers on a liveness path.

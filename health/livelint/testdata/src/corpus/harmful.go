@@ -154,6 +154,8 @@ func (s *server) badAdmin(a admin) {
 	a.AddLivenessCheck("db", func() error { return s.ping(context.Background()) })
 }
 
+func (s *server) badDescribed() { register(operation{Method: "GET", Path: "/livez"}, s.ping) }
+
 // An answer that the background remembers.
 
 func (s *server) badBackground() { // want badBackground:"reaches"

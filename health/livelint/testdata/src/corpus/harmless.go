@@ -264,3 +264,8 @@ func goodMethod(mux *http.ServeMux, s *server) {
 		}
 	})
 }
+
+func (s *server) goodDescribed() {
+	register(operation{Method: "GET", Path: "/livez"}, func(context.Context) error { return nil })
+	register(operation{Method: "GET", Path: "/users"}, s.ping)
+}

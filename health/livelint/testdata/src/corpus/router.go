@@ -61,3 +61,7 @@ func (s *server) ginAsks(c *Context) { // want ginAsks:"reaches"
 }
 
 func (s *server) ginFine(c *Context) { c.Writer.WriteHeader(200) }
+
+type operation struct{ Method, Path string }
+
+func register(operation, func(context.Context) error) {}
