@@ -205,7 +205,7 @@ func randomOf(seed uint64, name string) *rand.Rand {
 func (c *check) start(run context.Context) {
 	c.run = run
 	within := c.period
-	if c.p.Guard != nil {
+	if c.p.guarding != nil {
 		within = min(within, time.Second)
 	}
 	c.arm(time.Duration(c.random.Int64N(int64(within))))

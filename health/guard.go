@@ -322,21 +322,21 @@ const (
 // guard asks the fleet, in the background, and applies the rule to what it
 // knows. Run calls it each second.
 func (p *Process) guard(run context.Context) {
-	if p.Guard == nil {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.guarding == nil {
+		return
+	}
 	if !p.fleet.asking {
 		p.fleet.asking = true
-		go p.ask(run)
+		go p.ask(run, p.guarding)
 	}
 	p.decide()
 }
 
 // ask is the goroutine that fleet.asking stands for. The error of Peers is only
 // compared with nil: it may be anything.
-func (p *Process) ask(run context.Context) {
+func (p *Process) ask(run context.Context, g *Guard) {
 	var peers []Peer
 	returned, signal := false, false
 	defer func() {
@@ -348,13 +348,13 @@ func (p *Process) ask(run context.Context) {
 		if p.running != run || run.Err() != nil {
 			return
 		}
-		p.fleet.take(peers, signal, p.Guard, time.Now())
+		p.fleet.take(peers, signal, g, time.Now())
 		p.decide()
 		p.notice()
 	}()
 	ctx, cancel := context.WithTimeout(run, askTimeout)
 	defer cancel()
-	list, err := p.Guard.Peers(ctx)
+	list, err := g.Peers(ctx)
 	peers, signal, returned = slices.Clone(list), err == nil, true
 }
 
@@ -384,7 +384,7 @@ func (p *Process) decide() {
 	f, now := &p.fleet, time.Now()
 	was := f.state.Out
 	signal := !f.at.IsZero() && now.Sub(f.at) <= answerAge
-	f.state, f.note = p.Guard.Step(f.state, p.self(), f.peers, signal, now)
+	f.state, f.note = p.guarding.Step(f.state, p.self(), f.peers, signal, now)
 	p.out.Store(f.state.Out)
 	if f.state.Out != was {
 		p.log(slog.LevelWarn, "the guard has decided", "out", f.state.Out, "why", f.note)
@@ -402,11 +402,15 @@ func (p *Process) Self() Self {
 // self judges by what is not soft, and by the detectors. The caller holds
 // p.mu.
 func (p *Process) self() (s Self) {
-	if p.Guard != nil {
-		s.ID = p.Guard.ID
+	g := p.guarding
+	if g == nil {
+		g = p.Guard // before Run
+	}
+	if g != nil {
+		s.ID = g.ID
 	}
 	s.Out = p.fleet.state.Out
-	s.New = p.Guard != nil && p.running != nil && !p.fleet.state.Joined
+	s.New = g != nil && p.running != nil && !p.fleet.state.Joined
 	for _, c := range p.checks {
 		switch {
 		case c.soft:

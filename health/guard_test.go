@@ -547,3 +547,27 @@ func TestProcess_does_not_become_ready_when_Run_ends(t *testing.T) {
 		}
 	})
 }
+
+// A guard that the program changes, or takes away, while Run runs is the one that
+// it was when Run began.
+func TestProcess_guard_is_its_own(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s signal
+		s.set(nil, Peer{ID: "b", Seen: time.Now()}, Peer{ID: "c", Seen: time.Now()})
+		g := &Guard{ID: "a", Peers: s.get}
+		p := &Process{Guard: g}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		synctest.Wait()
+		*g = Guard{ID: "z", MinPeers: -1}
+		p.Guard = nil
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if id := p.Self().ID; id != "a" {
+			t.Errorf("it calls itself %q", id)
+		}
+	})
+}

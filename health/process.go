@@ -26,7 +26,7 @@ import (
 type Process struct {
 	// Guard, if set, lets this process leave the traffic when it seems to
 	// be the only one in trouble. Default nil: readiness is the life cycle
-	// and nothing else.
+	// and nothing else. Set it before Run, which copies it.
 	Guard *Guard
 
 	// Detail shows the errors of checks in the report. Default false: they
@@ -57,6 +57,7 @@ type Process struct {
 	declared    []declared
 	running     context.Context // of Run, nil when it does not run
 	awaited     []string        // dependencies that StartedWhen names
+	guarding    *Guard // Run's copy of Guard
 	fleet       fleet
 	subscribers []*subscriber
 	told        State // what the subscribers know
@@ -249,6 +250,8 @@ func (p *Process) begin(ctx context.Context) error {
 		if err := p.Guard.validate(); err != nil {
 			return err
 		}
+		own := *p.Guard // what the program does with its own later changes nothing
+		p.guarding = &own
 	}
 	p.running = ctx
 	for _, c := range p.checks {

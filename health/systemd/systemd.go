@@ -33,6 +33,9 @@ var ErrWatchdog = errors.New("systemd: WATCHDOG_USEC is not a number")
 // less, so that one failure does not get a live process restarted. The error at
 // the end says how many messages did not arrive, and why the last did not.
 func Run(ctx context.Context, p *health.Process) error {
+	if p == nil {
+		return errors.New("systemd: the process is nil")
+	}
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return nil
