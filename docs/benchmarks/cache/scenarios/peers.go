@@ -80,6 +80,7 @@ func (s sturdyStore) Get(ctx context.Context, key string) ([]byte, bool) {
 	it, ok, err := s.t.get(ctx, key)
 	return it.bytes, ok && err == nil
 }
+
 func (s sturdyStore) Set(ctx context.Context, key string, value []byte) {
 	_ = s.t.set(ctx, key, item{bytes: value})
 }
@@ -93,11 +94,13 @@ func (s sturdyStore) GetBatch(ctx context.Context, keys []string) map[string][]b
 	}
 	return found
 }
+
 func (s sturdyStore) SetBatch(ctx context.Context, records map[string][]byte) {
 	for key, b := range records {
 		s.Set(ctx, key, b)
 	}
 }
+
 func (s sturdyStore) DeleteBatch(ctx context.Context, keys []string) {
 	for _, key := range keys {
 		s.Delete(ctx, key)
@@ -145,7 +148,9 @@ func (s *goStore) Set(ctx context.Context, key, value any, options ...gostore.Op
 	o := gostore.ApplyOptions(options...)
 	return s.tier.set(ctx, key.(string), item{bytes: []byte(value.(string)), expires: time.Now().Add(o.Expiration)})
 }
+
 func (s *goStore) Delete(ctx context.Context, key any) error { return s.tier.remove(ctx, key.(string)) }
+
 func (s *goStore) Invalidate(context.Context, ...gostore.InvalidateOption) error {
 	return nil
 }
@@ -195,6 +200,7 @@ func (r redisTier) Set(ctx context.Context, key string, value any, ttl time.Dura
 func (r redisTier) SetXX(ctx context.Context, _ string, _ any, _ time.Duration) *redis.BoolCmd {
 	return redis.NewBoolCmd(ctx)
 }
+
 func (r redisTier) SetNX(ctx context.Context, _ string, _ any, _ time.Duration) *redis.BoolCmd {
 	return redis.NewBoolCmd(ctx)
 }
