@@ -42,7 +42,7 @@ type endings struct {
 	wake  func() // starts a delivery; called by the timer, with no lock held
 
 	floor atomic.Int64 // every key's bar
-	top   atomic.Int64 // the greatest version of any ending so far
+	top   atomic.Int64 // the greatest version of any key's ending so far
 	count atomic.Int64 // len(byHash), so that the usual case takes no lock
 	lost  atomic.Int64
 
@@ -168,7 +168,9 @@ func (o *endings) insert(e *ending, state endingState) bool {
 	}
 	e.until, e.since = now+o.life, now
 	o.byHash[e.hash] = e
-	raise(&o.top, e.version)
+	if !e.tag { // or many tags would run ahead of the clock
+		raise(&o.top, e.version)
+	}
 	o.enter(e, state)
 	o.shrink(now)
 	o.count.Store(int64(len(o.byHash)))
@@ -267,8 +269,12 @@ func (o *endings) written(hash uint64, version int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if e := o.byHash[hash]; e != nil && e.state != told && version >= e.version {
-		o.leave(e)
-		o.enter(e, told)
+		if e.tag { // tags knows it
+			o.remove(e)
+		} else {
+			o.leave(e)
+			o.enter(e, told)
+		}
 	}
 	o.backoff, o.failed = 0, 0 // the store is well
 	if o.states[owed].Len() > 0 {

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +33,7 @@ type tags struct {
 
 	mu           sync.Mutex
 	known        map[uint64]tagState
+	reading      map[uint64]chan struct{} // closed when it has been read, or not
 	pruneAt      int
 	floorVersion int64 // of endings that there was no room for
 	floorSeq     int64
@@ -396,84 +395,4 @@ func (l *loading) said() said {
 		s.tags = *ids
 	}
 	return s
-}
-
-// readTags makes sure that it is known what has become of the tags of items,
-// and returns an error if the store does not say. It runs where calls of the
-// store are contained, within the time of the read that found the items.
-func (c *Cache[V]) readTags(ctx context.Context, items ...Item) error {
-	var ids []uint64
-	for _, item := range items {
-		ids = append(ids, c.sealer.tags(item.Value)...)
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	slices.Sort(ids)
-	ids = c.tags.unknown(slices.Compact(ids), c.now(), tagTrust)
-	if len(ids) == 0 {
-		return nil
-	}
-	c.tags.used.Store(true)
-	var (
-		next   atomic.Int64
-		failed atomic.Pointer[error]
-		wg     sync.WaitGroup
-	)
-	read := func() error {
-		for i := next.Add(1) - 1; int(i) < len(ids) && failed.Load() == nil && ctx.Err() == nil; i = next.Add(1) - 1 {
-			if err := c.readTag(ctx, ids[i]); err != nil {
-				return err
-			}
-		}
-		return ctx.Err()
-	}
-	for range min(tagReaders, len(ids)) {
-		wg.Go(func() {
-			if err := contain("store", read); err != nil {
-				failed.CompareAndSwap(nil, &err)
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return fmt.Errorf("cache: reading what became of a tag: %w", *err)
-	}
-	return nil
-}
-
-// readTag asks the store for one tag.
-func (c *Cache[V]) readTag(ctx context.Context, id uint64) error {
-	c.tags.reads.Add(1)
-	key, now := c.keys.tag(id), c.now()
-	item, err := c.opts.Store.Get(ctx, key)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		c.tags.learn(id, 0, now, 0)
-		return nil
-	case err != nil:
-		return err
-	}
-	env, err := c.sealer.header(key, item.Value)
-	if err == nil && env.kind != kindTombstone {
-		err = fmt.Errorf("%w: it should say when a tag ended", ErrPoison)
-	}
-	if err == nil && env.version > time.Now().Add(MaxSkew).UnixMilli() {
-		err = fmt.Errorf("%w: it is from a machine whose clock is wrong", ErrPoison)
-	}
-	if err != nil { // it may have ended: end it, which also mends the item
-		c.n.poison.Add(1)
-		c.emit(EventPoison, "read", key, err)
-		c.endTag(id, owed)
-		c.tags.learn(id, 0, now, 0)
-		return nil
-	}
-	c.tags.learn(id, env.version, now, c.now()+int64(c.endingLife()))
-	return nil
-}
-
-// tagsKnown reports whether it is known what became of the tags of an item, as
-// of a moment ago.
-func (c *Cache[V]) tagsKnown(e *entry[V]) bool {
-	return e.tags == nil || len(c.tags.unknown(e.tags.ids(), c.now(), 2*tagTrust)) == 0
 }

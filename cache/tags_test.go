@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -473,6 +475,60 @@ func TestInvalidateTag_bulletin(t *testing.T) {
 		b.want("c", cache.SourceOrigin)
 		a.close()
 		b.close()
+	})
+}
+
+// A tag of many values is read once a second, however many ask at once; a read that
+// fails is made again by the next one.
+func TestTags_are_read_once(t *testing.T) {
+	inThree(t, nil, func(store *cachetest.Store, w []*world) {
+		a, b := w[0], w[1]
+		var keys []string
+		for i := range 200 {
+			keys = append(keys, fmt.Sprint(i))
+			a.origin.Put(keys[i], "value of "+keys[i])
+			b.origin.Put(keys[i], "value of "+keys[i])
+			a.want(keys[i], cache.SourceOrigin)
+		}
+		settle()
+		var first atomic.Bool
+		store.Inject(func(ctx context.Context, _ cachetest.Op, key string) error {
+			idle(3 * time.Millisecond)
+			if strings.Contains(key, "!tag/") && first.CompareAndSwap(false, true) {
+				return errDown
+			}
+			return nil
+		}, cachetest.Get)
+		var wg sync.WaitGroup
+		for _, key := range keys {
+			wg.Go(func() { b.get(key, time.Second) })
+		}
+		wg.Wait()
+		s := b.Stats()
+		if s.TagReads > 202 || s.Reads.Faults != 1 || s.Remote != 199 {
+			t.Errorf("%d reads of 201 tags, %d faults, %d from the store; want 202, 1, 199", s.TagReads, s.Reads.Faults, s.Remote)
+		}
+	})
+}
+
+// Many tags that end at once do not run ahead of the clock: what is loaded
+// afterwards is shared when the lead is over.
+func TestInvalidateTag_many_at_once(t *testing.T) {
+	inThree(t, nil, func(store *cachetest.Store, w []*world) {
+		a, b := w[0], w[1]
+		for i := range 50_000 {
+			if err := a.InvalidateTag(bg, fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = a.InvalidateTag(bg, "all")
+		pass(5100 * time.Millisecond)
+		a.want("a", cache.SourceOrigin)
+		settle()
+		b.want("a", cache.SourceRemote)
+		if s := a.Stats(); s.Owed+s.EndingsLost != 0 {
+			t.Errorf("owed %d, lost %d", s.Owed, s.EndingsLost)
+		}
 	})
 }
 
