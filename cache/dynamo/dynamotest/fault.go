@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
@@ -17,7 +18,7 @@ import (
 // A Request is what a fault hook sees.
 type Request struct {
 	Operation string   // such as "GetItem"
-	Tables    []string // named by the request, sorted
+	Tables    []string // that the request is about, by name, sorted
 	AccessKey string   // as claimed: the signature has not been checked yet
 }
 
@@ -169,22 +170,32 @@ func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 	return f
 }
 
+// tablesOf are the tables that a request names, by their names also where it has
+// their ARNs.
 func tablesOf(body []byte) []string {
 	var in struct {
 		TableName     string
+		ResourceArn   string
 		RequestItems  map[string]json.RawMessage
 		TransactItems []map[string]struct{ TableName string }
 	}
 	if json.Unmarshal(body, &in) != nil {
 		return nil // the operation will complain
 	}
-	if in.TableName != "" {
-		return []string{in.TableName}
-	}
-	names := slices.Collect(maps.Keys(in.RequestItems))
+	given := append(slices.Collect(maps.Keys(in.RequestItems)), in.TableName, in.ResourceArn)
 	for _, one := range in.TransactItems {
 		for _, part := range one {
-			names = append(names, part.TableName)
+			given = append(given, part.TableName)
+		}
+	}
+	var names []string
+	for _, name := range given {
+		if strings.HasPrefix(name, "arn:") {
+			_, name, _ = strings.Cut(name, ":table/")
+			name, _, _ = strings.Cut(name, "/")
+		}
+		if name != "" {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -73,4 +76,37 @@ func TestServer_refusesUnknownKinds(t *testing.T) {
 			t.Errorf("afterwards: %v", err)
 		}
 	})
+}
+
+// A hook sees a table by its name, however the request calls it.
+func TestRequest_tables(t *testing.T) {
+	var seen []string
+	s := dynamotest.New(dynamotest.Options{})
+	c := memory(s)
+	createTable(t, c)
+	s.SetFault(func(r *dynamotest.Request) *dynamotest.Fault { seen = r.Tables; return nil })
+	const arn = "arn:aws:dynamodb:us-east-1:123456789012:table/sessions"
+	for name, call := range map[string]func() error{
+		"name": func() error { _, err := get(t.Context(), c, "k"); return err },
+		"ARN": func() error {
+			_, err := c.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String(arn), Key: key("k")})
+			return err
+		},
+		"batch": func() error {
+			_, err := c.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{arn: {Keys: []map[string]types.AttributeValue{key("k")}}}})
+			return err
+		},
+		"transaction": func() error {
+			_, err := c.TransactGetItems(t.Context(), &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{{Get: &types.Get{TableName: aws.String("sessions"), Key: key("k")}}}})
+			return err
+		},
+		"tags": func() error {
+			_, err := c.ListTagsOfResource(t.Context(), &dynamodb.ListTagsOfResourceInput{ResourceArn: aws.String(arn)})
+			return err
+		},
+	} {
+		if err := call(); err != nil || len(seen) != 1 || seen[0] != "sessions" {
+			t.Errorf("%s: %v, %v", name, seen, err)
+		}
+	}
 }

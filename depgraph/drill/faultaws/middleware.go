@@ -2,12 +2,9 @@ package faultaws
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
@@ -99,15 +96,5 @@ func tablesOf(req *smithyhttp.Request) ([]string, error) {
 	if err := req.RewindStream(); err != nil {
 		return nil, fmt.Errorf("faultaws: wind back the request: %w", err)
 	}
-	var in struct {
-		TableName    string
-		RequestItems map[string]json.RawMessage
-	}
-	if json.Unmarshal(body, &in) != nil {
-		return nil, nil // not JSON: not DynamoDB
-	}
-	if in.TableName != "" {
-		return []string{in.TableName}, nil
-	}
-	return slices.Sorted(maps.Keys(in.RequestItems)), nil
+	return fault.TablesOf(body), nil
 }

@@ -2,11 +2,9 @@ package faultproxy
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -70,7 +68,7 @@ func (p *Proxy) classify(r *http.Request, host string) (call, error) {
 		return c, err
 	}
 	if target != "" {
-		c.Tables = tablesOf(body)
+		c.Tables = fault.TablesOf(body)
 		return c, nil
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
@@ -99,29 +97,6 @@ func peek(r *http.Request, most int64) (body []byte, whole bool, err error) {
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(body), rest), rest}
 	return body, false, nil
-}
-
-// tablesOf are the tables that a request of DynamoDB names.
-func tablesOf(body []byte) []string {
-	var in struct {
-		TableName     string
-		RequestItems  map[string]json.RawMessage
-		TransactItems []map[string]struct{ TableName string }
-	}
-	if json.Unmarshal(body, &in) != nil {
-		return nil // not DynamoDB's
-	}
-	names := slices.Collect(maps.Keys(in.RequestItems))
-	for _, item := range in.TransactItems {
-		for _, part := range item {
-			names = append(names, part.TableName)
-		}
-	}
-	if in.TableName != "" {
-		names = append(names, in.TableName)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // answer is what a service says in the form in which it says it.
