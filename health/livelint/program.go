@@ -86,7 +86,7 @@ func newProgram(pkgs []*packages.Package) *program {
 	}
 	packages.Visit(pkgs, nil, func(pkg *packages.Package) {
 		built := prog.Package(pkg.Types)
-		if built == nil || len(pkg.Syntax) == 0 || isStandard(pkg.PkgPath, prog.Fset.Position(pkg.Syntax[0].Package).Filename) {
+		if built == nil || len(pkg.Syntax) == 0 || isStandard(pkg.PkgPath, prog.Fset.Position(pkg.Syntax[0].Package).Filename) || isListed(pkg.PkgPath) {
 			return
 		}
 		built.Build()

@@ -13,6 +13,23 @@ var knownClients = []string{
 	"github.com/gocql/gocql", "go.etcd.io/etcd/client", "cloud.google.com/go", "github.com/elastic/go-elasticsearch",
 }
 
+// listed are packages that are not looked into, beside the standard library and
+// knownClients: what they do over the network is told from the call, or is nothing.
+// They are large: modernc.org/sqlite alone is a million lines.
+var listed = []string{"golang.org/x", "google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "modernc.org"}
+
+// isListed reports whether a package is one that need not be looked into.
+func isListed(path string) bool {
+	for _, all := range [][]string{listed, knownClients} {
+		for _, p := range all {
+			if path == p || strings.HasPrefix(path, p+"/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 const (
 	awsService = "github.com/aws/aws-sdk-go-v2/service/"
 	grpcPath   = "google.golang.org/grpc"

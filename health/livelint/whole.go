@@ -120,14 +120,13 @@ func (p *program) follow(n *node, s state, call ssa.CallInstruction, steps *int)
 	}
 }
 
-// analysed reports whether a function is looked into: it has code, and is none of
-// the Go project's libraries, whose few ways to the network are listed.
+// analysed reports whether a function is looked into.
 func (p *program) analysed(fn *ssa.Function) bool {
 	if len(fn.Blocks) == 0 {
 		return false
 	}
 	pkg := packageOf(fn)
-	return pkg == nil || p.inside[pkg] && !strings.HasPrefix(pkg.Path(), "golang.org/x/")
+	return pkg == nil || p.inside[pkg]
 }
 
 func packageOf(fn *ssa.Function) *types.Package {
