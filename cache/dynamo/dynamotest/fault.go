@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
+	"github.com/failopen/failopen/cache/dynamo/internal/inmemory"
 )
 
 // A Request is what a fault hook sees.
@@ -373,17 +374,18 @@ type partial struct {
 	body   []byte
 }
 
-// severer is a response writer that can play a broken connection itself: the
-// in-memory one.
-type severer interface {
-	sever(err error, sent *partial)
-}
-
 // sever ends the connection below w, after what was sent: with a reset if err
 // is errReset, else in order.
 func sever(w http.ResponseWriter, err error, sent *partial) {
-	if m, ok := w.(severer); ok {
-		m.sever(err, sent)
+	if m, ok := w.(*inmemory.Recorder); ok {
+		if err == errReset {
+			err = errConnReset
+		}
+		if sent == nil {
+			m.Break(err)
+		} else {
+			m.Cut(err, sent.status, sent.body)
+		}
 		return
 	}
 	conn, buf, hijackErr := http.NewResponseController(w).Hijack()

@@ -1,16 +1,15 @@
 package ststest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
+	"github.com/failopen/failopen/cache/dynamo/internal/inmemory"
 )
 
 // A Request is what a fault hook sees.
@@ -163,38 +162,5 @@ type transport struct{ server *Server }
 // RoundTrip serves the request on the caller's goroutine, until the request's
 // context is done.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	body := []byte{}
-	if req.Body != nil {
-		defer func() { _ = req.Body.Close() }() // it was read
-		var err error
-		if body, err = io.ReadAll(req.Body); err != nil {
-			return nil, err
-		}
-	}
-	in := req.Clone(req.Context())
-	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	if in.Host == "" {
-		in.Host = req.URL.Host
-	}
-	rec := &recorder{header: http.Header{}, status: http.StatusOK}
-	t.server.ServeHTTP(rec, in)
-	if err := req.Context().Err(); err != nil {
-		return nil, err
-	}
-	return &http.Response{
-		StatusCode: rec.status, Status: fmt.Sprintf("%d %s", rec.status, http.StatusText(rec.status)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()), Request: req,
-	}, nil
+	return inmemory.RoundTrip(req, t.server)
 }
-
-// recorder is the ResponseWriter of the in-memory client.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
