@@ -383,7 +383,7 @@ func (c *Cache[V]) share(r Result[V]) Result[V] {
 }
 
 func (c *Cache[V]) clone(v V) (copied V, err error) {
-	err = contain("Clone", func() error { copied = c.opts.Clone(v); return nil })
+	copied, err = contain(c.calls, "Clone", func() (V, error) { return c.opts.Clone(v), nil })
 	if err != nil {
 		c.n.callbackPanics.Add(1)
 	}

@@ -30,6 +30,7 @@ type Cache[V any] struct {
 	codec  Codec[V]
 	plain  bool // the codec is Raw
 	sealer sealer
+	calls  *callbacks
 	keys   keyer
 
 	bulletin *bulletin[V] // nil without a BulletinStore
@@ -53,16 +54,17 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 		return nil, err
 	}
 	c := &Cache[V]{
-		opts:   o,
-		local:  newLocal[V](o.MaxEntries, o.localBytes()),
-		codec:  o.Codec,
-		plain:  isRaw(o.Codec),
-		sealer: sealer{schema: o.Schema, aead: o.AEAD},
-		keys:   keyer{name: o.Name, secret: append([]byte(nil), o.KeySecret...)},
-		epoch:  time.Now(),
-		hands:  make(chan func()),
-		life:   newLife(),
+		opts:  o,
+		local: newLocal[V](o.MaxEntries, o.localBytes()),
+		codec: o.Codec,
+		plain: isRaw(o.Codec),
+		calls: &callbacks{timeout: o.LoadTimeout},
+		keys:  keyer{name: o.Name, secret: append([]byte(nil), o.KeySecret...)},
+		epoch: time.Now(),
+		hands: make(chan func()),
+		life:  newLife(),
 	}
+	c.sealer = sealer{schema: o.Schema, aead: o.AEAD, calls: c.calls}
 	c.slots = newAdmission(o.Concurrency, c.now)
 	c.gate.errorTTL = o.ErrorTTL
 	if o.KeySecret == nil {

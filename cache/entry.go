@@ -90,16 +90,14 @@ func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int
 	e.shared = now + jitter(min(ttl, c.opts.MaxTTL))
 	e.usable = e.shared + int64(c.opts.StaleIfError)
 	if c.opts.Expires != nil {
-		err := contain("Expires", func() error {
-			if end := c.opts.Expires(v); !end.IsZero() {
-				left := int64(time.Until(end)) // centuries, if end means "never": now + left may overflow
-				e.shared, e.usable = now+min(e.shared-now, left), now+min(e.usable-now, left)
-			}
-			return nil
-		})
-		if err != nil { // its end is unknown: do not serve it again
+		end, err := contain(c.calls, "Expires", func() (time.Time, error) { return c.opts.Expires(v), nil })
+		switch {
+		case err != nil: // its end is unknown: do not serve it again
 			c.callbackFailed(key, err)
 			e.shared, e.usable = now, now
+		case !end.IsZero():
+			left := int64(time.Until(end)) // centuries, if end means "never": now + left may overflow
+			e.shared, e.usable = now+min(e.shared-now, left), now+min(e.usable-now, left)
 		}
 	}
 	var err error
@@ -139,17 +137,15 @@ func (c *Cache[V]) weigh(e *entry[V]) {
 	if c.opts.Cost == nil {
 		return
 	}
-	err := contain("Cost", func() error {
-		cost := min(int64(max(c.opts.Cost(e.value), 0)), math.MaxInt64/2)
-		e.cost = cost + int64(len(e.key)+entryOverhead)
-		if e.tags != nil {
-			e.cost += int64(len(e.tags.nodes) * tagOverhead)
-		}
-		return nil
-	})
+	cost, err := contain(c.calls, "Cost", func() (int, error) { return c.opts.Cost(e.value), nil })
 	if err != nil { // its size is unknown: larger than any bound
 		c.callbackFailed(e.key, err)
 		e.cost = math.MaxInt64
+		return
+	}
+	e.cost = min(int64(max(cost, 0)), math.MaxInt64/2) + int64(len(e.key)+entryOverhead)
+	if e.tags != nil {
+		e.cost += int64(len(e.tags.nodes) * tagOverhead)
 	}
 }
 

@@ -69,7 +69,8 @@ type envelope struct {
 type sealer struct {
 	schema uint16
 	aead   cipher.AEAD
-	goType string // of the values; "" when a Name tells caches apart
+	calls  *callbacks // of aead; nil: without a bound in time
+	goType string     // of the values; "" when a Name tells caches apart
 }
 
 // id is what an item belongs to.
@@ -103,22 +104,20 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 			b = binary.BigEndian.AppendUint64(b, tag)
 		}
 	}
-	clear := len(b) // what is not encrypted
 	if s.aead == nil {
 		b = append(b, e.payload...)
 	} else {
 		b[3] |= encryptedBit
-		err := contain("AEAD", func() error {
-			nonce := make([]byte, s.aead.NonceSize())
+		more := additional(key, b)
+		sealed, err := contain(s.calls, "AEAD", func() ([]byte, error) {
+			nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(e.payload)+64)
 			_, _ = rand.Read(nonce) // never fails
-			more := additional(key, b[:clear])
-			b = append(b, nonce...)
-			b = s.aead.Seal(b, nonce, e.payload, more)
-			return nil
+			return s.aead.Seal(nonce, nonce, e.payload, more), nil
 		})
 		if err != nil {
 			return nil, err
 		}
+		b = append(b, sealed...)
 	}
 	binary.BigEndian.PutUint32(b[envelopeSum:], checksum(b))
 	return b, nil
@@ -182,13 +181,13 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 	case !encrypted:
 		return e, nil
 	}
-	err = contain("AEAD", func() (err error) {
+	sealed := e.payload
+	e.payload, err = contain(s.calls, "AEAD", func() ([]byte, error) {
 		n := s.aead.NonceSize()
-		if len(e.payload) < n {
-			return fmt.Errorf("%d bytes are too few for a nonce", len(e.payload))
+		if len(sealed) < n {
+			return nil, fmt.Errorf("%d bytes are too few for a nonce", len(sealed))
 		}
-		e.payload, err = s.aead.Open(nil, e.payload[:n], e.payload[n:], additional(key, clear))
-		return err
+		return s.aead.Open(nil, sealed[:n], sealed[n:], additional(key, clear))
 	})
 	if err != nil {
 		return poison("%v", err)

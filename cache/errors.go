@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 )
 
 // Errors that Get can return besides the origin's own and the caller's
@@ -90,12 +92,62 @@ func newPanicError(where string, v any) *PanicError {
 	return e
 }
 
-// contain calls f and turns a panic or a runtime.Goexit into a *PanicError.
-func contain(where string, f func() error) (err error) {
-	if finished, v := apart(func() { err = f() }); !finished {
-		return newPanicError(where, v)
+// callbacks bounds calls of foreign code that has no context: a codec, Cost, Expires
+// and the like. The zero value has no bound in time.
+type callbacks struct {
+	timeout time.Duration
+	stuck   atomic.Int64 // calls that have been given up
+}
+
+// contain calls f, and turns a panic or a runtime.Goexit into a *PanicError. A call
+// that does not return in time is given up: f must not write to what its caller
+// reads. If many are stuck, f is not called.
+func contain[T any](c *callbacks, where string, f func() (T, error)) (v T, err error) {
+	if c == nil {
+		c = new(callbacks)
 	}
-	return err
+	if c.stuck.Load() >= maxZombies {
+		return v, fmt.Errorf("cache: %s is not called: %d calls of such functions do not return", where, maxZombies)
+	}
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	var left atomic.Bool // by the waiter, or by f: who is second takes the other's mark back
+	go func() {
+		var r result
+		finished := false
+		defer func() {
+			if p := recover(); !finished {
+				r = result{err: newPanicError(where, p)}
+			}
+			done <- r
+			if !left.CompareAndSwap(false, true) {
+				c.stuck.Add(-1)
+			}
+		}()
+		r.v, r.err = f()
+		finished = true
+	}()
+	if c.timeout == 0 {
+		r := <-done
+		return r.v, r.err
+	}
+	timer := time.NewTimer(c.timeout)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-timer.C:
+	}
+	c.stuck.Add(1)
+	if !left.CompareAndSwap(false, true) { // it has just returned
+		c.stuck.Add(-1)
+		r := <-done
+		return r.v, r.err
+	}
+	return v, fmt.Errorf("cache: %s did not return within %v", where, c.timeout)
 }
 
 // apart calls f on a goroutine of its own, since a Goexit takes its goroutine

@@ -18,7 +18,7 @@ const (
 	EventRejected               // the store, or the codec, cannot take this value
 	EventLoadFailed             // the origin failed; Err is its error
 	EventServedStale            // the origin failed and a stale value was served; Err is its error
-	EventCallback               // a panic in Cost, Expires or Logger; Err is a *PanicError
+	EventCallback               // a panic in Cost, Expires, Tags, Clone or Logger (Err is a *PanicError), or one that does not return
 )
 
 var eventNames = [...]string{

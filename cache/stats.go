@@ -44,11 +44,11 @@ type Stats struct {
 	Outdated      int64         `json:"outdated"`       // items older than what was known here, or from a clock that is wrong
 	Rejected      int64         `json:"rejected"`       // values that the codec or the store could not take
 
-	Zombies       int64 `json:"zombies"`        // gauge: calls of store or loader that outlived their context
+	Zombies       int64 `json:"zombies"`        // gauge: calls of store, loader and callbacks that outlived their time
 	HooksStuck    int64 `json:"hooks_stuck"`    // calls of OnEvent and Logger that have not returned for 50 ms, now
 	EventsDropped int64 `json:"events_dropped"` // calls of them that were not made: 64 were stuck
 
-	CallbackPanics int64 `json:"callback_panics"` // panics (and runtime.Goexit) in OnEvent, Cost, Expires, Clone or Logger
+	CallbackPanics int64 `json:"callback_panics"` // panics (and runtime.Goexit) in OnEvent, Cost, Expires, Tags, Clone or Logger, and calls of them that did not return within LoadTimeout
 
 	Entries int64 `json:"entries"` // gauge: entries of the local tier
 	Bytes   int64 `json:"bytes"`   // gauge: their cost, with MaxBytes
@@ -126,7 +126,7 @@ func (c *Cache[V]) Stats() Stats {
 		LoadsQueued: n.loadsQueued.Load(), LoadsBusy: n.loadsBusy.Load(), LoadsThrottled: n.loadsThrottled.Load(),
 		Reads: n.reads.stats(), Writes: n.writes.stats(),
 		WritesDropped: n.writesDropped.Load(), Poison: n.poison.Load(), Outdated: n.outdated.Load(),
-		Rejected: n.rejected.Load(), Zombies: n.zombies.Load(), CallbackPanics: n.callbackPanics.Load(),
+		Rejected: n.rejected.Load(), Zombies: n.zombies.Load() + c.calls.stuck.Load(), CallbackPanics: n.callbackPanics.Load(),
 		HooksStuck: n.hooksStuck.Load(), EventsDropped: n.eventsDropped.Load(),
 		TagReads: c.tags.reads.Load(),
 		Evicted:  c.local.evicted.Load(),

@@ -32,17 +32,17 @@ func (c *Cache[V]) readTags(ctx context.Context, items ...Item) error {
 		failed atomic.Pointer[error]
 		wg     sync.WaitGroup
 	)
-	read := func() error {
+	read := func() (struct{}, error) {
 		for i := next.Add(1) - 1; int(i) < len(ids) && failed.Load() == nil && ctx.Err() == nil; i = next.Add(1) - 1 {
 			if err := c.readTag(ctx, ids[i]); err != nil {
-				return err
+				return struct{}{}, err
 			}
 		}
-		return ctx.Err()
+		return struct{}{}, ctx.Err()
 	}
 	for range min(tagReaders, len(ids)) {
 		wg.Go(func() {
-			if err := contain("store", read); err != nil {
+			if _, err := contain(c.calls, "store", read); err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}
 		})

@@ -334,8 +334,8 @@ func (c *Cache[V]) tagIDs(tags []string) []uint64 {
 func (c *Cache[V]) tagsOf(key string, v V, said said) (*tagged[V], error) {
 	ids := said.tags
 	if c.opts.Tags != nil {
-		var of []string
-		if err := contain("Tags", func() error { of = c.opts.Tags(key, v); return nil }); err != nil {
+		of, err := contain(c.calls, "Tags", func() ([]string, error) { return c.opts.Tags(key, v), nil })
+		if err != nil {
 			return nil, err
 		}
 		ids = append(ids[:len(ids):len(ids)], c.tagIDs(of)...)

@@ -47,9 +47,11 @@ func (c *Cache[V]) Warm(ctx context.Context, keys iter.Seq[string], progress fun
 	step := c.warmStep()
 	var batch []string
 	var err error
+	taken := 0
 	for key := range keys {
 		batch = append(batch, key)
-		if full := all.Keys+len(batch) >= c.opts.MaxEntries; full || len(batch) == step {
+		taken++
+		if full := taken >= c.opts.MaxEntries; full || len(batch) == step {
 			if err = c.warm(ctx, batch, &all, progress); err != nil || full {
 				return all, err
 			}

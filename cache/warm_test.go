@@ -78,6 +78,15 @@ func TestWarm_stops(t *testing.T) {
 			t.Errorf("%v, %v, %d keys taken; want 300: as many as fit", got, err, taken)
 		}
 	})
+	inWorld(t, many, func(w *world) { // though it is always the same key
+		got, err := w.Warm(bg, func(yield func(string) bool) {
+			for yield("a") {
+			}
+		}, nil)
+		if got.Found != 3 || err != nil {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
 	inWorld(t, many, func(w *world) { // by its context
 		ctx, cancel := context.WithCancel(bg)
 		taken := 0

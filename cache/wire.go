@@ -30,8 +30,7 @@ func (c *Cache[V]) encode(v V) (b []byte, err error) {
 	if c.plain {
 		return c.codec.Encode(v)
 	}
-	err = contain("codec", func() (err error) { b, err = c.codec.Encode(v); return err })
-	return b, err
+	return contain(c.calls, "codec", func() ([]byte, error) { return c.codec.Encode(v) })
 }
 
 // decode is the codec's, likewise.
@@ -39,8 +38,7 @@ func (c *Cache[V]) decode(b []byte) (v V, err error) {
 	if c.plain {
 		return c.codec.Decode(b)
 	}
-	err = contain("codec", func() (err error) { v, err = c.codec.Decode(b); return err })
-	return v, err
+	return contain(c.calls, "codec", func() (V, error) { return c.codec.Decode(b) })
 }
 
 // item seals e for the store. The error is the codec's.
