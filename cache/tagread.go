@@ -119,7 +119,11 @@ func (c *Cache[V]) askTag(ctx context.Context, id uint64) error {
 		c.tags.learn(id, 0, now, 0)
 		return nil
 	}
-	c.tags.learn(id, env.version, now, c.now()+int64(c.endingLife()))
+	version := env.version // see open
+	if item.Version <= time.Now().Add(MaxSkew).UnixMilli() {
+		version = max(version, item.Version)
+	}
+	c.tags.learn(id, version, now, c.now()+int64(c.endingLife()))
 	return nil
 }
 

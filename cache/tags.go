@@ -62,8 +62,9 @@ const (
 
 // tagged is the tags of an entry.
 type tagged[V any] struct {
-	seq   int64        // of tags, when its load began; 0: it came from the store
-	nodes []tagNode[V] // sorted by id
+	seq     int64        // of tags, when its load began; 0: it came from the store
+	version int64        // by the store's knowledge of the writer's clock; 0: as the entry's
+	nodes   []tagNode[V] // sorted by id
 }
 
 // tagNode is an entry's place among those of its shard with the same tag, under
@@ -94,7 +95,9 @@ func (t *tagged[V]) again() *tagged[V] {
 	if t == nil {
 		return nil
 	}
-	return newTagged[V](t.ids(), t.seq)
+	again := newTagged[V](t.ids(), t.seq)
+	again.version = t.version
+	return again
 }
 
 func (t *tagged[V]) ids() []uint64 {
@@ -240,8 +243,12 @@ func (c *Cache[V]) endedBy(e *entry[V]) (first int64) {
 	if e.tags == nil {
 		return 0
 	}
+	own := e.version // the earlier one, if the store has another: what it does not end is served
+	if e.tags.version != 0 {
+		own = min(own, e.tags.version)
+	}
 	ended := func(version, seq int64) {
-		if e.version < version && e.tags.seq < seq && (first == 0 || seq < first) {
+		if own < version && e.tags.seq < seq && (first == 0 || seq < first) {
 			first = seq
 		}
 	}

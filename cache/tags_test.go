@@ -248,6 +248,28 @@ func TestInvalidateTag_other_schema(t *testing.T) {
 	})
 }
 
+// A store that knows better than a writer whose clock is slow when something ended
+// is believed: cache/dynamo measures its host's clock.
+func TestInvalidateTag_by_the_clock_of_the_store(t *testing.T) {
+	inThree(t, nil, func(store *cachetest.Store, w []*world) {
+		a, late := w[0], w[2]
+		_ = a.InvalidateTag(bg, "tag of a")
+		pass(6 * time.Second)
+		a.want("a", cache.SourceOrigin)
+		settle()
+		for _, key := range store.Keys() {
+			if item, _ := store.Item(key); strings.Contains(key, "!tag/") {
+				item.Version += 4000
+				store.Put(key, item)
+			}
+		}
+		late.want("a", cache.SourceOrigin)
+		if s := late.Stats(); s.Outdated != 1 {
+			t.Errorf("%d outdated, want 1: it was loaded before the tag ended", s.Outdated)
+		}
+	})
+}
+
 // A load that began before its tag ended is not kept, nor given to those who
 // came after; those who came before may have it. They share loads all the same.
 func TestInvalidateTag_during_a_load(t *testing.T) {

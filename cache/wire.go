@@ -100,6 +100,12 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	if c.bulletin != nil {
 		e.digest = digest(storeKey)
 	}
+	// A store may know the writer's clock better than the writer did, and
+	// keep another version beside the item (as cache/dynamo does): an ending
+	// counts with the later one.
+	if e.kind != kindValue && left(item.Version) <= int64(MaxSkew) {
+		e.version = max(e.version, item.Version)
+	}
 	if e.kind == kindTombstone {
 		return e, nil // without deadlines: it is never served
 	}
@@ -111,7 +117,9 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	if e.kind != kindValue {
 		return e, nil
 	}
-	e.tags = newTagged[V](env.tags, 0)
+	if e.tags = newTagged[V](env.tags, 0); e.tags != nil && item.Version > 0 {
+		e.tags.version = item.Version
+	}
 	c.keepLocally(e, now)
 	if env.compressed {
 		if env.payload, err = decompress(env.payload); err != nil {
