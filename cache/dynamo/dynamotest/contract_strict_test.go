@@ -229,11 +229,19 @@ var strictness = []contractCase{
 		{op: "Query", body: `{"TableName":"$C","KeyConditions":{"k":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"$K"}]}},"ScanIndexForward":false}`, want: `{"Count":2}`},
 		{op: "Query", body: `{"TableName":"$C","KeyConditions":{"k":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"$K"}]},"s":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"S":"b"},{"S":"c"}]}},"AttributesToGet":["n"]}`, want: `{"Items":[{"n":{"N":"2"},"k":null,"s":null}]}`},
 		{op: "Query", body: `{"TableName":"$C","KeyConditions":{"k":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"$K"}]}},"QueryFilter":{"n":{"ComparisonOperator":"IN","AttributeValueList":[{"N":"2"},{"N":"3"}]}}}`, want: `{"Count":1,"ScannedCount":2}`},
-		{op: "Query", body: `{"TableName":"$C","KeyConditions":{"k":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"$K"}]}},"FilterExpression":"#n = :0","ExpressionAttributeNames":{"#n":"n"},"ExpressionAttributeValues":{":0":{"N":"2"}}}`, want: `{"Count":1,"ScannedCount":2}`},
 		{op: "Scan", body: `{"TableName":"$C","ScanFilter":{"k":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"$K"}]},"n":{"ComparisonOperator":"GE","AttributeValueList":[{"N":"2"}]}}}`, want: `{"Count":1}`},
 		{op: "GetItem", body: `{"TableName":"$C","Key":{"k":{"S":"$K"},"s":{"S":"a"}},"AttributesToGet":["n"]}`, want: `{"Item":{"n":{"N":"1"},"k":null}}`},
 		{op: "BatchGetItem", body: `{"RequestItems":{"$C":{"Keys":[{"k":{"S":"$K"},"s":{"S":"a"}}],"AttributesToGet":["n"]}}}`, want: `{"Responses":{"$C":[{"n":{"N":"1"},"k":null}]}}`},
 	}},
+	{
+		name: "legacy key conditions with an expression to filter by", documented: "captured: KeyConditions may not be mixed with KeyConditionExpression alone; guregu/dynamo does so",
+		steps: []step{
+			{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"a"},"n":{"N":"1"}}}`},
+			{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"b"},"n":{"N":"2"}}}`},
+			{op: "Query", body: `{"TableName":"$C","KeyConditions":{"k":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"$K"}]}},"FilterExpression":"#n = :0","ExpressionAttributeNames":{"#n":"n"},"ExpressionAttributeValues":{":0":{"N":"2"}}}`, want: `{"Count":1,"ScannedCount":2}`},
+		},
+		differs: map[string][]step{"dynoxide": {putting("")}},
+	},
 
 	// JSON.
 	{name: "a member of the wrong type, in the service's words", steps: []step{
