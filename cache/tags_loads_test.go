@@ -1,0 +1,79 @@
+package cache_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/failopen/failopen/cache"
+)
+
+// A load that began before its tag ended is not kept, nor given to those who
+// came after; those who came before may have it. They share loads all the same.
+func TestInvalidateTag_during_a_load(t *testing.T) {
+	for name, noStore := range map[string]bool{"two tiers": false, "local": true} {
+		inWorld(t, func(o *cache.Options[string]) {
+			everyTag(o)
+			if noStore {
+				o.Store = nil
+			}
+		}, func(w *world) {
+			w.origin.Slow(time.Second)
+			before := make(chan cache.Result[string])
+			go func() { before <- w.Lookup(bg, "a") }()
+			pass(500 * time.Millisecond)
+			if err := w.InvalidateTag(bg, "all"); err != nil {
+				t.Error(err)
+			}
+			w.origin.Put("a", "new")
+			after := make(chan cache.Result[string])
+			for range 10 {
+				go func() { after <- w.Lookup(bg, "a") }()
+			}
+			many := make(chan cache.Result[string])
+			go func() { many <- w.LookupMany(bg, []string{"a", "b"})["a"] }()
+			if r := <-before; r.Err != nil {
+				t.Errorf("%s: before: %v", name, r.Err)
+			}
+			for range 10 {
+				if r := <-after; r.Value != "new" {
+					t.Errorf("%s: after: %q, %v", name, r.Value, r.Err)
+				}
+			}
+			if r := <-many; r.Value != "new" {
+				t.Errorf("%s: many: %q, %v", name, r.Value, r.Err)
+			}
+			if r := w.Lookup(bg, "a"); r.Value != "new" || r.Source != cache.SourceLocal {
+				t.Errorf("%s: later: %q from %v", name, r.Value, r.Source)
+			}
+			if n := w.origin.Calls("a"); n != 2 {
+				t.Errorf("%s: %d loads, want 2", name, n)
+			}
+			s := w.Stats()
+			if sum := s.Local + s.Remote + s.Origin; sum != 14 {
+				t.Errorf("%s: %d results of 14 lookups", name, sum)
+			}
+		})
+	}
+}
+
+// A value that is served stale while a slow load goes on is not, once its tag
+// has ended.
+func TestInvalidateTag_beats_stale(t *testing.T) {
+	inWorld(t, func(o *cache.Options[string]) {
+		everyTag(o)
+		o.StaleIfError, o.SoftTimeout = time.Hour, 100*time.Millisecond
+	}, func(w *world) {
+		w.want("a", cache.SourceOrigin)
+		pass(2 * time.Minute)
+		w.origin.Slow(5 * time.Second)
+		w.want("a", cache.SourceStale)
+		w.want("a", cache.SourceStale)
+		_ = w.InvalidateTag(bg, "all")
+		if r := w.Lookup(bg, "a"); r.Source == cache.SourceStale {
+			t.Error("it was served stale after its tag had ended")
+		}
+		_ = w.InvalidateTag(bg, "all")
+		w.origin.Fail(errDown)
+		w.wantErr("a", errDown)
+	})
+}
