@@ -188,7 +188,7 @@ func (p *program) function(fn *ssa.Function) {
 func (p *program) noteGifts(from *ssa.Function, common *ssa.CallCommon) {
 	f := called(common)
 	lib := libraryOf(f)
-	if lib == "" || libraryOf(object(outermost(from))) == lib {
+	if pkg := packageOf(from); lib == "" || pkg != nil && strings.HasPrefix(pkg.Path(), lib) {
 		return
 	}
 	for _, arg := range common.Args {
@@ -200,7 +200,7 @@ func (p *program) store(addr, val ssa.Value) {
 	if addr, ok := addr.(*ssa.FieldAddr); ok {
 		if name, ok := p.key(addr.X.Type(), 0).of.(*types.TypeName); ok && name.Pkg() != nil {
 			for _, lib := range libraries {
-				if strings.HasPrefix(name.Pkg().Path(), lib) {
+				if from := packageOf(addr.Parent()); strings.HasPrefix(name.Pkg().Path(), lib) && (from == nil || !strings.HasPrefix(from.Path(), lib)) {
 					p.gifts = append(p.gifts, gift{lib, val})
 				}
 			}

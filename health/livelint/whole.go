@@ -53,6 +53,7 @@ type node struct {
 // Limits of one search.
 const (
 	mostStates = 5_000
+	mostVisits = 16 // of one function, in different frames
 	mostCalls  = 24 // the longest way
 )
 
@@ -218,6 +219,7 @@ func (p *program) wayFrom(starts []state) ([]string, state) {
 	left := p.distances(starts)
 	var queue states
 	best := make(map[state]int)
+	visits := make(map[*ssa.Function]int)
 	push := func(s state, steps int, from *step) {
 		d, ok := left[state{s.fn, nil, s.view}]
 		if old, seen := best[s]; !ok || seen && old <= steps || steps+d > mostCalls {
@@ -233,6 +235,9 @@ func (p *program) wayFrom(starts []state) ([]string, state) {
 		at := heap.Pop(&queue).(*step)
 		if at.sink != "" {
 			return at.path()
+		}
+		if visits[at.fn]++; visits[at.fn] > mostVisits {
+			continue // what wraps its own kind has no end of contexts
 		}
 		n := p.node(at.state)
 		if n.sink != "" {
