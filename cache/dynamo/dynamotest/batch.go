@@ -221,6 +221,9 @@ func (c *call) checkBatchWrite(requests map[string][]writeRequest) *apiError {
 		if len(requests[name]) == 0 {
 			return validation("1 validation error detected: Value '[]' at 'requestItems.%s.member' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
 		}
+		if n := len(requests[name]); n > maxBatchWrite {
+			return validation("1 validation error detected: Value '{%s=[%d members]}' at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to 1]", name, n, maxBatchWrite)
+		}
 		if writes += len(requests[name]); writes > maxBatchWrite {
 			return validation("Too many items requested for the BatchWriteItem call")
 		}

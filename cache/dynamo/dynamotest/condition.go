@@ -83,6 +83,7 @@ func (x *expression) unused() error {
 type parser struct {
 	x      *expression
 	what   string
+	text   string
 	tokens []string
 	pos    int
 	depth  int
@@ -111,7 +112,7 @@ func (p *parser) run(text string, parse func()) (err error) {
 	if strings.TrimSpace(text) == "" {
 		panic(syntaxError("The expression can not be empty;"))
 	}
-	p.tokens = tokenize(text)
+	p.text, p.tokens = text, tokenize(text)
 	parse()
 	if p.pos < len(p.tokens) {
 		p.fail()
@@ -178,8 +179,22 @@ func (p *parser) expect(t string) {
 }
 
 func (p *parser) fail() {
-	near := p.tokens[max(0, min(p.pos-1, len(p.tokens))):min(p.pos+2, len(p.tokens))]
-	panic(syntaxError(fmt.Sprintf("Syntax error; token: %q, near: %q", p.peek(), strings.Join(near, " "))))
+	panic(syntaxError(fmt.Sprintf("Syntax error; token: %q, near: %q", p.peek(), p.near())))
+}
+
+// near is the text from the token before to the one after.
+func (p *parser) near() string {
+	start, end := 0, 0
+	for i, token := range p.tokens {
+		at := end + strings.Index(p.text[end:], token)
+		if i == max(0, p.pos-1) {
+			start = at
+		}
+		if end = at + len(token); i == p.pos+1 {
+			break
+		}
+	}
+	return p.text[start:end]
 }
 
 func (p *parser) or() condition {

@@ -164,7 +164,7 @@ func checkCount(n int) *apiError {
 	case n == 0:
 		v.add("'[]'", "transactItems", "have length greater than or equal to 1")
 	case n > maxTransaction:
-		v.add(fmt.Sprintf("with %d members", n), "transactItems", fmt.Sprintf("have length less than or equal to %d", maxTransaction))
+		v.add(fmt.Sprintf("'[%d members]'", n), "transactItems", fmt.Sprintf("have length less than or equal to %d", maxTransaction))
 	}
 	return v.err()
 }
