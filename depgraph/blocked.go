@@ -211,10 +211,12 @@ type Blocked struct {
 	// not held itself; to where a circle closes if there is no such thing.
 	Chain []Hold
 	// Root is what has to be looked at first, and RootState how far it is. It is
-	// "" if services wait for each other: Circle then holds their edges.
+	// "" if there is nothing but services that wait for each other.
 	Root      string
 	RootState RunState
-	Circle    []Edge
+	// Circle are the edges of services that wait for each other, if the service
+	// will not serve although all Roots do.
+	Circle []Edge
 	// Roots are all services that hold it and are not held themselves, by name.
 	Roots []string
 	// Unknown are names in the state that the graph does not have.
@@ -258,6 +260,7 @@ type waiting struct {
 	running Running
 	from    map[goal]step
 	order   []goal
+	stuck   map[goal]bool
 }
 
 func (w *waiting) state(v int32) RunState { return w.running[w.g.names[v]] }
@@ -292,9 +295,71 @@ func (w *waiting) search(first goal, b *Blocked) {
 	if nearest != nil {
 		b.Root, b.RootState = w.g.names[nearest.v], w.state(nearest.v)
 		b.Chain = w.chain(*nearest)
-		return
 	}
-	w.circle(b)
+	w.stuck = w.deadlocked()
+	if w.stuck[first] {
+		w.circle(b)
+	}
+}
+
+// deadlocked are the goals that are not reached although every root is.
+func (w *waiting) deadlocked() map[goal]bool {
+	stuck := make(map[goal]bool, len(w.order))
+	waiters := make(map[goal][]goal, len(w.order))
+	for _, at := range w.order {
+		stuck[at] = true
+		for _, e := range w.unmet(at) {
+			next := goal{w.g.to[e], w.wants(e, at)}
+			waiters[next] = append(waiters[next], at)
+		}
+	}
+	queue := slices.Clone(w.order)
+	for len(queue) > 0 {
+		at := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if stuck[at] && w.comes(at, stuck) {
+			delete(stuck, at)
+			queue = append(queue, waiters[at]...)
+		}
+	}
+	return stuck
+}
+
+// comes reports whether nothing that is stuck holds a goal.
+func (w *waiting) comes(at goal, stuck map[goal]bool) bool {
+	missing := map[int32]int32{} // of groups, how many members
+	for _, e := range w.unmet(at) {
+		free := !stuck[goal{w.g.to[e], w.wants(e, at)}]
+		switch i := w.g.group[e]; {
+		case i < 0 && !free:
+			return false
+		case i >= 0:
+			if _, ok := missing[i]; !ok {
+				missing[i] = w.missing(e, at)
+			}
+			if free {
+				missing[i]--
+			}
+		}
+	}
+	for _, n := range missing {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// missing is how many more members the group of e needs.
+func (w *waiting) missing(e int32, at goal) int32 {
+	i := w.g.group[e]
+	n := w.g.groups[i].need
+	for other := w.g.out[at.v]; other < w.g.out[at.v+1]; other++ {
+		if w.g.group[other] == i && w.reached(other, at) {
+			n--
+		}
+	}
+	return n
 }
 
 // wants is how far the end of an edge must be for the owner's next step.
@@ -364,9 +429,14 @@ func (w *waiting) chain(end goal) (holds []Hold) {
 const maxCircleSearch = 2000
 
 // circle finds a service that waits for itself, the nearest one unless very
-// many wait: everything that is waited for waits, so every walk closes.
+// many wait: what is stuck waits for something that is, so every walk closes.
 func (w *waiting) circle(b *Blocked) {
-	starts := w.order
+	var starts []goal
+	for _, at := range w.order {
+		if w.stuck[at] {
+			starts = append(starts, at)
+		}
+	}
 	if len(starts) > maxCircleSearch {
 		starts = []goal{w.walk()}
 	}
@@ -375,7 +445,9 @@ func (w *waiting) circle(b *Blocked) {
 		if path == nil {
 			continue
 		}
-		b.Chain = w.chain(at)
+		if b.Root == "" {
+			b.Chain = w.chain(at)
+		}
 		for _, e := range path {
 			b.Circle = append(b.Circle, w.g.edgeOf(e))
 		}
@@ -383,14 +455,18 @@ func (w *waiting) circle(b *Blocked) {
 	}
 }
 
-// walk follows first unmet needs until it comes to a goal for the second time.
+// walk follows the first needs that are stuck until it comes to a goal for the second time.
 func (w *waiting) walk() goal {
 	seen := map[goal]bool{}
 	at := w.order[0]
 	for !seen[at] {
 		seen[at] = true
-		e := w.unmet(at)[0]
-		at = goal{w.g.to[e], w.wants(e, at)}
+		for _, e := range w.unmet(at) {
+			if next := (goal{w.g.to[e], w.wants(e, at)}); w.stuck[next] {
+				at = next
+				break
+			}
+		}
 	}
 	return at
 }
@@ -402,7 +478,7 @@ func (w *waiting) loop(start goal) []int32 {
 		at := queue[0]
 		for _, e := range w.unmet(at) {
 			next := goal{w.g.to[e], w.wants(e, at)}
-			if _, seen := from[next]; seen {
+			if _, seen := from[next]; seen || !w.stuck[next] {
 				continue
 			}
 			from[next] = step{at, e}

@@ -2,6 +2,7 @@ package depgraph_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,58 @@ func TestWhyBlocked_a_root_that_is_mended_helps(t *testing.T) {
 		running[b.Root] = depgraph.IsDone
 	}
 	t.Error("web does not come up")
+}
+
+// TestWhyBlocked_circle_behind_a_root mends all roots of random systems again
+// and again: the service serves in the end, but where a circle was announced at
+// the beginning.
+func TestWhyBlocked_circle_behind_a_root(t *testing.T) {
+	circles := 0
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		n := 3 + r.IntN(6)
+		var services []depgraph.Service
+		for i := range n {
+			s := depgraph.Service{Name: fmt.Sprint("s", i)}
+			for range r.IntN(3) {
+				d := depgraph.Dependency{On: fmt.Sprint("s", r.IntN(n)), Soft: r.IntN(6) == 0}
+				if other := fmt.Sprint("s", r.IntN(n)); other != d.On && r.IntN(3) == 0 {
+					d.AnyOf, d.On = []string{d.On, other}, ""
+				}
+				if d.On != s.Name && !slices.Contains(d.AnyOf, s.Name) {
+					s.Depends = append(s.Depends, d)
+				}
+			}
+			services = append(services, s)
+		}
+		g, err := depgraph.Compile(services, depgraph.Options{})
+		if err != nil {
+			continue // the same dependency twice
+		}
+		running := depgraph.Running{}
+		first, err := g.WhyBlocked("s0", running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := first
+		for b.State < depgraph.IsServing && len(b.Roots) > 0 {
+			for _, name := range b.Roots {
+				running[name] = depgraph.IsDone
+			}
+			if b, err = g.WhyBlocked("s0", running); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(first.Circle) > 0 {
+			circles++
+		}
+		if serves := b.State >= depgraph.IsServing; serves != (len(first.Circle) == 0) {
+			t.Fatalf("seed %d: serves in the end: %v, but the circle was %v\n%+v", seed, serves, first.Circle, services)
+		}
+	}
+	if circles < 100 {
+		t.Errorf("only %d circles", circles)
+	}
 }
 
 func TestParseRunning(t *testing.T) {

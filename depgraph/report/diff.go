@@ -201,7 +201,7 @@ const maxDiffNames = 5
 // serviceLines say what changed for one service.
 func serviceLines(s *depgraph.ServiceChange) (lines []string) {
 	if s.Down[0] != s.Down[1] || len(s.GoesDown)+len(s.StaysUp) > 0 {
-		line := fmt.Sprintf("takes %d others down instead of %d", s.Down[1], s.Down[0])
+		line := fmt.Sprintf("takes %s down instead of %d", count(s.Down[1], "other"), s.Down[0])
 		if len(s.GoesDown) > 0 {
 			line += ", new: " + firstNames(s.GoesDown)
 		}

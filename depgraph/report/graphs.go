@@ -236,22 +236,26 @@ func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 		p.f("%d. %s\n", i+1, mdList(wave))
 	}
 	if len(o.Blocked) > 0 {
-		p.f("\nBlocked: %s\n", mdList(o.Blocked))
+		p.f("\nBlocked: %s", mdList(o.Blocked))
+		for i, e := range o.Broken {
+			p.f("%s%s does not wait for %s", [...]string{"; the order above works only if ", " and "}[min(i, 1)], md(e.From), md(e.To))
+		}
+		p.f("\n")
 	}
 	if o.Total > 0 {
 		p.f("\nCritical path, %s: %s\n", duration(o.Total), mdList(o.Critical))
 	}
 	p.f("\n## Services\n\n| service | owner | kind | criticality | hard | soft |\n|---|---|---|---|---|---|\n")
 	for s := range g.Services() {
-		var hard, soft []string
+		var hard, soft []depgraph.Edge
 		for _, e := range g.EdgesFrom(s.Name) {
 			if e.Soft || e.Weak {
-				soft = append(soft, e.To)
+				soft = append(soft, e)
 			} else {
-				hard = append(hard, e.To)
+				hard = append(hard, e)
 			}
 		}
-		p.f("| %s | %s | %s | %s | %s | %s |\n", md(s.Name), md(s.Owner), s.Kind, s.Criticality, mdList(hard), mdList(soft))
+		p.f("| %s | %s | %s | %s | %s | %s |\n", md(s.Name), md(s.Owner), s.Kind, s.Criticality, mdList(needed(hard)), mdList(needed(soft)))
 	}
 	return p.w.Flush()
 }

@@ -101,6 +101,7 @@ func (b *Runbook) byHand(order *depgraph.Order) {
 
 // waves are a section each.
 func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
+	without := slices.Concat(order.ByHand, order.Broken)
 	slots := map[string]depgraph.Slot{}
 	for _, s := range order.Timeline {
 		slots[s.Service] = s
@@ -114,7 +115,7 @@ func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 				begin = slot.Begin
 			}
 			ready = max(ready, slot.Ready)
-			s.steps = append(s.steps, serviceStep(g, name))
+			s.steps = append(s.steps, serviceStep(g, name, without))
 		}
 		if order.Total > 0 {
 			s.text = append(s.text, fmt.Sprintf("Begins after %s; all of it is expected to be ready after %s.", duration(begin), duration(ready)))
@@ -123,8 +124,9 @@ func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 	}
 }
 
-// serviceStep is the start of one service.
-func serviceStep(g *depgraph.Graph, name string) bookStep {
+// serviceStep is the start of one service, which does not wait for the edges in
+// without.
+func serviceStep(g *depgraph.Graph, name string, without []depgraph.Edge) bookStep {
 	svc, _ := g.Service(name)
 	st := bookStep{name: name, box: true, command: svc.Verify}
 	var facts []string
@@ -140,19 +142,43 @@ func serviceStep(g *depgraph.Graph, name string) bookStep {
 	if len(facts) > 0 {
 		st.facts = append(st.facts, strings.Join(facts, ", "))
 	}
-	var waits []string
-	for _, e := range g.EdgesFrom(name) {
-		if e.Phase&depgraph.Startup != 0 && !e.Soft && !e.Weak {
-			waits = append(waits, e.To)
-		}
-	}
-	if len(waits) > 0 {
-		st.facts = append(st.facts, "waits for "+strings.Join(slices.Compact(waits), ", "))
+	if waits := waitsFor(g, name, without); len(waits) > 0 {
+		st.facts = append(st.facts, "waits for "+strings.Join(waits, ", "))
 	}
 	if svc.Note != "" {
 		st.facts = append(st.facts, svc.Note)
 	}
 	return st
+}
+
+// waitsFor are the names of what a service is started after.
+func waitsFor(g *depgraph.Graph, name string, without []depgraph.Edge) []string {
+	var edges []depgraph.Edge
+	for _, e := range g.EdgesFrom(name) {
+		broken := slices.ContainsFunc(without, func(b depgraph.Edge) bool { return b.From == e.From && b.To == e.To })
+		if e.Phase&depgraph.Startup != 0 && !e.Soft && !e.Weak && !broken {
+			edges = append(edges, e)
+		}
+	}
+	return needed(edges)
+}
+
+// needed names what edges of one service lead to, a group as "1 of a or b".
+func needed(edges []depgraph.Edge) (names []string) {
+	groups := map[int]int{} // the place of a group in names
+	for _, e := range edges {
+		i, again := groups[e.Group]
+		switch {
+		case e.Group > 0 && again:
+			names[i] += " or " + e.To
+		case e.Group > 0:
+			groups[e.Group] = len(names)
+			names = append(names, fmt.Sprintf("%d of %s", e.Need, e.To))
+		case !slices.Contains(names, e.To):
+			names = append(names, e.To)
+		}
+	}
+	return names
 }
 
 // owners says who to call.
@@ -306,7 +332,7 @@ func (b *Runbook) effects(g *depgraph.Graph, name string, blast *depgraph.Blast)
 func (b *Runbook) recovery(g *depgraph.Graph, blast *depgraph.Blast) {
 	s := section{title: "Afterwards", text: []string{"These went down with it. They serve again by themselves; verify it:"}}
 	for _, n := range blast.Down {
-		st := serviceStep(g, n)
+		st := serviceStep(g, n, nil)
 		st.facts = nil
 		s.steps = append(s.steps, st)
 	}
@@ -441,6 +467,17 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 		}
 		p.f("\n")
 	}
+	others := slices.DeleteFunc(slices.Clone(b.Roots), func(n string) bool { return n == b.Root })
+	if instead := alternatives(g, b, others); len(instead) > 0 {
+		p.list("or instead of "+clean(b.Root)+": ", instead)
+		others = slices.DeleteFunc(others, func(n string) bool { return slices.Contains(instead, n) })
+	}
+	if len(others) > 0 {
+		p.list("also in the way: ", others)
+	}
+	if b.Root != "" && len(b.Circle) > 0 {
+		p.f("and then these wait for each other:\n")
+	}
 	for _, e := range b.Circle {
 		how := "the manifests do not say how to get past it"
 		if e.BreakGlass != "" {
@@ -448,13 +485,25 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 		}
 		p.f("  %s needs %s   %s   %s   %s\n", clean(e.From), clean(e.To), describe(e), place(e.At), clean(how))
 	}
-	if others := slices.DeleteFunc(slices.Clone(b.Roots), func(n string) bool { return n == b.Root }); len(others) > 0 {
-		p.list("also in the way: ", others)
-	}
 	if len(b.Unknown) > 0 {
 		p.list("in the state, but in no manifest: ", b.Unknown)
 	}
 	return p.w.Flush()
+}
+
+// alternatives are the names that would do in place of the root, as members of
+// the same group.
+func alternatives(g *depgraph.Graph, b *depgraph.Blocked, names []string) (all []string) {
+	if len(b.Chain) == 0 {
+		return nil
+	}
+	last := b.Chain[len(b.Chain)-1].Edge
+	for _, e := range g.EdgesFrom(last.From) {
+		if last.Group > 0 && e.Group == last.Group && slices.Contains(names, e.To) {
+			all = append(all, e.To)
+		}
+	}
+	return all
 }
 
 // nextStep is what to do about a service that nothing holds.
