@@ -361,9 +361,10 @@ type said struct {
 }
 
 // SetTags is for loaders: it gives what they return these tags, beside those that
-// Options.Tags and an earlier call gave; for a LoadMany, all of it. One that
-// returns ErrNotModified and calls it not keeps the tags of the Previous value. It returns
-// false if ctx is not, or not derived from, the context that a loader was given.
+// Options.Tags and an earlier call gave; for a LoadMany, all of it. A loader that
+// returns ErrNotModified without calling it keeps the tags of the Previous value.
+// It returns false if ctx is not, or not derived from, the context that a loader
+// was given.
 func SetTags(ctx context.Context, tags ...string) bool {
 	l := parentOf(ctx)
 	if l == nil {

@@ -24,10 +24,10 @@ var errWarmClosed = errors.New("cache: Warm: the cache is closed")
 
 // Warm looks keys up before anybody asks for them, so that they are in the local
 // tier: at a start, with the keys that the process before had (see All), the most
-// important ones first. What is in the Store is read there, a hundred keys at a
-// time; the rest is loaded, with at most a quarter of Concurrency at once if
-// there is no LoadMany, so that requests come through. It calls progress, if that
-// is not nil, after each step, on the caller's goroutine.
+// important ones first. It goes in steps of up to 100 keys (without LoadMany at most
+// a quarter of Concurrency, so that requests come through): what is in the Store is
+// read there, in one call if it is a BatchStore, and the rest is loaded. It calls
+// progress, if that is not nil, after each step, on the caller's goroutine.
 //
 // Warm stops when keys ends, after MaxEntries keys (more would only push out the
 // first ones), when ctx ends, with its error, after Close, or when all keys of a

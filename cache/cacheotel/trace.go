@@ -22,7 +22,7 @@ const (
 	KeysKey      = attribute.Key("failopen.cache.keys")   // how many, of a span for many
 	FoundKey     = attribute.Key("failopen.cache.found")  // how many of them
 	AgeKey       = attribute.Key("failopen.cache.age")    // of a value, in seconds
-	AnswerKey    = attribute.Key("failopen.cache.answer") // "value", "not_found" or "error"
+	AnswerKey    = attribute.Key("failopen.cache.answer") // "value", "not_found", "not_modified" or "error"
 	ErrorTypeKey = attribute.Key("error.type")
 )
 
