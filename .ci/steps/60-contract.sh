@@ -37,6 +37,6 @@ against() {
   echo "dynoxide: $2: $cases cases pass"
   [ "$cases" -ge "$3" ]
 }
-against cache/dynamo/dynamotest TestContract 117
+against cache/dynamo/dynamotest TestContract 119
 against cache/dynamo TestStore_contract 10
 against cache/dynamo TestBulletin_contract 4

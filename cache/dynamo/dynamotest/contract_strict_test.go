@@ -143,6 +143,17 @@ var strictness = []contractCase{
 		updating("DELETE a :a", `,"ExpressionAttributeValues":{":a":{"N":"1"}}`).refused("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER"),
 		updating("SET a = size(a)", "").refused("Invalid UpdateExpression: Invalid function name; function: size"),
 	}},
+	{
+		name: "brackets in an update", documented: "captured: an operand, and a sum, may be in brackets",
+		steps: []step{
+			putting(`,"a":{"N":"1"},"b":{"N":"2"}`),
+			updating("SET c = ((a) + (b)), d = (:one), a = (a) - :one", `,"ExpressionAttributeValues":{":one":{"N":"1"}},"ReturnValues":"UPDATED_NEW"`).answers(`{"Attributes":{"a":{"N":"0"},"c":{"N":"3"},"d":{"N":"1"},"b":null}}`),
+			updating("SET c = (a + b", "").refused("/Invalid UpdateExpression: .*/"),
+			updating("SET c = a + b)", "").refused("/Invalid UpdateExpression: .*/"),
+			updating("SET c = "+strings.Repeat("(", 400)+"a"+strings.Repeat(")", 400), "").refused("/Invalid UpdateExpression: .*/"),
+		},
+		differs: map[string][]step{"dynoxide": {putting("")}},
+	},
 	{name: "what an update shows of a document", steps: []step{
 		putting(`,"m":{"M":{"a":{"S":"1"},"b":{"S":"2"}}}`),
 		updating("SET m.a = :a", valueA+`,"ReturnValues":"UPDATED_NEW"`).answers(`{"Attributes":{"m":{"M":{"a":{"S":"x"},"b":null}},"k":null}}`),
@@ -234,6 +245,14 @@ var strictness = []contractCase{
 		{op: "DeleteItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"Expected":{"n":{"Value":{"N":"1"}},"s":{"ComparisonOperator":"BEGINS_WITH","AttributeValueList":[{"S":"x"}]}},"ConditionalOperator":"OR"}`},
 		step{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"$K"}},"Expected":{"k":{"Exists":false}},"ConditionExpression":"attribute_not_exists(k)"}`}.refused("Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}"),
 	}},
+	{
+		name: "a legacy ADD to a list", documented: "captured: it appends, which an expression's ADD does not",
+		steps: []step{
+			{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"AttributeUpdates":{"l":{"Action":"ADD","Value":{"L":[{"S":"a"}]}}}}`},
+			{op: "UpdateItem", body: `{"TableName":"$T","Key":{"k":{"S":"$K"}},"AttributeUpdates":{"l":{"Action":"ADD","Value":{"L":[{"S":"b"}]}}},"ReturnValues":"ALL_NEW"}`, want: `{"Attributes":{"l":{"L":[{"S":"a"},{"S":"b"}]}}}`},
+		},
+		differs: map[string][]step{"dynoxide": {putting("")}},
+	},
 	{name: "legacy queries", steps: []step{
 		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"a"},"n":{"N":"1"}}}`},
 		{op: "PutItem", body: `{"TableName":"$C","Item":{"k":{"S":"$K"},"s":{"S":"b"},"n":{"N":"2"}}}`},

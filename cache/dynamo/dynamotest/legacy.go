@@ -169,6 +169,8 @@ func (t *translation) updates(in map[string]legacyUpdate) (*string, *apiError) {
 			return nil, invalid("Only DELETE action is allowed when no attribute value is specified")
 		case action == "" || action == "PUT":
 			sections["SET"] = append(sections["SET"], name+" = "+t.value(u.Value))
+		case action == "ADD" && u.Value.kind == "L": // appends; the expression's ADD does not
+			sections["SET"] = append(sections["SET"], fmt.Sprintf("%s = list_append(if_not_exists(%[1]s, %s), %s)", name, t.value(&value{kind: "L"}), t.value(u.Value)))
 		case action == "ADD" || action == "DELETE":
 			sections[action] = append(sections[action], name+" "+t.value(u.Value))
 		default:

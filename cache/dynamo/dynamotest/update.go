@@ -73,12 +73,29 @@ func (p path) String() string {
 func (p *parser) set() action {
 	to := p.path()
 	p.expect("=")
+	return action{to, p.setValue()}
+}
+
+// setValue is an operand, or the sum or difference of two, all of it or each
+// in brackets.
+func (p *parser) setValue() func(item) (*value, *apiError) {
+	if p.peek() == "(" {
+		after := closing(p.tokens, p.pos) + 1
+		if after == 0 || after >= len(p.tokens) || p.tokens[after] != "+" && p.tokens[after] != "-" {
+			p.nest()
+			p.pos++
+			v := p.setValue()
+			p.expect(")")
+			return v
+		}
+	}
 	a := p.setOperand()
 	switch op := p.peek(); op {
 	case "+", "-":
 		p.pos++
+		p.operator()
 		b := p.setOperand()
-		return action{to, func(old item) (*value, *apiError) {
+		return func(old item) (*value, *apiError) {
 			x, err := a(old)
 			if err != nil {
 				return nil, err
@@ -88,13 +105,27 @@ func (p *parser) set() action {
 				return nil, err
 			}
 			return sum(x, y, op == "-")
-		}}
+		}
 	}
-	return action{to, a}
+	return a
+}
+
+// nest counts a bracket inside of others.
+func (p *parser) nest() {
+	if p.depth++; p.depth > 300 {
+		panic(syntaxError("The expression has too many levels of nesting;"))
+	}
 }
 
 // setOperand is a value, a path that must be there, or a function.
 func (p *parser) setOperand() func(item) (*value, *apiError) {
+	if p.peek() == "(" {
+		p.nest()
+		p.pos++
+		v := p.setOperand()
+		p.expect(")")
+		return v
+	}
 	if p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" {
 		return p.setFunction()
 	}
