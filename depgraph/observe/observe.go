@@ -140,6 +140,12 @@ func (r *Recorder) addEdge(address string) *edge {
 	return e
 }
 
+// Maps reports whether Options.Names has a declared name for an address.
+func (r *Recorder) Maps(address string) bool {
+	_, mapped := r.nameOf(address)
+	return mapped
+}
+
 // nameOf returns the declared name, or the host where Names maps nothing.
 func (r *Recorder) nameOf(address string) (name string, mapped bool) {
 	host := address

@@ -1,6 +1,8 @@
 // Package observeaws lets a Recorder of package observe see the calls of AWS
 // clients: one for each operation, retries included, under the name of the
-// service ("DynamoDB", "SQS"), which Options.Names may map to a declared one.
+// service ("DynamoDB", "SQS"), which Options.Names may map to a declared one. A
+// table, a queue, a topic, a bucket, a stream or a function can have a name of
+// its own: "DynamoDB/sessions", or "S3/*" for all of them.
 package observeaws
 
 import (
@@ -25,18 +27,21 @@ import (
 // failure, as is one by the caller's own deadline; that the caller gave up is
 // none.
 func Middleware(r *observe.Recorder) func(*middleware.Stack) error {
-	m := recorded{r}
+	m := recorded{r: r, resources: newResources(r)}
 	return func(stack *middleware.Stack) error { return stack.Initialize.Add(m, middleware.After) }
 }
 
-type recorded struct{ r *observe.Recorder }
+type recorded struct {
+	r         *observe.Recorder
+	resources *resources
+}
 
 // ID implements middleware.InitializeMiddleware.
 func (recorded) ID() string { return "FailopenObserve" }
 
 // HandleInitialize implements middleware.InitializeMiddleware.
 func (m recorded) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-	s := m.r.Start(ctx, awsmiddleware.GetServiceID(ctx))
+	s := m.r.Start(ctx, m.resources.name(awsmiddleware.GetServiceID(ctx), in.Parameters))
 	out, metadata, err := next.HandleInitialize(ctx, in)
 	if err != nil && isAnswer(err) {
 		s.Done(false)

@@ -82,6 +82,7 @@ func TestMiddleware_does_not_allocate(t *testing.T) {
 	nothing := middleware.InitializeMiddlewareFunc("nothing", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 		return next.HandleInitialize(ctx, in)
 	})
+	in := middleware.InitializeInput{Parameters: &dynamodb.GetItemInput{TableName: aws.String("sessions")}}
 	allocs := func(add func(*middleware.Stack) error) float64 {
 		stack := middleware.NewStack("test", nil)
 		if err := add(stack); err != nil {
@@ -91,7 +92,7 @@ func TestMiddleware_does_not_allocate(t *testing.T) {
 		if !ok {
 			t.Fatal("no middleware")
 		}
-		return testing.AllocsPerRun(100, func() { m.HandleInitialize(ctx, middleware.InitializeInput{}, last) })
+		return testing.AllocsPerRun(100, func() { m.HandleInitialize(ctx, in, last) })
 	}
 	without := allocs(func(s *middleware.Stack) error { return s.Initialize.Add(nothing, middleware.After) })
 	if with := allocs(observeaws.Middleware(r)); with > without {
@@ -99,5 +100,43 @@ func TestMiddleware_does_not_allocate(t *testing.T) {
 	}
 	if e := r.Edges(); len(e) != 1 || e[0].To != "DynamoDB" || e[0].Calls == 0 {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A table has a name of its own if Names has one, else its service's.
+func TestMiddleware_resources(t *testing.T) {
+	for name, c := range map[string]struct {
+		names map[string]string
+		table string
+		want  string
+	}{
+		"nothing is mapped":      {nil, "sessions", "DynamoDB"},
+		"the service is":         {map[string]string{"DynamoDB": "store"}, "sessions", "store"},
+		"the table is":           {map[string]string{"DynamoDB": "store", "DynamoDB/sessions": "session-table"}, "sessions", "session-table"},
+		"another table is":       {map[string]string{"DynamoDB": "store", "DynamoDB/sessions": "session-table"}, "carts", "store"},
+		"all tables are":         {map[string]string{"DynamoDB/*": "tables"}, "carts", "tables"},
+		"a table by its ARN":     {map[string]string{"DynamoDB/sessions": "session-table"}, "arn:aws:dynamodb:eu-west-1:123456789012:table/sessions", "session-table"},
+		"a table is left out":    {map[string]string{"DynamoDB": "store", "DynamoDB/locks": "-"}, "locks", ""},
+		"no name, so no call":    {map[string]string{"DynamoDB/": "x"}, "", ""},
+	} {
+		r, err := observe.New(observe.Options{Service: "web", Names: c.names})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), HTTPClient: answering{200, `{}`, nil}, RetryMaxAttempts: 1}
+		cfg.APIOptions = append(cfg.APIOptions, observeaws.Middleware(r))
+		client := dynamodb.NewFromConfig(cfg)
+		in := &dynamodb.GetItemInput{TableName: aws.String(c.table), Key: map[string]types.AttributeValue{"k": &types.AttributeValueMemberS{Value: "v"}}}
+		if c.table == "" {
+			in.TableName = nil
+		}
+		_, _ = client.GetItem(t.Context(), in)
+		var got []string
+		for _, e := range r.Edges() {
+			got = append(got, e.To)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: recorded as %q, want %q", name, got, c.want)
+		}
 	}
 }
