@@ -95,12 +95,14 @@ func newProgram(pkgs []*packages.Package) *program {
 	})
 	p.order()
 	p.functions()
-	p.sort()
 	return p
 }
 
 // functions looks at each function with code: those that are declared, and what
-// these refer to: closures, wrappers and instances.
+// these refer to: closures, wrappers and instances. It does so by name and by
+// source, and not by position, which differs from run to run for files that are
+// read at the same time: of two ways of the same length it is always the same one
+// that is printed.
 func (p *program) functions() {
 	seen := make(map[*ssa.Function]bool)
 	var look func(*ssa.Function)
@@ -254,27 +256,6 @@ func constantOf(v ssa.Value) constant.Value {
 		return c.Value
 	}
 	return nil
-}
-
-// sort puts in the order of the source what was found, so that of two ways of
-// the same length it is always the same one.
-func (p *program) sort() {
-	inOrder := func(a, b ssa.CallInstruction) int { return int(a.Pos()) - int(b.Pos()) }
-	for _, calls := range p.callers {
-		slices.SortFunc(calls, inOrder)
-	}
-	for _, calls := range p.invokes {
-		slices.SortFunc(calls, inOrder)
-	}
-	for _, calls := range p.dynamic {
-		slices.SortFunc(calls, inOrder)
-	}
-	for _, made := range p.closures {
-		slices.SortFunc(made, func(a, b *ssa.MakeClosure) int { return int(a.Pos()) - int(b.Pos()) })
-	}
-	for _, all := range p.stores {
-		slices.SortStableFunc(all, func(a, b store) int { return int(a.val.Pos()) - int(b.val.Pos()) })
-	}
 }
 
 // order puts packages in order, and their types.
