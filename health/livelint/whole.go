@@ -356,15 +356,19 @@ func (c *checker) wholeValue(e ast.Expr) (path []string, ok bool) {
 	targets, _ := c.program.eval(v, nil)
 	var starts []state
 	for _, t := range targets {
-		switch {
-		case t.fn != nil:
+		if t.fn != nil {
 			made, _ := t.at.(*ssa.MakeClosure)
 			starts = append(starts, state{t.fn, c.program.enter(frameKey{fn: t.fn, made: made, outer: t.fr}, nil), c.view})
-		case t.typ != nil:
-			starts = append(starts, c.program.answers(t, v.Type(), c.view)...)
-		default:
-			starts = append(starts, c.program.answers(target{typ: v.Type(), at: v}, v.Type(), c.view)...)
+			continue
 		}
+		if t.typ == nil {
+			t = target{typ: v.Type(), at: v}
+		}
+		more, sink := c.program.answersOrSink(t, v.Type(), c.view)
+		if sink != "" {
+			return []string{sink}, true
+		}
+		starts = append(starts, more...)
 	}
 	path, start := c.program.wayFrom(starts)
 	if maker := outermost(start.fn); path != nil && start.fn.Parent() != nil && maker != outermost(fn) && length(maker) > 0 {
@@ -384,6 +388,13 @@ func outermost(fn *ssa.Function) *ssa.Function {
 // answers are the methods of a handler, or of a check: ServeHTTP, or those of its
 // interface.
 func (p *program) answers(t target, iface types.Type, v view) (starts []state) {
+	starts, _ = p.answersOrSink(t, iface, v)
+	return starts
+}
+
+// answersOrSink also returns a method that calls the network by itself, as those of
+// a generated client do.
+func (p *program) answersOrSink(t target, iface types.Type, v view) (starts []state, sink string) {
 	names := []string{"ServeHTTP"}
 	if obj, _, _ := types.LookupFieldOrMethod(t.typ, true, nil, "ServeHTTP"); obj == nil {
 		names = nil
@@ -399,13 +410,16 @@ func (p *program) answers(t target, iface types.Type, v view) (starts []state) {
 		if !ok {
 			continue
 		}
+		if isSink(m, p.sinks) && sink == "" {
+			sink = name(m)
+		}
 		for _, c := range p.method(t, m, nil, nil, nil) {
 			if p.analysed(c.fn) {
 				starts = append(starts, state{c.fn, c.frame, v})
 			}
 		}
 	}
-	return starts
+	return starts, sink
 }
 
 // registered is the shortest way through what the program gives to a library: in
