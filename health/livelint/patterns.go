@@ -80,8 +80,27 @@ func (c *checker) register(call *ast.CallExpr) {
 		return
 	}
 	for _, arg := range call.Args {
-		c.report(call.Pos(), "the liveness check of "+f.Name()+" calls", c.check(arg))
+		path := c.check(arg)
+		if path == nil {
+			path = c.client(arg)
+		}
+		c.report(call.Pos(), "the liveness check of "+f.Name()+" calls", path)
 	}
+}
+
+// client is the call that a client is made for, in place of a check:
+// runtime.WithHealthzEndpoint(grpc_health_v1.NewHealthClient(conn)).
+func (c *checker) client(e ast.Expr) []string {
+	t := c.pass.TypesInfo.TypeOf(e)
+	if t == nil {
+		return nil
+	}
+	for method := range types.NewMethodSet(t).Methods() {
+		if f, ok := method.Obj().(*types.Func); ok && callsService(f) {
+			return []string{name(f)}
+		}
+	}
+	return nil
 }
 
 // grpc finds implementations of the gRPC health service.

@@ -9,6 +9,7 @@ import (
 	alex "github.com/alexliesenfeld/health"
 	"github.com/hellofresh/health-go/v5"
 	"github.com/heptiolabs/healthcheck"
+	"google.golang.org/grpc"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
@@ -38,4 +39,18 @@ func controller(m manager.Manager, db *store.DB) { // want controller:"reaches"
 	_ = m.AddHealthzCheck("db", check) // want `the liveness check of AddHealthzCheck`
 	_ = m.AddHealthzCheck("ping", func(*http.Request) error { return nil })
 	_ = m.AddReadyzCheck("db", check)
+}
+
+// asker is as gRPC generates clients.
+type asker interface {
+	Check(ctx context.Context, in *int, opts ...grpc.CallOption) (*int, error)
+}
+
+func withHealthzEndpoint(asker) {}
+
+// WithHealthzEndpoint is as grpc-gateway has it.
+func WithHealthzEndpoint(a asker) { withHealthzEndpoint(a) }
+
+func gateway(a asker) {
+	WithHealthzEndpoint(a) // want `the liveness check of WithHealthzEndpoint calls a dependency: libraries.asker.Check;`
 }
