@@ -159,6 +159,9 @@ func (c contracts) members(of string, typ ast.Expr, about string) {
 				continue
 			}
 			c.want(name, of+".", comment, f.Comment)
+			if strings.HasSuffix(of, "Stats") && name.IsExported() && (f.Tag == nil || !strings.Contains(f.Tag.Value, `json:"`)) {
+				c.t.Errorf("%s: %s.%s has no JSON tag, as all statistics do", c.set.Position(name.Pos()), of, name.Name)
+			}
 			if inner, ok := f.Type.(*ast.StructType); ok && name.IsExported() {
 				c.members(of+"."+name.Name, inner, "")
 			}

@@ -95,28 +95,29 @@ func writeUnits(attrs map[string]types.AttributeValue) int64 {
 // whose condition failed, which DynamoDB bills and does not report, and of one
 // whose answer did not come.
 type Stats struct {
-	Gets        int64   // keys asked for
-	Misses      int64   // keys that were not there
-	Unprocessed int64   // keys of a batch that DynamoDB handed back
-	Sets        int64   // items sent
-	Kept        int64   // sets that found a newer version
-	Rejected    int64   // items and keys that DynamoDB cannot hold
-	Faults      int64   // calls that failed, except for a refused item
-	ReadUnits   float64 // consumed by reads
-	WriteUnits  float64 // consumed by writes
+	Gets        int64   `json:"gets"`        // keys asked for
+	Misses      int64   `json:"misses"`      // keys that were not there
+	Unprocessed int64   `json:"unprocessed"` // keys of a batch that DynamoDB handed back
+	Sets        int64   `json:"sets"`        // items sent
+	Kept        int64   `json:"kept"`        // sets that found a newer version
+	Rejected    int64   `json:"rejected"`    // items and keys that DynamoDB cannot hold
+	Faults      int64   `json:"faults"`      // calls that failed, except for a refused item
+	ReadUnits   float64 `json:"read_units"`  // consumed by reads
+	WriteUnits  float64 `json:"write_units"` // consumed by writes
 
 	// ClockSkew is how far this host's clock is ahead of DynamoDB's
 	// (negative: behind), and ClockSkewWithin the largest error of that. They
 	// are measured from the Date of its answers: to a second at first, then
 	// better. Both are 0 before the first answer, and with DAX. Alert when
 	// ClockSkew goes beyond half of [cache.MaxSkew] either way.
-	ClockSkew, ClockSkewWithin time.Duration
+	ClockSkew       time.Duration `json:"clock_skew_ns"`
+	ClockSkewWithin time.Duration `json:"clock_skew_within_ns"` // see ClockSkew
 
 	// Renewals is how often the credentials were given up because DynamoDB
 	// said that they are expired or unknown. It happens at most every 30 s,
 	// and only with a provider that can be told, as [aws.CredentialsCache],
 	// which is what config.LoadDefaultConfig makes.
-	Renewals int64
+	Renewals int64 `json:"renewals"`
 }
 
 type counters struct {

@@ -107,13 +107,13 @@ type member struct {
 
 // Stats counts what has happened since New.
 type Stats struct {
-	Rounds       int64 // times that all were asked
-	LookupErrors int64 // look-ups of the name that failed
-	Remembered   int64 // questions to addresses that DNS no longer has
-	Asked        int64 // members that were asked, in all rounds
-	Failed       int64 // questions without a usable answer
-	Panics       int64 // of the Resolver, the Client, and what Handler was given; Goexit counts, too
-	Known        int   // peers whose answer is at hand
+	Rounds       int64 `json:"rounds"`        // times that all were asked
+	LookupErrors int64 `json:"lookup_errors"` // look-ups of the name that failed
+	Remembered   int64 `json:"remembered"`    // questions to addresses that DNS no longer has
+	Asked        int64 `json:"asked"`         // members that were asked, in all rounds
+	Failed       int64 `json:"failed"`        // questions without a usable answer
+	Panics       int64 `json:"panics"`        // of the Resolver, the Client, and what Handler was given; Goexit counts, too
+	Known        int   `json:"known"`         // peers whose answer is at hand
 }
 
 // maxAnswer is how much of an answer is read.

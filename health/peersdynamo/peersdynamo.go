@@ -112,12 +112,16 @@ type heartbeat struct {
 
 // Stats counts what has happened since New.
 type Stats struct {
-	Writes, WriteErrors   int64   // heartbeats, and how many failed
-	Queries, QueryErrors  int64   // reads of the fleet, and how many failed
-	Deletes, DeleteErrors int64   // of the own item when Run ended, and how many failed
-	Malformed             int64   // items that are no heartbeats
-	Panics                int64   // of the client, and of what Run was given; Goexit counts, too
-	ReadUnits, WriteUnits float64 // consumed capacity
+	Writes       int64   `json:"writes"`        // heartbeats
+	WriteErrors  int64   `json:"write_errors"`  // of them, those that failed
+	Queries      int64   `json:"queries"`       // reads of the fleet
+	QueryErrors  int64   `json:"query_errors"`  // of them, those that failed
+	Deletes      int64   `json:"deletes"`       // of the own item, when Run ended
+	DeleteErrors int64   `json:"delete_errors"` // of them, those that failed
+	Malformed    int64   `json:"malformed"`     // items that are no heartbeats
+	Panics       int64   `json:"panics"`        // of the client, and of what Run was given; Goexit counts, too
+	ReadUnits    float64 `json:"read_units"`    // capacity that the reads consumed
+	WriteUnits   float64 `json:"write_units"`   // and the writes
 }
 
 // New checks the options. It makes no call.

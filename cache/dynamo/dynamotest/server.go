@@ -105,10 +105,10 @@ func New(opts Options) *Server {
 
 // Stats counts what a server has done since it was made.
 type Stats struct {
-	Requests    map[string]int64 // by operation, as they came in
-	Denied      int64            // answered with AccessDeniedException
-	Throttled   int64            // answered as over capacity, batches in part or whole
-	Connections int64            // accepted by Start's listener
+	Requests    map[string]int64 `json:"requests"`    // by operation, as they came in
+	Denied      int64            `json:"denied"`      // answered with AccessDeniedException
+	Throttled   int64            `json:"throttled"`   // answered as over capacity, batches in part or whole
+	Connections int64            `json:"connections"` // accepted by Start's listener
 }
 
 // Total is the number of requests of all operations.

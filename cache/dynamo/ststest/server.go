@@ -167,9 +167,9 @@ func (s *Server) Explain(accessKey, action, resource string) (allowed bool, why 
 
 // Stats counts what a server has done since it was made.
 type Stats struct {
-	Requests map[string]int64 // by service and action, such as "sts:AssumeRole", as they came in
-	Denied   int64            // answered with AccessDenied
-	Sessions int              // that have not expired
+	Requests map[string]int64 `json:"requests"` // by service and action, such as "sts:AssumeRole", as they came in
+	Denied   int64            `json:"denied"`   // answered with AccessDenied
+	Sessions int              `json:"sessions"` // that have not expired
 }
 
 // Total is the number of requests of all actions.

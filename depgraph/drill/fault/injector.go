@@ -177,18 +177,19 @@ func (i *Injector) Rules() []Rule {
 
 // RuleStats counts what one rule has done since it was set.
 type RuleStats struct {
-	Rule    Rule  // as it was set
-	Matched int64 // calls that it was about, in scope and inside its window
-	Hits    int64 // those that it hit: with Corrupt, those whose answer it changed
+	Rule    Rule  `json:"rule"`    // as it was set
+	Matched int64 `json:"matched"` // calls that it was about, in scope and inside its window
+	Hits    int64 `json:"hits"`    // those that it hit: with Corrupt, those whose answer it changed
 
 	// First and Last are when it hit; zero: never.
-	First, Last time.Time
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"` // see First
 }
 
 // Stats is a snapshot of an injector's counters.
 type Stats struct {
-	Rules      []RuleStats // in the order in which they were set
-	HookPanics int64       // in Scope and OnFault, since New
+	Rules      []RuleStats `json:"rules"`       // in the order in which they were set
+	HookPanics int64       `json:"hook_panics"` // in Scope and OnFault, since New
 }
 
 // Stats returns a snapshot. The counters of rules start when they are set.
