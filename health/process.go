@@ -57,7 +57,7 @@ type Process struct {
 	declared    []declared
 	running     context.Context // of Run, nil when it does not run
 	awaited     []string        // dependencies that StartedWhen names
-	guarding    *Guard // Run's copy of Guard
+	guarding    *Guard          // Run's copy of Guard
 	fleet       fleet
 	subscribers []*subscriber
 	told        State // what the subscribers know

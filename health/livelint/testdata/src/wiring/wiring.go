@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
 	"wiring/parts"
 )
 
