@@ -222,6 +222,7 @@ func TestShutdown_says_what_is_on_disk(t *testing.T) {
 			frozen := logsinktest.NewFrozen(nil)
 			defer frozen.Release()
 			s := mustNew(t, Options{Dest: frozen, SpillDir: filepath.Join(dir, "spill"), MaxBytes: tt.size})
+			t.Cleanup(func() { frozen.Release(); <-s.mover.done }) // before the folder is removed
 			line := []byte(strings.Repeat("x", 199) + "\n")
 			for range tt.size / 2 / 230 {
 				s.Write(line)
