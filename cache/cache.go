@@ -344,12 +344,14 @@ func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error 
 		outcomes <- o
 	})
 	var err error
-	select {
-	case o := <-outcomes:
-		err = o.err
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	c.pausing(ctx, func() {
+		select {
+		case o := <-outcomes:
+			err = o.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}, func() {})
 	if err == nil {
 		return nil
 	}

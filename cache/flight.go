@@ -124,6 +124,15 @@ func (f *flight[V]) admit(until, now int64) bool {
 // await is wait for a caller that may be a load of the same cache, and who came
 // when c.tags stood at seq.
 func (f *flight[V]) await(ctx context.Context, parent *loading, seq int64) Result[V] {
+	if c := f.c; c.opts.Wait != nil {
+		var r Result[V]
+		c.pausing(ctx, func() { r = f.awaited(ctx, parent, seq) }, func() { f.cancel() })
+		return r
+	}
+	return f.awaited(ctx, parent, seq)
+}
+
+func (f *flight[V]) awaited(ctx context.Context, parent *loading, seq int64) Result[V] {
 	c := f.c
 	if parent == nil {
 		return f.wait(ctx, seq)

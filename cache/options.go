@@ -183,6 +183,14 @@ type Options[V any] struct {
 	// Cost returns the size of a value in bytes. Used only with MaxBytes.
 	Cost func(V) int
 
+	// Wait, if set, is called on a caller's goroutine around what it waits for
+	// (a result, a write that Invalidate or a Through is to confirm), with the
+	// caller's context, and calls f once: health.Wait fits, and stops the
+	// clock of the caller's watch meanwhile. A Wait that panics, or does not
+	// call f, is counted with the panics, and the caller waits without it. A
+	// hit in the local tier does not wait. Default: none.
+	Wait func(ctx context.Context, f func())
+
 	// OnEvent, if set, is told of faults, breaker changes and drops; see
 	// [Event]. It is called on the cache's own goroutines and on those of
 	// callers, several at once, mostly while someone waits for a result:

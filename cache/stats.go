@@ -48,7 +48,7 @@ type Stats struct {
 	HooksStuck    int64 `json:"hooks_stuck"`    // calls of OnEvent and Logger that have not returned for 50 ms, now
 	EventsDropped int64 `json:"events_dropped"` // calls of them that were not made: 64 were stuck
 
-	CallbackPanics int64 `json:"callback_panics"` // panics (and runtime.Goexit) in OnEvent, Cost, Expires, Tags, Clone or Logger, and calls of them that did not return within LoadTimeout
+	CallbackPanics int64 `json:"callback_panics"` // panics (and runtime.Goexit) in OnEvent, Cost, Expires, Tags, Clone, Wait or Logger, and calls of them that did not return within LoadTimeout
 
 	Entries int64 `json:"entries"` // gauge: entries of the local tier
 	Bytes   int64 `json:"bytes"`   // gauge: their cost, with MaxBytes
