@@ -110,14 +110,14 @@ func TestMiddleware_resources(t *testing.T) {
 		table string
 		want  string
 	}{
-		"nothing is mapped":      {nil, "sessions", "DynamoDB"},
-		"the service is":         {map[string]string{"DynamoDB": "store"}, "sessions", "store"},
-		"the table is":           {map[string]string{"DynamoDB": "store", "DynamoDB/sessions": "session-table"}, "sessions", "session-table"},
-		"another table is":       {map[string]string{"DynamoDB": "store", "DynamoDB/sessions": "session-table"}, "carts", "store"},
-		"all tables are":         {map[string]string{"DynamoDB/*": "tables"}, "carts", "tables"},
-		"a table by its ARN":     {map[string]string{"DynamoDB/sessions": "session-table"}, "arn:aws:dynamodb:eu-west-1:123456789012:table/sessions", "session-table"},
-		"a table is left out":    {map[string]string{"DynamoDB": "store", "DynamoDB/locks": "-"}, "locks", ""},
-		"no name, so no call":    {map[string]string{"DynamoDB/": "x"}, "", ""},
+		"nothing is mapped":   {nil, "sessions", "DynamoDB"},
+		"the service is":      {map[string]string{"DynamoDB": "store"}, "sessions", "store"},
+		"the table is":        {map[string]string{"DynamoDB": "store", "DynamoDB/sessions": "session-table"}, "sessions", "session-table"},
+		"another table is":    {map[string]string{"DynamoDB": "store", "DynamoDB/sessions": "session-table"}, "carts", "store"},
+		"all tables are":      {map[string]string{"DynamoDB/*": "tables"}, "carts", "tables"},
+		"a table by its ARN":  {map[string]string{"DynamoDB/sessions": "session-table"}, "arn:aws:dynamodb:eu-west-1:123456789012:table/sessions", "session-table"},
+		"a table is left out": {map[string]string{"DynamoDB": "store", "DynamoDB/locks": "-"}, "locks", ""},
+		"no name, so no call": {map[string]string{"DynamoDB/": "x"}, "", ""},
 	} {
 		r, err := observe.New(observe.Options{Service: "web", Names: c.names})
 		if err != nil {
