@@ -1,7 +1,7 @@
 // Command mutate breaks promises on purpose, and fails when no test notices.
 //
 //	go run .ci/mutate.go -check                  every number in the comment of an option has its mutant
-//	go run .ci/mutate.go -changed HEAD~1         the mutants of packages that changed since then
+//	go run .ci/mutate.go -changed HEAD~1         the mutants of packages that changed since then, or all
 //	go run .ci/mutate.go -changed HEAD~1 -most 12
 //	go run .ci/mutate.go cache.Options           the mutants whose names begin so
 //	go run .ci/mutate.go                         all of them: 15 minutes
@@ -239,7 +239,7 @@ func choose(promises []*promise, prefixes []string, changed string, most int) ([
 			dirs[path.Dir(file)] = true
 		}
 	}
-	var chosen []mutant
+	var chosen, rest []mutant
 	for _, p := range promises {
 		if len(prefixes) > 0 && !slices.ContainsFunc(prefixes, func(s string) bool { return strings.HasPrefix(p.name, s) }) {
 			continue
@@ -247,8 +247,13 @@ func choose(promises []*promise, prefixes []string, changed string, most int) ([
 		for _, m := range p.mutants {
 			if changed == "" || dirs[path.Dir(m.file)] {
 				chosen = append(chosen, m)
+			} else {
+				rest = append(rest, m)
 			}
 		}
+	}
+	if len(chosen) == 0 {
+		chosen = rest
 	}
 	if most <= 0 || len(chosen) <= most {
 		return chosen, nil
