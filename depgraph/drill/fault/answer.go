@@ -54,8 +54,12 @@ func (e *APIError) namespace() string {
 	return "com.amazonaws.dynamodb.v20120810#"
 }
 
-// response is the answer with the headers that the AWS SDKs look at.
+// response is the answer with the headers that the AWS SDKs look at, in the form
+// that the service which req is for has.
 func (e *APIError) response(req *http.Request) *http.Response {
+	if service, ok := speaksXML(req); ok {
+		return e.responseXML(req, service)
+	}
 	body, _ := json.Marshal(map[string]string{"__type": e.namespace() + e.Code, "message": e.Message}) // strings do not fail
 	resp := response(req, e.StatusCode, "application/x-amz-json-1.0", body)
 	resp.Header.Set("X-Amzn-Requestid", fmt.Sprintf("DRILL%021X", rand.Uint64()))

@@ -35,8 +35,11 @@ func (i *Injector) RoundTripper(service string, next http.RoundTripper) http.Rou
 			return nil, err
 		}
 		resp, err := next.RoundTrip(req)
-		if err != nil {
+		if err != nil || resp == nil { // of neither the client makes an error that names next
 			return nil, err
+		}
+		if resp.Request == nil {
+			resp.Request = req // whose context ends what Stall and Drip wait for
 		}
 		if err := f.Spoil(resp); err != nil {
 			return nil, err

@@ -61,7 +61,10 @@ type Rule struct {
 	Bandwidth int64
 }
 
-// An APIError is an answer by which a service refuses a call.
+// An APIError is an answer by which a service refuses a call, in the form that
+// the service's answers have. Services that answer in XML, such as STS, IAM and
+// S3, have other names for what Denied, Expired, InternalError and Unavailable
+// say, such as AccessDenied: they are given those.
 type APIError struct {
 	// StatusCode of HTTP. Default: 400, where DynamoDB puts nearly all of
 	// its errors.

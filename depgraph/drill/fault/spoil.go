@@ -11,32 +11,31 @@ import (
 )
 
 // Spoil damages an answer as the fault's kind says, in place. A [Corrupt] that
-// has changed something counts its hit here.
+// has changed something counts its hit here. What waits, waits for the context
+// of resp.Request.
 func (f *Fault) Spoil(resp *http.Response) error {
-	switch f.Kind {
-	case Truncate:
+	if resp.Body == nil {
+		resp.Body = http.NoBody // as http.Client takes it
+	}
+	switch {
+	case f.Kind == Truncate && f.Bytes > 0: // of an answer that may have no end
+		resp.Body = ending{io.MultiReader(io.LimitReader(resp.Body, f.Bytes), failing{io.ErrUnexpectedEOF}), resp.Body}
+	case f.Kind == Truncate:
 		body, err := readAll(resp)
 		if err != nil {
 			return err
 		}
-		keep := len(body) / 2
-		if f.Bytes > 0 {
-			keep = min(len(body), int(min(f.Bytes, 1<<30)))
-		}
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:keep]), failing{io.ErrUnexpectedEOF}))
-	case Stall:
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), failing{io.ErrUnexpectedEOF}))
+	case f.Kind == Stall:
 		body, err := readAll(resp)
 		if err != nil {
 			return err
 		}
 		rest := &stalled{ctx: contextOf(resp), closed: make(chan struct{})}
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body[:len(body)/2]), rest), rest}
-	case Drip:
+		resp.Body = ending{io.MultiReader(bytes.NewReader(body[:len(body)/2]), rest), rest}
+	case f.Kind == Drip:
 		resp.Body = &paced{ReadCloser: resp.Body, ctx: contextOf(resp), rate: dripRate}
-	case Corrupt:
+	case f.Kind == Corrupt:
 		body, err := readAll(resp)
 		if err != nil {
 			return err
@@ -50,6 +49,12 @@ func (f *Fault) Spoil(resp *http.Response) error {
 		resp.Body = &paced{ReadCloser: resp.Body, ctx: contextOf(resp), rate: f.Bandwidth}
 	}
 	return nil
+}
+
+// ending is a body with an end of its own.
+type ending struct {
+	io.Reader
+	io.Closer
 }
 
 func contextOf(resp *http.Response) context.Context {

@@ -80,7 +80,7 @@ func (f *Fault) SendHalf(req *http.Request, next http.RoundTripper) {
 	half := req.Clone(ctx)
 	half.Body = io.NopCloser(io.MultiReader(io.LimitReader(req.Body, req.ContentLength/2), failing{errCut}))
 	half.GetBody = nil
-	if resp, err := next.RoundTrip(half); err == nil {
+	if resp, err := next.RoundTrip(half); err == nil && resp != nil && resp.Body != nil {
 		_ = resp.Body.Close() // a service that answers half a request
 	}
 }

@@ -2,6 +2,7 @@ package faultaws
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 
@@ -26,8 +27,16 @@ const CredentialsService = "credentials"
 // As in the SDK, a refresh that nobody waits for any more goes on, for up to
 // 5 s with a black hole. A testing/synctest bubble must last that long.
 //
+// Rules that spoil an answer ([fault.Stall], [fault.Drip], [fault.Corrupt],
+// Bandwidth) are passed over, and count nothing: there is none.
+//
 // Wrap the outermost provider, the one that goes into aws.Config.Credentials.
+// That it can be told to forget its credentials, as an aws.CredentialsCache can,
+// stays so.
 func Credentials(i *fault.Injector, next aws.CredentialsProvider) aws.CredentialsProvider {
+	if next == nil {
+		next = none // what the caller has not set is no reason to panic in a call
+	}
 	c := &credentials{injector: i, next: next}
 	client := imds.New(imds.Options{
 		ClientEnableState: imds.ClientEnabled,
@@ -36,8 +45,22 @@ func Credentials(i *fault.Injector, next aws.CredentialsProvider) aws.Credential
 	// The SDK's own parts, down to the HTTP client, make time and text of
 	// the failure. The cache never holds anything: nothing succeeds.
 	c.lost = aws.NewCredentialsCache(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client }))
+	if forgetful, ok := next.(invalidator); ok {
+		return &struct {
+			*credentials
+			invalidator
+		}{c, forgetful}
+	}
 	return c
 }
+
+// invalidator is a provider that can be told that its credentials are of no use.
+// Those who ask for it, such as dynamo.Store, shall find it here as well.
+type invalidator interface{ Invalidate() }
+
+var none = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{}, errors.New("faultaws: there is no provider of credentials")
+})
 
 type credentials struct {
 	injector *fault.Injector
@@ -50,7 +73,7 @@ func (c *credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if !c.injector.Active() {
 		return c.next.Retrieve(ctx)
 	}
-	f := c.injector.Next(ctx, fault.Call{Service: CredentialsService, Operation: "Retrieve"})
+	f := c.injector.NextIf(ctx, fault.Call{Service: CredentialsService, Operation: "Retrieve"}, concernsCredentials)
 	switch {
 	case f == nil:
 		return c.next.Retrieve(ctx)
@@ -64,10 +87,19 @@ func (c *credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c.next.Retrieve(ctx)
 }
 
+// concernsCredentials reports whether r can be done to credentials.
+func concernsCredentials(r fault.Rule) bool {
+	switch r.Net {
+	case fault.Stall, fault.Drip, fault.Corrupt:
+		return false
+	}
+	return r.Error != nil || r.Net != "" || r.Latency != nil
+}
+
 // metadata is IMDS under the latest fault.
 func (c *credentials) metadata(req *http.Request) (*http.Response, error) {
 	f := *c.fault.Load()
-	if f.Passes() { // Truncate and Corrupt: there is no answer to spoil
+	if f.Passes() { // Truncate: half of nothing
 		f.Kind = fault.Empty
 	}
 	return f.RoundTrip(req)

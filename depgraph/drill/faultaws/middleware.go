@@ -60,6 +60,9 @@ func (m *injected) HandleDeserialize(ctx context.Context, in middleware.Deserial
 	}
 	out, metadata, err = next.HandleDeserialize(ctx, in)
 	if resp, ok := out.RawResponse.(*smithyhttp.Response); ok && err == nil {
+		if resp.Request == nil { // an HTTP client of one's own may leave it out
+			resp.Request = req.Request.WithContext(ctx) // whose end is that of Stall and Drip
+		}
 		err = f.Spoil(resp.Response)
 	}
 	return out, metadata, err

@@ -2,26 +2,17 @@ package faultproxy
 
 import (
 	"bytes"
-	"encoding/xml"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph/drill/fault"
 )
-
-// call is what a request asks for.
-type call struct {
-	fault.Call
-	xml bool // the service answers in XML, so its errors are
-}
 
 // credential is the scope of an AWS signature: date, region and service.
 var credential = regexp.MustCompile(`Credential=[^/,\s]+/[0-9]{8}/([a-z0-9-]{1,40})/([A-Za-z0-9._-]{1,64})/aws4_request`)
@@ -30,13 +21,10 @@ var credential = regexp.MustCompile(`Credential=[^/,\s]+/[0-9]{8}/([a-z0-9-]{1,4
 // has another one, so that a rule means the same in the proxy and in faultaws.
 var serviceIDs = map[string]string{"logs": "CloudWatch Logs", "monitoring": "CloudWatch", "states": "SFN", "events": "EventBridge", "email": "SES"}
 
-// xmlServices answer in XML, and say in a form or in the query what is asked.
-var xmlServices = []string{"sts", "iam", "sns", "rds", "ec2", "s3", "autoscaling", "elasticloadbalancing", "cloudformation"}
-
 // classify reads what a request asks for. host is where it goes. The body is
 // read if it may say something, and put back.
-func (p *Proxy) classify(r *http.Request, host string) (call, error) {
-	c := call{Call: fault.Call{Service: hostname(host), Operation: r.Method + " " + r.URL.Path}}
+func (p *Proxy) classify(r *http.Request, host string) (fault.Call, error) {
+	c := fault.Call{Service: hostname(host), Operation: r.Method + " " + r.URL.Path}
 	scope := credential.FindStringSubmatch(r.Header.Get("Authorization"))
 	if scope == nil {
 		if query := r.URL.Query().Get("X-Amz-Credential"); query != "" {
@@ -49,7 +37,6 @@ func (p *Proxy) classify(r *http.Request, host string) (call, error) {
 	}
 	if scope != nil {
 		c.Region, c.Service = scope[1], scope[2]
-		c.xml = slices.Contains(xmlServices, scope[2])
 	} else if prefix, _, _ := strings.Cut(target, "_"); prefix != "" {
 		c.Service = strings.ToLower(prefix)
 	}
@@ -97,49 +84,6 @@ func peek(r *http.Request, most int64) (body []byte, whole bool, err error) {
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(body), rest), rest}
 	return body, false, nil
-}
-
-// answer is what a service says in the form in which it says it.
-func (c call) answer(e *fault.APIError, req *http.Request) *http.Response {
-	code := strings.TrimSuffix(e.Code, "Exception")
-	if code == "ExpiredToken" || code == "AccessDenied" || strings.HasPrefix(code, "Throttling") {
-		e = &fault.APIError{StatusCode: e.StatusCode, Code: code, Message: e.Message}
-	}
-	type errorXML struct {
-		Type    string
-		Code    string
-		Message string
-	}
-	id := fmt.Sprintf("drill-%016x", rand.Uint64())
-	kind := "Sender"
-	if e.StatusCode >= 500 {
-		kind = "Receiver"
-	}
-	var body []byte
-	var err error
-	if c.Service == "s3" {
-		body, err = xml.Marshal(struct {
-			XMLName       xml.Name `xml:"Error"`
-			Code, Message string
-			RequestID     string `xml:"RequestId"`
-		}{Code: e.Code, Message: e.Message, RequestID: id})
-	} else {
-		body, err = xml.Marshal(struct {
-			XMLName   xml.Name `xml:"ErrorResponse"`
-			Error     errorXML
-			RequestID string `xml:"RequestId"`
-		}{Error: errorXML{kind, e.Code, e.Message}, RequestID: id})
-	}
-	if err != nil {
-		body = nil // text does not fail
-	}
-	h := http.Header{}
-	h.Set("Content-Type", "text/xml")
-	h.Set("X-Amzn-Requestid", id)
-	return &http.Response{
-		StatusCode: e.StatusCode, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h,
-		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
-	}
 }
 
 // hostname is a host without its port, in lower case and without a final dot.

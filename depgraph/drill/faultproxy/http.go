@@ -71,7 +71,7 @@ func (p *Proxy) data(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetReadDeadline(time.Now().Add(p.opts.Hold + 5*time.Minute)) // of a longer body, and of the client's end
 	p.count.called(c.Service)
 	held := p.held()
-	f := p.injector.Next(r.Context(), c.Call)
+	f := p.injector.Next(r.Context(), c)
 	switch {
 	case f == nil:
 		p.forward(w, r, to, nil)
@@ -82,7 +82,7 @@ func (p *Proxy) data(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.count.faulted.Add(1)
 		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, p.opts.MaxBody)) // what a network swallows; then the client's end is seen
-		p.fail(w, r, c, f, held)
+		p.fail(w, r, f, held)
 	}
 }
 
@@ -135,7 +135,7 @@ func (p *Proxy) own(addr string) bool {
 }
 
 // fail does what a fault says to a request that does not pass.
-func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, c call, f *fault.Fault, held <-chan struct{}) {
+func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, f *fault.Fault, held <-chan struct{}) {
 	over := r.Context().Done()
 	switch f.Kind {
 	case fault.BlackHole:
@@ -151,10 +151,6 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, c call, f *fault.Fa
 		panic(http.ErrAbortHandler) // closed, without an answer
 	}
 	wait(min(f.Delay, p.opts.Hold), over, held, p.ctx.Done())
-	if f.Error != nil && c.xml {
-		answer(w, c.answer(f.Error, r))
-		return
-	}
 	if f.Kind == fault.EOF {
 		panic(http.ErrAbortHandler) // closed, without an answer
 	}

@@ -1,0 +1,101 @@
+package fault_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/depgraph/drill/fault"
+)
+
+// RoundTrippers in tests leave out what http.Client does not need: the body, the
+// request, and in the worst case the answer.
+func TestRoundTripper_bareAnswers(t *testing.T) {
+	for name, bare := range map[string]*http.Response{
+		"no answer": nil,
+		"no body":   {StatusCode: 204},
+		"a body":    {StatusCode: 200, Body: io.NopCloser(strings.NewReader("one, two"))},
+	} {
+		for _, k := range fault.Kinds() {
+			synctest.Test(t, func(t *testing.T) {
+				inj := fault.New(fault.Options{})
+				if err := inj.Set(fault.Network("origin", k)); err != nil {
+					t.Fatal(err)
+				}
+				client := &http.Client{Transport: inj.RoundTripper("origin", transport(func(r *http.Request) (*http.Response, error) {
+					if bare == nil {
+						return nil, nil
+					}
+					answer := *bare
+					return &answer, nil
+				}))}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				began := time.Now()
+				_, _, err := get(ctx, t, client)
+				if took := time.Since(began); took > time.Minute {
+					t.Errorf("%s, %s: %v after %v; the caller's minute is over", name, k, err, took)
+				}
+				if passes := k == fault.Truncate || k == fault.Stall || k == fault.Drip || k == fault.Corrupt; passes && bare == nil && err == nil {
+					t.Errorf("%s, %s: there is no error", name, k)
+				}
+			})
+		}
+	}
+}
+
+func TestSendHalf_bareAnswer(t *testing.T) {
+	inj := fault.New(fault.Options{})
+	if err := inj.Set(fault.Network("origin", fault.CutRequest)); err != nil {
+		t.Fatal(err)
+	}
+	for _, bare := range []*http.Response{nil, {StatusCode: 204}} {
+		client := &http.Client{Transport: inj.RoundTripper("origin", transport(func(*http.Request) (*http.Response, error) { return bare, nil }))}
+		_, err := client.Post("http://origin.invalid/", "text/plain", strings.NewReader("a body"))
+		if err == nil || !strings.Contains(err.Error(), "broken pipe") {
+			t.Error(err)
+		}
+	}
+}
+
+// endless is the body of an answer that goes on: a stream of events, a watch.
+type endless struct {
+	read   int
+	closed bool
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.read += len(b); e.read > 1<<20 {
+		return 0, errors.New("who reads on for so long waits for the end")
+	}
+	return len(b), nil
+}
+
+func (e *endless) Close() error {
+	e.closed = true
+	return nil
+}
+
+// A limit in bytes needs no end of the answer, and no memory for it.
+func TestTruncate_afterBytesOfAStream(t *testing.T) {
+	inj := fault.New(fault.Options{})
+	if err := inj.Set(fault.Rule{Net: fault.Truncate, Bytes: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	stream := new(endless)
+	client := &http.Client{Transport: inj.RoundTripper("origin", transport(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, ContentLength: -1, Body: stream, Request: r}, nil
+	}))}
+	_, body, err := get(t.Context(), t, client)
+	if len(body) != 1000 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%d bytes, %v; want 1000 and an unexpected end", len(body), err)
+	}
+	if !stream.closed {
+		t.Error("the service's answer is left open")
+	}
+}
