@@ -69,7 +69,7 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 		return b.fault("UpdateItem", err)
 	}
 	began := time.Now()
-	out, err := b.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := answered(b.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                &b.opts.Table,
 		Key:                      full,
 		UpdateExpression:         aws.String("ADD #e :notes SET #ttl = :ttl"),
@@ -79,7 +79,7 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, expir
 			":ttl":   number(expires.Unix()),
 		},
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
-	}, b.writeOptions)
+	}, b.writeOptions))
 	if err != nil {
 		return b.fault("UpdateItem", err)
 	}
@@ -109,9 +109,9 @@ func (b *Bulletin) Notes(ctx context.Context, keys []string) (map[string][][]byt
 		}
 		keys = keys[n:]
 		began := time.Now()
-		out, err := b.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+		out, err := answered(b.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{b.opts.Table: {Keys: batch}},
-		}, readOptions)
+		}, readOptions))
 		if err != nil {
 			return nil, b.fault("BatchGetItem", err)
 		}

@@ -36,7 +36,7 @@ func (s *Store) checkRead(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: key}, readOptions)
+	out, err := answered(s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: key}, readOptions))
 	if err != nil {
 		return s.fault("GetItem", err)
 	}

@@ -149,6 +149,17 @@ func (s *Store) noteAnswer(op string, m middleware.Metadata, began time.Time) er
 // comes from something in between.
 var errEmpty = errors.New("the answer has no body: something answers in place of DynamoDB")
 
+// answered makes a fault of an answer that is neither there nor an error, as a
+// client gives that is not the SDK's own.
+func answered[T any](out *T, err error) (*T, error) {
+	if out == nil && err == nil {
+		err = errNothing
+	}
+	return out, err
+}
+
+var errNothing = errors.New("the client has returned neither an answer nor an error")
+
 // noteRefusal measures the clock by an error answer.
 func (s *Store) noteRefusal(err error, began time.Time) {
 	resp := (*smithyhttp.ResponseError)(nil)

@@ -174,7 +174,7 @@ func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 	}
 	s.stats.gets.Add(1)
 	began := time.Now()
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: full}, readOptions)
+	out, err := answered(s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.opts.Table, Key: full}, readOptions))
 	if err != nil {
 		s.noteRefusal(err, began)
 		return cache.Item{}, s.fault("GetItem", err)
@@ -228,9 +228,9 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 		}
 		s.stats.gets.Add(int64(len(keys)))
 		began := time.Now()
-		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+		out, err := answered(s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{s.opts.Table: {Keys: keys}},
-		}, readOptions)
+		}, readOptions))
 		if err != nil {
 			s.noteRefusal(err, began)
 			return s.fault("BatchGetItem", err)
@@ -301,7 +301,7 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 	}
 	s.stats.sets.Add(1)
 	began := time.Now()
-	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+	out, err := answered(s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &s.opts.Table,
 		Item:      attrs,
 		// The parts: nothing there, or not ours; an older or the same
@@ -314,7 +314,7 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 		},
 		ReturnConsumedCapacity:              types.ReturnConsumedCapacityTotal,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}, s.writeOptions)
+	}, s.writeOptions))
 	if err == nil {
 		if err := s.noteAnswer("PutItem", out.ResultMetadata, began); err != nil {
 			return 0, err

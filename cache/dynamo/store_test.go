@@ -250,6 +250,48 @@ func TestNewStore_refusesNilClients(t *testing.T) {
 	}
 }
 
+// mute is a client that returns neither an answer nor an error, as a mock does of
+// which nothing was said.
+type mute struct{}
+
+func (mute) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return nil, nil
+}
+
+func (mute) PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return nil, nil
+}
+
+func (mute) BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	return nil, nil
+}
+
+func (mute) UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	return nil, nil
+}
+
+func TestStore_survivesAMuteClient(t *testing.T) {
+	b, err := dynamo.NewBulletin(mute{}, dynamo.Options{Table: "sessions"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func() error{
+		"Get":     func() error { _, err := b.Get(t.Context(), "k"); return err },
+		"GetMany": func() error { _, err := b.GetMany(t.Context(), []string{"k"}); return err },
+		"Set":     func() error { return b.Set(t.Context(), "k", cache.Item{Version: 1}) },
+		"Append":  func() error { return b.Append(t.Context(), "k", [][]byte{[]byte("n")}, time.Now()) },
+		"Notes":   func() error { _, err := b.Notes(t.Context(), []string{"k"}); return err },
+		"Check":   func() error { return b.Check(t.Context()) },
+	} {
+		if err := call(); err == nil || errors.Is(err, cache.ErrNotFound) {
+			t.Errorf("%s: %v; want a fault", name, err)
+		}
+	}
+	if s := b.Stats(); s.Faults != 8 { // Check makes three calls
+		t.Errorf("%d faults, want 8", s.Faults)
+	}
+}
+
 func TestStore_namesAnotherKeySchema(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))

@@ -163,7 +163,7 @@ func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 	}
 	sig, _ := iam.ParseSignature(r) // an unsigned request has no access key
 	f := hook(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.AccessKey})
-	if f != nil {
+	if f != nil && *f != (Fault{}) { // else nothing goes wrong
 		s.mu.Lock()
 		s.hit = true
 		s.mu.Unlock()
@@ -273,6 +273,8 @@ func (f *Fault) wrong() string {
 		return fmt.Sprintf("there are a Kind, %q, and a Code, %q: a request can fail in one way only", f.Kind, f.Code)
 	case f.Code == "" && (f.Status != 0 || f.Message != ""):
 		return fmt.Sprintf("there is no Code to Status %d and Message %q", f.Status, f.Message)
+	case strings.ContainsFunc(f.Code, notInCodes):
+		return fmt.Sprintf("Code is %.100q; want a word such as AccessDeniedException", f.Code)
 	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
 		return fmt.Sprintf("Status is %d; want an error of HTTP, 400 to 599", f.Status)
 	case f.Delay < 0:
@@ -280,6 +282,9 @@ func (f *Fault) wrong() string {
 	}
 	return ""
 }
+
+// notInCodes are the characters that no client finds in a code.
+func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("<>&\"'", c) }
 
 func (f *Fault) apiError() *apiError {
 	status := f.Status

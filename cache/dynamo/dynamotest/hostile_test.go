@@ -154,6 +154,8 @@ func TestServer_impossibleFaults(t *testing.T) {
 			"there is no Code to Status 0":   {Message: "m"},
 			"a Kind, \"drip\", and a Code":   {Code: "X", Kind: dynamotest.Drip},
 			"Delay is -1s":                   {Delay: -time.Second},
+			"Code is \"X\\r\\nY\"":           {Code: "X\r\nY"},
+			"Code is \"X Y\"":                {Code: "X Y"},
 		} {
 			s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return &f })
 			if _, err := get(t.Context(), c, "k"); code(err) != "ValidationException" || !strings.Contains(err.Error(), want) {

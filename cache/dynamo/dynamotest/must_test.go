@@ -42,13 +42,16 @@ func TestServer_MustHit(t *testing.T) {
 		begin, end func(*dynamotest.Server)
 		want       string
 	}{
-		"nothing":           {nil, nil, ""},
-		"revoked":           {revoke(), (*dynamotest.Server).Restore, ""},
-		"a misspelt table":  {revoke(dynamotest.Revocation{Table: "sesions"}), nil, "Table:sesions"},
-		"and restored":      {revoke(dynamotest.Revocation{Table: "sesions"}), (*dynamotest.Server).Restore, "Table:sesions"},
-		"one of two":        {revoke(dynamotest.Revocation{Action: "dynamodb:Get*"}, dynamotest.Revocation{Action: "dynamodb:Scam"}), nil, "dynamodb:Scam"},
-		"a hook":            {hook("GetItem"), func(s *dynamotest.Server) { s.SetFault(nil) }, ""},
-		"a misspelt hook":   {hook("Getitem"), func(s *dynamotest.Server) { s.SetFault(nil) }, "the fault hook has broken nothing"},
+		"nothing":          {nil, nil, ""},
+		"revoked":          {revoke(), (*dynamotest.Server).Restore, ""},
+		"a misspelt table": {revoke(dynamotest.Revocation{Table: "sesions"}), nil, "Table:sesions"},
+		"and restored":     {revoke(dynamotest.Revocation{Table: "sesions"}), (*dynamotest.Server).Restore, "Table:sesions"},
+		"one of two":       {revoke(dynamotest.Revocation{Action: "dynamodb:Get*"}, dynamotest.Revocation{Action: "dynamodb:Scam"}), nil, "dynamodb:Scam"},
+		"a hook":           {hook("GetItem"), func(s *dynamotest.Server) { s.SetFault(nil) }, ""},
+		"a misspelt hook":  {hook("Getitem"), func(s *dynamotest.Server) { s.SetFault(nil) }, "the fault hook has broken nothing"},
+		"a hook of nothing": {func(s *dynamotest.Server) {
+			s.SetFault(func(*dynamotest.Request) *dynamotest.Fault { return new(dynamotest.Fault) })
+		}, nil, "the fault hook has broken nothing"},
 		"corrupt":           {corrupt, func(s *dynamotest.Server) { s.SetCorrupt(false) }, ""},
 		"corrupt, not read": {nil, corrupt, "SetCorrupt has changed no answer"},
 		"and ended":         {func(s *dynamotest.Server) { corrupt(s); s.SetCorrupt(false) }, nil, "SetCorrupt has changed no answer"},
@@ -90,6 +93,8 @@ func TestSetPrincipal_refusesWhatNeverApplies(t *testing.T) {
 		{"dynamodb:Gte*", table, "matches no action"},
 		{"dynamodb:TransactWriteItems", table, "a transaction needs those of its parts"},
 		{"dynamodb:GetItem", strings.Replace(table, "table/", "tabel/", 1), "table/NAME"},
+		{"dynamodb:GetItem", strings.TrimSuffix(table, "sessions"), "table/NAME"},
+		{"dynamodb:GetItem", strings.TrimSuffix(table, "/sessions"), "table/NAME"},
 		{"dynamodb:GetItem", table, ""},
 		{"DynamoDB:getitem", "*", ""},
 		{"dynamodb:*Item", "arn:aws:dynamodb:*:*:*", ""},

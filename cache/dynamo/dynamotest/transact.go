@@ -277,19 +277,35 @@ func (in *conditional) reason(old item) *reason {
 	return r
 }
 
+// clientToken checks a token: "" if there is none.
+func clientToken(given *string) (string, *apiError) {
+	if given == nil {
+		return "", nil
+	}
+	var v violations
+	switch n := len(*given); {
+	case n == 0:
+		v.add("''", "clientRequestToken", "have length greater than or equal to 1")
+	case n > 36:
+		v.add("", "clientRequestToken", "have length less than or equal to 36")
+	}
+	return *given, v.err()
+}
+
 // transactWriteItems makes all of the changes or none.
 func (c *call) transactWriteItems(in *struct {
 	batchOptions
 	TransactItems      []transactWrite
-	ClientRequestToken string
+	ClientRequestToken *string
 },
 ) (any, *apiError) {
 	n := len(in.TransactItems)
 	if err := checkCount(n); err != nil {
 		return nil, err
 	}
-	if len(in.ClientRequestToken) > 36 {
-		return nil, validation("1 validation error detected: Value at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36")
+	token, err := clientToken(in.ClientRequestToken)
+	if err != nil {
+		return nil, err
 	}
 	parts := make([]part, n)
 	for i := range in.TransactItems {
@@ -308,7 +324,7 @@ func (c *call) transactWriteItems(in *struct {
 		return nil, coral("SerializationException", "%s", jsonErr)
 	}
 	out := map[string]any{}
-	if again, err := c.repeated(in.ClientRequestToken, text); again || err != nil {
+	if again, err := c.repeated(token, text); again || err != nil {
 		return out, err // it was made before, and nothing is made twice
 	}
 	keys, nexts, reasons := make([]string, n), make([]item, n), make([]reason, n)
@@ -338,7 +354,7 @@ func (c *call) transactWriteItems(in *struct {
 	for i, t := range tables {
 		t.store(c, keys[i], nexts[i])
 	}
-	if token := in.ClientRequestToken; token != "" {
+	if token != "" {
 		c.server.requested[token] = idempotent{sha256.Sum256(text), c.now}
 	}
 	if wantsCapacity(in.ReturnConsumedCapacity) {

@@ -101,6 +101,12 @@ func TestTransact_limits(t *testing.T) {
 	}}); got != "TransactionCanceledException" {
 		t.Errorf("an update that the item does not allow: %q", got)
 	}
+	for _, token := range []string{"", strings.Repeat("x", 37)} {
+		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{putPart("a")}, ClientRequestToken: &token})
+		if err == nil || !strings.Contains(err.Error(), "'clientRequestToken' failed to satisfy constraint") {
+			t.Errorf("a token of %d characters: %v", len(token), err)
+		}
+	}
 	s.SetCapacity(0, 0)
 	if got := write(putPart("y")); got != "TransactionCanceledException" {
 		t.Errorf("without capacity: %q", got)

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/failopen/failopen/cache/dynamo/dynamotest"
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
 	"github.com/failopen/failopen/cache/dynamo/internal/inmemory"
 )
@@ -38,6 +40,8 @@ func (f *Fault) wrong() string {
 	switch {
 	case f.Code == "" && (f.Status != 0 || f.Message != ""):
 		return fmt.Sprintf("there is no Code to Status %d and Message %q", f.Status, f.Message)
+	case strings.ContainsFunc(f.Code, notInCodes):
+		return fmt.Sprintf("Code is %.100q; want a word such as AccessDenied", f.Code)
 	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
 		return fmt.Sprintf("Status is %d; want an error of HTTP, 400 to 599", f.Status)
 	case f.Delay < 0:
@@ -45,6 +49,9 @@ func (f *Fault) wrong() string {
 	}
 	return ""
 }
+
+// notInCodes are the characters that no client finds in a code.
+func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("<>&\"'", c) }
 
 // SetFault replaces the fault hook: a function that is asked about each
 // request, on the request's own goroutine, and must be safe for concurrent
@@ -54,8 +61,32 @@ func (f *Fault) wrong() string {
 func (s *Server) SetFault(hook func(*Request) *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fault = hook
+	s.missed = s.missed || s.unhit()
+	s.fault, s.hit = hook, false
 }
+
+// MustHit makes the test fail at its end for a fault hook that has broken nothing
+// while it was set, from now on: most likely a name in it is misspelt, or nothing
+// has asked, and what the test has seen proves nothing.
+func (s *Server) MustHit(t dynamotest.TB) {
+	t.Helper()
+	s.mu.Lock()
+	s.missed = false
+	s.mu.Unlock()
+	t.Cleanup(func() {
+		t.Helper()
+		s.mu.Lock()
+		missed := s.missed || s.unhit()
+		s.mu.Unlock()
+		if missed {
+			t.Errorf("ststest: the fault hook has broken nothing")
+		}
+	})
+}
+
+// unhit reports whether there is a hook that has broken nothing. The lock is
+// held.
+func (s *Server) unhit() bool { return s.fault != nil && !s.hit }
 
 // disturb does what the fault hook says, and reports whether the request goes
 // on.
@@ -68,9 +99,12 @@ func (s *Server) disturb(w http.ResponseWriter, r *http.Request, in request) boo
 	}
 	sig, _ := iam.ParseSignature(r) // its absence is found later
 	f := hook(&Request{Service: in.service, Action: in.action, AccessKey: sig.AccessKey})
-	if f == nil {
+	if f == nil || *f == (Fault{}) {
 		return true
 	}
+	s.mu.Lock()
+	s.hit = true
+	s.mu.Unlock()
 	if wrong := f.wrong(); wrong != "" {
 		in.write(w, nil, invalid("ststest: the fault hook's answer is wrong: %s", wrong), s.requestID())
 		return false

@@ -210,11 +210,22 @@ func checkRolePolicy(name, text string, others map[string]string) *apiError {
 	return nil
 }
 
+// taken reports whether a role has a name, be it in another case: IAM keeps the
+// case and does not go by it. The lock is held.
+func (s *Server) taken(name string) bool {
+	for other := range s.roles {
+		if strings.EqualFold(other, name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.roles[r.name] != nil {
+	if s.taken(r.name) {
 		return &apiError{409, "EntityAlreadyExists", "Role with name " + r.name + " already exists."}
 	}
 	if len(s.roles) >= maxRoles {

@@ -71,6 +71,8 @@ type Server struct {
 	tokens     tokenKeys           // of web identity tokens
 	federation bool                // GetWebIdentityToken is on
 	fault      func(*Request) *Fault
+	hit        bool             // fault has broken something
+	missed     bool             // one before it has not, since MustHit
 	requests   map[string]int64 // by service:Action
 
 	denied atomic.Int64

@@ -278,6 +278,8 @@ func TestRoles(t *testing.T) {
 	}
 	_, err = c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: &trust})
 	want(t, "twice", err, "EntityAlreadyExists")
+	_, err = c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("APP"), AssumeRolePolicyDocument: &trust})
+	want(t, "in another case", err, "EntityAlreadyExists")
 	_, err = c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("b"), AssumeRolePolicyDocument: aws.String(`{}`)})
 	want(t, "a trust policy that is none", err, "MalformedPolicyDocument")
 	_, err = c.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: name, PolicyName: aws.String("p q"), PolicyDocument: aws.String(allowTable)})

@@ -23,7 +23,7 @@ type Rule struct {
 	Service   string
 	Region    string
 	Operation string
-	Table     string
+	Table     string // its name; a call that has its ARN is meant as well
 
 	// Probability that a call which matches is hit; else the next rules
 	// are tried. 0 means 1; in JSON an explicit 0 is Off.
@@ -191,6 +191,8 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("bandwidth: net %q has one of its own, %d bytes a second", Drip, dripRate)
 	case r.Bandwidth > 0 && (r.Error != nil || !r.Net.passes()):
 		return fmt.Errorf("bandwidth: there is no answer of the service to slow down")
+	case strings.HasPrefix(r.Table, "arn:"):
+		return fmt.Errorf("table: %.200q is an ARN; want the table's name, which also those calls have that name it by its ARN", r.Table)
 	case r.From < 0:
 		return fmt.Errorf("from: %v is negative", r.From)
 	case r.Until < 0:

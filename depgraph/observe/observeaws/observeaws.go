@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go"
@@ -60,5 +61,12 @@ var answers = []string{
 
 func isAnswer(err error) bool {
 	var api smithy.APIError
-	return errors.As(err, &api) && slices.Contains(answers, api.ErrorCode())
+	return errors.As(err, &api) && slices.Contains(answers, api.ErrorCode()) && !isOverload(api)
+}
+
+// isOverload reports whether a transaction was cancelled because a table could not
+// take it: its text has the reason of each part, "[None, ThrottlingError]".
+func isOverload(api smithy.APIError) bool {
+	return api.ErrorCode() == "TransactionCanceledException" &&
+		(strings.Contains(api.ErrorMessage(), "ThrottlingError") || strings.Contains(api.ErrorMessage(), "ProvisionedThroughputExceeded"))
 }

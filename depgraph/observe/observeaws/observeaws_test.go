@@ -44,6 +44,8 @@ func TestMiddleware(t *testing.T) {
 	}{
 		"an answer":          {t.Context(), answering{200, `{}`, nil}, "sessions 1/0"},
 		"a condition":        {t.Context(), answering{400, `{"__type":"x#ConditionalCheckFailedException","message":"m"}`, nil}, "sessions 1/0"},
+		"a cancellation":     {t.Context(), answering{400, `{"__type":"x#TransactionCanceledException","message":"specific reasons [None, ConditionalCheckFailed]"}`, nil}, "sessions 1/0"},
+		"an overload":        {t.Context(), answering{400, `{"__type":"x#TransactionCanceledException","message":"specific reasons [None, ThrottlingError]"}`, nil}, "sessions 1/1"},
 		"a denial":           {t.Context(), answering{400, `{"__type":"x#AccessDeniedException","message":"m"}`, nil}, "sessions 1/1"},
 		"a failing service":  {t.Context(), answering{500, `{"__type":"x#InternalServerError"}`, nil}, "sessions 1/1"},
 		"no connection":      {t.Context(), answering{err: errors.New("refused")}, "sessions 1/1"},

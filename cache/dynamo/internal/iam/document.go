@@ -221,8 +221,9 @@ func checkARN(r string) error {
 	if r == "*" || strings.HasPrefix(r, "arn:") {
 		parts := strings.SplitN(r, ":", 6)
 		if len(parts) == 6 && parts[2] == "dynamodb" {
-			kind, _, _ := strings.Cut(parts[5], "/")
-			if !Glob(kind, "table") && !Glob(kind, "global-table") && !strings.Contains(kind, "*") {
+			kind, name, _ := strings.Cut(parts[5], "/")
+			known := name != "" && (Glob(kind, "table") || Glob(kind, "global-table"))
+			if !known && !strings.Contains(kind, "*") {
 				return fmt.Errorf("resource %.200q is none of DynamoDB's, table/NAME or global-table/NAME, so the statement would never apply", r)
 			}
 		}
