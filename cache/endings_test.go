@@ -346,3 +346,52 @@ func TestEndings_InvalidateAll_in_the_same_millisecond(t *testing.T) {
 		})
 	}
 }
+
+// What the origin says is gone is over, also when the load that hears it has been
+// overtaken by another one: the older value does not come back when that one fails,
+// nor while it goes on.
+func TestEndings_gone_of_a_load_that_was_overtaken(t *testing.T) {
+	for _, tiers := range []string{"two tiers", "local"} {
+		change := func(o *cache.Options[string]) {
+			o.StaleIfError, o.SoftTimeout = time.Hour, 100*time.Millisecond
+			if tiers == "local" {
+				o.Store = nil
+			}
+		}
+		begin := func(w *world) {
+			w.want("a", cache.SourceOrigin)
+			settle()
+			w.origin.Remove("a")
+			w.origin.Slow(time.Second)
+		}
+		refresh := func(w *world) { _, _ = w.Refresh(bg, "a") }
+		over := func(w *world, when string) {
+			t.Helper()
+			if r := w.Lookup(bg, "a"); r.Err == nil {
+				t.Errorf("%s, %s: %q from %v: it is gone", tiers, when, r.Value, r.Source)
+			}
+		}
+		inWorld(t, change, func(w *world) {
+			begin(w)
+			go refresh(w)
+			pass(500 * time.Millisecond)
+			w.origin.Fail(errDown)
+			go refresh(w) // asks when the first one has its answer
+			pass(time.Second)
+			over(w, "while the second load goes on")
+			pass(time.Second)
+			over(w, "after it has failed")
+		})
+		inWorld(t, change, func(w *world) {
+			begin(w)
+			pass(2 * time.Minute)
+			w.want("a", cache.SourceStale) // the load goes on, for 900 ms
+			w.origin.Slow(3 * time.Second)
+			go refresh(w)
+			pass(500 * time.Millisecond)
+			w.want("a", cache.SourceStale)
+			pass(500 * time.Millisecond)
+			over(w, "while a slow load goes on")
+		})
+	}
+}

@@ -54,6 +54,7 @@ type flight[V any] struct {
 	endedBy  int64        // if not 0, when a tag of the result ended, as counted by tags; written before done is closed
 	answered bool         // the result is decided, and done about to be closed; a load may go on
 	detached bool         // overtaken by Set or Invalidate, or abandoned: the result is not kept
+	bar      int64        // what is older is over, since the flight began: another one has said so
 	waiters  int          // callers
 	until    int64        // when the last of them leaves, on the cache's clock
 	read     *callContext // of the store, while searching
@@ -81,7 +82,7 @@ const (
 // caller holds s.mu.
 func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V], until, now int64) (f *flight[V], leads bool) {
 	f = s.flights[key]
-	if f != nil && f.answered && !c.servable(f.fallback, now) { // its stale answer has had its time
+	if f != nil && f.answered && (!c.servable(f.fallback, now) || f.fallback.version < f.bar) { // its stale answer has had its time
 		s.overtake(key)
 		f = nil
 	}
@@ -331,12 +332,21 @@ func (f *flight[V]) ended(version int64) {
 	}
 	c.over.add(f.hash, f.key, version, told, false)
 	f.s.mu.Lock()
-	if e := f.s.find(f.hash, f.key); e != nil && e.version < version {
-		f.s.remove(e)
-	}
+	f.s.outdate(f.hash, f.key, version)
 	f.s.mu.Unlock()
 	if f.fallback != nil && f.fallback.version < version {
 		f.fallback = nil
+	}
+}
+
+// outdate drops the entry of key if it is older than version, and keeps the flight
+// of key from falling back on such a one. The caller holds s.mu.
+func (s *shard[V]) outdate(hash uint64, key string, version int64) {
+	if e := s.find(hash, key); e != nil && e.version < version {
+		s.remove(e)
+	}
+	if f := s.flights[key]; f != nil {
+		f.bar = max(f.bar, version)
 	}
 }
 
@@ -474,6 +484,12 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 				f.endedBy = ended
 			}
 		}
+		if r.Source != SourceOrigin && e.version < f.bar { // while it was not
+			keep = false
+			if r.why != nil {
+				r = Result[V]{Err: r.why}
+			}
+		}
 	}
 	switch {
 	case !keep:
@@ -485,8 +501,11 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	if e != nil && r.Source == SourceOrigin {
 		// "Gone" is an ending also for those who wait for a flight that
 		// was overtaken.
-		if e.kind != kindValue && c.over != nil && f.endedByOrigin(e.version, carried) {
-			keep = true
+		if e.kind != kindValue {
+			f.s.outdate(f.hash, f.key, e.version)
+			if c.over != nil && f.endedByOrigin(e.version, carried) {
+				keep = true
+			}
 		}
 		dropped = keep && !c.enqueue(e, now)
 	}
