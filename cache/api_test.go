@@ -247,6 +247,38 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
+// What the codec cannot encode, and what has too many tags, the store cannot take.
+func TestSetThrough_rejected_before_the_store(t *testing.T) {
+	for name, change := range map[string]func(*cache.Options[string]){
+		"an error":      func(o *cache.Options[string]) { o.Codec = failingCodec{} },
+		"a panic":       func(o *cache.Options[string]) { o.Codec = exitCodec{encode: func() { panic("no") }} },
+		"too many tags": func(o *cache.Options[string]) { o.Tags = func(string, string) []string { return numbers(101) } },
+	} {
+		inWorld(t, change, func(w *world) {
+			err := w.SetThrough(bg, "a", "value of a")
+			if s := w.Stats(); !errors.Is(err, cache.ErrRejected) || s.Rejected != 1 || !w.saw(cache.EventRejected) {
+				t.Errorf("%s: %v, and %d rejected; want ErrRejected, 1, and an event", name, err, s.Rejected)
+			}
+			w.want("a", cache.SourceLocal)
+			pass(time.Second)
+			if n := w.Stats().Owed; n != 0 { // a tombstone, in its place
+				t.Errorf("%s: %d endings are owed", name, n)
+			}
+		})
+	}
+}
+
+type failingCodec struct{ cache.Raw[string] }
+
+func (failingCodec) Encode(string) ([]byte, error) { return nil, errDown }
+
+func numbers(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprint(i))
+	}
+	return all
+}
+
 func TestSetThrough(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		if err := w.SetThrough(bg, "a", "value of a"); err != nil {
@@ -258,6 +290,9 @@ func TestSetThrough(t *testing.T) {
 		w.store.Inject(cachetest.Fail(fmt.Errorf("too large: %w", cache.ErrRejected)), cachetest.Set)
 		if err := w.SetThrough(bg, "b", "value of b"); !errors.Is(err, cache.ErrRejected) {
 			t.Errorf("%v, want ErrRejected", err)
+		}
+		if s := w.Stats(); s.Rejected != 1 || !w.saw(cache.EventRejected) {
+			t.Errorf("%d rejected, want 1, and an event", s.Rejected)
 		}
 		w.store.Inject(cachetest.Hang, cachetest.Set)
 		ctx, cancel := context.WithTimeout(bg, 10*time.Millisecond)

@@ -333,9 +333,12 @@ func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error 
 	outcomes := make(chan outcome, 1)
 	entered := c.life.enter() // Close waits for it
 	go c.put(ctx, e, false, func(e *entry[V], o outcome) {
-		if o.err == nil {
+		switch {
+		case o.err == nil:
 			c.over.written(e.hash, e.version)
-		} else {
+		case o.has(isRejected) && e.kind == kindValue:
+			c.rejected(e, o.err)
+		default:
 			c.over.refused(e.hash, e.version)
 		}
 		if entered {

@@ -188,8 +188,8 @@ func (c *Cache[V]) write(queued *entry[V]) (here bool) {
 // after the ending stays.
 func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*entry[V], outcome)) (here bool) {
 	item, err := c.item(e)
-	if err != nil { // the codec's
-		then(e, outcome{err: err, is: isRejected})
+	if err != nil { // the codec's, or there are too many tags
+		then(e, outcome{err: fmt.Errorf("%w: %w", ErrRejected, err), is: isRejected})
 		return true
 	}
 	again := true // whether what was done again was done here
