@@ -115,6 +115,7 @@ func TestStats_Bound(t *testing.T) {
 		{nil, 77 * time.Second, 77 * time.Second},
 		{func(o *cache.Options[string]) { o.LocalTTL = 10 * time.Second }, 22 * time.Second, 77 * time.Second},
 		{staleFor(time.Hour), time.Hour + 77*time.Second, time.Hour + 77*time.Second},
+		{func(o *cache.Options[string]) { o.LocalTTL, o.StaleIfError = 10*time.Second, time.Second }, 78 * time.Second, 78 * time.Second},
 		{func(o *cache.Options[string]) { o.Store = nil }, 0, 0},
 	} {
 		inWorld(t, c.change, func(w *world) {
@@ -128,6 +129,34 @@ func TestStats_Bound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With LocalTTL and StaleIfError a copy is served in an outage of both until its
+// TTL and StaleIfError have gone by, and no longer than Bound.
+func TestStats_Bound_of_a_stale_copy(t *testing.T) {
+	change := func(o *cache.Options[string]) { o.LocalTTL, o.StaleIfError = 5*time.Second, time.Second }
+	inWorld(t, change, func(w *world) {
+		b := newWorld(t, w.store, change)
+		b.want("a", cache.SourceOrigin)
+		settle()
+		if err := w.Invalidate(bg, "a"); err != nil {
+			t.Fatal(err)
+		}
+		bound, began := w.Stats().Bound, time.Now()
+		w.store.Inject(cachetest.Fail(errDown))
+		b.origin.Fail(errDown)
+		last := time.Duration(0)
+		for range 100 {
+			pass(time.Second)
+			if b.Lookup(bg, "a").Err == nil {
+				last = time.Since(began)
+			}
+		}
+		if last < 30*time.Second || last > bound {
+			t.Errorf("it was served for %v; Bound was %v", last, bound)
+		}
+		b.close()
+	})
 }
 
 func TestCheck(t *testing.T) {

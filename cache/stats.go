@@ -110,10 +110,10 @@ type lastFault struct {
 // half of MaxSkew: for how long a value that was ended anywhere can still be
 // served by another instance. That is LoadTimeout, since a load may have been in
 // progress then; plus the time for which a copy is served without a look into the
-// store, LocalTTL or TTL with their jitter; plus StaleIfError, since the store may
-// not be readable when the copy's time is over and the origin fails; plus a second
-// for reads of the store that lag behind, since one of them can make such a copy;
-// plus two if tags are used, since what the store says of a tag holds for that
+// store, LocalTTL or TTL with their jitter; with StaleIfError that and TTL, since the
+// store may not be readable when the copy's time is over and the origin fails; plus
+// a second for reads of the store that lag behind, since one of them can make such a
+// copy; plus two if tags are used, since what the store says of a tag holds for that
 // long. If endings are owed or lost, their old items are still in the store, and
 // others make copies of them until they expire there.
 func (c *Cache[V]) Stats() Stats {
@@ -161,11 +161,8 @@ const readLag = time.Second
 func (c *Cache[V]) bound(untold bool) time.Duration {
 	o := &c.opts
 	copied := o.MaxTTL + o.MaxTTL/10
-	if o.LocalTTL > 0 {
+	if o.LocalTTL > 0 && o.StaleIfError == 0 && !untold { // a stale value may be that old after its TTL
 		copied = min(copied, o.LocalTTL+o.LocalTTL/10)
-	}
-	if untold {
-		copied = o.MaxTTL + o.MaxTTL/10
 	}
 	bound := max(o.LoadTimeout, o.RemoteBudget) + copied + o.StaleIfError + readLag
 	if told, ok := c.bulletin.bound(); ok && !untold {
