@@ -135,10 +135,17 @@ func (b *bulletin[V]) version(storeKey string) int64 {
 	if b == nil || b.count.Load() == 0 {
 		return 0
 	}
-	d := digest(storeKey)
+	return b.heard(digest(storeKey))
+}
+
+// heard is version for the digest of a key, or a tag's id.
+func (b *bulletin[V]) heard(digest uint64) int64 {
+	if b == nil || b.count.Load() == 0 {
+		return 0
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.recent[d].version
+	return b.recent[digest].version
 }
 
 // work is one tick.

@@ -67,7 +67,7 @@ func (e *entry[V]) again() *entry[V] {
 // servable reports whether e may be served in place of what the origin does
 // not give. e may be nil.
 func (c *Cache[V]) servable(e *entry[V], now int64) bool {
-	return e != nil && e.kind == kindValue && now < e.usable && c.endedBy(e) == 0
+	return e != nil && e.kind == kindValue && now < e.usable && !c.endedByTag(e)
 }
 
 // earliest is when refreshEarly can begin to say yes: −ln(random) is above 20
@@ -104,6 +104,9 @@ func (c *Cache[V]) fresh(key string, hash uint64, v V, version, created, now int
 	if e.tags, err = c.tagsOf(key, v, said); err != nil { // nobody could end it: do not serve it again
 		c.callbackFailed(key, err)
 		e.shared, e.usable = now, now
+	}
+	if e.tags != nil {
+		e.tags.since = version
 	}
 	c.keepLocally(e, now)
 	c.mark(e)

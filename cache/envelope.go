@@ -33,7 +33,9 @@ import (
 //	    38  4  how long the load took, in ms (EarlyRefresh)
 //	    42  8  Unix ms at which the load of the value began
 //	    50  4  CRC-32C of bytes 0–49 and what follows
-//	    54     with bit 5, a byte n and n tags of 8 bytes; then the payload
+//	    54     with bit 5, a byte n and n tags of 8 bytes; with bit 7 of n, before
+//	           the tags 8 bytes: the end of a tag, Unix ms, which the value is
+//	           later than; then the payload
 //
 // The SDK only logs a wrong X-Amz-Crc32, so the checksum here is the one
 // that counts.
@@ -44,6 +46,7 @@ const (
 	encryptedBit   = 0x80
 	compressedBit  = 0x40
 	taggedBit      = 0x20
+	sinceBit       = 0x80 // of the number of tags
 )
 
 var (
@@ -61,6 +64,7 @@ type envelope struct {
 	took    time.Duration
 	payload []byte
 	tags    []uint64 // at most maxTags
+	since   int64    // a tag that ended later ends the value
 
 	compressed bool // the payload
 }
@@ -99,7 +103,12 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	binary.BigEndian.PutUint64(b[42:], uint64(e.created))
 	if len(e.tags) > 0 {
 		b[3] |= taggedBit
-		b = append(b, byte(len(e.tags)))
+		if e.since > e.begun() {
+			b = append(b, byte(len(e.tags))|sinceBit)
+			b = binary.BigEndian.AppendUint64(b, uint64(e.since))
+		} else {
+			b = append(b, byte(len(e.tags)))
+		}
 		for _, tag := range e.tags {
 			b = binary.BigEndian.AppendUint64(b, tag)
 		}
@@ -122,6 +131,10 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	binary.BigEndian.PutUint32(b[envelopeSum:], checksum(b))
 	return b, nil
 }
+
+// begun is when the load of a value began, or it was set: a Set's version leads the
+// clock.
+func (e envelope) begun() int64 { return min(e.version, e.created) }
 
 func poison(format string, args ...any) (envelope, error) {
 	return envelope{}, fmt.Errorf("%w: "+format, append([]any{ErrPoison}, args...)...)
@@ -166,10 +179,15 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 		return poison("schema %d, want %d", schema, s.schema)
 	}
 	if b[3]&taggedBit != 0 {
-		if e.tags = taggedIn(b); e.tags == nil {
+		var later bool
+		if e.tags, e.since, later, e.payload = taggedIn(b); e.tags == nil {
 			return poison("no tags, or too many")
 		}
-		e.payload = e.payload[1+8*len(e.tags):]
+		if begun := e.begun(); !later {
+			e.since = begun
+		} else if e.since <= begun {
+			return poison("its tags ended before it began")
+		}
 	}
 	clear := b[:len(b)-len(e.payload)]
 	encrypted := b[3]&encryptedBit != 0
@@ -211,21 +229,31 @@ func (s sealer) tags(b []byte) []uint64 {
 		binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b) {
 		return nil
 	}
-	return taggedIn(b)
+	tags, _, _, _ := taggedIn(b)
+	return tags
 }
 
-// taggedIn returns the tags of an envelope that has some; nil if they are not
-// there.
-func taggedIn(b []byte) []uint64 {
-	rest := b[envelopeHeader:]
-	if len(rest) == 0 || rest[0] == 0 || rest[0] > maxTags || len(rest) < 1+8*int(rest[0]) {
-		return nil
+// taggedIn returns the tags of an envelope that has some, the end that the value is
+// later than if it says so, and the payload; no tags if they are not there.
+func taggedIn(b []byte) (tags []uint64, since int64, later bool, payload []byte) {
+	payload = b[envelopeHeader:]
+	if len(payload) == 0 {
+		return nil, 0, false, nil
 	}
-	tags := make([]uint64, rest[0])
+	n := int(payload[0] &^ sinceBit)
+	later = payload[0]&sinceBit != 0
+	payload = payload[1:]
+	if later && len(payload) >= 8 {
+		since, payload = int64(binary.BigEndian.Uint64(payload)), payload[8:]
+	}
+	if n == 0 || n > maxTags || len(payload) < 8*n {
+		return nil, 0, false, nil
+	}
+	tags = make([]uint64, n)
 	for i := range tags {
-		tags[i] = binary.BigEndian.Uint64(rest[1+8*i:])
+		tags[i] = binary.BigEndian.Uint64(payload[8*i:])
 	}
-	return tags
+	return tags, since, later, payload[8*n:]
 }
 
 func checksum(b []byte) uint32 {

@@ -46,6 +46,24 @@ func TestEnvelope_round_trip(t *testing.T) {
 	}
 }
 
+// What a value was set after is there if it is later than its load, and only then.
+func TestEnvelope_tags(t *testing.T) {
+	for _, s := range testSealers(t) {
+		for said, want := range map[int64]int64{0: 50, 49: 50, 50: 50, 51: 51, 90: 90} {
+			for n := range maxTags + 1 {
+				b, err := s.seal("key", envelope{version: 80, created: 50, since: said, tags: make([]uint64, n), payload: []byte("payload")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := s.open("key", b)
+				if err != nil || len(got.tags) != n || len(s.tags(b)) != n || (n > 0 && got.since != want) || string(got.payload) != "payload" {
+					t.Errorf("%d tags, since %d: %+v, %v", n, said, got, err)
+				}
+			}
+		}
+	}
+}
+
 // TestEnvelope_any_change flips every bit, and cuts at every length: whatever
 // a store does to an item, the reader notices.
 func TestEnvelope_any_change(t *testing.T) {
@@ -82,6 +100,13 @@ func FuzzEnvelope_open(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add("key", b)
+		for _, since := range []int64{0, 90} {
+			b, err := s.seal("key", envelope{version: 80, created: 50, since: since, tags: []uint64{1, 2}, payload: []byte("payload")})
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add("key", b)
+		}
 	}
 	f.Add("", []byte(nil))
 	f.Add("key", []byte(strings.Repeat("\xff", envelopeHeader)))

@@ -51,7 +51,7 @@ type flight[V any] struct {
 
 	// Guarded by s.mu.
 	state    flightState
-	endedBy  int64        // if not 0, when a tag of the result ended, as counted by tags; written before done is closed
+	outlived int64        // if not 0, a tag of the result has ended since its load began, when tags stood below that; written before done is closed
 	answered bool         // the result is decided, and done about to be closed; a load may go on
 	detached bool         // overtaken by Set or Invalidate, or abandoned: the result is not kept
 	bar      int64        // what is older is over, since the flight began: another one has said so
@@ -165,11 +165,11 @@ func (f *flight[V]) wait(ctx context.Context, seq int64) Result[V] {
 }
 
 // taken is the result, for a caller who came when c.tags stood at seq: if a tag
-// of the value had ended before that, and after the load began, there has to be
-// another load.
+// of the value may have ended before that, and after the load began, there has to
+// be another load. (Only its last end is known, and it may have had others.)
 func (f *flight[V]) taken(ctx context.Context, seq int64) Result[V] {
 	c := f.c
-	if f.endedBy != 0 && f.endedBy <= seq {
+	if f.outlived != 0 && f.outlived <= seq {
 		return c.miss(ctx, f.hash, f.s, f.key, f.load, c.now())
 	}
 	return c.arrived(f.result)
@@ -304,7 +304,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	case err != nil:
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
-	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind) || !c.tagsKnown(e) || c.endedBy(e) != 0:
+	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind) || !c.tagsKnown(e) || c.endedByTag(e):
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
@@ -478,10 +478,10 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	keep := e != nil && !f.detached
 	answered := f.answered
 	if e != nil {
-		if ended := c.endedBy(e); ended != 0 { // while it was loaded
+		if c.endedByTag(e) { // while it was loaded
 			keep = false
 			if !answered {
-				f.endedBy = ended
+				f.outlived = e.tags.seq + 1
 			}
 		}
 		if r.Source != SourceOrigin && e.version < f.bar { // while it was not

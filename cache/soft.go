@@ -29,7 +29,7 @@ var errSlow = errors.New("cache: the origin did not answer within SoftTimeout")
 func (f *flight[V]) serveStale() {
 	old := f.fallback
 	f.s.mu.Lock()
-	serves := !f.answered && f.c.endedBy(old) == 0 && old.version >= f.bar
+	serves := !f.answered && !f.c.endedByTag(old) && old.version >= f.bar
 	f.answered = f.answered || serves
 	f.s.mu.Unlock()
 	if !serves {

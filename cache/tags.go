@@ -18,7 +18,7 @@ import (
 //	what has the tag                       is over since
 //	a value of the local tier              it is looked up by its tag, and dropped
 //	a load in progress                     it lands later than the tag's end: not kept, and asked for again
-//	a value in the store                   its version is below that of the tag's item
+//	a value in the store                   it was loaded or set before the version of the tag's item
 //	another instance's copy                it hears of the tag (BulletinStore), or looks into the store
 //	a stale value                          as the above
 //
@@ -62,9 +62,9 @@ const (
 
 // tagged is the tags of an entry.
 type tagged[V any] struct {
-	seq     int64        // of tags, when its load began; 0: it came from the store
-	version int64        // by the store's knowledge of the writer's clock; 0: as the entry's
-	nodes   []tagNode[V] // sorted by id
+	seq   int64        // of tags, when its load began; 0: it came from the store
+	since int64        // a tag that ended later ends it; not the version, which leads the clock after a Set
+	nodes []tagNode[V] // sorted by id
 }
 
 // tagNode is an entry's place among those of its shard with the same tag, under
@@ -96,7 +96,7 @@ func (t *tagged[V]) again() *tagged[V] {
 		return nil
 	}
 	again := newTagged[V](t.ids(), t.seq)
-	again.version = t.version
+	again.since = t.since
 	return again
 }
 
@@ -150,12 +150,11 @@ func (s *shard[V]) unlinkTags(e *entry[V]) {
 }
 
 // dropTagged removes the entries with a tag whose load began before seq, and,
-// if version is not 0, whose version is lower. It returns how many. The caller
-// holds s.mu.
+// if version is not 0, before that. It returns how many. The caller holds s.mu.
 func (s *shard[V]) dropTagged(id uint64, version, seq int64) (dropped int64) {
 	for n := s.byTag[id]; n != nil; {
 		next := n.next
-		if n.e.tags.seq < seq && (version == 0 || n.e.version < version) {
+		if n.e.tags.seq < seq && (version == 0 || n.e.tags.since < version) {
 			s.remove(n.e)
 			dropped++
 		}
@@ -237,27 +236,18 @@ func (t *tags) version(id uint64) int64 {
 	return t.known[id].version
 }
 
-// endedBy returns when the first tag of e has ended, in the count of c.tags; 0
-// if none has.
-func (c *Cache[V]) endedBy(e *entry[V]) (first int64) {
+// endedByTag reports whether a tag of e has ended since its load began.
+func (c *Cache[V]) endedByTag(e *entry[V]) (ended bool) {
 	if e.tags == nil {
-		return 0
+		return false
 	}
-	own := e.version // the earlier one, if the store has another: what it does not end is served
-	if e.tags.version != 0 {
-		own = min(own, e.tags.version)
-	}
-	ended := func(version, seq int64) {
-		if own < version && e.tags.seq < seq && (first == 0 || seq < first) {
-			first = seq
-		}
-	}
+	judge := func(version, seq int64) { ended = ended || (e.tags.since < version && e.tags.seq < seq) }
 	t := &c.tags
 	t.mu.Lock()
-	ended(t.floorVersion, t.floorSeq)
+	judge(t.floorVersion, t.floorSeq)
 	for i := range e.tags.nodes {
 		st := t.known[e.tags.nodes[i].id]
-		ended(st.version, st.seq)
+		judge(st.version, st.seq)
 	}
 	t.mu.Unlock()
 	if b := c.bulletin; b != nil && b.count.Load() > 0 {
@@ -265,24 +255,23 @@ func (c *Cache[V]) endedBy(e *entry[V]) (first int64) {
 		defer b.mu.Unlock()
 		for i := range e.tags.nodes {
 			h := b.recent[e.tags.nodes[i].id]
-			ended(h.version, h.seq)
+			judge(h.version, h.seq)
 		}
 	}
-	return first
+	return ended
 }
 
-// outliveTags makes e, which is being set, later than what has ended its tags. The
-// caller holds the mutex of its shard.
+// outliveTags makes e, which is being set, later than what is known to have ended
+// its tags. The caller holds the mutex of its shard.
 func (c *Cache[V]) outliveTags(e *entry[V]) {
 	if e.tags == nil {
 		return
 	}
-	e.tags.seq = c.tags.seq.Load()
-	version := e.version
+	e.tags.seq, e.tags.since = c.tags.seq.Load(), time.Now().UnixMilli()
 	for i := range e.tags.nodes {
-		version = max(version, c.tags.version(e.tags.nodes[i].id))
+		id := e.tags.nodes[i].id
+		e.tags.since = max(e.tags.since, c.tags.version(id), c.bulletin.heard(id))
 	}
-	e.version = min(version, time.Now().Add(MaxSkew).UnixMilli())
 }
 
 // InvalidateTag ends every value that has the tag (see Options.Tags, SetTags and

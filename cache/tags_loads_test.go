@@ -77,3 +77,22 @@ func TestInvalidateTag_beats_stale(t *testing.T) {
 		w.wantErr("a", errDown)
 	})
 }
+
+// A tag that ends twice during a load: who came between the two is not served what
+// was loaded before the first.
+func TestInvalidateTag_twice_during_a_load(t *testing.T) {
+	inWorld(t, everyTag, func(w *world) {
+		w.origin.Slow(time.Second)
+		go w.Lookup(bg, "a")
+		pass(100 * time.Millisecond)
+		_ = w.InvalidateTag(bg, "all")
+		w.origin.Put("a", "new")
+		between := make(chan cache.Result[string])
+		go func() { between <- w.Lookup(bg, "a") }()
+		pass(100 * time.Millisecond)
+		_ = w.InvalidateTag(bg, "all")
+		if r := <-between; r.Value != "new" {
+			t.Errorf("%q from %v, loaded before its tag had ended", r.Value, r.Source)
+		}
+	})
+}

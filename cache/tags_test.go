@@ -496,3 +496,46 @@ func TestTags_unused(t *testing.T) {
 		}
 	})
 }
+
+// A Set's version leads the clock, as that of a tag's end does; what was set before
+// the end is over all the same, in the same millisecond and by clocks that differ.
+// What is set after it is not, if this process knows of it.
+func TestInvalidateTag_after_a_Set_elsewhere(t *testing.T) {
+	inThree(t, nil, func(_ *cachetest.Store, w []*world) {
+		a, b, late := w[0], w[1], w[2]
+		_ = a.SetThrough(bg, "a", "old")
+		if err := b.InvalidateTag(bg, "all"); err != nil {
+			t.Error(err)
+		}
+		b.want("a", cache.SourceOrigin)
+		late.want("a", cache.SourceOrigin)
+		_ = b.SetThrough(bg, "b", "value of b")
+		late.want("b", cache.SourceRemote)
+	})
+	for _, ended := range []bool{false, true} {
+		for _, skew := range []time.Duration{500 * time.Millisecond, 3 * time.Second, cache.MaxSkew/2 - 2*time.Second} {
+			store := new(cachetest.Store)
+			// All bubbles begin at the same instant: to sleep is to be ahead.
+			synctest.Test(t, func(t *testing.T) {
+				pass(10*time.Second + skew)
+				w := newWorld(t, store, everyTag)
+				if ended { // there before: the Set is later than that
+					_ = w.InvalidateTag(bg, "all")
+				}
+				_ = w.SetThrough(bg, "a", "old")
+				w.close()
+			})
+			synctest.Test(t, func(t *testing.T) {
+				pass(11 * time.Second)
+				w := newWorld(t, store, everyTag)
+				if err := w.InvalidateTag(bg, "all"); err != nil {
+					t.Error(err)
+				}
+				if r := w.Lookup(bg, "a"); r.Value != "value of a" {
+					t.Errorf("%v behind, ended before: %t: %q from %v", skew, ended, r.Value, r.Source)
+				}
+				w.close()
+			})
+		}
+	}
+}

@@ -71,6 +71,9 @@ func (c *Cache[V]) item(e *entry[V]) (keyedItem, error) {
 	}
 	env.fresh, env.usable = fresh.UnixMilli(), usable.UnixMilli()
 	env.created = wall.Add(time.Duration(e.created - now)).UnixMilli()
+	if e.tags != nil {
+		env.since = e.tags.since
+	}
 	key := e.key
 	if !e.tag {
 		key = c.keys.store(key)
@@ -117,8 +120,11 @@ func (c *Cache[V]) open(key, storeKey string, item Item) (*entry[V], error) {
 	if e.kind != kindValue {
 		return e, nil
 	}
-	if e.tags = newTagged[V](env.tags, 0); e.tags != nil && item.Version > 0 {
-		e.tags.version = item.Version
+	if e.tags = newTagged[V](env.tags, 0); e.tags != nil {
+		e.tags.since = min(env.since, wall.Add(MaxSkew).UnixMilli())
+		if item.Version > 0 { // the earlier one, since what has not ended is served
+			e.tags.since += min(item.Version-env.version, 0)
+		}
 	}
 	c.keepLocally(e, now)
 	if env.compressed {
@@ -200,8 +206,9 @@ func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*
 		}
 		later := &entry[V]{key: e.key, hash: e.hash, kind: kindTombstone, version: stays, ends: true, tag: e.tag}
 		if e.tag {
-			c.over.addTag(e.hash, e.key, stays, carried)
-			c.tags.add(e.hash, stays, c.now(), c.now()+int64(c.endingLife()))
+			later.version++ // what was set after the one that stays is over, too
+			c.over.addTag(e.hash, e.key, later.version, carried)
+			c.tags.add(e.hash, later.version, c.now(), c.now()+int64(c.endingLife()))
 		} else {
 			c.over.add(e.hash, e.key, stays, carried, false)
 		}
