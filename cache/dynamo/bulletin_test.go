@@ -63,9 +63,9 @@ func testBulletin(t *testing.T, client *dynamodb.Client) {
 func TestNewBulletin_refuses(t *testing.T) {
 	client := dynamo.NewClient(config(dynamotest.New(dynamotest.Options{}), dynamotest.AccessKey, dynamotest.SecretKey))
 	for name, err := range map[string]error{
-		"client": errorOf(dynamo.NewBulletin(nil, dynamo.Options{Table: "t"})),
+		"client": errorOf(dynamo.NewBulletin(nil, dynamo.Options{Table: "sessions"})),
 		"Table":  errorOf(dynamo.NewBulletin(client, dynamo.Options{})),
-		"notes":  errorOf(dynamo.NewBulletin(client, dynamo.Options{Table: "t", KeyAttribute: "e"})),
+		"notes":  errorOf(dynamo.NewBulletin(client, dynamo.Options{Table: "sessions", KeyAttribute: "e"})),
 	} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v; want an error about %s", err, name)

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // PolicyScope names the table that a [Policy] is about. Region, Account and
 // Table are required.
 type PolicyScope struct {
-	Partition string // default: aws
+	Partition string // default: the region's, such as aws
 	Region    string // such as eu-central-1
 	Account   string // twelve digits
 	Table     string // the name, not the ARN
@@ -41,11 +42,22 @@ type policyStatement struct {
 	Resource string
 }
 
+// partition is that of a region: IAM refuses, in China and for governments, an ARN
+// of any other.
+func partition(region string) string {
+	for prefix, name := range map[string]string{"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "eu-isoe-": "aws-iso-e", "us-isof-": "aws-iso-f", "eusc-": "aws-eusc"} {
+		if strings.HasPrefix(region, prefix) {
+			return name
+		}
+	}
+	return "aws"
+}
+
 // Policy returns the least IAM policy that a [Store] needs, as an indented
 // JSON document: reads and writes are separate statements, so that either can
 // be revoked alone. Names that do not belong into an ARN are refused.
 func Policy(scope PolicyScope) (string, error) {
-	scope.Partition = cmp.Or(scope.Partition, "aws")
+	scope.Partition = cmp.Or(scope.Partition, partition(scope.Region))
 	for _, p := range scopePatterns {
 		if v := p.get(scope); !p.pattern.MatchString(v) {
 			return "", fmt.Errorf("dynamo: PolicyScope.%s is %q; want %s", p.field, v, p.pattern)

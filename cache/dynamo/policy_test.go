@@ -45,6 +45,15 @@ func denied(t *testing.T, policy string) []string {
 	return out
 }
 
+func TestPolicy_partitions(t *testing.T) {
+	for region, want := range map[string]string{"eu-central-1": "aws", "us-east-2": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"} {
+		text, err := dynamo.Policy(dynamo.PolicyScope{Region: region, Account: "123456789012", Table: "sessions"})
+		if err != nil || !strings.Contains(text, "\"arn:"+want+":dynamodb:") {
+			t.Errorf("%s: %v, %s; want an ARN of the partition %s", region, err, text, want)
+		}
+	}
+}
+
 func TestPolicy_isEnoughAndTheLeast(t *testing.T) {
 	text, err := dynamo.Policy(scope)
 	if err != nil {

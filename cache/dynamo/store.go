@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -54,9 +55,10 @@ const (
 
 // Limits of DynamoDB.
 const (
-	maxItemBytes = 400 << 10
-	maxKeyBytes  = 2048
-	maxBatchGet  = 100
+	maxItemBytes     = 400 << 10
+	maxKeyBytes      = 2048
+	maxAttributeName = 255 // of a key, and of a time to live
+	maxBatchGet      = 100
 )
 
 // A Store is a [cache.BatchStore] on a DynamoDB table. It is safe for
@@ -105,6 +107,9 @@ func NewStore(client Client, opts Options) (*Store, error) {
 	if opts.Table == "" {
 		return nil, errors.New("dynamo: Options.Table is empty")
 	}
+	if !tableName.MatchString(opts.Table) {
+		return nil, fmt.Errorf("dynamo: Options.Table is %.300q; want a name of 3 to 255 letters, digits and _.-, or the ARN of a table", opts.Table)
+	}
 	opts.KeyAttribute = cmp.Or(opts.KeyAttribute, "key")
 	opts.TTLAttribute = cmp.Or(opts.TTLAttribute, "ttl")
 	if err := opts.checkAttributes(); err != nil {
@@ -115,11 +120,19 @@ func NewStore(client Client, opts Options) (*Store, error) {
 	return s, nil
 }
 
+// tableName is what DynamoDB takes for one. Any other, such as a variable that
+// nobody has filled in, would be refused with each call, while the service goes on
+// without its shared tier.
+var tableName = regexp.MustCompile(`^(arn:[a-z-]+:dynamodb:[a-z0-9-]*:[0-9]*:table/)?[A-Za-z0-9_.-]{3,255}$`)
+
 // checkAttributes refuses names that collide: one attribute would overwrite
-// the other.
+// the other; and those that no attribute can have.
 func (o Options) checkAttributes() error {
 	used := map[string]string{valueAttribute: "the value", versionAttribute: "the version"}
 	for _, f := range []struct{ field, name string }{{"KeyAttribute", o.KeyAttribute}, {"TTLAttribute", o.TTLAttribute}} {
+		if len(f.name) > maxAttributeName || !utf8.ValidString(f.name) {
+			return fmt.Errorf("dynamo: Options.%s is %.300q; want UTF-8 of at most %d bytes", f.field, f.name, maxAttributeName)
+		}
 		if other := used[f.name]; other != "" {
 			return fmt.Errorf("dynamo: Options.%s is %q, which is the name of %s", f.field, f.name, other)
 		}

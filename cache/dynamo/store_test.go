@@ -386,12 +386,22 @@ func TestStore_treatsUnprocessedKeysAsMisses(t *testing.T) {
 func TestNewStore_refusesBadOptions(t *testing.T) {
 	client := dynamo.NewClient(aws.Config{Region: "us-east-1"})
 	for name, opts := range map[string]dynamo.Options{
-		"Table":        {},
-		"TTLAttribute": {Table: "t", KeyAttribute: "id", TTLAttribute: "id"},
-		"KeyAttribute": {Table: "t", KeyAttribute: "v"},
+		"Table":                {},
+		"Table is \"${T}\"":    {Table: "${T}"},
+		"Table is \"se\"":      {Table: "se"},
+		"Table is \"arn:aws":   {Table: "arn:aws:dynamodb:us-east-1:123456789012:table/"},
+		"TTLAttribute":         {Table: "sessions", KeyAttribute: "id", TTLAttribute: "id"},
+		"KeyAttribute":         {Table: "sessions", KeyAttribute: "v"},
+		"KeyAttribute is":      {Table: "sessions", KeyAttribute: strings.Repeat("k", 256)},
+		"TTLAttribute is \"\\": {Table: "sessions", TTLAttribute: "\xff"},
 	} {
 		if _, err := dynamo.NewStore(client, opts); err == nil || !strings.Contains(err.Error(), "Options."+name) {
 			t.Errorf("%+v: %v; want an error that names Options.%s", opts, err, name)
+		}
+	}
+	for _, table := range []string{"ses", "a.b_c-D9", "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/sessions"} {
+		if _, err := dynamo.NewStore(client, dynamo.Options{Table: table}); err != nil {
+			t.Error(err)
 		}
 	}
 	if _, err := dynamo.NewStore(nil, dynamo.Options{Table: "t"}); err == nil {

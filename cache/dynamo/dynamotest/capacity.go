@@ -20,7 +20,8 @@ func (b *bucket) take(units float64, now time.Time) bool {
 		return true
 	}
 	if !b.last.IsZero() {
-		b.tokens = min(b.rate, b.tokens+b.rate*now.Sub(b.last).Seconds())
+		passed := max(0, now.Sub(b.last)) // a clock that is set back takes nothing away
+		b.tokens = min(b.rate, b.tokens+b.rate*passed.Seconds())
 	}
 	b.last = now
 	if b.tokens <= 0 {

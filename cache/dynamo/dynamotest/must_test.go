@@ -80,6 +80,32 @@ func TestServer_MustHit(t *testing.T) {
 	}
 }
 
+// A question about what is not there has no yes for an answer.
+func TestExplain_unknown(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	const table = "arn:aws:dynamodb:us-east-1:123456789012:table/sessions"
+	if err := s.AddUser("ANN", "s", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":["`+table+`","`+table+`/index/*"]}}`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		action, table string
+		allowed       bool
+	}{
+		{"dynamodb:GetItem", "sessions", true},
+		{"dynamodb:GetItem", table, true},
+		{"dynamodb:Query", table + "/index/by-user", true},
+		{"dynamodb:GetItem", "carts", false},
+		{"dynamodb:GetItems", "sessions", false},
+		{"dynamodb:*", "sessions", false},
+		{"dynamodb:TransactWriteItems", "sessions", false},
+		{"GetItem", "sessions", false},
+	} {
+		if allowed, why := s.Explain("ANN", c.action, c.table); allowed != c.allowed {
+			t.Errorf("%s on %s: %t, %s", c.action, c.table, allowed, why)
+		}
+	}
+}
+
 // A policy whose action or resource is misspelt is refused: its Deny would never
 // apply.
 func TestSetPrincipal_refusesWhatNeverApplies(t *testing.T) {

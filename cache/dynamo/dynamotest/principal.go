@@ -199,8 +199,8 @@ func (c *call) decide(table string, count bool) (resource string, d iam.Decision
 
 // Explain says whether a principal may do something to a table at this moment,
 // and why: which statement of which policy decides, or that none does. action is
-// one such as "dynamodb:GetItem", table a name, or "*" for none in particular;
-// an index is named like "sessions/index/by-user". The request that is asked
+// one such as "dynamodb:GetItem", table a name or an ARN, or "*" for none in
+// particular; an index is named like "sessions/index/by-user". The request that is asked
 // about comes from this machine, now, to us-east-1.
 func (s *Server) Explain(accessKey, action, table string) (allowed bool, why string) {
 	now := s.now()
@@ -211,12 +211,15 @@ func (s *Server) Explain(accessKey, action, table string) (allowed bool, why str
 		return false, fmt.Sprintf("the principal of %s cannot be used: %v", accessKey, err)
 	case who == nil:
 		return false, "nobody has the access key " + accessKey
-	case !ok:
+	case !ok || !iam.IsAction(op):
 		return false, fmt.Sprintf("%q is no action of DynamoDB; want one such as dynamodb:GetItem", action)
 	case who.Expired(now):
 		return false, "the credentials have expired"
 	}
 	c := &call{server: s, op: op, region: "us-east-1", now: now, principal: who}
+	if strings.HasPrefix(table, "arn:") {
+		_, table, _ = strings.Cut(table, ":table/")
+	}
 	table, c.index, _ = strings.Cut(table, "/index/")
 	c.keys = iam.RequestKeys(&http.Request{URL: &url.URL{Scheme: "http"}, Header: http.Header{}}, c.region, now)
 	_, d := c.decide(table, false)

@@ -380,6 +380,24 @@ func TestServer_capacity(t *testing.T) {
 	})
 }
 
+// A clock that is set back leaves the capacity as it was, and what comes afterwards
+// is a second's worth for each second.
+func TestServer_capacityOfAClockThatIsSetBack(t *testing.T) {
+	now := time.Now()
+	s := dynamotest.New(dynamotest.Options{Now: func() time.Time { return now }})
+	c := memory(s)
+	createTable(t, c)
+	s.SetCapacity(1, 1)
+	for _, step := range []time.Duration{0, -4 * time.Minute, time.Second} {
+		now = now.Add(step)
+		_, err := get(t.Context(), c, "k")
+		_, again := get(t.Context(), c, "k")
+		if _, third := get(t.Context(), c, "k"); step >= 0 && (err != nil || third == nil) {
+			t.Errorf("after %v: %v, %v, %v; want a second's worth", step, err, again, third)
+		}
+	}
+}
+
 func TestServer_corrupt(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := memory(s)

@@ -25,8 +25,8 @@ import (
 //
 // An operation has failed if it has an error, but for errors that are answers:
 // a condition that does not hold, something that is not there. A denial is a
-// failure, as is one by the caller's own deadline; that the caller gave up is
-// none.
+// failure, as are a DynamoDB table that is gone from under its items, and one by
+// the caller's own deadline; that the caller gave up is none.
 func Middleware(r *observe.Recorder) func(*middleware.Stack) error {
 	m := recorded{r: r, resources: newResources(r)}
 	return func(stack *middleware.Stack) error { return stack.Initialize.Add(m, middleware.After) }
@@ -44,7 +44,7 @@ func (recorded) ID() string { return "FailopenObserve" }
 func (m recorded) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 	s := m.r.Start(ctx, m.resources.name(awsmiddleware.GetServiceID(ctx), in.Parameters))
 	out, metadata, err := next.HandleInitialize(ctx, in)
-	if err != nil && isAnswer(err) {
+	if err != nil && isAnswer(ctx, err) {
 		s.Done(false)
 	} else {
 		s.Err(err)
@@ -59,9 +59,19 @@ var answers = []string{
 	"ParameterNotFound", "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException",
 }
 
-func isAnswer(err error) bool {
+func isAnswer(ctx context.Context, err error) bool {
 	var api smithy.APIError
-	return errors.As(err, &api) && slices.Contains(answers, api.ErrorCode()) && !isOverload(api)
+	return errors.As(err, &api) && slices.Contains(answers, api.ErrorCode()) && !isOverload(api) && !lostTable(ctx, api)
+}
+
+// lostTable reports whether an operation on items found no table. Of an item that
+// is not there DynamoDB makes no error.
+func lostTable(ctx context.Context, api smithy.APIError) bool {
+	if awsmiddleware.GetServiceID(ctx) != "DynamoDB" || api.ErrorCode() != "ResourceNotFoundException" {
+		return false
+	}
+	op := awsmiddleware.GetOperationName(ctx)
+	return strings.HasSuffix(op, "Item") || strings.HasSuffix(op, "Items") || op == "Query" || op == "Scan"
 }
 
 // isOverload reports whether a transaction was cancelled because a table could not

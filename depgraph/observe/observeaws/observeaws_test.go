@@ -46,6 +46,7 @@ func TestMiddleware(t *testing.T) {
 		"a condition":        {t.Context(), answering{400, `{"__type":"x#ConditionalCheckFailedException","message":"m"}`, nil}, "sessions 1/0"},
 		"a cancellation":     {t.Context(), answering{400, `{"__type":"x#TransactionCanceledException","message":"specific reasons [None, ConditionalCheckFailed]"}`, nil}, "sessions 1/0"},
 		"an overload":        {t.Context(), answering{400, `{"__type":"x#TransactionCanceledException","message":"specific reasons [None, ThrottlingError]"}`, nil}, "sessions 1/1"},
+		"no table":           {t.Context(), answering{400, `{"__type":"x#ResourceNotFoundException","message":"m"}`, nil}, "sessions 1/1"},
 		"a denial":           {t.Context(), answering{400, `{"__type":"x#AccessDeniedException","message":"m"}`, nil}, "sessions 1/1"},
 		"a failing service":  {t.Context(), answering{500, `{"__type":"x#InternalServerError"}`, nil}, "sessions 1/1"},
 		"no connection":      {t.Context(), answering{err: errors.New("refused")}, "sessions 1/1"},
@@ -66,6 +67,20 @@ func TestMiddleware(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// To ask whether there is a table is another matter than to need one.
+func TestMiddleware_asksForATable(t *testing.T) {
+	r, err := observe.New(observe.Options{Service: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), HTTPClient: answering{400, `{"__type":"x#ResourceNotFoundException","message":"m"}`, nil}}
+	cfg.APIOptions = append(cfg.APIOptions, observeaws.Middleware(r))
+	_, _ = dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("sessions")})
+	if e := r.Edges(); len(e) != 1 || e[0].Calls != 1 || e[0].Errors != 0 {
+		t.Errorf("%+v; want one call and no error", e)
 	}
 }
 

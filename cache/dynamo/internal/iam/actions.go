@@ -28,6 +28,9 @@ var dynamoActions = strings.Fields(strings.ToLower(`
 	UpdateKinesisStreamingDestination UpdateTable UpdateTableReplicaAutoScaling UpdateTimeToLive
 	WriteDataForReplication`))
 
+// IsAction reports whether DynamoDB has an action of this name, without its prefix.
+func IsAction(name string) bool { return slices.Contains(dynamoActions, strings.ToLower(name)) }
+
 // checkKnown refuses an action of DynamoDB, with or without wildcards, that is
 // none: a statement about it would never apply. IAM itself takes it.
 func checkKnown(action string) error {
