@@ -193,10 +193,13 @@ func (c *call) scan(in *scanInput) (any, *apiError) {
 	after := ""
 	if in.ExclusiveStartKey != nil {
 		after, _ = v.t.keyOf(v.t.primaryKey(in.ExclusiveStartKey), true) // checked
+		if segmentOf(after, total) != segment {
+			return nil, validation("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d", total, segment)
+		}
 	}
 	items, keys := map[string]item{}, []string{}
 	for key, it := range v.read(c, in.ConsistentRead) {
-		if key > after && int64(crc32.ChecksumIEEE([]byte(key)))%total == segment {
+		if key > after && segmentOf(key, total) == segment {
 			items[key], keys = it, append(keys, key)
 		}
 	}
@@ -207,6 +210,9 @@ func (c *call) scan(in *scanInput) (any, *apiError) {
 	}
 	return c.page(v, found, &in.reading, filter, only)
 }
+
+// segmentOf is the one of so many segments that a key is in.
+func segmentOf(key string, total int64) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) % total }
 
 // page answers with as many of the items as fit, those that the filter lets
 // through. The lock is held.

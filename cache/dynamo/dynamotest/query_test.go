@@ -176,6 +176,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("%v of %d", seen, scanned)
 	}
 	var all []string
+	refused := 0
 	for segment := range int32(3) {
 		out, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("events"), TotalSegments: aws.Int32(3), Segment: &segment})
 		if err != nil {
@@ -184,6 +185,16 @@ func TestScan(t *testing.T) {
 		for _, it := range out.Items {
 			all = append(all, it["s"].(*types.AttributeValueMemberS).Value)
 		}
+		for other := range int32(3) { // a page of one segment does not go on in another
+			start := map[string]types.AttributeValue{"u": out.Items[0]["u"], "s": out.Items[0]["s"]}
+			_, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("events"), TotalSegments: aws.Int32(3), Segment: &other, ExclusiveStartKey: start})
+			if err != nil && strings.Contains(err.Error(), "correct Segment") && other != segment {
+				refused++
+			}
+		}
+	}
+	if refused != 6 {
+		t.Errorf("%d start keys of another segment were refused, want 6", refused)
 	}
 	slices.Sort(all)
 	if !slices.Equal(all, []string{"a", "b", "c", "d", "e"}) {

@@ -33,6 +33,9 @@ func TestExplain(t *testing.T) {
 		{false, "nobody has the access key BOB", asking("BOB", "dynamodb:GetItem", "sessions")},
 		{false, "no action of DynamoDB", asking("ANN", "GetItem", "sessions")},
 		{true, `Sid "Read"`, func() (bool, string) { return s.Explain("ANN", "sts:AssumeRole", "arn:aws:iam::123456789012:role/app") }},
+		{false, "is no action", func() (bool, string) { return s.Explain("ANN", "dynamodb:GetItems", "*") }},
+		{false, "is no action", func() (bool, string) { return s.Explain("ANN", "dynamodb:Get*", "*") }},
+		{false, "is no action", func() (bool, string) { return s.Explain("ANN", "AssumeRole", "*") }},
 		{false, "because no identity-based policy allows the iam:GetRole action", func() (bool, string) { return s.Explain("ANN", "iam:GetRole", "*") }},
 	} {
 		if allowed, why := c.ask(); allowed != c.allowed || !strings.Contains(why, c.why) {

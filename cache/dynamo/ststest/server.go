@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,6 +159,8 @@ func (s *Server) Explain(accessKey, action, resource string) (allowed bool, why 
 		return false, fmt.Sprintf("the principal of %s cannot be used: %v", accessKey, err)
 	case who == nil:
 		return false, "nobody has the access key " + accessKey
+	case !isAction(action):
+		return false, fmt.Sprintf("%q is no action; want one such as sts:AssumeRole", action)
 	case who.Expired(now):
 		return false, "the credentials have expired"
 	}
@@ -165,6 +168,13 @@ func (s *Server) Explain(accessKey, action, resource string) (allowed bool, why 
 	keys := iam.RequestKeys(&http.Request{URL: &url.URL{Scheme: "http"}, Header: http.Header{}}, region, now)
 	d := who.Decide(nil, iam.Access{Action: action, Resource: resource, Keys: keys})
 	return d.Allowed, d.Why
+}
+
+// isAction reports whether something can be asked about: no wildcard, and of
+// DynamoDB nothing that it does not have.
+func isAction(action string) bool {
+	service, name, ok := strings.Cut(action, ":")
+	return ok && name != "" && !strings.ContainsAny(action, "*? ") && (service != "dynamodb" || iam.IsAction(name))
 }
 
 // Stats counts what a server has done since it was made.
