@@ -3,6 +3,7 @@ package fault
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -60,10 +61,27 @@ func (e *APIError) response(req *http.Request) *http.Response {
 	if service, ok := speaksXML(req); ok {
 		return e.responseXML(req, service)
 	}
+	if req.Header.Get("Smithy-Protocol") == protocolCBOR {
+		return e.responseCBOR(req)
+	}
 	body, _ := json.Marshal(map[string]string{"__type": e.namespace() + e.Code, "message": e.Message}) // strings do not fail
 	resp := response(req, e.StatusCode, "application/x-amz-json-1.0", body)
 	resp.Header.Set("X-Amzn-Requestid", fmt.Sprintf("DRILL%021X", rand.Uint64()))
 	resp.Header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	return resp
+}
+
+// protocolCBOR is what newer SDKs speak with CloudWatch and others.
+const protocolCBOR = "rpc-v2-cbor"
+
+func (e *APIError) responseCBOR(req *http.Request) *http.Response {
+	body := []byte{0xa2} // a map of two
+	for _, text := range []string{"__type", e.namespace() + e.Code, "message", e.Message} {
+		const long = 0x7a // text with its length in four bytes
+		body = append(binary.BigEndian.AppendUint32(append(body, long), uint32(len(text))), text...)
+	}
+	resp := response(req, e.StatusCode, "application/cbor", body)
+	resp.Header.Set("Smithy-Protocol", protocolCBOR)
 	return resp
 }
 

@@ -99,3 +99,44 @@ func TestTruncate_afterBytesOfAStream(t *testing.T) {
 		t.Error("the service's answer is left open")
 	}
 }
+
+// Each service finds an error where it looks for it; a form of somebody else's is
+// no matter of AWS.
+func TestError_forms(t *testing.T) {
+	const form = "application/x-www-form-urlencoded; charset=utf-8"
+	signed := func(service string) string {
+		return "AWS4-HMAC-SHA256 Credential=AKID/20261125/eu-central-1/" + service + "/aws4_request, SignedHeaders=host, Signature=0"
+	}
+	for name, c := range map[string]struct {
+		url, authorization, kind, target string
+		status                           int
+		want                             string
+	}{
+		"s3":           {"http://b.invalid/key", signed("s3"), "", "", 403, "<Error><Code>AccessDenied</Code><Message>a &lt; b</Message><RequestId>"},
+		"ec2":          {"http://ec2.invalid/", signed("ec2"), form, "", 403, "<Response><Errors><Error><Code>AccessDenied</Code><Message>a &lt; b</Message></Error></Errors><RequestID>"},
+		"a form":       {"http://x.invalid/", signed("redshift"), form, "", 403, "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"},
+		"presigned":    {"http://sts.invalid/?Action=GetCallerIdentity&X-Amz-Credential=AKID%2F20261125%2Feu-central-1%2Fsts%2Faws4_request", "", "", "", 403, "<ErrorResponse>"},
+		"JSON":         {"http://x.invalid/", signed("sns"), "application/x-amz-json-1.0", "X.Y", 400, `"message":"a \u003c b"`},
+		"not of AWS":   {"http://login.invalid/token", "", form, "", 400, `"message":"a \u003c b"`},
+		"a REST of it": {"http://lambda.invalid/f", signed("lambda"), "application/json", "", 400, `#AccessDeniedException"`},
+	} {
+		inj := fault.New(fault.Options{})
+		if err := inj.Set(fault.Rule{Error: &fault.APIError{Code: "AccessDeniedException", Message: "a < b"}}); err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for header, value := range map[string]string{"Authorization": c.authorization, "Content-Type": c.kind, "X-Amz-Target": c.target} {
+			req.Header.Set(header, value)
+		}
+		resp, err := inj.RoundTripper("x", origin).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != c.status || !strings.Contains(string(body), c.want) {
+			t.Errorf("%s: %d %s, %v; want %d %s", name, resp.StatusCode, body, err, c.status, c.want)
+		}
+	}
+}

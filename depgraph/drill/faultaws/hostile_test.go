@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/encoding/cbor"
 
 	"github.com/failopen/failopen/cache/dynamo/ststest"
 	"github.com/failopen/failopen/depgraph/drill/fault"
@@ -74,6 +75,35 @@ func TestMiddleware_refusesInXML(t *testing.T) {
 				t.Errorf("%s: over the wire: %s %v\ninjected: %s %v", service, w, wire, i, injected)
 			}
 		}
+	}
+}
+
+// Newer SDKs speak CBOR with some services; this is how they read an error there.
+func TestFault_refusesInCBOR(t *testing.T) {
+	inj := fault.New(fault.Options{})
+	if err := inj.Set(fault.Rule{Error: &fault.APIError{Code: "AccessDeniedException", Message: strings.Repeat("é", 500)}}); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://monitoring.invalid/service/X/operation/Y", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Smithy-Protocol", "rpc-v2-cbor")
+	resp, err := inj.RoundTripper("monitoring", nil).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := cbor.Decode(body)
+	m, ok := got.(cbor.Map)
+	if err != nil || !ok || resp.StatusCode != 400 || resp.Header.Get("Smithy-Protocol") != "rpc-v2-cbor" {
+		t.Fatalf("%d %v: %v, %v", resp.StatusCode, resp.Header, got, err)
+	}
+	if typ, msg := fmt.Sprint(m["__type"]), fmt.Sprint(m["message"]); !strings.HasSuffix(typ, "#AccessDeniedException") || msg != strings.Repeat("é", 500) {
+		t.Errorf("%s: %s", typ, msg)
 	}
 }
 
