@@ -280,6 +280,9 @@ func (f *Fleet) contained(call func() error) error {
 	}
 }
 
+// errNothing is for a client that returns neither, as a mock may.
+var errNothing = errors.New("the client returned neither a result nor an error")
+
 // once makes one attempt: the next round is soon.
 func once(o *dynamodb.Options) {
 	o.Retryer = aws.NopRetryer{}
@@ -304,16 +307,28 @@ func (f *Fleet) write(ctx context.Context, s health.Self) error {
 		},
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	}, once)
+	if err == nil && out == nil {
+		err = errNothing
+	}
+	f.wrote(beat, out, err)
+	if err != nil {
+		return fmt.Errorf("peersdynamo: writing the heartbeat: %w", err)
+	}
+	return nil
+}
+
+// wrote counts a heartbeat. The error is only compared with nil: its text is
+// the client's code, and may take as long as it likes.
+func (f *Fleet) wrote(beat string, out *dynamodb.PutItemOutput, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Writes++
 	if err != nil {
 		f.stats.WriteErrors++
-		return fmt.Errorf("peersdynamo: writing the heartbeat: %w", err)
+		return
 	}
 	f.stats.WriteUnits += units(out.ConsumedCapacity)
 	f.beat = beat
-	return nil
 }
 
 // leave deletes the heartbeat, so that nobody reads what is left of this
@@ -340,12 +355,13 @@ func (f *Fleet) leave(ctx context.Context) {
 		ExpressionAttributeValues: map[string]types.AttributeValue{":b": &types.AttributeValueMemberN{Value: beat}},
 	}, once)
 	var another *types.ConditionalCheckFailedException
+	if errors.As(err, &another) { // it asks the error, so not while f.mu is held
+		err = nil
+	}
 	f.mu.Lock()
 	f.stats.Deletes++
-	if err != nil && !errors.As(err, &another) {
+	if err != nil {
 		f.stats.DeleteErrors++
-	} else {
-		err = nil
 	}
 	f.mu.Unlock()
 	if err != nil && f.opts.Logger != nil {
@@ -423,21 +439,14 @@ func (f *Fleet) part(ctx context.Context, r *reading, condition string, self boo
 	}
 	for r.alive < f.opts.Most && r.pages < maxPages {
 		out, err := f.client.Query(ctx, in, once)
+		if err == nil && out == nil {
+			err = errNothing
+		}
 		r.pages++
-		f.mu.Lock()
-		f.stats.Queries++
+		f.page(out, err, r)
 		if err != nil {
-			f.stats.QueryErrors++
-			f.mu.Unlock()
 			return false, fmt.Errorf("peersdynamo: reading the fleet: %w", err)
 		}
-		f.stats.ReadUnits += units(out.ConsumedCapacity)
-		for _, item := range out.Items {
-			if f.take(item, r.seen) {
-				r.alive++
-			}
-		}
-		f.mu.Unlock()
 		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
 			return true, nil
 		}
@@ -448,6 +457,24 @@ func (f *Fleet) part(ctx context.Context, r *reading, condition string, self boo
 	return false, nil
 }
 
+// page keeps what a query returned. Whatever is wrong with it, f.mu is free
+// afterwards.
+func (f *Fleet) page(out *dynamodb.QueryOutput, err error, r *reading) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Queries++
+	if err != nil {
+		f.stats.QueryErrors++
+		return
+	}
+	f.stats.ReadUnits += units(out.ConsumedCapacity)
+	for _, item := range out.Items {
+		if f.take(item, r.seen) {
+			r.alive++
+		}
+	}
+}
+
 // take keeps one item, and reports whether it may be of an instance that lives.
 // A peer is seen when its beat has changed since it was read before: what is
 // read first may have been left by a dead instance. The caller holds f.mu.
@@ -456,7 +483,7 @@ func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool)
 	bad, ok2 := item["bad"].(*types.AttributeValueMemberBOOL)
 	out, ok3 := item["out"].(*types.AttributeValueMemberBOOL)
 	beat, ok4 := item["beat"].(*types.AttributeValueMemberN)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
+	if !ok1 || !ok2 || !ok3 || !ok4 || id == nil || bad == nil || out == nil || beat == nil {
 		f.stats.Malformed++
 		return false
 	}
@@ -473,7 +500,7 @@ func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool)
 	}
 	h.ID, h.Bad, h.Out, h.beat = id.Value, bad.Value, out.Value, beat.Value
 	fresh, ok := item["new"].(*types.AttributeValueMemberBOOL) // an older version does not write it
-	h.New = ok && fresh.Value
+	h.New = ok && fresh != nil && fresh.Value
 	f.known[id.Value] = h
 	return time.Since(h.since) < Fresh || time.Since(h.Seen) < Fresh
 }

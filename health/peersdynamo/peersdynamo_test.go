@@ -316,7 +316,7 @@ func TestFleet_with_hostile_callbacks(t *testing.T) {
 		"client panics":     {func() { panic("x") }, fine, true},
 		"client exits":      {runtime.Goexit, fine, true},
 		"client is deaf":    {func() { <-time.After(3 * time.Minute) }, fine, false},
-		"client says nil":   {func() {}, fine, true}, // no output, and no error
+		"client says nil":   {func() {}, fine, false}, // no output, and no error
 		"function panics":   {func() {}, func() health.Self { panic("x") }, true},
 		"function exits":    {func() {}, func() health.Self { runtime.Goexit(); return health.Self{} }, true},
 		"function is deaf":  {func() {}, func() health.Self { <-time.After(3 * time.Minute); return health.Self{} }, false},
@@ -349,5 +349,61 @@ func TestFleet_with_hostile_callbacks(t *testing.T) {
 	}
 	if err := fleet(t, hostileClient{func() {}}, "a").Run(t.Context(), nil); err == nil {
 		t.Error("Run takes no function")
+	}
+}
+
+// answering is a client whose answers are those of a bad mock.
+type answering struct {
+	out *dynamodb.QueryOutput
+	err error
+}
+
+func (c answering) PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return &dynamodb.PutItemOutput{}, nil
+}
+
+func (c answering) Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return c.out, c.err
+}
+
+func (c answering) DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	return nil, c.err
+}
+
+// hostileError panics when it is looked at.
+type hostileError struct{}
+
+func (hostileError) Error() string { panic("x") }
+func (hostileError) As(any) bool   { panic("x") }
+
+// Whatever a client answers, and whatever its errors do, Peers and Stats do not
+// wait for it.
+func TestFleet_with_hostile_answers(t *testing.T) {
+	item := func(id types.AttributeValue) *dynamodb.QueryOutput {
+		return &dynamodb.QueryOutput{Items: []map[string]types.AttributeValue{nil, {
+			"id": id, "bad": &types.AttributeValueMemberBOOL{}, "out": &types.AttributeValueMemberBOOL{},
+			"beat": &types.AttributeValueMemberN{Value: "1"}, "new": (*types.AttributeValueMemberBOOL)(nil),
+		}}}
+	}
+	for name, c := range map[string]answering{
+		"neither":           {},
+		"an id that is nil": {out: item((*types.AttributeValueMemberS)(nil))},
+		"new that is nil":   {out: item(&types.AttributeValueMemberS{Value: "b"})},
+		"an error":          {err: hostileError{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := fleet(t, c, "a")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if err := f.Run(ctx, func() health.Self { return health.Self{} }); err != nil {
+					t.Error(err)
+				}
+				if s := f.Stats(); s.Queries < 5 {
+					t.Errorf("it stopped: %+v", s)
+				}
+				_, _ = f.Peers(t.Context()) // it returns
+			})
+		})
 	}
 }
