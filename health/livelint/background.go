@@ -15,15 +15,17 @@ import (
 // a check in the background stores what the dependency said, and the handler
 // fails because of it.
 
-// write is an assignment to a variable or a field, or a Store of an atomic.
+// write is an assignment to a variable or a field, or a Store of an atomic or a
+// sync.Map.
 type write struct {
-	value ast.Expr
+	to    ast.Expr
+	value ast.Expr   // nil if it is a constant
 	stack []ast.Node // what the assignment is in
 }
 
 // noteWrites finds what is assigned where.
 func (c *checker) noteWrites() {
-	c.writes = make(map[types.Object][]write)
+	c.writes, c.told = make(map[types.Object][]write), make(map[fieldOf][]write)
 	for _, f := range c.pass.Files {
 		var stack []ast.Node
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -34,7 +36,7 @@ func (c *checker) noteWrites() {
 			stack = append(stack, n)
 			note := func(to, value ast.Expr) {
 				if obj := c.place(to); obj != nil {
-					c.writes[obj] = append(c.writes[obj], write{value, append([]ast.Node(nil), stack...)})
+					c.writes[obj] = append(c.writes[obj], write{to, value, append([]ast.Node(nil), stack...)})
 				}
 			}
 			switch n := n.(type) {
@@ -42,24 +44,28 @@ func (c *checker) noteWrites() {
 				for i, to := range n.Lhs {
 					note(to, n.Rhs[min(i, len(n.Rhs)-1)])
 				}
+			case *ast.IncDecStmt:
+				note(n.X, nil)
 			case *ast.CallExpr:
 				switch f := c.atomic(n); {
-				case f == nil:
-				case f.Signature().Recv() != nil && len(n.Args) > 0 && hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap"):
-					note(n.Fun.(*ast.SelectorExpr).X, n.Args[len(n.Args)-1])
-				case f.Signature().Recv() == nil && len(n.Args) > 1 && hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap"):
+				case f == nil || !hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap", "Add", "LoadOrStore"):
+				case f.Signature().Recv() != nil && len(n.Args) > 0:
+					note(ast.Unparen(n.Fun).(*ast.SelectorExpr).X, n.Args[len(n.Args)-1])
+				case f.Signature().Recv() == nil && len(n.Args) > 1:
 					note(n.Args[0], n.Args[len(n.Args)-1])
 				}
 			}
 			return true
 		})
 	}
+	c.noteCalls()
 }
 
-// atomic is the function of sync/atomic that a call calls.
+// atomic is the function of sync/atomic, or the method of a sync.Map, that a call
+// calls.
 func (c *checker) atomic(call *ast.CallExpr) *types.Func {
 	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
-	if f == nil || f.Pkg() == nil || f.Pkg().Path() != "sync/atomic" {
+	if f == nil || f.Pkg() == nil || f.Pkg().Path() != "sync/atomic" && (f.Pkg().Path() != "sync" || receiver(f) != "Map") {
 		return nil
 	}
 	if _, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); !ok {
@@ -111,10 +117,44 @@ func (c *checker) remembered(body ast.Node) (best []string) {
 			if n.Tag != nil && c.fails(n.Body) {
 				best = shorter(best, c.recalled(n.Tag, mostRecalled))
 			}
+		case *ast.CaseClause: // of a switch without a tag
+			for _, e := range n.List {
+				if isBoolean(typeOf(c, e)) && c.fails(n) {
+					best = shorter(best, c.recalled(e, mostRecalled))
+				}
+			}
+		case *ast.ReturnStmt:
+			if e := c.failing(n); e != nil {
+				best = shorter(best, c.recalled(e, mostRecalled))
+			}
 		}
 		return true
 	})
 	return best
+}
+
+func isBoolean(t types.Type) bool {
+	b, ok := t.(*types.Basic)
+	return ok && b.Info()&types.IsBoolean != 0
+}
+
+// failing is the error that a handler of the kind that returns one fails with: a
+// variable, or what a function of this package returns that does not answer by
+// itself. return c.JSON(200, x) is an error as well, by its type, and no failure.
+func (c *checker) failing(ret *ast.ReturnStmt) ast.Expr {
+	if len(ret.Results) != 1 || !types.Identical(c.pass.TypesInfo.TypeOf(ret.Results[0]), types.Universe.Lookup("error").Type()) {
+		return nil
+	}
+	switch e := ast.Unparen(ret.Results[0]).(type) {
+	case *ast.Ident, *ast.SelectorExpr:
+		return e
+	case *ast.CallExpr:
+		f, _ := typeutil.Callee(c.pass.TypesInfo, e).(*types.Func)
+		if f != nil && (c.decls[f.Origin()] != nil && !isHandler(f.Signature()) || name(f) == "errors.New" || name(f) == "fmt.Errorf") {
+			return e
+		}
+	}
+	return nil
 }
 
 // mostRecalled is through how many functions and variables a condition is followed
@@ -122,7 +162,7 @@ func (c *checker) remembered(body ast.Node) (best []string) {
 const mostRecalled = 3
 
 // fails reports whether a status from 400 to 599 is somewhere among the arguments
-// of a call in a block, or assigned there.
+// of a call in a block, or assigned there, or an error is returned.
 func (c *checker) fails(n ast.Node) (found bool) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -132,6 +172,8 @@ func (c *checker) fails(n ast.Node) (found bool) {
 			found = found || slices.ContainsFunc(n.Args, c.isFailure)
 		case *ast.AssignStmt:
 			found = found || slices.ContainsFunc(n.Rhs, c.isFailure)
+		case *ast.ReturnStmt:
+			found = found || c.failing(n) != nil
 		}
 		return !found
 	})
@@ -193,6 +235,7 @@ func (c *checker) recalled(cond ast.Expr, depth int) (best []string) {
 		case *ast.SelectorExpr:
 			if v, ok := c.pass.TypesInfo.ObjectOf(n.Sel).(*types.Var); ok && v.IsField() {
 				best = shorter(best, c.setBy(v))
+				best = shorter(best, c.toldTo(n.X, v))
 			}
 		case *ast.Ident:
 			v, ok := c.pass.TypesInfo.ObjectOf(n).(*types.Var)
@@ -203,11 +246,18 @@ func (c *checker) recalled(cond ast.Expr, depth int) (best []string) {
 				best = shorter(best, c.setBy(v))
 				break
 			}
-			for _, value := range c.values[v] { // a local copy
+			for _, value := range append(slices.Clip(c.values[v]), c.ranged[v]...) { // a local copy
 				if value.Pos() > cond.Pos() {
 					continue
 				}
 				best = shorter(best, c.recalled(value, depth-1))
+			}
+			for _, w := range c.writes[v] { // if err != nil { ok = false }
+				for _, when := range conditions(c, w.stack) {
+					if when.expr.Pos() < cond.Pos() {
+						best = shorter(best, c.recalled(when.expr, depth-1))
+					}
+				}
 			}
 		}
 		return true
@@ -237,11 +287,24 @@ func (c *checker) recalledBy(call *ast.CallExpr, depth int) (best []string) {
 	if lib := libraryOf(f); lib != "" {
 		return c.registered(lib)
 	}
-	fd := c.decls[f]
+	fd := c.decls[f.Origin()]
 	if fd == nil {
 		return nil
 	}
-	ast.Inspect(fd.Body, func(n ast.Node) bool {
+	var of ast.Expr
+	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok {
+		of = sel.X
+	}
+	c.inside(of, func() { best = c.recalledIn(fd.Body, depth) })
+	if best != nil {
+		best = append([]string{name(f)}, best...)
+	}
+	return best
+}
+
+// recalledIn is the way of what the body of a function returns, or looks at.
+func (c *checker) recalledIn(body ast.Node, depth int) (best []string) {
+	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncLit:
 			return false
@@ -254,21 +317,22 @@ func (c *checker) recalledBy(call *ast.CallExpr, depth int) (best []string) {
 		}
 		return true
 	})
-	if best != nil {
-		best = append([]string{name(f)}, best...)
-	}
 	return best
 }
 
 // setBy is the way of what is stored in a place, or decides whether it is.
-func (c *checker) setBy(obj types.Object) (best []string) {
+func (c *checker) setBy(obj types.Object) []string { return c.setTo(obj, c.writes[obj]) }
+
+func (c *checker) setTo(obj types.Object, writes []write) (best []string) {
 	if obj == nil || c.busy[obj] {
 		return nil
 	}
 	c.busy[obj] = true
 	defer delete(c.busy, obj)
-	for _, w := range c.writes[obj] {
-		best = shorter(best, c.origins(w.value))
+	for _, w := range writes {
+		if w.value != nil {
+			best = shorter(best, c.origins(w.value))
+		}
 		for _, cond := range conditions(c, w.stack) {
 			best = shorter(best, c.origins(cond.expr))
 		}

@@ -305,6 +305,10 @@ func (e *evaluation) result(call *ssa.Call, index int, fr *frame) {
 		e.unknown = true
 	}
 	for _, c := range callees {
+		if callsOnce(c.fn) {
+			e.value(common.Args[0], fr)
+			continue
+		}
 		if len(c.fn.Blocks) == 0 { // a wrapper of the standard library, perhaps
 			for _, arg := range common.Args {
 				if isHandler(arg.Type()) {
@@ -320,6 +324,13 @@ func (e *evaluation) result(call *ssa.Call, index int, fr *frame) {
 			}
 		}
 	}
+}
+
+// callsOnce reports whether a function makes one that calls what it is given, and
+// remembers the answer.
+func callsOnce(fn *ssa.Function) bool {
+	f := object(fn)
+	return f != nil && f.Pkg() != nil && f.Pkg().Path() == "sync" && hasPrefix(f.Name(), "OnceFunc", "OnceValue")
 }
 
 // enter is the frame of a call. If there are too many already it forgets who

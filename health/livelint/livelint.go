@@ -87,7 +87,12 @@ type checker struct {
 	allowed map[string]map[int]bool       // lines by file
 	said    map[token.Pos]bool
 	writes  map[types.Object][]write
-	program *program // nil in vet mode
+	told    map[fieldOf][]write         // by calls of setters
+	ranged  map[types.Object][]ast.Expr // what a variable goes over
+	program *program                    // nil in vet mode
+
+	receivers map[types.Object]bool // of methods
+	self      types.Object          // what the receiver is, in the method that is looked at; nil: not known
 }
 
 func run(pass *analysis.Pass) (any, error) { return analyze(pass, nil) }
@@ -106,6 +111,7 @@ func analyze(pass *analysis.Pass, whole *program) (result any, err error) {
 		decls: make(map[*types.Func]*ast.FuncDecl), values: make(map[types.Object][]ast.Expr),
 		groups: make(map[types.Object]*ast.CallExpr), busy: make(map[types.Object]bool),
 		methods: make(map[*types.Func][]*types.Func),
+		ranged:  make(map[types.Object][]ast.Expr), receivers: make(map[types.Object]bool),
 		allowed: make(map[string]map[int]bool), said: make(map[token.Pos]bool),
 	}
 	defer func() {
@@ -152,6 +158,9 @@ func (c *checker) index() {
 			if fd, ok := d.(*ast.FuncDecl); ok && fd.Body != nil {
 				if obj, ok := c.pass.TypesInfo.Defs[fd.Name].(*types.Func); ok {
 					c.decls[obj] = fd
+					if r := obj.Signature().Recv(); r != nil {
+						c.receivers[r] = true
+					}
 				}
 			}
 		}
@@ -185,6 +194,10 @@ func (c *checker) index() {
 				for i, to := range n.Lhs {
 					assign(to, n.Rhs[min(i, len(n.Rhs)-1)])
 				}
+			case *ast.RangeStmt:
+				if id, ok := n.Value.(*ast.Ident); ok {
+					c.noteRange(id, n.X)
+				}
 			case *ast.ValueSpec:
 				for i, to := range n.Names {
 					if len(n.Values) > 0 {
@@ -207,6 +220,7 @@ func (c *checker) index() {
 				}
 			case *ast.CallExpr:
 				c.group(n)
+				c.noteMapRange(n)
 			}
 			return true
 		})

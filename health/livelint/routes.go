@@ -272,9 +272,11 @@ func (c *checker) mounted(pos token.Pos, path string, h ast.Expr) {
 		c.reportRoute(pos, path, c.registered(lib))
 	}
 	c.reportRoute(pos, path, c.check(h))
-	for _, body := range c.handlerBodies(h, mostResolve) {
-		c.reportRoute(pos, path, c.remembered(body))
-	}
+	c.inside(c.answering(h), func() {
+		for _, body := range c.handlerBodies(h, mostResolve) {
+			c.reportRoute(pos, path, c.remembered(body))
+		}
+	})
 }
 
 // table finds routes in literals: {"/livez", s.live}, {Path: "/livez", Handler: h},
@@ -316,6 +318,7 @@ func (c *checker) byPath(n ast.Node) {
 	answers := func(pos token.Pos, e ast.Expr, body ast.Node) {
 		if s, ok := c.path(e, mostResolve); ok && c.isLivePath(s) {
 			c.reportRoute(pos, s, c.body(body))
+			c.reportRoute(pos, s, c.remembered(body))
 		}
 	}
 	switch n := n.(type) {

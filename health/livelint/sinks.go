@@ -58,9 +58,11 @@ func isSink(f *types.Func, clients []string) bool {
 			return f.Name() != "CloseIdleConnections"
 		}
 		return f.Name() == "RoundTrip"
+	case "net/http/httputil":
+		return recv == "ReverseProxy" && f.Name() == "ServeHTTP"
 	case "database/sql":
 		return recv != "" && recv != "Rows" && recv != "Row" && hasPrefix(f.Name(), sqlCalls...)
-	case "net/smtp", "net/rpc", "net/rpc/jsonrpc":
+	case "net/smtp", "net/rpc", "net/rpc/jsonrpc", "log/syslog":
 		return hasPrefix(f.Name(), "Dial", "SendMail", "Call")
 	case grpcPath:
 		return recv == "ClientConn" && (f.Name() == "Invoke" || f.Name() == "NewStream") || recv == "" && hasPrefix(f.Name(), "Dial")

@@ -134,7 +134,8 @@ func walk(n *yaml.Node, f func(*yaml.Node)) {
 	}
 }
 
-var address = regexp.MustCompile(`https?://[^/\s'"]+(/[^\s'"?|;)]*)`)
+// address is what curl and wget ask: a URL, or this host without a scheme.
+var address = regexp.MustCompile(`(?:https?://[^/\s'"?|;)]+|(?:^|[\s'"])(?:localhost|127\.0\.0\.1|\[::1\])(?::[^/\s'"?|;)]+)?)(/[^\s'"?|;)]*)?`)
 
 // kubernetes finds the probes that restart a container.
 func kubernetes(file string, doc *yaml.Node) (all []prober) {
@@ -149,9 +150,11 @@ func kubernetes(file string, doc *yaml.Node) (all []prober) {
 				file: file, line: probe.Line, who: workload + ", container " + text(get(container, "name")),
 				then: fmt.Sprintf("restarted after %d failures, %d s apart", number(get(probe, "failureThreshold"), 3), number(get(probe, "periodSeconds"), 10)),
 			}
-			if path := text(get(probe, "httpGet", "path")); path != "" {
-				p.path, _, _ = strings.Cut(path, "?")
-				all = append(all, p)
+			if ask := get(probe, "httpGet"); ask != nil && ask.Kind == yaml.MappingNode {
+				if path := get(ask, "path"); path == nil || path.Kind == yaml.ScalarNode {
+					p.path = askedPath(path)
+					all = append(all, p)
+				}
 			}
 			all = append(all, byCommand(p, get(probe, "exec", "command"))...)
 		}
@@ -159,10 +162,20 @@ func kubernetes(file string, doc *yaml.Node) (all []prober) {
 	return all
 }
 
-// ecs finds the health checks of containers in task definitions.
+// askedPath is what the kubelet makes of a probe's path: none is /, and a slash
+// before it may be left out.
+func askedPath(n *yaml.Node) string {
+	if n == nil || n.Tag == "!!null" {
+		return "/"
+	}
+	path, _, _ := strings.Cut(text(n), "?")
+	return "/" + strings.TrimPrefix(path, "/")
+}
+
+// ecs finds the health checks of containers in task definitions, and in lists of
+// containers, as Terraform has them in files of their own.
 func ecs(file string, doc *yaml.Node) (all []prober) {
-	walk(doc, func(n *yaml.Node) {
-		definitions := get(n, "containerDefinitions")
+	list := func(n, definitions *yaml.Node) {
 		if definitions == nil || definitions.Kind != yaml.SequenceNode {
 			return
 		}
@@ -172,11 +185,15 @@ func ecs(file string, doc *yaml.Node) (all []prober) {
 				continue
 			}
 			all = append(all, byCommand(prober{
-				file: file, line: check.Line, who: strings.TrimSpace("task " + text(get(n, "family")) + ", container " + text(get(container, "name"))),
+				file: file, line: check.Line, who: strings.TrimSpace("task "+text(get(n, "family"))) + ", container " + text(get(container, "name")),
 				then: fmt.Sprintf("replaced after %d failures, %d s apart, if it is essential", number(get(check, "retries"), 3), number(get(check, "interval"), 30)),
 			}, get(check, "command"))...)
 		}
-	})
+	}
+	if doc.Kind == yaml.DocumentNode && len(doc.Content) > 0 {
+		list(nil, doc.Content[0])
+	}
+	walk(doc, func(n *yaml.Node) { list(n, get(n, "containerDefinitions")) })
 	return all
 }
 
@@ -187,7 +204,7 @@ func byCommand(p prober, command *yaml.Node) (all []prober) {
 	}
 	for _, word := range command.Content {
 		for _, match := range address.FindAllStringSubmatch(text(word), -1) {
-			p.path = match[1]
+			p.path = "/" + strings.TrimPrefix(match[1], "/")
 			all = append(all, p)
 		}
 	}
@@ -199,7 +216,7 @@ func byCommand(p prober, command *yaml.Node) (all []prober) {
 func patterns(all []prober) string {
 	var paths []string
 	for _, p := range all {
-		if path := regexp.QuoteMeta(strings.TrimSuffix(p.path, "/")); !slices.Contains(paths, path) {
+		if path := regexp.QuoteMeta("/" + strings.Trim(p.path, "/")); !slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/failopen/failopen/health/livelint"
 )
 
@@ -100,6 +102,45 @@ func TestProbers(t *testing.T) {
 		if got := len(asking(all, route)); got != want {
 			t.Errorf("%q: asked for by %d, want %d", route, got, want)
 		}
+	}
+}
+
+// What a platform makes of a path that is not written as usual.
+func TestProbers_paths(t *testing.T) {
+	command := func(words string) string {
+		return `{containerDefinitions: [{healthCheck: {command: [` + words + `]}}]}`
+	}
+	for _, c := range []struct {
+		manifest string
+		read     func(string, *yaml.Node) []prober
+		want     string
+	}{
+		{"livenessProbe: {httpGet: {port: 80}}", kubernetes, "/"},
+		{"livenessProbe: {httpGet: {path: null}}", kubernetes, "/"},
+		{"livenessProbe: {httpGet: {path: \"up?full=1\"}}", kubernetes, "/up"},
+		{"livenessProbe: {httpGet: null}", kubernetes, ""},
+		{"livenessProbe: {tcpSocket: {port: 80}}", kubernetes, ""},
+		{command(`CMD-SHELL, "curl -f localhost:8080/up || exit 1"`), ecs, "/up"},
+		{command(`CMD, wget, --spider, "127.0.0.1/up?full=1"`), ecs, "/up"},
+		{command(`CMD-SHELL, "curl -f http://localhost:8080 || exit 1"`), ecs, "/"},
+		{command(`CMD-SHELL, "curl -f http://localhost:8080?x=/y"`), ecs, "/"},
+		{command(`CMD-SHELL, "test -S /run/localhost/x"`), ecs, ""},
+		{`[{name: web, healthCheck: {command: [CMD, curl, "http://localhost/up"]}}]`, ecs, "/up"}, // of Terraform
+	} {
+		var doc yaml.Node
+		if err := yaml.Unmarshal([]byte(c.manifest), &doc); err != nil {
+			t.Fatalf("%s: %v", c.manifest, err)
+		}
+		got := ""
+		for _, p := range c.read("f", &doc) {
+			got += p.path
+		}
+		if got != c.want {
+			t.Errorf("%s\nis asked for %q, want %q", c.manifest, got, c.want)
+		}
+	}
+	if got := patterns([]prober{{path: "/"}, {path: "/up/"}}); got != `^(/|/up)/?$` {
+		t.Error(got)
 	}
 }
 
