@@ -368,8 +368,10 @@ func (c *Cache[V]) InvalidateAll() {
 	if c.over != nil {
 		// Later than what was set in this very millisecond, or several
 		// times in it, or came from a machine whose clock is ahead.
-		latest := max(time.Now().Add(endingLead).UnixMilli(), c.over.top.Load(), c.local.latest())
+		lead := time.Now().Add(endingLead).UnixMilli()
+		latest := max(lead, c.over.top.Load(), c.local.latest())
 		c.over.distrust(latest + 1)
+		raise(&c.over.all, lead)
 	}
 	c.dropAll()
 }

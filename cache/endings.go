@@ -42,6 +42,7 @@ type endings struct {
 	wake  func() // starts a delivery; called by the timer, with no lock held
 
 	floor atomic.Int64 // every key's bar
+	all   atomic.Int64 // what was loaded or set before, by any clock, is over: InvalidateAll
 	top   atomic.Int64 // the greatest version of any key's ending so far
 	count atomic.Int64 // len(byHash), so that the usual case takes no lock
 	lost  atomic.Int64
@@ -107,6 +108,20 @@ func (o *endings) has(hash uint64, version int64, kind kind) bool {
 	defer o.mu.Unlock()
 	e := o.byHash[hash]
 	return e != nil && (version < e.version || (version == e.version && kind == kindValue && !e.bySet))
+}
+
+// forgot reports whether InvalidateAll ended the value that the store has under a
+// key, which was loaded or set at begun. A Set's version leads the clock, and so may
+// be above the floor though it was before; only what was set here is known to be
+// later.
+func (o *endings) forgot(hash uint64, version int64, kind kind, begun int64) bool {
+	if kind != kindValue || begun >= o.all.Load() {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.byHash[hash]
+	return e == nil || !e.bySet || e.version != version
 }
 
 // version returns the version of what ended a key, or 0.

@@ -313,6 +313,48 @@ func TestEndings_clocks_differ(t *testing.T) {
 	}
 }
 
+// A Set by a clock that is ahead has a version above InvalidateAll's floor.
+func TestEndings_InvalidateAll_clocks_differ(t *testing.T) {
+	for _, skew := range []time.Duration{0, 3 * time.Second, cache.MaxSkew/2 - time.Second} {
+		store := new(cachetest.Store)
+		synctest.Test(t, func(t *testing.T) {
+			pass(11*time.Second + skew)
+			w := newWorld(t, store, nil)
+			_ = w.SetThrough(bg, "a", "old")
+			_ = w.SetThrough(bg, "a", "old") // 1 ms later, by its version
+			w.close()
+		})
+		synctest.Test(t, func(t *testing.T) {
+			pass(11 * time.Second)
+			w := newWorld(t, store, tiny)
+			w.InvalidateAll()
+			w.want("a", cache.SourceOrigin)
+			_ = w.SetThrough(bg, "b", "value of b") // evicts a
+			w.want("c", cache.SourceOrigin)
+			w.want("b", cache.SourceRemote)
+			pass(10 * time.Second)
+			w.want("a", cache.SourceOrigin)
+			w.close()
+		})
+	}
+}
+
+// After it the endings of others count as before.
+func TestEndings_InvalidateAll_and_a_tombstone(t *testing.T) {
+	inWorld(t, staleFor(time.Hour), func(w *world) {
+		other := newWorld(t, w.store, nil)
+		w.InvalidateAll()
+		w.want("a", cache.SourceOrigin)
+		if err := other.Invalidate(bg, "a"); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Minute)
+		w.origin.Fail(errDown)
+		w.wantErr("a", errDown)
+		other.close()
+	})
+}
+
 // InvalidateAll ends what was set in the same millisecond, too, and what
 // several times in it, here or elsewhere.
 func TestEndings_InvalidateAll_in_the_same_millisecond(t *testing.T) {

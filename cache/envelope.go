@@ -136,6 +136,11 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 // clock.
 func (e envelope) begun() int64 { return min(e.version, e.created) }
 
+// begunIn is begun of an envelope that has been opened.
+func begunIn(b []byte) int64 {
+	return envelope{version: int64(binary.BigEndian.Uint64(b[6:])), created: int64(binary.BigEndian.Uint64(b[42:]))}.begun()
+}
+
 func poison(format string, args ...any) (envelope, error) {
 	return envelope{}, fmt.Errorf("%w: "+format, append([]any{ErrPoison}, args...)...)
 }

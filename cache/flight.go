@@ -304,7 +304,7 @@ func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	case err != nil:
 		c.n.poison.Add(1)
 		c.emit(EventPoison, "read", f.key, err)
-	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind) || !c.tagsKnown(e) || c.endedByTag(e):
+	case e == nil || e.version < max(f.seen, c.bulletin.version(storeKey)) || c.over.has(f.hash, e.version, e.kind) || c.over.forgot(f.hash, e.version, e.kind, begunIn(item.Value)) || !c.tagsKnown(e) || c.endedByTag(e):
 		if !f.early { // else it is just not newer
 			c.n.outdated.Add(1)
 		}
