@@ -3,6 +3,7 @@ package livelint
 import (
 	"go/ast"
 	"go/constant"
+	"go/token"
 	"go/types"
 	"slices"
 	"strconv"
@@ -46,7 +47,12 @@ func (c *checker) noteWrites() {
 				}
 			case *ast.IncDecStmt:
 				note(n.X, nil)
+			case *ast.SendStmt:
+				note(n.Chan, n.Value)
 			case *ast.CallExpr:
+				if b, ok := typeutil.Callee(c.pass.TypesInfo, n).(*types.Builtin); ok && b.Name() == "close" && len(n.Args) == 1 {
+					note(n.Args[0], nil)
+				}
 				switch f := c.atomic(n); {
 				case f == nil || !hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap", "Add", "LoadOrStore"):
 				case f.Signature().Recv() != nil && len(n.Args) > 0:
@@ -123,6 +129,10 @@ func (c *checker) remembered(body ast.Node) (best []string) {
 					best = shorter(best, c.recalled(e, mostRecalled))
 				}
 			}
+		case *ast.CommClause: // case <-s.down:
+			if ch := received(n.Comm); ch != nil && c.fails(n) {
+				best = shorter(best, c.recalled(ch, mostRecalled))
+			}
 		case *ast.ReturnStmt:
 			if e := c.failing(n); e != nil {
 				best = shorter(best, c.recalled(e, mostRecalled))
@@ -131,6 +141,23 @@ func (c *checker) remembered(body ast.Node) (best []string) {
 		return true
 	})
 	return best
+}
+
+// received is the channel that a case of a select receives from.
+func received(s ast.Stmt) ast.Expr {
+	var e ast.Expr
+	switch s := s.(type) {
+	case *ast.ExprStmt:
+		e = s.X
+	case *ast.AssignStmt:
+		e = s.Rhs[0]
+	default:
+		return nil
+	}
+	if u, ok := ast.Unparen(e).(*ast.UnaryExpr); ok && u.Op == token.ARROW {
+		return u.X
+	}
+	return nil
 }
 
 func isBoolean(t types.Type) bool {
@@ -180,14 +207,16 @@ func (c *checker) fails(n ast.Node) (found bool) {
 	return found
 }
 
-// isFailure reports whether an expression is the constant of a status that fails.
+// isFailure reports whether an expression is the constant of a status that fails
+// for what the process knows of itself. 401, 403 and 405 are about who asks, and
+// how.
 func (c *checker) isFailure(e ast.Expr) bool {
 	tv := c.pass.TypesInfo.Types[e]
 	if tv.Value == nil || tv.Value.Kind() != constant.Int {
 		return false
 	}
 	code, err := strconv.Atoi(tv.Value.ExactString())
-	return err == nil && code >= 400 && code <= 599
+	return err == nil && code >= 400 && code <= 599 && code != 401 && code != 403 && code != 405
 }
 
 // leaves reports whether a block ends with a return.

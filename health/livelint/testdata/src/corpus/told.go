@@ -55,6 +55,9 @@ type board struct {
 	parts  sync.Map
 	last   error
 	misses int
+	lost   chan struct{}
+	errs   chan error
+	tokens map[string]bool
 }
 
 func (b *board) watch(s *server) { // want watch:"reaches"
@@ -65,7 +68,10 @@ func (b *board) watch(s *server) { // want watch:"reaches"
 		b.states["db"] = err
 		b.parts.Store("db", err)
 		b.note(err)
+		b.errs <- err
+		b.tokens, err = s.load()
 		if err != nil {
+			close(b.lost)
 			b.switched.down()
 			b.misses++
 		} else {
@@ -142,6 +148,28 @@ func (b *board) badByPath(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (s *server) load() (map[string]bool, error) { return nil, s.db.Ping() } // want load:"reaches"
+
+func (b *board) badClosed(mux *http.ServeMux) {
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-b.lost:
+			w.WriteHeader(503)
+		default:
+		}
+	})
+}
+
+func (b *board) badSent(mux *http.ServeMux) {
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case err := <-b.errs:
+			http.Error(w, err.Error(), 503)
+		default:
+		}
+	})
+}
+
 // A handler that returns an error, as those of echo do.
 type returning func(http.ResponseWriter, *http.Request) error
 
@@ -202,6 +230,25 @@ func (b *board) goodSetter(mux *http.ServeMux) {
 
 func (b *board) goodMethodOfFlag(mux *http.ServeMux)  { mux.HandleFunc("/livez", b.own.live) }
 func (b *board) goodHandlerOfFlag(mux *http.ServeMux) { mux.Handle("/livez", &b.own) }
+
+// Who asks is no question of health, wherever the tokens come from.
+func (b *board) goodToken(mux *http.ServeMux) {
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		if !b.tokens[r.Header.Get("Authorization")] {
+			w.WriteHeader(401)
+		}
+	})
+}
+
+func (b *board) goodFull(mux *http.ServeMux) {
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case b.errs <- nil:
+		default:
+			w.WriteHeader(503)
+		}
+	})
+}
 
 // It only shows.
 func (b *board) goodShown(mux *http.ServeMux) {
