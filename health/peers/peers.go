@@ -32,6 +32,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/failopen/failopen/health"
@@ -78,7 +79,7 @@ type Options struct {
 	}
 
 	// Logger, if set, gets a record when the name cannot be looked up, once
-	// until it can again.
+	// until it can again. One that does not return gets no more.
 	Logger *slog.Logger
 }
 
@@ -97,6 +98,8 @@ type Fleet struct {
 
 	looking bool                // a look-up has not returned
 	asking  map[netip.Addr]bool // questions that have not returned
+
+	saying atomic.Bool // the Logger has not returned
 }
 
 // member is a peer and where it answered.
@@ -112,7 +115,7 @@ type Stats struct {
 	Remembered   int64 `json:"remembered"`    // questions to addresses that DNS no longer has
 	Asked        int64 `json:"asked"`         // members that were asked, in all rounds
 	Failed       int64 `json:"failed"`        // questions without a usable answer
-	Panics       int64 `json:"panics"`        // of the Resolver, the Client, and what Handler was given; Goexit counts, too
+	Panics       int64 `json:"panics"`        // of the Resolver, the Client, the Logger, and what Handler was given; Goexit counts, too
 	Known        int   `json:"known"`         // peers whose answer is at hand
 }
 
@@ -221,6 +224,26 @@ func (f *Fleet) panicked() {
 	f.mu.Unlock()
 }
 
+// say logs in the background: a logger that blocks, as one does whose output
+// nobody reads, must not hold Run up. It gets nothing more until it has returned.
+func (f *Fleet) say(message string, args ...any) {
+	if f.opts.Logger == nil || !f.saying.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer f.saying.Store(false)
+		returned := false
+		defer func() {
+			_ = recover() // it has not returned, as with a Goexit
+			if !returned {
+				f.panicked()
+			}
+		}()
+		f.opts.Logger.Warn(message, args...)
+		returned = true
+	}()
+}
+
 // Peers returns what is known, for Guard.Peers. It asks nobody: Run does. A
 // look-up that fails is an error only if no peer has answered within three
 // periods: those who were found before are asked all the same.
@@ -294,8 +317,8 @@ func (f *Fleet) round(ctx context.Context) {
 	f.forget()
 	gone := f.remembered(addrs)
 	f.mu.Unlock()
-	if f.opts.Logger != nil && news && ctx.Err() == nil {
-		f.opts.Logger.Warn("peers: looking the fleet up", "name", f.opts.Name, "err", err)
+	if news && ctx.Err() == nil {
+		f.say("peers: looking the fleet up", "name", f.opts.Name, "err", err)
 	}
 	some := f.some(addrs, gone)
 	done := make(chan struct{}, len(some))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -462,5 +463,41 @@ func TestFleet_with_hostile_callbacks(t *testing.T) {
 		if w.Code != http.StatusInternalServerError {
 			t.Errorf("without a usable function: %d", w.Code)
 		}
+	}
+}
+
+// logs is a handler of log records that does something else.
+type logs func()
+
+func (logs) Enabled(context.Context, slog.Level) bool    { return true }
+func (l logs) Handle(context.Context, slog.Record) error { l(); return nil }
+func (l logs) WithAttrs([]slog.Attr) slog.Handler        { return l }
+func (l logs) WithGroup(string) slog.Handler             { return l }
+
+// A logger may do what it likes, and Run goes on.
+func TestFleet_with_hostile_logger(t *testing.T) {
+	for name, c := range map[string]struct {
+		log    func()
+		panics bool
+	}{
+		"panics":  {func() { panic("x") }, true},
+		"exits":   {runtime.Goexit, true},
+		"is deaf": {func() { <-time.After(5 * time.Minute) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				failing := resolver(func() ([]netip.Addr, error) { return nil, errors.New("x") })
+				f, err := peers.New(peers.Options{ID: "a", Name: "x", Port: 1, Resolver: failing, Logger: slog.New(logs(c.log))})
+				if err != nil {
+					t.Fatal(err)
+				}
+				run(t, f, time.Minute)
+				if s := f.Stats(); s.Rounds < 10 || (s.Panics > 0) != c.panics {
+					t.Errorf("%+v", s)
+				}
+				late := time.NewTimer(10 * time.Minute) // for who is deaf
+				<-late.C
+			})
+		})
 	}
 }

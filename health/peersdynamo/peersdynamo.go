@@ -31,6 +31,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -82,7 +83,7 @@ type Options struct {
 	Keep time.Duration
 
 	// Logger, if set, gets a record when the table stops answering, and
-	// when it does again.
+	// when it does again. One that does not return gets no more.
 	Logger *slog.Logger
 }
 
@@ -100,6 +101,8 @@ type Fleet struct {
 	known  map[string]heartbeat
 	err    error // of the last round
 	stats  Stats
+
+	saying atomic.Bool // the Logger has not returned
 }
 
 // heartbeat is what is known of a peer. It is alive because its beat changes,
@@ -119,7 +122,7 @@ type Stats struct {
 	Deletes      int64   `json:"deletes"`       // of the own item, when Run ended
 	DeleteErrors int64   `json:"delete_errors"` // of them, those that failed
 	Malformed    int64   `json:"malformed"`     // items that are no heartbeats
-	Panics       int64   `json:"panics"`        // of the client, and of what Run was given; Goexit counts, too
+	Panics       int64   `json:"panics"`        // of the client, the Logger, and of what Run was given; Goexit counts, too
 	ReadUnits    float64 `json:"read_units"`    // capacity that the reads consumed
 	WriteUnits   float64 `json:"write_units"`   // and the writes
 }
@@ -238,9 +241,31 @@ func (f *Fleet) round(ctx context.Context, s health.Self, read bool) {
 	news := (err == nil) != (f.err == nil)
 	f.err = err
 	f.mu.Unlock()
-	if news && f.opts.Logger != nil {
-		f.opts.Logger.Warn("peersdynamo: the table", "table", f.opts.Table, "err", err)
+	if news {
+		f.say("peersdynamo: the table", "table", f.opts.Table, "err", err)
 	}
+}
+
+// say logs in the background: a logger that blocks, as one does whose output
+// nobody reads, must not hold Run up. It gets nothing more until it has returned.
+func (f *Fleet) say(message string, args ...any) {
+	if f.opts.Logger == nil || !f.saying.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer f.saying.Store(false)
+		returned := false
+		defer func() {
+			_ = recover() // it has not returned, as with a Goexit
+			if !returned {
+				f.mu.Lock()
+				f.stats.Panics++
+				f.mu.Unlock()
+			}
+		}()
+		f.opts.Logger.Warn(message, args...)
+		returned = true
+	}()
 }
 
 // contained makes a call of the program's, or of its client, on a goroutine of its

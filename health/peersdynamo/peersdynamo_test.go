@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -403,6 +404,46 @@ func TestFleet_with_hostile_answers(t *testing.T) {
 					t.Errorf("it stopped: %+v", s)
 				}
 				_, _ = f.Peers(t.Context()) // it returns
+			})
+		})
+	}
+}
+
+// logs is a handler of log records that does something else.
+type logs func()
+
+func (logs) Enabled(context.Context, slog.Level) bool    { return true }
+func (l logs) Handle(context.Context, slog.Record) error { l(); return nil }
+func (l logs) WithAttrs([]slog.Attr) slog.Handler        { return l }
+func (l logs) WithGroup(string) slog.Handler             { return l }
+
+// A logger may do what it likes, and Run goes on.
+func TestFleet_with_hostile_logger(t *testing.T) {
+	for name, c := range map[string]struct {
+		log    func()
+		panics bool
+	}{
+		"panics":  {func() { panic("x") }, true},
+		"exits":   {runtime.Goexit, true},
+		"is deaf": {func() { <-time.After(5 * time.Minute) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := peersdynamo.Options{ID: "a", Fleet: "shop", Table: "heartbeats", Logger: slog.New(logs(c.log))}
+				f, err := peersdynamo.New(hostileClient{func() {}}, o) // it answers nothing, which is an error
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if err := f.Run(ctx, func() health.Self { return health.Self{} }); err != nil {
+					t.Error(err)
+				}
+				if s := f.Stats(); s.Writes < 5 || (s.Panics > 0) != c.panics {
+					t.Errorf("%+v", s)
+				}
+				late := time.NewTimer(10 * time.Minute) // for who is deaf
+				<-late.C
 			})
 		})
 	}
