@@ -30,8 +30,8 @@ var ErrWatchdog = errors.New("systemd: WATCHDOG_USEC is not a number")
 // started by a unit of Type=notify. It is an error if the socket is not there at
 // first. If it fails later, Run goes on and tries again, with a new connection,
 // at its next turn: within a second, or half of the watchdog's limit if that is
-// less, so that one failure does not get a live process restarted. The error at
-// the end says how many messages did not arrive, and why the last did not.
+// less, so that one failure does not get a live process restarted. A message that
+// nobody takes holds it up for no longer than that either. The error at the end says how many messages did not arrive, and why the last did not.
 func Run(ctx context.Context, p *health.Process) error {
 	if p == nil {
 		return errors.New("systemd: the process is nil")
@@ -73,7 +73,8 @@ type notifier struct {
 	address *net.UnixAddr
 	conn    *net.UnixConn // nil after a failure
 	p       *health.Process
-	ready   bool // systemd has been told
+	ready   bool          // systemd has been told
+	patient time.Duration // how long a message may take
 
 	lost int // messages, and why the last was
 	why  error
@@ -98,11 +99,16 @@ func (s *notifier) hangUp() {
 // look is how often the process is looked at for a change of its readiness.
 const look = time.Second
 
+// leastPatience is how long a message may wait for systemd, however short the
+// watchdog's limit is.
+const leastPatience = 50 * time.Millisecond
+
 func (s *notifier) run(ctx context.Context, every time.Duration) error {
 	period := look
 	if every > 0 {
 		period = min(period, every)
 	}
+	s.patient = max(period, leastPatience)
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
@@ -110,13 +116,19 @@ func (s *notifier) run(ctx context.Context, every time.Duration) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			_ = s.send("STOPPING=1")
-			if s.lost > 0 {
-				return fmt.Errorf("systemd: %d messages did not arrive, the last because: %w", s.lost, s.why)
-			}
-			return nil
+		}
+		if ctx.Err() != nil { // also if the next turn is due, as it is after a message that nobody took
+			return s.stopping()
 		}
 	}
+}
+
+func (s *notifier) stopping() error {
+	_ = s.send("STOPPING=1")
+	if s.lost > 0 {
+		return fmt.Errorf("systemd: %d messages did not arrive, the last because: %w", s.lost, s.why)
+	}
+	return nil
 }
 
 // tell says what has changed, and feeds the watchdog while the process is live.
@@ -149,7 +161,7 @@ func (s *notifier) write(text string) error {
 			return err
 		}
 	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(s.patient)); err != nil {
 		return err
 	}
 	_, err := s.conn.Write([]byte(text))

@@ -148,3 +148,37 @@ func TestRun_socket_comes_back(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// While systemd itself stands still, and its socket is full, Run still ends.
+func TestRun_nobody_reads(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	address := &net.UnixAddr{Name: name, Net: "unixgram"}
+	full, err := net.ListenUnixgram("unixgram", address)
+	if err != nil {
+		t.Skipf("no datagrams over Unix sockets here: %v", err)
+	}
+	defer full.Close()
+	filler, err := net.DialUnix("unixgram", nil, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+	for err == nil {
+		_ = filler.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, err = filler.Write([]byte("x"))
+	}
+	t.Setenv("NOTIFY_SOCKET", name)
+	t.Setenv("WATCHDOG_USEC", "200000")
+	t.Setenv("WATCHDOG_PID", "")
+	p := new(health.Process)
+	p.Started()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	began := time.Now()
+	if err := Run(ctx, p); err == nil {
+		t.Error("all messages arrived")
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it ended after %v", took)
+	}
+}
