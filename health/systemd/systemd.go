@@ -31,7 +31,8 @@ var ErrWatchdog = errors.New("systemd: WATCHDOG_USEC is not a number")
 // first. If it fails later, Run goes on and tries again, with a new connection,
 // at its next turn: within a second, or half of the watchdog's limit if that is
 // less, so that one failure does not get a live process restarted. A message that
-// nobody takes holds it up for no longer than that either. The error at the end says how many messages did not arrive, and why the last did not.
+// nobody takes holds it up for no longer than that either. The error at the end
+// says how many messages did not arrive, and why the last did not.
 func Run(ctx context.Context, p *health.Process) error {
 	if p == nil {
 		return errors.New("systemd: the process is nil")

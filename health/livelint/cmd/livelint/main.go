@@ -128,7 +128,12 @@ func readProbers(flags *flag.FlagSet, k8s, tasks string) (asked []prober, err er
 		wrong = errors.Join(wrong, errors.New("no liveness probe that asks for a path is in "+strings.TrimSpace(k8s+" "+tasks)))
 	}
 	given := false
-	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "paths" })
+	flags.Visit(func(f *flag.Flag) {
+		given = given || f.Name == "paths"
+		if (f.Name == "k8s" || f.Name == "ecs") && f.Value.String() == "" { // of a variable that is not set
+			wrong = errors.Join(wrong, fmt.Errorf("-%s is empty", f.Name))
+		}
+	})
 	if len(asked) > 0 && !given {
 		wrong = errors.Join(wrong, flags.Set("paths", patterns(asked)))
 	}

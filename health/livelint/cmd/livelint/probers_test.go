@@ -184,4 +184,8 @@ func TestRun_probers(t *testing.T) {
 	if code := run([]string{"-k8s", "none.yaml", "./..."}, &out, &errs); code != exitFailed || !strings.Contains(out.String(), "/livez") || !strings.Contains(errs.String(), "no liveness probe that asks for a path is in none.yaml") {
 		t.Errorf("without a probe: exit code %d\n%s%s", code, &out, &errs)
 	}
+	errs.Reset()
+	if code := run([]string{"-k8s", "", "./..."}, &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "-k8s is empty") {
+		t.Errorf("an empty -k8s: exit code %d\n%s", code, &errs)
+	}
 }
