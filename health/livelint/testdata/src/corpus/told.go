@@ -91,9 +91,11 @@ func (b *board) badSetter(mux *http.ServeMux) {
 	})
 }
 
-func (b *board) badSwitch(mux *http.ServeMux)        { mux.Handle("/livez", &b.switched) }
-func (b *board) badMethodOfFlag(mux *http.ServeMux)  { mux.HandleFunc("/livez", b.failed.live) }
-func (b *board) badWrappedMethod(mux *http.ServeMux) { mux.Handle("/livez", http.HandlerFunc(b.failed.live)) }
+func (b *board) badSwitch(mux *http.ServeMux)       { mux.Handle("/livez", &b.switched) }
+func (b *board) badMethodOfFlag(mux *http.ServeMux) { mux.HandleFunc("/livez", b.failed.live) }
+func (b *board) badWrappedMethod(mux *http.ServeMux) {
+	mux.Handle("/livez", http.HandlerFunc(b.failed.live))
+}
 
 func (b *board) badStates(mux *http.ServeMux) {
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) {
