@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,7 +195,11 @@ func TestFleet_when_the_table_hangs(t *testing.T) {
 // The cost grows with the fleet and not with its square; what dead instances have
 // left does not hide those that live, and who ends takes its item away.
 func TestFleet_cost(t *testing.T) {
-	for _, n := range []int{10, 100, 1000} {
+	sizes := []int{10, 100, 1000}
+	if testing.Short() || raceEnabled() {
+		sizes = sizes[:2]
+	}
+	for _, n := range sizes {
 		synctest.Test(t, func(t *testing.T) {
 			server, client := table(t)
 			for i := range n { // of the deployment before, between those of now
@@ -447,4 +453,11 @@ func TestFleet_with_hostile_logger(t *testing.T) {
 			})
 		})
 	}
+}
+
+// raceEnabled reports whether the race detector looks on, which takes minutes
+// for a thousand instances, and finds nothing more among them.
+func raceEnabled() bool {
+	b, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(b.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
