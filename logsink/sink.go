@@ -72,6 +72,7 @@ type Sink struct {
 	gate     [2]atomic.Uint32
 	busy     atomic.Bool // a yield does not help: the destination is at work, or rests after an error
 	evicting atomic.Bool // with DropOldest: full, and the destination is at work
+	away     atomic.Bool // whoever has the lock was not there for a look; see giveWay
 	turns    atomic.Int64
 	classify func([]byte) Priority
 	stamps   bool // records carry their time
@@ -166,7 +167,7 @@ func (s *Sink) put(p []byte, lane Priority) {
 	}
 	if !s.mu.TryLock() {
 		if s.evicting.Load() {
-			if !s.look() {
+			if s.away.Load() || !s.look() {
 				s.giveWay(lane, len(p))
 				return
 			}
@@ -222,24 +223,31 @@ func (s *Sink) look() bool {
 			return true
 		}
 	}
+	s.away.Store(true)
 	return false
 }
 
 // giveWay drops a record because the lock is not to be had while a frozen
 // destination has every record evict an older one, which would soon be this
 // one's fate too. Whoever has the lock has lost its processor then, and to wait
-// for it takes a millisecond. It comes back when others give way at times.
+// for it takes a millisecond. It comes back when others give way at times; until
+// then, few look for longer than once.
 func (s *Sink) giveWay(lane Priority, size int) {
 	s.refused[lane].fullBytes.Add(int64(size))
-	if s.refused[lane].full.Add(1)%lookFairness == 0 {
+	switch n := s.refused[lane].full.Add(1); {
+	case n%lookFairness == 0:
+		s.away.Store(false)
 		runtime.Gosched()
+	case n%lookAgain == 0:
+		s.away.Store(false)
 	}
 }
 
 const (
 	lookSpins     = 500
-	lookFairness  = 64 // refused records until someone gives way, see fairness
-	evictFairness = 32 // chunks, for the same reason
+	lookAgain     = 256  // refused records until someone looks for longer again
+	lookFairness  = 4096 // and until someone gives way, see fairness
+	evictFairness = 32   // chunks, for the same reason
 )
 
 // yields is how often a writer that finds the sink full gives way before it
