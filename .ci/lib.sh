@@ -32,3 +32,21 @@ apt_need() {
   DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
+
+# node_client SCRIPT CALLS runs a client of dynamotest in Node.js, which has to
+# make so many calls. Versions and checksums of all packages are in a lock file.
+node_client() (
+  apt_need node nodejs
+  apt_need npm npm
+  cd cache/dynamo/dynamotest
+  from=testdata/clients/node
+  dir=$ci_cache/dynamotest-clients-$(cksum <"$from/package-lock.json" | tr -c '0-9\n' _)
+  if [ ! -d "$dir/node_modules/connect-dynamodb" ]; then
+    mkdir -p "$dir"
+    cp "$from/package.json" "$from/package-lock.json" "$dir/"
+    npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts --silent >&2
+  fi
+  cp "$from/$1" "$dir/"
+  FAILOPEN_CLIENT="node $dir/$1" FAILOPEN_CLIENT_CALLS=$2 \
+    go test -count=1 -timeout 2m -v -run '^TestClient$' . | grep -v Warning | sed 's/^/  /'
+)
