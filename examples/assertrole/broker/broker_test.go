@@ -172,7 +172,8 @@ func TestAssert(t *testing.T) {
 // broker makes the request itself.
 func TestAssert_attacks(t *testing.T) {
 	w := newWorld(t, func(o *broker.Options) {
-		o.Roles = append(o.Roles, broker.Role{ARN: "arn:aws:iam::" + account + ":role/pinned", UniqueID: "AROAOTHER"}, broker.Role{ARN: "arn:aws:iam::999988887777:role/elsewhere"})
+		o.Roles = append(o.Roles, broker.Role{ARN: "arn:aws:iam::" + account + ":role/pinned", UniqueID: "AROAOTHER"}, broker.Role{ARN: "arn:aws:iam::999988887777:role/elsewhere"},
+			broker.Role{ARN: "arn:aws:iam::" + account + ":role/spare"})
 	})
 	good := w.session(w.role, "i-1")
 	other := func(name string) aws.Credentials {
@@ -226,7 +227,7 @@ func TestAssert_attacks(t *testing.T) {
 		"another's access key":             {with(func(p *proof.Proof) { p.AccessKeyID = w.session(w.role, "i-2").AccessKeyID }), audience, "does not accept", 1},
 		"a role that is not on the list":   {w.proof(other("app2")), audience, "not on the list", 1},
 		"a role whose name has a prefix":   {w.proof(other("ap")), audience, "not on the list", 1},
-		"a role in another case":           {w.proof(other("App")), audience, "not on the list", 1},
+		"a role in another case":           {w.proof(other("Spare")), audience, "not on the list", 1},
 		"the session is named like a role": {w.proof(other("guest")), audience, "not on the list", 1},
 		"the same name, another account":   {w.proof(other("elsewhere")), audience, "not on the list", 1},
 		"a role that was made again":       {w.proof(other("pinned")), audience, "not the same role", 1},
