@@ -35,8 +35,8 @@ func TestTables_are_generated(t *testing.T) {
 	}
 	for name, runs := range r.runs {
 		for unit, v := range runs {
-			if len(v) < 3 {
-				t.Errorf("%s %s: %d runs, a median needs 3", name, unit, len(v))
+			if len(v) < 10 {
+				t.Errorf("%s %s: %d runs, a median needs 10", name, unit, len(v))
 			}
 		}
 	}
