@@ -10,7 +10,7 @@ import (
 	"github.com/failopen/failopen/cache"
 )
 
-// TestGet_callers_give_up_while_the_origin_is_busy: whoever leaves gets the
+// TestGet_callers_give_up_while_the_origin_is_busy: a caller that leaves gets the
 // error of their own context, also when the search ends at the same moment
 // because nobody waits for it any more.
 func TestGet_callers_give_up_while_the_origin_is_busy(t *testing.T) {

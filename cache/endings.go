@@ -335,8 +335,8 @@ func (o *endings) arm(now int64) {
 	}
 }
 
-// next returns a copy of an ending that is to be delivered now. Whoever takes it
-// reports with written or refused.
+// next returns a copy of an ending that is to be delivered now. A caller that
+// takes it reports with written or refused.
 func (o *endings) next() (e ending, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

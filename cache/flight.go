@@ -122,31 +122,6 @@ func (f *flight[V]) admit(until, now int64) bool {
 	return true
 }
 
-// await is wait for a caller that may be a load of the same cache, and who came
-// when c.tags stood at seq.
-func (f *flight[V]) await(ctx context.Context, parent *loading, seq int64) Result[V] {
-	if c := f.c; c.opts.Wait != nil {
-		var r Result[V]
-		c.pausing(ctx, func() { r = f.awaited(ctx, parent, seq) }, func() { f.cancel() })
-		return r
-	}
-	return f.awaited(ctx, parent, seq)
-}
-
-func (f *flight[V]) awaited(ctx context.Context, parent *loading, seq int64) Result[V] {
-	c := f.c
-	if parent == nil {
-		return f.wait(ctx, seq)
-	}
-	if !c.circles.wait(parent, f) {
-		f.cancel()
-		c.n.failed.Add(1)
-		return Result[V]{Err: ErrRecursiveLoad}
-	}
-	defer c.circles.waited(parent, f)
-	return f.wait(ctx, seq)
-}
-
 // wait returns the flight's result, or the caller's error if its context ends
 // first. A flight that nobody waits for any more, and that has not asked the
 // origin yet, ends.

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// The guide has a word for every exported thing of the package: whoever looks for
+// The guide has a word for every exported thing of the package: a reader who looks for
 // a name there finds it. Fields of Options and Stats and methods count; those that
 // an interface asks for do not.
 func TestGuide_mentions_everything(t *testing.T) {

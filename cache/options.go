@@ -62,7 +62,7 @@ type Options[V any] struct {
 	// to another key does not decrypt, and is a miss.
 	AEAD cipher.AEAD
 
-	// Tags, if set, says which tags a value has, whoever loads or sets it, so
+	// Tags, if set, says which tags a value has, loaded or set, so
 	// that InvalidateTag ends it with all others that have one of them. A
 	// value in the Store has at most 100; one with more is kept in the local
 	// tier only, and counted in Stats.Rejected. See also SetTags.

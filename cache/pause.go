@@ -5,6 +5,31 @@ import (
 	"sync"
 )
 
+// await is wait for a caller that may be a load of the same cache, and who came
+// when c.tags stood at seq.
+func (f *flight[V]) await(ctx context.Context, parent *loading, seq int64) Result[V] {
+	if c := f.c; c.opts.Wait != nil {
+		var r Result[V]
+		c.pausing(ctx, func() { r = f.awaited(ctx, parent, seq) }, func() { f.cancel() })
+		return r
+	}
+	return f.awaited(ctx, parent, seq)
+}
+
+func (f *flight[V]) awaited(ctx context.Context, parent *loading, seq int64) Result[V] {
+	c := f.c
+	if parent == nil {
+		return f.wait(ctx, seq)
+	}
+	if !c.circles.wait(parent, f) {
+		f.cancel()
+		c.n.failed.Add(1)
+		return Result[V]{Err: ErrRecursiveLoad}
+	}
+	defer c.circles.waited(parent, f)
+	return f.wait(ctx, seq)
+}
+
 // pausing calls wait inside of Options.Wait, if there is one; once, whatever
 // that does. If it ends this goroutine before that, leave is called instead.
 func (c *Cache[V]) pausing(ctx context.Context, wait, leave func()) {

@@ -209,7 +209,7 @@ func (t *tags) put(id uint64, st tagState, now int64) {
 		if !full || len(t.known) <= maxKnownTags*3/4 {
 			break
 		}
-		if now < st.until { // whoever has it is distrusted, and what has any tag
+		if now < st.until { // what has it is distrusted, and what has any tag
 			t.floorVersion, t.floorSeq = max(t.floorVersion, st.version), max(t.floorSeq, st.seq)
 		}
 		delete(t.known, id)
@@ -277,7 +277,7 @@ func (c *Cache[V]) outliveTags(e *entry[V]) {
 // InvalidateTag ends every value that has the tag (see Options.Tags, SetTags and
 // SetOptions), here and in the store, with one write. It promises for them what
 // Invalidate promises for one key, and reports a fault of the store in the same
-// way. Whoever loads or sets a value afterwards may give it the same tag again.
+// way. A value that is loaded or set afterwards may have the same tag again.
 func (c *Cache[V]) InvalidateTag(ctx context.Context, tag string) error {
 	if ctx == nil {
 		ctx = background

@@ -72,7 +72,7 @@ type Sink struct {
 	gate     [2]atomic.Uint32
 	busy     atomic.Bool // a yield does not help: the destination is at work, or rests after an error
 	evicting atomic.Bool // with DropOldest: full, and the destination is at work
-	away     atomic.Bool // whoever has the lock was not there for a look; see giveWay
+	away     atomic.Bool // the lock's holder was not there for a look; see giveWay
 	turns    atomic.Int64
 	classify func([]byte) Priority
 	stamps   bool // records carry their time
@@ -229,7 +229,7 @@ func (s *Sink) look() bool {
 
 // giveWay drops a record because the lock is not to be had while a frozen
 // destination has every record evict an older one, which would soon be this
-// one's fate too. Whoever has the lock has lost its processor then, and to wait
+// one's fate too. The lock's holder has lost its processor then, and to wait
 // for it takes a millisecond. It comes back when others give way at times; until
 // then, few look for longer than once.
 func (s *Sink) giveWay(lane Priority, size int) {

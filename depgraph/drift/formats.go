@@ -294,7 +294,7 @@ func (a attributes) peer(r role) (name string, database bool) {
 	return cmp.Or(a["peer.service"], address, system, broker), system != ""
 }
 
-// cancelled reports whether whoever waited for a span gave up, as a client does
+// cancelled reports whether the caller that waited for a span gave up, as a client does
 // that leaves, or the loser of two hedged calls: that is no failure of the other
 // side. A deadline is one.
 func (a attributes) cancelled() bool {
