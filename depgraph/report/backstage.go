@@ -11,16 +11,24 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// Backstage writes a catalog file: an entity for each service, a component for
-// programs and a resource for what they use. Backstage knows no criticality,
-// kind, soft dependency, weak order or alternative, so these are annotations,
-// which an import reads; names that it does not accept are changed, and the
-// service's own name is the title. The head of the file says what is left out.
+// Backstage writes a catalog file for Backstage (the descriptor format
+// backstage.io/v1alpha1): an entity for each service, a component for programs
+// and a resource for what they use, one YAML document each, in order of name.
+// Backstage knows no criticality, kind, soft dependency, weak order or
+// alternative, so these are annotations, which an import reads; names that it
+// does not accept are changed, and the service's own name is the title. The
+// head of the file says what is left out.
+//
+// Every scalar that comes from a manifest goes through depgraph.QuoteYAML, so
+// that no name can end its string and begin a key. An error is one of quoting
+// (text that YAML cannot hold) or the writer's; nothing is written before the
+// whole file is there, so a failed quote leaves w untouched.
 func Backstage(w io.Writer, g *depgraph.Graph) error {
 	var b strings.Builder
 	b.WriteString("# Written by depgraph from the manifests; change those, not this. It does not hold\n" +
 		"# phases, planes, durations, availability, verify steps, evidence or waivers, nor\n" +
 		"# what is needed for a deployment only.\n")
+	// References first: an entity names others that come later in the file.
 	refs := map[string]string{}
 	for s := range g.Services() {
 		refs[s.Name] = backstageKind(s.Kind) + ":default/" + backstageName(s.Name)
@@ -34,6 +42,8 @@ func Backstage(w io.Writer, g *depgraph.Graph) error {
 	return err
 }
 
+// backstageKind is the entity kind, in lower case as references write it. What
+// nobody gave a kind counts as a program, which is what most manifests declare.
 func backstageKind(k depgraph.Kind) string {
 	if k == depgraph.App || k == depgraph.KindUnknown || k == depgraph.Observer {
 		return "component"
@@ -41,9 +51,11 @@ func backstageKind(k depgraph.Kind) string {
 	return "resource"
 }
 
-// backstageName keeps what Backstage accepts in a name: letters, digits and
-// single - _ . inside, at most 63. What had to be changed gets a digest, so
-// that two names do not become one.
+// backstageName keeps what Backstage accepts in a name: runs of letters and
+// digits with a single - _ . between them, at most 63 in all. What had to be
+// changed gets a digest of the original, so that two names do not become one;
+// so does a name with capitals, as references ignore case and "Web" would
+// otherwise be "web".
 func backstageName(name string) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
@@ -51,6 +63,7 @@ func backstageName(name string) string {
 		}
 		return '-'
 	}, name)
+	// Two signs in a row become one dash, over and over until no pair is left.
 	for _, sign := range []string{"-", "_", "."} {
 		for _, next := range []string{"-", "_", "."} {
 			for strings.Contains(safe, sign+next) {
@@ -62,10 +75,16 @@ func backstageName(name string) string {
 	if safe == name && len(safe) <= 63 && safe == strings.ToLower(name) { // references ignore case
 		return safe
 	}
+	// At most 50 characters, a dash and 12 of the digest: 63.
 	digest := sha256.Sum256([]byte(name))
 	return strings.TrimLeft(fmt.Sprintf("%s-%x", safe[:min(len(safe), 50)], digest[:6]), "-_.")
 }
 
+// backstageEntity appends the YAML document of one service: its header,
+// metadata with annotations, and the spec. refs maps every service of the graph
+// to its reference. The first error of quoting is returned after the document
+// is complete, which keeps the lines below free of error checks; the caller
+// then writes nothing at all.
 func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service, refs map[string]string) error {
 	var err error
 	quote := func(text string) string {
@@ -76,6 +95,8 @@ func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service,
 		return q
 	}
 	kind := backstageKind(s.Kind)
+	// The document and its metadata. The title is there only if the name could
+	// not be kept.
 	fmt.Fprintf(b, "---\napiVersion: backstage.io/v1alpha1\nkind: %s\nmetadata:\n  name: %s\n", map[string]string{"component": "Component", "resource": "Resource"}[kind], quote(backstageName(s.Name)))
 	if backstageName(s.Name) != s.Name {
 		fmt.Fprintf(b, "  title: %s\n", quote(s.Name))
@@ -83,6 +104,8 @@ func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service,
 	if s.Note != "" {
 		fmt.Fprintf(b, "  description: %s\n", quote(s.Note))
 	}
+	// Annotations hold what Backstage has no field for. Their names are
+	// constants of this file; only their values come from a manifest.
 	all, annotations := backstageEdges(g, s, refs)
 	if backstageName(s.Name) != s.Name {
 		annotations = append(annotations, [2]string{"name", s.Name})
@@ -99,6 +122,7 @@ func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service,
 	for _, a := range annotations {
 		fmt.Fprintf(b, "    depgraph/%s: %s\n", a[0], quote(a[1]))
 	}
+	// Backstage requires an owner and a type, so there is always one.
 	owner := s.Owner
 	if owner == "" {
 		owner = "unknown"
@@ -124,10 +148,17 @@ func backstageEntity(b *strings.Builder, g *depgraph.Graph, s *depgraph.Service,
 	return err
 }
 
-// backstageEdges returns what a service depends on, sorted, and annotations for
-// what is not simply hard: each service in its strongest sense.
+// backstageEdges returns what a service depends on, as sorted references, and
+// annotations (name and value, sorted by name) for what is not simply hard.
+// dependsOn lists each service once, so each counts in its strongest sense:
+// hard before a member of a group, that before soft, and soft before weak. What
+// a group requires is written once more as "1 of a,b"; a member that is also
+// needed for itself is named in "hard", or an import would take it for a mere
+// alternative.
 func backstageEdges(g *depgraph.Graph, s *depgraph.Service, refs map[string]string) (all []string, annotations [][2]string) {
 	const hard, group, soft, weak = 3, 2, 1, 0
+	// sense is the strongest sense of each reference; groups and need describe
+	// the any-of groups by their number.
 	sense := map[string]int{}
 	groups := map[int][]string{}
 	need := map[int]int{}
@@ -149,11 +180,14 @@ func backstageEdges(g *depgraph.Graph, s *depgraph.Service, refs map[string]stri
 		}
 	}
 	all = slices.Sorted(maps.Keys(sense))
+	// Soft and weak ones are lists of references. The order of this map does
+	// not matter: the annotations are sorted below.
 	for is, name := range map[int]string{soft: "soft", weak: "weak"} {
 		if list := slices.DeleteFunc(slices.Clone(all), func(ref string) bool { return sense[ref] != is }); len(list) > 0 {
 			annotations = append(annotations, [2]string{name, strings.Join(list, ",")})
 		}
 	}
+	// Groups in order of their number, members in order of name.
 	var anyOf, alone []string
 	for _, id := range slices.Sorted(maps.Keys(groups)) {
 		slices.Sort(groups[id])

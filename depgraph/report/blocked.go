@@ -7,7 +7,15 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// BlockedText says what holds a service, one step a line.
+// BlockedText says what holds a service, for the person who waits for it: first
+// how far it is and what blocks it, then the chain from it to the root, one
+// step a line with the place of the declaration, then what to do about the root
+// and whom to call, and at the end what else is in the way. g is the graph that
+// b was computed from; it supplies owners and verify steps.
+//
+// The four cases of the first line are those of depgraph.Blocked: the service
+// is up; it is held by nothing but itself; it has a root; or there is only a
+// circle of services that wait for each other.
 func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextOptions) error {
 	p := newPrinter(w, o...)
 	name := clean(b.Service)
@@ -25,6 +33,8 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 	default:
 		p.f("%s is %s, blocked by services that wait for each other\n", name, b.State)
 	}
+	// The chain is printed even if it has one step: it says where to look in
+	// the manifests.
 	for _, h := range b.Chain {
 		p.f("  %s waits for %s to be %s, and it is %s   %s   %s\n", clean(h.Edge.From), clean(h.Edge.To), h.Wanted, h.State, describe(h.Edge), place(h.Edge.At))
 	}
@@ -39,6 +49,10 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 		}
 		p.f("\n")
 	}
+	// Other roots are either alternatives to the first one, of which one is
+	// enough, or block the service as well. To mix them up would send people to
+	// start things that nobody needs. Roots is cloned, as it belongs to the
+	// caller.
 	others := slices.DeleteFunc(slices.Clone(b.Roots), func(n string) bool { return n == b.Root })
 	if instead := alternatives(g, b, others); len(instead) > 0 {
 		p.list("or instead of "+clean(b.Root)+": ", instead)
@@ -47,6 +61,8 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 	if len(others) > 0 {
 		p.list("also in the way: ", others)
 	}
+	// A circle below a root is what is left once the root serves; without a
+	// root it is the whole answer, and the first line has said so.
 	if b.Root != "" && len(b.Circle) > 0 {
 		p.f("and then these wait for each other:\n")
 	}
@@ -63,8 +79,9 @@ func BlockedText(w io.Writer, g *depgraph.Graph, b *depgraph.Blocked, o ...TextO
 	return p.w.Flush()
 }
 
-// alternatives are the names that would do in place of the root, as members of
-// the same group.
+// alternatives are those of names that would do in place of the root: members
+// of the same any-of group, which is the group of the last edge of the chain.
+// Without a chain, or if that edge is in no group, there are none.
 func alternatives(g *depgraph.Graph, b *depgraph.Blocked, names []string) (all []string) {
 	if len(b.Chain) == 0 {
 		return nil
@@ -78,7 +95,9 @@ func alternatives(g *depgraph.Graph, b *depgraph.Blocked, names []string) (all [
 	return all
 }
 
-// nextStep is what to do about a service that nothing holds.
+// nextStep is what to do about a service that nothing holds, by how far it is:
+// launched but not ready points at its health check, ready but not serving at
+// its log.
 func nextStep(s depgraph.RunState) string {
 	switch s {
 	case depgraph.IsDown:
@@ -89,7 +108,9 @@ func nextStep(s depgraph.RunState) string {
 	return "it is ready, all that it needs serves, and it does not; look at its log"
 }
 
-// BlockedJSON writes the same.
+// BlockedJSON writes the same as JSON. Lists are never null; root is left out
+// if there is only a circle. It needs no graph: a program looks owners up in
+// GraphJSON.
 func BlockedJSON(w io.Writer, b *depgraph.Blocked) error {
 	type hold struct {
 		Edge   EdgeJSON `json:"edge"`

@@ -10,7 +10,13 @@ import (
 
 // Verdict says in one sentence what a check found, for people who read no
 // further. Its first rune is a sign: a cross, an exclamation mark or a tick.
+// findings are in the order of Graph.Check, as the sentence quotes the first
+// error or warning. A bootstrap deadlock wins over every other error, whatever
+// its place: it is the only one that no restart gets over. Names in it are
+// clean, so it can be printed; formats with markup escape it once more.
 func Verdict(g *depgraph.Graph, findings []depgraph.Finding) string {
+	// One pass finds the first deadlock, the counts, and the first message of
+	// each severity.
 	var deadlock *depgraph.Component
 	errors, warns := 0, 0
 	first := map[depgraph.Severity]string{}
@@ -29,6 +35,7 @@ func Verdict(g *depgraph.Graph, findings []depgraph.Finding) string {
 			warns++
 		}
 	}
+	// From the worst to the best.
 	switch {
 	case deadlock != nil:
 		_, blocked := g.Waves()
@@ -45,12 +52,17 @@ func Verdict(g *depgraph.Graph, findings []depgraph.Finding) string {
 	return fmt.Sprintf("✓ No errors and no warnings: %s %s up from a full stop", count(g.Len(), "service"), comes)
 }
 
+// waitVerb completes "3 of 8 services wait for"; the verb belongs to the
+// blocked ones, so it is plural even for "1 of 1 service".
 func waitVerb(services int) string { return count(services, "service") + " wait" }
 
 // maxCircle is how many services of a cycle a sentence names.
 const maxCircle = 5
 
-// circle names the services of a cycle: "a ⇄ b", or "a → b → c → a".
+// circle names the services of a cycle: "a ⇄ b", "a → b → c → a", or the first
+// five and an ellipsis. The names are not cleaned or escaped; every caller does
+// that for its own format. The cycle must not be empty, which Graph.Cycles
+// guarantees.
 func circle(c *depgraph.Component) string {
 	names := make([]string, 0, maxCircle+1)
 	for i, e := range c.Cycle {
@@ -68,10 +80,15 @@ func circle(c *depgraph.Component) string {
 // maxPerRule is how many findings of a rule are listed unless all are wanted.
 const maxPerRule = 5
 
-// CheckText writes a verdict, the findings by rule, and a line of counts.
+// CheckText writes a verdict, the findings by rule, and a line of counts. The
+// counts are those of s, which may include what a baseline or waivers took out
+// of findings. findings are in the order of Graph.Check: by severity, then by
+// rule.
 func CheckText(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Finding, o ...TextOptions) error {
 	p := newPrinter(w, o...)
 	p.f("%s\n\n", p.paint(worst(findings), Verdict(g, findings)))
+	// What a start looks like after the fixes is computed once, over all
+	// components: to open one of two deadlocks brings nothing up.
 	var components []depgraph.Component
 	for i := range findings {
 		if findings[i].Component != nil {
@@ -96,6 +113,8 @@ func CheckText(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Fi
 	return p.w.Flush()
 }
 
+// worst is the highest severity among the findings, or Off, which paints a
+// verdict green.
 func worst(findings []depgraph.Finding) depgraph.Severity {
 	sev := depgraph.Off
 	for i := range findings {
@@ -104,7 +123,10 @@ func worst(findings []depgraph.Finding) depgraph.Severity {
 	return sev
 }
 
-// byRule splits findings, which are in order of severity and rule.
+// byRule splits findings, which are in order of severity and rule, into runs of
+// the same rule and severity. It keeps their order and copies none: the
+// pointers are into the caller's slice. Findings that are out of order only
+// make more groups.
 func byRule(findings []depgraph.Finding) (groups [][]*depgraph.Finding) {
 	for i := range findings {
 		f := &findings[i]
@@ -117,9 +139,16 @@ func byRule(findings []depgraph.Finding) (groups [][]*depgraph.Finding) {
 	return groups
 }
 
-// group prints the findings of one rule: one on a line of its own, several
-// below a line that counts them, and those that only differ in the name of the
-// service as a list of names.
+// group prints the findings of one rule and severity, of which there is at
+// least one. There are three layouts:
+//
+//   - one finding, or cycles: each in full on a line of its own;
+//   - findings that only differ in the name of the service: one line with a
+//     list of names, unless Verbose asks for the place of each;
+//   - any others: a line that counts them, and below it the first maxPerRule,
+//     or all with Verbose or All.
+//
+// after is what printer.finding adds behind the fix of a deadlock.
 func (p printer) group(fs []*depgraph.Finding, after string) {
 	label := p.paint(fs[0].Severity, fs[0].Severity.String()) + " " + clean(fs[0].Rule)
 	if len(fs) == 1 || fs[0].Component != nil {
@@ -148,10 +177,14 @@ func (p printer) group(fs []*depgraph.Finding, after string) {
 	}
 }
 
-// plural turns the verbs of messages about one service into those about many.
+// plural turns the verbs of messages about one service into those about many:
+// "web has no owner" becomes "3 services have no owner: …". A rule whose
+// messages begin with the service and use another verb needs it here.
 var plural = strings.NewReplacer(" has ", " have ", " takes ", " take ", " is ", " are ")
 
-// finding prints what stands behind a message.
+// finding prints what stands behind a message: the place, or for a cycle its
+// size, its edges and the fix. after is appended to the fix of a bootstrap
+// deadlock; it says how a cold start looks then.
 func (p printer) finding(f *depgraph.Finding, after string) {
 	if f.Component == nil {
 		p.f("   %s\n", place(f.At))
@@ -169,7 +202,9 @@ func (p printer) finding(f *depgraph.Finding, after string) {
 	p.f("\n")
 }
 
-// sameButName returns what all messages say behind the name of their service.
+// sameButName returns what all messages say behind the name of their service,
+// and the names. The suffix is empty if they say different things, or if one is
+// about edges, whose places a list of names would hide.
 func sameButName(fs []*depgraph.Finding) (suffix string, names []string) {
 	for _, f := range fs {
 		rest, ok := strings.CutPrefix(f.Message, f.Service)
@@ -182,7 +217,9 @@ func sameButName(fs []*depgraph.Finding) (suffix string, names []string) {
 	return suffix, names
 }
 
-// paint colours a text by severity, on a terminal.
+// paint colours a text by severity, if Color asks for it, with the SGR
+// sequences of ECMA-48. The text must be clean already: what follows it on the
+// line is reset to the terminal's own colours.
 func (p printer) paint(s depgraph.Severity, text string) string {
 	code := map[depgraph.Severity]string{depgraph.Error: "1;31", depgraph.Warn: "1;33", depgraph.Info: "36", depgraph.Off: "1;32"}[s]
 	if !p.opts.Color {
@@ -191,8 +228,10 @@ func (p printer) paint(s depgraph.Severity, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// CheckMarkdown writes findings for a job summary or a comment: the verdict,
-// then a table for each rule, which opens with a click if it is long.
+// CheckMarkdown writes findings for a job summary or a comment, in GitHub
+// Flavored Markdown: the verdict, then a table for each rule, which opens with
+// a click if it has more than maxPerRule rows. Everything that comes from a
+// manifest goes through md.
 func CheckMarkdown(w io.Writer, g *depgraph.Graph, s Summary, findings []depgraph.Finding) error {
 	p := newPrinter(w)
 	p.f("### %s\n\n%s, %s: %s, %s, %s", md(Verdict(g, findings)), count(s.Services, "service"), count(s.Edges, "edge"), count(s.Errors, "error"), count(s.Warns, "warning"), count(s.Info, "note"))
@@ -217,9 +256,13 @@ func CheckMarkdown(w io.Writer, g *depgraph.Graph, s Summary, findings []depgrap
 	return p.w.Flush()
 }
 
-// maxMarkdownRows keeps a job summary below what services accept.
+// maxMarkdownRows keeps a table, and with it a job summary, below what services
+// accept: GitHub takes 1 MiB a step.
 const maxMarkdownRows = 200
 
+// table writes findings as the rows of a Markdown table, at most
+// maxMarkdownRows of them and then a row that counts the rest. A cell holds no
+// line break: md has written those as escapes.
 func (p printer) table(fs []*depgraph.Finding) {
 	p.f("| finding | place | fix |\n|---|---|---|\n")
 	for i, f := range fs {

@@ -12,6 +12,10 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// The elements of JUnit's XML, as far as viewers agree on it. There is no
+// standard; these are the ones that Jenkins, GitLab and GitHub's actions all
+// read. Attributes and text are escaped by encoding/xml; what XML 1.0 cannot
+// hold at all is taken out by xmlText first.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -39,7 +43,11 @@ type (
 )
 
 // JUnit writes one suite a rule, with one test case for each finding, or a
-// single passed one. Errors and warnings are failures; notes pass, with text.
+// single passed one. Errors and warnings are failures; notes pass, with their
+// text as output. Rules come in the order of depgraph.Rules, then those of a
+// policy in the order of their first finding. A rule about drift is left out
+// unless it found something: without a record nobody looked, and a passed test
+// would claim otherwise.
 func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	byRule := map[string][]*depgraph.Finding{}
 	var names []string
@@ -47,6 +55,8 @@ func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 		if r.Drift && len(byRule[r.ID]) == 0 {
 			continue // nobody looked
 		}
+		// Every built-in rule has a suite, so that a rule that found nothing
+		// shows as passed and not as missing.
 		names = append(names, r.ID)
 		byRule[r.ID] = nil
 	}
@@ -57,6 +67,7 @@ func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 		}
 		byRule[f.Rule] = append(byRule[f.Rule], f)
 	}
+	// The counts of all suites are the sums of theirs; viewers show them first.
 	all := junitSuites{}
 	for _, name := range names {
 		s := junitSuite{Name: xmlText(name)}
@@ -86,6 +97,9 @@ func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	return err
 }
 
+// junitFinding is one finding as a test case. Its name is the service and the
+// message, which viewers use as the key of a history; the text holds the place,
+// the edges of a cycle and the fix, a line each.
 func junitFinding(f *depgraph.Finding) junitCase {
 	text := f.At.String() + "\n"
 	if f.Component != nil {
@@ -112,8 +126,15 @@ func xmlText(s string) string { return cleanLines(s) }
 // maxGitHub is how many annotations GitHub shows of one step and severity.
 const maxGitHub = 10
 
-// GitHub writes workflow commands that become annotations in a pull request.
-// GitHub shows ten of each severity; the last line says how many there are.
+// GitHub writes workflow commands ("::error file=…,line=…,title=…::message")
+// that become annotations in a pull request, one a line. GitHub shows ten of
+// each severity of a step; a last line for each severity with more says how
+// many there are. Paths are relative to the current folder, as GitHub matches
+// them against those of the change.
+//
+// A command ends with its line, and a property with a comma or a colon; these
+// are percent-encoded, as in GitHub's own toolkit, so that no name can begin a
+// second command.
 func GitHub(w io.Writer, findings []depgraph.Finding) error {
 	p := newPrinter(w)
 	counts := map[depgraph.Severity]int{}
@@ -127,6 +148,8 @@ func GitHub(w io.Writer, findings []depgraph.Finding) error {
 		if f.At.Line > 0 {
 			p.f("line=%d,", f.At.Line)
 		}
+		// A cycle is annotated once, at its first edge; the others are lines of
+		// the text.
 		text := f.Message
 		if f.Component != nil {
 			for _, e := range f.Component.Cycle {
@@ -146,6 +169,8 @@ func GitHub(w io.Writer, findings []depgraph.Finding) error {
 	return p.w.Flush()
 }
 
+// githubLevel is the name of the command. Its scale has three levels, so
+// everything below a warning is a notice.
 func githubLevel(s depgraph.Severity) string {
 	switch s {
 	case depgraph.Error:
@@ -156,6 +181,9 @@ func githubLevel(s depgraph.Severity) string {
 	return "notice"
 }
 
+// The escapes of a command's text and of its properties: a property ends with a
+// comma or a colon, the text only with the line. The percent sign is in both,
+// as it begins an escape.
 var (
 	githubDataEscapes     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	githubPropertyEscapes = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")

@@ -9,7 +9,11 @@ import (
 	"github.com/failopen/failopen/depgraph/drift"
 )
 
-// DriftVerdict says in one sentence how far declaration and record differ.
+// DriftVerdict says in one sentence how far declaration and record differ. An
+// empty record is a failure, not agreement: it usually means that the wrong
+// file was read. A soft dependency that takes its owner down is the one error;
+// undeclared and unseen dependencies are warnings. Dependencies that cannot be
+// judged do not spoil a tick, and are counted behind it.
 func DriftVerdict(r *drift.Report) string {
 	counts := map[string]int{}
 	for i := range r.Findings {
@@ -48,7 +52,9 @@ func DriftVerdict(r *drift.Report) string {
 }
 
 // DriftText writes what differs, a table of all dependencies, and what cannot
-// be told.
+// be told: which sources were read, over which time, and notes about what is
+// missing in them. The table is cut after maxDriftRows rows, unless All or
+// Verbose asks for it whole.
 func DriftText(w io.Writer, r *drift.Report, o ...TextOptions) error {
 	p := newPrinter(w, o...)
 	p.f("%s\n\n", p.paint(worst(r.Findings), DriftVerdict(r)))
@@ -58,6 +64,8 @@ func DriftText(w io.Writer, r *drift.Report, o ...TextOptions) error {
 	if len(r.Dependencies) > 0 {
 		p.f("\ndependencies:\n")
 	}
+	// The columns are as wide as the names that are shown, measured in runes;
+	// tabwriter would measure the hidden ones too.
 	n := p.shown(len(r.Dependencies), maxDriftRows)
 	width := [2]int{}
 	for _, d := range r.Dependencies[:n] {
@@ -85,6 +93,8 @@ func DriftText(w io.Writer, r *drift.Report, o ...TextOptions) error {
 // maxDriftRows is how many dependencies are listed unless all are wanted.
 const maxDriftRows = 200
 
+// sourceText says what was read from a source. One of spans is measured in
+// spans and traces; others know pairs of services only.
 func sourceText(s drift.Source) string {
 	if s.Spans > 0 {
 		return fmt.Sprintf("%s: %s in %s", s.Format, count(s.Spans, "span"), count(s.Traces, "trace"))
@@ -92,6 +102,9 @@ func sourceText(s drift.Source) string {
 	return fmt.Sprintf("%s: %s", s.Format, count(s.Edges, "service pair"))
 }
 
+// seenText says how often a dependency was seen: nothing if it never was, "an
+// address" if the record has no calls but only a configured address, and
+// without failures where the sources do not tell them.
 func seenText(d *drift.Dependency) string {
 	switch {
 	case len(d.Kinds) == 0:
@@ -104,6 +117,8 @@ func seenText(d *drift.Dependency) string {
 	return fmt.Sprintf("%s, %d failed", count(int(d.Calls), "call"), d.Errors)
 }
 
+// whyText is the reason for the state in brackets, with the gap before it. It
+// is not cleaned.
 func whyText(d *drift.Dependency) string {
 	if d.Why == "" {
 		return ""
@@ -111,7 +126,8 @@ func whyText(d *drift.Dependency) string {
 	return "  (" + d.Why + ")"
 }
 
-// DriftMarkdown writes the same for a job summary or a comment.
+// DriftMarkdown writes the same for a job summary or a comment; the table of
+// dependencies opens with a click.
 func DriftMarkdown(w io.Writer, r *drift.Report) error {
 	p := newPrinter(w)
 	p.f("### %s\n", md(DriftVerdict(r)))
@@ -136,6 +152,9 @@ func DriftMarkdown(w io.Writer, r *drift.Report) error {
 	return p.w.Flush()
 }
 
+// driftEdgeJSON is one pair of services: what is declared, what was seen, and
+// how failures of the second one went on. The counts of effects are those of
+// drift.Effect.
 type driftEdgeJSON struct {
 	From       string       `json:"from"`
 	To         string       `json:"to"`
@@ -155,7 +174,8 @@ type driftEdgeJSON struct {
 	Sources    []string     `json:"sources"`
 }
 
-// DriftJSON writes everything.
+// DriftJSON writes everything: every dependency, whether it differs or not, all
+// findings, sources and notes. Lists are never null.
 func DriftJSON(w io.Writer, r *drift.Report) error {
 	edges := make([]driftEdgeJSON, len(r.Dependencies))
 	for i := range r.Dependencies {
@@ -165,6 +185,8 @@ func DriftJSON(w io.Writer, r *drift.Report) error {
 			Requests: d.Requests, Propagated: d.Effect.Propagated, Absorbed: d.Effect.Absorbed, Unclear: d.Effect.Unclear,
 			Fine: d.Effect.Fine, Otherwise: d.Effect.Otherwise, Strength: string(d.Strength), Why: d.Why, Sources: emptyNotNull(d.Sources),
 		}
+		// Zero errors and unknown errors are different answers, so the number
+		// is left out where no source knows it.
 		if d.Judged {
 			edges[i].Errors = &d.Errors
 		}
@@ -189,7 +211,9 @@ func DriftJSON(w io.Writer, r *drift.Report) error {
 	}{edges, findingsJSON(r.Findings), sources, r.Window, emptyNotNull(r.Notes)})
 }
 
-// DriftManifests writes what was seen as manifests to begin with.
+// DriftManifests writes what was seen as manifests to begin with, in the form
+// that ParseManifest reads. Every edge in it is marked as assumed. Nothing but
+// the comment is written if WriteManifest fails on a name.
 func DriftManifests(w io.Writer, r *drift.Report) error {
 	if _, err := io.WriteString(w, "# What was seen, as a first declaration: every edge is a guess until someone says whether it is hard.\n"); err != nil {
 		return err

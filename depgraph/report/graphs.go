@@ -12,8 +12,11 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// DOT writes the graph for Graphviz: one rank a wave, soft edges dashed, what
-// is blocked in vermilion with a thick frame. All names are quoted.
+// DOT writes the graph for Graphviz, in the DOT language: one rank a wave, soft
+// and weak edges dashed, what is blocked in vermilion with a thick frame. The
+// arrows lead from a service to what it depends on, and rankdir=RL puts what
+// starts first on the left. All names are quoted by dotID; attributes are
+// constants of this file.
 func DOT(w io.Writer, g *depgraph.Graph) error {
 	p := newPrinter(w)
 	p.f("digraph depgraph {\n  rankdir=RL;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n")
@@ -43,11 +46,15 @@ func DOT(w io.Writer, g *depgraph.Graph) error {
 }
 
 // dotID quotes a string. In DOT only the quote ends a string, but a backslash
-// begins an escape in labels.
+// begins an escape in labels and tooltips (\N is the name of the node), so both
+// are escaped. Line breaks are not there any more: clean has written them as
+// \u000a.
 func dotID(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(clean(s)) + `"`
 }
 
+// dotShape is the shape for a kind, as further attributes. Programs are boxes,
+// the default of the graph.
 func dotShape(k depgraph.Kind) string {
 	switch k {
 	case depgraph.Datastore:
@@ -62,12 +69,15 @@ func dotShape(k depgraph.Kind) string {
 	return ""
 }
 
-// MaxMermaidEdges is how many edges a diagram shows; Mermaid refuses more.
+// MaxMermaidEdges is how many edges a diagram shows; Mermaid refuses more (its
+// maxEdges is 500 by default, and GitHub does not let a document raise it).
 const MaxMermaidEdges = 500
 
 // Mermaid writes a flowchart. Above MaxMermaidEdges it shows owners, or, if
-// nobody says owners, kinds, instead of services, and says so in a comment;
-// if even that is too much, only the edges that occur most.
+// nobody says owners, kinds, instead of services, and says so in a comment; if
+// even that is too much, only the edges that occur most. Identifiers are n0, n1
+// … in order of name, and names occur in quoted labels only, which mermaidLabel
+// escapes.
 func Mermaid(w io.Writer, g *depgraph.Graph) error {
 	p := newPrinter(w)
 	p.f("flowchart RL\n")
@@ -79,6 +89,8 @@ func Mermaid(w io.Writer, g *depgraph.Graph) error {
 	return p.w.Flush()
 }
 
+// mermaidServices draws every service and every edge: soft and weak ones
+// dotted, what is blocked by a class with a thick frame.
 func (p printer) mermaidServices(g *depgraph.Graph) {
 	ids := map[string]int{}
 	for i, n := range g.Names() {
@@ -101,7 +113,9 @@ func (p printer) mermaidServices(g *depgraph.Graph) {
 	}
 }
 
-// mermaidGroups draws the graph collapsed.
+// mermaidGroups draws the graph collapsed by owner or by kind. An arrow carries
+// the number of edges that it stands for; edges inside a group are not drawn.
+// Ties are broken by name, so that the cut below is the same every time.
 func (p printer) mermaidGroups(g *depgraph.Graph) {
 	by, what := func(s *depgraph.Service) string { return s.Owner }, "owner"
 	if !hasOwners(g) {
@@ -123,6 +137,8 @@ func (p printer) mermaidGroups(g *depgraph.Graph) {
 			weight[pair{a, b}]++
 		}
 	}
+	// The heaviest pairs first, as they are those that stay if there are too
+	// many.
 	pairs := make([]pair, 0, len(weight))
 	for k := range weight {
 		pairs = append(pairs, k)
@@ -138,6 +154,7 @@ func (p printer) mermaidGroups(g *depgraph.Graph) {
 		p.f("  %%%% %d of %d edges are shown, those that stand for most\n", MaxMermaidEdges, len(pairs))
 		pairs = pairs[:MaxMermaidEdges]
 	}
+	// All groups are drawn, also those whose edges were cut.
 	names := make([]string, 0, len(size))
 	for n := range size {
 		names = append(names, n)
@@ -153,6 +170,8 @@ func (p printer) mermaidGroups(g *depgraph.Graph) {
 	}
 }
 
+// hasOwners reports whether anybody says an owner; if nobody does, groups are
+// made by kind.
 func hasOwners(g *depgraph.Graph) bool {
 	for s := range g.Services() {
 		if s.Owner != "" {
@@ -163,7 +182,9 @@ func hasOwners(g *depgraph.Graph) bool {
 }
 
 // mermaidLabel writes everything but letters, digits and a few harmless signs
-// as an entity code: Mermaid's labels may hold Markdown and HTML.
+// as an entity code of Mermaid, such as #34; for a quote: a quote would end the
+// label, and labels may hold Markdown and HTML. The allowed signs are a list
+// and not the forbidden ones, since Mermaid's syntax grows.
 func mermaidLabel(s string) string {
 	var b strings.Builder
 	for _, r := range clean(s) {
@@ -177,8 +198,11 @@ func mermaidLabel(s string) string {
 	return b.String()
 }
 
-// CSV writes one row an edge, and one for each service without edges. A cell
-// that a spreadsheet could take for a formula begins with an apostrophe.
+// CSV writes one row an edge, and one for each service without edges, below a
+// row of titles (RFC 4180, by encoding/csv). A cell that a spreadsheet could
+// take for a formula begins with an apostrophe, as OWASP advises against CSV
+// injection; a program that reads names back has to take it off again, or to
+// read GraphJSON.
 func CSV(w io.Writer, g *depgraph.Graph) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"from", "to", "strength", "phase", "plane", "evidence", "owner", "criticality", "file", "line"}}
@@ -191,6 +215,8 @@ func CSV(w io.Writer, g *depgraph.Graph) error {
 			rows = append(rows, []string{e.From, e.To, e.Strength(), e.Phase.String(), e.Plane.String(), e.Evidence, s.Owner, s.Criticality.String(), e.At.File, itoa(e.At.Line)})
 		}
 	}
+	// The first byte decides: = + - @, and the tab and the line ends that some
+	// programs skip in search of one of these.
 	for _, row := range rows {
 		for i, cell := range row {
 			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
@@ -204,7 +230,10 @@ func CSV(w io.Writer, g *depgraph.Graph) error {
 	return c.Error()
 }
 
-// Markdown writes tables of services, dependencies, cycles and waves.
+// Markdown writes tables of services, dependencies, cycles and waves, in GitHub
+// Flavored Markdown; md escapes all names. The cycles and the order are
+// computed here, which takes most of the time: the error is that of ctx or of
+// the writer.
 func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	components, err := g.Cycles(ctx, depgraph.CyclesOptions{})
 	if err != nil {
@@ -231,6 +260,8 @@ func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 		}
 		p.f("\n")
 	}
+	// The waves hold what is blocked too, at the place that it would have; the
+	// line below them says under which condition.
 	p.f("\n## Start order\n\n")
 	for i, wave := range o.Waves {
 		p.f("%d. %s\n", i+1, mdList(wave))
@@ -245,6 +276,8 @@ func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	if o.Total > 0 {
 		p.f("\nCritical path, %s: %s\n", duration(o.Total), mdList(o.Critical))
 	}
+	// One row a service. Weak orders count as soft here: neither keeps the
+	// service from working.
 	p.f("\n## Services\n\n| service | owner | kind | criticality | hard | soft |\n|---|---|---|---|---|---|\n")
 	for s := range g.Services() {
 		var hard, soft []depgraph.Edge
@@ -260,6 +293,8 @@ func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	return p.w.Flush()
 }
 
+// mdList lists names in one cell or on one line, escaped; equal neighbours
+// occur once.
 func mdList(names []string) string {
 	escaped := make([]string, 0, len(names))
 	for _, n := range slices.Compact(names) {
@@ -293,13 +328,17 @@ func md(s string) string {
 	return b.String()
 }
 
-// SVG writes a drawing of the layout that any viewer can show.
+// SVG writes a drawing of the layout (SVG 1.1) that any viewer can show; names
+// are in full in the tooltip of a box, and shortened on it. All text goes
+// through xmlEscape. The error is that of ctx or of the writer.
 func SVG(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	l, err := NewLayout(ctx, g)
 	if err != nil {
 		return err
 	}
 	p := newPrinter(w)
+	// The drawing has a white ground of its own, as viewers with a dark theme
+	// would show dark lines on black.
 	p.f(`<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="12">`+"\n", l.Width, l.Height, l.Width, l.Height)
 	p.f(`<rect width="100%%" height="100%%" fill="#ffffff"/>` + "\n")
 	p.f(`<defs><marker id="a" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>` + "\n")
@@ -307,6 +346,7 @@ func SVG(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	for i := range l.Nodes {
 		at[l.Nodes[i].Service] = &l.Nodes[i]
 	}
+	// Titles, then edges, then boxes: what is drawn later lies above.
 	for _, c := range l.Columns {
 		p.f(`<text x="%.0f" y="%d" fill="#555" text-anchor="middle">%s</text>`+"\n", c.X+c.Width/2, margin-8, c.Title)
 	}
@@ -334,8 +374,12 @@ func SVG(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	return p.w.Flush()
 }
 
+// xmlEscape is for text and attributes of SVG. html.EscapeString writes the
+// five signs that XML escapes too, and clean has taken out what XML cannot
+// hold.
 func xmlEscape(s string) string { return html.EscapeString(xmlText(clean(s))) }
 
+// btoi is 1 for true.
 func btoi(b bool) int {
 	if b {
 		return 1
@@ -343,11 +387,12 @@ func btoi(b bool) int {
 	return 0
 }
 
-// maxLabel is how many letters fit into a node.
+// maxLabel is how many letters fit into a node of NodeWidth at the size of the
+// font.
 const maxLabel = 24
 
 // shorten cuts a name in the middle, as names that share a beginning differ in
-// their ends.
+// their ends. It counts runes, so that none is cut in half.
 func shorten(s string) string {
 	r := []rune(s)
 	if len(r) <= maxLabel {

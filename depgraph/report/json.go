@@ -9,15 +9,20 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// writeJSON writes one value, indented. Characters that mean something in
-// HTML are escaped, so that the output can be embedded anywhere.
+// writeJSON writes one value, indented by one space, and a line feed.
+// Characters that mean something in HTML are escaped, so that the output can be
+// embedded anywhere, and bytes that are no UTF-8 become U+FFFD (RFC 8259 wants
+// UTF-8). Names are otherwise as declared: JSON is for programs, which compare
+// them.
 func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", " ")
 	return enc.Encode(v)
 }
 
-// EdgeJSON is the form of an edge in every JSON output.
+// EdgeJSON is the form of an edge in every JSON output. It is part of the
+// format that GraphJSON exports and ParseManifest reads: members are added, and
+// none is renamed without a new depgraph.ExportVersion.
 type EdgeJSON struct {
 	From       string   `json:"from"`                  // From depends on To
 	To         string   `json:"to"`                    // see From
@@ -41,6 +46,8 @@ type EdgeJSON struct {
 	Source     string   `json:"source,omitempty"`      // what an importer took it from
 }
 
+// edgeJSON leaves out what an edge does not say; soft, phase and plane, which
+// every edge has, are always there.
 func edgeJSON(e depgraph.Edge) EdgeJSON {
 	order := ""
 	if e.Weak {
@@ -54,6 +61,7 @@ func edgeJSON(e depgraph.Edge) EdgeJSON {
 	}
 }
 
+// edgesJSON never returns nil, so that no edges are [] and not null.
 func edgesJSON(edges []depgraph.Edge) []EdgeJSON {
 	all := make([]EdgeJSON, len(edges))
 	for i, e := range edges {
@@ -62,11 +70,13 @@ func edgesJSON(edges []depgraph.Edge) []EdgeJSON {
 	return all
 }
 
+// refJSON names an edge without its details.
 type refJSON struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
 
+// refsJSON never returns nil either.
 func refsJSON(edges []depgraph.Edge) []refJSON {
 	all := make([]refJSON, len(edges))
 	for i, e := range edges {
@@ -75,6 +85,9 @@ func refsJSON(edges []depgraph.Edge) []refJSON {
 	return all
 }
 
+// componentJSON is a cyclic component; the members are those of
+// depgraph.Component. Of its edges only the number is told, as there may be
+// thousands; cycle and soften name those that matter.
 type componentJSON struct {
 	Kind           string     `json:"kind"`
 	Services       []string   `json:"services"`
@@ -91,6 +104,7 @@ type componentJSON struct {
 	Edges          int        `json:"edges"`
 }
 
+// componentsJSON keeps the order. The page uses it too.
 func componentsJSON(components []depgraph.Component) []componentJSON {
 	all := make([]componentJSON, len(components))
 	for i := range components {
@@ -104,18 +118,22 @@ func componentsJSON(components []depgraph.Component) []componentJSON {
 	return all
 }
 
-// CyclesJSON writes components.
+// CyclesJSON writes components, in the order given.
 func CyclesJSON(w io.Writer, components []depgraph.Component) error {
 	return writeJSON(w, struct {
 		Components []componentJSON `json:"components"`
 	}{componentsJSON(components)})
 }
 
+// criticalPathJSON is the chain that determines how long a start takes; 0
+// seconds means that no durations are declared.
 type criticalPathJSON struct {
 	Services []string `json:"services"`
 	Seconds  float64  `json:"seconds"`
 }
 
+// slotJSON is the start of one service; all times are seconds from the start of
+// the whole.
 type slotJSON struct {
 	Service  string  `json:"service"`
 	Wave     int     `json:"wave"`
@@ -125,6 +143,8 @@ type slotJSON struct {
 	Critical bool    `json:"critical,omitempty"`
 }
 
+// orderJSON is an order. Blocked services are in the waves as well: waves are
+// those after assumed_broken is out of the way.
 type orderJSON struct {
 	Waves        [][]string       `json:"waves"`
 	CriticalPath criticalPathJSON `json:"critical_path"`
@@ -136,6 +156,7 @@ type orderJSON struct {
 	ByHand       []EdgeJSON       `json:"by_hand,omitempty"`
 }
 
+// newOrderJSON counts waves from 1, as people do; depgraph.Slot counts from 0.
 func newOrderJSON(o *depgraph.Order) orderJSON {
 	res := orderJSON{
 		Waves: emptyNotNull(o.Waves), Blocked: emptyNotNull(o.Blocked), ByHand: edgesJSON(o.ByHand), Timeline: []slotJSON{},
@@ -152,7 +173,8 @@ func newOrderJSON(o *depgraph.Order) orderJSON {
 // what is blocked as well, as it comes up once the broken edges are out of the way.
 func OrderJSON(w io.Writer, o *depgraph.Order) error { return writeJSON(w, newOrderJSON(o)) }
 
-// BlastJSON writes a blast radius.
+// BlastJSON writes a blast radius. The members are those of depgraph.Blast,
+// whose lists of the four states are never nil.
 func BlastJSON(w io.Writer, b *depgraph.Blast) error {
 	return writeJSON(w, struct {
 		Of             []string `json:"of"`
@@ -165,7 +187,8 @@ func BlastJSON(w io.Writer, b *depgraph.Blast) error {
 	}{b.Of, b.Down, b.Degraded, b.RedundancyLost, b.CannotStart, b.Assumed, b.Unknown})
 }
 
-// ImpactJSON writes how many others each service takes down.
+// ImpactJSON writes how many others each service takes down, in the order of
+// names. counts has a number for each name, as Graph.BlastAll returns them.
 func ImpactJSON(w io.Writer, names []string, counts []int) error {
 	type impact struct {
 		Service string `json:"service"`
@@ -180,18 +203,23 @@ func ImpactJSON(w io.Writer, names []string, counts []int) error {
 	}{all})
 }
 
+// importanceJSON is what one dependency costs: the minutes a year that a
+// perfect one would save, and its Birnbaum importance.
 type importanceJSON struct {
 	Service        string  `json:"service"`
 	MinutesPerYear float64 `json:"minutes_per_year"`
 	Birnbaum       float64 `json:"birnbaum"`
 }
 
+// savingJSON is what it would save to make one edge soft.
 type savingJSON struct {
 	From           string  `json:"from"`
 	To             string  `json:"to"`
 	MinutesPerYear float64 `json:"minutes_per_year"`
 }
 
+// availJSON is an availability, as a share from 0 to 1, and what it rests on.
+// low, high and standard_error are there for an estimate only.
 type availJSON struct {
 	Service      string           `json:"service"`
 	Availability float64          `json:"availability"`
@@ -218,6 +246,8 @@ var Assumptions = []string{
 	"A service without a declared availability counts as always up.",
 }
 
+// newAvailJSON calls a result exact only if something was declared: with
+// nothing declared it is 1, exactly, and means nothing.
 func newAvailJSON(a *depgraph.Avail) availJSON {
 	res := availJSON{
 		Service: a.Service, Availability: a.Availability, Exact: a.Exact, Target: a.Target,
@@ -244,7 +274,8 @@ func AvailJSON(w io.Writer, a *depgraph.Avail) error { return writeJSON(w, newAv
 // round keeps what is left of minutes after floating-point noise.
 func round(minutes float64) float64 { return math.Round(minutes*1e6) / 1e6 }
 
-// WhyJSON writes paths.
+// WhyJSON writes paths, each a list of edges from the one service to the other.
+// truncated says that there are more than were asked for.
 func WhyJSON(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bool) error {
 	all := make([][]EdgeJSON, len(paths))
 	for i, p := range paths {
@@ -258,7 +289,8 @@ func WhyJSON(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bo
 	}{from, to, all, truncated})
 }
 
-// Summary counts the findings of a check.
+// Summary counts the findings of a check. Summarize fills what the findings
+// tell; whoever applies a baseline or waivers adds Known, Stale and Waived.
 type Summary struct {
 	Services, Edges     int // in the graph
 	Errors, Warns, Info int // findings, by severity
@@ -266,7 +298,8 @@ type Summary struct {
 	Waived              int // by a waiver in force
 }
 
-// Summarize counts findings.
+// Summarize counts findings by severity, and the graph. Findings that are Off
+// are not counted.
 func Summarize(g *depgraph.Graph, findings []depgraph.Finding) Summary {
 	s := Summary{Services: g.Len(), Edges: g.EdgeCount()}
 	for i := range findings {
@@ -282,6 +315,8 @@ func Summarize(g *depgraph.Graph, findings []depgraph.Finding) Summary {
 	return s
 }
 
+// findingJSON is a finding. Rule and the edges (or the service, if there are
+// none) identify it from run to run; line and message may change.
 type findingJSON struct {
 	Rule      string         `json:"rule"`
 	Name      string         `json:"name"`
@@ -295,6 +330,7 @@ type findingJSON struct {
 	Component *componentJSON `json:"component,omitempty"`
 }
 
+// findingsJSON keeps the order and never returns nil.
 func findingsJSON(findings []depgraph.Finding) []findingJSON {
 	all := make([]findingJSON, len(findings))
 	for i := range findings {
@@ -310,7 +346,7 @@ func findingsJSON(findings []depgraph.Finding) []findingJSON {
 	return all
 }
 
-// CheckJSON writes findings.
+// CheckJSON writes the counts and all findings, without a limit.
 func CheckJSON(w io.Writer, s Summary, findings []depgraph.Finding) error {
 	return writeJSON(w, struct {
 		Services int           `json:"services"`
@@ -325,6 +361,8 @@ func CheckJSON(w io.Writer, s Summary, findings []depgraph.Finding) error {
 	}{s.Services, s.Edges, s.Errors, s.Warns, s.Info, s.Known, s.Stale, s.Waived, findingsJSON(findings)})
 }
 
+// waiverJSON is a waiver as manifests write it; until is the last day, as
+// 2006-01-02.
 type waiverJSON struct {
 	Rule   string `json:"rule"`
 	On     string `json:"on,omitempty"`
@@ -332,6 +370,8 @@ type waiverJSON struct {
 	Until  string `json:"until"`
 }
 
+// serviceJSON is a service of an export. What nobody said is left out, and
+// start is in seconds.
 type serviceJSON struct {
 	Name        string       `json:"service"`
 	Owner       string       `json:"owner,omitempty"`
@@ -349,6 +389,8 @@ type serviceJSON struct {
 	Line        int          `json:"line"`
 }
 
+// newServiceJSON leaves the dependencies out; they are a list of their own in
+// the export, as edges.
 func newServiceJSON(s *depgraph.Service) serviceJSON {
 	res := serviceJSON{
 		Name: s.Name, Owner: s.Owner, Kind: s.Kind.String(), Criticality: s.Criticality.String(), Target: s.Availability.Target,
@@ -378,6 +420,8 @@ func GraphJSON(w io.Writer, g *depgraph.Graph) error {
 	}{depgraph.ExportVersion, services, edges})
 }
 
+// emptyNotNull makes a nil slice an empty one, so that it is [] in JSON:
+// programs loop over null with an error.
 func emptyNotNull[T any](s []T) []T {
 	if s == nil {
 		return []T{}

@@ -17,6 +17,8 @@ import (
 // reads them.
 const MaxPageServices = 5000
 
+// The rows of each table of the large page. Groups get more, as their table
+// stands for the drawing.
 const (
 	maxLargeRows  = 200 // of each table
 	maxLargeGroup = 500
@@ -24,7 +26,12 @@ const (
 
 // largePage writes the page of a system that is too large to be drawn: the
 // groups and what leads from one to the other, cycles, the services whose loss
-// hurts most, the waves by size, and findings by rule.
+// hurts most, the waves by size, and findings by rule. It has no script, and
+// its policy allows none; all text is escaped by rows. Soft cycles are left
+// out: in a system of this size they are one heap that says nothing.
+//
+// Everything is computed before the first byte is written, so an error of ctx
+// leaves w untouched.
 func largePage(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOptions) error {
 	components, err := g.Cycles(ctx, depgraph.CyclesOptions{HardOnly: true, Progress: o.Progress})
 	if err != nil {
@@ -55,7 +62,9 @@ func largePage(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOption
 	return p.w.Flush()
 }
 
-// rows writes a table, cut after a number of rows.
+// rows writes a section with a table, cut after limit rows of total. Title and
+// cells may hold names and are escaped here; id and head are constants of this
+// file, or have gone through cssWord. row is called with the indices in order.
 func (p printer) rows(id, title string, head []string, total, limit int, row func(i int) []string) {
 	p.f("<section id=\"%s\"><h2>%s</h2>\n<table><thead><tr>", id, html.EscapeString(title))
 	for _, h := range head {
@@ -76,6 +85,7 @@ func (p printer) rows(id, title string, head []string, total, limit int, row fun
 	p.f("</section>\n")
 }
 
+// largeCycles has a row for each hard component, the worst kinds first.
 func (p printer) largeCycles(components []depgraph.Component) {
 	p.rows("cycles", fmt.Sprintf("Cycles (%d)", len(components)), []string{"kind", "services", "shortest way round", "fix"}, len(components), maxLargeRows, func(i int) []string {
 		c := &components[i]
@@ -83,6 +93,7 @@ func (p printer) largeCycles(components []depgraph.Component) {
 	})
 }
 
+// largeOrder has a row a wave, with its size and the first eight names.
 func (p printer) largeOrder(o *depgraph.Order) {
 	p.rows("order", fmt.Sprintf("Start order (%d waves, %d services blocked)", len(o.Waves), len(o.Blocked)), []string{"wave", "services", "among them"}, len(o.Waves), maxLargeRows, func(i int) []string {
 		w := o.Waves[i]
@@ -90,6 +101,8 @@ func (p printer) largeOrder(o *depgraph.Order) {
 	})
 }
 
+// largeImpact lists services by how many others they take down; ties are in
+// order of name. impact has a number for each of g.Names().
 func (p printer) largeImpact(g *depgraph.Graph, impact []int) {
 	names := g.Names()
 	order := make([]int, len(names))
@@ -103,7 +116,9 @@ func (p printer) largeImpact(g *depgraph.Graph, impact []int) {
 	})
 }
 
-// largeGroups sums edges up by owner, or by kind if nobody says owners.
+// largeGroups sums edges up by owner, or by kind if nobody says owners. The
+// pairs with the most hard edges come first; edges inside a group are not
+// counted.
 func (p printer) largeGroups(g *depgraph.Graph) {
 	by, what := func(s *depgraph.Service) string { return s.Owner }, "owner"
 	if !hasOwners(g) {
@@ -127,6 +142,8 @@ func (p printer) largeGroups(g *depgraph.Graph) {
 			hard[k]++
 		}
 	}
+	// A pair is in both maps if it has edges of both sorts, and must occur
+	// once.
 	pairs := make([]pair, 0, len(hard))
 	for k := range hard {
 		pairs = append(pairs, k)
@@ -145,6 +162,8 @@ func (p printer) largeGroups(g *depgraph.Graph) {
 	})
 }
 
+// largeFindings has a table of rules with the number of findings of each, and
+// then a table for each rule.
 func (p printer) largeFindings(findings []depgraph.Finding) {
 	groups := byRule(findings)
 	p.rows("findings", fmt.Sprintf("Findings (%d)", len(findings)), []string{"severity", "rule", "how many"}, len(groups), maxLargeRows, func(i int) []string {
@@ -158,7 +177,8 @@ func (p printer) largeFindings(findings []depgraph.Finding) {
 	}
 }
 
-// cssWord keeps what an identifier of an element may hold.
+// cssWord keeps what an identifier of an element may hold, and drops the rest:
+// rules of a policy have names that anybody may choose.
 func cssWord(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {

@@ -9,9 +9,10 @@ import (
 )
 
 // Layout places services on a plane: startup waves are the columns, from left
-// to right. What is blocked by a cycle stands where it would be once the
-// edges that Order breaks are out of the way, so that those edges lead to the
-// right. Inside a column, services are near what they depend on.
+// to right. What is blocked by a cycle stands where it would be once the edges
+// that Order breaks are out of the way, so that those edges lead to the right.
+// Inside a column, services are near what they depend on. Coordinates are
+// pixels at zoom 1, with y down, as in SVG.
 type Layout struct {
 	Nodes         []Node   // in order of name
 	Columns       []Column // from left to right
@@ -26,13 +27,16 @@ type Node struct {
 	Blocked bool    // it does not come up from a full stop
 }
 
-// Column is one wave; a tall one is several columns wide.
+// Column is one wave; one of more than maxRows services is wrapped and so
+// several boxes wide.
 type Column struct {
 	Title    string  // above it
 	X, Width float64 // its left side, and how wide it is
 }
 
-// The measures of a layout, in pixels at zoom 1.
+// The measures of a layout, in pixels at zoom 1. The page gets the size of a
+// box and rowGap with its data; page.js repeats columnGap, and where titles
+// stand.
 const (
 	NodeWidth  = 168
 	NodeHeight = 26
@@ -44,7 +48,9 @@ const (
 )
 
 // NewLayout computes a layout in a few sweeps over the edges (barycentres,
-// after Sugiyama, Tagawa and Toda 1981).
+// after Sugiyama, Tagawa and Toda 1981): O(sweeps × (services × log services +
+// edges)) after Graph.Order. It is the same for the same graph: columns begin
+// in order of name, and all sorting is stable. The error is that of ctx.
 func NewLayout(ctx context.Context, g *depgraph.Graph) (*Layout, error) {
 	names := g.Names()
 	index := make(map[string]int, len(names))
@@ -57,6 +63,8 @@ func NewLayout(ctx context.Context, g *depgraph.Graph) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Waves breaks no edge, and so knows what is blocked; Order breaks some,
+	// and so has a place for everything.
 	waves := order.Waves
 	for i, n := range names {
 		l.Nodes[i] = Node{Service: n, Column: len(waves)}
@@ -69,6 +77,8 @@ func NewLayout(ctx context.Context, g *depgraph.Graph) (*Layout, error) {
 	for _, n := range blocked {
 		l.Nodes[index[n]].Blocked = true
 	}
+	// Both directions, as a sweep pulls a box towards what it needs and what
+	// needs it.
 	neighbours := make([][]int, len(names))
 	for e := range g.Edges() {
 		a, b := index[e.From], index[e.To]
@@ -78,9 +88,15 @@ func NewLayout(ctx context.Context, g *depgraph.Graph) (*Layout, error) {
 	return l, ctx.Err()
 }
 
+// sweeps is how often the columns are sorted: three times in each direction.
+// More hardly change the drawing.
 const sweeps = 6
 
-// arrange orders the columns and computes coordinates.
+// arrange orders the columns and computes coordinates. Each sweep takes the
+// columns in turn, from left to right and then back, and sorts the boxes of
+// each by the mean rank of their neighbours in other columns; boxes without any
+// stay where they are. Ranks are shares of a column and not indices, so that
+// columns of different heights compare.
 func (l *Layout) arrange(waves int, neighbours [][]int) {
 	count := 0
 	for _, n := range l.Nodes {
@@ -121,12 +137,16 @@ func (l *Layout) arrange(waves int, neighbours [][]int) {
 	l.coordinates(columns, waves)
 }
 
+// rankColumn spreads the services of a column evenly over 0 to 1, exclusive.
 func rankColumn(column []int, rank []float64) {
 	for i, v := range column {
 		rank[v] = (float64(i) + 0.5) / float64(len(column))
 	}
 }
 
+// coordinates turns the order inside the columns into places, centres every
+// column vertically, and sets Columns, Width and Height. Columns from index
+// waves on are titled "blocked".
 func (l *Layout) coordinates(columns [][]int, waves int) {
 	rows := 0
 	for _, column := range columns {
@@ -138,6 +158,8 @@ func (l *Layout) coordinates(columns [][]int, waves int) {
 		if len(column) == 0 {
 			continue
 		}
+		// A tall wave becomes several columns of boxes side by side, about
+		// equally high.
 		wide := (len(column) + maxRows - 1) / maxRows
 		per := (len(column) + wide - 1) / wide
 		for i, v := range column {

@@ -7,13 +7,19 @@ import (
 	"strings"
 )
 
-// lanes are the columns of boxes that an edge must not run behind: from left
-// to right, each with the heights of its boxes.
+// lanes are the columns of boxes that an edge must not run behind: from left to
+// right, each with the heights of its boxes, sorted. x and ys have the same
+// length. Boxes are in one lane if their x is exactly equal, as those of a
+// column are.
+//
+// page.js has the same algorithm for its groups; a change here is due there
+// too.
 type lanes struct {
 	x  []float64
 	ys [][]float64
 }
 
+// newLanes sorts the boxes into lanes, once for a drawing: O(n log n).
 func newLanes(nodes []Node) *lanes {
 	at := map[float64][]float64{}
 	for i := range nodes {
@@ -32,12 +38,15 @@ func newLanes(nodes []Node) *lanes {
 	return l
 }
 
-// gap returns the height nearest to y at which a line can cross a lane. Lines
-// that are squeezed into the same gap are spread a little.
+// gap returns the height nearest to y at which a line can cross a lane: y
+// itself if there is no box within reach, or else the middle of the gap above
+// or below the box that is in the way. Lines that are squeezed into the same
+// gap are spread a little, by the number of the edge. O(log boxes).
 func (l *lanes) gap(lane int, y float64, edge int) float64 {
 	const clear = NodeHeight/2 + 3
 	ys := l.ys[lane]
 	i, _ := slices.BinarySearch(ys, y)
+	// Only the boxes on both sides of y can be in the way.
 	for _, near := range []int{i - 1, i} {
 		if near < 0 || near >= len(ys) || math.Abs(ys[near]-y) > clear {
 			continue
@@ -52,13 +61,17 @@ func (l *lanes) gap(lane int, y float64, edge int) float64 {
 	return y
 }
 
-// route draws an edge from the side of one box to the side of another, through
-// the gaps between the boxes of every lane in between: the spare vertices of
-// Sugiyama, Tagawa and Toda (1981) without the reordering.
+// route draws an edge from the side of one box to the side of another, as the
+// data of an SVG path, through the gaps between the boxes of every lane in
+// between: the spare vertices of Sugiyama, Tagawa and Toda (1981) without the
+// reordering. edge is its number in the drawing, for gap. Both boxes must be
+// among the nodes of newLanes. O(lanes between × log boxes).
 func (l *lanes) route(from, to *Node, edge int) string {
 	a, _ := slices.BinarySearch(l.x, from.X)
 	b, _ := slices.BinarySearch(l.x, to.X)
 	var d strings.Builder
+	// Inside a lane there is nothing to cross: a bow beside it, as wide as the
+	// space to the next lane allows.
 	if a == b {
 		room := float64(columnGap)
 		if a+1 < len(l.x) {
@@ -78,6 +91,8 @@ func (l *lanes) route(from, to *Node, edge int) string {
 		fmt.Fprintf(&d, "C%.1f %.1f %.1f %.1f %.1f %.1f", (x+nextX)/2, y, (x+nextX)/2, nextY, nextX, nextY)
 		x, y = nextX, nextY
 	}
+	// Each lane is crossed on a level line, at the gap nearest to the straight
+	// way.
 	for lane := a + int(step); lane != b; lane += int(step) {
 		share := (l.x[lane] - from.X) / (to.X - from.X)
 		curve(l.x[lane]-step*NodeWidth/2, l.gap(lane, from.Y+share*(to.Y-from.Y), edge))

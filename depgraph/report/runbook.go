@@ -3,8 +3,6 @@ package report
 import (
 	"context"
 	"fmt"
-	"html"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -13,18 +11,23 @@ import (
 )
 
 // RunbookOptions says what a runbook is about. With Down it is the loss of a
-// service; otherwise a black start of everything. Title follows the words
-// "Black start".
+// service; otherwise a black start of everything. The zero value is a black
+// start without a title.
 type RunbookOptions struct {
-	Title string // of the page
-	Down  string // the service that is lost; "": everything
-	// MaxParallel is passed to the order.
+	// Title follows the words "Black start"; it is not used with Down.
+	Title string
+	// Down is the service that is lost; "" means everything.
+	Down string
+	// MaxParallel is passed to the order of a black start: how many services
+	// may start at the same time, 0 for any number.
 	MaxParallel int
 }
 
 // Runbook is a procedure for people, generated from the graph. Two runbooks of
 // one graph are equal byte by byte: there is no date and no commit in it, so
-// that a difference is a change of the procedure.
+// that a difference is a change of the procedure. It holds plain text, which
+// Markdown and HTML escape as they write; it is not changed once it is made, so
+// several goroutines may write it.
 type Runbook struct {
 	title    string
 	lead     []string
@@ -39,6 +42,7 @@ type section struct {
 }
 
 // bookStep is one thing to do or to check, with what has to be known for it.
+// Only command is printed as code; no facts and no command make it a mere name.
 type bookStep struct {
 	name    string // of a service, or what to do
 	facts   []string
@@ -46,8 +50,10 @@ type bookStep struct {
 	box     bool   // it is ticked off
 }
 
-// NewRunbook makes the runbook. The error is that of an unknown service, or
-// the context's.
+// NewRunbook makes the runbook. The error is that of an unknown service, of a
+// negative MaxParallel, or the context's. What the manifests lack, an owner or
+// a verify step, is no error: the last section lists it, so that somebody adds
+// it before the night when it is needed.
 func NewRunbook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runbook, error) {
 	if o.Down != "" {
 		return downBook(ctx, g, o)
@@ -55,6 +61,10 @@ func NewRunbook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runb
 	return coldBook(ctx, g, o)
 }
 
+// coldBook is the black start of everything, in the order in which it is read:
+// a summary, what people have to get past by hand, the waves, whom to call, and
+// what is missing in the manifests. The order is a cold one: it uses
+// break-glass procedures before it breaks an edge that has none.
 func coldBook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runbook, error) {
 	order, err := g.Order(ctx, depgraph.OrderOptions{Cold: true, MaxParallel: o.MaxParallel})
 	if err != nil {
@@ -75,12 +85,13 @@ func coldBook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runboo
 }
 
 // byHand lists what people have to get past, with the procedure if somebody
-// wrote one.
+// wrote one. It comes before the waves, as they rest on it.
 func (b *Runbook) byHand(order *depgraph.Order) {
 	s := section{title: "Get past by hand", text: []string{"The waves below work only if these services start without waiting:"}}
 	add := func(e depgraph.Edge, what string) {
 		s.steps = append(s.steps, bookStep{name: e.From + " without " + e.To, box: true, facts: []string{what, "declared at " + place(e.At)}})
 	}
+	// A partial start may not include the service that an edge belongs to.
 	in := map[string]bool{}
 	for _, name := range slices.Concat(order.Waves...) {
 		in[name] = true
@@ -99,7 +110,9 @@ func (b *Runbook) byHand(order *depgraph.Order) {
 	}
 }
 
-// waves are a section each.
+// waves are a section each, with when the wave begins and when all of it is
+// ready, if durations are declared. Times count from the beginning of the
+// start.
 func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 	without := slices.Concat(order.ByHand, order.Broken)
 	slots := map[string]depgraph.Slot{}
@@ -125,7 +138,8 @@ func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 }
 
 // serviceStep is the start of one service, which does not wait for the edges in
-// without.
+// without. Its facts are, in this order: owner, criticality and duration; what
+// it waits for; its note. The verify step becomes the command.
 func serviceStep(g *depgraph.Graph, name string, without []depgraph.Edge) bookStep {
 	svc, _ := g.Service(name)
 	st := bookStep{name: name, box: true, command: svc.Verify}
@@ -151,7 +165,9 @@ func serviceStep(g *depgraph.Graph, name string, without []depgraph.Edge) bookSt
 	return st
 }
 
-// waitsFor are the names of what a service is started after.
+// waitsFor are the names of what a service is started after: its hard startup
+// dependencies, except for pairs of services in without. Soft and weak ones do
+// not keep it from starting, so they are not there.
 func waitsFor(g *depgraph.Graph, name string, without []depgraph.Edge) []string {
 	var edges []depgraph.Edge
 	for _, e := range g.EdgesFrom(name) {
@@ -163,7 +179,9 @@ func waitsFor(g *depgraph.Graph, name string, without []depgraph.Edge) []string 
 	return needed(edges)
 }
 
-// needed names what edges of one service lead to, a group as "1 of a or b".
+// needed names what edges of one service lead to, in their order: a group as "1
+// of a or b", at the place of its first member, and anything else once, however
+// many edges lead there.
 func needed(edges []depgraph.Edge) (names []string) {
 	groups := map[int]int{} // the place of a group in names
 	for _, e := range edges {
@@ -181,7 +199,8 @@ func needed(edges []depgraph.Edge) (names []string) {
 	return names
 }
 
-// owners says who to call.
+// owners says who to call, by owner, with the services of each. Services
+// without an owner are in gaps.
 func (b *Runbook) owners(g *depgraph.Graph, names []string) {
 	of := map[string][]string{}
 	for _, n := range names {
@@ -199,6 +218,7 @@ func (b *Runbook) owners(g *depgraph.Graph, names []string) {
 	}
 }
 
+// sortedKeys makes the order of a map the same in every run.
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
@@ -208,7 +228,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// gaps names what the manifests do not say, and this page would need.
+// gaps names what the manifests do not say, and this page would need: owners,
+// verify steps, durations.
 func (b *Runbook) gaps(g *depgraph.Graph, names []string) {
 	lacks := map[string][]string{}
 	for _, n := range names {
@@ -232,7 +253,10 @@ func (b *Runbook) gaps(g *depgraph.Graph, names []string) {
 	}
 }
 
-// downBook is about the loss of one service.
+// downBook is about the loss of one service, in the order of an incident: whom
+// to call and how large it is; what must not be restarted; where the cause may
+// lie; what others see; how to bring it back; what to verify afterwards. Owners
+// and gaps are those of the service and of all that went down with it.
 func downBook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runbook, error) {
 	blast, err := g.Blast(depgraph.BlastOptions{}, o.Down)
 	if err != nil {
@@ -261,7 +285,9 @@ func downBook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runboo
 	return b, nil
 }
 
-// leaveAlone is the first thing to read: a restart makes it worse.
+// leaveAlone is the first thing to read: services that still work but would not
+// come back, which a well-meant restart takes down too. There is no such
+// section if there are none.
 func (b *Runbook) leaveAlone(blast *depgraph.Blast) {
 	if len(blast.CannotStart) == 0 {
 		return
@@ -273,7 +299,8 @@ func (b *Runbook) leaveAlone(blast *depgraph.Blast) {
 	b.sections = append(b.sections, s)
 }
 
-// causes are what the service itself cannot do without.
+// causes are what the service itself cannot do without, once each, in order of
+// name, with how to verify each and whom to call.
 func (b *Runbook) causes(g *depgraph.Graph, name string) {
 	s := section{title: "Look at what it needs", text: []string{"The cause may lie below. In this order:"}}
 	seen := map[string]bool{}
@@ -297,7 +324,9 @@ func (b *Runbook) causes(g *depgraph.Graph, name string) {
 	}
 }
 
-// effects say what users of the service see.
+// effects say what users of the service see, the worst first, with the fallback
+// that a manifest promises. A soft edge that no drill has proven is pointed
+// out: in an incident, "degraded" may be wrong.
 func (b *Runbook) effects(g *depgraph.Graph, name string, blast *depgraph.Blast) {
 	s := section{title: "What it does to others"}
 	for _, part := range []struct {
@@ -328,7 +357,8 @@ func (b *Runbook) effects(g *depgraph.Graph, name string, blast *depgraph.Blast)
 	}
 }
 
-// recovery is what to verify once the service is back.
+// recovery is what to verify once the service is back; the facts are left out,
+// as the waves have told them.
 func (b *Runbook) recovery(g *depgraph.Graph, blast *depgraph.Blast) {
 	s := section{title: "Afterwards", text: []string{"These went down with it. They serve again by themselves; verify it:"}}
 	for _, n := range blast.Down {
@@ -339,98 +369,4 @@ func (b *Runbook) recovery(g *depgraph.Graph, blast *depgraph.Blast) {
 	if len(s.steps) > 0 {
 		b.sections = append(b.sections, s)
 	}
-}
-
-// Markdown writes the runbook with boxes to tick.
-func (b *Runbook) Markdown(w io.Writer) error {
-	p := newPrinter(w)
-	p.f("# %s\n\nGenerated from the manifests by depgraph; change those, not this.\n", md(b.title))
-	for _, line := range b.lead {
-		p.f("\n%s\n", md(line))
-	}
-	for _, s := range b.sections {
-		p.f("\n## %s\n", md(s.title))
-		for _, line := range s.text {
-			p.f("\n%s\n", md(line))
-		}
-		if len(s.steps) > 0 {
-			p.f("\n")
-		}
-		for _, st := range s.steps {
-			box := ""
-			if st.box {
-				box = "[ ] "
-			}
-			p.f("- %s**%s**", box, md(st.name))
-			if len(st.facts) > 0 {
-				p.f(": %s", md(strings.Join(st.facts, "; ")))
-			}
-			p.f("\n")
-			if st.command != "" {
-				p.f("  - verify: %s\n", codeSpan(st.command))
-			}
-		}
-	}
-	return p.w.Flush()
-}
-
-// codeSpan quotes a command for Markdown: as many backquotes around it as it
-// takes for none inside to end it.
-func codeSpan(s string) string {
-	s = clean(s)
-	fence := "`"
-	for strings.Contains(s, fence) {
-		fence += "`"
-	}
-	if len(fence) > 1 || strings.HasPrefix(s, " ") {
-		return fence + " " + s + " " + fence
-	}
-	return fence + s + fence
-}
-
-const runbookStyle = `body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
-h2{border-bottom:1px solid #999;margin-top:2rem}li{margin:.4rem 0}code{background:#eee;padding:.1rem .3rem;overflow-wrap:anywhere}
-.facts{color:#444}label{display:inline}
-@media (prefers-color-scheme:dark){body{color:#eee;background:#111}code{background:#333}.facts{color:#bbb}}
-@media print{body{margin:0;max-width:none}section{break-inside:avoid}}`
-
-// HTML writes the runbook as one page that needs no network and no script, to
-// be printed or kept open. Its boxes can be ticked.
-func (b *Runbook) HTML(w io.Writer) error {
-	p := newPrinter(w)
-	esc := func(s string) string { return html.EscapeString(clean(s)) }
-	p.f("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n")
-	p.f("<meta name=\"viewport\" content=\"width=device-width\"><title>%s</title>\n<style>%s</style></head><body>\n<h1>%s</h1>\n", esc(b.title), runbookStyle, esc(b.title))
-	for _, line := range b.lead {
-		p.f("<p>%s</p>\n", esc(line))
-	}
-	for _, s := range b.sections {
-		p.f("<section><h2>%s</h2>\n", esc(s.title))
-		for _, line := range s.text {
-			p.f("<p>%s</p>\n", esc(line))
-		}
-		if len(s.steps) > 0 {
-			p.f("<ul>\n")
-		}
-		for _, st := range s.steps {
-			name := "<strong>" + esc(st.name) + "</strong>"
-			if st.box {
-				name = "<label><input type=\"checkbox\"> " + name + "</label>"
-			}
-			p.f("<li>%s", name)
-			if len(st.facts) > 0 {
-				p.f(" <span class=\"facts\">%s</span>", esc(strings.Join(st.facts, "; ")))
-			}
-			if st.command != "" {
-				p.f("<br>verify: <code>%s</code>", esc(st.command))
-			}
-			p.f("</li>\n")
-		}
-		if len(s.steps) > 0 {
-			p.f("</ul>\n")
-		}
-		p.f("</section>\n")
-	}
-	p.f("</body></html>\n")
-	return p.w.Flush()
 }

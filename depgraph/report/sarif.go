@@ -18,6 +18,10 @@ import (
 // notification says how many were left out.
 const MaxSARIFResults = 5000
 
+// The objects of SARIF 2.1.0 (OASIS Standard, 27 March 2020) that are used,
+// each with the members that GitHub code scanning reads. Messages are plain
+// text; in the schema, a region without a line is not allowed, so findings
+// about a file as such have no region.
 type (
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
@@ -93,14 +97,19 @@ type (
 	}
 )
 
-// SARIF writes findings as SARIF 2.1.0: one result for each component or
-// edge, a cycle as a code flow, and fingerprints that survive moved lines.
+// SARIF writes findings as SARIF 2.1.0: one result for each component or edge,
+// a cycle as a code flow, and fingerprints that survive moved lines, so that a
+// service such as GitHub knows a finding again. At most MaxSARIFResults results
+// are written. A finding without a file has no location; JSON escapes names,
+// and relativeURI those of files.
 func SARIF(w io.Writer, findings []depgraph.Finding) error {
 	run := sarifRun{
 		Tool:        sarifTool{sarifDriver{Name: "depgraph", InformationURI: "https://github.com/failopen/failopen", Rules: sarifRules(findings)}},
 		Invocations: []sarifInvocation{{Successful: true}},
 		Results:     []sarifResult{},
 	}
+	// The rules are taken from all findings, before the cut: a rule without a
+	// result does no harm, and the numbers of rules stay the same.
 	if left := len(findings) - MaxSARIFResults; left > 0 {
 		findings = findings[:MaxSARIFResults]
 		run.Invocations[0].Notifications = []sarifNotification{{"warning", sarifMessage{itoa(left) + " findings were left out; the limit is " + itoa(MaxSARIFResults)}}}
@@ -126,6 +135,8 @@ func SARIF(w io.Writer, findings []depgraph.Finding) error {
 	return writeJSON(w, sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
+// message is the text of a result, with the fix, as GitHub shows no other place
+// for it.
 func message(f *depgraph.Finding) string {
 	if f.Fix == "" {
 		return f.Message
@@ -133,7 +144,9 @@ func message(f *depgraph.Finding) string {
 	return f.Message + ". Fix: " + f.Fix
 }
 
-// sarifRules lists the built-in rules and those of the policy that found something.
+// sarifRules lists the built-in rules, and those of the policy that found
+// something, in the order of their first finding; a policy's rule has no texts
+// but its name and its fix.
 func sarifRules(findings []depgraph.Finding) []sarifRule {
 	var rules []sarifRule
 	known := map[string]bool{}
@@ -156,6 +169,7 @@ func sarifRules(findings []depgraph.Finding) []sarifRule {
 	return rules
 }
 
+// sarifLevel is the level of the standard (section 3.27.10); Off is "none".
 func sarifLevel(s depgraph.Severity) string {
 	switch s {
 	case depgraph.Error:
@@ -168,6 +182,8 @@ func sarifLevel(s depgraph.Severity) string {
 	return "none"
 }
 
+// flow is a cycle as the steps of one thread, each at the declaration of its
+// edge.
 func flow(cycle []depgraph.Edge) sarifThreadFlow {
 	t := sarifThreadFlow{}
 	for _, e := range cycle {
@@ -176,6 +192,8 @@ func flow(cycle []depgraph.Edge) sarifThreadFlow {
 	return t
 }
 
+// location is a place with an optional message. Without a file there is no
+// physical location; without a line it is the file as such.
 func location(at depgraph.Position, text string) sarifLocation {
 	l := sarifLocation{}
 	if text != "" {
@@ -196,6 +214,9 @@ func relativeURI(file string) string {
 	return (&url.URL{Path: relative(file)}).EscapedPath()
 }
 
+// relative is a path below the current folder as CI services expect it:
+// relative, with slashes. Any other path stays as it is, also if the current
+// folder is unknown.
 func relative(file string) string {
 	if !filepath.IsAbs(file) {
 		return file
@@ -211,8 +232,9 @@ func relative(file string) string {
 	return filepath.ToSlash(rel)
 }
 
-// Fingerprint identifies a finding by its rule and its edges, so that it stays
-// the same when lines move.
+// Fingerprint identifies a finding by its rule, its service and its edges, so
+// that it stays the same when lines move, messages are reworded or edges come
+// in another order. It is 32 hexadecimal digits, half of a SHA-256.
 func Fingerprint(f *depgraph.Finding) string {
 	parts := []string{}
 	for _, e := range f.Edges {
