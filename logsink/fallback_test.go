@@ -348,6 +348,47 @@ func TestSink_gives_way_when_evicting(t *testing.T) {
 	})
 }
 
+// A holder of the lock that was not there for one look has lost its processor:
+// the next writers do not look as well, which costs tens of times as much as
+// giving way, until one of them tries again.
+func TestSink_looks_once_for_a_holder_that_is_away(t *testing.T) {
+	s := mustNew(t, Options{Dest: io.Discard, DropOldest: true})
+	line := []byte("x\n")
+	refused := func(again bool) time.Duration { // a write that finds the lock held
+		s.away.Store(!again)
+		begin := time.Now()
+		s.Write(line)
+		return time.Since(begin)
+	}
+	s.mu.Lock()
+	s.evicting.Store(true)
+	least := [2]time.Duration{time.Hour, time.Hour} // of a write that gives way at once, and of one that looks
+	for range lookAgain - 1 {
+		least[0] = min(least[0], refused(false))
+		if !s.away.Load() {
+			t.Fatal("away was forgotten after a single write")
+		}
+	}
+	s.Write(line)
+	if s.away.Load() {
+		t.Errorf("nobody looks again after %d writes that gave way", lookAgain)
+	}
+	for range lookAgain / 2 {
+		least[1] = min(least[1], refused(true))
+		if !s.away.Load() {
+			t.Fatal("a look for nothing did not mark the holder as away")
+		}
+	}
+	s.evicting.Store(false)
+	s.mu.Unlock()
+	if least[1] < 3*least[0] {
+		t.Errorf("giving way takes %s, with a look %s: it looked all the same", least[0], least[1])
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // toBatch is a BatchDest that writes to w.
 func toBatch(w io.Writer) BatchDest {
 	return batchFunc(func(_ context.Context, recs []Record) (BatchResult, error) {

@@ -10,6 +10,7 @@ measure() {
     go test "${short[@]}" -bench '^BenchmarkMiss$/^(failopen|floor-sync.Map)$' ./cache
     go test "${short[@]}" -bench '^BenchmarkServeLive$/./^(failopen|failopen-ready|health-go)$' ./health
     go test "${short[@]}" -bench '^BenchmarkEnqueue$/./^(logsink|logsink-mapped|channel|direct)$' ./logsink
+    go test "${short[@]}" -bench '^BenchmarkFrozenSaturated$/^(logsink-oldest|mobyring)$' ./logsink
     go test "${short[@]}" -bench '^BenchmarkSlog$/^(noop|logsink)$' ./logsink
     go test "${short[@]}" -bench '^Benchmark(Compile|Components|Waves|Blast)$/^services=10000$/^by=(depgraph|gonum)$' ./depgraph
   })
