@@ -8,6 +8,10 @@ mkdir -p "$ci_cache"
 # goroutines and fails. Well under the 20 minutes that CI has.
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-timeout=5m"
 
+# Under the race detector a process waits for a second before it ends, and our
+# tests start hundreds.
+export GORACE="${GORACE:+$GORACE }atexit_sleep_ms=20"
+
 # tool MODULE/PATH@VERSION prints the path of the built command, installing
 # it first if this machine does not have that exact version.
 tool() {

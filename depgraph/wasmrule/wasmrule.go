@@ -168,9 +168,10 @@ func run(ctx context.Context, module []byte, g *depgraph.Graph, o Options) ([]de
 	return judge(ctx, runErr, out, errs, o, g)
 }
 
-// childEnv is what a process needs to start at all.
+// childEnv is what a process needs to start at all, and the settings of the race
+// detector, without which each child of a test waits for a second at its end.
 func childEnv() (env []string) {
-	for _, name := range []string{"SYSTEMROOT", "TMPDIR", "TMP", "TEMP"} {
+	for _, name := range []string{"SYSTEMROOT", "TMPDIR", "TMP", "TEMP", "GORACE"} {
 		if v := os.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
