@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/failopen/failopen/health/internal/rounds"
 )
 
 // view makes peers of a fleet, all seen at the same time.
@@ -29,7 +31,7 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	left, stayed := 0, 0
-	for range rounds(100_000) {
+	for range rounds.Of(100_000) {
 		g := Guard{MinPeers: 1 + r.IntN(4), MaxOut: r.Float64(), Panic: r.Float64()}
 		d := g.withDefaults()
 		n := 1 + r.IntN(40)
@@ -124,7 +126,7 @@ func TestGuard_Step_over_random_fleets(t *testing.T) {
 			fail(fmt.Sprintf("the order of peers changed the answer to %+v", again))
 		}
 	}
-	if few := rounds(1000); left < few || stayed < few {
+	if few := rounds.Of(1000); left < few || stayed < few {
 		t.Fatalf("%d left and %d stayed: the fleets are not varied enough", left, stayed)
 	}
 }
@@ -136,7 +138,7 @@ func TestGuard_fleet_never_has_too_many_out(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	start := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	most := 0
-	for range rounds(100_000) {
+	for range rounds.Of(100_000) {
 		g := Guard{MaxOut: r.Float64() * 0.6, Settle: time.Second}
 		n := 3 + r.IntN(10)
 		room := max(1, int(g.withDefaults().MaxOut*float64(n)))

@@ -32,10 +32,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/failopen/failopen/health"
+	"github.com/failopen/failopen/health/internal/background"
 )
 
 // Path is where instances answer each other.
@@ -99,7 +99,7 @@ type Fleet struct {
 	looking bool                // a look-up has not returned
 	asking  map[netip.Addr]bool // questions that have not returned
 
-	saying atomic.Bool // the Logger has not returned
+	log background.Logger
 }
 
 // member is a peer and where it answered.
@@ -171,6 +171,7 @@ func New(o Options) (*Fleet, error) {
 		}
 	}
 	f.opts = o
+	f.log.To, f.log.Panicked = o.Logger, f.panicked
 	return f, nil
 }
 
@@ -222,26 +223,6 @@ func (f *Fleet) panicked() {
 	f.mu.Lock()
 	f.stats.Panics++
 	f.mu.Unlock()
-}
-
-// say logs in the background: a logger that blocks, as one does whose output
-// nobody reads, must not hold Run up. It gets nothing more until it has returned.
-func (f *Fleet) say(message string, args ...any) {
-	if f.opts.Logger == nil || !f.saying.CompareAndSwap(false, true) {
-		return
-	}
-	go func() {
-		defer f.saying.Store(false)
-		returned := false
-		defer func() {
-			_ = recover() // it has not returned, as with a Goexit
-			if !returned {
-				f.panicked()
-			}
-		}()
-		f.opts.Logger.Warn(message, args...)
-		returned = true
-	}()
 }
 
 // Peers returns what is known, for Guard.Peers. It asks nobody: Run does. A
@@ -318,7 +299,7 @@ func (f *Fleet) round(ctx context.Context) {
 	gone := f.remembered(addrs)
 	f.mu.Unlock()
 	if news && ctx.Err() == nil {
-		f.say("peers: looking the fleet up", "name", f.opts.Name, "err", err)
+		f.log.Warn("peers: looking the fleet up", "name", f.opts.Name, "err", err)
 	}
 	some := f.some(addrs, gone)
 	done := make(chan struct{}, len(some))
