@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 	"github.com/failopen/failopen/depgraph/report"
 	"github.com/failopen/failopen/depgraph/wasmrule"
 )
@@ -28,30 +29,30 @@ type command struct {
 	args           []string // positional
 
 	// Flags of every verb.
-	paths    list
+	paths    cli.List
 	format   string
 	output   string
 	config   string
 	failOn   string
-	only     list
-	skip     list
+	only     commaList
+	skip     commaList
 	baseline string
 
 	// Flags of single verbs.
 	all, hard, cold, shutdown, noSoft bool
 	phase, plane, restart             string
 	maxParallel                       int
-	whatIf                            list
+	whatIf                            commaList
 	force, checkOnly                  bool
 	verbose                           bool
 	heading                           string
 	proof                             string
 	requireProof                      age
-	observed, mapped                  list
+	observed, mapped                  cli.List
 	names, down, state                string
 	focus, reaches, collapse          string
 	depth                             int
-	listed, rules                     list
+	listed, rules                     cli.List
 	ruleTime                          time.Duration
 	ruleMemory                        int64
 	nothing                           bool
@@ -88,7 +89,7 @@ func (c *command) proofFlags(fs *flag.FlagSet) {
 
 // ruleFlags declares rules of one's own.
 func (c *command) ruleFlags(fs *flag.FlagSet) {
-	fs.Var(pathList{&c.rules}, "rule", "`file` with a rule in WebAssembly (WASI preview 1); can be repeated")
+	fs.Var(&c.rules, "rule", "`file` with a rule in WebAssembly (WASI preview 1); can be repeated")
 	fs.DurationVar(&c.ruleTime, "rule-timeout", wasmrule.DefaultTimeout, "how long each rule may take, compiling included")
 	fs.Int64Var(&c.ruleMemory, "rule-memory", wasmrule.DefaultMemory>>20, "how much memory each rule may take, in `MiB`")
 }
@@ -135,25 +136,18 @@ func (c *command) proofs() (*depgraph.Proofs, error) {
 	return depgraph.LoadProofs(name)
 }
 
-// list is a flag that can be repeated and takes commas.
-type list []string
+// commaList is a flag that can be repeated and takes commas; where a comma may be
+// part of a path, it is a cli.List.
+type commaList []string
 
-func (l *list) String() string { return strings.Join(*l, ",") }
+func (l *commaList) String() string { return strings.Join(*l, ",") }
 
-func (l *list) Set(s string) error {
+func (l *commaList) Set(s string) error {
 	for _, part := range strings.Split(s, ",") {
 		if part != "" {
 			*l = append(*l, part)
 		}
 	}
-	return nil
-}
-
-// pathList is a list without commas, which may be part of a path.
-type pathList struct{ *list }
-
-func (l pathList) Set(s string) error {
-	*l.list = append(*l.list, s)
 	return nil
 }
 
@@ -163,7 +157,7 @@ func newCommand(ctx context.Context, stdout, stderr io.Writer) *command {
 
 // globals declares the flags of every verb.
 func (c *command) globals(fs *flag.FlagSet) {
-	fs.Var(pathList{&c.paths}, "d", "folder, `file` or pattern with manifests, or - for the standard input; can be repeated (default: the current folder)")
+	fs.Var(&c.paths, "d", "folder, `file` or pattern with manifests, or - for the standard input; can be repeated (default: the current folder)")
 	fs.StringVar(&c.format, "f", c.format, "output `format`")
 	fs.StringVar(&c.format, "format", c.format, "same as -f")
 	fs.StringVar(&c.output, "o", c.output, "write to this `file` instead of the standard output")
@@ -210,20 +204,9 @@ func (c *command) parse(v verb, args []string) error {
 	if v.flags != nil {
 		v.flags(c, fs)
 	}
-	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
-			return asUsage(err)
-		}
-		consumed := args[:len(args)-fs.NArg()]
-		args = fs.Args()
-		if len(consumed) > 0 && consumed[len(consumed)-1] == "--" {
-			c.args = append(c.args, args...)
-			break
-		}
-		if len(args) > 0 {
-			c.args = append(c.args, args[0])
-			args = args[1:]
-		}
+	var err error
+	if c.args, err = cli.Parse(fs, args); err != nil {
+		return asUsage(err)
 	}
 	if v.paths { // as every linter does
 		c.paths, c.args = append(c.paths, c.args...), nil
@@ -240,10 +223,6 @@ func (c *command) parse(v verb, args []string) error {
 		}
 		return usagef("%s has no format %q; it takes %s", v.name, c.format, strings.Join(v.formats, ", "))
 	}
-	return c.checkFailOn(v)
-}
-
-func (c *command) checkFailOn(v verb) error {
 	if c.failOn == "" {
 		c.failOn = v.failOn
 	}
@@ -279,7 +258,7 @@ func asUsage(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	return usageError{err.Error()}
+	return usagef("%s", err)
 }
 
 // load reads the manifests.
@@ -318,23 +297,18 @@ func (c *command) spares(g *depgraph.Graph) error {
 	if c.output == "" || c.output == "-" {
 		return nil
 	}
-	target, err := os.Stat(c.output)
-	if err != nil || !target.Mode().IsRegular() {
-		return nil // a new file, or a device; what cannot be written is reported then
-	}
 	for s := range g.Services() {
-		if read, err := os.Stat(s.At.File); err == nil && os.SameFile(read, target) {
+		if c.sparesFiles(s.At.File) != nil {
 			return usagef("-o %s: declares %s; write to another file", c.output, s.Name)
 		}
 	}
 	return nil
 }
 
-// sparesFiles refuses to write what a verb says over a file that it reads.
+// sparesFiles refuses to write what a verb says over a file that it reads, by
+// whatever name and link. A device is no such file, and what cannot be written at
+// all is reported when it is tried.
 func (c *command) sparesFiles(names ...string) error {
-	if c.output == "" || c.output == "-" {
-		return nil
-	}
 	target, err := os.Stat(c.output)
 	if err != nil || !target.Mode().IsRegular() {
 		return nil
@@ -370,7 +344,7 @@ func expandPatterns(paths []string) ([]string, error) {
 // textOptions says how wide the terminal is, and whether it has colours.
 func (c *command) textOptions() report.TextOptions {
 	o := report.TextOptions{All: c.all, Verbose: c.verbose}
-	if c.output != "" && c.output != "-" || !isTerminal(c.stdout) {
+	if c.output != "" && c.output != "-" || !cli.IsTerminal(c.stdout) {
 		return o
 	}
 	o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -382,21 +356,12 @@ func (c *command) textOptions() report.TextOptions {
 	return o
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 // policy reads the policy file, if there is one.
 func (c *command) policy() (*depgraph.Policy, error) {
 	name := c.config
 	if name == "" {
 		name = filepath.Join(c.folder(), ".depgraph.yaml")
-		if _, err := os.Stat(name); err != nil {
+		if !exists(name) {
 			return &depgraph.Policy{}, nil // none was asked for, and none is there
 		}
 	}
@@ -417,7 +382,7 @@ func (c *command) folder() string {
 // progress returns a reporter that writes to a terminal, and only if the work
 // takes longer than a second; nil if the standard error is no terminal.
 func (c *command) progress() func(depgraph.Progress) {
-	if !isTerminal(c.stderr) {
+	if !cli.IsTerminal(c.stderr) {
 		return nil
 	}
 	f := c.stderr
@@ -451,6 +416,14 @@ func (c *command) write(render func(w io.Writer) error) error {
 		return err
 	}
 	return writeFile(c.output, buf.Bytes())
+}
+
+// show writes the answer of a verb that has the formats text and json.
+func (c *command) show(text, json func(w io.Writer) error) error {
+	if c.format == "json" {
+		return c.write(json)
+	}
+	return c.write(text)
 }
 
 // writeFile replaces a regular file in one step, so that nobody reads half of

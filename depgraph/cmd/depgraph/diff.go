@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -38,15 +39,11 @@ func (c *command) diff() error {
 	if err != nil {
 		return lookup(err)
 	}
-	if c.baseline != "" {
-		b, err := depgraph.LoadBaseline(c.baseline)
-		if err != nil {
-			return err
-		}
-		var known int
-		d.New, known, _ = b.Filter(d.New)
-		d.Known += known
+	var known int
+	if d.New, known, _, err = c.unknown(d.New); err != nil {
+		return err
 	}
+	d.Known += known
 	titles := report.DiffTitles{Before: before.title, After: after.title}
 	err = c.write(func(w io.Writer) error {
 		switch c.format {
@@ -62,13 +59,7 @@ func (c *command) diff() error {
 	if err != nil {
 		return err
 	}
-	lowest, _ := c.threshold() // checked by parse
-	for i := range d.New {
-		if d.New[i].Severity >= lowest {
-			return errFindings
-		}
-	}
-	return nil
+	return c.judge(d.New)
 }
 
 // sides reads both graphs. "A..B" and "A...B" stand for two revisions, as they
@@ -190,7 +181,7 @@ func (c *command) revision(repo repository, hash, title string) (side, error) {
 		services = append(services, found...)
 	}
 	if len(services) == 0 {
-		say(c.stderr, "note: %s has no manifests\n", title)
+		cli.Say(c.stderr, "note: %s has no manifests\n", title)
 	}
 	g, err := depgraph.Compile(services, depgraph.Options{AllowUndeclared: true})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drift"
 	"github.com/failopen/failopen/depgraph/importer"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -40,23 +41,19 @@ func (c *command) drift() error {
 		return err
 	}
 	r := drift.Compare(g, seen, drift.Options{Names: names, Policy: policy, Only: c.only, Skip: c.skip})
-	if c.baseline != "" {
-		b, err := depgraph.LoadBaseline(c.baseline)
-		if err != nil {
-			return err
-		}
-		var known int
-		r.Findings, known, _ = b.Filter(r.Findings)
-		if known > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%d findings are known from the baseline", known))
-		}
+	var known int
+	if r.Findings, known, _, err = c.unknown(r.Findings); err != nil {
+		return err
+	}
+	if known > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d findings are known from the baseline", known))
 	}
 	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
 		return err
 	}
 	if c.format == "github" || c.format == "sarif" { // which have no place for them
 		for _, note := range r.Notes {
-			say(c.stderr, "note: %s\n", note)
+			cli.Say(c.stderr, "note: %s\n", note)
 		}
 	}
 	if r.Empty() {
@@ -69,13 +66,7 @@ func (c *command) drift() error {
 	if c.format == "yaml" { // it was asked for a declaration, and not for a verdict
 		return nil
 	}
-	lowest, _ := c.threshold() // checked by parse
-	for i := range r.Findings {
-		if r.Findings[i].Severity >= lowest {
-			return errFindings
-		}
-	}
-	return nil
+	return c.judge(r.Findings)
 }
 
 func (c *command) driftReport(w io.Writer, r *drift.Report) error {

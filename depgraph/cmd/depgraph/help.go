@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 // verbs lists everything the program does, in the order of help.
@@ -120,9 +120,9 @@ tree.
 			name: "drift", usage: "--observed FILE...", summary: "compare what is declared with what was seen",
 			formats: []string{"text", "markdown", "json", "sarif", "github", "yaml"}, failOn: "warn", run: (*command).drift,
 			flags: func(c *command, fs *flag.FlagSet) {
-				fs.Var(pathList{&c.observed}, "observed", "`file` with what was recorded; can be repeated")
+				fs.Var(&c.observed, "observed", "`file` with what was recorded; can be repeated")
 				fs.StringVar(&c.names, "names", "", "`file` with lines \"observed: declared\"; \"-\" excludes a name, * matches any text")
-				fs.Var(pathList{&c.mapped}, "map", "`OBSERVED=DECLARED`, as a line of --names; can be repeated")
+				fs.Var(&c.mapped, "map", "`OBSERVED=DECLARED`, as a line of --names; can be repeated")
 				fs.BoolVar(&c.nothing, "no-declaration", false, "do not compare: list everything that was seen")
 				fs.BoolVar(&c.all, "all", false, "do not shorten lists")
 			},
@@ -211,7 +211,7 @@ edges between the selected services.`,
 			formats: []string{"json", "dot", "mermaid", "markdown", "csv", "svg", "html", "yaml", "backstage", "resilience-hub"},
 			flags: func(c *command, fs *flag.FlagSet) {
 				c.viewFlags(fs)
-				fs.Var(pathList{&c.listed}, "list", "for resilience-hub: `file` with what list-dependencies printed; can be repeated")
+				fs.Var(&c.listed, "list", "for resilience-hub: `file` with what list-dependencies printed; can be repeated")
 			},
 			about: `  depgraph export -f dot | dot -Tsvg > graph.svg
   depgraph export -f mermaid -o graph.mmd
@@ -224,7 +224,7 @@ edges between the selected services.`,
   while read -r u; do aws resiliencehubv2 update-dependency --cli-input-json "$u"; done < updates.jsonl`,
 		},
 		{
-			name: "import", usage: "compose|kubernetes|backstage|systemd|resilience-hub FILE...", summary: "write manifests from other tools' files",
+			name: "import", usage: strings.Join(importNames(), "|") + " FILE...", words: importNames(), summary: "write manifests from other tools' files",
 			minArgs: 2, maxArgs: -1, run: (*command).importFrom,
 			flags: func(c *command, fs *flag.FlagSet) {
 				fs.BoolVar(&c.force, "force", false, "overwrite existing manifests, edits included")
@@ -268,7 +268,7 @@ Then, as the first line of a manifest, for editors:
   # yaml-language-server: $schema=depgraph.schema.json`,
 		},
 		{
-			name: "completion", usage: "bash|zsh|fish", summary: "print a completion script", minArgs: 1, maxArgs: 1, run: (*command).completion,
+			name: "completion", usage: strings.Join(cli.Shells(), "|"), words: cli.Shells(), summary: "print a completion script", minArgs: 1, maxArgs: 1, run: (*command).completion,
 			about: `  source <(depgraph completion bash)
   depgraph completion zsh > "${fpath[1]}/_depgraph"
   depgraph completion fish > ~/.config/fish/completions/depgraph.fish`,
@@ -308,7 +308,7 @@ func (c *command) help(args []string) error {
 	if len(args) == 1 {
 		v, ok := findVerb(args[0])
 		if !ok {
-			return usagef("unknown verb %q%s", args[0], suggest(args[0]))
+			return usagef("unknown verb %q%s", args[0], table().Suggest(", ", args[0]))
 		}
 		fmt.Fprintf(&b, "depgraph %s: %s\n\n  depgraph %s\n", v.name, v.summary, strings.TrimSpace(v.name+" [flags] "+v.usage))
 		if v.about != "" {
@@ -340,22 +340,7 @@ func (c *command) help(args []string) error {
 
 func flagTable(b *strings.Builder, fs *flag.FlagSet) {
 	fs.VisitAll(func(f *flag.Flag) {
-		dash := "--"
-		if len(f.Name) == 1 {
-			dash = "-"
-		}
 		value, usage := flag.UnquoteUsage(f)
-		fmt.Fprintf(b, "  %-24s %s\n", strings.TrimSpace(dash+f.Name+" "+value), usage)
+		fmt.Fprintf(b, "  %-24s %s\n", strings.TrimSpace(cli.FlagName(f)+" "+value), usage)
 	})
-}
-
-func (c *command) explain() error {
-	if len(c.args) == 0 {
-		return c.explainAll(depgraph.Rules())
-	}
-	r, ok := depgraph.FindRule(c.args[0])
-	if !ok {
-		return usagef("unknown rule %q; \"depgraph explain\" lists them", c.args[0])
-	}
-	return c.explainAll([]depgraph.Rule{r})
 }

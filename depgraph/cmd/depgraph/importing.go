@@ -8,20 +8,38 @@ import (
 	"strings"
 
 	"github.com/failopen/failopen/depgraph/importer"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
+
+// importers are the sources of "depgraph import", in the order of its help. A
+// row is all that a new one needs here: usage, completion and errors follow it.
+var importers = []struct {
+	name string
+	read func(paths ...string) (*importer.Result, error)
+}{
+	{"compose", importer.Compose},
+	{"kubernetes", importer.Kubernetes},
+	{"backstage", importer.Backstage},
+	{"systemd", importer.Systemd},
+	{"resilience-hub", importer.ResilienceHub},
+}
+
+func importNames() []string {
+	names := make([]string, len(importers))
+	for i, from := range importers {
+		names[i] = from.name
+	}
+	return names
+}
 
 // importFrom writes manifests into the folder given with -o, or one manifest
 // to the standard output.
 func (c *command) importFrom() error {
-	sources := map[string]func(...string) (*importer.Result, error){
-		"compose": importer.Compose, "kubernetes": importer.Kubernetes, "backstage": importer.Backstage, "systemd": importer.Systemd,
-		"resilience-hub": importer.ResilienceHub,
+	i := slices.Index(importNames(), c.args[0])
+	if i < 0 {
+		return usagef("import: %q is not one of %s", c.args[0], strings.Join(importNames(), ", "))
 	}
-	read, ok := sources[c.args[0]]
-	if !ok {
-		return usagef("import: %q is not one of compose, kubernetes, backstage, systemd, resilience-hub", c.args[0])
-	}
-	res, err := read(c.args[1:]...)
+	res, err := importers[i].read(c.args[1:]...)
 	if err != nil {
 		return err
 	}
@@ -29,7 +47,7 @@ func (c *command) importFrom() error {
 		return err
 	}
 	for _, w := range res.Warnings {
-		say(c.stderr, "warning: %s\n", w)
+		cli.Say(c.stderr, "warning: %s\n", w)
 	}
 	c.tally(res)
 	if len(res.Services) == 0 {
@@ -50,7 +68,7 @@ func (c *command) importFrom() error {
 		return err
 	}
 	for _, d := range gone {
-		say(c.stdout, "differs: %s\n", d)
+		cli.Say(c.stdout, "differs: %s\n", d)
 	}
 	files, err := res.WriteDir(c.output, c.force)
 	if err != nil {
@@ -68,13 +86,13 @@ func (c *command) importAgain(res *importer.Result) error {
 		return err
 	}
 	for _, d := range u.Differences {
-		say(c.stdout, "differs: %s\n", d)
+		cli.Say(c.stdout, "differs: %s\n", d)
 	}
 	if c.checkOnly {
 		for _, file := range u.New {
-			say(c.stdout, "missing: %s\n", file)
+			cli.Say(c.stdout, "missing: %s\n", file)
 		}
-		say(c.stdout, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
+		cli.Say(c.stdout, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
 		if len(u.New)+len(u.Differences) > 0 && c.failOn != "none" {
 			return errFindings
 		}
@@ -88,29 +106,29 @@ func (c *command) importAgain(res *importer.Result) error {
 		return nil
 	}
 	for _, file := range u.New {
-		say(c.stdout, "new: %s\n", file)
+		cli.Say(c.stdout, "new: %s\n", file)
 	}
-	say(c.stdout, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
+	cli.Say(c.stdout, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
 	return nil
 }
 
 func (c *command) wrote(res *importer.Result, files int) {
-	say(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
+	cli.Say(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
 	for _, line := range res.Unknown {
-		say(c.stdout, "%s\n", line)
+		cli.Say(c.stdout, "%s\n", line)
 	}
 }
 
 // tally says what was read, skipped and guessed, beside the manifests.
 func (c *command) tally(res *importer.Result) {
-	say(c.stderr, "read %s: %s, %s, %d of them guesses (assumed)\n", plural(res.Read, "file"), plural(len(res.Services), "service"), dependencies(res), res.Guessed)
+	cli.Say(c.stderr, "read %s: %s, %s, %d of them guesses (assumed)\n", plural(res.Read, "file"), plural(len(res.Services), "service"), dependencies(res), res.Guessed)
 	for _, sort := range slices.Sorted(maps.Keys(res.Skipped)) {
 		names := slices.Compact(slices.Sorted(slices.Values(res.Skipped[sort])))
 		more := ""
 		if n := len(names) - maxSkipped; n > 0 {
 			names, more = names[:maxSkipped], fmt.Sprintf(" and %d more", n)
 		}
-		say(c.stderr, "skipped %d %s: %s%s\n", len(res.Skipped[sort]), sort, strings.Join(names, ", "), more)
+		cli.Say(c.stderr, "skipped %d %s: %s%s\n", len(res.Skipped[sort]), sort, strings.Join(names, ", "), more)
 	}
 }
 
@@ -126,22 +144,18 @@ func plural(n int, noun string) string {
 
 // sourceCounts says what the edges were derived from.
 func sourceCounts(res *importer.Result) string {
-	var parts []string
-	for kind, n := range res.Sources {
-		parts = append(parts, fmt.Sprintf("%s %d", kind, n))
-	}
-	slices.Sort(parts)
-	if parts == nil {
+	if len(res.Sources) == 0 {
 		return ""
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(res.Sources)) {
+		parts = append(parts, fmt.Sprintf("%s %d", kind, res.Sources[kind]))
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 func dependencies(res *importer.Result) string {
-	if n := res.Edges(); n != 1 {
-		return fmt.Sprintf("%d dependencies", n)
-	}
-	return "1 dependency"
+	return strings.Replace(plural(res.Edges(), "dependency"), "ys", "ies", 1)
 }
 
 var _ io.WriterTo = (*importer.Result)(nil)

@@ -12,10 +12,19 @@ import (
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
-// explainAll prints one rule in full, or several in a line each.
-func (c *command) explainAll(rules []depgraph.Rule) error {
+// explain prints the rule that is named in full, or all in a line each.
+func (c *command) explain() error {
+	rules := depgraph.Rules()
+	if len(c.args) > 0 {
+		r, ok := depgraph.FindRule(c.args[0])
+		if !ok {
+			return usagef("unknown rule %q; \"depgraph explain\" lists them", c.args[0])
+		}
+		rules = []depgraph.Rule{r}
+	}
 	return c.write(func(w io.Writer) error {
 		var b bytes.Buffer
 		if c.format == "json" {
@@ -56,6 +65,11 @@ func (c *command) schema() error {
 		_, err := w.Write(depgraph.Schema())
 		return err
 	})
+}
+
+// completion prints a script for a shell.
+func (c *command) completion() error {
+	return c.write(func(w io.Writer) error { return table().Completion(w, c.args[0]) })
 }
 
 func (c *command) version() error {
@@ -123,7 +137,7 @@ func (c *command) initialize() error {
 		{".depgraph.yaml", firstPolicy},
 	} {
 		path := filepath.Join(dir, f.name)
-		if err := writeNew(path, []byte(f.text)); errors.Is(err, os.ErrExist) {
+		if err := cli.WriteNew(path, []byte(f.text)); errors.Is(err, os.ErrExist) {
 			fmt.Fprintf(c.stdout, "%s exists already; left as it is\n", path)
 			continue
 		} else if err != nil {
@@ -132,14 +146,4 @@ func (c *command) initialize() error {
 		fmt.Fprintf(c.stdout, "wrote %s\n", path)
 	}
 	return nil
-}
-
-// writeNew writes a file that must not exist yet.
-func writeNew(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
 }

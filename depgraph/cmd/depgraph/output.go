@@ -12,10 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/importer"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -229,7 +229,7 @@ func (c *command) selected(g *depgraph.Graph) ([]string, error) {
 
 func queryError(err error) error {
 	if errors.Is(err, depgraph.ErrQuery) {
-		return usageError{err.Error()}
+		return usagef("%s", err)
 	}
 	return err
 }
@@ -269,7 +269,7 @@ func (c *command) classify(g *depgraph.Graph) error {
 	}
 	updates, missing := importer.Classify(g, found)
 	for _, m := range missing {
-		say(c.stderr, "not declared: %s\n", m)
+		cli.Say(c.stderr, "not declared: %s\n", m)
 	}
 	return c.write(func(w io.Writer) error {
 		enc := json.NewEncoder(w)
@@ -280,26 +280,4 @@ func (c *command) classify(g *depgraph.Graph) error {
 		}
 		return nil
 	})
-}
-
-// say writes a message, which may hold names from anywhere. They must not move
-// the cursor of a terminal, and no line may be a command to the runner of a
-// pipeline, which looks for "::" and "##[" at the beginning of each.
-func say(w io.Writer, format string, args ...any) {
-	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
-	for i, line := range lines {
-		var b strings.Builder
-		if start := strings.TrimSpace(line); strings.HasPrefix(start, "::") || strings.HasPrefix(start, "##[") {
-			b.WriteString("> ")
-		}
-		for _, r := range line {
-			if unicode.IsPrint(r) || r == '\t' {
-				b.WriteRune(r)
-			} else {
-				fmt.Fprintf(&b, "\\u%04x", r)
-			}
-		}
-		lines[i] = b.String()
-	}
-	_, _ = io.WriteString(w, strings.Join(lines, "\n")) // nobody is left to tell
 }

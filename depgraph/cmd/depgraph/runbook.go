@@ -30,12 +30,10 @@ func (c *command) runbook() error {
 	if err != nil {
 		return lookup(err)
 	}
-	return c.write(func(w io.Writer) error {
-		if c.format == "html" {
-			return b.HTML(w)
-		}
-		return b.Markdown(w)
-	})
+	if c.format == "html" {
+		return c.write(b.HTML)
+	}
+	return c.write(b.Markdown)
 }
 
 // maxStateBytes bounds the list of what is running.
@@ -61,12 +59,7 @@ func (c *command) whyBlocked() error {
 	if err != nil {
 		return lookup(err)
 	}
-	err = c.write(func(w io.Writer) error {
-		if c.format == "json" {
-			return report.BlockedJSON(w, b)
-		}
-		return report.BlockedText(w, g, b, c.textOptions())
-	})
+	err = c.show(func(w io.Writer) error { return report.BlockedText(w, g, b, c.textOptions()) }, func(w io.Writer) error { return report.BlockedJSON(w, b) })
 	if err == nil && b.State < depgraph.IsServing && c.failOn != "none" {
 		return errFindings
 	}

@@ -9,15 +9,17 @@ import (
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
 // verb is one question, or one thing to do.
 type verb struct {
 	name, usage, summary string
-	about                string // what "help VERB" prints, with examples
-	minArgs, maxArgs     int    // maxArgs < 0: any number
-	paths                bool   // arguments are what -d takes
+	about                string   // what "help VERB" prints, with examples
+	minArgs, maxArgs     int      // maxArgs < 0: any number
+	paths                bool     // arguments are what -d takes
+	words                []string // what the first argument may be, if it is one of a few
 	formats              []string
 	failOn               string
 	flags                func(*command, *flag.FlagSet)
@@ -33,43 +35,44 @@ func findVerb(name string) (verb, bool) {
 	return verb{}, false
 }
 
+// table is the verbs as package cli takes it. A value of command that
+// nobody runs holds the flags.
+func table() *cli.Program {
+	c := &command{}
+	p := &cli.Program{Name: "depgraph", Flags: c.flagSet(""), Words: map[string][]string{
+		"fail-on": {"error", "warn", "info", "none"}, "phase": {"startup", "runtime", "deploy"},
+		"plane": {"data", "control"}, "collapse": {"owner", "kind", "criticality", "folder"},
+	}}
+	for _, v := range verbs() {
+		fs := c.flagSet(v.name)
+		if v.flags != nil {
+			v.flags(c, fs)
+		}
+		p.Verbs = append(p.Verbs, cli.Verb{Name: v.name, Summary: v.summary, Words: v.words, Formats: v.formats, Flags: fs})
+	}
+	p.Verbs[len(p.Verbs)-1].Words = p.Names() // help is the last
+	return p
+}
+
 func textJSON() []string { return []string{"text", "json"} }
 
 // lookup turns an unknown name of a service or rule into a usage error.
 func lookup(err error) error {
 	if errors.Is(err, depgraph.ErrUnknownService) || errors.Is(err, depgraph.ErrUnknownRule) {
-		return usageError{strings.TrimPrefix(err.Error(), "depgraph: ")}
+		return usagef("%s", strings.TrimPrefix(err.Error(), "depgraph: "))
 	}
 	return err
 }
 
+// check runs the rules and writes what they find.
 func (c *command) check() error {
-	_, _, findings, err := c.findings()
+	g, findings, err := c.analyse()
 	if err != nil {
 		return err
 	}
-	lowest, _ := c.threshold() // checked by parse
-	for i := range findings {
-		if findings[i].Severity >= lowest {
-			return errFindings
-		}
-	}
-	return nil
-}
-
-// findings runs the check and writes the result.
-func (c *command) findings() (*depgraph.Graph, report.Summary, []depgraph.Finding, error) {
-	g, findings, err := c.analyse()
+	findings, known, stale, err := c.unknown(findings)
 	if err != nil {
-		return nil, report.Summary{}, nil, err
-	}
-	known, stale := 0, 0
-	if c.baseline != "" {
-		b, err := depgraph.LoadBaseline(c.baseline)
-		if err != nil {
-			return nil, report.Summary{}, nil, err
-		}
-		findings, known, stale = b.Filter(findings)
+		return err
 	}
 	s := report.Summarize(g, findings)
 	s.Known, s.Stale, s.Waived = known, stale, c.waived
@@ -88,7 +91,34 @@ func (c *command) findings() (*depgraph.Graph, report.Summary, []depgraph.Findin
 		}
 		return report.CheckText(w, g, s, findings, c.textOptions())
 	})
-	return g, s, findings, err
+	if err != nil {
+		return err
+	}
+	return c.judge(findings)
+}
+
+// judge is the end of a verb that has findings: errFindings if one of them is as
+// severe as --fail-on says, which parse has checked.
+func (c *command) judge(findings []depgraph.Finding) error {
+	lowest, _ := c.threshold()
+	if slices.ContainsFunc(findings, func(f depgraph.Finding) bool { return f.Severity >= lowest }) {
+		return errFindings
+	}
+	return nil
+}
+
+// unknown leaves out the findings that --baseline tolerates. known counts those,
+// and stale what the baseline has and nobody finds any more.
+func (c *command) unknown(findings []depgraph.Finding) (left []depgraph.Finding, known, stale int, err error) {
+	if c.baseline == "" {
+		return findings, 0, 0, nil
+	}
+	b, err := depgraph.LoadBaseline(c.baseline)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	left, known, stale = b.Filter(findings)
+	return left, known, stale, nil
 }
 
 // analyse loads and checks. Unknown names do not stop it: DG008 reports them.
@@ -127,22 +157,15 @@ func (c *command) cycles() error {
 	if err != nil {
 		return err
 	}
-	err = c.write(func(w io.Writer) error {
-		if c.format == "json" {
-			return report.CyclesJSON(w, components)
-		}
-		return report.CyclesText(w, g, components, c.textOptions())
-	})
+	err = c.show(func(w io.Writer) error { return report.CyclesText(w, g, components, c.textOptions()) }, func(w io.Writer) error { return report.CyclesJSON(w, components) })
 	if err != nil {
 		return err
 	}
-	lowest, _ := c.threshold() // checked by parse
+	var as []depgraph.Finding // what check would make of them
 	for i := range components {
-		if severityOf(&components[i]) >= lowest {
-			return errFindings
-		}
+		as = append(as, depgraph.Finding{Severity: severityOf(&components[i])})
 	}
-	return nil
+	return c.judge(as)
 }
 
 func severityOf(c *depgraph.Component) depgraph.Severity {
@@ -177,12 +200,7 @@ func (c *command) order() error {
 	if err != nil {
 		return lookup(err)
 	}
-	err = c.write(func(w io.Writer) error {
-		if c.format == "json" {
-			return report.OrderJSON(w, o)
-		}
-		return report.OrderText(w, g, o, c.textOptions())
-	})
+	err = c.show(func(w io.Writer) error { return report.OrderText(w, g, o, c.textOptions()) }, func(w io.Writer) error { return report.OrderJSON(w, o) })
 	if err == nil && len(o.Blocked) > 0 && c.failOn != "none" {
 		return errFindings
 	}
@@ -210,23 +228,13 @@ func (c *command) blast() error {
 		if err != nil {
 			return err
 		}
-		return c.write(func(w io.Writer) error {
-			if c.format == "json" {
-				return report.ImpactJSON(w, g.Names(), counts)
-			}
-			return report.ImpactText(w, g.Names(), counts)
-		})
+		return c.show(func(w io.Writer) error { return report.ImpactText(w, g.Names(), counts) }, func(w io.Writer) error { return report.ImpactJSON(w, g.Names(), counts) })
 	}
 	b, err := g.Blast(o, c.args...)
 	if err != nil {
 		return lookup(err)
 	}
-	return c.write(func(w io.Writer) error {
-		if c.format == "json" {
-			return report.BlastJSON(w, b)
-		}
-		return report.BlastText(w, b, c.textOptions())
-	})
+	return c.show(func(w io.Writer) error { return report.BlastText(w, b, c.textOptions()) }, func(w io.Writer) error { return report.BlastJSON(w, b) })
 }
 
 func (c *command) avail() error {
@@ -244,12 +252,7 @@ func (c *command) avail() error {
 	if err != nil {
 		return lookup(err)
 	}
-	return c.write(func(w io.Writer) error {
-		if c.format == "json" {
-			return report.AvailJSON(w, a)
-		}
-		return report.AvailText(w, a, c.textOptions())
-	})
+	return c.show(func(w io.Writer) error { return report.AvailText(w, a, c.textOptions()) }, func(w io.Writer) error { return report.AvailJSON(w, a) })
 }
 
 // addWhatIf reads "soften A:B" (or "A:B") and "own A=99.9". Names may contain
@@ -301,12 +304,7 @@ func (c *command) why() error {
 	if err != nil {
 		return lookup(err)
 	}
-	return c.write(func(w io.Writer) error {
-		if c.format == "json" {
-			return report.WhyJSON(w, c.args[0], c.args[1], paths, truncated)
-		}
-		return report.WhyText(w, c.args[0], c.args[1], paths, truncated)
-	})
+	return c.show(func(w io.Writer) error { return report.WhyText(w, c.args[0], c.args[1], paths, truncated) }, func(w io.Writer) error { return report.WhyJSON(w, c.args[0], c.args[1], paths, truncated) })
 }
 
 func (c *command) writeBaseline() error {

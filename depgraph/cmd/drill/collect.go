@@ -70,7 +70,7 @@ func (c *command) collect(dir, format string, command []string) error {
 func (c *command) test(file string, command []string) (failed bool, err error) {
 	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr.to, c.stderr.to, 10*time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr.To, c.stderr.To, 10*time.Second
 	err = cmd.Run()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return true, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -200,24 +201,12 @@ func exchange(ctx context.Context, network, server string, question []byte) ([]b
 // readDNS reads a message of TCP, which has its length before it.
 func readDNS(c net.Conn) ([]byte, error) {
 	var length [2]byte
-	if _, err := readFull(c, length[:]); err != nil {
+	if _, err := io.ReadFull(c, length[:]); err != nil {
 		return nil, err
 	}
 	message := make([]byte, binary.BigEndian.Uint16(length[:]))
-	_, err := readFull(c, message)
+	_, err := io.ReadFull(c, message)
 	return message, err
-}
-
-func readFull(c net.Conn, b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var m int
-		m, err = c.Read(b[n:])
-		n += m
-	}
-	if n == len(b) {
-		err = nil
-	}
-	return n, err
 }
 
 func writeDNS(c net.Conn, message []byte) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,7 @@ import (
 )
 
 var doctorVerb = verb{
-	name: "doctor", about: "Check a service's table, clock, log and probes before a drill, and say what to do",
+	name: "doctor", formats: []string{"text", "json"}, about: "Check a service's table, clock, log and probes before a drill, and say what to do",
 	help: `
 Nothing is changed: every check is a read. Each is ok, warn or fail, with what to
 do about it; what is not asked for is not checked. Credentials come from the
@@ -82,11 +81,10 @@ func (c *command) doctor(args []string) error {
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
+	if err := oneOf("-f", f.format, c.verb.formats); err != nil {
+		return err
+	}
 	switch {
-	case fs.NArg() > 0:
-		return usagef("doctor: unexpected argument %q", fs.Arg(0))
-	case f.format != "text" && f.format != "json":
-		return usagef("-f is %q; want text or json", f.format)
 	case f.table != "" && !strings.HasPrefix(f.table, "arn:") || f.table != "" && len(strings.Split(f.table, ":")) != 6:
 		return usagef("doctor: --table is %q; want the ARN of one table", f.table)
 	case f.role != "" && (f.table == "" || len(strings.Split(f.role, ":")) != 6):
@@ -122,11 +120,9 @@ func (c *command) doctor(args []string) error {
 func (c *command) diagnose(f *doctorFlags) error {
 	failed := slices.ContainsFunc(f.findings, func(x finding) bool { return x.Status == statusFail })
 	if f.format == "json" {
-		text, err := json.MarshalIndent(map[string]any{"checks": f.findings, "failed": failed}, "", "  ")
-		if err != nil {
+		if err := c.printJSON(map[string]any{"checks": f.findings, "failed": failed}); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.stdout, "%s\n", text)
 	} else {
 		counts := map[string]int{}
 		for _, x := range f.findings {

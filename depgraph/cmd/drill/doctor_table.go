@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 
@@ -46,31 +45,28 @@ func (f *doctorFlags) checkTable(ctx context.Context) {
 	if described == nil {
 		return
 	}
-	f.checkTTL(ctx, db, name)
-	f.checkPolicy(ctx, db)
-	f.checkTags(ctx, db)
-	f.checkRead(ctx, db, described)
-	if f.role != "" {
-		f.checkRole(ctx)
+	for _, check := range []func(context.Context){
+		func(ctx context.Context) { f.checkTTL(ctx, db, name) },
+		func(ctx context.Context) { f.checkPolicy(ctx, db) },
+		func(ctx context.Context) { f.checkTags(ctx, db) },
+		func(ctx context.Context) { f.checkRead(ctx, db, described) },
+		f.checkRole,
+	} {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		check(ctx)
+		cancel()
 	}
 }
 
 func (f *doctorFlags) checkIdentity(ctx context.Context) {
-	creds, err := credentials("")
-	if err != nil {
-		return // told already
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	out, err := sts.New(sts.Options{Region: region(f.table), Credentials: creds, BaseEndpoint: endpoint("STS")}).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	account := strings.Split(f.table, ":")[4]
-	switch {
+	account, arn, err := caller(ctx, f.table)
+	switch of := strings.Split(f.table, ":")[4]; {
 	case err != nil:
 		f.add("identity", statusWarn, "is STS reachable from here, and are the credentials valid?", "%v", err)
-	case aws.ToString(out.Account) != account:
-		f.add("identity", statusFail, "use credentials of the table's account", "%s is of the account %s, the table of %s", aws.ToString(out.Arn), aws.ToString(out.Account), account)
+	case account != of:
+		f.add("identity", statusFail, "use credentials of the table's account", "%s is of the account %s, the table of %s", arn, account, of)
 	default:
-		f.add("identity", statusOK, "", "%s", aws.ToString(out.Arn))
+		f.add("identity", statusOK, "", "%s", arn)
 	}
 }
 
@@ -147,8 +143,6 @@ func (f *doctorFlags) checkClock(m middleware.Metadata) {
 }
 
 func (f *doctorFlags) checkTTL(ctx context.Context, db *dynamodb.Client, name string) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	out, err := db.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
 	attribute, enabled := "", false
 	if err == nil && out.TimeToLiveDescription != nil {
@@ -170,8 +164,6 @@ func (f *doctorFlags) checkTTL(ctx context.Context, db *dynamodb.Client, name st
 }
 
 func (f *doctorFlags) checkPolicy(ctx context.Context, db *dynamodb.Client) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	out, err := db.GetResourcePolicy(ctx, &dynamodb.GetResourcePolicyInput{ResourceArn: &f.table})
 	switch {
 	case errorCode(err) == "PolicyNotFoundException":
@@ -186,8 +178,6 @@ func (f *doctorFlags) checkPolicy(ctx context.Context, db *dynamodb.Client) {
 }
 
 func (f *doctorFlags) checkTags(ctx context.Context, db *dynamodb.Client) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	var token *string
 	for {
 		out, err := db.ListTagsOfResource(ctx, &dynamodb.ListTagsOfResourceInput{ResourceArn: &f.table, NextToken: token})
@@ -210,8 +200,6 @@ func (f *doctorFlags) checkTags(ctx context.Context, db *dynamodb.Client) {
 
 // checkRead reads a record that is not there, a few times.
 func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *types.TableDescription) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	key := map[string]types.AttributeValue{}
 	for _, a := range t.AttributeDefinitions {
 		for _, k := range t.KeySchema {
@@ -232,12 +220,12 @@ func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *typ
 	for range 3 {
 		began := time.Now()
 		_, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.TableName, Key: key})
-		switch {
-		case isDenied(err):
-			f.add("read", statusFail, "allow the service's role dynamodb:GetItem, unless a drill denies it now", "%v", err)
-			return
-		case err != nil:
-			f.add("read", statusFail, "", "%v", err)
+		if err != nil {
+			do := ""
+			if isDenied(err) {
+				do = "allow the service's role dynamodb:GetItem, unless a drill denies it now"
+			}
+			f.add("read", statusFail, do, "%v", err)
 			return
 		}
 		best = min(best, time.Since(began))
@@ -252,11 +240,9 @@ func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *typ
 // checkRole says whether the role may be drilled.
 func (f *doctorFlags) checkRole(ctx context.Context) {
 	api, err := roles(f.table)
-	if err != nil {
-		return // told already
+	if err != nil || f.role == "" {
+		return // told already, or not asked for
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	name := f.role[strings.LastIndexByte(f.role, '/')+1:]
 	out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 	if err != nil {

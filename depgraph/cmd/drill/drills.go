@@ -18,7 +18,7 @@ import (
 )
 
 var runVerb = verb{
-	name: "run", about: "Cut a dependency now, and say whether the service kept serving",
+	name: "run", formats: drillFormats, about: "Cut a dependency now, and say whether the service kept serving",
 	help: `
 The service is a small one that comes with the program: session tokens, from
 local memory, a DynamoDB table and a system of record, with a log line for each
@@ -42,7 +42,7 @@ runs it at full length. Examples:
 }
 
 var replayVerb = verb{
-	name: "replay", args: "PRESET|FILE", about: "Run a preset at its full length, in virtual time",
+	name: "replay", args: "PRESET|FILE", most: 1, words: presetNames(), formats: drillFormats, about: "Run a preset at its full length, in virtual time",
 	help: `
 Hours pass in seconds: the real code runs, its clients, retries and timers
 included, on a clock that jumps to the next thing that happens. Examples:
@@ -69,14 +69,11 @@ func (d *drillFlags) add(fs *flag.FlagSet) {
 }
 
 func (d *drillFlags) check() error {
-	switch {
-	case d.target != "failopen" && d.target != "naive":
-		return usagef("--target is %q; want failopen or naive", d.target)
-	case d.format != "text" && d.format != "json" && d.format != "markdown" && d.format != "html":
-		return usagef("-f is %q; want text, json, markdown or html", d.format)
-	}
-	return nil
+	return cmp.Or(oneOf("--target", d.target, targets), oneOf("-f", d.format, drillFormats))
 }
+
+// drillFormats are the forms of a report.
+var drillFormats = []string{"text", "json", "markdown", "html"}
 
 // Lengths of a drill in real time.
 const (
@@ -107,9 +104,6 @@ func (c *command) run(args []string) error {
 	fs.DurationVar(&f.watch, "watch", usualWatch, "how long the fault lasts; shorter than the preset's own")
 	if err := c.parse(fs, args); err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return usagef("run: unexpected argument %q", fs.Arg(0))
 	}
 	if err := f.without("run", fs); err != nil {
 		return err
@@ -155,15 +149,9 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 	if err := f.drillFlags.check(); err != nil {
 		return p, err
 	}
-	given := 0
-	for _, s := range []string{f.cut.preset, f.file, f.cut.fault, f.cut.rules} {
-		if s != "" {
-			given++
-		}
-	}
 	before, after, ok := strings.Cut(f.edge, "/")
 	switch {
-	case given != 1:
+	case given(f.cut.preset, f.file, f.cut.fault, f.cut.rules) != 1:
 		return p, usagef("run: want exactly one of --preset, --file, --fault and --rules; drill presets lists those that there are")
 	case f.watch < time.Second || f.watch > 24*time.Hour:
 		return p, usagef("run: --watch is %v; want 1s to 24h", f.watch)
@@ -187,25 +175,16 @@ func (c *command) replay(args []string) error {
 	var d drillFlags
 	fs := c.flags()
 	d.add(fs)
-	name := ""
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // flags may come after it
-		name, args = args[0], args[1:]
-	}
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
 	if err := d.check(); err != nil {
 		return err
 	}
-	if name == "" && fs.NArg() == 1 {
-		name = fs.Arg(0)
-	} else if fs.NArg() > 0 {
-		return usagef("replay: unexpected argument %q", fs.Arg(0))
-	}
-	if name == "" {
+	if len(c.args) == 0 {
 		return usagef("replay: want a preset or a file; drill presets lists those that there are")
 	}
-	file := ""
+	name, file := c.args[0], ""
 	if strings.ContainsAny(name, "./\\") {
 		name, file = "", name
 	}
@@ -311,27 +290,17 @@ func (c *command) write(d drillFlags, r *drill.Report) error {
 	if err != nil {
 		return err
 	}
+	forms := map[string][]byte{"json": text, "markdown": []byte(r.Markdown()), "html": page, "svg": []byte(r.SVG()), "text": []byte(summary(r))}
 	if d.out != "" {
-		if err := os.MkdirAll(d.out, 0o755); err != nil {
-			return err
-		}
-		for name, content := range map[string][]byte{
-			"drill.json": text, "drill.md": []byte(r.Markdown()), "drill.html": page, "drill.svg": []byte(r.SVG()),
-		} {
-			if err := os.WriteFile(filepath.Join(d.out, name), content, 0o644); err != nil {
-				return err
+		err = os.MkdirAll(d.out, 0o755)
+		for name, form := range map[string]string{"drill.json": "json", "drill.md": "markdown", "drill.html": "html", "drill.svg": "svg"} {
+			if err == nil {
+				err = os.WriteFile(filepath.Join(d.out, name), forms[form], 0o644)
 			}
 		}
 	}
-	switch d.format {
-	case "json":
-		_, err = c.stdout.Write(text)
-	case "markdown":
-		_, err = fmt.Fprint(c.stdout, r.Markdown())
-	case "html":
-		_, err = c.stdout.Write(page)
-	default:
-		_, err = fmt.Fprint(c.stdout, summary(r))
+	if err == nil {
+		_, err = c.stdout.Write(forms[d.format])
 	}
 	return err
 }
@@ -375,7 +344,7 @@ func (c *command) progress() func(drill.Progress) {
 }
 
 var reportVerb = verb{
-	name: "report", args: "FILE", about: "Render a journal that a drill has written",
+	name: "report", args: "FILE", most: 1, formats: drillFormats, about: "Render a journal that a drill has written",
 	help: `
 FILE is the JSON that drill run -f json prints. Example:
 
@@ -387,22 +356,16 @@ FILE is the JSON that drill run -f json prints. Example:
 		fs := c.flags()
 		fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
 		fs.StringVar(&d.out, "o", "", "a folder that gets all forms")
-		file := ""
-		if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-			file, args = args[0], args[1:]
-		}
 		if err := c.parse(fs, args); err != nil {
 			return err
-		}
-		if file == "" && fs.NArg() == 1 {
-			file = fs.Arg(0)
 		}
 		if err := d.check(); err != nil {
 			return err
 		}
-		if file == "" {
+		if len(c.args) == 0 {
 			return usagef("report: want the file of a journal")
 		}
+		file := c.args[0]
 		text, err := readFile(file)
 		if err != nil {
 			return err
@@ -416,19 +379,19 @@ FILE is the JSON that drill run -f json prints. Example:
 }
 
 var presetsVerb = verb{
-	name: "presets", args: "[NAME]", about: "List the outages that can be had again, or tell all about one",
+	name: "presets", args: "[NAME]", most: 1, words: presetNames(), about: "List the outages that can be had again, or tell all about one",
 	run: func(c *command, args []string) error {
 		fs := c.flags()
 		if err := c.parse(fs, args); err != nil {
 			return err
 		}
-		if fs.NArg() == 0 {
+		if len(c.args) == 0 {
 			for _, p := range presets.All() {
 				fmt.Fprintf(c.stdout, "%-22s %8s  %s\n", p.Name, length(p.Watch), p.Title)
 			}
 			return nil
 		}
-		p, err := preset(fs.Arg(0), "")
+		p, err := preset(c.args[0], "")
 		if err != nil {
 			return err
 		}
@@ -455,6 +418,13 @@ var presetsVerb = verb{
 		}
 		return nil
 	},
+}
+
+func presetNames() (names []string) {
+	for _, p := range presets.All() {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // length is a duration without the parts that are zero.

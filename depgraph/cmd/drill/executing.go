@@ -12,10 +12,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 var execVerb = verb{
-	name: "exec", args: "[FLAGS] -- PROGRAM [ARGS…]", about: "Run a program whose dependencies are broken, without changing it",
+	name: "exec", most: -1, args: "[FLAGS] -- PROGRAM [ARGS…]", about: "Run a program whose dependencies are broken, without changing it",
 	help: `
 The program gets a proxy of its own: HTTPS_PROXY and the variables with which
 the AWS SDKs, Python, Node, curl and OpenSSL trust the drill's certificates, and,
@@ -63,13 +65,13 @@ func (c *command) exec(args []string) error {
 	fs.DurationVar(&f.stallErr, "stall-stderr", 0, "the same for its standard error")
 	fs.BoolVar(&f.requireHit, "require-hit", false, "end with 4 (void) if the program ends with 0 and the rules have hit nothing")
 	fs.StringVar(&f.dns.how, "dns", "", "what names are answered: nxdomain, servfail, empty or slow")
-	fs.Var((*list)(&f.dns.names), "dns-for", "a `NAME` that --dns is about, with all names below it (default: every name); may come several times")
+	fs.Var((*cli.List)(&f.dns.names), "dns-for", "a `NAME` that --dns is about, with all names below it (default: every name); may come several times")
 	fs.DurationVar(&f.dns.delay, "dns-delay", 3*time.Second, "how late --dns slow answers")
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
 	switch {
-	case fs.NArg() == 0:
+	case len(c.args) == 0:
 		return usagef("exec: want the program, after --: drill exec --fault denied -- python3 app.py")
 	case f.stallOut < 0, f.stallErr < 0, f.stallOut > 24*time.Hour, f.stallErr > 24*time.Hour:
 		return usagef("exec: --stall-stdout %v, --stall-stderr %v; want 0 to 24h", f.stallOut, f.stallErr)
@@ -80,7 +82,7 @@ func (c *command) exec(args []string) error {
 	if err := f.check("exec", false); err != nil {
 		return err
 	}
-	return c.execute(&f, fs.Args())
+	return c.execute(&f, c.args)
 }
 
 // find finds a program as a shell does, and says why not with a shell's codes.
@@ -126,10 +128,10 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	}
 	defer stopDNS()
 	stalls := &stalls{over: make(chan struct{})}
-	if cmd.Stdout, err = stalls.writer(c.stdout.to, f.stallOut); err != nil {
+	if cmd.Stdout, err = stalls.writer(c.stdout.To, f.stallOut); err != nil {
 		return err
 	}
-	if cmd.Stderr, err = stalls.writer(c.stderr.to, f.stallErr); err != nil {
+	if cmd.Stderr, err = stalls.writer(c.stderr.To, f.stallErr); err != nil {
 		return err
 	}
 	code, err := c.supervise(cmd, stalls)
@@ -178,7 +180,7 @@ func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 		for {
 			select {
 			case sig := <-signals:
-				if sig == os.Interrupt && fromTerminal() {
+				if sig == os.Interrupt && cli.IsTerminal(os.Stdin) {
 					continue // the terminal has sent it to the program, too
 				}
 				_ = cmd.Process.Signal(sig) // it may have ended
@@ -202,13 +204,6 @@ func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 		return exitSignal + int(status.Signal()), nil
 	}
 	return exit.ExitCode(), nil
-}
-
-// fromTerminal reports whether standard input is one: then Ctrl-C reaches the
-// program by itself.
-func fromTerminal() bool {
-	info, err := os.Stdin.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != os.DevNull
 }
 
 // stalls are pipes that are not read for a while.
@@ -265,6 +260,9 @@ func (s *stalls) end() {
 	}
 }
 
+// dnsWays are the answers that --dns gives.
+var dnsWays = []string{"nxdomain", "servfail", "empty", "slow"}
+
 // dnsOptions are how names are answered.
 type dnsOptions struct {
 	how   string
@@ -273,10 +271,10 @@ type dnsOptions struct {
 }
 
 func (d *dnsOptions) check() error {
-	switch d.how {
-	case "", "nxdomain", "servfail", "empty", "slow":
-	default:
-		return usagef("exec: --dns is %q; want nxdomain, servfail, empty or slow", d.how)
+	if d.how != "" {
+		if err := oneOf("exec: --dns", d.how, dnsWays); err != nil {
+			return err
+		}
 	}
 	if d.how == "" && len(d.names) > 0 {
 		return usagef("exec: --dns-for without --dns")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,10 +15,11 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/fault"
 	"github.com/failopen/failopen/depgraph/drill/presets"
 	"github.com/failopen/failopen/depgraph/drill/reference"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 var inferVerb = verb{
-	name: "infer", about: "Find out which dependencies are soft, by cutting each, and what the manifests say otherwise",
+	name: "infer", formats: []string{"text", "json"}, about: "Find out which dependencies are soft, by cutting each, and what the manifests say otherwise",
 	help: `
 Each dependency is cut in turn, in several ways, until the service no longer
 serves as before: then it is hard. With -d the result is held against the
@@ -44,7 +46,7 @@ var referenceDependencies = []string{"dynamodb", "logs", "origin"}
 type inferFlags struct {
 	remoteFlags
 	target, format, dir, name string
-	depend                    list
+	depend                    cli.List
 	faults                    string
 	watch                     time.Duration
 	seed                      uint64
@@ -68,10 +70,10 @@ func (c *command) infer(args []string) error {
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 {
-		return usagef("infer: unexpected argument %q", fs.Arg(0))
-	}
 	if err := f.without("infer", fs); err != nil {
+		return err
+	}
+	if err := cmp.Or(oneOf("--target", f.target, targets), oneOf("-f", f.format, c.verb.formats)); err != nil {
 		return err
 	}
 	if err := f.check(c.ctx); err != nil {
@@ -92,10 +94,6 @@ func (c *command) infer(args []string) error {
 
 func (f *inferFlags) check(ctx context.Context) (err error) {
 	switch {
-	case f.target != "failopen" && f.target != "naive":
-		return usagef("--target is %q; want failopen or naive", f.target)
-	case f.format != "text" && f.format != "json":
-		return usagef("-f is %q; want text or json", f.format)
 	case f.watch < 0 || f.watch > 24*time.Hour:
 		return usagef("infer: --watch is %v; want up to 24h", f.watch)
 	}
@@ -120,8 +118,8 @@ func (f *inferFlags) check(ctx context.Context) (err error) {
 		f.faults = "denied,reset,blackhole"
 	}
 	for name := range strings.SplitSeq(f.faults, ",") {
-		if f.faults != "" && !slices.ContainsFunc(drill.Faults(""), func(n drill.NamedFault) bool { return n.Name == name }) {
-			return usagef("infer: --faults has %q; want some of %s", name, faultNames())
+		if f.faults != "" && !slices.Contains(faultNames(), name) {
+			return usagef("infer: --faults has %q; want some of %s", name, strings.Join(faultNames(), ", "))
 		}
 	}
 	if f.watch == 0 {
@@ -249,11 +247,9 @@ func (c *command) inferred(f *inferFlags, dependencies []string, start starter) 
 		differences = append(differences, drill.Differences(f.graph, f.name, found)...)
 	}
 	if f.format == "json" {
-		text, err := json.MarshalIndent(map[string]any{"service": f.name, "dependencies": found, "differences": differences}, "", "  ")
-		if err != nil {
+		if err := c.printJSON(map[string]any{"service": f.name, "dependencies": found, "differences": differences}); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.stdout, "%s\n", text)
 	} else {
 		for _, in := range found {
 			fmt.Fprintf(c.stdout, "%-8s %-24s %2d faults tried  %s\n", in.Strength, oneLine(in.Dependency), len(in.Cells), in.Why)

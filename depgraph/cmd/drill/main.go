@@ -8,21 +8,17 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/failopen/failopen/depgraph/drill/revoke"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 // Exit codes beside the verdicts.
@@ -32,18 +28,11 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	cli.Main(run)
 }
 
-// usageError is an error of the command line, as opposed to one of the input.
-type usageError struct{ msg string }
-
-func (e usageError) Error() string { return e.msg }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+// usagef makes an error of the command line, as opposed to one of the input.
+func usagef(format string, args ...any) error { return cli.Usagef(format, args...) }
 
 // exitCode ends a verb with a code of its own.
 type exitCode int
@@ -53,78 +42,71 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 // verb is one thing that the program does.
 type verb struct {
 	name, args, about string
-	help              string // the rest of its help, with examples
+	help              string   // the rest of its help, with examples
+	most              int      // how many arguments it takes; -1: those of a program, which has flags of its own
+	words             []string // what may follow it, if it is one of a few
+	formats           []string // what -f takes, the default first
 	run               func(*command, []string) error
 }
 
 // command is one call of the program.
 type command struct {
 	ctx    context.Context
-	stdout *output
-	stderr *output
+	stdout *cli.Output
+	stderr *cli.Output
 	verb   verb
+	args   []string      // beside flags; parse sets them
+	ask    *flag.FlagSet // gets the flags of a verb that is asked for help, instead of the help
 }
 
 func verbs() []verb {
-	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, inferVerb, planVerb, proxyVerb, execVerb, revokeVerb, revertVerb, sweepVerb, reportVerb, doctorVerb}
+	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, inferVerb, planVerb, proxyVerb, execVerb, revokeVerb, revertVerb, sweepVerb, reportVerb, doctorVerb, {
+		name: "completion", args: strings.Join(cli.Shells(), "|"), most: 1, words: cli.Shells(), about: "Print a completion script for a shell",
+		help: `
+    source <(drill completion bash)
+    drill completion zsh > "${fpath[1]}/_drill"
+    drill completion fish > ~/.config/fish/completions/drill.fish
+`,
+		run: func(c *command, args []string) error {
+			if err := c.parse(c.flags(), args); err != nil {
+				return err
+			}
+			if len(c.args) == 0 {
+				return usagef("completion: want one of %s", strings.Join(cli.Shells(), ", "))
+			}
+			return table().Completion(c.stdout, c.args[0])
+		},
+	}}
+}
+
+// table is the verbs as package cli takes it. A verb that is asked for
+// help declares its flags and does nothing else.
+func table() *cli.Program {
+	p := &cli.Program{Name: "drill", Words: map[string][]string{
+		"target": targets, "preset": presetNames(), "fault": faultNames(), "faults": faultNames(), "dns": dnsWays,
+		"via": {string(revoke.TablePolicy), string(revoke.RolePolicy), string(revoke.Session), vpcEndpoint},
+	}}
+	for _, v := range verbs() {
+		c := &command{verb: v, ask: flag.NewFlagSet(v.name, flag.ContinueOnError)}
+		_ = v.run(c, []string{"-h"}) // flag.ErrHelp, which parse returns
+		p.Verbs = append(p.Verbs, cli.Verb{Name: v.name, Summary: v.about, Words: v.words, Formats: v.formats, Flags: c.ask})
+	}
+	p.Verbs = append(p.Verbs, cli.Verb{Name: "help", Summary: "Print the introduction, or more about a verb", Words: p.Names()})
+	return p
 }
 
 // run is main without the process.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := &command{ctx: ctx, stdout: &output{to: stdout}, stderr: &output{to: stderr}}
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	defer cli.Contain("drill", stderr, exitFailed, &code)
+	c := &command{ctx: ctx, stdout: &cli.Output{To: stdout}, stderr: &cli.Output{To: stderr}}
 	return c.code(c.dispatch(args))
-}
-
-// output is what the program itself writes. Names from manifests and journals
-// cannot move a terminal's cursor or hide text in it: what does not print is
-// written as an escape, which is the same in JSON. And it remembers that something
-// could not be written: a report that is not on a full disk must not be taken for
-// one that is.
-type output struct {
-	to  io.Writer
-	mu  sync.Mutex
-	err error
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	_, err := o.to.Write(visible(b))
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.err = cmp.Or(o.err, err)
-	if err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-func visible(b []byte) []byte {
-	b = bytes.ToValidUTF8(b, []byte("\uFFFD"))
-	prints := func(r rune) bool { return unicode.IsPrint(r) || r == '\n' || r == '\t' || r == '\r' }
-	if bytes.IndexFunc(b, func(r rune) bool { return !prints(r) }) < 0 {
-		return b
-	}
-	clean := make([]byte, 0, len(b)+16)
-	for _, r := range string(b) {
-		if prints(r) {
-			clean = utf8.AppendRune(clean, r)
-		} else {
-			clean = fmt.Appendf(clean, "\\u%04x", r)
-		}
-	}
-	return clean
-}
-
-func (o *output) failed() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
 }
 
 // code is the exit code for what a verb has returned, and prints an error.
 func (c *command) code(err error) int {
 	var code exitCode
-	var usage usageError
-	if failed := c.stdout.failed(); failed != nil && (err == nil || errors.As(err, &code)) {
+	var usage cli.UsageError
+	if failed := c.stdout.Err(); failed != nil && (err == nil || errors.As(err, &code)) {
 		err = failed // rather than a verdict that nobody can read
 	}
 	switch {
@@ -154,11 +136,9 @@ func (c *command) dispatch(args []string) error {
 	all := verbs()
 	i := slices.IndexFunc(all, func(v verb) bool { return v.name == args[0] })
 	if i < 0 {
-		var names []string
-		for _, v := range all {
-			names = append(names, v.name)
-		}
-		return usagef("unknown verb %q; want one of %s, or help", args[0], strings.Join(names, ", "))
+		p := table()
+		names := p.Names()
+		return usagef("unknown verb %q; want one of %s, or help%s", args[0], strings.Join(names[:len(names)-1], ", "), p.Suggest("; ", args[0]))
 	}
 	c.verb = all[i]
 	err := c.verb.run(c, args[1:])
@@ -199,8 +179,17 @@ func (c *command) flags() *flag.FlagSet {
 // parse reads the flags. Its error names what is wrong; help is printed where
 // it was asked for.
 func (c *command) parse(fs *flag.FlagSet, args []string) error {
-	err := fs.Parse(args)
+	var err error
+	if c.verb.most < 0 {
+		err = fs.Parse(args)
+		c.args = fs.Args()
+	} else {
+		c.args, err = cli.Parse(fs, args)
+	}
 	switch {
+	case errors.Is(err, flag.ErrHelp) && c.ask != nil:
+		*c.ask = *fs
+		return err
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(c.stdout, "drill %s\n\n%s.\n%s\nFlags:\n\n", strings.TrimSpace(c.verb.name+" "+c.verb.args), c.verb.about, c.verb.help)
 		fs.SetOutput(c.stdout)
@@ -208,6 +197,30 @@ func (c *command) parse(fs *flag.FlagSet, args []string) error {
 		return err
 	case err != nil:
 		return usagef("%s: %v; see drill help %s", c.verb.name, err, c.verb.name)
+	case c.verb.most >= 0 && len(c.args) > c.verb.most:
+		return usagef("%s: unexpected argument %q", c.verb.name, c.args[c.verb.most])
 	}
 	return nil
+}
+
+// targets are the two services that come with the program.
+var targets = []string{"failopen", "naive"}
+
+// oneOf is the error for a flag that is none of a few words.
+func oneOf(flag, value string, words []string) error {
+	if slices.Contains(words, value) {
+		return nil
+	}
+	last := len(words) - 1
+	return usagef("%s is %q; want %s or %s", flag, value, strings.Join(words[:last], ", "), words[last])
+}
+
+// printJSON prints what a verb says with -f json.
+func (c *command) printJSON(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.stdout, "%s\n", text)
+	return err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/presets"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 // TestMain lets the test binary be the program, which a verb in virtual time
@@ -430,7 +431,7 @@ func TestOutput_names(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	o := &output{to: &b}
+	o := &cli.Output{To: &b}
 	if n, err := o.Write([]byte("{\"a\": \"\u202e\"}\n")); n != 13 || err != nil || b.String() != "{\"a\": \"\\u202e\"}\n" {
 		t.Errorf("%d, %v, %q", n, err, &b)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -15,7 +14,7 @@ import (
 )
 
 var matrixVerb = verb{
-	name: "matrix", about: "Every soft dependency of the service, with every fault, in virtual time",
+	name: "matrix", most: -1, formats: []string{"markdown", "html", "json"}, about: "Every soft dependency of the service, with every fault, in virtual time",
 	help: `
 The service is the one that comes with the program; drill.Matrix does the same
 in a test of your own. With -d the services are those that manifests declare: the
@@ -52,16 +51,18 @@ func (c *command) matrix(args []string) error {
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
-	if *dir != "" && (*format == "markdown" || *format == "json" || *format == "html") {
-		return c.collect(*dir, *format, fs.Args())
+	if err := oneOf("-f", *format, c.verb.formats); err != nil {
+		return err
+	}
+	if *dir != "" {
+		return c.collect(*dir, *format, c.args)
+	}
+	if err := oneOf("--target", *target, targets); err != nil {
+		return err
 	}
 	switch {
-	case fs.NArg() > 0:
-		return usagef("matrix: unexpected argument %q", fs.Arg(0))
-	case *target != "failopen" && *target != "naive":
-		return usagef("--target is %q; want failopen or naive", *target)
-	case *format != "markdown" && *format != "json" && *format != "html":
-		return usagef("-f is %q; want markdown, html or json", *format)
+	case len(c.args) > 0:
+		return usagef("matrix: unexpected argument %q", c.args[0])
 	case *watch < time.Second || *watch > 24*time.Hour:
 		return usagef("--watch is %v; want 1s to 24h", *watch)
 	}
@@ -145,12 +146,7 @@ func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.
 
 func (c *command) writeMatrix(format string, cells []drill.Cell) error {
 	if format == "json" {
-		text, err := json.MarshalIndent(cells, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(c.stdout, "%s\n", text)
-		return err
+		return c.printJSON(cells)
 	}
 	text := drill.MatrixMarkdown(cells)
 	if format == "html" {

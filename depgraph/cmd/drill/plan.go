@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 var planVerb = verb{
@@ -36,9 +38,6 @@ func (c *command) plan(args []string) error {
 	days := fs.Int("max-age", 90, "for how many days a proof counts")
 	if err := c.parse(fs, args); err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return usagef("plan: unexpected argument %q", fs.Arg(0))
 	}
 	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{*dir}, AllowUndeclared: true})
 	if err != nil {
@@ -129,16 +128,9 @@ func writePlan(dir string, e drill.Planned) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, name+".json"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if os.IsExist(err) {
+	err = cli.WriteNew(filepath.Join(dir, name+".json"), append(text, '\n'))
+	if errors.Is(err, os.ErrExist) {
 		return nil // it may have been edited
 	}
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(append(text, '\n')); err != nil {
-		_ = f.Close()
-		return err
-	}
-	return f.Close()
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/fault"
 	"github.com/failopen/failopen/depgraph/drill/faultproxy"
+	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
 var proxyVerb = verb{
@@ -43,9 +44,9 @@ They end by themselves after an hour; /faults?for=5m says when.
 // proxyFlags are what proxy and exec have in common.
 type proxyFlags struct {
 	o        faultproxy.Options
-	maps     list
-	open     list
-	tunnels  list
+	maps     cli.List
+	open     cli.List
+	tunnels  cli.List
 	rules    string
 	preset   string
 	fault    string
@@ -55,12 +56,6 @@ type proxyFlags struct {
 	describe string // of the rules
 	release  func() // of --dir
 }
-
-// list is a flag that may come several times.
-type list []string
-
-func (l *list) String() string     { return strings.Join(*l, ",") }
-func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 func (f *proxyFlags) add(fs *flag.FlagSet, listen, control string) {
 	f.fs = fs
@@ -79,16 +74,15 @@ func (f *proxyFlags) add(fs *flag.FlagSet, listen, control string) {
 func (f *proxyFlags) addFault(fs *flag.FlagSet) {
 	fs.StringVar(&f.rules, "rules", "", "a `file` with rules, as a JSON array")
 	fs.StringVar(&f.preset, "preset", "", "the rules of an outage, one of those that drill presets lists")
-	fs.StringVar(&f.fault, "fault", "", "one way to fail: "+faultNames())
+	fs.StringVar(&f.fault, "fault", "", "one way to fail: "+strings.Join(faultNames(), ", "))
 	fs.StringVar(&f.service, "service", "dynamodb", "what --fault is about: a service of AWS, or a host")
 }
 
-func faultNames() string {
-	var names []string
+func faultNames() (names []string) {
 	for _, f := range drill.Faults("") {
 		names = append(names, f.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // check reads what the flags name. want says that there must be a fault.
@@ -115,14 +109,16 @@ func (f *proxyFlags) check(verb string, want bool) error {
 	return f.checkFault(verb, want)
 }
 
-func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
-	given := 0
-	for _, s := range []string{f.rules, f.preset, f.fault} {
-		if s != "" {
-			given++
-		}
+// given counts the flags that say something.
+func given(flags ...string) (n int) {
+	for _, s := range flags {
+		n += min(len(s), 1)
 	}
-	if given > 1 || want && given == 0 {
+	return n
+}
+
+func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
+	if n := given(f.rules, f.preset, f.fault); n > 1 || want && n == 0 {
 		return usagef("%s: want exactly one of --fault, --preset and --rules", verb)
 	}
 	switch {
@@ -148,7 +144,7 @@ func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 			}
 		}
 		if f.parsed == nil {
-			return usagef("%s: --fault is %q; want one of %s", verb, f.fault, faultNames())
+			return usagef("%s: --fault is %q; want one of %s", verb, f.fault, strings.Join(faultNames(), ", "))
 		}
 	}
 	return nil
@@ -190,9 +186,6 @@ func (c *command) proxy(args []string) error {
 	f.add(fs, "127.0.0.1:8473", "127.0.0.1:8474")
 	if err := c.parse(fs, args); err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return usagef("proxy: unexpected argument %q", fs.Arg(0))
 	}
 	if err := f.check("proxy", false); err != nil {
 		return err

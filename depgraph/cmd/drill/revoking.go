@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,11 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
 
 var revokeVerb = verb{
-	name: "revoke", about: "Take a role's access to a DynamoDB table away for a few minutes, for real",
+	name: "revoke", most: -1, about: "Take a role's access to a DynamoDB table away for a few minutes, for real",
 	help: `
 Without --confirm nothing is changed and AWS is not called: the exact document
 is printed, with what its operator has to be allowed. With --confirm, a Deny
@@ -54,13 +56,20 @@ Nothing of this has been tried against AWS itself yet.
 	run: (*command).revoke,
 }
 
-// journalFolder is where revocations are noted before they are made.
-func journalFolder() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("there is no folder for the journal (%w): name one with --journal", err)
+// journalFlag adds the flag that says where revocations are noted before they are
+// made. The function that it returns gives the folder.
+func journalFlag(fs *flag.FlagSet) func() (string, error) {
+	journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
+	return func() (string, error) {
+		if *journal != "" {
+			return *journal, nil
+		}
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("there is no folder for the journal (%w): name one with --journal", err)
+		}
+		return filepath.Join(dir, "failopen-drill"), nil
 	}
-	return filepath.Join(dir, "failopen-drill"), nil
 }
 
 func (c *command) revoke(args []string) error {
@@ -75,7 +84,7 @@ func (c *command) revoke(args []string) error {
 	offline := fs.Bool("offline", false, "make no call of AWS, whatever else is said")
 	noCanary := fs.Bool("no-canary", false, "do not try the denial in one session first")
 	confirm := fs.String("confirm", "", "ROLE/TABLE, the names of both: carry it out")
-	journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
+	journal := journalFlag(fs)
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
@@ -86,8 +95,8 @@ func (c *command) revoke(args []string) error {
 	if o.Via, err = revoke.ParseVia(*via); err != nil {
 		return usagef("%v", err)
 	}
-	if fs.NArg() > 0 && o.Via != revoke.Session {
-		return usagef("revoke: unexpected argument %q", fs.Arg(0))
+	if len(c.args) > 0 && o.Via != revoke.Session {
+		return usagef("revoke: unexpected argument %q", c.args[0])
 	}
 	if *accounts != "" {
 		o.Accounts = strings.Split(*accounts, ",")
@@ -101,19 +110,18 @@ func (c *command) revoke(args []string) error {
 	case *confirm == "" || *offline:
 		c.describe(p, want, *offline, !*noCanary)
 		return nil
-	case p.Via == revoke.Session && fs.NArg() == 0:
+	case p.Via == revoke.Session && len(c.args) == 0:
 		return usagef("revoke: --via session wants the program to run in it, after --")
 	case *confirm != want:
 		return usagef("revoke: --confirm is %q; to carry it out, it must be %q", *confirm, want)
 	case p.Via == revoke.Session:
-		return c.runInSession(p, fs.Args())
+		return c.runInSession(p, c.args)
 	}
-	if *journal == "" {
-		if *journal, err = journalFolder(); err != nil {
-			return err
-		}
+	dir, err := journal()
+	if err != nil {
+		return err
 	}
-	return c.carryOut(o, p, *journal, !*noCanary)
+	return c.carryOut(o, p, dir, !*noCanary)
 }
 
 // vpcEndpoint is not carried out: it concerns everybody behind the endpoint.
@@ -200,6 +208,30 @@ func roles(table string) (*iam.Client, error) {
 	return iam.New(iam.Options{Region: iamRegion(table), Credentials: creds, BaseEndpoint: endpoint("IAM")}), nil
 }
 
+// tokens makes an STS client.
+func tokens(table string) (*sts.Client, error) {
+	creds, err := credentials("")
+	if err != nil {
+		return nil, err
+	}
+	return sts.New(sts.Options{Region: region(table), Credentials: creds, BaseEndpoint: endpoint("STS")}), nil
+}
+
+// caller asks STS whose credentials these are.
+func caller(ctx context.Context, table string) (account, arn string, err error) {
+	api, err := tokens(table)
+	if err != nil {
+		return "", "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := api.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", "", err
+	}
+	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
+}
+
 // iamRegion is where a partition's IAM is.
 func iamRegion(arn string) string {
 	switch strings.Split(arn, ":")[1] {
@@ -265,17 +297,11 @@ func (c *command) checkCaller(p revoke.Plan) error {
 	if emulatedWithoutSTS() {
 		return nil
 	}
-	creds, err := credentials("")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, checkTimeout)
-	defer cancel()
-	out, err := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")}).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	account, arn, err := caller(c.ctx, p.Table)
 	if err != nil {
 		return fmt.Errorf("who is calling? %w", err)
 	}
-	return refuseCaller(p, aws.ToString(out.Account), aws.ToString(out.Arn))
+	return refuseCaller(p, account, arn)
 }
 
 // refuseCaller says why a caller must not carry out a plan. The ARN of a session
@@ -293,22 +319,26 @@ func refuseCaller(p revoke.Plan, account, arn string) error {
 	return nil
 }
 
+// notStarted ends a verb that has changed nothing.
+func (c *command) notStarted(why error) error {
+	fmt.Fprintf(c.stderr, "not started: %v\n", why)
+	return exitCode(drill.NotStarted)
+}
+
 // carryOut revokes, waits, and undoes it, whatever happens.
 func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, canary bool) (err error) {
 	if _, err := c.prepare(p, journal); err != nil { // what is missing is said before anything is called
 		return err
 	}
 	if err := c.checkCaller(p); err != nil {
-		fmt.Fprintf(c.stderr, "not started: %v\n", err)
-		return exitCode(3)
+		return c.notStarted(err)
 	}
 	if err := c.finishOthers(p, journal); err != nil {
 		return err
 	}
 	if canary {
 		if err := c.canary(o); err != nil {
-			fmt.Fprintf(c.stderr, "not started: %v\n", err)
-			return exitCode(3)
+			return c.notStarted(err)
 		}
 		if p, err = revoke.NewPlan(o, time.Now()); err != nil { // its window is counted from now
 			return err
@@ -324,8 +354,7 @@ func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, cana
 		err = errors.Join(err, t.Revert(ctx))
 	}()
 	if err := t.Inject(c.ctx); err != nil {
-		fmt.Fprintf(c.stderr, "not started: %v\n", err)
-		return exitCode(3)
+		return c.notStarted(err)
 	}
 	fmt.Fprintf(c.stderr, "revoked until %s; Ctrl-C ends it early\n", p.Until.Format(time.TimeOnly))
 	timer := time.NewTimer(time.Until(p.Until))
@@ -368,16 +397,13 @@ it, or ends it early. Credentials come from the environment.
 `,
 	run: func(c *command, args []string) error {
 		fs := c.flags()
-		journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
+		journal := journalFlag(fs)
 		if err := c.parse(fs, args); err != nil {
 			return err
 		}
-		dir := *journal
-		if dir == "" {
-			var err error
-			if dir, err = journalFolder(); err != nil {
-				return err
-			}
+		dir, err := journal()
+		if err != nil {
+			return err
 		}
 		pending, failed := revoke.Pending(dir) // the others are undone all the same
 		undone := 0

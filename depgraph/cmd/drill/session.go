@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
@@ -18,11 +17,10 @@ import (
 // deniedSession assumes the role in a session without the table, and sees that a
 // read of it is denied.
 func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
-	creds, err := credentials("")
+	api, err := tokens(p.Table)
 	if err != nil {
 		return aws.Credentials{}, err
 	}
-	api := sts.New(sts.Options{Region: region(p.Table), Credentials: creds, BaseEndpoint: endpoint("STS")})
 	session, err := revoke.SessionCredentials(c.ctx, api, p)
 	if err != nil {
 		return aws.Credentials{}, err
@@ -68,12 +66,11 @@ func (c *command) runInSession(p revoke.Plan, args []string) error {
 	}
 	session, err := c.deniedSession(p)
 	if err != nil {
-		fmt.Fprintf(c.stderr, "not started: %v\n", err)
-		return exitCode(3)
+		return c.notStarted(err)
 	}
 	fmt.Fprintf(c.stderr, "a read of the session is denied; it ends at %s, and nobody else is touched\n", session.Expires.Format(time.TimeOnly))
 	cmd := exec.Command(path, args[1:]...)
-	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout.to, c.stderr.to
+	cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = args[0], os.Stdin, c.stdout.To, c.stderr.To
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+session.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+session.SecretAccessKey, "AWS_SESSION_TOKEN="+session.SessionToken)
 	code, err := c.supervise(cmd, &stalls{over: make(chan struct{})})
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 )
 
 // inVirtualTimes runs f, with 0 to n-1, in as many bubbles at once as there are
-// processors, and then finish, outside of them. Like inVirtualTime, it does not
-// return.
+// processors, and then finish, outside of them, whose error decides the exit code.
+// It does not return: only a test can have a bubble, so that each f is run as one,
+// and the package testing ends the process.
 func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
 	var mu sync.Mutex
 	var all error
@@ -46,20 +47,10 @@ func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) 
 	return nil // testing.Main does not return
 }
 
-// inVirtualTime runs f in a bubble of testing/synctest, which only a test can
-// have, so that f is run as one. The bubble ends with the process: f's error
-// decides the exit code, and nothing after the call runs.
+// inVirtualTime runs f in a bubble of testing/synctest. f's error decides the exit
+// code, and nothing after the call runs.
 func (c *command) inVirtualTime(f func() error) error {
-	asAtFirst()
-	testing.Init()
-	os.Args = os.Args[:1] // the testing package would read the rest
-	all := func(string, string) (bool, error) { return true, nil }
-	testing.Main(all, []testing.InternalTest{{Name: "virtual", F: func(t *testing.T) {
-		synctest.Test(t, func(*testing.T) {
-			os.Exit(c.code(f()))
-		})
-	}}}, nil, nil)
-	return nil // testing.Main does not return
+	return c.inVirtualTimes(1, func(int) error { return f() }, func(err error) error { return err })
 }
 
 // asAtFirst lets a signal end the program at once: a context from outside a
