@@ -8,6 +8,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -133,7 +134,9 @@ func (r *Result) fileNames(dir string) []string {
 	return names
 }
 
-// fileName turns a service's name into one that is safe in every folder.
+// fileName turns a service's name into one that is safe in every folder: no
+// separators, no shell words, no hidden file. It is never empty; different
+// names may come out the same, which fileNames sees to.
 func fileName(name string) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.@", r) {
@@ -141,5 +144,5 @@ func fileName(name string) string {
 		}
 		return '_'
 	}, name)
-	return strings.TrimLeft(safe, ".")
+	return cmp.Or(strings.TrimLeft(safe, "."), "_") // a load looks for no file called ".depgraph.yaml"
 }

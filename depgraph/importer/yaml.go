@@ -106,6 +106,9 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 		if f.budget <= 0 {
 			return nil, fmt.Errorf("%s:%d: the aliases of this document unfold to more than %d nodes", shown, n.Content[0].Line, maxNodes)
 		}
+		if n := f.deep; n != nil {
+			return nil, fmt.Errorf("%s:%d: aliases within aliases are more than %d deep here, or one contains itself", shown, n.Line, maxDepth)
+		}
 		if d := f.twice; d != nil {
 			return nil, fmt.Errorf("%s:%d: the key %q appears twice in a mapping; the first one is in line %d", shown, d.again.Line, d.again.Value, d.first.Line)
 		}
@@ -152,10 +155,13 @@ func split(data []byte) (parts [][]byte) {
 	return parts
 }
 
-// flattener unfolds aliases and merge keys.
+// flattener unfolds aliases and merge keys into a tree that holds neither, so
+// that no importer has to know about them. It copies: the parser's nodes are
+// shared by every alias, and importers write into theirs.
 type flattener struct {
-	budget int
-	twice  *duplicate
+	budget int        // nodes that may still be made; at 0 the rest is cut, and the document refused
+	deep   *yaml.Node // the first node below more than maxDepth aliases; refused, too
+	twice  *duplicate // the first key that a mapping has twice; refused, too
 }
 
 // duplicate is the first key that a mapping has twice: the parser keeps both,
@@ -166,6 +172,9 @@ func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
 	for n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias
 		depth++
+	}
+	if depth > maxDepth && f.deep == nil {
+		f.deep = n
 	}
 	if f.budget--; n == nil || depth > maxDepth || f.budget <= 0 {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
