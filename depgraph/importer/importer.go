@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/failopen/failopen/depgraph"
 )
@@ -72,10 +73,20 @@ func (r *Result) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+// header is the comment at the head of each manifest: what the source could not
+// know. The lines hold the paths of the import, and a path may hold anything: a
+// line break in it would end the comment and begin a field, so all that cannot
+// be seen is replaced.
 func (r *Result) header() string {
 	var b strings.Builder
 	for _, line := range r.Unknown {
-		fmt.Fprintf(&b, "# %s\n", line)
+		visible := strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return '_'
+		}, line)
+		fmt.Fprintf(&b, "# %s\n", visible)
 	}
 	return b.String()
 }
