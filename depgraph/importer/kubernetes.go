@@ -334,7 +334,7 @@ func (k *kubernetes) workload(w *workload) {
 
 // waits matches commands of init containers that wait for somebody.
 var (
-	waits     = regexp.MustCompile(`\b(nc|ncat|curl|wget|until|while|wait[-a-z]*|dockerize|pg_isready|mysqladmin|redis-cli|nslookup|getent|dig|ping)\b`)
+	waits     = regexp.MustCompile(`\b(nc|ncat|curl|wget|until|while|wait[-a-z0-9]*|dockerize|pg_isready|mysqladmin|redis-cli|nslookup|getent|dig|ping)\b`)
 	hostWords = regexp.MustCompile(`[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?`)
 )
 
