@@ -175,10 +175,17 @@ func (b *backstage) noted(e *entity, s *depgraph.Service) {
 // groups of alternatives, by depgraph's export.
 func (b *backstage) senses(e *entity) (claims map[string]claim, groups map[string]bool) {
 	claims, groups = map[string]claim{}, map[string]bool{}
-	for key, c := range map[string]claim{"hard": hardBoth, "soft": {start: depgraph.Serving, runtime: true, soft: true}, "weak": {start: depgraph.Serving, weak: true}} {
-		for _, ref := range strings.Split(e.annotation(key), ",") {
+	for _, noted := range []struct { // what is noted twice is what stands further down: hard outweighs all
+		key string
+		claim
+	}{
+		{"weak", claim{start: depgraph.Serving, weak: true}},
+		{"soft", claim{start: depgraph.Serving, runtime: true, soft: true}},
+		{"hard", hardBoth},
+	} {
+		for _, ref := range strings.Split(e.annotation(noted.key), ",") {
 			if ref != "" {
-				claims[parseRef(ref, "", e.namespace)] = c
+				claims[parseRef(ref, "", e.namespace)] = noted.claim
 			}
 		}
 	}

@@ -368,6 +368,14 @@ type setting struct {
 	at         depgraph.Position
 }
 
+// holders are the kinds of objects that hold variables, with the fields of a
+// container that refer to all of them and to one. A list, not a map: what is
+// skipped is named in the same order each time.
+var holders = []struct{ name, all, one string }{
+	{"ConfigMap", "configMapRef", "configMapKeyRef"},
+	{"Secret", "secretRef", "secretKeyRef"},
+}
+
 // held returns what a ConfigMap or Secret holds that a container refers to, and
 // counts those that are not among the manifests: their addresses are unknown.
 func (k *kubernetes) held(w *workload, kind string, ref *yaml.Node) map[string]string {
@@ -386,8 +394,8 @@ func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
 	var all []setting
 	for _, from := range items(get(c, "envFrom")) {
 		prefix := text(get(from, "prefix"))
-		for kind, ref := range map[string]string{"ConfigMap": "configMapRef", "Secret": "secretRef"} {
-			values := k.held(w, kind, get(from, ref))
+		for _, kind := range holders {
+			values := k.held(w, kind.name, get(from, kind.all))
 			for _, key := range sortedKeys(values) {
 				all = append(all, setting{prefix + key, values[key], w.doc.at(from)})
 			}
@@ -395,9 +403,9 @@ func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
 	}
 	for _, v := range items(get(c, "env")) {
 		value := text(get(v, "value"))
-		for kind, ref := range map[string]string{"ConfigMap": "configMapKeyRef", "Secret": "secretKeyRef"} {
-			if n := get(v, "valueFrom", ref); n != nil {
-				value = k.held(w, kind, n)[text(get(n, "key"))]
+		for _, kind := range holders {
+			if n := get(v, "valueFrom", kind.one); n != nil {
+				value = k.held(w, kind.name, n)[text(get(n, "key"))]
 			}
 		}
 		all = append(all, setting{text(get(v, "name")), value, w.doc.at(v)})

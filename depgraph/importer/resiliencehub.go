@@ -55,7 +55,7 @@ func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 				Next      string        `json:"nextToken"`
 			}
 			err := dec.Decode(&page)
-			at := depgraph.Position{File: filepath.ToSlash(name), Line: 1 + bytes.Count(data[:dec.InputOffset()], []byte("\n"))}
+			at := depgraph.Position{File: filepath.ToSlash(name), Line: 1 + bytes.Count(data[:reached(dec, data, err)], []byte("\n"))}
 			switch {
 			case errors.Is(err, io.EOF):
 			case errors.As(err, new(*json.UnmarshalTypeError)):
@@ -96,6 +96,20 @@ func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 		}
 	}
 	return all, nil
+}
+
+// reached is how many bytes of the data were read when the decoder gave up, or
+// was done. After an error, the decoder itself points at the end of the page
+// before it.
+func reached(dec *json.Decoder, data []byte, err error) int64 {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return min(syntax.Offset, int64(len(data)))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return int64(len(data))
+	}
+	return dec.InputOffset()
 }
 
 // ResilienceHub makes services of what AWS Resilience Hub found: HARD and SOFT
