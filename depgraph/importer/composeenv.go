@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -109,20 +108,17 @@ func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Posit
 	}
 	defer f.Close()
 	env, at = map[string]string{}, map[string]depgraph.Position{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	err = eachLine(name, f, func(n int, line string) {
 		line = strings.TrimPrefix(line, "export ")
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || strings.HasPrefix(line, "#") {
-			continue
+			return
 		}
 		key = strings.TrimSpace(key)
 		env[key], at[key] = envValue(strings.TrimSpace(value), env), depgraph.Position{File: filepath.ToSlash(name), Line: n}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", filepath.ToSlash(name), err)
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	return env, at, nil
 }

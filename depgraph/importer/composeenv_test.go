@@ -107,22 +107,22 @@ func TestReadEnv_lines(t *testing.T) {
 
 func TestReadEnv_a_line_without_end_is_an_error(t *testing.T) {
 	dir := write(t, map[string]string{
-		".env":         "A=" + strings.Repeat("x", 2<<20),
+		".env":         "# long\nA=" + strings.Repeat("x", 2<<20),
 		"compose.yaml": "services: {a: {image: x}}",
 		"c.yaml":       "services: {a: {env_file: .env}}",
 		"sub/c.yaml":   "services: {a: {env_file: ../.env}}",
 		"sub/i.yaml":   "include: [{path: c.yaml, env_file: ../.env}]",
 		"sub/j.yaml":   "include: [../compose.yaml]",
 	})
-	const want = "bufio.Scanner: token too long"
+	const want = "a line is longer than 1048576 bytes"
 	_, err := Compose(filepath.Join(dir, "compose.yaml"))
-	failure(t, dir, err, ".env: "+want)
+	failure(t, dir, err, ".env:2: "+want)
 	_, err = Compose(filepath.Join(dir, "sub", "c.yaml"))
-	failure(t, dir, err, ".env: "+want)
+	failure(t, dir, err, ".env:2: "+want)
 	_, err = Compose(filepath.Join(dir, "sub", "i.yaml"))
-	failure(t, dir, err, ".env: "+want)
+	failure(t, dir, err, ".env:2: "+want)
 	_, err = Compose(filepath.Join(dir, "sub", "j.yaml"))
-	failure(t, dir, err, ".env: "+want)
+	failure(t, dir, err, ".env:2: "+want)
 }
 
 // TestCompose_takes_nothing_from_the_environment_of_this_process: the same

@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"bufio"
 	"bytes"
 	"maps"
 	"os"
@@ -37,34 +36,34 @@ func (s *systemd) file(path, name string) error {
 		u.at = at
 	}
 	section, pending, begin := "", "", 0
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' || line[0] == ';' {
-			continue
+	take := func(line string) { // one line, however many it was written in
+		at.Line = begin
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(line, "[]")
+		} else if key, value, ok := strings.Cut(line, "="); ok {
+			u.set(section, strings.TrimSpace(key), strings.TrimSpace(value), name, at)
+		} else {
+			s.warnf("%s: expected NAME=VALUE; systemd leaves this line out", at)
+		}
+	}
+	err = eachLine(path, bytes.NewReader(data), func(n int, line string) {
+		if line == "" || line[0] == '#' || line[0] == ';' { // between the parts of a line, too
+			return
 		}
 		if pending == "" {
 			begin = n
 		}
 		if rest, more := strings.CutSuffix(line, "\\"); more {
 			pending += rest + " "
-			continue
+			return
 		}
 		line, pending = pending+line, ""
-		if line[0] == '[' {
-			section = strings.Trim(line, "[]")
-			continue
-		}
-		at.Line = begin
-		key, value, ok := strings.Cut(line, "=")
-		if !ok {
-			s.warnf("%s: expected NAME=VALUE; systemd leaves this line out", at)
-			continue
-		}
-		u.set(section, strings.TrimSpace(key), strings.TrimSpace(value), name, at)
+		take(line)
+	})
+	if pending = strings.TrimSpace(pending); pending != "" && err == nil { // the file ends within a line
+		take(pending)
 	}
-	return lines.Err()
+	return err
 }
 
 func (u *unit) set(section, key, value, name string, at depgraph.Position) {

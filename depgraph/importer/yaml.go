@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -248,6 +249,29 @@ func readFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %d bytes are too many; the limit is %d", filepath.ToSlash(name), info.Size(), maxFile)
 	}
 	return os.ReadFile(name)
+}
+
+// maxLine bounds a line of a unit or of a file with variables.
+const maxLine = 1 << 20
+
+// eachLine calls each for every line of a file, counted from 1 and without the
+// blanks around it. A line above maxLine is an error with its number: what
+// stands behind it would be lost.
+func eachLine(name string, r io.Reader, each func(n int, line string)) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxLine)
+	n := 1
+	for ; lines.Scan(); n++ {
+		each(n, strings.TrimSpace(lines.Text()))
+	}
+	err := lines.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("a line is longer than %d bytes", maxLine)
+	}
+	if err != nil {
+		return fmt.Errorf("%s:%d: %w", filepath.ToSlash(name), n, err)
+	}
+	return nil
 }
 
 // expand lists files, and those below folders for which match holds.
