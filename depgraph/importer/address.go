@@ -25,7 +25,8 @@ var ownKey = regexp.MustCompile(`(?i)(^|_)(public|external|advertised?|own|self|
 // metrics and logs.
 var telemetryKey = regexp.MustCompile(`(?i)(^|_)(otel|otlp|statsd|jaeger|zipkin|sentry|datadog|dd_agent|newrelic|fluentd?|loki|graylog|logstash|syslog|tracing|telemetry|metrics)(_|$)`)
 
-// found is one address in a value.
+// found is one address in a value. Nothing of the value but the host is kept: what
+// stands around it may be a password.
 type found struct {
 	host string
 	// sure says that the form alone makes it an address; otherwise it only
@@ -35,7 +36,8 @@ type found struct {
 	login bool
 }
 
-// source is the name under which the address is counted.
+// source is the kind under which the address is claimed: that a host comes from a
+// connection string, which names a login, says more than that it is a variable.
 func (f found) source(kind string) string {
 	if f.login {
 		return "connection-string"
@@ -43,7 +45,14 @@ func (f found) source(kind string) string {
 	return kind
 }
 
-// addresses finds the hosts that a variable names.
+// addresses finds the hosts that a variable names, in the order of its value, the same
+// one twice if it is there twice. Only a form that is an address by itself (a scheme, a
+// port) is sure; a bare word is one only if the variable's name says that it holds a
+// host, and then counts only if something is known by that name. So MODE=store is no
+// edge, and STORE_HOST=store is one.
+//
+// A number with a port is left out: "12:30" is a time, and an IP address leads to no
+// service by name.
 func addresses(key, value string) []found {
 	var all []found
 	whole := strings.TrimSpace(value)
@@ -67,6 +76,8 @@ func addresses(key, value string) []found {
 	return all
 }
 
+// isNumber reports whether a text is made of digits and dots: a number, a version or an
+// IPv4 address.
 func isNumber(s string) bool { return strings.Trim(s, "0123456789.") == "" }
 
 // foreign reports whether an unknown host is worth a service of its own:
@@ -75,8 +86,10 @@ func foreign(host string) bool {
 	return net.ParseIP(host) == nil && !isNumber(host) && host != "localhost" && !strings.HasSuffix(host, ".localhost") && host != "host.docker.internal"
 }
 
-// foreign takes an address outside of what is imported. That it is needed is a
-// guess; a single word may be anything, and an address of one's own is no need.
+// foreign takes an address outside of what is imported: it becomes a service of kind
+// external, and the edge is soft and assumed, because nobody said that the owner cannot
+// do without it. A single word may be anything and is skipped; so is an address whose
+// variable says that it is one's own or a page for people, which is no need.
 func (b *builder) foreign(own, key string, a found, at depgraph.Position) {
 	if !a.sure || !foreign(a.host) {
 		return
@@ -107,6 +120,10 @@ var kinds = []struct {
 	{depgraph.Datastore, []string{"postgres", "mysql", "mariadb", "mongo", "redis", "valkey", "memcached", "elasticsearch", "opensearch", "cassandra", "etcd", "minio", "cockroach", "clickhouse", "influxdb"}},
 }
 
+// guessKind returns the kind of a service by the last part of its image's name, tag and
+// digest included; KindUnknown without a match. The registry and the folder are left
+// out: "redis/app" is an app of a team called redis. The first row with a match counts,
+// observers before what they watch, as in "nats-exporter".
 func guessKind(image string) depgraph.Kind {
 	image = strings.ToLower(image)
 	name := image[strings.LastIndex(image, "/")+1:]
@@ -120,7 +137,10 @@ func guessKind(image string) depgraph.Kind {
 	return depgraph.KindUnknown
 }
 
-// criticalityOf reads OpenTelemetry's resource attributes.
+// criticalityOf reads the attribute service.criticality out of OpenTelemetry's resource
+// attributes, "key=value,key=value" as in OTEL_RESOURCE_ATTRIBUTES. The first value
+// that is a level counts; unknown ones are left to whoever wrote them, since the
+// attribute is not ours to check.
 func criticalityOf(value string) depgraph.Criticality {
 	for _, pair := range strings.Split(value, ",") {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(pair), "service.criticality="); ok {

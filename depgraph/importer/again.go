@@ -25,10 +25,14 @@ type Update struct {
 	header  string
 }
 
-// Compare looks at the manifests of a folder, which may be absent. What people
-// changed about an edge is no difference: an edge is missing or gone only if
-// nothing leads from the one service to the other. Edges and services that a
-// manifest has without a source were added by people and are not looked at.
+// Compare looks at the manifests of a folder, which may be absent, and says what the
+// import would change. What people changed about an edge is no difference: an edge is
+// missing or gone only if nothing leads from the one service to the other, by itself or
+// as one of several alternatives. Edges and services that a manifest has without a
+// source were added by people and are not looked at.
+//
+// A manifest that does not load is an error, and so is a file in the way of a new one.
+// Nothing is written; Update.Write does that.
 func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
 	u := &Update{dir: dir, header: r.header()}
 	var have []depgraph.Service
@@ -96,7 +100,9 @@ func (r *Result) Leftover(ctx context.Context, dir string) ([]string, error) {
 	return gone, nil
 }
 
-// hasManifests reports whether there is anything to compare with.
+// hasManifests reports whether there is anything to compare with: a file with
+// "depgraph." in its name, at any depth. Without one, a load would fail with the advice
+// to write a first manifest, which is what the import is about to do.
 func hasManifests(dir string) bool {
 	any := false
 	_ = filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error { // what cannot be read is reported by the load
@@ -109,7 +115,9 @@ func hasManifests(dir string) bool {
 	return any
 }
 
-// edges compares two declarations of a service.
+// edges compares two declarations of one service, by what they lead to: an edge that is
+// there in several phases, or as one of a group, is one edge. Each difference is told
+// once, at the place in the manifest where a person would mend it.
 func (u *Update) edges(now, old *depgraph.Service) {
 	has := func(s *depgraph.Service, to string) bool {
 		return slices.ContainsFunc(s.Depends, func(d depgraph.Dependency) bool { return d.On == to || slices.Contains(d.AnyOf, to) })
@@ -133,7 +141,10 @@ func (u *Update) edges(now, old *depgraph.Service) {
 	}
 }
 
-// Write adds the manifests of the new services. Nothing else is touched.
+// Write adds the manifests of the new services, each to a file that must not exist: one
+// that somebody wrote since Compare looked stays, and is an error. Nothing else is
+// touched. After an error, the files before it are written; Compare again and the rest
+// follows.
 func (u *Update) Write() error {
 	if err := os.MkdirAll(u.dir, 0o755); err != nil {
 		return err

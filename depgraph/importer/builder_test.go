@@ -52,12 +52,12 @@ func TestEdge_dependencies_of_several_claims(t *testing.T) {
 }
 
 func TestEdge_dependencies_on_alternatives_and_probes(t *testing.T) {
-	e := &edge{claims: []claim{hardRuntime}, liveness: true}
-	if d := e.dependencies("b\x00c\x00d"); len(d) != 1 || describeDependency(&d[0]) != "-> any 1 of b, c, d, hard runtime liveness ()" {
+	e := &edge{claims: []claim{hardRuntime}, anyOf: []string{"b", "c", "d"}, liveness: true}
+	if d := e.dependencies("b,c,d"); len(d) != 1 || describeDependency(&d[0]) != "-> any 1 of b, c, d, hard runtime liveness ()" {
 		t.Errorf("%+v", d)
 	}
 	e.need = 2
-	if d := e.dependencies("b\x00c\x00d"); d[0].Need != 2 {
+	if d := e.dependencies("b,c,d"); d[0].Need != 2 {
 		t.Errorf("%+v", d)
 	}
 	// A probe of what is soft restarts nobody: the claim says that it is survived.
@@ -94,6 +94,19 @@ func TestBuilder_depend_keeps_the_first_place_and_counts_kinds_once(t *testing.T
 	}
 	if fmt.Sprint(r.Sources) != "map[env:1 link:1]" {
 		t.Errorf("sources %v", r.Sources)
+	}
+}
+
+// TestBuilder_claim_counts_kinds_not_words: a path may hold the word of a kind.
+func TestBuilder_claim_counts_kinds_not_words(t *testing.T) {
+	b := newBuilder()
+	at := depgraph.Position{File: "my env file", Line: 1}
+	b.service("a", at)
+	b.service("b", at)
+	b.depend("a", "b", hardRuntime, "link", "x", at)
+	b.depend("a", "b", hardRuntime, "env", "X", at)
+	if got := fmt.Sprint(b.finish().Sources); got != "map[env:1 link:1]" {
+		t.Errorf("sources %s", got)
 	}
 }
 

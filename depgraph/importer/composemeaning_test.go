@@ -160,7 +160,7 @@ b`},
 // TestCompose_hostile_names_read_back imports names that would end a line, a
 // quote, a comment or a folder, and reads the manifest back.
 func TestCompose_hostile_names_read_back(t *testing.T) {
-	names := []string{"a\n# x: y", `"<b>"`, "../../etc", "a\u2028b", "'; rm -rf /", "null", "1", "- a", "{{x}}", "a\tb", "é", strings.Repeat("n", 900)}
+	names := []string{"a\n# x: y", "a\x00b", `"<b>"`, "../../etc", "a\u2028b", "'; rm -rf /", "null", "1", "- a", "{{x}}", "a\tb", "é", strings.Repeat("n", 900)}
 	var text strings.Builder
 	text.WriteString("services:\n")
 	for i, name := range names {

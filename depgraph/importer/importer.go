@@ -1,10 +1,3 @@
-// Package importer reads what other tools know about dependencies (docker
-// compose, Kubernetes, Backstage, systemd) and writes manifests for people to
-// edit.
-//
-// Every service and edge keeps where it was found, as its source. No tool says
-// which dependency is soft, so every edge is hard unless the source says
-// otherwise; each Result lists what its source could not know.
 package importer
 
 import (
@@ -21,7 +14,10 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// Result is what was found.
+// Result is what an import found: services with their dependencies, and what a person
+// has to know before trusting them. Compile it with Graph, or write it with WriteTo,
+// WriteDir, or Compare and Update.Write. It is not safe for use by several goroutines
+// that change it.
 type Result struct {
 	// Services are in order of name.
 	Services []depgraph.Service

@@ -16,13 +16,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document is one YAML document with its file. Its tree has neither aliases
-// nor merge keys left.
+// document is one YAML document with its file. Its tree has neither aliases nor merge
+// keys left, no mapping has a key twice, and nobody else holds its nodes: importers may
+// write into them.
 type document struct {
 	file string
 	root *yaml.Node
 }
 
+// at is the place of a node, in words that every message and source uses.
 func (d document) at(n *yaml.Node) depgraph.Position {
 	return depgraph.Position{File: d.file, Line: n.Line}
 }
@@ -61,6 +63,8 @@ func readYAML(paths []string, match func(name string) bool, skip func(name strin
 	return docs, nil
 }
 
+// isYAML reports whether a file below a folder may be YAML, by its name alone. Files
+// that are named themselves are read whatever they are called.
 func isYAML(name string) bool {
 	ext := filepath.Ext(name)
 	return ext == ".yaml" || ext == ".yml"
@@ -83,7 +87,10 @@ func allShown(paths []string) string {
 	return strings.Join(names, ", ")
 }
 
-// parseYAML reads the documents of one file.
+// parseYAML reads the documents of one file; documents without content are left out.
+// Its errors name the file as shown, and the line wherever the parser tells one. The
+// parser is known to panic on some inputs that are no YAML, so that is an error as
+// well: an import never ends the program.
 func parseYAML(name string, data []byte) (docs []document, err error) {
 	shown := shown(name)
 	defer func() {
@@ -169,6 +176,10 @@ type flattener struct {
 // and whichever is taken, the other one would be lost.
 type duplicate struct{ first, again *yaml.Node }
 
+// flat copies a node with all that is below it. depth counts the aliases that lead
+// here, not nesting: real files nest deep, but an alias inside an alias inside an alias
+// is rare, and one inside itself never ends. What is cut off at a bound becomes a null,
+// and the bound is noted in f for parseYAML, which refuses the document.
 func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
 	for n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -228,11 +239,14 @@ func (f *flattener) mapping(c, n *yaml.Node, depth int) {
 	}
 }
 
+// isMerge reports whether a key is YAML's merge key: "<<", and not in quotes.
 func isMerge(key *yaml.Node) bool {
 	return key.Kind == yaml.ScalarNode && key.Value == "<<" && key.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0
 }
 
-// readFile reads a file, or the standard input under the name "-".
+// readFile reads a file, or the standard input under the name "-". Both are bounded by
+// maxFile, before anything is held in memory: the parser takes many times the size of a
+// file.
 func readFile(name string) ([]byte, error) {
 	if name == "-" {
 		data, err := io.ReadAll(io.LimitReader(os.Stdin, maxFile+1))
@@ -274,7 +288,10 @@ func eachLine(name string, r io.Reader, each func(n int, line string)) error {
 	return nil
 }
 
-// expand lists files, and those below folders for which match holds.
+// expand lists files, and those below folders for which match holds, in order of name
+// within a folder: the order of paths is the caller's, and some importers (compose
+// files that override each other) depend on it. A folder without a match is an error,
+// as the wrong folder is a common mistake and an empty graph would look like a result.
 func expand(paths []string, match func(name string) bool) ([]string, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no file was given")
@@ -320,6 +337,8 @@ func get(n *yaml.Node, path ...string) *yaml.Node {
 	return n
 }
 
+// getOne is get for one key. Keys are compared as text, whatever their tag: in YAML
+// "80" and 80 differ, in these files nobody means that. O(keys).
 func getOne(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
@@ -332,7 +351,9 @@ func getOne(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// items returns the items of a list.
+// items returns the items of a list; nothing for whatever is no list. Importers of
+// formats that a tool has checked already lean on that: what has the wrong shape says
+// nothing. Compose files are checked for shapes first.
 func items(n *yaml.Node) []*yaml.Node {
 	if n == nil || n.Kind != yaml.SequenceNode {
 		return nil
@@ -340,7 +361,8 @@ func items(n *yaml.Node) []*yaml.Node {
 	return n.Content
 }
 
-// pairs calls each for every key and value of a mapping.
+// pairs calls each for every key and value of a mapping, in the order of the file, and
+// does nothing for whatever is no mapping.
 func pairs(n *yaml.Node, each func(key, value *yaml.Node)) {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return
@@ -350,7 +372,8 @@ func pairs(n *yaml.Node, each func(key, value *yaml.Node)) {
 	}
 }
 
-// text returns the value of a scalar, or "".
+// text returns the value of a scalar as it is written, or "" for null and for what is
+// no scalar: "yes", "5" and "0x10" stay what they are.
 func text(n *yaml.Node) string {
 	if n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		return ""
@@ -358,7 +381,8 @@ func text(n *yaml.Node) string {
 	return n.Value
 }
 
-// texts returns every scalar below a node, keys left out.
+// texts returns every scalar below a node, keys left out: the words of a command that
+// may be a text, a list, or a list of lists.
 func texts(n *yaml.Node) (all []string) {
 	switch {
 	case n == nil:
