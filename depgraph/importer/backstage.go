@@ -53,6 +53,8 @@ func Backstage(paths ...string) (*Result, error) {
 	return b.finish(), nil
 }
 
+// backstage holds the entities until all files are read, as a reference may lead to any
+// of them. References are complete, "kind:namespace/name" in lower case.
 type backstage struct {
 	*builder
 	entities  []entity
@@ -60,6 +62,7 @@ type backstage struct {
 	providers map[string][]string // API -> references of components
 }
 
+// entity is one Component or Resource.
 type entity struct {
 	doc                   document
 	root, spec            *yaml.Node
@@ -69,6 +72,9 @@ type entity struct {
 
 func (e *entity) ref() string { return e.kind + ":" + e.namespace + "/" + e.name }
 
+// collect takes one document. Only components and resources become services: systems,
+// groups, domains, APIs and locations cannot be down by themselves, so they are counted
+// and left out. Names are compared in lower case, as Backstage does.
 func (b *backstage) collect(doc document) {
 	kind := strings.ToLower(text(get(doc.root, "kind")))
 	e := entity{
@@ -92,11 +98,12 @@ func (b *backstage) collect(doc document) {
 	}
 }
 
-// annotation returns what depgraph's export noted.
+// annotation returns what depgraph's export noted under "depgraph/KEY", or "".
 func (e *entity) annotation(key string) string {
 	return text(get(e.root, "metadata", "annotations", "depgraph/"+key))
 }
 
+// orDefault is a namespace as Backstage compares it.
 func orDefault(namespace string) string {
 	if namespace == "" {
 		return "default"
@@ -104,7 +111,8 @@ func orDefault(namespace string) string {
 	return strings.ToLower(namespace)
 }
 
-// list returns the references in a field of an entity.
+// list returns the references in a field of an entity. What is no list, a single
+// reference for example, is left out with a warning.
 func (b *backstage) list(e *entity, field string) []*yaml.Node {
 	n := get(e.spec, field)
 	if n != nil && n.Kind != yaml.SequenceNode && !isNull(n) {
@@ -113,8 +121,9 @@ func (b *backstage) list(e *entity, field string) []*yaml.Node {
 	return items(n)
 }
 
-// parseRef completes "[kind:][namespace/]name". As in Backstage, the namespace
-// is that of the entity which holds the reference.
+// parseRef completes "[kind:][namespace/]name" and puts it in lower case. As in
+// Backstage, the namespace is that of the entity which holds the reference; kind is the
+// one that the field implies, "" where none does.
 func parseRef(s, kind, namespace string) string {
 	s = strings.ToLower(s)
 	if k, rest, ok := strings.Cut(s, ":"); ok {
@@ -126,7 +135,10 @@ func parseRef(s, kind, namespace string) string {
 	return kind + ":" + namespace + "/" + s
 }
 
-// assignNames uses the bare name where it is unique.
+// assignNames gives each entity a service: by its bare name where that is unique, else
+// by the full reference. Of an entity that is declared twice the first description
+// counts, and the relations of both. What depgraph noted comes before what the type
+// suggests.
 func (b *backstage) assignNames() {
 	count := map[string]int{}
 	for _, e := range b.entities {
@@ -171,8 +183,12 @@ func (b *backstage) noted(e *entity, s *depgraph.Service) {
 	}
 }
 
-// senses says which references of an entity are soft, weak, or members of
-// groups of alternatives, by depgraph's export.
+// senses says which references of an entity are soft, weak or hard, and which are
+// members of groups of alternatives, by what depgraph's export noted; the groups are
+// claimed on the spot. "2 of component:a,component:b,component:c" is one group, a
+// semicolon stands between two. A group that makes no sense is a warning, and its
+// members stay hard: a note of ours that somebody edited must not make an edge soft by
+// mistake.
 func (b *backstage) senses(e *entity) (claims map[string]claim, groups map[string]bool) {
 	claims, groups = map[string]claim{}, map[string]bool{}
 	for _, noted := range []struct { // what is noted twice is what stands further down: hard outweighs all
@@ -217,6 +233,9 @@ func (b *backstage) senses(e *entity) (claims map[string]claim, groups map[strin
 	return claims, groups
 }
 
+// backstageKind guesses the kind of a service from its type in lower case, which is
+// free text in Backstage: a word in it is enough, and of several the first one here
+// counts. What a component is called does not matter; it is a program.
 func backstageKind(kind, typ string) depgraph.Kind {
 	switch {
 	case kind == "component":
@@ -231,6 +250,9 @@ func backstageKind(kind, typ string) depgraph.Kind {
 	return depgraph.KindUnknown
 }
 
+// relations claims the edges of one entity: dependsOn with the sense that was noted for
+// it, dependencyOf the other way round, and consumesApis to every component that
+// provides the API. An API call is needed at run time; nothing is said about the start.
 func (b *backstage) relations(e *entity) {
 	own := b.names[e.ref()]
 	claims, groups := b.senses(e)
@@ -262,8 +284,9 @@ func (b *backstage) relations(e *entity) {
 	}
 }
 
-// target resolves a reference. One to something that is not in these files
-// becomes a service of its own, so that the edge is not lost.
+// target resolves a reference to the name of a service, or to "" with a warning. One to
+// a component or resource that is not in these files becomes a service of its own, so
+// that the edge is not lost.
 func (b *backstage) target(e *entity, n *yaml.Node) string {
 	if !strings.Contains(text(n), ":") {
 		b.warnf("%s: the reference %q needs a kind, such as component:%s; the edge is left out", e.doc.at(n), text(n), text(n))

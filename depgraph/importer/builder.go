@@ -196,10 +196,12 @@ func (b *builder) finish() *Result {
 // the sources of all claims about its half, so that a reader who doubts one finds every
 // place that says so.
 func (e *edge) dependencies(to string) []depgraph.Dependency {
+	// What both halves share: where it leads, and its place.
 	base := depgraph.Dependency{On: to, At: e.at}
 	if e.anyOf != nil {
 		base.On, base.AnyOf, base.Need = "", e.anyOf, max(1, e.need)
 	}
+	// Each half goes by the claims that are about it alone.
 	start, startSources := strongest(e.claims, func(c claim) bool { return c.start != depgraph.UntilUnknown })
 	run, runSources := strongest(e.claims, func(c claim) bool { return c.runtime })
 	starts, runs := startSources != nil, runSources != nil
@@ -217,6 +219,7 @@ func (e *edge) dependencies(to string) []depgraph.Dependency {
 		d := base
 		d.Source = join(runSources)
 		d.Phase, d.Soft, d.Assumed, d.Liveness = depgraph.Runtime, run.soft, run.assumed, e.liveness && !run.soft
+		// Both say the same: one dependency is easier to read and to edit than two.
 		if starts && !start.weak && deps[0].Until == depgraph.UntilUnknown && start.soft == run.soft && start.assumed == run.assumed {
 			deps[0].Phase, deps[0].Liveness = depgraph.Startup|depgraph.Runtime, d.Liveness
 			deps[0].Source = join(append(startSources, runSources...))

@@ -60,7 +60,12 @@ func Compose(paths ...string) (*Result, error) {
 	return res, nil
 }
 
-// composeAll names the services of all projects.
+// composeAll makes the services of all projects, before any edge: one may lead from
+// each project to each other. Projects that share a name of a service are systems of
+// their own (examples beside each other in one folder, mostly), so every name gets its
+// folder in front and no address leads from one to another. Projects that share none
+// are taken for one system in several files, where a host name of one is known to all;
+// of two, the first one that was named counts.
 func composeAll(b *builder, projects []*project) []*compose {
 	used, twice := map[string]bool{}, false
 	for _, p := range projects {
@@ -98,7 +103,8 @@ func composeAll(b *builder, projects []*project) []*compose {
 	return all
 }
 
-// compose turns one project into services and edges.
+// compose turns one project into services and edges: declare first, for all projects,
+// then run.
 type compose struct {
 	*builder
 	p      *project
@@ -106,6 +112,8 @@ type compose struct {
 	host   map[string]string // names by which services are reached -> service
 }
 
+// names returns the services of the project in order, so that maps leave no trace in
+// warnings or errors.
 func (c *compose) names() []string {
 	names := make([]string, 0, len(c.p.services))
 	for name := range c.p.services {
@@ -115,7 +123,10 @@ func (c *compose) names() []string {
 	return names
 }
 
-// declare adds the services, and learns the names they can be reached by.
+// declare adds the services, and learns the names they can be reached by: their own,
+// then container_name, hostname and the aliases in networks. A service's own name comes
+// before any other, whatever the order, as in docker's DNS a container answers to it in
+// every network.
 func (c *compose) declare() {
 	for _, name := range c.names() {
 		s := c.p.services[name]
@@ -130,6 +141,8 @@ func (c *compose) declare() {
 		}
 		c.host[name] = c.prefix + name
 	}
+	// Other names afterwards, so that a container_name never takes the name of a
+	// service.
 	for _, name := range c.names() { // a service's own name comes before other names
 		s := c.p.services[name]
 		others := []string{text(get(s, "container_name")), text(get(s, "hostname"))}
@@ -146,6 +159,8 @@ func (c *compose) declare() {
 	}
 }
 
+// run claims the edges of every service, and takes over the warnings of reading. It
+// stops at the first error, in order of service.
 func (c *compose) run() error {
 	for _, name := range c.names() {
 		if err := c.one(name); err != nil {
@@ -156,6 +171,8 @@ func (c *compose) run() error {
 	return nil
 }
 
+// one claims the edges of a single service, field by field. Links come before the
+// environment, since an alias of a link is a host name that only this service knows.
 func (c *compose) one(name string) error {
 	s, own := c.p.services[name], c.prefix+name
 	var first error
@@ -167,6 +184,7 @@ func (c *compose) one(name string) error {
 	if first != nil {
 		return first
 	}
+	// Links come before the environment, as their aliases are host names in it.
 	links := map[string]string{}
 	for _, link := range items(get(s, "links")) {
 		target, alias, _ := strings.Cut(text(link), ":")
@@ -183,7 +201,9 @@ func (c *compose) one(name string) error {
 	return c.environment(name, own, links)
 }
 
-// known returns the service of the project with this name, or "".
+// known returns the service of the project with this name, prefix included, or "".
+// Unlike reached it takes names of services alone: depends_on, links and the like know
+// no others.
 func (c *compose) known(name string) string {
 	if c.p.services[name] == nil {
 		return ""
@@ -191,11 +211,12 @@ func (c *compose) known(name string) string {
 	return c.prefix + name
 }
 
-// outside is the sort of what is used and belongs to no file.
+// outside is the sort of what is used and belongs to no file: containers that something
+// else started. They are counted, since nothing more is known about them.
 const outside = "containers outside of these files: "
 
-// used is known, for what a service uses besides depends_on; a name that is not
-// in these files is a warning.
+// used is known, for what a service uses besides depends_on; a name that is not in
+// these files is a warning and not an error, as the files may be part of a larger set.
 func (c *compose) used(own, key, name string, at *yaml.Node) string {
 	to := c.known(name)
 	if to == "" {
@@ -204,6 +225,10 @@ func (c *compose) used(own, key, name string, at *yaml.Node) string {
 	return to
 }
 
+// dependsOn claims one entry of depends_on: the start, as far as its condition says,
+// and for everything but a job that has to end an assumed need at run time. A service
+// that is not in these files is an error, as it is to docker compose, unless it is not
+// required; a circle of one is left out with a warning.
 func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
 	at, soft := c.p.at(key), text(get(value, "required")) == "false"
 	target := c.known(key.Value)
@@ -239,16 +264,18 @@ func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
 	return nil
 }
 
-// implied orders a start after a service that is used without depends_on; with
-// it, what it says counts.
+// implied orders a start after a service that is used without depends_on: docker
+// compose starts it first, and waits for no more than its launch. Beside an entry in
+// depends_on nothing is added; what that says counts.
 func (c *compose) implied(own, to string, s *yaml.Node, kind, other string, at *yaml.Node) {
 	if get(s, "depends_on", other) == nil {
 		c.depend(own, to, claim{start: depgraph.Started}, kind, other, c.p.at(at))
 	}
 }
 
-// shared adds edges to the services whose network, processes or volumes a
-// service lives in.
+// shared claims the services whose network, processes or volumes a service lives in. A
+// namespace ends with the container that made it, so that is needed at run time;
+// volumes stay when the other one is gone, so that orders the start alone.
 func (c *compose) shared(own string, s *yaml.Node) {
 	for _, key := range []string{"network_mode", "ipc", "pid"} {
 		n := get(s, key)
@@ -276,8 +303,10 @@ func (c *compose) shared(own string, s *yaml.Node) {
 	}
 }
 
-// environment looks for addresses in the variables of a service, and in its
-// health check.
+// environment claims what the variables of a service hold, in order of their names, and
+// what its health check asks. A health check that asks another service restarts this
+// one when that one is down: such an edge is marked, and a rule warns about it. A need
+// that only a health check shows is assumed.
 func (c *compose) environment(name, own string, links map[string]string) error {
 	env, at, err := c.p.environment(name)
 	if err != nil {
@@ -305,11 +334,15 @@ func (c *compose) environment(name, own string, links map[string]string) error {
 	return nil
 }
 
-// reached returns the service behind a host name, or "".
+// reached returns the service behind a host name as one service sees it, or "": its own
+// links come before names that everybody knows. DNS knows no case.
 func (c *compose) reached(host string, links map[string]string) string {
 	return cmp.Or(links[host], c.host[host], c.host[strings.ToLower(host)]) // DNS knows no case
 }
 
+// address claims one address in a variable. For telemetry, and to or from whoever only
+// watches, the edge is soft although nobody says so; evident lets that outweigh the
+// guess that depends_on makes.
 func (c *compose) address(own, key string, a found, links map[string]string, at depgraph.Position) {
 	to := c.reached(a.host, links)
 	if to == "" {

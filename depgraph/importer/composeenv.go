@@ -12,8 +12,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// expandVars replaces variables as compose does: $V, ${V}, ${V:-default},
-// ${V-default}, ${V:+other}, ${V:?error}, and $$ for a dollar sign.
+// expandVars replaces variables as compose does: $V, ${V}, ${V:-default}, ${V-default},
+// ${V:+other}, ${V:?error}, and $$ for a dollar sign. With a colon, an empty variable
+// counts as unset. What is no variable stays as it is, an open brace for example; a
+// variable that must be set and is not becomes "", as an import has to go on where a
+// start would not.
+//
+// Values are not expanded again, defaults are: below maxDepth of them, which no person
+// writes, the rest stays as it is. depth is 0 for callers.
 func expandVars(s string, env map[string]string, depth int) string {
 	var b strings.Builder
 	for {
@@ -48,7 +54,8 @@ func expandVars(s string, env map[string]string, depth int) string {
 	}
 }
 
-// closing finds the brace that ends a variable, over nested ones.
+// closing finds the brace that ends a variable, over nested ones; s begins with the one
+// that opens it. -1: there is none.
 func closing(s string) int {
 	depth := 0
 	for i := range len(s) {
@@ -64,6 +71,8 @@ func closing(s string) int {
 	return -1
 }
 
+// nameLength returns how many bytes at the beginning of s are the name of a variable:
+// letters, digits and underscores, no digit first.
 func nameLength(s string) int {
 	n := 0
 	for n < len(s) && (s[n] == '_' || s[n] >= 'A' && s[n] <= 'Z' || s[n] >= 'a' && s[n] <= 'z' || n > 0 && s[n] >= '0' && s[n] <= '9') {
@@ -72,6 +81,8 @@ func nameLength(s string) int {
 	return n
 }
 
+// substitute returns what stands for the inside of ${...}: a name, and after it an
+// operator and a word. An operator that compose does not know is taken for none.
 func substitute(expr string, env map[string]string, depth int) string {
 	n := nameLength(expr)
 	value, set := env[expr[:n]]
@@ -93,14 +104,17 @@ func substitute(expr string, env map[string]string, depth int) string {
 	return value
 }
 
-// readEnv reads a .env file: NAME=value lines, comments, quotes, and
-// references to variables defined above.
+// readEnv is readEnvAt without the places.
 func readEnv(name string) (map[string]string, error) {
 	env, _, err := readEnvAt(name)
 	return env, err
 }
 
-// readEnvAt is readEnv, with the line of each variable.
+// readEnvAt reads a .env file: NAME=value lines, comments, quotes, "export " in front,
+// and references to variables that stand further up. at holds the line of each
+// variable, of the last one if there are several. A line that is none of these is left
+// out, as docker compose does; a file that is absent is os.ErrNotExist, which callers
+// let pass or not.
 func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -123,6 +137,9 @@ func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Posit
 	return env, at, nil
 }
 
+// envValue returns the value of one line: as it is between single quotes, expanded
+// between double quotes or without any. Without quotes, a comment begins at " #". A
+// quote that is never closed is a character like others.
 func envValue(value string, env map[string]string) string {
 	if len(value) > 0 && (value[0] == '"' || value[0] == '\'') {
 		if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
@@ -168,12 +185,15 @@ func (p *project) environment(name string) (env map[string]string, at map[string
 	return env, at, nil
 }
 
+// envFile is one file of a field env_file, with the node that names it.
 type envFile struct {
 	name     string
 	at       *yaml.Node
 	required bool
 }
 
+// envFiles reads the field in its three forms: a text, a list of texts, a list of
+// mappings with path and required. nil: there is no such field, or it names nothing.
 func envFiles(n *yaml.Node) []envFile {
 	if n == nil {
 		return nil
@@ -195,6 +215,7 @@ func envFiles(n *yaml.Node) []envFile {
 	return all
 }
 
+// sortedKeys returns the keys of a map in order.
 func sortedKeys(m map[string]string) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {

@@ -69,6 +69,10 @@ func composeProjects(paths []string) ([][]string, error) {
 	return projects, nil
 }
 
+// composeFolders finds the projects below a folder, in order of path: in each folder
+// the first of composeNames that is there, and with it the override file of the same
+// name. Hidden folders and those that package managers fill (node_modules, vendor) hold
+// examples of others.
 func composeFolders(root string) (projects [][]string, err error) {
 	err = filepath.WalkDir(root, func(dir string, e fs.DirEntry, err error) error {
 		if err != nil || !e.IsDir() {
@@ -98,17 +102,25 @@ func composeFolders(root string) (projects [][]string, err error) {
 	return projects, err
 }
 
+// exists reports whether there is something by that name, which a load will then read
+// or fail at.
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil
 }
 
+// isCompose reports whether docker compose users would take the file for a compose
+// file: compose.prod.yaml, docker-compose.test.yml. It serves to name the files that
+// were not read.
 func isCompose(name string) bool {
 	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(name), ".yml"), ".yaml")
 	return isYAML(name) && (strings.HasPrefix(base, "compose") || strings.HasPrefix(base, "docker-compose"))
 }
 
-// loadProject reads the files of one project.
+// loadProject reads the files of one project, each over those before it. Paths in all
+// of them start from the folder of the first one, as does the .env file: that is docker
+// compose's project directory. Compose files beside it that were not named are listed
+// in unread.
 func loadProject(files []string) (*project, error) {
 	p := &project{services: map[string]*yaml.Node{}, keyAt: map[string]depgraph.Position{}, files: map[*yaml.Node]string{}, base: map[string]string{}, env: map[string]string{}}
 	if files[0] != "-" {
@@ -138,8 +150,11 @@ func loadProject(files []string) (*project, error) {
 	return p, nil
 }
 
-// load reads one file over what is there. Its paths start from base, the folder
-// of the first file; trail holds the files that include it.
+// load reads one file over what is there. Its paths start from base, the folder of the
+// first file; env holds its variables, and trail the files that include it, since one
+// that includes itself would never end.
+//
+// What a file includes is added first, so that its own services override that.
 func (p *project) load(file, base string, env map[string]string, trail []string) error {
 	if slices.Contains(trail, file) {
 		return fmt.Errorf("%s: includes itself, by way of %s", filepath.ToSlash(file), strings.Join(trail, ", "))
@@ -190,8 +205,10 @@ func (p *project) add(services *yaml.Node) error {
 	return first
 }
 
-// include reads what an item of include names, which has its own folder and
-// its own variables.
+// include reads what an item of include names, which has its own folder and its own
+// variables. The item is a path, or a mapping with path (one, or several that override
+// each other), project_directory and env_file. An include from another machine is left
+// out with a warning: an import asks no network.
 func (p *project) include(inc *yaml.Node, base string, env map[string]string, trail []string) error {
 	named, paths := texts(get(inc, "path")), []string(nil)
 	if inc.Kind == yaml.ScalarNode {
@@ -247,7 +264,7 @@ func (p *project) includeEnv(inc *yaml.Node, base, dir string, env map[string]st
 	return join2(own, env), nil
 }
 
-// below returns a path as seen from a folder.
+// below returns a path as seen from a folder; one that is absolute stays.
 func below(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -255,7 +272,7 @@ func below(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// join2 returns both maps; over wins.
+// join2 returns both maps in a new one; over wins.
 func join2(base, over map[string]string) map[string]string {
 	all := map[string]string{}
 	for k, v := range base {
@@ -267,7 +284,9 @@ func join2(base, over map[string]string) map[string]string {
 	return all
 }
 
-// parse reads one file and replaces the variables in its values.
+// parse reads one file and replaces the variables in its values. Several documents in a
+// file override each other, as docker compose does it. A file without a document is an
+// error, since an empty file is a mistake more often than a wish.
 func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) {
 	data, err := readFile(file)
 	if err != nil {
@@ -289,7 +308,9 @@ func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) 
 	return root, nil
 }
 
-// own notes where nodes come from, and replaces variables.
+// own notes where nodes come from, and replaces variables in values, never in keys:
+// that is what docker compose does, and a key with a dollar sign is a name like others.
+// Afterwards the place of every node below is known.
 func (p *project) own(n *yaml.Node, file string, env map[string]string) {
 	p.files[n] = file
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "$") {
@@ -309,7 +330,8 @@ func (p *project) own(n *yaml.Node, file string, env map[string]string) {
 	}
 }
 
-// passThrough fills in variables that are named without a value.
+// passThrough fills in variables that are named without a value: docker compose takes
+// them from its own environment, an import from the .env file alone.
 func (p *project) passThrough(n *yaml.Node, env map[string]string) {
 	for _, item := range items(n) {
 		if value, ok := env[item.Value]; ok && !strings.Contains(item.Value, "=") {
@@ -321,170 +343,4 @@ func (p *project) passThrough(n *yaml.Node, env map[string]string) {
 			value.Tag, value.Value = "!!str", v
 		}
 	})
-}
-
-// normalAll checks services and notes them by name, in their normal form.
-func (p *project) normalAll(services *yaml.Node, among map[string]*yaml.Node) (first error) {
-	pairs(services, func(key, s *yaml.Node) {
-		if err := p.checkShapes(key.Value, s); err != nil && first == nil {
-			first = err
-		}
-		among[key.Value] = p.normal(s)
-	})
-	return first
-}
-
-// normal brings the two lists that can be mappings into that form, so that
-// they can be overridden by key.
-func (p *project) normal(s *yaml.Node) *yaml.Node {
-	if s.Kind != yaml.MappingNode {
-		return s
-	}
-	c := *s
-	c.Content = slices.Clone(s.Content)
-	p.files[&c] = p.files[s]
-	for i := 0; i+1 < len(c.Content); i += 2 {
-		value := c.Content[i+1]
-		if value.Kind != yaml.SequenceNode {
-			continue
-		}
-		switch c.Content[i].Value {
-		case "environment":
-			c.Content[i+1] = p.mapping(value, func(item string) (string, string) {
-				key, v, _ := strings.Cut(item, "=")
-				return key, v
-			})
-		case "depends_on":
-			c.Content[i+1] = p.mapping(value, func(item string) (string, string) { return item, "" })
-		}
-	}
-	return &c
-}
-
-// mapping turns a list of scalars into a mapping.
-func (p *project) mapping(list *yaml.Node, split func(string) (key, value string)) *yaml.Node {
-	m := &yaml.Node{Kind: yaml.MappingNode, Tag: list.Tag, Line: list.Line}
-	if !strings.HasPrefix(m.Tag, "!re") && m.Tag != "!override" {
-		m.Tag = "!!map"
-	}
-	p.files[m] = p.files[list]
-	for _, item := range list.Content {
-		key, value := split(text(item))
-		k := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key, Line: item.Line}
-		v := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Line: item.Line}
-		p.files[k], p.files[v] = p.files[item], p.files[item]
-		m.Content = append(m.Content, k, v)
-	}
-	return m
-}
-
-// replaced are sequences that an override replaces; others grow.
-var replaced = []string{"command", "entrypoint", "test"}
-
-// override lays over on top of base: mappings by key, lists one behind the
-// other, and everything else replaced; !reset removes, !override replaces.
-func (p *project) override(base, over *yaml.Node) *yaml.Node {
-	if base == nil || base.Kind != yaml.MappingNode || over.Kind != yaml.MappingNode || over.Tag == "!override" {
-		return p.withoutReset(over)
-	}
-	c := *base
-	c.Content = slices.Clone(base.Content)
-	p.files[&c] = p.files[base]
-	pairs(over, func(key, value *yaml.Node) {
-		at := -1
-		for i := 0; i+1 < len(c.Content); i += 2 {
-			if c.Content[i].Value == key.Value {
-				at = i
-			}
-		}
-		switch {
-		case value.Tag == "!reset":
-			if at >= 0 {
-				c.Content = slices.Delete(c.Content, at, at+2)
-			}
-		case at < 0:
-			c.Content = append(c.Content, key, p.withoutReset(value))
-		default:
-			old := c.Content[at+1]
-			if old.Kind == yaml.SequenceNode && value.Kind == yaml.SequenceNode && value.Tag != "!override" && !slices.Contains(replaced, key.Value) {
-				list := *old
-				list.Content = append(slices.Clone(old.Content), value.Content...)
-				p.files[&list] = p.files[old]
-				value = &list
-			} else {
-				value = p.override(old, value)
-			}
-			c.Content[at], c.Content[at+1] = key, value
-		}
-	})
-	return &c
-}
-
-// withoutReset drops the keys that are reset where there is nothing to reset.
-func (p *project) withoutReset(n *yaml.Node) *yaml.Node {
-	if n.Kind != yaml.MappingNode {
-		return n
-	}
-	c := *n
-	c.Content = nil
-	p.files[&c] = p.files[n]
-	pairs(n, func(key, value *yaml.Node) {
-		if value.Tag != "!reset" {
-			c.Content = append(c.Content, key, p.withoutReset(value))
-		}
-	})
-	return &c
-}
-
-// extend lays a service over the one that it extends, from this file set or
-// from another file.
-func (p *project) extend(s *yaml.Node, name, file string, among map[string]*yaml.Node, done map[string]*yaml.Node, trail []string) (*yaml.Node, error) {
-	key := file + "\x00" + name
-	if d := done[key]; d != nil {
-		return d, nil
-	}
-	ext := get(s, "extends")
-	if ext == nil {
-		done[key] = s
-		return s, nil
-	}
-	if slices.Contains(trail, key) {
-		return nil, fmt.Errorf("%s: %s extends itself", p.at(ext), name)
-	}
-	trail = append(slices.Clone(trail), key)
-	base, other := text(get(ext, "service")), text(get(ext, "file"))
-	if ext.Kind == yaml.ScalarNode {
-		base = text(ext)
-	}
-	if other != "" {
-		from := p.files[ext]
-		if !filepath.IsAbs(other) && from != stdin {
-			other = filepath.Join(filepath.Dir(from), other)
-		}
-		root, err := p.parse(other, p.env)
-		if err != nil {
-			return nil, fmt.Errorf("%s: extends: %w", p.at(ext), err)
-		}
-		among, file = map[string]*yaml.Node{}, other
-		if err := p.normalAll(get(root, "services"), among); err != nil {
-			return nil, fmt.Errorf("%s: extends: %w", p.at(ext), err)
-		}
-	}
-	if among[base] == nil {
-		return nil, fmt.Errorf("%s: %s extends %q, which is not in %s", p.at(ext), name, base, orHere(file))
-	}
-	parent, err := p.extend(among[base], base, file, among, done, trail)
-	if err != nil {
-		return nil, err
-	}
-	result := p.override(parent, s)
-	done[key] = result
-	return result, nil
-}
-
-func orHere(file string) string {
-	if file == "" {
-		return "these files"
-	}
-	return filepath.ToSlash(file)
 }

@@ -20,6 +20,7 @@ const (
 	object                      // any mapping
 )
 
+// String names the shapes for the error about another one.
 func (s shape) String() string {
 	var all []string
 	for i, name := range []string{"a text", "a list of texts", "a list of files", "a mapping to texts", "a mapping to mappings", "a mapping"} {
@@ -30,7 +31,9 @@ func (s shape) String() string {
 	return strings.Join(all, " or ")
 }
 
-// composeShapes are the fields of a service that the import looks at.
+// composeShapes are the fields of a service that the import looks at; what is not here
+// is ignored in any shape. A new field that compose.go reads needs a row: without one,
+// a value of the wrong shape would silently be no edge.
 var composeShapes = map[string]shape{
 	"image": word, "container_name": word, "hostname": word, "network_mode": word, "ipc": word, "pid": word,
 	"links": words, "external_links": words, "volumes_from": words, "profiles": words,
@@ -56,6 +59,8 @@ func (p *project) checkShapes(name string, s *yaml.Node) (err error) {
 	return err
 }
 
+// fits reports whether a node has one of the shapes. Within lists and mappings one
+// level is looked at, which is as deep as these fields go.
 func (s shape) fits(n *yaml.Node) bool {
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -72,6 +77,7 @@ func (s shape) fits(n *yaml.Node) bool {
 		s&objectMap != 0 && each(values, func(v *yaml.Node) bool { return v.Kind == yaml.MappingNode || isNull(v) || v.Tag == "!reset" })
 }
 
+// each reports whether ok holds for all of them; for none it does.
 func each(all []*yaml.Node, ok func(*yaml.Node) bool) bool {
 	for _, n := range all {
 		if !ok(n) {
@@ -81,6 +87,8 @@ func each(all []*yaml.Node, ok func(*yaml.Node) bool) bool {
 	return true
 }
 
+// isNull reports whether a node says nothing: null, "~", nothing behind the colon, or a
+// reset, which takes away what an earlier file says.
 func isNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && (n.Tag == "!!null" || n.Tag == "!reset")
 }

@@ -47,10 +47,12 @@
 //	yaml.go           files, folders, YAML without aliases, lines of text
 //	address.go        which host names a variable holds, and what they stand for
 //	compose.go        Compose: what the fields of a service mean
-//	composefile.go    ... include, extends, override files: from files to projects
+//	composefile.go    ... from files to projects: folders, include, variables replaced
+//	composeoverride.go ... files over files, and extends
 //	composeenv.go     ... variables, .env and env_file
 //	composeshape.go   ... shapes of fields that are refused
-//	kubernetes.go     Kubernetes: workloads, host names, what containers are given
+//	kubernetes.go     Kubernetes: workloads, and the host names that lead to them
+//	kubernetescontainer.go ... what containers are given
 //	delivery.go       ... the orders of Flux and Argo CD
 //	backstage.go      Backstage: references between entities
 //	systemd.go        Systemd: what units mean together, implicit dependencies included

@@ -55,6 +55,9 @@ func Kubernetes(paths ...string) (*Result, error) {
 	return k.finish(), nil
 }
 
+// kubernetes holds what the documents say until all of them are read: a workload may be
+// named by a Service, a ConfigMap or a host name of any other file. Keys of its maps
+// are "namespace/name", with the kind in front where several kinds share a map.
 type kubernetes struct {
 	*builder
 	workloads []workload
@@ -85,7 +88,10 @@ type route struct {
 	root            *yaml.Node
 }
 
-// template reports whether a file is a template, which is no YAML yet.
+// template reports whether a file is a template, which is no YAML yet, and counts it.
+// Below a folder "templates", as in a chart of Helm, two braces are enough; elsewhere a
+// file counts as one only if it does not parse, since ConfigMaps hold templates of
+// other tools as plain text.
 func (k *kubernetes) template(name string, data []byte) bool {
 	if name == "-" || !bytes.Contains(data, []byte("{{")) {
 		return false
@@ -99,13 +105,16 @@ func (k *kubernetes) template(name string, data []byte) bool {
 }
 
 // podPaths says where the pod template of a kind is, where it is not below
-// spec.template.
+// spec.template. These kinds run pods even if they list no containers.
 var podPaths = map[string][]string{
 	"CronJob": {"spec", "jobTemplate", "spec", "template"},
 	"Pod":     {},
 }
 
-// podOf returns the pod template of an object that runs pods, or nil.
+// podOf returns the pod template of an object that runs pods, or nil. The kind does not
+// matter much: whatever has containers below spec.template runs them, so Rollouts,
+// Knative services and other custom resources count without a list of kinds that would
+// be out of date.
 func podOf(kind string, root *yaml.Node) *yaml.Node {
 	path, special := podPaths[kind]
 	if !special {
@@ -117,6 +126,10 @@ func podOf(kind string, root *yaml.Node) *yaml.Node {
 	return nil
 }
 
+// collect sorts one object into routes, configurations and workloads; lists are
+// followed to any depth. What is left is counted by kind, and an object without a kind
+// by its place, so that nothing disappears. A Knative service is called Service as
+// well: the API group tells them apart.
 func (k *kubernetes) collect(doc document, root *yaml.Node) {
 	kind, api := text(get(root, "kind")), text(get(root, "apiVersion"))
 	namespace := namespaceOf(text(get(root, "metadata", "namespace")))
@@ -159,7 +172,9 @@ func isDelivery(kind, api string) bool {
 		strings.HasPrefix(api, "argoproj.io/") && kind == "Application"
 }
 
-// config remembers what a ConfigMap or Secret holds.
+// config remembers what a ConfigMap or Secret holds, values decoded as a container sees
+// them; stringData goes over data, as in the API server. A value that is not base64
+// is a warning without the value in it.
 func (k *kubernetes) config(key string, root *yaml.Node) {
 	values := stringMap(get(root, "data"))
 	if strings.HasPrefix(key, "Secret/") {
@@ -177,14 +192,19 @@ func (k *kubernetes) config(key string, root *yaml.Node) {
 	k.configs[key] = values
 }
 
+// stringMap returns the scalars of a mapping by key; of a value that is no scalar, ""
+// is left.
 func stringMap(n *yaml.Node) map[string]string {
 	m := map[string]string{}
 	pairs(n, func(key, value *yaml.Node) { m[key.Value] = text(value) })
 	return m
 }
 
-// name gives each workload a service and each Service object a workload. Only
-// names that are used more than once carry their namespace.
+// name gives each workload a service and each Service object its workloads. Only names
+// that are used more than once carry their namespace, and of those that share even
+// that, later ones their kind. A workload can be reached by its own name only where no
+// Service object has that name; strictly it cannot be reached so at all, but files
+// often lack the Service.
 func (k *kubernetes) name() {
 	count := map[string]int{}
 	for _, w := range k.workloads {
@@ -228,8 +248,9 @@ func (k *kubernetes) name() {
 	}
 }
 
-// bareRoutes notes the Service objects that select nothing here: an operator
-// makes their pods, or their endpoints are outside.
+// bareRoutes notes the Service objects that select nothing here: an operator makes
+// their pods, or their endpoints are outside. They become services only once somebody
+// needs them, in behind.
 func (k *kubernetes) bareRoutes() {
 	for i := range k.routes {
 		r := &k.routes[i]
@@ -254,6 +275,9 @@ func (k *kubernetes) behind(namespace, name string) []string {
 	return k.hosts[key]
 }
 
+// selects reports whether a pod with these labels is behind a selector. An empty
+// selector, which selects all here, selects nothing in a Service object; the caller
+// sees to that.
 func selects(selector, labels map[string]string) bool {
 	for key, value := range selector {
 		if labels[key] != value {
@@ -266,6 +290,7 @@ func selects(selector, labels map[string]string) bool {
 // namespaceOf fills the default in.
 func namespaceOf(namespace string) string { return cmp.Or(namespace, "default") }
 
+// addHost lets a service answer for a host name, once.
 func (k *kubernetes) addHost(name, namespace, service string) {
 	key := namespace + "/" + name
 	if !slices.Contains(k.hosts[key], service) {
@@ -273,11 +298,14 @@ func (k *kubernetes) addHost(name, namespace, service string) {
 	}
 }
 
+// ordinal ends the name of a pod of a StatefulSet, as in "db-0.db".
 var ordinal = regexp.MustCompile(`-[0-9]+$`)
 
-// resolve finds a host as the cluster's DNS does for a pod of a namespace: a
-// short name in that namespace alone, and "name.namespace", then ".svc" and the
-// cluster's domain, in any; with the name of a StatefulSet's pod in front or not.
+// resolve finds a host as the cluster's DNS does for a pod of a namespace: a short name
+// in that namespace alone, and "name.namespace", then ".svc" and the cluster's domain,
+// in any; with the name of a StatefulSet's pod in front or not. It returns the services
+// that answer, which are alternatives, or nil. DNS knows no case, and a dot at the end
+// is legal.
 func (k *kubernetes) resolve(namespace, host string) []string {
 	labels := strings.Split(strings.TrimSuffix(strings.ToLower(host), "."), ".")
 	for _, skip := range []int{0, 1} {
@@ -298,12 +326,18 @@ func (k *kubernetes) resolve(namespace, host string) []string {
 	return nil
 }
 
-// inCluster reports whether a host that no manifest has is one of the cluster.
+// inCluster reports whether a host that no manifest has is one of the cluster: a single
+// word, or one with "svc" where the cluster's domain begins. "name.namespace" may be a
+// domain of the internet as well and is not counted.
 func inCluster(host string) bool {
 	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
 	return len(labels) == 1 || len(labels) > 2 && slices.Contains(labels[2:], "svc")
 }
 
+// workload claims the edges of one workload. Its sync wave is only noted, as the waves
+// of all are needed to order them. An init container must end before the others begin,
+// so what it talks to is needed for the start; one that restarts always is a sidecar,
+// which runs beside them.
 func (k *kubernetes) workload(w *workload) {
 	if wave := get(w.root, "metadata", "annotations", "argocd.argoproj.io/sync-wave"); wave != nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(text(wave))); err == nil {
@@ -329,137 +363,5 @@ func (k *kubernetes) workload(w *workload) {
 	for _, c := range items(get(w.pod, "containers")) {
 		k.container(w, c, hardRuntime)
 		k.probe(w, get(c, "livenessProbe"))
-	}
-}
-
-// waits matches commands of init containers that wait for somebody.
-var (
-	waits     = regexp.MustCompile(`\b(nc|ncat|curl|wget|until|while|wait[-a-z0-9]*|dockerize|pg_isready|mysqladmin|redis-cli|nslookup|getent|dig|ping)\b`)
-	hostWords = regexp.MustCompile(`[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?`)
-)
-
-// waitsFor takes every word of a command that is the name of a service.
-func (k *kubernetes) waitsFor(w *workload, command string, at depgraph.Position) {
-	for _, word := range hostWords.FindAllString(command, -1) {
-		if targets := k.resolve(w.namespace, word); len(targets) > 0 {
-			k.dependAny(w.service, targets, claim{start: depgraph.Serving}, "initContainer", word, at)
-		}
-	}
-}
-
-// probe marks edges to other services that a liveness probe asks.
-func (k *kubernetes) probe(w *workload, probe *yaml.Node) {
-	hosts := []string{text(get(probe, "httpGet", "host")), text(get(probe, "tcpSocket", "host"))}
-	for _, a := range addresses("", strings.Join(texts(get(probe, "exec", "command")), " ")) {
-		hosts = append(hosts, a.host)
-	}
-	for _, host := range hosts {
-		if targets := k.resolve(w.namespace, host); len(targets) > 0 {
-			if e := k.dependAny(w.service, targets, hardRuntime, "livenessProbe", host, w.doc.at(probe)); e != nil {
-				e.liveness = true
-			}
-		}
-	}
-}
-
-// setting is a variable or an argument of a container.
-type setting struct {
-	key, value string
-	at         depgraph.Position
-}
-
-// holders are the kinds of objects that hold variables, with the fields of a
-// container that refer to all of them and to one. A list, not a map: what is
-// skipped is named in the same order each time.
-var holders = []struct{ name, all, one string }{
-	{"ConfigMap", "configMapRef", "configMapKeyRef"},
-	{"Secret", "secretRef", "secretKeyRef"},
-}
-
-// held returns what a ConfigMap or Secret holds that a container refers to, and
-// counts those that are not among the manifests: their addresses are unknown.
-func (k *kubernetes) held(w *workload, kind string, ref *yaml.Node) map[string]string {
-	name := text(get(ref, "name"))
-	values, ok := k.configs[kind+"/"+w.namespace+"/"+name]
-	if !ok && name != "" {
-		k.skip("references to a ConfigMap or Secret that is not among the manifests: " + kind + " " + name + " of " + w.service)
-	}
-	return values
-}
-
-var reference = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)`)
-
-// container looks for addresses in what a container is given.
-func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
-	var all []setting
-	for _, from := range items(get(c, "envFrom")) {
-		prefix := text(get(from, "prefix"))
-		for _, kind := range holders {
-			values := k.held(w, kind.name, get(from, kind.all))
-			for _, key := range sortedKeys(values) {
-				all = append(all, setting{prefix + key, values[key], w.doc.at(from)})
-			}
-		}
-	}
-	for _, v := range items(get(c, "env")) {
-		value := text(get(v, "value"))
-		for _, kind := range holders {
-			if n := get(v, "valueFrom", kind.one); n != nil {
-				value = k.held(w, kind.name, n)[text(get(n, "key"))]
-			}
-		}
-		all = append(all, setting{text(get(v, "name")), value, w.doc.at(v)})
-	}
-	env := map[string]string{}
-	for _, s := range all {
-		env[s.key] = s.value
-	}
-	for _, field := range []string{"command", "args"} {
-		for _, arg := range texts(get(c, field)) {
-			key, value, named := strings.Cut(arg, "=")
-			if key = strings.ReplaceAll(strings.TrimLeft(key, "-"), "-", "_"); !named || !strings.HasPrefix(arg, "-") {
-				key, value = "", arg
-			}
-			all = append(all, setting{key, value, w.doc.at(get(c, field))})
-		}
-	}
-	for _, s := range all {
-		value := reference.ReplaceAllStringFunc(s.value, func(ref string) string {
-			if v, ok := env[ref[2:len(ref)-1]]; ok {
-				return v
-			}
-			return ref
-		})
-		k.variable(w, s.key, value, as, s.at)
-	}
-}
-
-func (k *kubernetes) variable(w *workload, key, value string, as claim, at depgraph.Position) {
-	if key == "OTEL_RESOURCE_ATTRIBUTES" {
-		k.services[w.service].Criticality = max(k.services[w.service].Criticality, criticalityOf(value))
-		return
-	}
-	for _, a := range addresses(key, value) {
-		targets := k.resolve(w.namespace, a.host)
-		if len(targets) == 0 {
-			if key == "" || !a.sure || !inCluster(a.host) || !foreign(a.host) {
-				if key != "" {
-					k.foreign(w.service, key, a, at)
-				}
-				continue
-			}
-			targets = []string{a.host}
-			if s := k.service(a.host, at); s.Note == "" && s.Kind == depgraph.KindUnknown {
-				s.Note = "named by others, not among the manifests"
-			}
-		}
-		use := as
-		if watch := telemetryKey.MatchString(key) || k.observes(w.service) || k.observes(targets[0]); watch {
-			use.soft, use.assumed, use.evident = true, true, true
-		}
-		k.dependAny(w.service, targets, use, a.source("env"), cmp.Or(key, "args"), at)
-		if as.runtime && k.services[targets[0]].Kind != depgraph.External { // nothing waits for it, but it is better up before
-			k.dependAny(w.service, targets, claim{start: depgraph.Serving, weak: true, assumed: true}, a.source("env"), cmp.Or(key, "args"), at)
-		}
 	}
 }

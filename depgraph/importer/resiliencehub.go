@@ -36,11 +36,16 @@ func (d *Discovered) Service() string {
 // On is the name of the dependency.
 func (d *Discovered) On() string { return cmp.Or(d.Name, d.DNSName) }
 
-// ReadResilienceHub reads answers of "aws resiliencehubv2 list-dependencies".
-// A file may hold several, one for each service or page. A list whose last page
-// is missing is an error: what is on it would be lost.
+// ReadResilienceHub reads answers of "aws resiliencehubv2 list-dependencies", in files
+// that may hold several each, one for each service or page, in any order. Errors name
+// the file and the line where the answer ends that they are about.
+//
+// A list whose last page is missing is an error: what is on it would be lost. A page is
+// the last one if it has no nextToken; as an empty page names no service, it may end
+// any list that is open, and each ends one.
 func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 	var all []Discovered
+	// By ARN: where the last list that goes on was, and which lists have ended.
 	open, ends := map[string]depgraph.Position{}, map[string]bool{}
 	spare := 0 // last pages that hold nothing, so that they name no service
 	for _, name := range paths {
@@ -112,8 +117,11 @@ func reached(dec *json.Decoder, data []byte, err error) int64 {
 	return dec.InputOffset()
 }
 
-// ResilienceHub makes services of what AWS Resilience Hub found: HARD and SOFT
-// as they were classified, and UNKNOWN as a hard guess.
+// ResilienceHub makes services of what AWS Resilience Hub found, with the edges needed
+// at run time: HARD and SOFT as they were classified, UNKNOWN as a hard guess. What is
+// found is external, or a cloud service if Amazon provides it, unless it is a service
+// with a list of its own. The paths are the source: an answer of one line has no
+// places.
 func ResilienceHub(paths ...string) (*Result, error) {
 	found, err := ReadResilienceHub(paths...)
 	if err != nil {
@@ -151,9 +159,14 @@ type Classification struct {
 	Comment     string `json:"comment"`      // why
 }
 
-// Classify compares what was found with what is declared, and
-// returns a request for each dependency that is classified otherwise there.
-// Missing names those that no manifest has.
+// Classify compares what was found with what is declared in a graph, and returns a
+// request for each dependency that is classified otherwise there, in the order of
+// found. An edge is SOFT if every edge between the two is soft, weak, or one of several
+// of which fewer are enough; hard in one phase is HARD. The comment is the evidence if
+// there is any, else the place of the declaration.
+//
+// Missing names those that no manifest has, as "service -> dependency", sorted and each
+// once.
 func Classify(g *depgraph.Graph, found []Discovered) (updates []Classification, missing []string) {
 	for i := range found {
 		d := &found[i]

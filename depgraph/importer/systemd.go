@@ -56,6 +56,8 @@ func Systemd(paths ...string) (*Result, error) {
 	return s.finish(), nil
 }
 
+// systemd holds the units of all folders by name. Orders and requirements are noted on
+// the unit that says them, Before included; unit() turns them round.
 type systemd struct {
 	*builder
 	units     map[string]*unit
@@ -98,7 +100,9 @@ func (s *systemd) override(paths []string) {
 	}
 }
 
-// folderRank orders folders of units as systemd does.
+// folderRank orders folders of units as systemd does: 0 is read before all others.
+// Folders below another root, of an image that is mounted for example, count by the
+// same names.
 func folderRank(path string) int {
 	for i, folder := range []string{"/etc/systemd/", "/run/systemd/"} {
 		if strings.Contains(filepath.ToSlash(path), folder) {
@@ -108,8 +112,11 @@ func folderRank(path string) int {
 	return 2
 }
 
-// instantiate reads templates for the instances that others name.
+// instantiate reads templates for the instances that others name, until nobody names a
+// new one: an instance may name further ones. It ends since each round adds units,
+// whose names come from the files alone.
 func (s *systemd) instantiate() error {
+	// Units are added below, so the names are listed anew for each round.
 	for again := true; again; {
 		again = false
 		for _, name := range s.sorted() {
@@ -143,8 +150,9 @@ func templateOf(name string) string {
 	return prefix + "@" + filepath.Ext(name)
 }
 
-// mounts adds what units need for the paths that they name, and mounts for
-// those they are below of.
+// mounts adds what units need for the paths that they name, and mounts for those they
+// are below of: systemd adds Requires and After for each mount unit on the way. O(units
+// × paths × mounts), which is small: few units name paths.
 func (s *systemd) mounts() {
 	for _, name := range s.sorted() {
 		u := s.units[name]
@@ -163,7 +171,8 @@ func (s *systemd) mounts() {
 	}
 }
 
-// where returns the mount point of a mount unit, from its name if need be.
+// where returns the mount point of a mount unit, from its name if need be: systemd
+// escapes "/" as "-", and other bytes as \xNN. An escape that is no number stays.
 func where(name string, u *unit) string {
 	if u.where != "" {
 		return filepath.Clean(u.where)
@@ -189,6 +198,8 @@ func within(path, mount string) bool {
 	return path == mount || mount == "/" || strings.HasPrefix(path, mount+"/")
 }
 
+// unit is what files say of one unit, drop-ins and links included. The maps hold names
+// of other units, with the place that named each last.
 type unit struct {
 	at       depgraph.Position
 	requires map[string]depgraph.Position
@@ -204,14 +215,20 @@ type unit struct {
 
 var unitSuffixes = []string{".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount", ".swap", ".slice", ".device", ".scope"}
 
+// isUnit reports whether a name is that of a unit that can be started: it ends in one
+// of unitSuffixes and is no template.
 func isUnit(name string) bool {
 	return slices.Contains(unitSuffixes, filepath.Ext(name)) && !strings.Contains(name, "@.")
 }
 
+// isTemplate reports whether a name is that of a template, NAME@.SUFFIX, of which
+// others name instances.
 func isTemplate(name string) bool {
 	return slices.Contains(unitSuffixes, filepath.Ext(name)) && strings.Contains(name, "@.")
 }
 
+// get returns the unit of that name, made with its place if nobody has named it.
+// Default dependencies hold until a file says otherwise.
 func (s *systemd) get(name string, at depgraph.Position) *unit {
 	u := s.units[name]
 	if u == nil {
@@ -224,6 +241,9 @@ func (s *systemd) get(name string, at depgraph.Position) *unit {
 	return u
 }
 
+// folder reads one folder of units, in order of name: units, NAME.d with drop-ins,
+// NAME.wants and NAME.requires with links. Other files and folders are none of
+// systemd's.
 func (s *systemd) folder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -267,7 +287,9 @@ func (s *systemd) readable(path string) bool {
 	return true // what cannot be read is reported by the one that reads
 }
 
-// links reads the names in a .wants or .requires folder.
+// links reads the names in a .wants or .requires folder, which "systemctl enable"
+// fills. What a link leads to does not matter, its own name does; its place is the
+// folder, as a link has no lines.
 func (s *systemd) links(dir, owner, ext string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -287,12 +309,16 @@ func (s *systemd) links(dir, owner, ext string) error {
 	return nil
 }
 
+// templateDropIns keeps the drop-ins of a template for its instances, behind the
+// template itself, which is put in front whenever it is found.
 func (s *systemd) templateDropIns(dir, template string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
 	s.templates[template] = append(s.templates[template], files...)
 	return err
 }
 
+// dropIns reads NAME.d/*.conf in order of name, as systemd does, so that of settings
+// that replace each other the last counts.
 func (s *systemd) dropIns(dir, owner string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
 	if err != nil {
@@ -306,7 +332,8 @@ func (s *systemd) dropIns(dir, owner string) error {
 	return nil
 }
 
-// implicit adds what systemd adds by itself.
+// implicit adds what systemd adds by itself. Targets come last: what they wait for
+// depends on the orders that everything else has by then.
 func (s *systemd) implicit() {
 	s.mounts()
 	s.boot()
@@ -348,6 +375,10 @@ func hasDefaults(ext string) bool {
 	return ext == ".service" || ext == ".socket" || ext == ".timer" || ext == ".path"
 }
 
+// implicitUnit adds the implicit and default dependencies of one unit: what a socket,
+// timer or path starts comes after it (always, if it is there), and with default
+// dependencies the early boot comes first and the shutdown last. See
+// systemd.service(5), systemd.socket(5), systemd.timer(5) and systemd.path(5).
 func (s *systemd) implicitUnit(name string, u *unit) {
 	ext, at := filepath.Ext(name), u.at
 	activates := ext == ".socket" || ext == ".timer" || ext == ".path"
@@ -371,8 +402,9 @@ func (s *systemd) implicitUnit(name string, u *unit) {
 	}
 }
 
-// implicitTarget lets a target wait for what it pulls in, unless that already
-// waits for the target.
+// implicitTarget lets a target wait for what it pulls in, unless that already waits for
+// the target, or the target says that it comes first: see systemd.target(5). Without
+// this, reaching a target would mean nothing.
 func (s *systemd) implicitTarget(name string, u *unit) {
 	if name != "shutdown.target" {
 		u.before["shutdown.target"] = u.at
@@ -391,6 +423,7 @@ func (s *systemd) implicitTarget(name string, u *unit) {
 	}
 }
 
+// sorted returns the names of all units in order.
 func (s *systemd) sorted() []string {
 	names := make([]string, 0, len(s.units))
 	for name := range s.units {
@@ -432,6 +465,9 @@ func (s *systemd) unit(name string) {
 	}
 }
 
+// order claims that a unit starts after another one. If it requires that one as well,
+// the start fails without it; otherwise the order holds only if both are started, which
+// is weak.
 func (s *systemd) order(unit, first string, at depgraph.Position) {
 	if s.units[unit] == nil || s.units[first] == nil {
 		return

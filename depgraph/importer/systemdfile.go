@@ -13,8 +13,10 @@ import (
 
 // This file reads single unit files; what they mean together is in systemd.go.
 
-// file reads one unit file or drop-in. A link to another unit is an alias; one
-// to /dev/null masks the unit.
+// file reads one unit file or drop-in into the unit of that name. A link to another
+// unit is an alias; one to /dev/null masks the unit, which is then not there. A line
+// that is no setting is a warning, as in systemd's own log; one that is too long is an
+// error.
 func (s *systemd) file(path, name string) error {
 	if target, err := os.Readlink(path); err == nil {
 		if target == "/dev/null" {
@@ -66,6 +68,9 @@ func (s *systemd) file(path, name string) error {
 	return err
 }
 
+// set takes one setting. Sections and names are exact, as in systemd; those that say
+// nothing about starting or needing are left out. Names of units are taken out of
+// quotes and specifiers are replaced; what is no unit's name then is left out.
 func (u *unit) set(section, key, value, name string, at depgraph.Position) {
 	add := func(m map[string]depgraph.Position) {
 		// An empty value resets other lists, but no dependencies: see systemd.unit(5).
@@ -100,7 +105,10 @@ func (u *unit) set(section, key, value, name string, at depgraph.Position) {
 	}
 }
 
-// specifiers replaces %p, %i, %n and %N, all that dependencies use.
+// specifiers replaces %p, %i, %I, %n and %N for a unit of that name, all that
+// dependencies use, and %% by %. %I is the instance with its escapes undone in systemd;
+// names in dependencies need them, so they stay. Other specifiers stay as well: they
+// depend on the machine.
 func specifiers(value, name string) string {
 	if !strings.Contains(value, "%") {
 		return value
@@ -110,7 +118,9 @@ func specifiers(value, name string) string {
 	return strings.NewReplacer("%p", prefix, "%i", instance, "%I", instance, "%n", name, "%N", bare, "%%", "%").Replace(value)
 }
 
-// resolveAliases puts the units in the place of the links that lead to them.
+// resolveAliases puts the units in the place of the links that lead to them: in what
+// others name, and for folders such as ALIAS.wants. A unit that names both is taken to
+// say so once.
 func (s *systemd) resolveAliases() {
 	for _, alias := range slices.Sorted(maps.Keys(s.aliases)) {
 		name := s.aliased(alias)
@@ -136,7 +146,8 @@ func (s *systemd) resolveAliases() {
 	}
 }
 
-// aliased follows links to a unit that is there; without one, the name stays.
+// aliased follows links to a unit that is there; without one, the name stays. Links
+// that go round in a circle end after maxDepth steps.
 func (s *systemd) aliased(name string) string {
 	to := name
 	for range maxDepth {
@@ -152,7 +163,8 @@ func (s *systemd) aliased(name string) string {
 	return to
 }
 
-// lists are the dependencies of a unit on others.
+// lists are the dependencies of a unit on others, in one order: resolveAliases copies
+// list by list.
 func (u *unit) lists() []map[string]depgraph.Position {
 	return []map[string]depgraph.Position{u.requires, u.wants, u.after, u.before}
 }

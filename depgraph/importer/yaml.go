@@ -245,8 +245,8 @@ func isMerge(key *yaml.Node) bool {
 }
 
 // readFile reads a file, or the standard input under the name "-". Both are bounded by
-// maxFile, before anything is held in memory: the parser takes many times the size of a
-// file.
+// maxFile, since the parser takes many times the size of a file: a file is refused by
+// its size alone, the standard input after so many bytes.
 func readFile(name string) ([]byte, error) {
 	if name == "-" {
 		data, err := io.ReadAll(io.LimitReader(os.Stdin, maxFile+1))
