@@ -113,9 +113,10 @@ func folderRank(path string) int {
 }
 
 // instantiate reads templates for the instances that others name, until nobody names a
-// new one: an instance may name further ones. It ends since each round adds units,
-// whose names come from the files alone.
+// new one: an instance may name further ones. It ends, as names and instances are
+// bounded.
 func (s *systemd) instantiate() error {
+	count := map[string]int{} // by template
 	// Units are added below, so the names are listed anew for each round.
 	for again := true; again; {
 		again = false
@@ -123,11 +124,15 @@ func (s *systemd) instantiate() error {
 			u := s.units[name]
 			for _, m := range u.lists() {
 				for _, other := range slices.Sorted(maps.Keys(m)) {
-					files := s.templates[templateOf(other)]
+					template := templateOf(other)
+					files := s.templates[template]
 					if s.units[other] != nil || files == nil {
 						continue
 					}
 					again = true
+					if count[template]++; count[template] > maxInstances {
+						return errorAt(depgraph.Position{File: filepath.ToSlash(files[0]), Line: 1}, "this template has more than %d instances, as they name each other", maxInstances)
+					}
 					for _, file := range files {
 						if err := s.file(file, other); err != nil {
 							return err
@@ -213,12 +218,20 @@ type unit struct {
 	triggers string                       // the unit that a socket, timer or path starts
 }
 
+// unitSuffixes are the sorts of units, as in systemd.unit(5); snapshots are gone.
 var unitSuffixes = []string{".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount", ".swap", ".slice", ".device", ".scope"}
+
+// maxUnitName is systemd's bound on the length of a name, in bytes.
+const maxUnitName = 255
+
+// maxInstances bounds the instances of one template. Those that a person writes are
+// a few; a template whose instances name two more each has as many as there are names.
+const maxInstances = 10_000
 
 // isUnit reports whether a name is that of a unit that can be started: it ends in one
 // of unitSuffixes and is no template.
 func isUnit(name string) bool {
-	return slices.Contains(unitSuffixes, filepath.Ext(name)) && !strings.Contains(name, "@.")
+	return len(name) <= maxUnitName && slices.Contains(unitSuffixes, filepath.Ext(name)) && !strings.Contains(name, "@.")
 }
 
 // isTemplate reports whether a name is that of a template, NAME@.SUFFIX, of which

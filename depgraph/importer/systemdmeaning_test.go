@@ -210,9 +210,22 @@ func TestSystemd_errors_name_the_file(t *testing.T) {
 	same(t, describe(dir, r), "a.service, app\n  -> b.service, soft runtime (a.service:3 Wants b.service)\nb.service, app")
 }
 
+// TestSystemd_instances_that_name_further_instances had no end once.
+func TestSystemd_instances_that_name_further_instances_end(t *testing.T) {
+	// In a line: names get longer, and systemd takes 255 bytes.
+	got := units(t, map[string]string{"a@.service": bare + "Wants=a@%ix.service\n", "b.service": bare + "Wants=a@.service a@x.service\n"}, nil)
+	if n := strings.Count(got, "-> a@"); n != 245 {
+		t.Errorf("%d instances, want 245: from a@x.service to one of 255 bytes", n)
+	}
+	// Each names two more.
+	same(t, units(t, map[string]string{"a@.service": bare + "Wants=a@%i0.service a@%i1.service\n", "b.service": bare + "Wants=a@0.service\n"}, nil),
+		"error a@.service:1: this template has more than 10000 instances, as they name each other")
+}
+
 func TestSystemd_names_of_units(t *testing.T) {
 	for name, want := range map[string]string{
 		"a.service": "unit", "a@1.service": "unit", "a@.service": "template", "a@.conf": "", "a": "", "a.d": "", ".service": "unit", "a.slice": "unit", "a.scope": "unit",
+		strings.Repeat("x", 247) + ".service": "unit", strings.Repeat("x", 248) + ".service": "",
 	} {
 		got := ""
 		switch {
