@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// allowance bounds what the variables of one project may grow to, all values
+// together: a variable of two, of two, of two others is soon larger than the machine.
+type allowance int
+
+// newAllowance is as much as the files themselves may be.
+func newAllowance() *allowance {
+	left := allowance(maxFile)
+	return &left
+}
+
+// take reports whether a text may still be added. After the first one that may not,
+// none may.
+func (a *allowance) take(text string) bool {
+	*a -= allowance(len(text))
+	return *a >= 0
+}
+
+// exceeded is the error at the place where the variables became too large, or nil.
+func (a *allowance) exceeded(at depgraph.Position) error {
+	if *a >= 0 {
+		return nil
+	}
+	return errorAt(at, "variables grow to more than %d bytes", maxFile)
+}
+
 // expandVars replaces variables as compose does: $V, ${V}, ${V:-default}, ${V-default},
 // ${V:+other}, ${V:?error}, and $$ for a dollar sign. With a colon, an empty variable
 // counts as unset. What is no variable stays as it is, an open brace for example; a
@@ -20,34 +46,42 @@ import (
 //
 // Values are not expanded again, defaults are: below maxDepth of them, which no person
 // writes, the rest stays as it is. depth is 0 for callers.
-func expandVars(s string, env map[string]string, depth int) string {
+//
+// What is written counts against left; when that is used up the result is cut off, and
+// the caller has to ask left about it.
+func expandVars(s string, env map[string]string, left *allowance, depth int) string {
 	var b strings.Builder
+	write := func(text string) {
+		if left.take(text) {
+			b.WriteString(text)
+		}
+	}
 	for {
 		i := strings.IndexByte(s, '$')
 		if i < 0 || i+1 == len(s) || depth > maxDepth {
-			b.WriteString(s)
+			write(s)
 			return b.String()
 		}
-		b.WriteString(s[:i])
+		write(s[:i])
 		s = s[i+1:]
 		switch {
 		case s[0] == '$':
-			b.WriteByte('$')
+			write("$")
 			s = s[1:]
 		case s[0] == '{':
 			end := closing(s)
 			if end < 0 {
-				b.WriteString("$" + s)
+				write("$" + s)
 				return b.String()
 			}
-			b.WriteString(substitute(s[1:end], env, depth))
+			write(substitute(s[1:end], env, left, depth))
 			s = s[end+1:]
 		default:
 			n := nameLength(s)
 			if n == 0 {
-				b.WriteByte('$')
+				write("$")
 			} else {
-				b.WriteString(env[s[:n]])
+				write(env[s[:n]])
 			}
 			s = s[n:]
 		}
@@ -83,7 +117,7 @@ func nameLength(s string) int {
 
 // substitute returns what stands for the inside of ${...}: a name, and after it an
 // operator and a word. An operator that compose does not know is taken for none.
-func substitute(expr string, env map[string]string, depth int) string {
+func substitute(expr string, env map[string]string, left *allowance, depth int) string {
 	n := nameLength(expr)
 	value, set := env[expr[:n]]
 	op := expr[n:]
@@ -92,7 +126,7 @@ func substitute(expr string, env map[string]string, depth int) string {
 		return value
 	}
 	present := set && (value != "" || !colon)
-	other := expandVars(op[1:], env, depth+1)
+	other := expandVars(op[1:], env, left, depth+1)
 	switch {
 	case op[0] == '-' && !present:
 		return other
@@ -105,8 +139,8 @@ func substitute(expr string, env map[string]string, depth int) string {
 }
 
 // readEnv is readEnvAt without the places.
-func readEnv(name string) (map[string]string, error) {
-	env, _, err := readEnvAt(name)
+func (p *project) readEnv(name string) (map[string]string, error) {
+	env, _, err := p.readEnvAt(name)
 	return env, err
 }
 
@@ -115,13 +149,14 @@ func readEnv(name string) (map[string]string, error) {
 // variable, of the last one if there are several. A line that is none of these is left
 // out, as docker compose does; a file that is absent is os.ErrNotExist, which callers
 // let pass or not.
-func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
+func (p *project) readEnvAt(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
 	env, at = map[string]string{}, map[string]depgraph.Position{}
+	var grown error
 	err = eachLine(name, f, func(n int, line string) {
 		line = strings.TrimPrefix(line, "export ")
 		key, value, ok := strings.Cut(line, "=")
@@ -129,9 +164,11 @@ func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Posit
 			return
 		}
 		key = strings.TrimSpace(key)
-		env[key], at[key] = envValue(strings.TrimSpace(value), env), depgraph.Position{File: filepath.ToSlash(name), Line: n}
+		at[key] = depgraph.Position{File: filepath.ToSlash(name), Line: n}
+		env[key] = envValue(strings.TrimSpace(value), env, p.left)
+		grown = cmp.Or(grown, p.left.exceeded(at[key]))
 	})
-	if err != nil {
+	if err = cmp.Or(err, grown); err != nil {
 		return nil, nil, err
 	}
 	return env, at, nil
@@ -140,20 +177,20 @@ func readEnvAt(name string) (env map[string]string, at map[string]depgraph.Posit
 // envValue returns the value of one line: as it is between single quotes, expanded
 // between double quotes or without any. Without quotes, a comment begins at " #". A
 // quote that is never closed is a character like others.
-func envValue(value string, env map[string]string) string {
+func envValue(value string, env map[string]string, left *allowance) string {
 	if len(value) > 0 && (value[0] == '"' || value[0] == '\'') {
 		if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
 			inner := value[1 : 1+end]
 			if value[0] == '\'' {
 				return inner
 			}
-			return expandVars(inner, env, 0)
+			return expandVars(inner, env, left, 0)
 		}
 	}
 	if i := strings.Index(value, " #"); i >= 0 {
 		value = strings.TrimSpace(value[:i])
 	}
-	return expandVars(value, env, 0)
+	return expandVars(value, env, left, 0)
 }
 
 // environment returns the variables of a service: those of its env_files, the
@@ -168,7 +205,7 @@ func (p *project) environment(name string) (env map[string]string, at map[string
 			base = filepath.Dir(p.files[file.at])
 		}
 		path := below(base, file.name)
-		more, lines, err := readEnvAt(path)
+		more, lines, err := p.readEnvAt(path)
 		if errors.Is(err, os.ErrNotExist) {
 			if file.required {
 				p.warnings = append(p.warnings, fmt.Sprintf("%s: the env_file %s of %s is absent", p.at(file.at), file.name, name))

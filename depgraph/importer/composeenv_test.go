@@ -53,10 +53,30 @@ func TestExpandVars_as_docker_compose_does(t *testing.T) {
 		"${SET!}":                 "x",
 		strings.Repeat("${G:-", 50) + "x" + strings.Repeat("}", 50): strings.Repeat("${G:-", 50-maxDepth-1) + "x" + strings.Repeat("}", 50-maxDepth-1),
 	} {
-		if got := expandVars(text, env, 0); got != want {
+		if got := expandVars(text, env, newAllowance(), 0); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
+}
+
+// TestCompose_variables_that_explode took gigabytes once: each line doubles the
+// one before it.
+func TestCompose_variables_that_explode_are_refused(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("V0=" + strings.Repeat("x", 1<<19) + "\n")
+	for i := 1; i < 40; i++ {
+		fmt.Fprintf(&b, "V%d=$V%d$V%d\n", i, i-1, i-1)
+	}
+	const want = "variables grow to more than 67108864 bytes"
+	dir := write(t, map[string]string{
+		".env": b.String(), "compose.yaml": "services: {a: {image: x}}\n",
+		"sub/c.yaml": "include: [{path: d.yaml, env_file: big.env}]\n", "sub/d.yaml": "services:\n  a:\n    command: " + strings.Repeat("$B", 200) + "\n",
+		"sub/big.env": "B=" + strings.Repeat("x", 1<<19) + "\n",
+	})
+	_, err := Compose(filepath.Join(dir, "compose.yaml"))
+	failure(t, dir, err, ".env:8: "+want)
+	_, err = Compose(filepath.Join(dir, "sub", "c.yaml"))
+	failure(t, dir, err, "sub/c.yaml:1: include: sub/d.yaml:3: "+want)
 }
 
 // FuzzExpandVars ends, and leaves a text without a dollar sign alone.
@@ -66,7 +86,7 @@ func FuzzExpandVars(f *testing.F) {
 	}
 	env := map[string]string{"A": "$A", "B": "${B:-$B}"} // values are not expanded again
 	f.Fuzz(func(t *testing.T, text string) {
-		got := expandVars(text, env, 0)
+		got := expandVars(text, env, newAllowance(), 0)
 		if !strings.Contains(text, "$") && got != text {
 			t.Errorf("%q became %q", text, got)
 		}
@@ -78,7 +98,7 @@ func TestReadEnv_lines(t *testing.T) {
 		"# a comment", "", "A=1", "export B=2", "  C = spaced  ", "D=with # comment", "E=with#none", "F='single $A # kept'", `G="double $A"`,
 		"H=${A}x", "I", "J=", "K=a=b", `L="open`, "M=''", "A=again", "N=$A", "O=later $P", "P=1", "#Q=1", "=nameless",
 	}, "\n")})
-	env, at, err := readEnvAt(filepath.Join(dir, ".env"))
+	env, at, err := (&project{left: newAllowance()}).readEnvAt(filepath.Join(dir, ".env"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ import (
 type project struct {
 	dir      string // of the first file; "" for the standard input
 	env      map[string]string
+	left     *allowance // for variables of all files
+	grown    error      // where they became too large
 	services map[string]*yaml.Node
 	keyAt    map[string]depgraph.Position // of services
 	files    map[*yaml.Node]string        // where nodes come from
@@ -122,11 +124,11 @@ func isCompose(name string) bool {
 // compose's project directory. Compose files beside it that were not named are listed
 // in unread.
 func loadProject(files []string) (*project, error) {
-	p := &project{services: map[string]*yaml.Node{}, keyAt: map[string]depgraph.Position{}, files: map[*yaml.Node]string{}, base: map[string]string{}, env: map[string]string{}}
+	p := &project{left: newAllowance(), services: map[string]*yaml.Node{}, keyAt: map[string]depgraph.Position{}, files: map[*yaml.Node]string{}, base: map[string]string{}, env: map[string]string{}}
 	if files[0] != "-" {
 		p.dir = filepath.Dir(files[0])
 	}
-	env, err := readEnv(filepath.Join(p.dir, ".env"))
+	env, err := p.readEnv(filepath.Join(p.dir, ".env"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -246,14 +248,14 @@ func (p *project) includeEnv(inc *yaml.Node, base, dir string, env map[string]st
 	named := envFiles(get(inc, "env_file"))
 	own := map[string]string{}
 	if named == nil {
-		more, err := readEnv(filepath.Join(dir, ".env"))
+		more, err := p.readEnv(filepath.Join(dir, ".env"))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
 		own = more
 	}
 	for _, file := range named {
-		more, err := readEnv(below(base, file.name))
+		more, err := p.readEnv(below(base, file.name))
 		if errors.Is(err, os.ErrNotExist) {
 			p.warnings = append(p.warnings, fmt.Sprintf("%s: the env_file %s of an include is absent", p.at(file.at), file.name))
 		} else if err != nil {
@@ -305,7 +307,7 @@ func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) 
 		root = p.override(root, doc.root)
 	}
 	p.own(root, docs[0].file, env)
-	return root, nil
+	return root, p.grown
 }
 
 // own notes where nodes come from, and replaces variables in values, never in keys:
@@ -314,7 +316,7 @@ func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) 
 func (p *project) own(n *yaml.Node, file string, env map[string]string) {
 	p.files[n] = file
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "$") {
-		n.Value = expandVars(n.Value, env, 0)
+		n.Value = expandVars(n.Value, env, p.left, 0)
 	}
 	for i, child := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 {
@@ -328,13 +330,16 @@ func (p *project) own(n *yaml.Node, file string, env map[string]string) {
 			p.passThrough(e, env)
 		}
 	}
+	if p.grown == nil {
+		p.grown = p.left.exceeded(p.at(n))
+	}
 }
 
 // passThrough fills in variables that are named without a value: docker compose takes
 // them from its own environment, an import from the .env file alone.
 func (p *project) passThrough(n *yaml.Node, env map[string]string) {
 	for _, item := range items(n) {
-		if value, ok := env[item.Value]; ok && !strings.Contains(item.Value, "=") {
+		if value, ok := env[item.Value]; ok && !strings.Contains(item.Value, "=") && p.left.take(value) {
 			item.Value += "=" + value
 		}
 	}
