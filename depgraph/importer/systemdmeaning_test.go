@@ -79,8 +79,8 @@ func TestSystemd_every_setting_that_is_read(t *testing.T) {
 				files["a.socket"] += "[Socket]\n"
 			}
 			all := units(t, files, nil)
-			own, rest, _ := strings.Cut(all, "a.service, app\n")
-			own = ""
+			_, rest, _ := strings.Cut(all, "a.service, app\n")
+			own := ""
 			for _, line := range strings.Split(rest, "\n") {
 				if !strings.HasPrefix(line, "  ") {
 					break
