@@ -108,6 +108,10 @@ func (c *circles) waited(l *loading, f asker) {
 	}
 }
 
+// leadsTo reports whether f waits, by however many steps, for l: a depth-first
+// search along "is made by the load" and "waits for the flight". seen ends it
+// in graphs that share a part, so that it costs one visit a flight. The caller
+// holds the lock of circles.
 func leadsTo(f asker, l *loading, seen map[asker]bool) bool {
 	at := f.asks()
 	if at == l {
@@ -221,6 +225,9 @@ func (a *admission) leave(t *ticket) bool {
 	return a.remove(t)
 }
 
+// remove takes t out of the queue, and reports whether it was there: of those
+// who want it to leave (its turn, its time, its callers) one alone succeeds,
+// and goes on with it. The caller holds a.mu.
 func (a *admission) remove(t *ticket) bool {
 	if t.at == nil {
 		return false

@@ -201,6 +201,8 @@ func (e *KeysError) Unwrap() []error {
 	return errs
 }
 
+// keys are sorted, so that the text of the error and what it unwraps to do not
+// depend on the order of a map.
 func (e *KeysError) keys() []string {
 	keys := make([]string, 0, len(e.Errs))
 	for key := range e.Errs {
@@ -210,6 +212,8 @@ func (e *KeysError) keys() []string {
 	return keys
 }
 
+// first stands for all in the text of the error: the error of the first key in
+// order. Nil if there are none.
 func (e *KeysError) first() error {
 	for _, key := range e.keys() {
 		return e.Errs[key]
@@ -382,6 +386,9 @@ func (c *Cache[V]) share(r Result[V]) Result[V] {
 	return r
 }
 
+// clone copies v with Options.Clone, which is the program's own code: a panic
+// in it is the error, and v is not handed out instead, since somebody else may
+// have it already.
 func (c *Cache[V]) clone(v V) (copied V, err error) {
 	copied, err = contain(c.calls, "Clone", func() (V, error) { return c.opts.Clone(v), nil })
 	if err != nil {

@@ -96,6 +96,8 @@ func judge(err error) outcome {
 // maxText bounds the texts of errors that are kept.
 const maxText = 1000
 
+// clip bounds a text that comes from somebody else's error, and makes it valid
+// UTF-8, since it ends in logs, metrics and JSON.
 func clip(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText]

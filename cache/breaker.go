@@ -39,6 +39,7 @@ type oneTimer struct {
 	t  *time.Timer
 }
 
+// set replaces the timer, whose predecessor must not fire any more.
 func (o *oneTimer) set(t *time.Timer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

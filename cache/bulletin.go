@@ -89,6 +89,9 @@ const (
 	bulletinKeep = time.Hour // of the sets
 )
 
+// newBulletin begins to read, every bulletinTick, what the other instances have
+// ended. Instances that start together are spread over one tick, so that a
+// deployment is no burst at the table.
 func newBulletin[V any](c *Cache[V], store BulletinStore) *bulletin[V] {
 	b := &bulletin[V]{c: c, store: store, prefix: c.keys.store("") + "!endings/", recent: make(map[uint64]heard)}
 	b.second = time.Now().Unix()
@@ -213,6 +216,8 @@ func (b *bulletin[V]) flush(ctx context.Context) {
 func (b *bulletin[V]) set(second int64) string { return fmt.Sprint(b.prefix, second) }
 func (b *bulletin[V]) own(name []byte) string  { return fmt.Sprintf("%s%x", b.prefix, name[1:]) }
 
+// append tells the other instances of the notes, as one call of the store with
+// its bounds; it stays readable until expires.
 func (b *bulletin[V]) append(ctx context.Context, key string, notes [][]byte, expires time.Time) error {
 	_, err := guarded(ctx, b.c, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, b.store.Append(ctx, key, notes, expires)

@@ -105,6 +105,8 @@ func compress(b []byte) []byte {
 // maxDecompressed keeps a small item from becoming a large one.
 const maxDecompressed = 64 << 20
 
+// decompress bounds what comes out: the store's bytes are not trusted, and a
+// few kilobytes can unfold to gigabytes.
 func decompress(b []byte) ([]byte, error) {
 	r, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {

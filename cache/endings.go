@@ -266,6 +266,9 @@ func (o *endings) shrink(now int64) {
 	}
 }
 
+// oldest is the ending that is forgotten when there are too many: one that the
+// store knows anyway, if there is one, and one that it is just being told of
+// last of all.
 func (o *endings) oldest() *ending {
 	for _, state := range [...]endingState{told, owed, carried} {
 		if front := o.states[state].Front(); front != nil {

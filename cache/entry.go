@@ -48,6 +48,8 @@ type entry[V any] struct {
 	older *entry[V]
 }
 
+// err is what a caller gets with the entry: a remembered absence is an error
+// like the origin's own.
 func (e *entry[V]) err() error {
 	if e.kind == kindGone {
 		return ErrNotFound

@@ -85,6 +85,9 @@ func (s sealer) id(key string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(key))
 }
 
+// seal makes the item of key: the header, the tags, the payload (encrypted,
+// with an AEAD), and a checksum of all of it. The layout is at the top of this
+// file. What it returns is the caller's.
 func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	b := make([]byte, envelopeHeader, envelopeHeader+len(e.payload)+64)
 	copy(b, envelopeMagic)
@@ -286,6 +289,8 @@ func (k keyer) store(key string) string {
 	return prefix + "#" + base64.RawURLEncoding.EncodeToString(k.digest(key))
 }
 
+// prefix is the cache's name in the key of each of its items; caches that share
+// a table differ in it.
 func (k keyer) prefix() string {
 	if k.name == "" {
 		return ""
@@ -301,6 +306,8 @@ func (k keyer) id(key string) string {
 	return base64.RawURLEncoding.EncodeToString(k.digest(key)[:9])
 }
 
+// digest stands for key in the store: 32 bytes that fit any store and tell
+// nobody the key. Without a secret it can be guessed by hashing likely keys.
 func (k keyer) digest(key string) []byte {
 	if k.secret != nil {
 		m := hmac.New(sha256.New, k.secret)

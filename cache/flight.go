@@ -183,21 +183,6 @@ func (c *Cache[V]) arrived(r Result[V]) Result[V] {
 // refused takes back that r arrived: its caller does not take it.
 func (c *Cache[V]) refused(r Result[V]) { c.tally(r.Source, -1) }
 
-func (c *Cache[V]) tally(source Source, n int64) {
-	switch source {
-	case SourceLocal:
-		c.n.local.add(n)
-	case SourceRemote:
-		c.n.remote.Add(n)
-	case SourceOrigin:
-		c.n.origin.Add(n)
-	case SourceStale:
-		c.n.stale.Add(n)
-	default:
-		c.n.failed.Add(n)
-	}
-}
-
 // leave takes the flight out of its shard, so that nobody joins it. The
 // caller holds s.mu.
 func (f *flight[V]) leave() {
@@ -250,6 +235,9 @@ func (f *flight[V]) budget() time.Duration {
 	return f.c.budget(until)
 }
 
+// budget is how long the store may take for a caller who leaves at until:
+// RemoteBudget, but at most a quarter of what the caller has left, as the
+// origin needs the rest. Zero: there is no time to ask the store at all.
 func (c *Cache[V]) budget(until int64) time.Duration {
 	budget := c.opts.RemoteBudget
 	if until != forever {

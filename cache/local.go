@@ -63,6 +63,10 @@ type local[V any] struct {
 	evicted    atomic.Int64
 }
 
+// newLocal divides the room into as many shards, a power of two, as leave each
+// of them a useful size: a lock a shard, and no shard so small that a few large
+// entries empty it. The limits are rounded up, so that all together hold at
+// least what was asked for.
 func newLocal[V any](maxEntries int, maxBytes int64) *local[V] {
 	maxEntries, maxBytes = min(maxEntries, math.MaxInt/2), min(maxBytes, math.MaxInt64/2) // sums must not overflow
 	shards := 1
@@ -163,6 +167,10 @@ func (s *shard[V]) remove(e *entry[V]) {
 	s.count(-1, -e.cost)
 }
 
+// count adds to what the shard holds, and sets how many hits an entry may go
+// without being moved to the front (slack). A shard with room to spare never
+// evicts, so nobody has to move anything, and a hit does not take the lock. The
+// caller holds s.mu.
 func (s *shard[V]) count(entries int, bytes int64) {
 	s.entries += entries
 	s.bytes += bytes

@@ -66,6 +66,8 @@ func byOp(n func(StoreStats) float64) func(Stats) []sample {
 	}
 }
 
+// lookups are the results of all lookups, as samples of one family with the
+// label "result".
 func lookups(s Stats) (all []sample) {
 	for _, r := range []struct {
 		result string
@@ -76,6 +78,8 @@ func lookups(s Stats) (all []sample) {
 	return all
 }
 
+// isOpen is 1 unless the breaker is closed: half open, the store is still
+// spared.
 func isOpen(s StoreStats) float64 {
 	if s.Breaker == "" || s.Breaker == "closed" {
 		return 0
@@ -163,6 +167,9 @@ func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+// statsOf asks a Reporter, which may be the program's own type: a nil one, or
+// one that panics, is an error of that cache alone, and the others are still
+// written.
 func statsOf(r Reporter) (s Stats, err error) {
 	if r == nil {
 		return s, errors.New("there is no cache")
@@ -239,6 +246,9 @@ func (c *Cache[V]) Check(ctx context.Context) error {
 
 const checkTimeout = 2 * time.Second
 
+// checkRead reads an item that is not there: "not found" is the answer of a
+// store that works. It has the bounds of any call, and none of the breaker's:
+// it is to say what is so, also while the breaker is open.
 func (c *Cache[V]) checkRead(ctx context.Context) error {
 	answer := make(chan error, 1)
 	b := bounded[Item]{

@@ -266,18 +266,20 @@ func (o Options[V]) withDefaults() (Options[V], error) {
 	if o.NegativeTTL == 0 {
 		o.NegativeTTL = min(defaultNegativeTTL, o.TTL)
 	}
-	setDefault(&o.MaxTTL, o.TTL)
-	setDefault(&o.LoadTimeout, defaultLoadTimeout)
-	setDefault(&o.Concurrency, defaultConcurrency)
-	setDefault(&o.RemoteBudget, defaultRemoteBudget)
-	setDefault(&o.WriteTimeout, defaultWriteTimeout)
-	setDefault(&o.WriteQueue, defaultWriteQueue)
-	setDefault(&o.Trip, defaultTrip)
-	setDefault(&o.Cooldown, defaultCooldown)
-	setDefault(&o.MaxEntries, defaultMaxEntries)
+	o.MaxTTL = cmp.Or(o.MaxTTL, o.TTL)
+	o.LoadTimeout = cmp.Or(o.LoadTimeout, defaultLoadTimeout)
+	o.Concurrency = cmp.Or(o.Concurrency, defaultConcurrency)
+	o.RemoteBudget = cmp.Or(o.RemoteBudget, defaultRemoteBudget)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, defaultWriteTimeout)
+	o.WriteQueue = cmp.Or(o.WriteQueue, defaultWriteQueue)
+	o.Trip = cmp.Or(o.Trip, defaultTrip)
+	o.Cooldown = cmp.Or(o.Cooldown, defaultCooldown)
+	o.MaxEntries = cmp.Or(o.MaxEntries, defaultMaxEntries)
 	return o, nil
 }
 
+// validate finds all that is wrong, each with the field's name, its value, and
+// what it would do: whoever starts the program mends them in one go.
 func (o *Options[V]) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) {
@@ -375,12 +377,4 @@ func (o *Options[V]) validate() error {
 		bad("KeySecret has %d bytes: it needs at least 16", len(o.KeySecret))
 	}
 	return errors.Join(errs...)
-}
-
-// setDefault replaces a zero value.
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }

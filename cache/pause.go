@@ -16,6 +16,9 @@ func (f *flight[V]) await(ctx context.Context, parent *loading, seq int64) Resul
 	return f.awaited(ctx, parent, seq)
 }
 
+// awaited waits for f on behalf of a load of this cache, if parent is one,
+// unless f waits for that load itself: then nobody would ever wake, and the
+// answer is ErrRecursiveLoad at once.
 func (f *flight[V]) awaited(ctx context.Context, parent *loading, seq int64) Result[V] {
 	c := f.c
 	if parent == nil {

@@ -167,6 +167,8 @@ func (r *remote) note(n *storeCounters, o outcome) {
 	}
 }
 
+// count is for a call of the store that failed: it is a fault of this
+// operation, late if it took too long, and known to the hooks.
 func (r *remote) count(n *storeCounters, op, key string, o outcome) {
 	n.faults.Add(1)
 	if o.has(isLate) {

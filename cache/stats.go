@@ -174,6 +174,8 @@ func (c *Cache[V]) bound(untold bool) time.Duration {
 	return bound
 }
 
+// stats copies the counters one after the other, without a lock: they may
+// differ by the calls that end meanwhile.
 func (n *storeCounters) stats() StoreStats {
 	var last lastFault
 	if l := n.last.Load(); l != nil {
@@ -197,10 +199,28 @@ func (s *striped) inc() { s.add(1) }
 
 func (s *striped) add(n int64) { s[rand.Uint32()%uint32(len(s))].n.Add(n) }
 
+// sum adds the stripes up; what is added meanwhile may be in it or not.
 func (s *striped) sum() int64 {
 	var sum int64
 	for i := range s {
 		sum += s[i].n.Load()
 	}
 	return sum
+}
+
+// tally counts n lookups by where their answer came from; the sum over all of
+// them is the number of lookups.
+func (c *Cache[V]) tally(source Source, n int64) {
+	switch source {
+	case SourceLocal:
+		c.n.local.add(n)
+	case SourceRemote:
+		c.n.remote.Add(n)
+	case SourceOrigin:
+		c.n.origin.Add(n)
+	case SourceStale:
+		c.n.stale.Add(n)
+	default:
+		c.n.failed.Add(n)
+	}
 }

@@ -87,6 +87,7 @@ func (t *tags) turn(id uint64) <-chan struct{} {
 	return nil
 }
 
+// turnEnds lets those go on who wait for somebody else's question about id.
 func (t *tags) turnEnds(id uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,6 +95,9 @@ func (t *tags) turnEnds(id uint64) {
 	delete(t.reading, id)
 }
 
+// askTag asks the store when the tag last ended, and learns it. The error is
+// the store's. An answer that makes no sense counts as "just now", and is
+// repaired: too many misses, and nothing served that is over.
 func (c *Cache[V]) askTag(ctx context.Context, id uint64) error {
 	c.tags.reads.Add(1)
 	key, now := c.keys.tag(id), c.now()

@@ -100,6 +100,8 @@ func (t *tagged[V]) again() *tagged[V] {
 	return again
 }
 
+// ids are in the order in which the loader gave the tags. Nil for an entry
+// without any.
 func (t *tagged[V]) ids() []uint64 {
 	if t == nil {
 		return nil
@@ -129,6 +131,8 @@ func (s *shard[V]) linkTags(e *entry[V]) {
 	}
 }
 
+// unlinkTags takes e out of the lists of its tags, O(1) for each: its nodes are
+// in doubly linked lists. The caller holds s.mu.
 func (s *shard[V]) unlinkTags(e *entry[V]) {
 	if e.tags == nil {
 		return
@@ -318,6 +322,7 @@ func (c *Cache[V]) tagID(tag string) uint64 {
 	return binary.BigEndian.Uint64(c.keys.digest("tag\x00" + c.sealer.goType + "\x00" + tag))
 }
 
+// tagIDs hashes names: ids are what is compared, stored and remembered.
 func (c *Cache[V]) tagIDs(tags []string) []uint64 {
 	ids := make([]uint64, len(tags))
 	for i, tag := range tags {
@@ -363,6 +368,8 @@ func SetTags(ctx context.Context, tags ...string) bool {
 	return true
 }
 
+// addTags adds to what the load has said so far. A loader may call SetTags from
+// several goroutines, hence the loop instead of a lock.
 func (l *loading) addTags(ids []uint64) {
 	for len(ids) > 0 {
 		old := l.tags.Load()
@@ -386,6 +393,8 @@ func (l *loading) keepTags() {
 
 func (e *entry[V]) tagIDs() []uint64 { return e.tags.ids() }
 
+// said is what the load has said of its result until now; what it says later is
+// for nobody.
 func (l *loading) said() said {
 	s := said{ttl: time.Duration(l.ttl.Load()), seq: l.seq}
 	if ids := l.tags.Load(); ids != nil {

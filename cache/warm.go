@@ -72,6 +72,9 @@ func (c *Cache[V]) warmStep() int {
 	return min(maxBatch, max(1, c.opts.Concurrency/4))
 }
 
+// warm looks one batch up, and adds what came of it to all. The error says that
+// going on makes no sense: the context is done, the cache closed, or not one
+// key of the batch could be had.
 func (c *Cache[V]) warm(ctx context.Context, keys []string, all *Warmed, progress func(Warmed)) error {
 	if c.life.over() {
 		return errWarmClosed

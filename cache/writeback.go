@@ -37,6 +37,9 @@ type writeback[V any] struct {
 // writing is a write in progress, and what waits for its end.
 type writing[V any] struct{ now, next *entry[V] }
 
+// newWriteback keeps up to limit entries and maxBytes of them waiting for the
+// store. write hands one over and reports whether the next may follow; more
+// yields one that is owed when nothing waits, or nil.
 func newWriteback[V any](limit int, maxBytes int64, write func(*entry[V]) bool, more func() *entry[V]) *writeback[V] {
 	return &writeback[V]{
 		limit: limit, maxBytes: maxBytes, write: write, more: more,

@@ -19,6 +19,9 @@ const cgroup = "/sys/fs/cgroup"
 // limit, or no cgroup v2, it finds nothing.
 func CgroupMemory(part float64) Detector { return cgroupMemory(cgroup, part) }
 
+// cgroupMemory measures as the kubelet does: memory.current without
+// inactive_file, which the kernel takes back before it kills anybody. No limit,
+// or no cgroup of version 2, is 0.
 func cgroupMemory(dir string, part float64) Detector {
 	return Detector{name: "cgroup memory", measures: "utilization", unit: "1", invalid: wantPart("CgroupMemory", part), measure: stateless(func() (float64, error) {
 		limit, err := number(dir, "memory.max")
@@ -42,6 +45,8 @@ func cgroupMemory(dir string, part float64) Detector {
 // (pids.max). Where there is no limit, or no cgroup v2, it finds nothing.
 func CgroupPids(part float64) Detector { return cgroupPids(cgroup, part) }
 
+// cgroupPids counts threads, as the kernel does: a process that may not start
+// another one fails in strange ways.
 func cgroupPids(dir string, part float64) Detector {
 	return Detector{name: "cgroup pids", measures: "utilization", unit: "1", invalid: wantPart("CgroupPids", part), measure: stateless(func() (float64, error) {
 		limit, err := number(dir, "pids.max")
@@ -59,6 +64,8 @@ func cgroupPids(dir string, part float64) Detector {
 // nothing.
 func CPUThrottled(part float64) Detector { return cpuThrottled(cgroup, part) }
 
+// cpuThrottled measures over the time since it was last asked; the first answer
+// is 0. Both counters are the kernel's and only grow.
 func cpuThrottled(dir string, part float64) Detector {
 	return Detector{name: "cpu", measures: "throttled", unit: "1", invalid: wantPart("CPUThrottled", part), measure: func() func() (float64, error) {
 		var last map[string]float64
@@ -88,6 +95,9 @@ func Pressure(resource string, part float64) Detector {
 	return pressure(cgroup, "/proc/pressure", resource, part)
 }
 
+// pressure reads "some avg10" of the kernel's pressure stall information: of
+// the container, or else of the machine. A kernel without it has nothing to
+// say, and passes.
 func pressure(group, machine, resource string, part float64) Detector {
 	d := Detector{name: resource + " pressure", measures: "stalled", unit: "1", invalid: wantPart("Pressure", part), measure: stateless(func() (float64, error) {
 		text, err := os.ReadFile(filepath.Join(group, resource+".pressure"))

@@ -147,6 +147,9 @@ type clock struct {
 	by         float64   // s
 }
 
+// look compares how far the wall clock and the monotonic clock have come since
+// the last look. A jump shows for jumpShows, as it is over in a moment and the
+// report is asked for seldom.
 func (c *clock) look(wall, mono time.Time, limit time.Duration) (float64, error) {
 	if !c.mono.IsZero() {
 		if by := (wall.Sub(c.wall) - mono.Sub(c.mono)).Abs(); by > limit {
@@ -190,6 +193,7 @@ func OpenFiles(part float64) Detector {
 	})}
 }
 
+// over is the error of a measure that is above its limit, with both numbers.
 func over(value, limit float64, what string) error {
 	if value <= limit {
 		return nil
@@ -197,6 +201,7 @@ func over(value, limit float64, what string) error {
 	return fmt.Errorf("health: %.4g %s, more than %.4g", value, what, limit)
 }
 
+// wantPart refuses a share that is none, such as 90 for 90 %, and NaN.
 func wantPart(name string, part float64) error {
 	if part > 0 && part <= 1 {
 		return nil

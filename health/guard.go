@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,8 @@ type GuardState struct {
 	For    uint64
 }
 
+// validate refuses what would make the guard act at random, NaN included; Run
+// returns its error.
 func (g *Guard) validate() error {
 	switch {
 	case g.ID == "":
@@ -113,21 +116,13 @@ func (g *Guard) validate() error {
 // withDefaults returns g with its zero values replaced.
 func (g *Guard) withDefaults() Guard {
 	d := *g
-	d.MinPeers = orDefault(d.MinPeers, 2)
-	d.MaxOut = orDefault(d.MaxOut, 0.10)
-	d.Panic = orDefault(d.Panic, 0.50)
-	d.Settle = orDefault(d.Settle, 20*time.Second)
-	d.Cool = orDefault(d.Cool, 60*time.Second)
-	d.Fresh = orDefault(d.Fresh, 15*time.Second)
+	d.MinPeers = cmp.Or(d.MinPeers, 2)
+	d.MaxOut = cmp.Or(d.MaxOut, 0.10)
+	d.Panic = cmp.Or(d.Panic, 0.50)
+	d.Settle = cmp.Or(d.Settle, 20*time.Second)
+	d.Cool = cmp.Or(d.Cool, 60*time.Second)
+	d.Fresh = cmp.Or(d.Fresh, 15*time.Second)
 	return d
-}
-
-func orDefault[T comparable](v, d T) T {
-	var zero T
-	if v == zero {
-		return d
-	}
-	return v
 }
 
 // Step is the rule: a pure function of what is known, that does not change

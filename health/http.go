@@ -64,6 +64,8 @@ func (p *Process) ServeReady(w http.ResponseWriter, r *http.Request) { answer(w,
 // ServeStarted answers 200 once the process has started, else 503.
 func (p *Process) ServeStarted(w http.ResponseWriter, r *http.Request) { answer(w, r, p.IsStarted()) }
 
+// answer is all that a prober gets: a status and one word, neither of which
+// allocates.
 func answer(w http.ResponseWriter, r *http.Request, ok bool) {
 	if !begin(w, r, plainText) {
 		return
@@ -110,6 +112,9 @@ func (p *Process) ServeReport(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(report.JSON())
 }
 
+// countProber notices a platform that probes the report, which fails with any of
+// its parts and would have good instances restarted. It warns once for each kind
+// of prober.
 func (p *Process) countProber(agent string) {
 	for _, known := range proberAgents {
 		if !strings.HasPrefix(agent, known) {

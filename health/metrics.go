@@ -78,6 +78,8 @@ func family(b *strings.Builder, name, kind, help string) {
 	fmt.Fprintf(b, "# TYPE %s %s\n# HELP %s %s\n", name, kind, name, help)
 }
 
+// metrics is the report in the text format of OpenMetrics 1.0. Families are
+// always in the same order, and checks by kind and name.
 func (p *Process) metrics() []byte {
 	var b strings.Builder
 	report := p.Report()
@@ -100,6 +102,8 @@ func (p *Process) metrics() []byte {
 	return []byte(b.String())
 }
 
+// writeChecks writes a family at a time, as the format wants it, with one
+// sample for each check.
 func writeChecks(b *strings.Builder, report Report) {
 	checks := make([]Check, 0, len(report.Checks))
 	for _, list := range report.Checks {
@@ -138,6 +142,8 @@ func writeChecks(b *strings.Builder, report Report) {
 	each("health_check_hung", "Whether a check does not return.", func(c Check) float64 { return float64(bit(c.Hung)) })
 }
 
+// writeCounters writes what has been counted since New. Names of checks are the
+// program's and are escaped.
 func (p *Process) writeCounters(b *strings.Builder) {
 	p.mu.Lock()
 	panics, lost := p.panics, p.journal.lost

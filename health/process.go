@@ -90,6 +90,9 @@ type cause struct {
 	text atomic.Pointer[string] // nil until err has been asked for it
 }
 
+// outcome is the failure as the report shows it: the text of the error is for
+// the log alone, and there once the error, which is the program's own code, has
+// answered.
 func (c *cause) outcome() outcome {
 	o := outcome{failed: true, shown: "withheld", detail: "withheld"}
 	if text := c.text.Load(); text != nil {
@@ -240,6 +243,8 @@ func (p *Process) Run(ctx context.Context) error {
 	}
 }
 
+// begin checks the guard and starts all checks; Run is in effect from here to
+// end. It fails if Run is at work already, and starts nothing then.
 func (p *Process) begin(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -260,6 +265,8 @@ func (p *Process) begin(ctx context.Context) error {
 	return nil
 }
 
+// end stops the checks. What they found last stays in the report, and ages
+// there; the guard's state does not, as nobody steps it any more.
 func (p *Process) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

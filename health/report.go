@@ -145,6 +145,8 @@ func (c *check) report(now time.Time) Check {
 
 func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
+// report is what the watch says of itself at that time, by both clocks: now
+// dates the report, at measures. A stall fails, a long wait warns.
 func (w *Watch) report(now time.Time, at int64) Check {
 	c := Check{
 		Name: w.name, ComponentType: kindWatch, Status: StatusPass,

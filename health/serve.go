@@ -143,6 +143,8 @@ func (p *Process) leave() {
 	}
 }
 
+// drainUntil drains for up to d, or until the server has ended by itself: then
+// there is nobody to wait for.
 func (p *Process) drainUntil(d time.Duration, broken <-chan error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -72,6 +72,9 @@ type capture struct {
 	err    error
 }
 
+// duplicate keeps what fd stands for under a number of 3 or above, which is not
+// handed on to children. It is where the captured output goes to, and what
+// release puts back.
 func duplicate(fd int) (*os.File, int, error) {
 	n, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)
 	if errno != 0 {
@@ -80,6 +83,9 @@ func duplicate(fd int) (*os.File, int, error) {
 	return os.NewFile(n, fmt.Sprintf("descriptor %d", fd)), int(n), nil
 }
 
+// start puts a file in memory in the place of descriptors 1 and 2 each, and
+// sends the runtime's crash output straight to the old descriptor 2: a process
+// that dies has no time for a detour.
 func (c *capture) start() error {
 	for i, lines := range []io.WriteCloser{c.s.Lines(), c.s.LaneLines(High)} {
 		t, err := newTail(lines)
@@ -97,6 +103,8 @@ func (c *capture) start() error {
 	return nil
 }
 
+// release undoes start, reads what is left in the files, and shuts the sink
+// down. It is done once; a later call returns what the first one did.
 func (c *capture) release(ctx context.Context) error {
 	c.once.Do(func() {
 		var all error
@@ -133,6 +141,8 @@ type tail struct {
 // know.
 var memfdCreate = map[string]uintptr{"amd64": 319, "arm64": 279, "riscv64": 279, "loong64": 279, "386": 356, "arm": 385, "s390x": 350, "ppc64le": 360, "ppc64": 360}
 
+// newTail makes a file in memory, which takes writes of any process without
+// waiting, and reads along as it grows: inotify tells when.
 func newTail(lines io.WriteCloser) (*tail, error) {
 	number, ok := memfdCreate[runtime.GOARCH]
 	if !ok {

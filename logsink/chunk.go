@@ -120,6 +120,8 @@ func (c *chunk) word(i int) uint32 {
 
 func (c *chunk) end(i int) int { return int(c.word(i) & endMask) }
 
+// start is where record i begins in the chunk's memory: where the one before it
+// ends.
 func (c *chunk) start(i int) int {
 	if i == 0 {
 		return headerSize
@@ -191,6 +193,9 @@ func (c *chunk) skip() {
 	c.finish([2]int{})
 }
 
+// finish notes that records have left, as many of each lane as whole says. In
+// mapped memory the mark says so to the next life of the process, too, which
+// does not send them again.
 func (c *chunk) finish(whole [2]int) {
 	c.left[0] -= whole[0]
 	c.left[1] -= whole[1]

@@ -71,6 +71,9 @@ func newEvents(call func(Event)) *events {
 	return e
 }
 
+// run calls OnEvent for one event after the other until the queue is closed. A
+// call that panics, or ends its goroutine, is counted, and a new goroutine goes
+// on with the next.
 func (e *events) run() {
 	ended := false
 	defer func() {

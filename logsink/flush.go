@@ -75,6 +75,8 @@ func (s *Sink) tellWaitingLocked() {
 	s.waiting = kept
 }
 
+// forget takes back the wait of a Flush whose context has ended, so that a
+// freeze does not collect them.
 func (s *Sink) forget(gone waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

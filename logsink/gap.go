@@ -109,6 +109,8 @@ func (s *Sink) takeGapLocked() (g loss, since, until int64) {
 	return g, since, until
 }
 
+// info is what a marker tells of the loss, with times in milliseconds since
+// 1970.
 func (l loss) info(since, until int64) GapInfo {
 	return GapInfo{
 		Dropped: l.full + l.oversize,

@@ -35,6 +35,9 @@ func Leftovers(path string) iter.Seq2[Leftover, error] {
 	}
 }
 
+// leftovers yields what path, a spill directory or a mapped file, still holds,
+// and changes nothing in it: the file is read into memory of its own. The error
+// joins all damage that was found on the way.
 func leftovers(path string, yield func(Leftover) bool) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -61,6 +64,8 @@ func leftovers(path string, yield func(Leftover) bool) error {
 	return errors.Join(damage...)
 }
 
+// spilled yields the chunks of a spill directory in their order. A chunk is
+// valid until yield returns, as the next is read into the same memory.
 func spilled(dir string, yield func(Leftover) bool) error {
 	q, err := spool.Open(spool.Options{Dir: dir, ReadOnly: true})
 	if err != nil {
@@ -102,6 +107,9 @@ func entryHead(e spool.Entry) frameHead {
 	return h
 }
 
+// leftover is the public form of a chunk: its records from the first that has
+// not been delivered, and the markers among them. Records share the chunk's
+// memory.
 func (c *chunk) leftover(damaged int) Leftover {
 	l := Leftover{Life: c.id.Life, Number: c.id.Num, Time: time.UnixMilli(c.base), Damaged: damaged}
 	for i := c.rec; i < c.n; i++ {

@@ -55,7 +55,7 @@ const forever = 100 * 365 * 24 * time.Hour
 func (m *mover) mappedFailed(err error) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
-	m.s.diskFailedLocked(&m.s.count.mappedErr, fmt.Errorf("logsink: mapped file %s: %w", cmpOr(m.s.opt.Mapped, m.s.image), err))
+	m.s.diskFailedLocked(&m.s.count.mappedErr, fmt.Errorf("logsink: mapped file %s: %w", cmp.Or(m.s.opt.Mapped, m.s.image), err))
 }
 
 // openMapped takes the mapped memory, and returns what is left in it, oldest
@@ -86,7 +86,7 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 	s.arena = a
 	s.diskWorksLocked(&s.count.mappedErr)
 	for _, err := range damage {
-		s.noteDiskLocked(fmt.Errorf("logsink: mapped file %s: %w", cmpOr(s.opt.Mapped, s.image), err))
+		s.noteDiskLocked(fmt.Errorf("logsink: mapped file %s: %w", cmp.Or(s.opt.Mapped, s.image), err))
 	}
 	for lane, n := range lost {
 		s.count.corrupt[lane] += int64(n)

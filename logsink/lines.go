@@ -39,6 +39,8 @@ type lines struct {
 	taken int // of the sink's budget, for part
 }
 
+// Write splits p into lines, and keeps the beginning of one that has not ended
+// for the next Write. A line that is too long for a record is cut into several.
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,6 +90,8 @@ func (l *lines) grow(n int) bool {
 	return true
 }
 
+// flush makes a record of what has no newline yet, and gives back memory that a
+// long line took. The caller holds l.mu.
 func (l *lines) flush() {
 	if len(l.part) > 0 {
 		l.write(l.part)

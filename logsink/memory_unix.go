@@ -58,6 +58,9 @@ func openMapping(path string, size, frame int) (*mapping, error) {
 	return m, nil
 }
 
+// open takes the file over: it has to be this user's alone, and the lock keeps
+// other processes away for as long as it is open. The size is rounded down to
+// whole frames.
 func (m *mapping) open(want int64) error {
 	info, err := m.f.Stat()
 	if err != nil {
@@ -104,6 +107,8 @@ func (m *mapping) prepare(have, want int64) error {
 	return err
 }
 
+// check refuses a file that is not ours, or has another layout, before a byte
+// of it is changed.
 func (m *mapping) check(head []byte) error {
 	size := int(binary.LittleEndian.Uint32(head[offSize:]))
 	if !bytes.HasPrefix(head, []byte(mappedMagic)) || size != m.size {
@@ -112,6 +117,8 @@ func (m *mapping) check(head []byte) error {
 	return nil
 }
 
+// extend allocates the blocks now. In a file with holes a full file system
+// would kill the process with SIGBUS when it first writes there.
 func (m *mapping) extend(from, to int64) error {
 	if to <= from || allocate(m.f, from, to-from) == nil {
 		return nil
@@ -156,6 +163,8 @@ func lookAt(path string) (*mapping, error) {
 	return m, m.read()
 }
 
+// read takes an image of the file instead of mapping it: for a file on a disk,
+// whose pages nobody may wait for.
 func (m *mapping) read() error {
 	info, err := m.f.Stat()
 	if err != nil {
@@ -180,6 +189,8 @@ func (m *mapping) read() error {
 
 func (m *mapping) frames() []byte { return m.mem[mappedHead:] }
 
+// close ends a mapping. Of an image, the headers are written back: they say
+// what has been delivered since.
 func (m *mapping) close() error {
 	if !m.image {
 		return errors.Join(syscall.Munmap(m.mem), m.f.Close())

@@ -41,6 +41,7 @@ type sample struct {
 
 func one64(n int64) []sample { return []sample{{"", float64(n)}} }
 
+// flag is a gauge of 0 or 1.
 func flag(on bool) []sample {
 	if on {
 		return one64(1)
@@ -79,6 +80,8 @@ var families = []metric{
 	{"logsink_events_lost", "counter", "Events that OnEvent was too slow for.", func(st Stats) []sample { return one64(st.EventsLost) }},
 }
 
+// dropped are the losses by lane and reason. Stats counts the high lane both by
+// itself and in the sum, hence the difference.
 func dropped(st Stats) (all []sample) {
 	lanes := []struct {
 		name string

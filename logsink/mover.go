@@ -1,6 +1,7 @@
 package logsink
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -128,6 +129,9 @@ func (m *mover) rouse() {
 	}
 }
 
+// run is the mover: the one goroutine that waits for a disk. It opens what was
+// left by earlier lives, then does whatever there is to do, the most urgent
+// first, until the sink has shut down.
 func (m *mover) run() {
 	defer close(m.done)
 	m.open(m.mapped)
@@ -204,14 +208,7 @@ func (m *mover) overdue() {
 		s.rouse()
 		return
 	}
-	s.diskFailedLocked(&s.count.spillErr, fmt.Errorf("logsink: %s: %w for %v", cmpOr(s.opt.SpillDir, s.opt.Mapped), errHangs, s.opt.StallAfter))
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	s.diskFailedLocked(&s.count.spillErr, fmt.Errorf("logsink: %s: %w for %v", cmp.Or(s.opt.SpillDir, s.opt.Mapped), errHangs, s.opt.StallAfter))
 }
 
 // spillFailed notes an error of the spill directory.

@@ -144,6 +144,9 @@ const maxUnsealed = 4 << 20
 // report is of what came before it.
 func VerifyLog(r io.Reader) (LogReport, error) { return verifyLog(r, mostRecord) }
 
+// verifyLog reads a log of lines up to longest bytes each and says what is
+// missing from it. It needs memory for the lines of the seals to come, not for
+// the log.
 func verifyLog(r io.Reader, longest int) (LogReport, error) {
 	v := verifier{waiting: map[uint32]int{}, runs: map[string]*runState{}}
 	in := bufio.NewScanner(r)
@@ -177,6 +180,9 @@ type verifier struct {
 
 var sealBegin = []byte(`{"logsink_seal":`)
 
+// line takes one line: a seal, or a line that a seal to come should name. Lines
+// that wait for more seals than a sink would leave out are forgotten, the
+// oldest first, in large steps so that each costs O(1).
 func (v *verifier) line(line []byte) {
 	if i := bytes.Index(line, sealBegin); i >= 0 { // a collector may have put something in front
 		var x seal
@@ -207,6 +213,9 @@ func (v *verifier) forget(h uint32) bool {
 	return n > 0
 }
 
+// seal compares what a seal names with the lines that have arrived before it,
+// and with the seal of the same run before it, to which it is chained by
+// number, by count and by digest. What does not fit is a Hole with its reason.
 func (v *verifier) seal(x seal) {
 	run := v.runs[x.Run]
 	if run == nil {
@@ -258,6 +267,7 @@ func (v *verifier) seal(x seal) {
 	run.Lines, run.Lost, run.Ended = x.Total, x.Lost, x.End
 }
 
+// report sums up, with runs in the order in which they were first seen.
 func (v *verifier) report() LogReport {
 	v.Unsealed = v.Lines - v.Sealed
 	for _, name := range v.names {

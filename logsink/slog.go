@@ -60,6 +60,8 @@ type laneHandler struct {
 	normal, high slog.Handler
 }
 
+// of is the handler of the level's lane. The threshold is read each time: it
+// may be a slog.LevelVar.
 func (h laneHandler) of(l slog.Level) slog.Handler {
 	if l >= h.from.Level() {
 		return h.high

@@ -27,6 +27,9 @@ func Stdout(o Options) (*Sink, error) { return stdio(o, os.Stdout) }
 // Stderr is [Stdout] for standard error.
 func Stderr(o Options) (*Sink, error) { return stdio(o, os.Stderr) }
 
+// stdio is Stdout and Stderr. The sink writes to a description of its own where
+// the system allows it, since a non-blocking mode or a close would otherwise
+// concern every process that shares the descriptor.
 func stdio(o Options, f *os.File) (*Sink, error) {
 	if o.Dest != nil || o.Batch != nil {
 		return nil, errors.New("logsink: Options.Dest or Options.Batch is set, and Stdout and Stderr are destinations themselves")

@@ -30,6 +30,8 @@ func (s *Store) Check(ctx context.Context) error {
 	return errors.Join(s.checkRead(ctx), s.checkWrite(ctx))
 }
 
+// checkRead reads an item that nobody writes: the table answers "not there" if
+// it may be read, and a denial if not. It costs half a read unit.
 func (s *Store) checkRead(ctx context.Context) error {
 	key, err := s.key(checkKey)
 	if err != nil {
@@ -44,6 +46,9 @@ func (s *Store) checkRead(ctx context.Context) error {
 	return s.noteAnswer("GetItem", out.ResultMetadata, began)
 }
 
+// checkWrite makes a put whose condition cannot hold: permissions, the table
+// and the key's schema are judged first, so that the failed condition is the
+// good answer.
 func (s *Store) checkWrite(ctx context.Context) error {
 	key, err := s.key(checkKey)
 	if err != nil {
@@ -77,6 +82,8 @@ func (b *Bulletin) Check(ctx context.Context) error {
 	return errors.Join(b.Store.Check(ctx), b.checkUpdate(ctx))
 }
 
+// checkUpdate does for UpdateItem, which is a permission of its own, what
+// checkWrite does for PutItem.
 func (b *Bulletin) checkUpdate(ctx context.Context) error {
 	key, err := b.key(checkKey)
 	if err != nil {

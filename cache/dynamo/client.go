@@ -61,6 +61,9 @@ func NewClient(cfg aws.Config, optFns ...func(*dynamodb.Options)) *dynamodb.Clie
 	return dynamodb.NewFromConfig(cfg, append([]func(*dynamodb.Options){own}, optFns...)...)
 }
 
+// tuned gives the SDK's own HTTP client the time-outs that it lacks: for a
+// connection, for TLS, for the header of an answer, and for a body that stalls.
+// A client of another type is the program's decision and stays as it is.
 func tuned(c aws.HTTPClient) aws.HTTPClient {
 	if c == nil {
 		c = awshttp.NewBuildableClient()

@@ -37,6 +37,9 @@ type coldStart struct {
 	err      error         // of the last fetch that is done
 }
 
+// newColdStart waits for credentials on behalf of the first calls, if the
+// client tells where it has them from. A client that does not, such as a mock,
+// is taken to have them.
 func newColdStart(client Client) *coldStart {
 	c := new(coldStart)
 	if sdk, ok := client.(interface{ Options() dynamodb.Options }); ok {

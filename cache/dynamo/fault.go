@@ -91,6 +91,9 @@ func (s *Store) fault(op string, err error) error {
 	return fmt.Errorf("dynamo: %s on table %q: %w: %w", op, s.opts.Table, cache.ErrPermanent, err)
 }
 
+// isTransient reports whether the same call may work in a moment: throttling,
+// errors of the service's own, and what the SDK would retry, by code or else by
+// status. It decides the kind of the fault, not whether it is retried.
 func isTransient(api smithy.APIError, err error) bool {
 	if transientCodes[api.ErrorCode()] || api.ErrorFault() == smithy.FaultServer || transient.IsErrorRetryable(err) == aws.TrueTernary {
 		return true
@@ -103,6 +106,9 @@ func isTransient(api smithy.APIError, err error) bool {
 	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
 }
 
+// mentions looks for one of the parts in the message: DynamoDB answers with one
+// code, ValidationException, to what is wrong with an item and to what is wrong
+// with the table.
 func mentions(api smithy.APIError, parts []string) bool {
 	for _, part := range parts {
 		if strings.Contains(api.ErrorMessage(), part) {

@@ -30,6 +30,11 @@ type renewal struct {
 	count    atomic.Int64
 }
 
+// after throws cached credentials away if DynamoDB has called them expired or
+// unknown: the SDK would keep them until the time at which they say that they
+// end. Of many calls that fail together, one does so, and again after a pause
+// with jitter at the earliest, so that a denial that renewing does not heal is
+// no storm at STS.
 func (r *renewal) after(code string, now time.Time) {
 	if r.provider == nil || !staleCodes[code] {
 		return

@@ -23,6 +23,8 @@ func (s *Store) wrote(used *types.ConsumedCapacity, attrs map[string]types.Attri
 	}
 }
 
+// checkSize refuses an item above DynamoDB's 400 KB before it is sent, by the
+// service's own way of counting.
 func checkSize(attrs map[string]types.AttributeValue) error {
 	if n := itemBytes(attrs); n > maxItemBytes {
 		return fmt.Errorf("dynamo: an item of %d bytes (limit %d): %w", n, maxItemBytes, cache.ErrRejected)
@@ -41,6 +43,9 @@ func itemBytes(attrs map[string]types.AttributeValue) int {
 	return n
 }
 
+// valueBytes counts as "DynamoDB item sizes and formats" of its developer guide
+// does: text in UTF-8, numbers by their digits, and three bytes for a list or a
+// map, with one more for each element.
 func valueBytes(v types.AttributeValue) (n int) {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberS:

@@ -151,6 +151,9 @@ func (s *Store) LogAttrs() []slog.Attr {
 	return attrs
 }
 
+// newWriteRetryer allows one retry, at once but for a little jitter. The SDK's
+// own retryer waits up to 20 s and has a token bucket for the whole client,
+// which the writes of a table that throttles would empty for everybody else.
 func newWriteRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 2
@@ -273,6 +276,7 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 	return nil
 }
 
+// sleep waits for d, and reports false if ctx was done before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -361,6 +365,7 @@ func (s *Store) key(key string) (map[string]types.AttributeValue, error) {
 	return map[string]types.AttributeValue{s.opts.KeyAttribute: &types.AttributeValueMemberS{Value: key}}, nil
 }
 
+// fill adds what every item has beside its key.
 func (s *Store) fill(attrs map[string]types.AttributeValue, item cache.Item) {
 	attrs[valueAttribute] = &types.AttributeValueMemberB{Value: item.Value}
 	attrs[versionAttribute] = number(item.Version)

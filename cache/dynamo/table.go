@@ -55,6 +55,9 @@ func CreateTable(ctx context.Context, client TableClient, opts Options) error {
 	return enableTTL(ctx, client, opts)
 }
 
+// waitActive polls until the table takes requests. One that is not there yet
+// was created a moment ago, as control planes are eventually consistent; ctx
+// bounds the wait.
 func waitActive(ctx context.Context, client TableClient, opts Options) error {
 	for {
 		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &opts.Table})
@@ -75,6 +78,8 @@ func waitActive(ctx context.Context, client TableClient, opts Options) error {
 	}
 }
 
+// checkSchema refuses a table that has another key: each call would fail, with
+// a message that does not say why.
 func (o Options) checkSchema(t *types.TableDescription) error {
 	ok := len(t.KeySchema) == 1 && aws.ToString(t.KeySchema[0].AttributeName) == o.KeyAttribute
 	for _, d := range t.AttributeDefinitions {
@@ -88,6 +93,9 @@ func (o Options) checkSchema(t *types.TableDescription) error {
 	return nil
 }
 
+// enableTTL makes DynamoDB delete what has expired. It is asked first, since
+// switching on what is on is an error, and since there can be one attribute
+// only: that of somebody else is not replaced.
 func enableTTL(ctx context.Context, client TableClient, opts Options) error {
 	out, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &opts.Table})
 	if err != nil {
