@@ -77,7 +77,8 @@ func backstageName(name string) string {
 	}
 	// At most 50 characters, a dash and 12 of the digest: 63.
 	digest := sha256.Sum256([]byte(name))
-	return strings.TrimLeft(fmt.Sprintf("%s-%x", safe[:min(len(safe), 50)], digest[:6]), "-_.")
+	head := strings.TrimRight(safe[:min(len(safe), 50)], "-_.") // the cut may end in a sign
+	return strings.TrimLeft(fmt.Sprintf("%s-%x", head, digest[:6]), "-")
 }
 
 // backstageEntity appends the YAML document of one service: its header,

@@ -139,6 +139,15 @@ func byRule(findings []depgraph.Finding) (groups [][]*depgraph.Finding) {
 	return groups
 }
 
+// ruleTitle is the ID of a rule with its name, or only one of them if they are
+// equal, as for the rules of a policy, or if there is no name.
+func ruleTitle(f *depgraph.Finding) string {
+	if f.Name == f.Rule {
+		return f.Rule
+	}
+	return strings.TrimSpace(f.Rule + " " + f.Name)
+}
+
 // group prints the findings of one rule and severity, of which there is at
 // least one. There are three layouts:
 //
@@ -187,7 +196,10 @@ var plural = strings.NewReplacer(" has ", " have ", " takes ", " take ", " is ",
 // deadlock; it says how a cold start looks then.
 func (p printer) finding(f *depgraph.Finding, after string) {
 	if f.Component == nil {
-		p.f("   %s\n", place(f.At))
+		if at := place(f.At); at != "" {
+			p.f("   %s", at)
+		}
+		p.f("\n")
 		return
 	}
 	p.f("  (component of %d, %s)\n", len(f.Component.Services), count(len(f.Component.Edges), "edge"))
@@ -243,14 +255,16 @@ func CheckMarkdown(w io.Writer, g *depgraph.Graph, s Summary, findings []depgrap
 	}
 	p.f("\n")
 	for _, group := range byRule(findings) {
-		title := fmt.Sprintf("%s %s %s (%d)", group[0].Severity, md(group[0].Rule), md(group[0].Name), len(group))
+		title := func(escape func(string) string) string {
+			return fmt.Sprintf("%s %s (%d)", group[0].Severity, escape(ruleTitle(group[0])), len(group))
+		}
 		if long := len(group) > maxPerRule; long {
-			p.f("\n<details><summary>%s</summary>\n\n", title)
+			p.f("\n<details><summary>%s</summary>\n\n", title(summaryText))
 			p.table(group)
 			p.f("\n</details>\n")
 			continue
 		}
-		p.f("\n**%s**\n\n", title)
+		p.f("\n**%s**\n\n", title(md))
 		p.table(group)
 	}
 	return p.w.Flush()

@@ -159,7 +159,7 @@ func GitHub(w io.Writer, findings []depgraph.Finding) error {
 		if f.Fix != "" {
 			text += "\nfix: " + f.Fix
 		}
-		p.f("title=%s::%s\n", githubProperty(f.Rule+" "+f.Name), githubData(text))
+		p.f("title=%s::%s\n", githubProperty(ruleTitle(f)), githubData(text))
 	}
 	for _, s := range []depgraph.Severity{depgraph.Error, depgraph.Warn, depgraph.Info} {
 		if counts[s] > maxGitHub {

@@ -61,7 +61,7 @@ func assumed(c *depgraph.Component) string {
 	if c.Assumed == 0 {
 		return ""
 	}
-	return ", if " + count(c.Assumed, "assumed edge") + " are right"
+	return ", if " + is(c.Assumed, "assumed edge") + " right"
 }
 
 // cycle draws the box around a cycle, one edge a line in aligned columns, with

@@ -19,27 +19,31 @@ const maxComment = 60_000
 
 // DiffMarkdown writes a diff as a comment for a pull request. It begins with a
 // line that a workflow can search for, to change its comment and not add one,
-// and stays below the size that GitHub accepts: sections that do not fit are
-// only named.
+// and stays below the size that GitHub accepts, as a longer comment would be
+// refused as a whole: sections that do not fit are only named, and long texts in
+// the head are cut.
 func DiffMarkdown(w io.Writer, d *depgraph.Diff, t DiffTitles) error {
 	// The head has what a reviewer must see in any case; the sections are added
 	// as long as there is room.
 	var head strings.Builder
 	p := newPrinter(&head)
-	p.f("%s\n### %s\n\n", DiffMarker, md(DiffVerdict(d)))
-	p.f("%s → %s: %s → %s, %s → %s\n", md(t.Before), md(t.After),
+	p.f("%s\n### %s\n\n", DiffMarker, md(cut(DiffVerdict(d), maxHeadLine)))
+	p.f("%s → %s: %s → %s, %s → %s\n", md(cut(t.Before, maxHeadName)), md(cut(t.After, maxHeadName)),
 		count(d.Before.Services, "service"), count(d.After.Services, "service"), count(d.Before.Edges, "edge"), count(d.After.Edges, "edge"))
 	if len(d.Added) > 0 {
-		p.f("\nAdded services: %s\n", md(firstNames(d.Added)))
+		p.f("\nAdded services: %s\n", md(cut(firstNames(d.Added), maxHeadLine)))
 	}
 	if len(d.Removed) > 0 {
-		p.f("\nRemoved services: %s\n", md(firstNames(d.Removed)))
+		p.f("\nRemoved services: %s\n", md(cut(firstNames(d.Removed), maxHeadLine)))
 	}
 	for _, line := range startLines(d) {
-		p.f("\n%s\n", md(upperFirst(line)))
+		p.f("\n%s\n", md(cut(upperFirst(line), maxHeadLine)))
 	}
-	for _, l := range d.Limits {
-		p.f("\nNot compared: %s\n", md(l))
+	for _, l := range d.Limits[:min(len(d.Limits), maxDiffNames)] {
+		p.f("\nNot compared: %s\n", md(cut(l, maxHeadName)))
+	}
+	if n := len(d.Limits) - maxDiffNames; n > 0 {
+		p.f("\nand %d more\n", n)
 	}
 	if err := p.w.Flush(); err != nil {
 		return err
@@ -47,15 +51,41 @@ func DiffMarkdown(w io.Writer, d *depgraph.Diff, t DiffTitles) error {
 	text := head.String()
 	// A section is left out as a whole: half a table would look like all of it.
 	// A later one that is shorter may still fit.
+	left := 0
 	for _, s := range diffSections(d) {
-		if len(text)+len(s.text) > maxComment {
-			text += "\n(" + s.title + ": too long for a comment; `depgraph diff` prints it)\n"
-			continue
+		note := "\n(" + s.title + ": too long for a comment; `depgraph diff` prints it)\n"
+		switch {
+		case len(text)+len(s.text) <= maxComment:
+			text += s.text
+		case len(text)+len(note) <= maxComment+maxNotes:
+			text += note
+		default:
+			left++
 		}
-		text += s.text
+	}
+	if left > 0 {
+		text += fmt.Sprintf("\n(and %d more parts; `depgraph diff` prints them)\n", left)
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// The limits of the texts in the head, in runes. A rune is 11 bytes at most once
+// it is escaped, and the head has at most five lines and seven names, so it
+// stays below maxComment whatever a manifest or a title holds.
+const (
+	maxHeadLine = 500
+	maxHeadName = 200
+	maxNotes    = 4000 // bytes of lines about what was left out, beyond maxComment
+)
+
+// cut shortens a text to n runes, of which the last one is an ellipsis then. It
+// comes before escaping, so that no escape is cut in half.
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
 }
 
 // diffSection is a part of the comment that can be left out. Its title, escaped
@@ -83,7 +113,7 @@ func diffSections(d *depgraph.Diff) (sections []diffSection) {
 		}
 	})
 	for _, group := range byRule(d.New) {
-		title := fmt.Sprintf("New: %s %s %s (%d)", group[0].Severity, md(group[0].Rule), md(group[0].Name), len(group))
+		title := fmt.Sprintf("New: %s %s (%d)", group[0].Severity, md(ruleTitle(group[0])), len(group))
 		add(title, func(p printer) {
 			p.f("\n**%s**\n\n", title)
 			p.table(group)
@@ -91,18 +121,18 @@ func diffSections(d *depgraph.Diff) (sections []diffSection) {
 	}
 	// section adds a table that opens with a click; columns is its head, and
 	// row writes the row of an index below n.
-	section := func(n int, title, columns string, row func(p printer, i int)) {
-		title = fmt.Sprintf("%d %s", n, title)
+	section := func(n int, noun, what, columns string, row func(p printer, i int)) {
+		title := count(n, noun) + " " + what
 		add(title, func(p printer) { p.section(n, title, columns, func(i int) { row(p, i) }) })
 	}
-	section(len(d.Edges), "dependencies changed", "| change | edge | need | place |\n|---|---|---|---|\n", func(p printer, i int) {
+	section(len(d.Edges), "dependency", "changed", "| change | edge | need | place |\n|---|---|---|---|\n", func(p printer, i int) {
 		e := d.Edges[i]
 		p.f("| %s | %s → %s | %s | %s |\n", e.Kind, md(e.From), md(e.To), md(needs(e)), md(placeOf(e).String()))
 	})
-	section(len(d.Services), "services with other answers in an outage", "| service | what changed |\n|---|---|\n", func(p printer, i int) {
+	section(len(d.Services), "service", "with other answers in an outage", "| service | what changed |\n|---|---|\n", func(p printer, i int) {
 		p.f("| %s | %s |\n", md(d.Services[i].Service), md(strings.Join(serviceLines(&d.Services[i]), "; ")))
 	})
-	section(len(d.Gone), "findings gone", "| finding | place |\n|---|---|\n", func(p printer, i int) {
+	section(len(d.Gone), "finding", "gone", "| finding | place |\n|---|---|\n", func(p printer, i int) {
 		p.f("| %s %s | %s |\n", md(d.Gone[i].Rule), md(d.Gone[i].Message), md(d.Gone[i].At.String()))
 	})
 	return sections

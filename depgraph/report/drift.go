@@ -132,7 +132,7 @@ func DriftMarkdown(w io.Writer, r *drift.Report) error {
 	p := newPrinter(w)
 	p.f("### %s\n", md(DriftVerdict(r)))
 	for _, group := range byRule(r.Findings) {
-		p.f("\n**%s %s %s (%d)**\n\n", group[0].Severity, md(group[0].Rule), md(group[0].Name), len(group))
+		p.f("\n**%s %s (%d)**\n\n", group[0].Severity, md(ruleTitle(group[0])), len(group))
 		p.table(group)
 	}
 	p.section(len(r.Dependencies), fmt.Sprintf("all %s", count(len(r.Dependencies), "dependency")), "| from | to | state | seen | why |\n|---|---|---|---|---|\n", func(i int) {

@@ -88,6 +88,30 @@ func compiled(t *testing.T, file, manifest string) *depgraph.Graph {
 	return g
 }
 
+// same compares an output with what it should be, to the letter. A line feed at
+// the beginning of want is for the reader of the test.
+func same(t *testing.T, got, want string) {
+	t.Helper()
+	if id, ok := strings.CutPrefix(want, "@@"); ok {
+		os.WriteFile("/tmp/dgh/fill/"+id, []byte(got), 0o644)
+		t.Errorf("fill %s", id)
+		return
+	}
+	if want = strings.TrimPrefix(want, "\n"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// written is what a function writes.
+func written(t *testing.T, write func(w io.Writer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // Every report of one system, to the letter.
 func TestGolden(t *testing.T) {
 	ctx := context.Background()

@@ -219,7 +219,7 @@ func CSV(w io.Writer, g *depgraph.Graph) error {
 	// programs skip in search of one of these.
 	for _, row := range rows {
 		for i, cell := range row {
-			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
 				row[i] = "'" + cell
 			}
 		}
@@ -326,6 +326,12 @@ func md(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// summaryText escapes text for the summary of a section that opens with a
+// click. Its line is HTML, in which the backslashes of md would be shown.
+func summaryText(s string) string {
+	return strings.ReplaceAll(html.EscapeString(clean(s)), "@", "@&#8203;")
 }
 
 // SVG writes a drawing of the layout (SVG 1.1) that any viewer can show; names

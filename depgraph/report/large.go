@@ -168,10 +168,10 @@ func (p printer) largeFindings(findings []depgraph.Finding) {
 	groups := byRule(findings)
 	p.rows("findings", fmt.Sprintf("Findings (%d)", len(findings)), []string{"severity", "rule", "how many"}, len(groups), maxLargeRows, func(i int) []string {
 		f := groups[i][0]
-		return []string{f.Severity.String(), strings.TrimSpace(f.Rule + " " + f.Name), itoa(len(groups[i]))}
+		return []string{f.Severity.String(), ruleTitle(f), itoa(len(groups[i]))}
 	})
 	for _, group := range groups {
-		p.rows("rule-"+strings.ToLower(cssWord(group[0].Rule)), fmt.Sprintf("%s %s", group[0].Rule, group[0].Name), []string{"finding", "place"}, len(group), maxLargeRows, func(i int) []string {
+		p.rows("rule-"+strings.ToLower(cssWord(group[0].Rule)), ruleTitle(group[0]), []string{"finding", "place"}, len(group), maxLargeRows, func(i int) []string {
 			return []string{group[i].Message, group[i].At.String()}
 		})
 	}

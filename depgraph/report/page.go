@@ -130,8 +130,9 @@ func newPage(ctx context.Context, g *depgraph.Graph, o HTMLOptions) (*page, erro
 		return nil, err
 	}
 	p := &page{
-		Columns: l.Columns, Size: [4]float64{l.Width, l.Height, NodeWidth, NodeHeight}, Gap: rowGap, Cycles: componentsJSON(components),
-		Order: newOrderJSON(order), Assume: Assumptions, Impact: impact, Findings: findingsJSON(o.Findings), Groups: []pageGroup{{}}, CycleFixes: []string{},
+		Columns: emptyNotNull(l.Columns), Size: [4]float64{l.Width, l.Height, NodeWidth, NodeHeight}, Gap: rowGap, Cycles: componentsJSON(components),
+		Order: newOrderJSON(order), Assume: Assumptions, Impact: emptyNotNull(impact), Findings: findingsJSON(o.Findings), Groups: []pageGroup{{}}, CycleFixes: []string{},
+		Services: []pageService{}, Edges: [][7]int{},
 	}
 	for i := range components {
 		p.CycleFixes = append(p.CycleFixes, components[i].FixText())
@@ -261,7 +262,7 @@ func (p *page) graph(g *depgraph.Graph, l *Layout, o HTMLOptions) {
 			p.Edges = append(p.Edges, row)
 		}
 	}
-	p.Files, p.Texts = files.list, texts.list
+	p.Files, p.Texts = emptyNotNull(files.list), texts.list
 }
 
 // proofMarks are the flags of what drills have said of a soft edge; an edge has

@@ -139,9 +139,20 @@ func SARIF(w io.Writer, findings []depgraph.Finding) error {
 // for it.
 func message(f *depgraph.Finding) string {
 	if f.Fix == "" {
-		return f.Message
+		return sarifText(f.Message)
 	}
-	return f.Message + ". Fix: " + f.Fix
+	return sarifText(f.Message + ". Fix: " + f.Fix)
+}
+
+// sarifText keeps a text from holding a link: viewers, GitHub among them, make
+// one of "[text](target)" in a message, and a name must not lead anywhere
+// (SARIF 2.1.0, section 3.11.6, escapes brackets with a backslash). Brackets
+// that cannot be a link stay as they are, for viewers that show the backslash.
+func sarifText(s string) string {
+	if !strings.Contains(s, "](") {
+		return s
+	}
+	return strings.NewReplacer("[", `\[`, "]", `\]`).Replace(s)
 }
 
 // sarifRules lists the built-in rules, and those of the policy that found
@@ -197,7 +208,7 @@ func flow(cycle []depgraph.Edge) sarifThreadFlow {
 func location(at depgraph.Position, text string) sarifLocation {
 	l := sarifLocation{}
 	if text != "" {
-		l.Message = &sarifMessage{text}
+		l.Message = &sarifMessage{sarifText(text)}
 	}
 	if at.File != "" {
 		l.Physical = &sarifPhysical{Artifact: sarifArtifact{relativeURI(at.File)}}
@@ -209,9 +220,19 @@ func location(at depgraph.Position, text string) sarifLocation {
 }
 
 // relativeURI makes a path relative to the current folder, which is where CI
-// runs, if it lies below it, and escapes it.
+// runs, if it lies below it, and escapes it as a relative reference of RFC 3986
+// (section 4.2): a colon in its first segment would begin a scheme, and two
+// slashes a host, so a name such as "javascript:…" gets a dot segment in front.
 func relativeURI(file string) string {
-	return (&url.URL{Path: relative(file)}).EscapedPath()
+	path := (&url.URL{Path: relative(file)}).EscapedPath()
+	first, _, _ := strings.Cut(path, "/")
+	switch {
+	case strings.HasPrefix(path, "//"):
+		return "/." + path
+	case strings.Contains(first, ":"):
+		return "./" + path
+	}
+	return path
 }
 
 // relative is a path below the current folder as CI services expect it:
@@ -226,7 +247,7 @@ func relative(file string) string {
 		return file
 	}
 	rel, err := filepath.Rel(wd, file)
-	if err != nil || strings.HasPrefix(rel, "..") {
+	if err != nil || !filepath.IsLocal(rel) {
 		return file
 	}
 	return filepath.ToSlash(rel)

@@ -69,7 +69,7 @@ func (p printer) list(label string, names []string) {
 	if more > 0 {
 		words = append(words, fmt.Sprintf("and %d more (--all lists them)", more))
 	}
-	width, indent := cmp.Or(p.opts.Width, defaultWidth), len([]rune(label))
+	width, indent := cmp.Or(p.opts.Width, defaultWidth), columns(label)
 	if indent > width/2 {
 		indent = 4
 	}
@@ -78,7 +78,7 @@ func (p printer) list(label string, names []string) {
 		if i < len(words)-1 {
 			word += ","
 		}
-		switch n := len([]rune(line)) + len([]rune(word)); {
+		switch n := columns(line) + columns(word); {
 		case i == 0:
 			line += word
 		case n+1 > width:
@@ -89,6 +89,23 @@ func (p printer) list(label string, names []string) {
 		}
 	}
 	p.f("%s\n", strings.TrimRight(line, " "))
+}
+
+// columns is how many columns a clean text takes up, at one a rune; the colours
+// that paint puts around words take up none.
+func columns(s string) int {
+	n, colour := 0, false
+	for _, r := range s {
+		switch {
+		case r == '\x1b':
+			colour = true
+		case colour:
+			colour = r != 'm'
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // f prints. Names are arguments, never part of the format, and cleaned or
