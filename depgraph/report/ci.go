@@ -78,7 +78,7 @@ func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 			}
 		}
 		if len(s.Cases) == 0 {
-			s.Cases = []junitCase{{Name: fmt.Sprintf("%d services", g.Len()), Class: xmlText(name)}}
+			s.Cases = []junitCase{{Name: count(g.Len(), "service"), Class: xmlText(name)}}
 		}
 		s.Tests = len(s.Cases)
 		all.Tests += s.Tests

@@ -244,7 +244,7 @@ func Markdown(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 		return err
 	}
 	p := newPrinter(w)
-	p.f("# Dependencies\n\n%d services, %d dependencies.\n\n## Cycles\n\n", g.Len(), g.EdgeCount())
+	p.f("# Dependencies\n\n%s, %s.\n\n## Cycles\n\n", count(g.Len(), "service"), count(g.EdgeCount(), "dependency"))
 	if len(components) == 0 {
 		p.f("None.\n")
 	}
