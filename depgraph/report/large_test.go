@@ -48,13 +48,13 @@ func TestLargePage_in_full(t *testing.T) {
 	}
 	got := tables(t, b.String())
 	want := map[string]string{
-		"cycles":       `
+		"cycles": `
 <h2>Cycles (1)</h2>
 <table><thead><tr><th scope="col">kind</th><th scope="col">services</th><th scope="col">shortest way round</th><th scope="col">fix</th></tr></thead><tbody>
 <tr><td>bootstrap-deadlock</td><td>2</td><td>db ⇄ disk</td><td>make 1 edge soft (proven minimum): disk -&gt; db</td></tr>
 </tbody></table>
 `,
-		"order":        `
+		"order": `
 <h2>Start order (4 waves, 4 services blocked)</h2>
 <table><thead><tr><th scope="col">wave</th><th scope="col">services</th><th scope="col">among them</th></tr></thead><tbody>
 <tr><td>1</td><td>3</td><td>&lt;b&gt;bank&lt;/b&gt;, cache, disk</td></tr>
@@ -63,7 +63,7 @@ func TestLargePage_in_full(t *testing.T) {
 <tr><td>4</td><td>1</td><td>app</td></tr>
 </tbody></table>
 `,
-		"services":     `
+		"services": `
 <h2>Takes most others down</h2>
 <table><thead><tr><th scope="col">service</th><th scope="col">takes down</th><th scope="col">owner</th></tr></thead><tbody>
 <tr><td>db</td><td>3</td><td>data</td></tr>
@@ -74,14 +74,14 @@ func TestLargePage_in_full(t *testing.T) {
 <tr><td>cache</td><td>0</td><td>data</td></tr>
 </tbody></table>
 `,
-		"groups":       `
+		"groups": `
 <h2>What leads from one owner to another</h2>
 <table><thead><tr><th scope="col">from</th><th scope="col">services</th><th scope="col">to</th><th scope="col">services</th><th scope="col">hard</th><th scope="col">soft</th></tr></thead><tbody>
 <tr><td>shop</td><td>2</td><td>data</td><td>3</td><td>2</td><td>1</td></tr>
 <tr><td>shop</td><td>2</td><td>(none)</td><td>1</td><td>1</td><td>0</td></tr>
 </tbody></table>
 `,
-		"findings":     `
+		"findings": `
 <h2>Findings (4)</h2>
 <table><thead><tr><th scope="col">severity</th><th scope="col">rule</th><th scope="col">how many</th></tr></thead><tbody>
 <tr><td>error</td><td>DG001 bootstrap-deadlock</td><td>1</td></tr>
@@ -89,13 +89,13 @@ func TestLargePage_in_full(t *testing.T) {
 <tr><td>info</td><td>x&#34;&gt;&lt;script&gt;</td><td>2</td></tr>
 </tbody></table>
 `,
-		"rule-dg001":   `
+		"rule-dg001": `
 <h2>DG001 bootstrap-deadlock</h2>
 <table><thead><tr><th scope="col">finding</th><th scope="col">place</th></tr></thead><tbody>
 <tr><td>a &lt;deadlock&gt;</td><td>p.yaml:7</td></tr>
 </tbody></table>
 `,
-		"rule-dg009":   `
+		"rule-dg009": `
 <h2>DG009 no-owner</h2>
 <table><thead><tr><th scope="col">finding</th><th scope="col">place</th></tr></thead><tbody>
 <tr><td>&lt;b&gt;bank&lt;/b&gt; has no owner</td><td></td></tr>

@@ -67,13 +67,12 @@ y 0 (124, 117)
 z 0 (124, 157)
 `},
 		{"blocked ones stand where they would be", "{service: a, depends: [{on: b}]}\n---\n{service: b, depends: [{on: a}]}\n---\n{service: c, depends: [{on: b}]}", `
-776 x 144
+512 x 184
 wave 1: 40 + 168
 wave 2: 304 + 168
-wave 3: 568 + 168
 a 1 (388, 77) blocked
-b 0 (124, 77) blocked
-c 2 (652, 77) blocked
+b 0 (124, 97) blocked
+c 1 (388, 117) blocked
 `},
 	} {
 		if got := placed(t, parsed(t, c.manifest)); got != strings.TrimPrefix(c.want, "\n") {
@@ -175,7 +174,7 @@ func TestLanes_gap_is_the_nearest_free_height(t *testing.T) {
 		{0, 76, 57},           // above its middle: above it
 		{0, 61, 57},           // just in reach
 		{0, 60, 60},           // just out of reach
-		{0, 94, 97},           // between two boxes, too near to both
+		{0, 92, 97},           // just below a box
 		{0, 160, 160},         // in a gap that is wide enough
 		{0, 1000, 1000},       // below everything
 		{1, 117, 117},         // another lane has other boxes
