@@ -99,6 +99,9 @@ type instruments struct {
 	silence, waited                     metric.Float64Observable
 }
 
+// make makes all instruments. It returns them for the registration of the
+// callback, which has to name each that it observes, and the errors of all in
+// one.
 func (m *instruments) make(meter metric.Meter) (all []metric.Observable, err error) {
 	var errs []error
 	sum := func(to *metric.Int64Observable, name, unit, help string) {
@@ -130,6 +133,7 @@ func (m *instruments) make(meter metric.Meter) (all []metric.Observable, err err
 	return append(all, results), errors.Join(append(errs, err)...)
 }
 
+// observe gives one report to the instruments, on the reader's goroutine.
 func (m *instruments) observe(o metric.Observer, r health.Report, now time.Time) {
 	with := metric.WithAttributeSet(attribute.NewSet(m.common...))
 	o.ObserveInt64(m.live, bit(r.Live), with)
@@ -146,6 +150,9 @@ func (m *instruments) observe(o metric.Observer, r health.Report, now time.Time)
 
 var states = []health.Status{health.StatusPass, health.StatusWarn, health.StatusFail, health.StatusUnknown}
 
+// check observes one check, in seconds and with its name and kind as
+// attributes. What it cannot know yet, before the first result, is left out
+// instead of being 0.
 func (m *instruments) check(o metric.Observer, c health.Check, now time.Time) {
 	set := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		all := append(m.common[:len(m.common):len(m.common)], NameKey.String(c.Name), TypeKey.String(c.ComponentType))

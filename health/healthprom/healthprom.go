@@ -89,6 +89,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// status is the value of the gauge: 1 pass, 0 fail or warn, -1 not known.
 func status(s health.Status) float64 {
 	if s == health.StatusUnknown {
 		return -1
@@ -96,6 +97,7 @@ func status(s health.Status) float64 {
 	return bit(s == health.StatusPass)
 }
 
+// seconds is the check's value in Prometheus's base unit.
 func seconds(c health.Check) float64 {
 	if c.Unit == "ms" {
 		return c.Value / 1000
@@ -103,6 +105,7 @@ func seconds(c health.Check) float64 {
 	return c.Value
 }
 
+// since is the age of t; 0 for a time that was not yet.
 func since(t, now time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -352,6 +352,10 @@ func (c *checker) recalledIn(body ast.Node, depth int) (best []string) {
 // setBy is the way of what is stored in a place, or decides whether it is.
 func (c *checker) setBy(obj types.Object) []string { return c.setTo(obj, c.writes[obj]) }
 
+// setTo is the shortest way from what obj holds to a dependency: through a
+// value written to it, or through a condition under which it is written, since
+// "healthy = true" after a ping that worked is as good as the ping. busy breaks
+// circles of variables that are set from each other.
 func (c *checker) setTo(obj types.Object, writes []write) (best []string) {
 	if obj == nil || c.busy[obj] {
 		return nil

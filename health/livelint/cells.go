@@ -188,6 +188,7 @@ func rootOf(v ssa.Value) ssa.Value {
 	}
 }
 
+// returns are the ends of fn that return; those that panic have no values.
 func returns(fn *ssa.Function) (all []*ssa.Return) {
 	for _, b := range fn.Blocks {
 		if ret, ok := b.Instrs[len(b.Instrs)-1].(*ssa.Return); ok {

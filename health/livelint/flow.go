@@ -73,6 +73,8 @@ func (p *program) evalNested(v ssa.Value, fr *frame, steps *int, nested int) ([]
 	return e.all, !e.unknown
 }
 
+// add keeps the order in which targets were found, so that findings come in the
+// same order each time.
 func (e *evaluation) add(t target) {
 	if !e.targets[t] {
 		e.targets[t] = true
@@ -80,6 +82,10 @@ func (e *evaluation) add(t target) {
 	}
 }
 
+// value follows v back to where it was made, within the frame fr of calls in
+// which it is asked for, and adds what it may be to the targets. Each pair of
+// value and frame is followed once, and mostSteps bounds the whole question:
+// beyond it the answer is "not known", and nothing is reported for it.
 func (e *evaluation) value(v ssa.Value, fr *frame) {
 	if v == nil || e.seen[bound{v, fr}] {
 		return
@@ -160,6 +166,7 @@ func (e *evaluation) asserted(v *ssa.TypeAssert, fr *frame) {
 	}
 }
 
+// unary follows a load through a pointer, or a receive from a channel.
 func (e *evaluation) unary(v *ssa.UnOp, fr *frame) {
 	switch v.Op {
 	case token.MUL:
@@ -169,6 +176,8 @@ func (e *evaluation) unary(v *ssa.UnOp, fr *frame) {
 	}
 }
 
+// extract follows one of several results: of a call, of a range over a map or
+// string, of a select, or the value before an ok.
 func (e *evaluation) extract(v *ssa.Extract, fr *frame) {
 	switch tuple := v.Tuple.(type) {
 	case *ssa.Call:

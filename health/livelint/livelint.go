@@ -39,6 +39,8 @@ var Analyzer = newAnalyzer()
 const defaultPaths = `^(.*/)?(livez|healthz|liveness|livenessz|healthcheck|health-check|health_check|_?health)(/(live|liveness|livez|alive))?/?$` +
 	`|^/(live|alive|ping|-/healthy|actuator/health/liveness)/?$`
 
+// newAnalyzer is the analyzer with flags of its own, so that a test can set
+// them without another one seeing it.
 func newAnalyzer() *analysis.Analyzer {
 	a := &analysis.Analyzer{
 		Name:      "livelint",
@@ -272,6 +274,8 @@ func (c *checker) say(pos token.Pos, route, message string) {
 	}
 }
 
+// sinkPackages are the clients that livelint knows, and those of the flag
+// -sinks.
 func sinkPackages(flag string) []string {
 	all := slices.Clone(knownClients)
 	for p := range strings.SplitSeq(flag, ",") {

@@ -198,6 +198,9 @@ func (p *program) noteGifts(from *ssa.Function, common *ssa.CallCommon) {
 	}
 }
 
+// store notes what is written where, for value to find it again: in a variable
+// of a package, in a field, or in an element. What is put into a field of a
+// library's type may be called by that library, and is kept as a gift to it.
 func (p *program) store(addr, val ssa.Value) {
 	if addr, ok := addr.(*ssa.FieldAddr); ok {
 		if name, ok := p.key(addr.X.Type(), 0).of.(*types.TypeName); ok && name.Pkg() != nil {
@@ -218,6 +221,8 @@ func (p *program) store(addr, val ssa.Value) {
 	}
 }
 
+// put notes a write to a part of what base points to. Numbers, strings and
+// booleans cannot be called, so most writes of a program are not kept.
 func (p *program) put(base ssa.Value, sel selector, val ssa.Value, key constant.Value) {
 	if _, basic := val.Type().Underlying().(*types.Basic); !basic {
 		k := p.key(base.Type(), sel)
@@ -251,6 +256,7 @@ func (p *program) key(of types.Type, sel selector) cellKey {
 	return cellKey{name, sel}
 }
 
+// constantOf is the constant value of v, or nil.
 func constantOf(v ssa.Value) constant.Value {
 	if c, ok := v.(*ssa.Const); ok {
 		return c.Value

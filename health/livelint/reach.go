@@ -171,6 +171,8 @@ func (c *checker) returned(body ast.Node) (best []string) {
 	return best
 }
 
+// shorter prefers the way that is easier to read, and the first of two that are
+// as long. Nil is no way.
 func shorter(a, b []string) []string {
 	if a == nil || b != nil && len(b) < len(a) {
 		return b
@@ -206,6 +208,9 @@ func (c *checker) isLocal(call *ast.CallExpr) bool {
 	return false
 }
 
+// isLocalAddress reports whether s, an address or a URL, is of this machine:
+// loopback or a Unix socket. A question to oneself does not leave the process's
+// fate to anybody else.
 func isLocalAddress(s string) bool {
 	if strings.HasPrefix(s, "unix") {
 		return true

@@ -56,6 +56,7 @@ func (c *checker) path(e ast.Expr, depth int) (s string, ok bool) {
 	return "", false
 }
 
+// typeOf is the underlying type of e; nil in code that does not compile.
 func typeOf(c *checker, e ast.Expr) types.Type {
 	if t := c.pass.TypesInfo.TypeOf(e); t != nil {
 		return t.Underlying()
@@ -63,6 +64,8 @@ func typeOf(c *checker, e ast.Expr) types.Type {
 	return nil
 }
 
+// orUnknown makes of a part of a path that is not constant one that matches
+// anything.
 func orUnknown(s string, ok bool) string {
 	if !ok {
 		return unknown

@@ -111,6 +111,8 @@ func takesContext(f *types.Func) bool {
 	return params.Len() > 0 && isNamed(params.At(0).Type(), "context", "Context")
 }
 
+// isNamed reports whether t, or what it points to, is the type of that name,
+// aliases included.
 func isNamed(t types.Type, path, name string) bool {
 	if p, ok := t.(*types.Pointer); ok {
 		t = p.Elem()

@@ -44,6 +44,8 @@ func (c *checker) noteCalls() {
 	}
 }
 
+// noteCall notes a call of a method that sets something. Called on the receiver
+// itself it sets it for all values of the type; on a variable, for that one.
 func (c *checker) noteCall(call *ast.CallExpr, s setter, stack []ast.Node) {
 	w := write{stack: stack}
 	if s.param >= 0 && s.param < len(call.Args) {
@@ -77,6 +79,8 @@ func (c *checker) setters() map[*types.Func][]setter {
 	return all
 }
 
+// declaration is the function that encloses the innermost node of stack; nil at
+// package level.
 func declaration(stack []ast.Node) *ast.FuncDecl {
 	for _, n := range stack {
 		if fd, ok := n.(*ast.FuncDecl); ok {
@@ -131,6 +135,8 @@ func (c *checker) parameter(fd *ast.FuncDecl, e ast.Expr) int {
 	return found
 }
 
+// isConstant reports whether e says nothing about a dependency by itself; what
+// decides is then under which condition it is reached.
 func (c *checker) isConstant(e ast.Expr) bool {
 	if e == nil {
 		return true // ++

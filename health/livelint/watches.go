@@ -72,6 +72,8 @@ func (c *checker) callsFatal(e ast.Expr, depth int) (found bool) {
 	return slices.ContainsFunc(c.values[obj], func(v ast.Expr) bool { return c.callsFatal(v, depth-1) })
 }
 
+// fatalIn reports whether body calls Process.Fatal, directly or through
+// functions of this package, up to depth calls away.
 func (c *checker) fatalIn(body ast.Node, depth int) (found bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok && !found {

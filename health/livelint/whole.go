@@ -130,6 +130,9 @@ func (p *program) analysed(fn *ssa.Function) bool {
 	return pkg == nil || p.inside[pkg]
 }
 
+// packageOf is where fn was written: for a function literal that of its
+// outermost function, for an instance of a generic function that of the generic
+// one. Nil for what the compiler has made.
 func packageOf(fn *ssa.Function) *types.Package {
 	fn = outermost(fn)
 	if fn.Origin() != nil {
@@ -177,6 +180,8 @@ func object(fn *ssa.Function) *types.Func {
 	return nil
 }
 
+// isLocalValue is isLocalAddress for a constant string, also as an any. What is
+// not constant may be anywhere.
 func isLocalValue(v ssa.Value) bool {
 	value := constantOf(v)
 	if mi, ok := v.(*ssa.MakeInterface); ok {
@@ -311,6 +316,8 @@ type step struct {
 	order int
 }
 
+// path names the functions on the way to this step, for the finding, and the
+// state in which it began.
 func (s *step) path() (names []string, start state) {
 	for at := s; at != nil; at = at.from {
 		start = at.state

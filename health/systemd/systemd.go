@@ -81,6 +81,8 @@ type notifier struct {
 	why  error
 }
 
+// dial connects, which for a datagram socket sends nothing: it fails if nobody
+// has bound the address.
 func (s *notifier) dial() error {
 	conn, err := net.DialUnix("unixgram", nil, s.address)
 	if err != nil {
@@ -90,6 +92,8 @@ func (s *notifier) dial() error {
 	return nil
 }
 
+// hangUp makes the next message dial again: systemd may have been restarted,
+// with a new socket.
 func (s *notifier) hangUp() {
 	if s.conn != nil {
 		_ = s.conn.Close() // nothing is kept in it
@@ -104,6 +108,9 @@ const look = time.Second
 // watchdog's limit is.
 const leastPatience = 50 * time.Millisecond
 
+// run tells the state again and again until ctx is done: as often as the
+// watchdog wants it if there is one, and at least each second, so that a change
+// is seen soon. What could not be sent is sent the next time.
 func (s *notifier) run(ctx context.Context, every time.Duration) error {
 	period := look
 	if every > 0 {
@@ -124,6 +131,8 @@ func (s *notifier) run(ctx context.Context, every time.Duration) error {
 	}
 }
 
+// stopping says goodbye, and returns as an error what has not arrived all
+// along.
 func (s *notifier) stopping() error {
 	_ = s.send("STOPPING=1")
 	if s.lost > 0 {
@@ -147,6 +156,8 @@ func (s *notifier) tell(feed bool) error {
 	return nil
 }
 
+// send sends one message and counts those that do not arrive, with the last
+// reason.
 func (s *notifier) send(text string) error {
 	err := s.write(text)
 	if err != nil {
@@ -156,6 +167,8 @@ func (s *notifier) send(text string) error {
 	return err
 }
 
+// write waits for room in systemd's queue for a period at most. It is a
+// datagram, so that it arrives whole or not at all.
 func (s *notifier) write(text string) error {
 	if s.conn == nil {
 		if err := s.dial(); err != nil {

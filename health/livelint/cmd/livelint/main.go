@@ -31,6 +31,8 @@ const (
 	exitFailed // could not read or analyse
 )
 
+// main is two programs: the one of the command line, and the one that go vet
+// starts for each package.
 func main() {
 	if calledByVet(os.Args[1:]) {
 		unitchecker.Main(livelint.Analyzer) // does not return
@@ -46,6 +48,8 @@ func calledByVet(args []string) bool {
 	})
 }
 
+// run is main without the process. It returns the exit code: 0 nothing found, 1
+// findings, 2 wrong usage, 3 something could not be read.
 func run(args []string, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("livelint", flag.ContinueOnError)
 	flags.SetOutput(errs)
@@ -197,6 +201,8 @@ func analyze(patterns []string, tests, whole bool, asked []prober) ([]finding, e
 	return slices.Compact(found), errors.Join(broken...) // a package and its test variant say the same
 }
 
+// writeText writes a line a finding in the form of compilers, which editors can
+// follow.
 func writeText(w io.Writer, found []finding) error {
 	for _, f := range found {
 		if _, err := fmt.Fprintf(w, "%s:%d:%d: %s\n", f.file, f.line, f.col, f.message); err != nil {

@@ -58,6 +58,8 @@ func probers(root string, read func(file string, doc *yaml.Node) []prober) (all 
 	return all, errors.Join(append(wrong, err)...)
 }
 
+// readManifest reads the YAML documents of a file, up to mostManifest. It
+// returns what it has found before an error, too.
 func readManifest(name string, read func(string, *yaml.Node) []prober) (all []prober, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -110,6 +112,7 @@ func get(n *yaml.Node, keys ...string) *yaml.Node {
 	return n
 }
 
+// text is the value of a scalar; empty for anything else.
 func text(n *yaml.Node) string {
 	if n == nil || n.Kind != yaml.ScalarNode {
 		return ""
@@ -117,6 +120,7 @@ func text(n *yaml.Node) string {
 	return n.Value
 }
 
+// number is a value above 0, or what the platform does without one.
 func number(n *yaml.Node, usual int) int {
 	if i, err := strconv.Atoi(text(n)); err == nil && i > 0 {
 		return i
