@@ -79,6 +79,9 @@ func (c *call) batchGetItem(in *struct {
 	return out, nil
 }
 
+// projection is what of each item is asked for, from either of the two ways to
+// say it; nil is all. It uses the table's own placeholders, as DynamoDB reads
+// the tables of a batch one by one.
 func (k *keysAndAttributes) projection() ([]path, error) {
 	names, text := k.ExpressionAttributeNames, k.ProjectionExpression
 	if k.AttributesToGet != nil {
@@ -140,6 +143,8 @@ func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
 	return nil
 }
 
+// eachKey calls visit for each key of a table, with the server's lock held,
+// until one fails.
 func (c *call) eachKey(name string, keys []item, visit func(string) *apiError) *apiError {
 	t, err := c.itemTable(name)
 	if err != nil {
@@ -212,6 +217,8 @@ func (c *call) batchWriteItem(in *struct {
 	return out, nil
 }
 
+// checkBatchWrite refuses the whole batch before any of it is written, in the
+// order of the tables' names so that the message does not depend on a map.
 func (c *call) checkBatchWrite(requests map[string][]writeRequest) *apiError {
 	if len(requests) == 0 {
 		return emptyBatch()
@@ -234,6 +241,8 @@ func (c *call) checkBatchWrite(requests map[string][]writeRequest) *apiError {
 	return nil
 }
 
+// checkWrites checks what a batch wants of one table. DynamoDB does not say in
+// which order a batch is done, hence two writes of one key are refused.
 func (c *call) checkWrites(name string, writes []writeRequest) *apiError {
 	t, err := c.itemTable(name)
 	if err != nil {
@@ -254,6 +263,7 @@ func (c *call) checkWrites(name string, writes []writeRequest) *apiError {
 	return nil
 }
 
+// resolve is the key, and the item to be there afterwards; nil for a delete.
 func (w writeRequest) resolve(t *table) (key string, next item, err *apiError) {
 	switch {
 	case (w.PutRequest == nil) == (w.DeleteRequest == nil):

@@ -15,6 +15,10 @@ type bucket struct {
 
 func unlimited() bucket { return bucket{rate: -1} }
 
+// take is a token bucket that may be overdrawn once: as with DynamoDB's
+// capacity, a request is let through while anything is left, and its whole cost
+// is paid by those that follow. The bucket is one second deep. A negative rate
+// has no limit.
 func (b *bucket) take(units float64, now time.Time) bool {
 	if b.rate < 0 {
 		return true
@@ -67,6 +71,7 @@ func (c *call) throttled(t *table) *apiError {
 	return overCapacity(c, t.name)
 }
 
+// overCapacity is the error, with the reason that newer SDKs show.
 func overCapacity(c *call, table string) *apiError {
 	e := dynamo("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 	reason := "TableReadProvisionedThroughputExceeded"
@@ -79,6 +84,8 @@ func overCapacity(c *call, table string) *apiError {
 
 func wantsCapacity(mode string) bool { return mode == "TOTAL" || mode == "INDEXES" }
 
+// capacity is a ConsumedCapacity; with INDEXES it says what of it the table
+// itself has taken.
 func capacity(table string, units float64, mode string) map[string]any {
 	out := map[string]any{"TableName": table, "CapacityUnits": units}
 	if mode == "INDEXES" {

@@ -93,6 +93,10 @@ type parser struct {
 
 type syntaxError string
 
+// run parses text with parse, which must take all of it. Below it, syntax
+// errors are panics of a type of their own: a recursive descent in which each
+// step would have to check an error hides the grammar. No other panic is
+// caught.
 func (p *parser) run(text string, parse func()) (err error) {
 	defer func() {
 		switch e := recover().(type) {
@@ -150,6 +154,7 @@ func isWord(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
+// peek is the next token, with the service's word for the end.
 func (p *parser) peek() string {
 	if p.pos < len(p.tokens) {
 		return p.tokens[p.pos]
@@ -197,6 +202,8 @@ func (p *parser) near() string {
 	return p.text[start:end]
 }
 
+// or = and { "OR" and }. Both sides are evaluated on the item when the
+// condition runs; here they are only compiled.
 func (p *parser) or() condition {
 	c := p.and()
 	for p.accept("OR") {
@@ -207,6 +214,7 @@ func (p *parser) or() condition {
 	return c
 }
 
+// and = not { "AND" not }.
 func (p *parser) and() condition {
 	c := p.not()
 	for p.accept("AND") {
@@ -217,6 +225,8 @@ func (p *parser) and() condition {
 	return c
 }
 
+// not = "NOT" not / "(" or ")" / function / comparison. Its depth is bounded,
+// as it is the one rule through which the grammar comes back to itself.
 func (p *parser) not() condition {
 	if p.depth++; p.depth > 300 {
 		panic(syntaxError("The expression has too many levels of nesting;"))
@@ -282,6 +292,10 @@ func (p *parser) function() condition {
 	return c
 }
 
+// comparison = term operator term / term "BETWEEN" term "AND" term / term "IN"
+// "(" term { "," term } ")". What can be seen to be wrong without an item is
+// refused here: a comparison of an attribute with itself, and an order of
+// values that have none.
 func (p *parser) comparison() condition {
 	t := p.term()
 	a := t.operand
@@ -337,6 +351,8 @@ func checkBounds(lo, hi *value) {
 
 func (p *parser) operand() operand { return p.term().operand }
 
+// term = "size" "(" path ")" / ":" value / path. A value, unlike the others, is
+// known now, and kept for the checks.
 func (p *parser) term() term {
 	if p.peek() == "size" && p.pos+1 < len(p.tokens) && p.tokens[p.pos+1] == "(" {
 		p.pos += 2
@@ -366,6 +382,7 @@ type step struct {
 	index int // of a list, when name is empty
 }
 
+// path = name { "." name / "[" index "]" }.
 func (p *parser) path() path {
 	out := path{{name: p.name()}}
 	if p.x.top != nil {
@@ -389,6 +406,8 @@ func (p *parser) path() path {
 	}
 }
 
+// name = "#" placeholder / a word that is not reserved. A name with other
+// characters can only be given by a placeholder.
 func (p *parser) name() string {
 	t := p.peek()
 	switch {
@@ -411,6 +430,8 @@ func (p *parser) name() string {
 	return ""
 }
 
+// find is the value at the path, or nil if a part of the way is not there, or
+// is no document.
 func (p path) find(it item) *value {
 	v := it[p[0].name]
 	for _, s := range p[1:] {
@@ -456,6 +477,7 @@ func holds(a *value, op string, b *value) bool {
 	}
 }
 
+// beginsWith is begins_with: for strings and binary values of one type.
 func beginsWith(a, b *value) bool {
 	if a == nil || b == nil || a.kind != b.kind {
 		return false
@@ -464,6 +486,8 @@ func beginsWith(a, b *value) bool {
 		a.kind == "B" && strings.HasPrefix(string(a.bin), string(b.bin))
 }
 
+// contains is contains: a part of a string or binary value, or an element of a
+// set or list.
 func contains(a, b *value) bool {
 	switch {
 	case a == nil || b == nil:
@@ -476,6 +500,8 @@ func contains(a, b *value) bool {
 	return slices.ContainsFunc(a.list, func(e value) bool { return e.equal(b) })
 }
 
+// sizeOf is size: bytes of a string or binary value, elements of the others;
+// nil, which no comparison meets, for what has no size.
 func sizeOf(v *value) *value {
 	if v == nil {
 		return nil

@@ -68,6 +68,8 @@ func parseDecimal(s string) (decimal, error) {
 	return d, nil
 }
 
+// numberError is DynamoDB's error for text that is no number, with the text if
+// there is any.
 func numberError(s string) error {
 	if s == "" {
 		return errNumber
@@ -98,6 +100,7 @@ func (d decimal) String() string {
 	}
 }
 
+// compare orders by value, exactly: 38 digits do not fit into a float64.
 func (d decimal) compare(e decimal) int {
 	if c := cmp.Compare(d.sign(), e.sign()); c != 0 || d.digits == "" {
 		return c
@@ -113,6 +116,7 @@ func (d decimal) compare(e decimal) int {
 	return c
 }
 
+// sign is -1, 0 or 1; zero has no digits.
 func (d decimal) sign() int {
 	switch {
 	case d.digits == "":

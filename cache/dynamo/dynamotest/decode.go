@@ -28,6 +28,10 @@ type serializationError struct{ text string }
 
 func (e serializationError) Error() string { return e.text }
 
+// decodeError makes of an error of encoding/json what the service says: a
+// parameter that this server lacks is named, so that nobody takes it for
+// ignored; a wrong type is a SerializationException, as it is found before the
+// request is looked at.
 func (c *call) decodeError(err error, body []byte) *apiError {
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return validation("dynamotest does not implement the parameter %s of %s", name, c.op)

@@ -35,6 +35,8 @@ func (l *listener) drop() error {
 	return errors.Join(errors.New("this operating system does not drop SYNs to a full queue, so there is no BlackHole over TCP; use Hang"), l.stopDropping())
 }
 
+// stopDropping takes the connections away that filled the queue, and gives it
+// its usual length.
 func (l *listener) stopDropping() error {
 	for _, c := range l.fillers {
 		_ = c.Close()

@@ -20,6 +20,8 @@ const (
 
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
+// body is the error in the protocol's JSON: __type has the name space that SDKs
+// cut off.
 func (e *apiError) body() map[string]any {
 	b := map[string]any{"__type": e.space + e.code}
 	for k, v := range e.extra {

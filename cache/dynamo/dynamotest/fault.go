@@ -215,6 +215,7 @@ func (s *Server) pause(r *http.Request, f *Fault) bool {
 	return d <= 0 || sleep(r, d)
 }
 
+// sleep waits for d, and reports false if the client has gone before.
 func sleep(r *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -286,6 +287,8 @@ func (f *Fault) wrong() string {
 // notInCodes are the characters that no client finds in a code.
 func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("<>&\"'", c) }
 
+// apiError is the error that the hook asks for. A Code with a name space of its
+// own keeps it.
 func (f *Fault) apiError() *apiError {
 	status := f.Status
 	if status == 0 {
@@ -315,6 +318,8 @@ type spoiler struct {
 	status int
 }
 
+// WriteHeader spoils what belongs to the header: it holds a Truncate back,
+// whose answer is written by hand, and makes a Checksum wrong.
 func (s *spoiler) WriteHeader(status int) {
 	s.status = status
 	switch s.kind {
@@ -327,6 +332,7 @@ func (s *spoiler) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
+// Write spoils the body, which the handler writes in one piece.
 func (s *spoiler) Write(body []byte) (int, error) {
 	switch s.kind {
 	case Truncate:
@@ -344,6 +350,8 @@ func (s *spoiler) Write(body []byte) (int, error) {
 	return s.ResponseWriter.Write(body)
 }
 
+// stall sends half of the body, and nothing more for as long as the client
+// waits.
 func (s *spoiler) stall(body []byte) (int, error) {
 	n, err := s.ResponseWriter.Write(body[:len(body)/2])
 	if err == nil {
@@ -356,6 +364,8 @@ func (s *spoiler) stall(body []byte) (int, error) {
 	return n, err
 }
 
+// drip sends a byte, and another one after DripInterval: each read of the
+// client makes progress, and the answer takes minutes.
 func (s *spoiler) drip(body []byte) (int, error) {
 	flush := http.NewResponseController(s.ResponseWriter)
 	for i := range body {

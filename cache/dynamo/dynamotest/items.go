@@ -17,6 +17,8 @@ type getInput struct {
 	AttributesToGet      []string // legacy
 }
 
+// getItem checks everything that does not need the table first, as the service
+// does: a wrong expression is refused also for a table that is not there.
 func (c *call) getItem(in *getInput) (any, *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, used: map[string]bool{}}
 	var only []path
@@ -64,6 +66,7 @@ type conditional struct {
 	ConditionalOperator string
 }
 
+// putItem replaces the whole item.
 func (c *call) putItem(in *struct {
 	conditional
 	Item item
@@ -78,6 +81,7 @@ func (c *call) putItem(in *struct {
 	})
 }
 
+// deleteItem works as well without an item, unless a condition wants one.
 func (c *call) deleteItem(in *struct {
 	conditional
 	Key item
@@ -134,6 +138,7 @@ func (in *conditional) failed(old item) *apiError {
 	return err
 }
 
+// condition compiles the condition of a write; without one, it holds always.
 func (in *conditional) condition() (condition, *apiError) {
 	always := func(item) bool { return true }
 	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
@@ -147,6 +152,8 @@ func (in *conditional) condition() (condition, *apiError) {
 	return holds, x.check(true)
 }
 
+// check refuses placeholders that nothing uses, as the service does: most often
+// one of them is misspelt.
 func (x *expression) check(hasExpression bool) *apiError {
 	switch {
 	case !hasExpression && x.names != nil:

@@ -32,6 +32,8 @@ type translation struct {
 	values map[string]*value
 }
 
+// name is a new placeholder for the attribute; the legacy parameters have no
+// reserved words.
 func (t *translation) name(attribute string) string {
 	if t.names == nil {
 		t.names = map[string]string{}
@@ -41,6 +43,7 @@ func (t *translation) name(attribute string) string {
 	return n
 }
 
+// value is a new placeholder for v.
 func (t *translation) value(v *value) string {
 	if t.values == nil {
 		t.values = map[string]*value{}
@@ -79,6 +82,9 @@ func (t *translation) conditions(in map[string]legacyCondition, operator string)
 	return &text, nil
 }
 
+// condition translates one member of Expected, of a filter or of a key's
+// conditions to an expression. Expected has two forms, with Exists and Value or
+// with an operator, which exclude each other.
 func (t *translation) condition(attribute string, c legacyCondition) (string, *apiError) {
 	values, op := c.AttributeValueList, c.ComparisonOperator
 	switch {
@@ -110,6 +116,7 @@ func (t *translation) condition(attribute string, c legacyCondition) (string, *a
 	return t.compare(attribute, op, values)
 }
 
+// compare translates an operator with its arguments.
 func (t *translation) compare(attribute, op string, values []*value) (string, *apiError) {
 	format, one := comparisons[op]
 	n := len(values)
@@ -241,6 +248,8 @@ func (in *target) translated(t translation, values *item, expressions bool) *api
 	return nil
 }
 
+// modernize translates AttributesToGet into a ProjectionExpression, so that the
+// rest of the server knows one form only.
 func (in *getInput) modernize() *apiError {
 	if in.AttributesToGet == nil {
 		return nil

@@ -22,6 +22,8 @@ type listener struct {
 	live    map[*conn]struct{}
 }
 
+// newListener is a listener that can be made deaf, full or gone under a server
+// that knows nothing of it.
 func newListener(n *network, tcp *net.TCPListener) *listener {
 	return &listener{
 		network: n,
@@ -174,6 +176,7 @@ type conn struct {
 	closed   chan struct{}
 }
 
+// Read hides what has arrived while nobody is to hear it.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
 	if n > 0 && !c.audible() {
@@ -182,6 +185,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write says nothing while nobody is to hear it.
 func (c *conn) Write(b []byte) (int, error) {
 	if !c.audible() {
 		return 0, net.ErrClosed
@@ -205,6 +209,7 @@ func (c *conn) audible() bool {
 	}
 }
 
+// Close ends the connection, and the waits for the network to come back on it.
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		close(c.closed)

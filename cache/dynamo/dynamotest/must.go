@@ -46,6 +46,8 @@ func (s *Server) unhit() []string {
 
 // The lock is held in the following.
 
+// unhitRevocations names each revocation that has denied no request. The lock
+// is held.
 func (s *Server) unhitRevocations() (missed []string) {
 	for _, r := range s.revoked {
 		if !r.hit {
@@ -55,6 +57,7 @@ func (s *Server) unhitRevocations() (missed []string) {
 	return missed
 }
 
+// unhitHook says so of the fault hook. The lock is held.
 func (s *Server) unhitHook() []string {
 	if s.fault == nil || s.hit {
 		return nil
@@ -62,6 +65,7 @@ func (s *Server) unhitHook() []string {
 	return []string{"the fault hook has broken nothing"}
 }
 
+// unhitCorrupt says so of SetCorrupt. The lock is held.
 func (s *Server) unhitCorrupt() []string {
 	if !s.corrupt || s.spoilt {
 		return nil

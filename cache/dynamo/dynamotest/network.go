@@ -26,6 +26,8 @@ func (n *network) get() (Kind, <-chan struct{}) {
 	return n.state, n.changed
 }
 
+// set changes the state of the network for connections that exist and those to
+// come; who waits for a change is woken.
 func (n *network) set(state Kind) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

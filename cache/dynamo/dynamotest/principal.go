@@ -174,6 +174,9 @@ func (c *call) authorize(table string) *apiError {
 	return coral("AccessDeniedException", "%s", c.principal.Denial("dynamodb:"+c.op, resource, d))
 }
 
+// decide evaluates the identity's policies, the table's own, and what Revoke
+// has taken away, and returns the resource that it was about. count says that a
+// denial is real and not asked for by Explain.
 func (c *call) decide(table string, count bool) (resource string, d iam.Decision) {
 	action := "dynamodb:" + c.op
 	resource = tableARN(c.region, table)
@@ -226,6 +229,8 @@ func (s *Server) Explain(accessKey, action, table string) (allowed bool, why str
 	return d.Allowed, d.Why
 }
 
+// isRevoked reports whether a revocation is about this call; count marks it as
+// having hit something.
 func (s *Server) isRevoked(accessKey, table, action string, count bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,8 @@ func errNoPolicy(arn string) *apiError {
 	return dynamo("PolicyNotFoundException", "Resource-based policy not found for the provided ResourceArn: Requested policy update on %s was not found or its revision did not match", arn)
 }
 
+// getResourcePolicy shows the policy that is in force, which for PolicyDelay is
+// the one before.
 func (c *call) getResourcePolicy(in *struct{ ResourceArn string }) (any, *apiError) {
 	t, err := c.arnNamed(in.ResourceArn)
 	if err != nil {
@@ -89,6 +91,8 @@ func (t *table) checkChange(c *call, in resourcePolicyInput) *apiError {
 	return nil
 }
 
+// putResourcePolicy replaces the table's own policy. It is parsed now: a policy
+// that cannot apply is refused, not stored.
 func (c *call) putResourcePolicy(in *struct {
 	resourcePolicyInput
 	Policy                          string
@@ -111,6 +115,7 @@ func (c *call) putResourcePolicy(in *struct {
 	return map[string]any{"RevisionId": t.policy.revision}, nil
 }
 
+// deleteResourcePolicy works as well without a policy.
 func (c *call) deleteResourcePolicy(in *resourcePolicyInput) (any, *apiError) {
 	t, err := c.arnNamed(in.ResourceArn)
 	if err != nil {
@@ -128,8 +133,12 @@ func (c *call) deleteResourcePolicy(in *resourcePolicyInput) (any, *apiError) {
 	return map[string]any{"RevisionId": revision}, nil
 }
 
+// tag sets tags; a key that is there gets the new value. The caller holds the
+// server's lock, or has the table alone.
 type tag struct{ Key, Value string }
 
+// tagResource adds tags to a table, where policies can ask for them
+// (aws:ResourceTag).
 func (c *call) tagResource(in *struct {
 	ResourceArn string
 	Tags        []tag
@@ -153,6 +162,7 @@ func (t *table) tag(tags []tag) {
 	}
 }
 
+// untagResource takes tags away; one that is not there is no error.
 func (c *call) untagResource(in *struct {
 	ResourceArn string
 	TagKeys     []string
@@ -169,6 +179,8 @@ func (c *call) untagResource(in *struct {
 	return map[string]any{}, nil
 }
 
+// listTagsOfResource returns all tags at once: a table has few, and the service
+// would page them.
 func (c *call) listTagsOfResource(in *struct{ ResourceArn, NextToken string }) (any, *apiError) {
 	t, err := c.arnNamed(in.ResourceArn)
 	if err != nil {

@@ -176,6 +176,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.answer(fault.around(w, r), r, out, apiErr)
 }
 
+// count counts a request, whether it is answered or not.
 func (s *Server) count(op string) {
 	if _, known := operations[op]; !known {
 		op = "unknown" // the map must not grow with what clients send
@@ -185,6 +186,9 @@ func (s *Server) count(op string) {
 	s.requests[op]++
 }
 
+// handle answers one request: the operation, the signature, the principal, then
+// the operation's own function, which does authorization because it knows the
+// table.
 func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError) {
 	run := operations[op]
 	if run == nil {

@@ -35,6 +35,7 @@ func (v *violations) atLeast(member string, value *int64, least int64) {
 	}
 }
 
+// err names all that was wrong with a request, as the service does.
 func (v violations) err() *apiError {
 	switch len(v) {
 	case 0:

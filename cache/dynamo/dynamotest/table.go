@@ -71,6 +71,9 @@ func errKeySchema() *apiError {
 	return validation("The provided key element does not match the schema")
 }
 
+// checkKeySize refuses what the service does: an empty value of a key
+// attribute, and one of more than 2,048 bytes (partition key) or 1,024 (sort
+// key).
 func checkKeySize(name string, v *value, hash bool) *apiError {
 	switch size := v.size(); {
 	case v.kind == "S" && size == 0:
@@ -120,6 +123,8 @@ func (t *table) store(c *call, key string, next item) {
 
 var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
 
+// checkTableName has the service's rule: 3 to 255 characters of a to z, A to Z,
+// 0 to 9, "_", "-" and ".".
 func checkTableName(name string) *apiError {
 	bad := func(constraint string) *apiError {
 		return validation("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: Member must %s", name, constraint)
@@ -149,6 +154,8 @@ type createTableInput struct {
 	GlobalSecondaryIndexes []indexInput
 }
 
+// createTable makes a table that is active at once. Tags given with it need
+// their own permission, as with the service.
 func (c *call) createTable(in *createTableInput) (any, *apiError) {
 	if err := checkTableName(in.TableName); err != nil {
 		return nil, err
@@ -178,6 +185,8 @@ func (c *call) createTable(in *createTableInput) (any, *apiError) {
 	return map[string]any{"TableDescription": t.describe(c, "ACTIVE")}, nil
 }
 
+// schema checks and takes over the keys of table and indexes. Each attribute
+// that is defined has to be part of a key, and the other way round.
 func (t *table) schema(in *createTableInput) *apiError {
 	switch {
 	case in.BillingMode != "PAY_PER_REQUEST" && in.ProvisionedThroughput == nil:
@@ -401,6 +410,7 @@ func (c *call) updateTable(in *updateTableInput) (any, *apiError) {
 	return map[string]any{"TableDescription": t.describe(c, "ACTIVE")}, nil
 }
 
+// deleteTable takes the table away at once; the answer still describes it.
 func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {
 	t, err := c.named(in.TableName)
 	if err != nil {
@@ -414,6 +424,7 @@ func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {
 	return map[string]any{"TableDescription": t.describe(c, "DELETING")}, nil
 }
 
+// listTables pages by name, 100 at most.
 func (c *call) listTables(in *struct {
 	ExclusiveStartTableName string
 	Limit                   *int

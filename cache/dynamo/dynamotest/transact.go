@@ -29,6 +29,8 @@ type reason struct {
 	Item    item   `json:",omitempty"`
 }
 
+// cancelled is the error of a transaction, with a reason for each part, in
+// order; those that would have worked have the code None.
 func cancelled(reasons []reason) *apiError {
 	codes := make([]string, len(reasons))
 	for i, r := range reasons {
@@ -88,6 +90,8 @@ func apart(tables []*table, keys []string) *apiError {
 	return nil
 }
 
+// transactGetItems reads all parts under one lock, so that they are of one
+// moment.
 func (c *call) transactGetItems(in *struct {
 	TransactItems []struct {
 		Get *struct {
@@ -158,6 +162,7 @@ func (c *call) transactGetItems(in *struct {
 	return out, nil
 }
 
+// checkCount refuses an empty transaction, and one of more than 100 parts.
 func checkCount(n int) *apiError {
 	var v violations
 	switch {
@@ -249,6 +254,9 @@ func (in *conditional) part(op string, resolve func(*table) (string, item, *apiE
 	}}, err
 }
 
+// transactPart is the update as a part of a transaction: a function of the
+// table that says what would be there afterwards, or why not, and changes
+// nothing.
 func (in *updateInput) transactPart() (part, *apiError) {
 	actions, holds, err := in.parse()
 	return part{in.TableName, "UpdateItem", func(t *table) (string, item, item, *reason, *apiError) {

@@ -11,6 +11,8 @@ type timeToLive struct {
 	Enabled       bool
 }
 
+// updateTimeToLive switches on or off, at once. Doing so twice is an error, as
+// with the service; programs that start up have to ask first.
 func (c *call) updateTimeToLive(in *struct {
 	TableName               string
 	TimeToLiveSpecification *timeToLive
@@ -40,6 +42,8 @@ func (c *call) updateTimeToLive(in *struct {
 	return map[string]any{"TimeToLiveSpecification": spec}, nil
 }
 
+// describeTimeToLive never says ENABLING or DISABLING, as both take no time
+// here.
 func (c *call) describeTimeToLive(in *struct{ TableName string }) (any, *apiError) {
 	t, err := c.named(in.TableName)
 	if err != nil {
@@ -78,6 +82,9 @@ func (s *Server) Sweep() int {
 	return swept
 }
 
+// expired reports whether v, of the TTL attribute, is a time in the past, in
+// seconds since 1970. One that is more than five years past is ignored, as the
+// service does.
 func (v *value) expired(now time.Time) bool {
 	if v.kind != "N" {
 		return false

@@ -40,6 +40,7 @@ type Unlucky struct {
 	Expired float64
 }
 
+// check refuses what is no probability, NaN included.
 func (u *Unlucky) check() error {
 	for name, p := range map[string]float64{"Unprocessed": u.Unprocessed, "LostAnswers": u.LostAnswers, "Throttled": u.Throttled, "Expired": u.Expired} {
 		if !(p >= 0 && p <= 1) {
@@ -108,6 +109,8 @@ func (t *table) remember(l *luck, key string, now time.Time) {
 	t.history[key] = append(recent(t.history[key], now.Add(-l.Stale)), version{t.items[key], now})
 }
 
+// recent drops the versions that no stale read may return any more; all are in
+// the order of their times.
 func recent(all []version, since time.Time) []version {
 	for len(all) > 0 && all[0].until.Before(since) {
 		all = all[1:]

@@ -138,6 +138,8 @@ func (p *parser) setOperand() func(item) (*value, *apiError) {
 	}
 }
 
+// setFunction = "if_not_exists" "(" path "," operand ")" / "list_append" "("
+// operand "," operand ")".
 func (p *parser) setFunction() func(item) (*value, *apiError) {
 	name := p.next()
 	p.expect("(")
@@ -180,6 +182,8 @@ func (p *parser) remove() action {
 	return action{p.path(), func(item) (*value, *apiError) { return nil, nil }}
 }
 
+// add is one action of ADD: a number is added, the elements of a set are united
+// with it, and what is not there begins with the value.
 func (p *parser) add() action {
 	to := p.path()
 	with := p.constant()
@@ -205,6 +209,8 @@ func (p *parser) add() action {
 	}}
 }
 
+// subtract is one action of DELETE, which takes elements out of a set. There is
+// no empty set: with its last element the attribute goes.
 func (p *parser) subtract() action {
 	from := p.path()
 	what := p.constant()
@@ -416,6 +422,8 @@ func (t *table) updated(old, key item, actions []action) (item, *apiError) {
 	return next, t.checkIndexes(next)
 }
 
+// updateItem makes an item that is not there, with its key. Capacity is taken
+// whether or not the condition holds, for the larger of both versions.
 func (c *call) updateItem(in *updateInput) (any, *apiError) {
 	actions, holds, err := in.parse()
 	if err != nil {

@@ -55,6 +55,8 @@ func (it *item) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// decode reads {"TYPE": value}. depth counts nested documents, which the
+// service bounds as well.
 func (v *value) decode(data []byte, depth int) error {
 	if depth > maxDepth {
 		return errNesting
@@ -75,6 +77,7 @@ func (v *value) decode(data []byte, depth int) error {
 	return nil
 }
 
+// decodeKind reads the value of one type; errors are in the service's words.
 func (v *value) decodeKind(kind string, raw json.RawMessage, depth int) error {
 	v.kind = kind
 	switch kind {
@@ -126,6 +129,8 @@ func (v *value) decodeKind(kind string, raw json.RawMessage, depth int) error {
 	}
 }
 
+// scalar decodes JSON of a fixed type. A wrong one is found in the service
+// while it reads the request, hence the other kind of error.
 func scalar(raw json.RawMessage, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
 		var shape *json.UnmarshalTypeError
@@ -137,6 +142,8 @@ func scalar(raw json.RawMessage, into any) error {
 	return nil
 }
 
+// decodeNumber reads a number, which travels as a string so that no JSON
+// library rounds it.
 func (v *value) decodeNumber(raw json.RawMessage) error {
 	var s string
 	if err := scalar(raw, &s); err != nil {
@@ -147,6 +154,7 @@ func (v *value) decodeNumber(raw json.RawMessage) error {
 	return err
 }
 
+// decodeBinary reads base64 with padding.
 func (v *value) decodeBinary(raw json.RawMessage) error {
 	var s string
 	if err := scalar(raw, &s); err != nil {
@@ -187,6 +195,8 @@ func (v *value) decodeSet(kind string, raw json.RawMessage) error {
 	return nil
 }
 
+// duplicates is the error for a set with equal elements, which differs by the
+// type of the set.
 func duplicates(kind string, elems []json.RawMessage) error {
 	if kind == "NS" {
 		return errors.New("Input collection contains duplicates")
@@ -205,6 +215,8 @@ func duplicates(kind string, elems []json.RawMessage) error {
 // MarshalJSON writes the wire form: map members in the order of their names.
 func (v *value) MarshalJSON() ([]byte, error) { return v.append(nil), nil }
 
+// append writes the value in the protocol's JSON. Maps are in the order of
+// their keys, so that equal items are equal bytes.
 func (v *value) append(b []byte) []byte {
 	b = append(b, '{', '"')
 	b = append(b, v.kind...)
@@ -238,6 +250,8 @@ func (v *value) append(b []byte) []byte {
 	return append(b, '}')
 }
 
+// appendScalar writes a string, number or binary value, all of which are
+// strings in JSON.
 func (v *value) appendScalar(b []byte) []byte {
 	switch v.kind {
 	case "N":
@@ -301,6 +315,7 @@ func (v *value) size() int {
 	}
 }
 
+// size is what DynamoDB counts for the item: the bytes of its names and values.
 func (it item) size() int {
 	n := 0
 	for name, v := range it {
@@ -309,6 +324,8 @@ func (it item) size() int {
 	return n
 }
 
+// equal compares as DynamoDB does: numbers by value, sets without order,
+// documents to their depth.
 func (v *value) equal(w *value) bool {
 	if v.kind != w.kind {
 		return false
