@@ -124,6 +124,8 @@ func (s *Server) readJSON(r *http.Request, body []byte) request {
 	return in
 }
 
+// writeJSON writes an answer of KMS, whose protocol is JSON 1.1: errors have
+// codes of their own, and status 400 unless they are the service's.
 func writeJSON(w http.ResponseWriter, out any, err *apiError, id string) {
 	status := http.StatusOK
 	if err != nil {
@@ -195,6 +197,9 @@ func (k *kmsKey) usable(c *call) *apiError {
 
 type kmsTag struct{ TagKey, TagValue string }
 
+// createKey makes a key pair, outside the lock as it may take a second. Without
+// a policy the key belongs to the account, whose identity policies then decide,
+// as the console's default does.
 func createKey(c *call, in *struct {
 	KeySpec, KeyUsage, Description, Policy string
 	Tags                                   []kmsTag
@@ -241,6 +246,7 @@ func createKey(c *call, in *struct {
 	return map[string]any{"KeyMetadata": k.metadata(c)}, nil
 }
 
+// parseKeyPolicy reads a key policy, with the service's limit of length.
 func parseKeyPolicy(text string) (*iam.Policy, *apiError) {
 	p, err := iam.Parse(iam.Resource, text, maxKeyPolicy)
 	if err != nil {
@@ -249,6 +255,8 @@ func parseKeyPolicy(text string) (*iam.Policy, *apiError) {
 	return p, nil
 }
 
+// metadata is the KeyMetadata of the answers. It shows the newest state, also
+// while the one before is still in force.
 func (k *kmsKey) metadata(c *call) map[string]any {
 	state := "Enabled"
 	if !k.enabled.newest() {
@@ -271,6 +279,7 @@ func describeKey(c *call, in *struct {
 	})
 }
 
+// listKeys returns all keys at once.
 func listKeys(c *call, _ *struct{}) (any, *apiError) {
 	if err := c.authorize("*", nil); err != nil {
 		return nil, err
@@ -284,6 +293,8 @@ func listKeys(c *call, _ *struct{}) (any, *apiError) {
 	return map[string]any{"Keys": list, "Truncated": false}, nil
 }
 
+// getPublicKey returns the public half in SubjectPublicKeyInfo (RFC 5280), for
+// who verifies without KMS.
 func getPublicKey(c *call, in *struct {
 	KeyID string `json:"KeyId"`
 },
@@ -315,6 +326,7 @@ func (in *signed) keys() map[string]string {
 	return map[string]string{"kms:signingalgorithm": in.SigningAlgorithm, "kms:messagetype": in.messageType()}
 }
 
+// messageType is RAW, which KMS hashes, unless said.
 func (in *signed) messageType() string {
 	if in.MessageType == "" {
 		return "RAW"
@@ -353,6 +365,8 @@ func (c *call) prepare(in *signed) (signer crypto.Signer, arn string, digest []b
 	return signer, arn, digest, hash, nil
 }
 
+// sign signs with the algorithm that the request names, which has to be one of
+// the key's.
 func sign(c *call, in *signed) (any, *apiError) {
 	signer, arn, digest, hash, apiErr := c.prepare(in)
 	if apiErr != nil {
@@ -369,6 +383,8 @@ func sign(c *call, in *signed) (any, *apiError) {
 	return map[string]any{"KeyId": arn, "Signature": sig, "SigningAlgorithm": in.SigningAlgorithm}, nil
 }
 
+// verify is Verify, which answers a wrong signature with an error and never
+// with "false".
 func verify(c *call, in *struct {
 	signed
 	Signature []byte
@@ -397,6 +413,7 @@ func verify(c *call, in *struct {
 	return map[string]any{"KeyId": arn, "SignatureValid": true, "SigningAlgorithm": in.SigningAlgorithm}, nil
 }
 
+// enableKey is in force after the server's PolicyDelay, as is disableKey.
 func enableKey(c *call, in *struct {
 	KeyID string `json:"KeyId"`
 },
@@ -427,6 +444,8 @@ func getKeyPolicy(c *call, in *struct {
 	})
 }
 
+// putKeyPolicy replaces the policy. One that names a role or user who is not
+// there is refused: its Deny would never apply.
 func putKeyPolicy(c *call, in *struct {
 	KeyID                          string `json:"KeyId"`
 	PolicyName                     string
@@ -459,6 +478,8 @@ func createAlias(c *call, in *aliasInput) (any, *apiError) { return c.setAlias(i
 
 func updateAlias(c *call, in *aliasInput) (any, *apiError) { return c.setAlias(in, true) }
 
+// setAlias is CreateAlias and UpdateAlias: exists says whether the alias must
+// be there.
 func (c *call) setAlias(in *aliasInput, exists bool) (any, *apiError) {
 	if !aliasName.MatchString(in.AliasName) || strings.HasPrefix(in.AliasName, "alias/aws/") {
 		return nil, invalid("AliasName is %q; want alias/NAME, and not alias/aws/", in.AliasName)

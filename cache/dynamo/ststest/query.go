@@ -246,6 +246,7 @@ type errorBody struct {
 	Message string
 }
 
+// queryBody is the error of the query protocol, which says whose fault it is.
 func (e *apiError) queryBody() errorBody {
 	if e.status >= 500 {
 		return errorBody{"Receiver", e.code, e.message}
@@ -253,6 +254,7 @@ func (e *apiError) queryBody() errorBody {
 	return errorBody{"Sender", e.code, e.message}
 }
 
+// jsonBody is an answer in JSON, for clients whose Accept header asks for it.
 func jsonBody(action string, out any, err *apiError, id string) ([]byte, error) {
 	if err != nil {
 		return json.Marshal(map[string]any{"Error": err.queryBody(), "RequestId": id})
@@ -267,6 +269,8 @@ type xmlMetadata struct {
 	RequestID string `xml:"RequestId"`
 }
 
+// xmlBody is <ActionResponse><ActionResult>…</ActionResult><ResponseMetadata>…;
+// the names depend on the action, hence the tokens.
 func xmlBody(space, action string, out any, err *apiError, id string) ([]byte, error) {
 	if err != nil {
 		return xml.Marshal(struct {

@@ -95,6 +95,8 @@ type tagElements struct {
 
 type tagElement struct{ Key, Value string }
 
+// element is the role in an answer, with the newest trust policy. The caller
+// holds the lock.
 func (r *role) element() roleElement {
 	e := roleElement{
 		Path: r.path, RoleName: r.name, RoleID: r.id, Arn: r.arn(), CreateDate: stamp(r.created),
@@ -107,6 +109,7 @@ func (r *role) element() roleElement {
 	return e
 }
 
+// elements are tags in the order of their names.
 func elements(tags map[string]string) *tagElements {
 	list := new(tagElements)
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -164,6 +167,8 @@ func (s *Server) AddRole(r Role) (arn string, err error) {
 	return made.arn(), nil
 }
 
+// newRole checks what IAM checks of a role, its trust policy included. The role
+// belongs to no server yet.
 func newRole(r Role) (*role, *apiError) {
 	switch {
 	case !roleName.MatchString(r.Name):
@@ -182,6 +187,7 @@ func newRole(r Role) (*role, *apiError) {
 	return made, nil
 }
 
+// parseTrust reads a trust policy, with the service's limit of length.
 func parseTrust(text string) (*iam.Policy, *apiError) {
 	p, err := iam.Parse(iam.Trust, text, maxTrustPolicy)
 	if err != nil {
@@ -221,6 +227,9 @@ func (s *Server) taken(name string) bool {
 	return false
 }
 
+// insertRole adds a new role, unless its name is taken (in any case of its
+// letters), there are too many, or its trust policy names somebody who is not
+// there.
 func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
 	now := s.now()
 	s.mu.Lock()
@@ -266,6 +275,8 @@ func (c *call) withRole(name string, f func(*role) (any, *apiError)) (any, *apiE
 	return f(r)
 }
 
+// createRole needs iam:CreateRole on the role that is to be, and for tags
+// iam:TagRole as well.
 func createRole(c *call, p *params) (any, *apiError) {
 	in := Role{
 		Name: p.required("RoleName"), Path: p.text("Path"), Trust: p.required("AssumeRolePolicyDocument"), Tags: p.tags(),
@@ -295,6 +306,8 @@ func createRole(c *call, p *params) (any, *apiError) {
 	return struct{ Role roleElement }{r.element()}, nil
 }
 
+// requestTags are the tags of a request as condition keys
+// (aws:RequestTag/NAME).
 func requestTags(tags map[string]string) map[string]string {
 	keys := map[string]string{}
 	for k, v := range tags {
@@ -313,6 +326,8 @@ func getRole(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// listRoles returns all roles below a path at once, in the order of their
+// names.
 func listRoles(c *call, p *params) (any, *apiError) {
 	prefix := p.text("PathPrefix")
 	if !p.done() {
@@ -337,6 +352,8 @@ func listRoles(c *call, p *params) (any, *apiError) {
 	return out, nil
 }
 
+// deleteRole refuses to while the role has policies. Sessions of it go on until
+// they end, as with IAM.
 func deleteRole(c *call, p *params) (any, *apiError) {
 	name := p.required("RoleName")
 	if !p.done() {
@@ -370,6 +387,8 @@ func updateAssumeRolePolicy(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// putRolePolicy adds an inline policy, or replaces the one of that name. The
+// maps are copied, not changed: the set before may still be in force.
 func putRolePolicy(c *call, p *params) (any, *apiError) {
 	name, policy, text := p.required("RoleName"), p.required("PolicyName"), p.required("PolicyDocument")
 	if !p.done() {
@@ -408,6 +427,7 @@ func getRolePolicy(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// deleteRolePolicy takes an inline policy away, after the server's PolicyDelay.
 func deleteRolePolicy(c *call, p *params) (any, *apiError) {
 	name, policy := p.required("RoleName"), p.required("PolicyName")
 	if !p.done() {
@@ -441,6 +461,7 @@ func listRolePolicies(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// tagRole adds tags, up to 50 in all.
 func tagRole(c *call, p *params) (any, *apiError) {
 	name, tags := p.required("RoleName"), p.tags()
 	if !p.done() {

@@ -234,6 +234,8 @@ func (c *call) authorizeOwned(own *iam.Policy, resource string, keys map[string]
 	return c.judge(resource, keys, func(a iam.Access) iam.Decision { return c.caller.DecideOwned(own, a) })
 }
 
+// judge asks decide about the call, with the keys of the request and those
+// given, and makes an error in AWS's words of a no.
 func (c *call) judge(resource string, keys map[string]string, decide func(iam.Access) iam.Decision) *apiError {
 	all := maps.Clone(c.keys)
 	maps.Copy(all, keys)
@@ -306,6 +308,7 @@ func (s *Server) read(r *http.Request, body []byte) request {
 	return readQuery(r, body)
 }
 
+// answer runs one request: those that are public need no signature.
 func (in request) answer(s *Server, r *http.Request, body []byte) (any, *apiError) {
 	c := &call{server: s, action: in.service + ":" + in.action, now: s.now()}
 	if !in.public {

@@ -60,6 +60,7 @@ func (s *Server) expire(now time.Time) {
 	}
 }
 
+// getCallerIdentity tells who calls. No policy can deny it.
 func getCallerIdentity(c *call, p *params) (any, *apiError) {
 	if !p.done() { // it needs no permission, and cannot be denied
 		return nil, p.err
@@ -90,6 +91,9 @@ type assumeRoleResult struct {
 	PackedPolicySize int `xml:",omitempty"`
 }
 
+// assumeRole makes a session: credentials of their own, that may do what the
+// role may and the session policy allows, until they expire. Lifetimes count in
+// whole seconds, as the answer shows them.
 func assumeRole(c *call, p *params) (any, *apiError) {
 	arn, name, external := p.required("RoleArn"), p.required("RoleSessionName"), p.text("ExternalId")
 	life := time.Duration(p.number("DurationSeconds", 3600, 900, 43200)) * time.Second
@@ -168,6 +172,8 @@ func (c *call) mayAssume(arn, name, external string, tags map[string]string, hel
 	return longest, err
 }
 
+// insertSession keeps the session until it expires. There is a limit, so that a
+// loop in a test does not eat the memory.
 func (s *Server) insertSession(h *session, now time.Time) *apiError {
 	s.mu.Lock()
 	defer s.mu.Unlock()

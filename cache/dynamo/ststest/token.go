@@ -82,6 +82,7 @@ type issuerElement struct {
 	JwtVendingEnabled bool `xml:",omitempty"`
 }
 
+// enableFederation lets the account issue web identity tokens.
 func enableFederation(c *call, p *params) (any, *apiError) {
 	return c.federate(p, func(on *bool) (any, *apiError) {
 		if *on {
@@ -92,6 +93,8 @@ func enableFederation(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// disableFederation stops that; tokens that are out stay valid until they
+// expire.
 func disableFederation(c *call, p *params) (any, *apiError) {
 	return c.federate(p, func(on *bool) (any, *apiError) {
 		if !*on {
@@ -102,6 +105,7 @@ func disableFederation(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// federationInfo is the issuer, which is what others are to trust.
 func federationInfo(c *call, p *params) (any, *apiError) {
 	return c.federate(p, func(on *bool) (any, *apiError) {
 		if !*on {
@@ -282,6 +286,8 @@ func (s *Server) readDocument(r *http.Request) request {
 	return in
 }
 
+// discovery is the document of OpenID Connect Discovery 1.0 that leads to the
+// keys.
 func discovery(c *call) (any, *apiError) {
 	issuer := c.server.Issuer()
 	return map[string]any{
@@ -293,6 +299,8 @@ func discovery(c *call) (any, *apiError) {
 	}, nil
 }
 
+// jwks are the keys that tokens may be signed with, the ones before a rotation
+// included (RFC 7517).
 func jwks(c *call) (any, *apiError) {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -311,6 +319,8 @@ func jwks(c *call) (any, *apiError) {
 	return map[string]any{"keys": list}, nil
 }
 
+// writeDocument writes plain JSON that may be kept for a few minutes, as the
+// real documents may.
 func writeDocument(w http.ResponseWriter, out any, err *apiError, _ string) {
 	if err != nil {
 		http.Error(w, err.message, err.status)

@@ -68,6 +68,8 @@ func NewCaller(p Principal, now time.Time) (*Caller, error) {
 	return c, nil
 }
 
+// parseAll reads identity policies; the error names the one that is wrong by
+// its number.
 func parseAll(what string, documents []string, limit int) (all []*Policy, err error) {
 	for i, text := range documents {
 		p, err := Parse(Identity, text, limit)

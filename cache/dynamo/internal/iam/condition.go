@@ -136,6 +136,9 @@ type condition struct {
 	wants    []string
 }
 
+// parseConditions reads a Condition: operators, each with keys, each with
+// values. They are sorted, so that the first error is always the same. A key
+// that comes twice, in two cases, is refused: JSON would keep one of them.
 func parseConditions(v any) (all []condition, err error) {
 	ops, ok := v.(map[string]any)
 	if !ok {
@@ -162,6 +165,9 @@ func parseConditions(v any) (all []condition, err error) {
 	return all, nil
 }
 
+// parseCondition refuses what it cannot evaluate, an operator, a key or a
+// policy variable: a condition that is ignored would make a Deny that never
+// applies.
 func parseCondition(op, key string, v any) (condition, error) {
 	name, ifExists := strings.CutSuffix(op, "IfExists")
 	row, ok := operators[name]
@@ -193,6 +199,7 @@ func parseCondition(op, key string, v any) (condition, error) {
 	return condition{name, ifExists, strings.ToLower(key), wants}, nil
 }
 
+// keyNames are the condition keys that can be evaluated, for error messages.
 func keyNames() []string {
 	var names []string
 	for _, k := range keys {
@@ -239,6 +246,9 @@ func hold(conditions []condition, keys map[string]string) bool {
 	return true
 }
 
+// holds follows IAM's rules for keys that a request lacks: a negated operator
+// holds, …IfExists holds, others do not, and Null asks just that. Of several
+// values one is enough, for a negated operator none may be met.
 func (c condition) holds(keys map[string]string) bool {
 	got, present := keys[c.key]
 	op := operators[c.operator]
@@ -272,6 +282,8 @@ func checkDate(want string) error {
 	return err
 }
 
+// date compares times, given in RFC 3339 or as seconds since 1970, by the
+// result of a comparison.
 func date(holds func(int) bool) func(got, want string) bool {
 	return func(got, want string) bool {
 		w, err := parseDate(want)
@@ -311,6 +323,7 @@ func checkNumber(want string) error {
 	return nil
 }
 
+// numeric compares numbers by the result of a comparison.
 func numeric(holds func(int) bool) func(got, want string) bool {
 	return func(got, want string) bool {
 		w, err := strconv.ParseFloat(want, 64)
@@ -329,6 +342,7 @@ func checkPrefix(want string) error {
 	return nil
 }
 
+// prefix is an address range; a single address is the range of itself.
 func prefix(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return addr.Prefix(addr.BitLen())
@@ -336,6 +350,8 @@ func prefix(s string) (netip.Prefix, error) {
 	return netip.ParsePrefix(s)
 }
 
+// inPrefix reports whether an address is in a range, IPv4 also in its form in
+// IPv6.
 func inPrefix(got, want string) bool {
 	p, err := prefix(want)
 	if err != nil { // Parse has refused it

@@ -104,6 +104,10 @@ var (
 	actionName  = regexp.MustCompile(`^[A-Za-z0-9*?]+$`)
 )
 
+// parseStatement reads one statement. Which members there may be depends on the
+// kind of the document: an identity policy has no Principal, a trust policy no
+// Resource. An unknown member is refused, as a misspelt Condition would make
+// the statement broader than it was meant.
 func parseStatement(kind Kind, raw any) (s statement, err error) {
 	members := []string{"Sid", "Effect", "Action", "NotAction", "Condition"}
 	if kind != Trust {
@@ -199,6 +203,8 @@ func texts(v any, what string) ([]string, error) {
 	return all, nil
 }
 
+// noVariable refuses policy variables (${aws:username}), which are not
+// implemented.
 func noVariable(what, text string) error {
 	if i := strings.Index(text, "${"); i >= 0 {
 		return fmt.Errorf("%s %q: policy variables are not implemented, and this has %s", what, text, text[i:])
@@ -206,6 +212,8 @@ func noVariable(what, text string) error {
 	return nil
 }
 
+// checkAction wants * or service:Name, and of DynamoDB's actions one that
+// exists.
 func checkAction(a string) error {
 	prefix, name, ok := strings.Cut(a, ":")
 	if a == "*" || ok && actionName.MatchString(name) && service.MatchString(prefix) {
@@ -214,6 +222,7 @@ func checkAction(a string) error {
 	return fmt.Errorf("action %.80q is neither * nor of the form service:Name (letters and digits; wildcards in Name only)", a)
 }
 
+// checkARN wants * or an ARN, and for DynamoDB one that can be a table's.
 func checkARN(r string) error {
 	if i := strings.IndexFunc(r, func(c rune) bool { return c <= ' ' || c > '~' }); i >= 0 {
 		return fmt.Errorf("resource %.200q has a character at %d that is in no ARN", r, i)
@@ -295,6 +304,7 @@ func object(v any, what string, known ...string) (map[string]any, error) {
 	return m, nil
 }
 
+// show is a value for an error message, cut to a length that can be read.
 func show(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil || v == nil {
@@ -327,6 +337,8 @@ func decode(document string) (any, error) {
 	return v, nil
 }
 
+// decodeValue decodes as encoding/json does into an any, but refuses members
+// that come twice, of which that would keep the last, and deep nesting.
 func decodeValue(dec *json.Decoder, depth int) (any, error) {
 	t, err := dec.Token()
 	if err != nil {

@@ -103,6 +103,7 @@ func EvaluateOwned(p Policies, a Access) Decision {
 	return Decision{Why: "because no resource-based policy allows the " + a.Action + " action"}
 }
 
+// one is a list of p, without it if there is none.
 func one(p *Policy) []*Policy {
 	if p == nil {
 		return nil
@@ -110,6 +111,8 @@ func one(p *Policy) []*Policy {
 	return []*Policy{p}
 }
 
+// applies reports whether the statement is about this access: action, resource,
+// principal and all conditions.
 func (s *statement) applies(a Access) bool {
 	action := strings.ToLower(a.Action)
 	return s.notAction != slices.ContainsFunc(s.actions, func(p string) bool { return Glob(p, action) }) &&
@@ -131,6 +134,7 @@ func (s *statement) concerns(a Access) bool {
 	})
 }
 
+// accountOf is the account in an ARN; empty for what is no ARN.
 func accountOf(arn string) string {
 	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
 		return parts[4]

@@ -85,6 +85,8 @@ func ParseSignature(r *http.Request) (Signature, *SignatureError) {
 	return newSignature(parts, r.Header.Get("X-Amz-Security-Token"), false)
 }
 
+// newSignature is a signature from its parts, which a header or a query has
+// given. Errors are in the service's words.
 func newSignature(parts map[string]string, token string, presigned bool) (Signature, *SignatureError) {
 	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
 		if parts[name] == "" {
@@ -183,6 +185,9 @@ func (sig Signature) checkHeaders(r *http.Request, dateHeader string) *Signature
 	return nil
 }
 
+// canonicalRequest is what is signed: see "Create a signed AWS API request" in
+// the IAM user guide. The payload's hash is computed and not taken from the
+// request's header.
 func canonicalRequest(r *http.Request, headers []string, body []byte) []byte {
 	path := r.URL.EscapedPath()
 	if path == "" {
