@@ -85,3 +85,56 @@ func TestExport_reads_back(t *testing.T) {
 		}
 	}
 }
+
+// exported writes a graph and reads it again.
+func exported(t *testing.T, g *depgraph.Graph) (text string, back *depgraph.Graph) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := report.GraphJSON(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	services, err := depgraph.ParseManifest("graph.json", b.Bytes())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b.String())
+	}
+	back, err = depgraph.Compile(services, depgraph.Options{AllowUndeclared: true})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b.String())
+	}
+	return b.String(), back
+}
+
+// Names are data in JSON: whatever they hold comes back.
+func TestExport_reads_hostile_names_back(t *testing.T) {
+	g := hostileGraph(t)
+	text, back := exported(t, g)
+	if again, _ := exported(t, back); again != text {
+		t.Errorf("read back\n%s\nwant\n%s", again, text)
+	}
+	if fmt.Sprint(back.Names()) != fmt.Sprint(g.Names()) {
+		t.Errorf("names %q, want %q", back.Names(), g.Names())
+	}
+}
+
+// A duration of odd nanoseconds, a service that nobody declared, and numbers at
+// the ends of their ranges.
+func TestExport_reads_the_ends_of_ranges_back(t *testing.T) {
+	var services []depgraph.Service
+	for i, d := range []time.Duration{0, 1, 999, 1234567891, 59*time.Minute + 999999999, 23 * time.Hour} {
+		services = append(services, depgraph.Service{
+			Name: fmt.Sprintf("s%d", i), Start: d, Availability: depgraph.Availability{Own: []float64{0, 1e-9, 100, 99.999999, 50, 33.3333333333}[i]},
+			Depends: []depgraph.Dependency{{On: "nobody"}},
+		})
+	}
+	g, err := depgraph.Compile(services, depgraph.Options{AllowUndeclared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, back := exported(t, g)
+	for s := range g.Services() {
+		got, ok := back.Service(s.Name)
+		if !ok || got.Start != s.Start || got.Availability != s.Availability || got.Undeclared != s.Undeclared {
+			t.Errorf("%s came back as %+v, want %+v", s.Name, got, s)
+		}
+	}
+}
