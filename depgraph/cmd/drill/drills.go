@@ -117,7 +117,7 @@ func (c *command) run(args []string) error {
 	}
 	length := f.watch
 	if f.short {
-		length = shortWatch
+		length = min(length, shortWatch)
 	}
 	p = p.Scaled(length)
 	finish := func(e drill.Experiment) drill.Experiment {

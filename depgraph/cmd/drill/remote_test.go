@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/failopen/failopen/depgraph"
@@ -59,9 +60,8 @@ func shop(t *testing.T) (shop *httptest.Server, flags []string) {
 }
 
 func TestRun_yourOwnService(t *testing.T) {
-	t.Parallel()
-	_, flags := shop(t)
 	proofs := filepath.Join(t.TempDir(), depgraph.ProofFile)
+	var all sync.WaitGroup
 	for name, c := range map[string]struct {
 		flags []string
 		want  drill.Verdict
@@ -74,24 +74,26 @@ func TestRun_yourOwnService(t *testing.T) {
 			[]string{"--fault", "denied", "--service", "prices.internal", "--expect", "sold out"}, drill.NotStarted,
 		},
 	} {
-		t.Run(name, func(t *testing.T) { // one after the other: there is one proxy
+		_, flags := shop(t) // each has a proxy, and they mostly wait
+		all.Go(func() {
 			code, stdout, stderr := here(t, append(append([]string{"run", "-f", "json"}, flags...), c.flags...)...)
 			var r drill.Report
 			if err := json.Unmarshal([]byte(stdout), &r); err != nil {
-				t.Fatalf("%v\n%s%s", err, stdout, stderr)
+				t.Errorf("%s: %v\n%s%s", name, err, stdout, stderr)
+				return
 			}
 			if code != int(c.want) || r.Verdict != c.want {
-				t.Errorf("exit code %d, %s: %v; want %s", code, r.Verdict, r.Reasons, c.want)
+				t.Errorf("%s: exit code %d, %s: %v; want %s", name, code, r.Verdict, r.Reasons, c.want)
 			}
 		})
 	}
+	all.Wait()
 	if all, err := depgraph.LoadProofs(proofs); err != nil || all == nil {
 		t.Errorf("the proof: %v", err)
 	}
 }
 
 func TestInfer_yourOwnService(t *testing.T) {
-	t.Parallel()
 	shop, flags := shop(t)
 	resp, err := http.Get(shop.URL) // the proxy sees what it calls
 	if err != nil {
@@ -104,7 +106,7 @@ func TestInfer_yourOwnService(t *testing.T) {
 	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := here(t, append([]string{"infer", "-d", dir, "--name", "shop", "--faults", "reset,503"}, flags...)...)
+	code, stdout, stderr := here(t, append([]string{"infer", "-d", dir, "--name", "shop", "--faults", "reset,503"}, append(flags, "--watch", "300ms")...)...)
 	for _, want := range []string{
 		"soft     prices.internal", "hard     stock.internal",
 		manifest + ":3: shop -> stock.internal is declared soft, and is hard: reset: ",
@@ -125,7 +127,7 @@ func TestInfer_theServiceThatComesWithIt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := program(t, "infer", "--target", "naive", "-d", dir, "--depend", "sessions=dynamodb", "--depend", "origin", "--watch", "5m", "-f", "json")
+	code, stdout, stderr := program(t, "infer", "--target", "naive", "-d", dir, "--depend", "sessions=dynamodb", "--depend", "origin", "--watch", "1m", "-f", "json")
 	var out struct {
 		Dependencies []drill.Inferred
 		Differences  []drill.Difference
@@ -136,7 +138,7 @@ func TestInfer_theServiceThatComesWithIt(t *testing.T) {
 	if code != 1 || len(out.Dependencies) != 2 || len(out.Differences) != 1 || out.Differences[0].Dependency != "sessions" || !strings.HasSuffix(out.Differences[0].Position, ":3") {
 		t.Errorf("exit code %d, %+v", code, out)
 	}
-	if code, stdout, stderr := program(t, "infer", "--watch", "5m", "--faults", "denied,blackhole"); code != 0 || !strings.Contains(stdout, "soft     dynamodb") || !strings.Contains(stdout, "hard     origin") {
+	if code, stdout, stderr := program(t, "infer", "--watch", "1m", "--faults", "denied,blackhole"); code != 0 || !strings.Contains(stdout, "soft     dynamodb") || !strings.Contains(stdout, "hard     origin") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
 }
