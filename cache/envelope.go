@@ -231,9 +231,9 @@ func additional(key string, clear []byte) []byte {
 // isTagged reports whether an item may have tags.
 func isTagged(item Item) bool { return len(item.Value) > 3 && item.Value[3]&taggedBit != 0 }
 
-// tags returns those of an item, if it is one.
+// tags returns those of an item, if it is one and has some.
 func (s sealer) tags(b []byte) []uint64 {
-	if len(b) < envelopeHeader || !bytes.Equal(b[:2], envelopeMagic) || b[2] != envelopeLayout ||
+	if len(b) < envelopeHeader || !bytes.Equal(b[:2], envelopeMagic) || b[2] != envelopeLayout || b[3]&taggedBit == 0 ||
 		binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b) {
 		return nil
 	}

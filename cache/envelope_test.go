@@ -64,6 +64,18 @@ func TestEnvelope_tags(t *testing.T) {
 	}
 }
 
+// A payload without tags that begins like some has none: as the nonce of an
+// encrypted one may.
+func TestEnvelope_tags_only_where_it_says_so(t *testing.T) {
+	b, err := sealer{}.seal("key", envelope{version: 1, payload: append([]byte{1}, make([]byte, 8)...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (sealer{}).tags(b); got != nil {
+		t.Errorf("tags %v of an item that has none", got)
+	}
+}
+
 // TestEnvelope_any_change flips every bit, and cuts at every length: whatever
 // a store does to an item, the reader notices.
 func TestEnvelope_any_change(t *testing.T) {
