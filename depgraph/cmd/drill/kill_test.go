@@ -182,7 +182,7 @@ func TestRevoke_killedAtAnyMoment(t *testing.T) {
 				slots <- struct{}{}
 				all.Go(func() {
 					defer func() { <-slots }()
-					left, undoing := killOnce(t, via, self, i%2 == 1)
+					left, undoing := killOnce(t, via, self, i)
 					if left {
 						behind.Add(1)
 					}
@@ -200,22 +200,28 @@ func TestRevoke_killedAtAnyMoment(t *testing.T) {
 	}
 }
 
-// killOnce kills one revocation of a cloud of its own, and looks at what is left.
-func killOnce(t *testing.T, via revoke.Via, self string, undo bool) (left, undoing bool) {
+// killOnce kills one revocation of a cloud of its own, the i-th, and looks at what
+// is left.
+func killOnce(t *testing.T, via revoke.Via, self string, i int) (left, undoing bool) {
 	w := newCloud(t, true)
 	defer w.close()
-	args := []string{"revoke", "--via", string(via), "--role", revokedRole, "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
+	undo, written := via != revoke.Session && i%2 == 1, via != revoke.Session && i%4 == 0
+	lead := "1s"
+	if written { // it is to come, and it is killed soon
+		lead = "10s"
+	}
+	args := []string{"revoke", "--via", string(via), "--role", revokedRole, "--table", revokedTable, "--lead", lead, "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
 	if via == revoke.Session {
 		args = append(args, "--", self)
 	}
-	undoing = w.kill(t, args, via != revoke.Session && undo)
+	undoing = w.kill(t, args, undo, written)
 	if via == revoke.Session {
 		if err := w.works(t.Context()); err != nil {
 			t.Errorf("another session of the role: %v", err)
 		}
 	}
 	left = w.left(t) > 0
-	w.ahead.Add(int64(63 * time.Second)) // the window is over
+	w.ahead.Add(int64(72 * time.Second)) // the window is over
 	if err := w.works(t.Context()); err != nil {
 		t.Errorf("after the window: %v", err)
 	}
@@ -229,13 +235,28 @@ func killOnce(t *testing.T, via revoke.Via, self string, undo bool) (left, undoi
 	return left, undoing
 }
 
-// kill starts the program and kills it. If undo says so, it is first told to end
-// once the window is open.
-func (w *cloud) kill(t *testing.T, args []string, undo bool) (undoing bool) {
+// kill starts the program and kills it, at any moment after its start: with
+// written, after its first write, whenever that comes on this machine; with undo,
+// after it was told to end in its window.
+func (w *cloud) kill(t *testing.T, args []string, undo, written bool) (undoing bool) {
 	t.Helper()
+	wrote := make(chan struct{})
+	write := sync.OnceFunc(func() { close(wrote) })
+	w.iam.SetFault(func(r *ststest.Request) *ststest.Fault {
+		if r.Action == "PutRolePolicy" {
+			write()
+		}
+		return nil
+	})
+	w.db.SetFault(func(r *dynamotest.Request) *dynamotest.Fault {
+		if r.Operation == "PutResourcePolicy" {
+			write()
+		}
+		return nil
+	})
 	cmd, out := w.program(t, args...)
 	after := time.Duration(rand.Int64N(int64(400 * time.Millisecond)))
-	if rand.IntN(3) == 0 {
+	if rand.IntN(3) == 0 && !written {
 		after *= 4 // in the window, too
 	}
 	ready := make(chan struct{})
@@ -260,6 +281,12 @@ func (w *cloud) kill(t *testing.T, args []string, undo bool) (undoing bool) {
 			w.ahead.Add(int64(16 * time.Second)) // a table's policy can be changed again
 			undoing = cmd.Process.Signal(os.Interrupt) == nil && runtime.GOOS != "windows"
 		case <-done: // nothing was written
+		}
+	}
+	if written {
+		select {
+		case <-wrote:
+		case <-done: // it came too late for its own window
 		}
 	}
 	timer := time.NewTimer(after)
