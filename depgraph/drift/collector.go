@@ -16,20 +16,25 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// Limits of what a Collector reads, unless it says otherwise.
+// Limits of what a Collector reads, unless it says otherwise. They keep a file
+// that was named by mistake, or made to hurt, from filling the memory.
 const (
 	DefaultMaxBytes = 512 << 20 // a file, unpacked
 	DefaultMaxSpans = 5_000_000 // all files together; up to about 2 GiB of memory
 )
 
 // Collector reads sources and sums up what they saw. The zero value is ready.
-// It is not for use by several goroutines.
+// It keeps all spans in memory until it is dropped, since a trace may be spread
+// over several sources. It is not for use by several goroutines.
 type Collector struct {
 	// MaxBytes bounds each source, and MaxSpans all of them together. Zero means
 	// the defaults.
 	MaxBytes int64
 	MaxSpans int
 
+	// spans of all sources, not linked yet; counted sums up the sources that
+	// have counted calls themselves. sources and notes are in the order of Add,
+	// and seen has the name of each content.
 	spans   []span
 	counted *tally
 	sources []Source
@@ -37,9 +42,16 @@ type Collector struct {
 	seen    map[[sha256.Size]byte]string
 }
 
-// Add reads one source, whose format is told by its content; gzip is unpacked.
-// After an error nothing of that source is counted. The name appears in errors
-// and reports.
+// Add reads one source, whose format is told by its content and not by its
+// name; gzip is unpacked. After an error nothing of that source is counted, and
+// the Collector can be used on. A content that was added before is counted
+// once, with a note: to name a file twice, or its packed and its plain form, is
+// an easy mistake. The name appears in errors and reports.
+//
+// Errors say which source it is, the line where the format has lines, what was
+// expected and what was found. They also tell an empty file, a record of
+// another program, and a server's error message that was saved instead of a
+// record.
 func (c *Collector) Add(name string, r io.Reader) error {
 	data, err := c.read(r)
 	if err != nil {
@@ -63,7 +75,9 @@ func (c *Collector) Add(name string, r io.Reader) error {
 }
 
 // AddConfigured adds the addresses that an importer found in a configuration:
-// every dependency of run time. They were not seen to be called.
+// every dependency of run time, with its alternatives. They were not seen to be
+// called, so they have no calls; but the services count as recorded, since
+// their configuration is known.
 func (c *Collector) AddConfigured(name string, services []depgraph.Service) {
 	f := file{name: name, format: "addresses in a configuration", t: newTally()}
 	for _, s := range services {
@@ -79,6 +93,8 @@ func (c *Collector) AddConfigured(name string, services []depgraph.Service) {
 	c.take(&f)
 }
 
+// take adds what one source held to the sums. It is called once a source, after
+// the whole of it was understood.
 func (c *Collector) take(f *file) {
 	source := Source{Name: f.name, Format: f.format, Spans: len(f.spans), Edges: len(f.t.edges)}
 	traces := map[string]bool{}
@@ -105,7 +121,9 @@ func (c *Collector) take(f *file) {
 	}
 }
 
-// read unpacks and bounds a source.
+// read unpacks and bounds a source. Gzip is told by its two magic bytes (RFC
+// 1952), which begin no text; the limit is that of the unpacked data, too, so
+// that a small file cannot become a large one.
 func (c *Collector) read(r io.Reader) ([]byte, error) {
 	limit := cmp.Or(c.MaxBytes, DefaultMaxBytes)
 	data, err := limited(r, limit)
@@ -123,6 +141,7 @@ func (c *Collector) read(r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
+// limited reads everything, or one byte more than the limit, which is an error.
 func limited(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(data)) > limit {
@@ -131,22 +150,31 @@ func limited(r io.Reader, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// file is one source while it is read.
+// file is one source while it is read. Nothing of it reaches the Collector
+// before it was read to its end.
 type file struct {
 	name, format string
 	data         []byte
-	room         int
-	spans        []span
-	t            *tally
-	notes        []string
-	idle         int // pairs of services that are named, with no call
+	// room is how many more spans there may be.
+	room  int
+	spans []span
+	// t sums up pairs that were counted already. said has the numbers of
+	// requests that recordings tell, which take the place of those that follow
+	// from pairs.
+	t     *tally
+	notes []string
+	idle  int // pairs of services that are named, with no call
 }
 
-// Formats are what Add reads, in words.
+// Formats are what Add reads, in words for messages and help. Whoever adds a
+// format names it here, in errFormat's texts and in the guide.
 const Formats = "dependencies of Zipkin or Jaeger, spans of Zipkin (v2), Jaeger or OTLP in JSON, metrics of OpenTelemetry's service graph as Prometheus has them (text, or the answer of a query), or a recording of package observe"
 
 var errFormat = errors.New("the format is unknown; this reads " + Formats)
 
+// parse tells the format by the first sign that is no space: a list is
+// Zipkin's, an object any of those in objects, and everything else is lines of
+// Prometheus. A byte order mark is left out.
 func (f *file) parse() error {
 	f.data = bytes.TrimPrefix(f.data, []byte("\xef\xbb\xbf"))
 	start := bytes.TrimLeft(f.data, " \t\r\n")
@@ -161,7 +189,9 @@ func (f *file) parse() error {
 	return f.prometheus()
 }
 
-// located adds the line to an error of the JSON parser.
+// located adds the line to an error of the JSON parser, and says it in the
+// words of the data instead of Go's types. The line is that where the decoder
+// was, which for a wrong value is the end of the object that holds it.
 func (f *file) located(parse func(dec *json.Decoder) error) error {
 	dec := json.NewDecoder(bytes.NewReader(f.data))
 	err := parse(dec)
@@ -182,6 +212,7 @@ func (f *file) located(parse func(dec *json.Decoder) error) error {
 	return fmt.Errorf("line %d: %w", line, err)
 }
 
+// jsonType names the type that was expected, in the words of JSON.
 func jsonType(e *json.UnmarshalTypeError) string {
 	switch kind := e.Type.Kind().String(); kind {
 	case "struct", "map":
@@ -195,6 +226,8 @@ func jsonType(e *json.UnmarshalTypeError) string {
 }
 
 // objects reads one JSON object or several, as a collector writes one a line.
+// Which format an object has follows from its members; the order below matters
+// where two of them could be there.
 func (f *file) objects(dec *json.Decoder) error {
 	for dec.More() {
 		var o struct {
@@ -219,6 +252,8 @@ func (f *file) objects(dec *json.Decoder) error {
 		if err := dec.Decode(&o); err != nil {
 			return err
 		}
+		// An answer may hold data and say that they are not all; that is worth
+		// a note and no error.
 		for _, e := range o.Errors {
 			o.Warnings = append(o.Warnings, e.Message)
 		}
@@ -227,6 +262,8 @@ func (f *file) objects(dec *json.Decoder) error {
 		}
 		var err error
 		switch {
+		// Somebody saved the answer of a server that had nothing to answer
+		// with.
 		case o.Status == "error", len(o.Errors) > 0 && emptyList(o.Data):
 			return fmt.Errorf("holds no record; the server answered with an error: %s", cmp.Or(o.Error, strings.Join(o.Warnings, "; ")))
 		case o.Batches != nil:
@@ -251,12 +288,14 @@ func (f *file) objects(dec *json.Decoder) error {
 	return nil
 }
 
+// emptyList reports whether data is missing, null or [].
 func emptyList(data json.RawMessage) bool {
 	var list []json.RawMessage
 	return len(data) == 0 || json.Unmarshal(data, &list) == nil && len(list) == 0
 }
 
-// is sets the format, which is one for each file.
+// is sets the format, which is one for each file. A mixture is an error, as it
+// is hardly meant.
 func (f *file) is(format string) error {
 	if f.format != "" && f.format != format {
 		return fmt.Errorf("holds %s and %s; each file must hold one format", f.format, format)
@@ -265,6 +304,7 @@ func (f *file) is(format string) error {
 	return nil
 }
 
+// span adds one, within the bound on spans of all sources.
 func (f *file) span(s span) error {
 	if f.room--; f.room < 0 {
 		return errors.New("there are too many spans; record for a shorter time, or sample")
@@ -274,7 +314,10 @@ func (f *file) span(s span) error {
 	return nil
 }
 
-// pair counts calls of a source that has counted them already.
+// pair counts calls of a source that has counted them already. judged says that
+// errs is known, and not merely zero. An empty name or a number that cannot be
+// is an error; a service that calls itself and a counter of zero are left out,
+// the latter with a note.
 func (f *file) pair(from, to string, kind Kind, calls, errs int64, judged bool) error {
 	switch {
 	case strings.TrimSpace(from) == "" || strings.TrimSpace(to) == "":
@@ -294,10 +337,14 @@ func (f *file) pair(from, to string, kind Kind, calls, errs int64, judged bool) 
 	return nil
 }
 
-// maxCount keeps sums of counts from wrapping around.
+// maxCount keeps sums of counts from wrapping around: a million of them fit
+// into an int64.
 const maxCount = math.MaxInt64 >> 20
 
-// recording reads what package observe wrote.
+// recording reads what package observe wrote: version 1, the requests of each
+// service, and the edges with what became of the requests. Several recordings
+// in one file add up, as several files do. other is how many calls the recorder
+// did not count by name.
 func (f *file) recording(version, services, edges json.RawMessage, other int64) error {
 	if err := f.is("a recording of package observe"); err != nil {
 		return err
@@ -327,6 +374,7 @@ func (f *file) recording(version, services, edges json.RawMessage, other int64) 
 			return err
 		}
 	}
+	// All numbers come from a file, so all are checked before they are added.
 	for _, e := range all {
 		effect := Effect{e.Propagated, e.Absorbed, e.Unclear, e.Fine, e.Otherwise}
 		if min(effect.Propagated, effect.Absorbed, effect.Unclear, effect.Fine, effect.Otherwise) < 0 ||

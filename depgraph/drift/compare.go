@@ -12,7 +12,8 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// Options says how Compare judges.
+// Options says how Compare judges. The zero value maps no names and takes the
+// default severities of the rules.
 type Options struct {
 	// Names maps observed names to declared ones; nil maps none.
 	Names *Names
@@ -27,7 +28,8 @@ type Options struct {
 	Now time.Time
 }
 
-// State says whether a dependency is declared, and whether it was seen.
+// State says whether a dependency is declared, and whether it was seen. The
+// texts are for people; programs compare with the constants.
 type State string
 
 // The states of a dependency.
@@ -44,7 +46,9 @@ const (
 	NoNeed State = "delivery"
 )
 
-// Strength is what the recorded requests say about how hard a dependency is.
+// Strength is what the recorded requests say about how hard a dependency is,
+// whatever is declared. It rests on Effect; see wilson for what "beyond chance"
+// means.
 type Strength string
 
 // The strengths that can be concluded.
@@ -75,7 +79,9 @@ type Dependency struct {
 	Why string
 }
 
-// Soft reports whether every declared edge of run time is soft.
+// Soft reports whether every declared edge of run time is soft. Without such an
+// edge it is false: what is not declared for run time is not declared soft
+// either.
 func (d *Dependency) Soft() bool {
 	soft := false
 	for _, e := range d.Declared {
@@ -89,7 +95,8 @@ func (d *Dependency) Soft() bool {
 	return soft
 }
 
-// Report is the result of Compare.
+// Report is the result of Compare. It shares nothing with the graph that a
+// caller may change, and is the same for the same input.
 type Report struct {
 	// Dependencies are all that are declared or were seen, in order of From,
 	// then To.
@@ -109,7 +116,10 @@ func (r *Report) Empty() bool {
 	return !slices.ContainsFunc(r.Dependencies, func(d Dependency) bool { return len(d.Kinds) > 0 })
 }
 
-// Compare judges what was seen by what is declared.
+// Compare judges what was seen by what is declared. Every pair that is declared
+// or was seen becomes a Dependency, findings are made of those, and waivers of
+// the graph that are in force are applied, with a note of how many there were.
+// It costs O(n log n) in edges and changes neither g nor o.
 func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
 	c := comparer{g: g, o: o, opts: opts, pairs: map[pair]*Dependency{}, requests: map[string]int64{}}
 	c.opts.MinFailures = cmp.Or(opts.MinFailures, 3)
@@ -122,6 +132,7 @@ func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
 		r.Dependencies = append(r.Dependencies, *d)
 	}
 	r.Findings = c.findings(r.Dependencies)
+	// A waiver tolerates a finding until its day is over.
 	now, waived := opts.Now, 0
 	if now.IsZero() {
 		now = time.Now()
@@ -138,21 +149,27 @@ func Compare(g *depgraph.Graph, o *Observed, opts Options) *Report {
 	return r
 }
 
+// pair is two services by their declared names.
 type pair struct{ from, to string }
 
 func comparePairs(a, b pair) int {
 	return cmp.Or(strings.Compare(a.from, b.from), strings.Compare(a.to, b.to))
 }
 
+// comparer is the state of one Compare.
 type comparer struct {
-	g        *depgraph.Graph
-	o        *Observed
-	opts     Options
-	pairs    map[pair]*Dependency
-	requests map[string]int64 // by declared name; present: it was recorded itself
+	g     *depgraph.Graph
+	o     *Observed
+	opts  Options
+	pairs map[pair]*Dependency
+	// requests has the requests of each service by declared name. A service
+	// that is there was recorded itself, even with 0 of them; of one that is
+	// not, nothing follows from silence.
+	requests map[string]int64
 	notes    []string
 }
 
+// at is the dependency of a pair, which it adds if it is new.
 func (c *comparer) at(from, to string) *Dependency {
 	p := pair{from, to}
 	if c.pairs[p] == nil {
@@ -161,6 +178,8 @@ func (c *comparer) at(from, to string) *Dependency {
 	return c.pairs[p]
 }
 
+// declared adds what the graph says: one dependency a pair, with all its edges,
+// in the graph's order.
 func (c *comparer) declared() {
 	for e := range c.g.Edges() {
 		d := c.at(e.From, e.To)
@@ -168,6 +187,10 @@ func (c *comparer) declared() {
 	}
 }
 
+// observed adds what was seen, under declared names. Several observed names may
+// mean one service; their counts add up. What the names leave out, calls inside
+// one service, and names of several namespaces that were taken for one service
+// are counted in notes, since each may be a mistake in the names.
 func (c *comparer) observed() {
 	names := newResolver(c.opts.Names, c.g.Names())
 	for _, observed := range slices.Sorted(maps.Keys(c.o.Requests)) {
@@ -203,7 +226,14 @@ func (c *comparer) observed() {
 	}
 }
 
-// judge fills in what follows for one dependency.
+// judge fills in what follows for one dependency: its state, the reason, and
+// the strength.
+//
+// The cases go from what is certain to what is not. Something that was seen is
+// there, whatever is declared. Something that was not seen may only be called
+// unobserved if it would have been seen: it is declared for run time, its owner
+// was recorded, no alternative was taken in its place, and there were enough
+// requests.
 func (c *comparer) judge(d *Dependency) {
 	d.Requests = c.requests[d.From]
 	_, recorded := c.requests[d.From]
@@ -238,15 +268,16 @@ func (c *comparer) judge(d *Dependency) {
 }
 
 // minRequests is how many requests of a service must have been recorded for an
-// absence to mean anything.
+// absence to mean anything: with fewer, even what one in ten requests needs
+// would be missed too often.
 const minRequests = 30
 
-// oneIn is the rule of three: what happens in fewer than 3 of n cases is not
-// seen in n with a chance of about 1 in 20.
+// oneIn is the rule of three (Hanley and Lippman-Hand 1983): what happens in
+// fewer than 3 of n cases is not seen in n with a chance of about 1 in 20.
 func oneIn(n int64) string { return fmt.Sprint(max(1, n/3)) }
 
 // groupSeen reports whether d is an alternative, and another one of its group
-// was seen.
+// was seen: a caller that has what it needs does not try the rest.
 func (c *comparer) groupSeen(d *Dependency) bool {
 	for _, e := range d.Declared {
 		if e.Group == 0 {
@@ -264,7 +295,11 @@ func (c *comparer) groupSeen(d *Dependency) bool {
 // strength concludes from how requests ended. The failures that the dependency
 // has to answer for must be more than those that happen anyway: the lower end
 // of the one share must be above the upper end of the other, both as Wilson
-// score intervals of 95%.
+// score intervals of 95%. So a service that fails all the time proves nothing
+// about what it calls.
+//
+// Why gets the numbers behind it, in a sentence that a reader can check.
+// Requests of which nobody can tell are named and not counted.
 func (c *comparer) strength(d *Dependency) {
 	e := d.Effect
 	failed := e.Propagated + e.Absorbed
@@ -294,6 +329,7 @@ func (c *comparer) strength(d *Dependency) {
 	d.Why = strings.TrimPrefix(d.Why+"; "+text, "; ")
 }
 
+// requests counts them, in words.
 func requests(n int64) string {
 	if n == 1 {
 		return "1 request"
@@ -301,6 +337,7 @@ func requests(n int64) string {
 	return fmt.Sprintf("%d requests", n)
 }
 
+// recorded counts traces, with the verb.
 func recorded(traces int) string {
 	if traces == 1 {
 		return "1 trace was recorded"
@@ -322,7 +359,9 @@ func wilson(k, n int64) (low, high float64) {
 	return (centre - spread) / (1 + z*z/m), (centre + spread) / (1 + z*z/m)
 }
 
-// honesty says what nobody can conclude from the sources.
+// honesty says what nobody can conclude from the sources, each note only if it
+// applies: traces are a sample, counters cannot show what an error led to, an
+// address is no call, and services that were not recorded are not judged.
 func (c *comparer) honesty(r *Report) (notes []string) {
 	traces, counted, addresses, judged := 0, 0, 0, false
 	for _, s := range c.o.Sources {
@@ -358,7 +397,7 @@ func (c *comparer) honesty(r *Report) (notes []string) {
 	return notes
 }
 
-// firstOf lists up to ten names.
+// firstOf lists up to ten names and counts the others.
 func firstOf(names []string) string {
 	if n := len(names); n > 10 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:10], ", "), n-10)

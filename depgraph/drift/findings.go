@@ -8,7 +8,14 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// findings turns what was judged into findings of the rules of drift.
+// findings turns what was judged into findings of the rules of drift: DG015 for
+// what is not declared, DG016 for what was not seen, DG019 for what is declared
+// soft and is hard. Their severities are those of the policy, or the defaults;
+// at limits a finding that is weaker than its rule. The order is that of
+// severity, and within one that of all.
+//
+// A finding about a pair without a declaration is at its first service, if that
+// is declared, so that a waiver and a reader have a place.
 func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 	rules := map[string]depgraph.Rule{}
 	for _, id := range []string{"DG015", "DG016", "DG019"} {
@@ -54,6 +61,8 @@ func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 	return found
 }
 
+// wants reports whether Only and Skip let a rule run; both hold IDs or names,
+// in any case of letters.
 func (c *comparer) wants(r depgraph.Rule) bool {
 	named := func(list []string) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, r.ID) || strings.EqualFold(s, r.Name) })
@@ -73,6 +82,8 @@ func (c *comparer) undeclared(d *Dependency) string {
 	}
 }
 
+// uses says how a dependency was used: by calls, of which some may have failed,
+// or only by its address.
 func (c *comparer) uses(d *Dependency) string {
 	if d.Calls == 0 {
 		return "is configured with the address of " + d.To
@@ -87,8 +98,12 @@ func (c *comparer) uses(d *Dependency) string {
 	return text
 }
 
-// Services proposes declarations for what was seen: every edge as an assumed
-// one of run time, soft where requests were answered without it.
+// Services proposes declarations for what was seen, in order of name: every
+// edge as an assumed one of run time, soft where requests were answered without
+// it. Both ends of an edge are there, so that the result compiles. What was
+// only declared is left out, and so are deliveries, which are no need of either
+// side. A database or a broker gets its kind; the source of an edge says where
+// and how often it was seen.
 func (r *Report) Services() []depgraph.Service {
 	var services []depgraph.Service
 	index := map[string]int{}

@@ -12,7 +12,9 @@ import (
 	"strings"
 )
 
-// dependencyLink is the form that Zipkin and Jaeger share.
+// dependencyLink is the form that Zipkin (GET /api/v2/dependencies) and Jaeger
+// (GET /api/dependencies) share. The counts are pointers, as one that is
+// missing is not zero.
 type dependencyLink struct {
 	Parent     string `json:"parent"`
 	Child      string `json:"child"`
@@ -21,7 +23,8 @@ type dependencyLink struct {
 }
 
 // link counts one. Zipkin leaves errorCount out where there are none, so it
-// says which calls failed; Jaeger has no such field.
+// says which calls failed; Jaeger has no such field. judged is what its absence
+// means.
 func (f *file) link(l dependencyLink, judged bool) error {
 	errs := int64(0)
 	if l.CallCount == nil {
@@ -33,12 +36,17 @@ func (f *file) link(l dependencyLink, judged bool) error {
 	return f.pair(l.Parent, l.Child, Call, *l.CallCount, errs, judged)
 }
 
+// zipkinEndpoint is one side of a call; only the name matters, or the address
+// if there is none.
 type zipkinEndpoint struct {
 	ServiceName string `json:"serviceName"`
 	IPv4        string `json:"ipv4"`
 	IPv6        string `json:"ipv6"`
 }
 
+// zipkinSpan is a span of Zipkin's v2 model, and a dependency link, as both
+// come in a list and only their members tell them apart. Tags are any values:
+// some tracers write numbers and booleans, though the model wants text.
 type zipkinSpan struct {
 	dependencyLink
 	TraceID  string          `json:"traceId"`
@@ -54,7 +62,9 @@ type zipkinSpan struct {
 	V1       json.RawMessage `json:"binaryAnnotations"`
 }
 
-// zipkin reads a list of dependencies, of spans, or of traces.
+// zipkin reads a list of dependencies, of spans, or of traces (lists of spans).
+// Elements are decoded one by one, so that memory is bounded by the spans and
+// not by the text. An empty list is no error: nothing was recorded.
 func (f *file) zipkin(dec *json.Decoder) error {
 	if _, err := dec.Token(); err != nil {
 		return err
@@ -94,6 +104,8 @@ func (f *file) zipkin(dec *json.Decoder) error {
 	return nil
 }
 
+// zipkinSpan takes one element of a list: a link, or a span, which it brings
+// into the common form.
 func (f *file) zipkinSpan(z *zipkinSpan) error {
 	switch {
 	case z.Parent != "" || z.Child != "":
@@ -124,6 +136,8 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	if z.Remote != nil {
 		s.peer = z.Remote.ServiceName
 	}
+	// The tag error says that a span failed by being there, whatever its text;
+	// only "false" does not. A cancelled one did not fail.
 	tags := attributes{}
 	for key, value := range z.Tags {
 		tags[key] = fmt.Sprint(value)
@@ -131,6 +145,8 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	if value, ok := z.Tags["error"]; ok && value != "false" && value != false {
 		s.failed = !tags.cancelled()
 	}
+	// An unknown kind is an error and no local span: whom it called would be
+	// lost.
 	switch strings.ToUpper(z.Kind) {
 	case "CLIENT":
 		s.role = client
@@ -147,6 +163,8 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	default:
 		return fmt.Errorf("span %s: kind %q is not one of CLIENT, SERVER, PRODUCER, CONSUMER", z.ID, z.Kind)
 	}
+	// The name of the other side: as the endpoint says, by the conventions for
+	// tags, or its address.
 	if s.peer == "" { // the remote endpoint has no name
 		s.peer, _ = tags.peer(s.role)
 		if s.peer == "" && z.Remote != nil && s.role == client {
@@ -157,7 +175,9 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	return f.span(s)
 }
 
-// micros turns a number of microseconds into nanoseconds.
+// micros turns a number of microseconds into nanoseconds; 0 stands for one that
+// is missing. The bound lets a start and a duration be added without an
+// overflow.
 func micros(n json.Number) (int64, error) {
 	if n == "" {
 		return 0, nil
@@ -170,10 +190,16 @@ func micros(n json.Number) (int64, error) {
 }
 
 // id makes two spellings of one ID equal: case and padding differ among
-// tracers.
+// tracers. IDs of zeros only, which mean "none", become "".
 func id(s string) string { return strings.TrimLeft(strings.ToLower(s), "0") }
 
-// jaeger reads the answers of its HTTP API: dependencies, or traces.
+// jaeger reads the answers of Jaeger's HTTP API: dependencies, or traces. A
+// trace has its processes beside its spans, which refer to them. An empty
+// answer has no type, and counts as dependencies.
+//
+// Of references, CHILD_OF is a caller that waits for its child. FOLLOWS_FROM,
+// if it is all there is and of the same trace, is one that does not; such a
+// span begins a request of its own.
 func (f *file) jaeger(data json.RawMessage) error {
 	var list []struct {
 		dependencyLink
@@ -255,6 +281,9 @@ func (f *file) jaeger(data json.RawMessage) error {
 	return nil
 }
 
+// roleOf reads the kind of a span as Jaeger ("client"), OTLP
+// ("SPAN_KIND_CLIENT", or 3) and others write it. What is unknown or internal
+// is local.
 func roleOf(kind string) role {
 	switch strings.TrimPrefix(strings.ToLower(kind), "span_kind_") {
 	case "client", "3":
@@ -272,9 +301,12 @@ func roleOf(kind string) role {
 // attributes are those of one span, as text.
 type attributes map[string]string
 
-// peer names the other side of a call by OpenTelemetry's conventions, old and
-// new: the name that was configured, that of the system for a message, an
-// address. An address of numbers says less than the name of a database.
+// peer names the other side of a call by OpenTelemetry's semantic conventions,
+// old and new, the surest first: the name that was configured (peer.service),
+// an address, that of the system for a database or a message. An address of
+// numbers says less than the name of a database. A port is cut off. Only spans
+// that go out, or take a message, have a peer; database reports whether it is
+// one.
 func (a attributes) peer(r role) (name string, database bool) {
 	if r != client && r != producer && r != consumer {
 		return "", false
@@ -294,9 +326,10 @@ func (a attributes) peer(r role) (name string, database bool) {
 	return cmp.Or(a["peer.service"], address, system, broker), system != ""
 }
 
-// cancelled reports whether the caller that waited for a span gave up, as a client does
-// that leaves, or the loser of two hedged calls: that is no failure of the other
-// side. A deadline is one.
+// cancelled reports whether the caller that waited for a span gave up, as a
+// client does that leaves, or the loser of two hedged calls: that is no failure
+// of the other side. A deadline is one. The number 1 is gRPC's code for it and
+// counts under that key only.
 func (a attributes) cancelled() bool {
 	const grpcCancelled = "1"
 	for _, key := range []string{"rpc.grpc.status_code", "grpc.status_code", "rpc.response.status_code", "error.type", "error"} {
@@ -312,6 +345,7 @@ func (a attributes) cancelled() bool {
 	return false
 }
 
+// hostOf is the host of a URL, without its port; "" if it is none.
 func hostOf(address string) string {
 	if address == "" {
 		return ""
@@ -323,6 +357,8 @@ func hostOf(address string) string {
 	return u.Hostname()
 }
 
+// otlpValue is one of the types of a value that can hold a name, a number or a
+// flag; others are left out.
 type otlpValue struct {
 	String *string      `json:"stringValue"`
 	Int    *json.Number `json:"intValue"` // a string, by the mapping of protobuf
@@ -334,6 +370,7 @@ type otlpAttribute struct {
 	Value otlpValue `json:"value"`
 }
 
+// attributesOf is the list as a map; of two with one key the last counts.
 func attributesOf(list []otlpAttribute) attributes {
 	a := attributes{}
 	for _, kv := range list {
@@ -357,6 +394,9 @@ func (e *enumOrName) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// otlpSpan is a span in OTLP's JSON mapping (opentelemetry-proto, trace/v1):
+// names in camel case, 64-bit numbers as strings, enumerations as numbers, and
+// IDs in hexadecimal. Tempo writes the same with names of enumerations.
 type otlpSpan struct {
 	TraceID string          `json:"traceId"`
 	SpanID  string          `json:"spanId"`
@@ -371,7 +411,9 @@ type otlpSpan struct {
 	} `json:"status"`
 }
 
-// otlp reads the JSON form of OTLP traces.
+// otlp reads the JSON form of OTLP traces: spans below scopes below resources,
+// whose attribute service.name is the service. instrumentationLibrarySpans is
+// the name that scopeSpans had until 2022.
 func (f *file) otlp(data json.RawMessage) error {
 	if err := f.is("spans of OTLP"); err != nil {
 		return err
@@ -402,6 +444,10 @@ func (f *file) otlp(data json.RawMessage) error {
 	return nil
 }
 
+// otlpSpan brings one span into the common form. A span without times is kept,
+// though it cannot be judged. The member th of the tracestate is the threshold
+// of consistent probability sampling: anything but 0 says that spans like this
+// one were dropped.
 func (f *file) otlpSpan(service string, o *otlpSpan) error {
 	if o.TraceID == "" || o.SpanID == "" {
 		return errors.New("a span has no traceId or no spanId")

@@ -21,13 +21,16 @@ type Names struct {
 	patterns []pattern
 }
 
+// pattern is a text with *, and the name for what it fits.
 type pattern struct{ text, to string }
 
-// Drop is the declared name that leaves an observed one out.
+// Drop is the declared name that leaves an observed one out: addresses of load
+// tests, of monitoring, of what nobody declares.
 const Drop = "-"
 
 // Set maps a name, or a pattern in which * stands for any text, to a declared
-// name, or to Drop.
+// name, or to Drop. An exact name that is mapped to two is an error; patterns
+// are tried in the order of Set, and the first that fits counts.
 func (n *Names) Set(observed, declared string) error {
 	observed, declared = strings.TrimSpace(observed), strings.TrimSpace(declared)
 	switch {
@@ -48,8 +51,10 @@ func (n *Names) Set(observed, declared string) error {
 }
 
 // Read adds the lines of a file, each "observed: declared"; # begins a comment,
-// and a name with a colon or a # goes in double quotes. The form is a subset of
-// YAML. Exact names go before patterns, and patterns in order.
+// and a name with a colon or a # goes in double quotes, with the escapes of Go.
+// The form is a subset of YAML. Exact names go before patterns, and patterns in
+// order. Errors name the file and the line; the lines before it have been
+// added.
 func (n *Names) Read(file string, r io.Reader) error {
 	sc := bufio.NewScanner(r)
 	for line := 1; sc.Scan(); line++ {
@@ -75,7 +80,9 @@ func (n *Names) Read(file string, r io.Reader) error {
 	return nil
 }
 
-// word reads a name up to a sign, in quotes or without.
+// word reads a name up to a sign, in quotes or without, and returns what
+// follows the sign. Behind the closing quote only the sign or a comment may
+// follow.
 func word(s string, end byte) (text, rest string, err error) {
 	if !strings.HasPrefix(s, `"`) {
 		text, rest, found := strings.Cut(s, string(end))
@@ -98,15 +105,19 @@ func word(s string, end byte) (text, rest string, err error) {
 	return text, strings.TrimPrefix(rest, string(end)), nil
 }
 
-// resolver looks observed names up, each once.
+// resolver looks observed names up, each once. It lives for one Compare.
 type resolver struct {
-	names    *Names
+	names *Names
+	// declared are the names of the graph, and folded the same by their lower
+	// case, to see which of them fit without regard to case; known remembers
+	// answers.
 	declared map[string]bool
 	folded   map[string][]string
 	known    map[string]string
 	inside   map[string][]string // names inside a cluster, by the declared name that they are taken for
 }
 
+// newResolver indexes the declared names; nil Names map nothing.
 func newResolver(n *Names, declared []string) *resolver {
 	r := &resolver{names: n, declared: map[string]bool{}, folded: map[string][]string{}, known: map[string]string{}, inside: map[string][]string{}}
 	if n == nil {
@@ -119,7 +130,9 @@ func newResolver(n *Names, declared []string) *resolver {
 	return r
 }
 
-// of returns the declared name, the observed one if there is none, or Drop.
+// of returns the declared name, the observed one if there is none, or Drop. It
+// notes names inside a cluster that were taken for the service of their first
+// label, for mixed.
 func (r *resolver) of(observed string) string {
 	name, ok := r.known[observed]
 	if !ok {
@@ -132,6 +145,10 @@ func (r *resolver) of(observed string) string {
 	return name
 }
 
+// find tries what the user has mapped, then the spellings of the name, the
+// surest first: each as it is, then without regard to case if that fits one
+// service only. Two services whose names differ in case alone are not guessed
+// between.
 func (r *resolver) find(observed string) string {
 	if to, ok := r.names.exact[observed]; ok {
 		return to
@@ -152,8 +169,9 @@ func (r *resolver) find(observed string) string {
 	return observed
 }
 
-// mixed lists declared names that stand for names of several namespaces: they
-// may be services of their own.
+// mixed lists declared names that stand for names of several namespaces, with
+// those names: they may be services of their own, and one of them would hide
+// the other's dependencies.
 func (r *resolver) mixed() (names []string) {
 	for name, all := range r.inside {
 		namespaces := map[string]bool{}
@@ -169,7 +187,9 @@ func (r *resolver) mixed() (names []string) {
 	return names
 }
 
-// spellings are the ways to read an address as a name, the surest first.
+// spellings are the ways to read an address as a name, the surest first: as it
+// is, without a port, and the first label of a name inside a Kubernetes cluster
+// (service.namespace.svc, with or without the cluster's domain).
 func spellings(s string) []string {
 	all := []string{s}
 	if host, port, ok := strings.Cut(s, ":"); ok {

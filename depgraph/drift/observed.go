@@ -23,7 +23,7 @@ const (
 	Configured Kind = "configured"
 )
 
-// Edge is what was seen between two services.
+// Edge is what was seen between two services, under their observed names.
 type Edge struct {
 	From, To string // From was seen to call To
 	Kind     Kind   // how it was seen
@@ -51,6 +51,7 @@ type Effect struct {
 	Fine, Otherwise int64
 }
 
+// add sums up, field by field.
 func (e *Effect) add(o Effect) {
 	e.Propagated += o.Propagated
 	e.Absorbed += o.Absorbed
@@ -87,12 +88,14 @@ type Observed struct {
 // there is nothing to compare with.
 func (o *Observed) Empty() bool { return len(o.Edges) == 0 }
 
+// edgeKey tells edges apart: two services may use each other in several ways.
 type edgeKey struct {
 	from, to string
 	kind     Kind
 }
 
-// tally sums up edges.
+// tally sums up edges, and the requests of each service. A service with an
+// entry of 0 in requests was recorded and handled none.
 type tally struct {
 	edges    map[edgeKey]*Edge
 	requests map[string]int64
@@ -100,6 +103,8 @@ type tally struct {
 
 func newTally() *tally { return &tally{edges: map[edgeKey]*Edge{}, requests: map[string]int64{}} }
 
+// edge is the sum for a key, which is added if it is new, with the source among
+// its sources. The pointer stays valid, so that callers add to it.
 func (t *tally) edge(from, to string, kind Kind, source string) *Edge {
 	k := edgeKey{from, to, kind}
 	e := t.edges[k]
@@ -113,6 +118,7 @@ func (t *tally) edge(from, to string, kind Kind, source string) *Edge {
 	return e
 }
 
+// sorted copies the edges in the order that Observed promises: maps have none.
 func (t *tally) sorted() []Edge {
 	keys := slices.SortedFunc(maps.Keys(t.edges), func(a, b edgeKey) int {
 		return cmp.Or(strings.Compare(a.from, b.from), strings.Compare(a.to, b.to), strings.Compare(string(a.kind), string(b.kind)))

@@ -17,20 +17,24 @@ const (
 	failedMetric = "traces_service_graph_request_failed"
 )
 
-// serviceGraph sums up the series of a service graph.
+// serviceGraph sums up the series of a service graph. A pair has several series
+// if there are further labels, of replicas or dimensions; they add up. found
+// says that there was any; left has pairs without a name on one side.
 type serviceGraph struct {
 	calls, failed map[graphSeries]int64
 	left          map[string]bool
 	found         bool
 }
 
+// graphSeries are the labels that tell pairs apart.
 type graphSeries struct{ client, server, kind string }
 
 func newServiceGraph() *serviceGraph {
 	return &serviceGraph{calls: map[graphSeries]int64{}, failed: map[graphSeries]int64{}, left: map[string]bool{}}
 }
 
-// metricOf returns the name of a counter without its suffix.
+// metricOf returns the name of a counter without its suffix, which OpenMetrics
+// and remote write may each have added once.
 func metricOf(name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_total")
 }
@@ -51,7 +55,9 @@ func (s *serviceGraph) add(metric string, labels map[string]string, value int64)
 	}
 }
 
-// finish counts the pairs.
+// finish counts the pairs, once all series are there, since those of failures
+// come after those of calls. A pair that has more failures than calls, as two
+// scrapes may show it, counts as one that always failed.
 func (s *serviceGraph) finish(f *file) error {
 	if !s.found {
 		return fmt.Errorf("no metric %s_total here; %w", callsMetric, errFormat)
@@ -77,8 +83,10 @@ func (s *serviceGraph) finish(f *file) error {
 
 const graphFormat = "metrics of a service graph"
 
-// prometheus reads service graph metrics in the text form of Prometheus or
-// OpenMetrics. Other metrics in the file are left alone.
+// prometheus reads service graph metrics in the text form of Prometheus
+// (exposition format 0.0.4) or OpenMetrics 1.0. Other metrics in the file are
+// left alone; a line that is none is an error, as the file is something else
+// then.
 func (f *file) prometheus() error {
 	f.format = graphFormat
 	g := newServiceGraph()
@@ -105,7 +113,9 @@ func (f *file) prometheus() error {
 }
 
 // prometheusAnswer reads what the HTTP API of Prometheus answers to an instant
-// query. A query that adds up drops the name; then it is of calls.
+// query (GET /api/v1/query, a vector). A query that adds up drops the name;
+// then it is of calls. Other metrics are an error: somebody asked for the wrong
+// thing.
 func (f *file) prometheusAnswer(data json.RawMessage) error {
 	if err := f.is(graphFormat); err != nil {
 		return err
@@ -143,7 +153,7 @@ func (f *file) prometheusAnswer(data json.RawMessage) error {
 	return g.finish(f)
 }
 
-// metricName tells a metric from other text.
+// metricName tells a metric ([a-zA-Z_:][a-zA-Z0-9_:]*) from other text.
 func metricName(s string) bool {
 	for i, r := range s {
 		if r != '_' && r != ':' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (i == 0 || r < '0' || r > '9') {
@@ -154,7 +164,8 @@ func metricName(s string) bool {
 }
 
 // sample reads what follows the name of a counter: labels, a value, and a
-// timestamp or an exemplar, which say nothing here.
+// timestamp or an exemplar, which say nothing here. Commas are not insisted on,
+// as a trailing one is allowed.
 func sample(rest string) (labels map[string]string, value int64, err error) {
 	labels = map[string]string{}
 	if strings.HasPrefix(rest, "{") {
@@ -184,6 +195,8 @@ func sample(rest string) (labels map[string]string, value int64, err error) {
 	return labels, value, err
 }
 
+// countOf reads a counter's value: counters are floats, also above 1e6, and a
+// rate or a sum over a query may be no whole number, so it is rounded.
 func countOf(text string) (int64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(v) || v < 0 || v > maxCount {
@@ -192,7 +205,8 @@ func countOf(text string) (int64, error) {
 	return int64(math.Round(v)), nil
 }
 
-// labelValue reads up to the closing quote, with the escapes of the format.
+// labelValue reads up to the closing quote, with the escapes of the format: \n,
+// \" and \\. The one behind the backslash of any other is kept.
 func labelValue(s string) (text, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

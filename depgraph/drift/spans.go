@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// role is the side of a call that a span saw.
+// role is the side of a call that a span saw. Local is also what says nothing.
 type role uint8
 
 const (
@@ -19,7 +19,8 @@ const (
 	consumer
 )
 
-// span is what all formats have in common. Times are nanoseconds.
+// span is what all formats have in common. Times are nanoseconds since 1970; 0
+// stands for one that is missing. IDs are those of id, so "" is none.
 type span struct {
 	trace, id, parent string
 	service, peer     string
@@ -34,7 +35,9 @@ type span struct {
 	sampled           bool
 }
 
-// Observed links all spans and sums everything up. More can be added after it.
+// Observed links all spans and sums everything up. More can be added after it;
+// it costs O(n log n) in spans each time. The result does not depend on the
+// order of sources or of spans within them, but for the order of notes.
 func (c *Collector) Observed() *Observed {
 	t := newTally()
 	if c.counted != nil {
@@ -50,6 +53,8 @@ func (c *Collector) Observed() *Observed {
 	for i := range c.spans {
 		traces[c.spans[i].trace] = append(traces[c.spans[i].trace], &c.spans[i])
 	}
+	// Traces in order of their ID: the first name of a source, and so its place
+	// in an edge, depends on it.
 	for _, id := range slices.Sorted(maps.Keys(traces)) {
 		l.trace(traces[id])
 	}
@@ -68,10 +73,13 @@ func (c *Collector) Observed() *Observed {
 	return o
 }
 
-// linker turns the spans of traces into calls.
+// linker turns the spans of traces into calls. trace is called for one trace
+// after the other; the slices are of that trace, with one entry for each of its
+// spans.
 type linker struct {
 	t *tally
 
+	// What was left out or is doubtful, over all traces; see notes.
 	orphans, nameless, duplicates, circles, crowded, sampled, unnamed int
 
 	// Of the trace at hand.
@@ -81,6 +89,8 @@ type linker struct {
 	top    []int // the span of the same service that began the request
 }
 
+// notes says what was left out or is doubtful, in sentences with a number each.
+// Nothing is dropped without being counted here.
 func (l *linker) notes() (notes []string) {
 	for _, n := range []struct {
 		count int
@@ -111,6 +121,10 @@ type call struct {
 	source     string
 }
 
+// trace links the spans of one trace. In this order: copies are dropped,
+// parents found, and the top of each span; then every span becomes a call by
+// its parent, or by the name of its peer, or none; and at last the calls inside
+// each request are judged.
 func (l *linker) trace(spans []*span) {
 	l.spans = l.distinct(spans)
 	l.byID = make(map[string][]int, len(l.spans))
@@ -127,6 +141,8 @@ func (l *linker) trace(spans []*span) {
 	}
 	l.parents()
 	l.tops()
+	// linked marks spans of a caller whose other side was recorded: their peer
+	// is known better from that side.
 	linked := make([]bool, len(l.spans))
 	calls := map[int][]call{} // by the first span of the request
 	for i, s := range l.spans {
@@ -147,7 +163,10 @@ func (l *linker) trace(spans []*span) {
 	}
 }
 
-// distinct drops spans without a service, and second copies.
+// distinct drops spans without a service, and second copies, as two collectors
+// or two files may hold the same. A span that was reported in two parts failed
+// if one part says so. The order in which it leaves the rest makes every later
+// choice among twins the same, whatever the order of the files.
 func (l *linker) distinct(spans []*span) []*span {
 	type identity struct {
 		id, service string
@@ -177,7 +196,9 @@ func (l *linker) distinct(spans []*span) []*span {
 }
 
 // parents finds the parent of each span. A server that shares the ID of its
-// client has that client as its parent.
+// client has that client as its parent. Otherwise several spans may have the
+// parent's ID, and the likeliest is taken: one of the same service, then a
+// server, as a child belongs to the side that did the work, then any.
 func (l *linker) parents() {
 	l.parent = make([]int, len(l.spans))
 	for i, s := range l.spans {
@@ -208,6 +229,7 @@ func (l *linker) parents() {
 // and their copies have the same one, and nothing else does.
 const maxTwins = 64
 
+// pick is the first of the spans with an ID that is wanted, or -1.
 func (l *linker) pick(id string, wanted func(*span) bool, not *span) int {
 	list := l.byID[id]
 	for _, i := range list[:min(len(list), maxTwins)] {
@@ -219,7 +241,9 @@ func (l *linker) pick(id string, wanted func(*span) bool, not *span) int {
 }
 
 // tops finds where the request began that each span belongs to: it climbs as
-// long as the parent is of the same service. A circle of parents is cut.
+// long as the parent is of the same service and waits. A circle of parents is
+// cut. Every span is visited once, by marking the path that was climbed, so it
+// is O(n) and does not recurse.
 func (l *linker) tops() {
 	const unknown, climbing = -1, -2
 	l.top = make([]int, len(l.spans))
@@ -251,7 +275,7 @@ func (l *linker) tops() {
 	}
 }
 
-// count adds one call to the sums.
+// count adds one call to the sums. Spans always say whether they failed.
 func (l *linker) count(from, to string, kind Kind, failed bool, source string) {
 	e := l.t.edge(from, to, kind, source)
 	e.Calls++
@@ -261,7 +285,8 @@ func (l *linker) count(from, to string, kind Kind, failed bool, source string) {
 	}
 }
 
-// fromParent makes a call of a span whose parent is of another service.
+// fromParent makes a call of span i, whose parent p is of another service. A
+// delivery is counted and not judged, since its sender did not wait for it.
 func (l *linker) fromParent(i, p int, linked []bool, calls map[int][]call) {
 	s, up := l.spans[i], l.spans[p]
 	if up.service == s.service {
@@ -290,7 +315,7 @@ func (l *linker) fromParent(i, p int, linked []bool, calls map[int][]call) {
 }
 
 // toPeer makes a call of a span that names the other side, which was not
-// recorded.
+// recorded: a database, a provider, a service without traces.
 func (l *linker) toPeer(i int, linked bool, calls map[int][]call) {
 	s := l.spans[i]
 	kind := Call
@@ -317,6 +342,11 @@ func (l *linker) toPeer(i int, linked bool, calls map[int][]call) {
 
 // effects judges one request of one service: what its calls did, dependency by
 // dependency, and how it ended.
+//
+// An error is only held against a dependency if the request failed as well,
+// nothing else failed in it, both have times, and the call had ended when the
+// request did. A request of which the top span is missing, or is the call
+// itself, says nothing about how it ended.
 func (l *linker) effects(top int, calls []call) {
 	type dependency struct {
 		to   string
@@ -372,8 +402,8 @@ func rounding(entry *span, end int64) int64 {
 	return 2 * int64(time.Microsecond)
 }
 
-// known reports whether the span says how a request ended: it is not the call
-// itself, and nothing above it in the same service can be missing.
+// known reports whether the top span says how a request ended: it is not the
+// call itself, and nothing above it in the same service can be missing.
 func (l *linker) known(top int) bool {
 	switch s := l.spans[top]; s.role {
 	case server, consumer:
@@ -385,6 +415,8 @@ func (l *linker) known(top int) bool {
 	}
 }
 
+// result is what a request got from one dependency. end is that of the last
+// call that failed for good; timed says that all calls have times.
 type result struct {
 	failed, unclear, timed bool
 	end                    int64
