@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -84,13 +85,23 @@ func (c *Collector) AddConfigured(name string, services []depgraph.Service) {
 		f.t.requests[s.Name] += 0
 		for _, d := range s.Depends {
 			for _, to := range append(slices.Clip(d.AnyOf), d.On) {
-				if to != "" && d.Phase&depgraph.Runtime != 0 {
+				if to != "" && ofRunTime(d) {
 					f.t.edge(s.Name, to, Configured, name)
 				}
 			}
 		}
 	}
 	c.take(&f)
+}
+
+// ofRunTime reports whether a dependency that was not compiled is needed at run
+// time. One without a phase is, by the default of depgraph.Dependency, unless it
+// is an order of starts or waits for a job to end.
+func ofRunTime(d depgraph.Dependency) bool {
+	if d.Phase == 0 {
+		return !d.Weak && d.Until != depgraph.Done
+	}
+	return d.Phase&depgraph.Runtime != 0
 }
 
 // take adds what one source held to the sums. It is called once a source, after
@@ -116,6 +127,7 @@ func (c *Collector) take(f *file) {
 		sum.Calls, sum.Errors, sum.Judged = sum.Calls+e.Calls, sum.Errors+e.Errors, sum.Judged || e.Judged
 		sum.Effect.add(e.Effect)
 	}
+	maps.Copy(f.t.requests, f.said) // and not the number of calls, of which a request makes several
 	for name, n := range f.t.requests {
 		c.counted.requests[name] += n
 	}
@@ -162,6 +174,7 @@ type file struct {
 	// requests that recordings tell, which take the place of those that follow
 	// from pairs.
 	t     *tally
+	said  map[string]int64
 	notes []string
 	idle  int // pairs of services that are named, with no call
 }
@@ -285,7 +298,16 @@ func (f *file) objects(dec *json.Decoder) error {
 			return err
 		}
 	}
-	return nil
+	return atEnd(dec, "an object")
+}
+
+// atEnd is an error if anything but space follows. Decoder.More does not tell: it
+// takes a closing bracket for the end of something.
+func atEnd(dec *json.Decoder, of string) error {
+	if _, err := dec.Token(); errors.Is(err, io.EOF) {
+		return nil
+	}
+	return errors.New("unexpected data after the end of " + of)
 }
 
 // emptyList reports whether data is missing, null or [].
@@ -388,11 +410,14 @@ func (f *file) recording(version, services, edges json.RawMessage, other int64) 
 			f.t.edge(e.From, e.To, Call, f.name).Effect.add(effect)
 		}
 	}
+	if f.said == nil {
+		f.said = map[string]int64{}
+	}
 	for name, n := range requests {
 		if n < 0 || n > maxCount {
 			return fmt.Errorf("%s handled %d requests", name, n)
 		}
-		f.t.requests[name] = n // and not the number of calls, of which a request makes several
+		f.said[name] += n
 	}
 	if other > 0 {
 		f.notes = append(f.notes, fmt.Sprintf("%s: %d calls exceeded the recorder's bound on addresses, and are not counted by name", f.name, other))

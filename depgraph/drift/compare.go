@@ -95,6 +95,16 @@ func (d *Dependency) Soft() bool {
 	return soft
 }
 
+// phases names all phases for which there is a declared edge: each may have one
+// of its own.
+func (d *Dependency) phases() string {
+	var all depgraph.Phase
+	for _, e := range d.Declared {
+		all |= e.Phase
+	}
+	return all.String()
+}
+
 // Report is the result of Compare. It shares nothing with the graph that a
 // caller may change, and is the same for the same input.
 type Report struct {
@@ -245,11 +255,11 @@ func (c *comparer) judge(d *Dependency) {
 	case seen && len(d.Declared) == 0:
 		d.State = Undeclared
 	case seen && !runtime:
-		d.State, d.Why = OtherPhase, "it is declared for "+d.Declared[0].Phase.String()+" alone"
+		d.State, d.Why = OtherPhase, "it is declared for "+d.phases()+" alone"
 	case seen:
 		d.State = Agrees
 	case !runtime:
-		d.State, d.Why = Unknown, "it is declared for "+d.Declared[0].Phase.String()+" alone, which nobody recorded"
+		d.State, d.Why = Unknown, "it is declared for "+d.phases()+" alone, which nobody recorded"
 	case !recorded:
 		d.State, d.Why = Unknown, d.From+" was not recorded at all"
 	case c.groupSeen(d):

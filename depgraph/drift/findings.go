@@ -49,7 +49,7 @@ func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 		case d.State == Undeclared:
 			add("DG015", d, depgraph.Error, c.undeclared(d))
 		case d.State == OtherPhase && d.Calls > 0:
-			add("DG015", d, depgraph.Info, fmt.Sprintf("%s declares %s for %s alone, and %s", d.From, d.To, d.Declared[0].Phase, c.uses(d)))
+			add("DG015", d, depgraph.Info, fmt.Sprintf("%s declares %s for %s alone, and %s", d.From, d.To, d.phases(), c.uses(d)))
 		case d.State == Unobserved:
 			add("DG016", d, depgraph.Error, fmt.Sprintf("%s declares %s: %s", d.From, d.To, d.Why))
 		}

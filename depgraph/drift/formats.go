@@ -97,8 +97,8 @@ func (f *file) zipkin(dec *json.Decoder) error {
 	if _, err := dec.Token(); err != nil {
 		return err
 	}
-	if dec.More() {
-		return errors.New("unexpected data after the end of the list")
+	if err := atEnd(dec, "the list"); err != nil {
+		return err
 	}
 	f.format = cmp.Or(f.format, "an empty list")
 	return nil

@@ -56,9 +56,13 @@ func (n *Names) Set(observed, declared string) error {
 // order. Errors name the file and the line; the lines before it have been
 // added.
 func (n *Names) Read(file string, r io.Reader) error {
-	sc := bufio.NewScanner(r)
-	for line := 1; sc.Scan(); line++ {
+	sc, line := bufio.NewScanner(r), 0
+	for sc.Scan() {
+		line++
 		text := strings.TrimSpace(sc.Text())
+		if line == 1 {
+			text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")) // a byte order mark
+		}
 		if text == "" || text[0] == '#' || text == "---" {
 			continue
 		}
@@ -66,15 +70,22 @@ func (n *Names) Read(file string, r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", file, line, err)
 		}
-		declared, _, err := word(strings.TrimSpace(rest), '#')
+		rest = strings.TrimSpace(rest)
+		declared, _, err := word(rest, '#')
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", file, line, err)
+		}
+		if i := strings.LastIndex(declared, ": "); i >= 0 && text[0] != '"' && rest[0] != '"' {
+			key := text[:len(text)-len(rest)] + declared[:i] // YAML's reading of it
+			return fmt.Errorf("%s:%d: a name with a colon goes in double quotes, as in %q: %s", file, line, key, strings.TrimSpace(declared[i+1:]))
 		}
 		if err := n.Set(observed, declared); err != nil {
 			return fmt.Errorf("%s:%d: %w", file, line, err)
 		}
 	}
-	if err := sc.Err(); err != nil {
+	if err := sc.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("%s:%d: the line is longer than %d bytes", file, line+1, bufio.MaxScanTokenSize)
+	} else if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil

@@ -426,37 +426,69 @@ type result struct {
 // call was made good by one that began after its end and worked. If another one
 // worked while it ran, the two may be hedges of each other, or two questions of
 // which one was answered: nobody can tell.
+//
+// O(n log n): a batch job makes a million calls in one request.
 func outcome(calls []call) (r result) {
-	bad, good := 0, 0
+	good := 0
 	r.timed = true
 	for _, c := range calls {
 		r.timed = r.timed && c.timed
-		if c.failed {
-			bad++
-		} else {
+		if !c.failed {
 			good++
 		}
 	}
-	if bad == 0 {
+	if good == len(calls) {
 		return r
 	}
 	if !r.timed && good > 0 {
 		r.unclear = true // in which order is not known
 		return r
 	}
+	w := workedOf(calls, good)
 	for _, c := range calls {
-		if !c.failed {
-			continue
-		}
-		retried := slices.ContainsFunc(calls, func(o call) bool { return !o.failed && o.start >= c.end })
-		hedged := slices.ContainsFunc(calls, func(o call) bool { return !o.failed && o.start < c.end && o.end > c.start })
 		switch {
-		case retried:
-		case hedged:
+		case !c.failed, w.after(c):
+		case w.during(c):
 			r.unclear = true
 		default:
 			r.failed, r.end = true, max(r.end, c.end)
 		}
 	}
 	return r
+}
+
+// worked are the calls of one dependency that worked, in order of their
+// beginning. latest has, for each of them, the latest end of those up to it.
+type worked struct{ starts, latest []int64 }
+
+// workedOf picks and sorts them; n is how many there are.
+func workedOf(calls []call, n int) worked {
+	good := make([]call, 0, n)
+	for _, c := range calls {
+		if !c.failed {
+			good = append(good, c)
+		}
+	}
+	slices.SortFunc(good, func(a, b call) int { return cmp.Compare(a.start, b.start) })
+	w := worked{make([]int64, n), make([]int64, n)}
+	for i, c := range good {
+		w.starts[i], w.latest[i] = c.start, c.end
+		if i > 0 {
+			w.latest[i] = max(c.end, w.latest[i-1])
+		}
+	}
+	return w
+}
+
+// after reports whether one began after the end of c, and made it good.
+func (w worked) after(c call) bool {
+	n := len(w.starts)
+	return n > 0 && w.starts[n-1] >= c.end
+}
+
+// during reports whether one ran at the same time as c: of those that began
+// before its end, the one that ended last did so after its beginning.
+func (w worked) during(c call) bool {
+	before, _ := slices.BinarySearch(w.starts, c.end)
+	return before > 0 && w.latest[before-1] > c.start
 }
