@@ -70,14 +70,14 @@ func (n *Names) Read(file string, r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", file, line, err)
 		}
-		rest = strings.TrimSpace(rest)
-		declared, _, err := word(rest, '#')
+		declared, _, err := word(strings.TrimSpace(rest), '#')
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", file, line, err)
 		}
-		if i := strings.LastIndex(declared, ": "); i >= 0 && text[0] != '"' && rest[0] != '"' {
-			key := text[:len(text)-len(rest)] + declared[:i] // YAML's reading of it
-			return fmt.Errorf("%s:%d: a name with a colon goes in double quotes, as in %q: %s", file, line, key, strings.TrimSpace(declared[i+1:]))
+		if i := strings.LastIndex(declared, ": "); i >= 0 && text[0] != '"' && strings.HasPrefix(rest, declared) {
+			// Two colons, and no space behind the first: to YAML, that one is
+			// part of the name.
+			return fmt.Errorf("%s:%d: a name with a colon goes in double quotes, as in %q: %s", file, line, observed+":"+declared[:i], strings.TrimSpace(declared[i+1:]))
 		}
 		if err := n.Set(observed, declared); err != nil {
 			return fmt.Errorf("%s:%d: %w", file, line, err)
