@@ -76,6 +76,7 @@ func many[T any](keys []string) func(map[string]T) []attribute.KeyValue {
 	}
 }
 
+// isNil also finds a nil pointer in an interface, which is not equal to nil.
 func isNil(v any) bool {
 	switch r := reflect.ValueOf(v); r.Kind() {
 	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
@@ -229,6 +230,8 @@ func (s store) Set(ctx context.Context, key string, item cache.Item) error {
 	return err
 }
 
+// LogAttrs passes on what the store says of itself; an optional interface must
+// not get lost in a wrapper.
 func (s store) LogAttrs() []slog.Attr {
 	if l, ok := s.s.(cache.LogAttrer); ok {
 		return l.LogAttrs()

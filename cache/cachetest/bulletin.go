@@ -80,6 +80,8 @@ func (b *Bulletin) Units() (reads, writes float64) {
 	return b.reads, b.writes
 }
 
+// units are capacity units of per bytes each, as DynamoDB counts them; nothing
+// costs nothing.
 func units(key string, set []added, per int) float64 {
 	n := 0
 	for _, a := range set {

@@ -67,6 +67,8 @@ func (o Overload) Run(get func(ctx context.Context, i int) error) (g Goodput) {
 	return g
 }
 
+// call is one caller of the load with its tries, each with a deadline of its
+// own. It reports whether one of them worked.
 func (o Overload) call(get func(ctx context.Context, i int) error, i int) bool {
 	for range max(o.Tries, 1) {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})

@@ -210,6 +210,7 @@ func (s *Store) Put(key string, item cache.Item) {
 	s.put(key, item)
 }
 
+// put keeps a copy. The caller holds the lock.
 func (s *Store) put(key string, item cache.Item) {
 	if s.items == nil {
 		s.items = make(map[string]cache.Item)

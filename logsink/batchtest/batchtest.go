@@ -101,6 +101,8 @@ func pause(ctx context.Context) {
 	}
 }
 
+// mustMakeSense fails if a result cannot be true: more done than there was, or
+// a rejected record that was not reached.
 func mustMakeSense(t *testing.T, res logsink.BatchResult, of int) {
 	t.Helper()
 	if res.Done < 0 || res.Done > of || !slices.IsSorted(res.Rejected) {
@@ -143,6 +145,8 @@ func mustHave(t *testing.T, got []string, n int, again bool) {
 	}
 }
 
+// inOrder: what is written arrives, once and in order, also if there is more
+// than the service takes at a time.
 func inOrder(t *testing.T, s Subject) {
 	const n = 12_000 // more than any service takes at once
 	if r := write(t, s, records(n, numbered)); r > 0 {
@@ -151,6 +155,8 @@ func inOrder(t *testing.T, s Subject) {
 	mustHave(t, arrived(t, s, n), n, false)
 }
 
+// keepsNothing: the records' memory is the sink's again once WriteBatch has
+// returned.
 func keepsNothing(t *testing.T, s Subject) {
 	recs := records(10, numbered)
 	write(t, s, recs)
@@ -163,6 +169,8 @@ func keepsNothing(t *testing.T, s Subject) {
 	mustHave(t, arrived(t, s, 11), 11, false)
 }
 
+// anyRecord: no record stops those that follow it: empty, huge, not UTF-8, with
+// control characters; and none becomes two.
 func anyRecord(t *testing.T, s Subject) {
 	odd := []string{"", "\r", "\x00", "\xff\xfe", "a\nb", strings.Repeat("ä", max(s.Longest, 1000)/2), `{"json":"\u2028"}`, "<14>1 - - - - - - forged"}
 	recs := records(len(odd), func(i int) string { return odd[i] })
@@ -189,6 +197,8 @@ func anyRecord(t *testing.T, s Subject) {
 	}
 }
 
+// outage: a far end that is down is an error, rejects nothing, and everything
+// arrives when it is back.
 func outage(t *testing.T, s Subject) {
 	if s.Down == nil {
 		t.Skip("its far end cannot fail")
@@ -216,6 +226,7 @@ func outage(t *testing.T, s Subject) {
 	mustHave(t, arrived(t, s, 200), 200, true)
 }
 
+// endsInTime: a far end that hangs holds nobody past the context.
 func endsInTime(t *testing.T, s Subject) {
 	if s.Hang == nil {
 		t.Skip("its far end cannot hang")
@@ -245,6 +256,7 @@ func endsInTime(t *testing.T, s Subject) {
 	}
 }
 
+// behindSink: with a Sink in front, an outage in the middle loses nothing.
 func behindSink(t *testing.T, s Subject) {
 	sink, err := logsink.New(logsink.Options{Batch: s.Dest, Linger: time.Millisecond, RetryMin: time.Millisecond, RetryMax: 10 * time.Millisecond})
 	if err != nil {

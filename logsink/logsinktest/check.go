@@ -143,6 +143,8 @@ func (l load) write(w io.Writer) error {
 	return nil
 }
 
+// one is one goroutine of the load. It uses its buffer again after each Write,
+// as loggers do, and takes panics for failures.
 func (l load) one(w io.Writer, g int) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -199,6 +201,7 @@ func (l load) settle(s Subject, rec *Recorder) error {
 	return nil
 }
 
+// healthy: nothing is lost while nothing is wrong.
 func healthy(wrap Make) error {
 	var rec Recorder
 	s := wrap(&rec)
@@ -215,6 +218,7 @@ func healthy(wrap Make) error {
 	return nil
 }
 
+// retention: Write does not keep the slice.
 func retention(wrap Make) error {
 	var rec Recorder
 	s := wrap(&rec)
@@ -255,6 +259,7 @@ func frozen(wrap Make, count bool) error {
 	return l.settle(s, &rec)
 }
 
+// closing: Close returns when its context ends, whatever the destination does.
 func closing(wrap Make) error {
 	stuck := NewFrozen(nil)
 	defer stuck.Release()
@@ -280,6 +285,7 @@ func closing(wrap Make) error {
 	}
 }
 
+// afterClose: what is written after Close is counted, and harms nobody.
 func afterClose(wrap Make) error {
 	s := wrap(&Recorder{})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

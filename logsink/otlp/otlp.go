@@ -120,6 +120,8 @@ func New(o Options) (*Dest, error) {
 	return &Dest{opt: o, resource: resource, limit: maxRecords}, nil
 }
 
+// severity is INFO, or WARN for the high lane, in the numbers of the data
+// model. A record's own level is in its text, which nobody parses here.
 func severity(r logsink.Record) int {
 	if r.Priority == logsink.High {
 		return 13
@@ -136,6 +138,8 @@ type attribute struct {
 	Value value  `json:"value"`
 }
 
+// attributes are in the order of their keys, so that equal requests are equal
+// bytes.
 func attributes(m map[string]string) []attribute {
 	list := []attribute{}
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -229,6 +233,8 @@ func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.B
 
 var errTooLong error = errors.New("otlp: records longer than Options.MaxRecord")
 
+// done counts a batch, and tells the sink which of its records will never be
+// taken, and why.
 func (d *Dest) done(b batch, why error) logsink.BatchResult {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -281,6 +287,8 @@ func (d *Dest) post(ctx context.Context, records []logRecord) (refusal, error) {
 	return refused, err
 }
 
+// try makes one request, within the Timeout. What the service said is judged
+// elsewhere; an error here is worth another try.
 func (d *Dest) try(ctx context.Context, records []logRecord) (refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
 	defer cancel()
@@ -334,6 +342,7 @@ func judge(resp *http.Response, text []byte) (refusal, error) {
 	return refusal{int(min(max(n, 0), maxRecords)), answer.PartialSuccess.Message}, nil
 }
 
+// body is an ExportLogsServiceRequest in JSON, compressed if wanted.
 func (d *Dest) body(records []logRecord) ([]byte, error) {
 	b, err := json.Marshal(map[string]any{"resourceLogs": []any{map[string]any{
 		"resource":  d.resource,

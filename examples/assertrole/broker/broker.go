@@ -160,6 +160,8 @@ func (b *Broker) Assert(ctx context.Context, p proof.Proof, audience string) (to
 	return out.token, out.expires, nil
 }
 
+// audit counts and logs what came of a proof. What a stranger has written is
+// logged only if it is one of the values that we know.
 func (b *Broker) audit(ctx context.Context, p proof.Proof, audience string, role Role, session string, err error) {
 	switch {
 	case errors.Is(err, ErrRefused):
@@ -254,6 +256,8 @@ var refusals = []string{
 	"SignatureDoesNotMatch", "InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "MissingAuthenticationToken", "AccessDenied", "OptInRequired",
 }
 
+// stsError tells "this proof is not good" (cache.ErrNotFound, which may be
+// remembered) from "STS cannot say".
 func stsError(resp *http.Response) error {
 	var body struct {
 		XMLName xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
@@ -295,6 +299,8 @@ func (b *Broker) issue(ctx context.Context, role Role, audience string) (issued,
 // an alias that leads to another key by now.
 var errSignature = errors.New("the signature is not the key's")
 
+// sign makes a token and has KMS sign it. The signature is verified before
+// anybody gets it: a token that nobody believes is an outage elsewhere.
 func (b *Broker) sign(ctx context.Context, s signer, role Role, audience string) (issued, error) {
 	now := b.now()
 	expires := now.Add(b.o.Life)
@@ -331,6 +337,7 @@ type bucket struct {
 	at   time.Time
 }
 
+// take is a token bucket that is one second deep.
 func (k *bucket) take(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

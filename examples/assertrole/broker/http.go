@@ -66,6 +66,8 @@ func (b *Broker) Handler() http.Handler {
 	return mux
 }
 
+// serveAssert is the one way in. Its errors tell a caller what to do, and
+// nothing about others.
 func (b *Broker) serveAssert(w http.ResponseWriter, r *http.Request) {
 	p, audience, err := readRequest(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {

@@ -150,6 +150,8 @@ func (b *Broker) markBroken(kid string, err error) bool {
 	return true
 }
 
+// ofTheKey reports whether another key may do better: this one is disabled,
+// denied, or signs wrongly.
 func ofTheKey(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {

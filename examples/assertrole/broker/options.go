@@ -71,6 +71,7 @@ var (
 	visible    = regexp.MustCompile(`^[!-~]+$`)
 )
 
+// check refuses what cannot be meant, with the field and its value.
 func check(o Options) error {
 	switch issuer, err := url.Parse(o.Issuer); {
 	case o.Issuer == "" || len(o.Audiences) == 0 || len(o.Roles) == 0 || len(o.Regions) == 0 || o.KMS == nil || len(o.Keys) == 0:

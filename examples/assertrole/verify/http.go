@@ -42,6 +42,9 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	})
 }
 
+// request finds the token in a request: in one Authorization header of the
+// scheme Bearer (RFC 6750). Two headers are refused, since a proxy may have
+// looked at the other one.
 func (v *Verifier) request(r *http.Request) (Identity, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {

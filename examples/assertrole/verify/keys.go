@@ -127,6 +127,8 @@ func keyID(id string) bool {
 	return true
 }
 
+// public is the key of a JWK (RFC 7517), if it is of a kind and size that we
+// take. What is for something else than signatures is not.
 func (k jwk) public() (publicKey, error) {
 	if k.Use != "" && k.Use != "sig" || k.KeyOps != nil && !slices.Contains(k.KeyOps, "verify") {
 		return publicKey{}, errors.New("not for signatures")
@@ -153,6 +155,7 @@ func (k jwk) public() (publicKey, error) {
 	return publicKey{}, errors.New("another kind of key")
 }
 
+// number is a Base64urlUInt (RFC 7518); nil if it is none.
 func number(text string) *big.Int {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(b) == 0 {

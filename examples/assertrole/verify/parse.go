@@ -101,6 +101,8 @@ func (t *token) header(name []byte, v value) error {
 	return otherCase(name, "alg", "kid", "typ", "crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "x5t")
 }
 
+// claim takes one claim of the payload. Names that differ in case only are
+// refused: two readers of one token must not see two subjects.
 func (t *token) claim(name []byte, v value) error {
 	switch string(name) {
 	case "iss":
@@ -138,6 +140,7 @@ func otherCase(name []byte, known ...string) error {
 // A value is a JSON value as it stands in the text.
 type value struct{ raw []byte }
 
+// text wants a string, unquoted.
 func (v value) text(into *[]byte) error {
 	if v.raw[0] != '"' {
 		return refuse(Malformed, "a member that must be text is not")
@@ -211,6 +214,7 @@ type scanner struct {
 	at   int
 }
 
+// space skips what RFC 8259 calls white space.
 func (s *scanner) space() {
 	for s.at < len(s.data) {
 		switch s.data[s.at] {
@@ -231,6 +235,7 @@ func (s *scanner) next() byte {
 	return s.data[s.at]
 }
 
+// take takes c if it is next, after white space.
 func (s *scanner) take(c byte) bool {
 	if s.next() != c {
 		return false
@@ -241,6 +246,8 @@ func (s *scanner) take(c byte) bool {
 
 var errJSON = &Error{Reason: Malformed, Detail: "a part is not JSON"}
 
+// object calls f with each member. The grammar is strict, and depth is bounded:
+// the text is a stranger's.
 func (s *scanner) object(depth int, f func(name []byte, v value) error) error {
 	if depth > maxDepth || !s.take('{') {
 		return errJSON
@@ -279,6 +286,7 @@ func (s *scanner) object(depth int, f func(name []byte, v value) error) error {
 	}
 }
 
+// list calls f with each element.
 func (s *scanner) list(depth int, f func(value) error) error {
 	if depth > maxDepth || !s.take('[') {
 		return errJSON
@@ -303,6 +311,8 @@ func (s *scanner) list(depth int, f func(value) error) error {
 	}
 }
 
+// value finds where a value ends, and checks it on the way. Nothing is decoded
+// that nobody asked for.
 func (s *scanner) value(depth int) (value, error) {
 	c := s.next()
 	from := s.at
@@ -355,6 +365,8 @@ func (s *scanner) has(chars string) bool {
 	return false
 }
 
+// number checks a number's form; leading zeros and a bare point are none of
+// JSON's.
 func (s *scanner) number() error {
 	s.has("-")
 	zero := s.at < len(s.data) && s.data[s.at] == '0'
@@ -428,6 +440,7 @@ func unquote(quoted []byte) ([]byte, error) {
 	return out, nil
 }
 
+// hex4 is the four digits after \u.
 func hex4(in []byte) (rune, bool) {
 	if len(in) < 4 {
 		return 0, false

@@ -28,6 +28,7 @@ func (v *Verifier) remember(issuer string, set *keySet) {
 	})
 }
 
+// revoke replaces the set by a larger one: Verify reads it without a lock.
 func (v *Verifier) revoke(issuer string, each func(add func(string))) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

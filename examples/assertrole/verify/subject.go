@@ -17,6 +17,8 @@ func roleOf(arn string, accounts []string) bool {
 		visible(role[:slash], 511) && roleName(role[slash:])
 }
 
+// roleName reports whether IAM would take the name. It is written by hand because
+// each Verify needs it.
 func roleName(name string) bool {
 	for i := range len(name) {
 		c := name[i]

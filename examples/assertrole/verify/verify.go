@@ -216,6 +216,7 @@ func New(o Options) (*Verifier, error) {
 	return v, nil
 }
 
+// add checks an issuer and fills in what it leaves out. Options are copied.
 func (v *Verifier) add(i Issuer) error {
 	i.KeysURL = cmp.Or(i.KeysURL, strings.TrimSuffix(i.URL, "/")+"/.well-known/jwks.json")
 	i.MaxLife = cmp.Or(i.MaxLife, 5*time.Minute)
@@ -461,6 +462,8 @@ func (v *Verifier) again(ctx context.Context, from *issuer) error {
 	return from.failed
 }
 
+// unavailable is the caller's own context if that has ended, since the keys may
+// be fine.
 func unavailable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -468,6 +471,7 @@ func unavailable(ctx context.Context, err error) error {
 	return &Error{Reason: KeysUnavailable, Err: err}
 }
 
+// refuse counts and logs a refusal, with its reason and never with the token.
 func (v *Verifier) refuse(ctx context.Context, err error) (Identity, error) {
 	reason := ReasonOf(err)
 	switch reason {

@@ -15,6 +15,7 @@ import (
 	"github.com/failopen/failopen/logsink"
 )
 
+// findings looks at both streams, and at the places that the flags name.
 func findings(spill, mapped string) (all []finding) {
 	for fd, name := range []string{"", "standard output", "standard error"} {
 		if fd > 0 {
@@ -55,6 +56,7 @@ func pipeSize(fd int) int {
 	return int(n)
 }
 
+// pipeUsed is how many bytes wait in a pipe; 0 for what does not tell.
 func pipeUsed(fd int) int {
 	const unread = 0x541b // FIONREAD, ioctl_tty(2)
 	var n int32
@@ -62,6 +64,8 @@ func pipeUsed(fd int) int {
 	return int(n)
 }
 
+// nonblocking says what a full pipe does to a write: it waits, or it takes a
+// part of the line.
 func nonblocking(fd int) string {
 	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
 	if errno == 0 && flags&syscall.O_NONBLOCK != 0 {

@@ -17,6 +17,8 @@ import (
 // minutes; what is not delivered by then is still there.
 const recoverTime = time.Hour
 
+// recoverPaths writes what each path still holds to standard output, and marks
+// it as delivered there; each has recoverTime.
 func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -37,6 +39,8 @@ func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
+// list prints a line for each life of a process that has left something. It
+// changes nothing, also while a process is at work there.
 func list(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -79,6 +83,7 @@ func list(c command, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
+// cat prints the records, a line each, and changes nothing.
 func cat(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -107,6 +112,8 @@ func cat(c command, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
+// verify takes logs that have arrived, and leftovers. Exit code 1: something is
+// missing, damaged, or cannot be read.
 func verify(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -141,6 +148,8 @@ func isLog(path string) bool {
 	return more == nil && !info.IsDir() && (err != nil || string(head) != "logsink mapped")
 }
 
+// verifyLog compares a log with its seals. A log without any proves nothing,
+// and does not pass.
 func verifyLog(path string, stdout, stderr io.Writer) bool {
 	f := os.Stdin
 	if path != "-" {
@@ -168,6 +177,8 @@ func verifyLog(path string, stdout, stderr io.Writer) bool {
 	return err == nil
 }
 
+// verifyLeftovers counts what can be read and what is damaged. What was dropped
+// for lack of room is told, and is no damage.
 func verifyLeftovers(path string, stdout, stderr io.Writer) bool {
 	good, damaged, ok := 0, 0, true
 	var lost int64

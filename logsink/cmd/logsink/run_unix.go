@@ -30,6 +30,7 @@ var gaps = map[string]func(logsink.GapInfo) []byte{
 	"json": logsink.GapJSON, "logfmt": logsink.GapLogfmt, "text": logsink.GapText, "none": nil,
 }
 
+// runProgram reads the flags and runs the program after them.
 func runProgram(c command, args []string, _, stderr io.Writer) int {
 	var s settings
 	o := &s.options
@@ -195,6 +196,8 @@ type stream struct {
 	done  chan struct{}
 }
 
+// newStream makes a pipe for one stream of the program, and copies what comes
+// out of it to the sink. The other end is the program's.
 func newStream(lines io.WriteCloser) (*stream, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

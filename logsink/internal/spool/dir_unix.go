@@ -54,6 +54,7 @@ func Private(info os.FileInfo, kind os.FileMode) error {
 	return nil
 }
 
+// kindName says what a file is that should have been another kind of file.
 func kindName(m os.FileMode) string {
 	switch m {
 	case os.ModeDir:

@@ -39,6 +39,8 @@ func Open(o Options) (*Queue, error) {
 	return q, nil
 }
 
+// openDir opens the directory, and takes its lock unless it is only read: two
+// processes in one directory would deliver everything twice.
 func (q *Queue) openDir() (err error) {
 	if q.root, err = openRoot(q.opt.Dir, !q.opt.MustExist && !q.opt.ReadOnly); err != nil {
 		return err
@@ -77,6 +79,8 @@ func (q *Queue) load() error {
 	return nil
 }
 
+// loadSegment takes over a segment of an earlier life. It is sealed: what is
+// new goes into new files, so that a torn end stays at an end.
 func (q *Queue) loadSegment(name string, life uint64) error {
 	mode := os.O_RDWR
 	if q.opt.ReadOnly {

@@ -115,6 +115,8 @@ func (s *scanner) window(f io.ReaderAt, at, n int64) ([]byte, error) {
 	return s.buf[:k], err
 }
 
+// putDone writes over four bytes, which a disk does whole: a crash leaves the
+// mark from before or the new one.
 func (seg *segment) putDone(at int64, done uint32) error {
 	var b [4]byte
 	binary.LittleEndian.PutUint32(b[:], done)

@@ -158,6 +158,8 @@ func (q *Queue) PushFront(m Meta, frame []byte) (Ref, error) {
 	return Ref{seg, 0}, nil
 }
 
+// write appends one frame. If it fails the segment is given up, as nobody knows
+// how much of it is on the disk.
 func (q *Queue) write(seg *segment, m Meta, frame []byte) error {
 	putHeader(frame, m)
 	if _, err := seg.f.WriteAt(frame, seg.size); err != nil {
@@ -232,6 +234,8 @@ func (q *Queue) create(m Meta) (*segment, error) {
 	return &segment{name: name, life: m.Life, f: f}, nil
 }
 
+// freeName is a name that no segment has: a number tells apart those that begin
+// with the same chunk.
 func (q *Queue) freeName(m Meta) string {
 	for n := 0; ; n++ {
 		name := segmentName(q.opt.Start, m.ID, n)
@@ -241,6 +245,8 @@ func (q *Queue) freeName(m Meta) string {
 	}
 }
 
+// reopen takes a directory that was removed or replaced under the queue. The
+// old one is let go only when the new one is locked.
 func (q *Queue) reopen() error {
 	root, err := openRoot(q.opt.Dir, true)
 	if err != nil {
@@ -395,6 +401,8 @@ func (q *Queue) DropBefore(t time.Time) (left [2]int64, bytes int64, ok bool, er
 	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() })
 }
 
+// dropFirst removes the oldest segment that nobody reads, if due says so, and
+// returns the records in it that were not delivered, by lane.
 func (q *Queue) dropFirst(due func(*segment) bool) (left [2]int64, bytes int64, ok bool, err error) {
 	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read == 0 && seg.open == 0 && seg.size > 0 })
 	if i < 0 || !due(q.segs[i]) {
