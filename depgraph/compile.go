@@ -332,35 +332,6 @@ func compareRaw(a, b rawEdge) int {
 	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.flags, b.flags), cmp.Compare(a.line, b.line))
 }
 
-func flagsOf(d *Dependency) flag {
-	f := flag(d.phases())
-	if d.Soft {
-		f |= fSoft
-	}
-	if d.Plane == Control {
-		f |= fControl
-	}
-	if d.Pinned {
-		f |= fPinned
-	}
-	if d.BreakGlass != "" {
-		f |= fBreakGlass
-	}
-	if d.Liveness {
-		f |= fLiveness
-	}
-	if d.Assumed {
-		f |= fAssumed
-	}
-	if d.Weak {
-		f |= fWeak | fSoft
-	}
-	if f&fStartup != 0 {
-		f |= untilFlags(d.until())
-	}
-	return f
-}
-
 func (c *compiler) fileID(name string) int32 {
 	// Neighbours nearly always come from the same file.
 	if last := len(c.g.files) - 1; c.g.files[last] == name {
@@ -376,10 +347,10 @@ func (c *compiler) fileID(name string) int32 {
 }
 
 func (c *compiler) textID(d *Dependency) int32 {
-	if len(d.Evidence)+len(d.BreakGlass)+len(d.Fallback)+len(d.Note)+len(d.Source) == 0 {
+	if !hasText(d) {
 		return 0
 	}
-	t := edgeText{d.Evidence, d.BreakGlass, d.Fallback, d.Note, d.Source}
+	t := textOf(d)
 	id, ok := c.textIDs[t]
 	if !ok {
 		id = int32(len(c.g.texts))

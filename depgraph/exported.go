@@ -18,10 +18,6 @@ const ExportVersion = 1
 var (
 	exportFields        = []string{"version", "services", "edges"}
 	exportServiceFields = []string{"service", "owner", "kind", "criticality", "target", "own", "start_seconds", "verify", "note", "source", "undeclared", "waivers", "file", "line"}
-	exportEdgeFields    = []string{
-		"from", "to", "file", "line", "soft", "phase", "until", "order", "assumed", "plane", "group", "need", "of",
-		"evidence", "break_glass", "fallback", "pinned", "liveness", "note", "source",
-	}
 )
 
 // isExport reports whether a document is a whole graph, not one service.
@@ -215,49 +211,14 @@ func (r *exportReader) edgeField(e *exportEdge, key string, v *yaml.Node) {
 		e.group = r.integer(v, key)
 	case "of":
 		e.of = r.integer(v, key)
-	case "break_glass":
-		e.dep.BreakGlass = r.str(v, key)
-	case "plane":
-		if v.Value != "" { // the export writes every plane; "" is the default
-			e.dep.Plane = enum(r.decoder, v, key, ParsePlane)
-		}
+	case "need":
+		e.dep.Need = r.integer(v, key)
 	case "file", "line":
 		r.place(&e.dep.At, key, v)
 	default:
-		r.dependencyField(&e.dep, key, v)
-	}
-}
-
-// dependencyField reads what manifests and exports call the same.
-func (d *decoder) dependencyField(dep *Dependency, key string, v *yaml.Node) {
-	switch key {
-	case "need":
-		dep.Need = d.integer(v, key)
-	case "soft":
-		dep.Soft = d.boolean(v, key)
-	case "phase":
-		dep.Phase = d.phase(v)
-	case "until":
-		dep.Until = enum(d, v, key, ParseUntil)
-	case "order":
-		dep.Weak = enum(d, v, key, parseOrder)
-	case "assumed":
-		dep.Assumed = d.boolean(v, key)
-	case "plane":
-		dep.Plane = enum(d, v, key, ParsePlane)
-	case "evidence":
-		dep.Evidence = d.str(v, key)
-	case "break-glass":
-		dep.BreakGlass = d.str(v, key)
-	case "fallback":
-		dep.Fallback = d.str(v, key)
-	case "pinned":
-		dep.Pinned = d.boolean(v, key)
-	case "liveness":
-		dep.Liveness = d.boolean(v, key)
-	case "note":
-		dep.Note = d.str(v, key)
-	case "source":
-		dep.Source = d.str(v, key)
+		if key == "plane" && v.Value == "" { // the export writes every plane; "" is the default
+			return
+		}
+		r.dependencyField(&e.dep, key, v, true)
 	}
 }

@@ -50,31 +50,6 @@ type group struct {
 	text    int32
 }
 
-// edgeText holds what few edges say.
-type edgeText struct{ evidence, breakGlass, fallback, note, source string }
-
-// flag is a set of properties of an edge.
-type flag uint16
-
-const (
-	fStartup flag = 1 << iota // the first three bits are the Phase
-	fRuntime
-	fDeploy
-	fSoft
-	fGroup // a member of a group that can lose a member
-	fControl
-	fPinned
-	fBreakGlass
-	fLiveness
-	fAssumed
-	fWeak    // orders and never blocks; always with fSoft, never with fRuntime
-	fStarted // with fStartup: until started; with fReady as well: until done
-	fReady   // with fStartup: until ready
-)
-
-// fEarly selects startup edges that do not wait until the other one serves.
-const fEarly = fStarted | fReady
-
 // sel selects edges: at least one flag of any, and none of none.
 type sel struct{ any, none flag }
 
@@ -144,94 +119,8 @@ func (g *Graph) serviceAt(v int32) Service {
 	return s
 }
 
-func (g *Graph) dependency(f flag, text int32, at Position) Dependency {
-	t := &g.texts[text]
-	return Dependency{
-		Soft: f&(fSoft|fWeak) == fSoft, Phase: Phase(f & (fStartup | fRuntime | fDeploy)), Plane: planeOf(f),
-		Until: untilOf(f), Weak: f&fWeak != 0, Assumed: f&fAssumed != 0,
-		Evidence: t.evidence, BreakGlass: t.breakGlass, Fallback: t.fallback, Note: t.note, Source: t.source,
-		Pinned: f&fPinned != 0, Liveness: f&fLiveness != 0, At: at,
-	}
-}
-
-// untilOf is the inverse of untilFlags. An edge without the phase of startup,
-// and one that waits as long as it can, has UntilUnknown.
-func untilOf(f flag) Until {
-	switch f & fEarly {
-	case fStarted:
-		return Started
-	case fReady:
-		return Ready
-	case fEarly:
-		return Done
-	}
-	return UntilUnknown
-}
-
-func untilFlags(u Until) flag {
-	switch u {
-	case Started:
-		return fStarted
-	case Ready:
-		return fReady
-	case Done:
-		return fEarly
-	}
-	return 0
-}
-
-func planeOf(f flag) Plane {
-	if f&fControl != 0 {
-		return Control
-	}
-	return Data
-}
-
 func (g *Graph) position(file, line int32) Position {
 	return Position{File: g.files[file], Line: int(line)}
-}
-
-// Edge is one dependency between two services.
-type Edge struct {
-	From, To string // From depends on To
-	Soft     bool   // From works without To
-	Phase    Phase  // when From needs To
-	Plane    Plane  // the part of To that is used
-	// Until is UntilUnknown where the default, Serving, holds. An edge with
-	// another value, and a Weak one, has the phase Startup alone: what a
-	// dependency says about run time as well is an edge of its own.
-	Until   Until
-	Weak    bool
-	Assumed bool
-	// Group counts from 1 among the groups of From; 0 means no group. Need is
-	// that group's quorum and Of its size.
-	Group, Need, Of int
-	Evidence        string
-	BreakGlass      string
-	Fallback        string
-	Pinned          bool
-	Liveness        bool
-	Note, Source    string
-	At              Position
-}
-
-// Strength returns "hard", "soft", "weak", or for a group "any 1 of 2".
-func (e Edge) Strength() string {
-	word := "hard"
-	switch {
-	case e.Weak:
-		word = "weak"
-	case e.Soft:
-		word = "soft"
-	}
-	if e.Group == 0 || e.Need == e.Of {
-		return word
-	}
-	quorum := "any " + itoa(e.Need) + " of " + itoa(e.Of)
-	if word != "hard" {
-		return word + " " + quorum
-	}
-	return quorum
 }
 
 // Edges yields every edge, in order of From, then To.
@@ -273,14 +162,10 @@ func (g *Graph) Dependents(name string) []Edge {
 	return edges
 }
 
-func (g *Graph) edge(v, e int32) Edge {
+func (g *Graph) edge(v, e int32) (edge Edge) {
 	d := g.dependency(g.flags[e], g.text[e], g.position(g.file[e], g.line[e]))
-	edge := Edge{
-		From: g.names[v], To: g.names[g.to[e]], Soft: d.Soft, Phase: d.Phase, Plane: d.Plane,
-		Until: d.Until, Weak: d.Weak, Assumed: d.Assumed,
-		Evidence: d.Evidence, BreakGlass: d.BreakGlass, Fallback: d.Fallback, Pinned: d.Pinned, Liveness: d.Liveness,
-		Note: d.Note, Source: d.Source, At: d.At,
-	}
+	edge.fill(&d)
+	edge.From, edge.To = g.names[v], g.names[g.to[e]]
 	if i := g.group[e]; i >= 0 {
 		edge.Group = int(i-g.ownGroup[v]) + 1
 		edge.Need, edge.Of = int(g.groups[i].need), len(g.groups[i].members)

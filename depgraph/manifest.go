@@ -202,7 +202,6 @@ func describe(n *yaml.Node) string {
 var (
 	serviceFields      = []string{"service", "owner", "kind", "criticality", "availability", "start", "verify", "note", "source", "waivers", "depends"}
 	availabilityFields = []string{"target", "own"}
-	dependencyFields   = []string{"on", "any-of", "to", "need", "soft", "phase", "until", "order", "assumed", "plane", "evidence", "break-glass", "fallback", "pinned", "liveness", "note", "source"}
 )
 
 func (d *decoder) service(n *yaml.Node) {
@@ -270,14 +269,15 @@ func (d *decoder) dependencies(n *yaml.Node) []Dependency {
 	deps := make([]Dependency, 0, len(n.Content))
 	for _, item := range n.Content {
 		if item = d.follow(item); item != nil {
-			deps = append(deps, d.dependency(item))
+			deps = append(deps, Dependency{At: d.at(item)})
+			d.dependency(item, &deps[len(deps)-1])
 		}
 	}
 	return deps
 }
 
-func (d *decoder) dependency(n *yaml.Node) Dependency {
-	dep := Dependency{At: d.at(n)}
+// dependency reads one item of depends into its place.
+func (d *decoder) dependency(n *yaml.Node, dep *Dependency) {
 	var on, anyOf, need *yaml.Node
 	ok := d.fields(n, "depends", dependencyFields, func(key string, v *yaml.Node) {
 		switch key {
@@ -291,11 +291,11 @@ func (d *decoder) dependency(n *yaml.Node) Dependency {
 		case "need":
 			dep.Need, need = d.integer(v, key), v
 		default:
-			d.dependencyField(&dep, key, v)
+			d.dependencyField(dep, key, v, false)
 		}
 	})
 	if !ok {
-		return dep
+		return
 	}
 	switch {
 	case on == nil && anyOf == nil:
@@ -307,13 +307,6 @@ func (d *decoder) dependency(n *yaml.Node) Dependency {
 	case need != nil && dep.Need < 1 && need.Kind == yaml.ScalarNode:
 		d.problems.addf(d.at(need), "need: expected a number from 1 to the size of any-of, found %s", need.Value)
 	}
-	return dep
-}
-
-// parseOrder reads how strictly a start waits: strict, the default, or weak.
-func parseOrder(s string) (weak bool, err error) {
-	i, err := parseName("order", []string{"", "strict", "weak"}, s)
-	return i == 2, err
 }
 
 func (d *decoder) phase(n *yaml.Node) (all Phase) {

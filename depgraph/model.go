@@ -94,6 +94,49 @@ type Dependency struct {
 	At Position
 }
 
+// Edge is one dependency between two services.
+type Edge struct {
+	From, To string // From depends on To
+	Soft     bool   // From works without To
+	Phase    Phase  // when From needs To
+	Plane    Plane  // the part of To that is used
+	// Until is UntilUnknown where the default, Serving, holds. An edge with
+	// another value, and a Weak one, has the phase Startup alone: what a
+	// dependency says about run time as well is an edge of its own.
+	Until   Until
+	Weak    bool
+	Assumed bool
+	// Group counts from 1 among the groups of From; 0 means no group. Need is
+	// that group's quorum and Of its size.
+	Group, Need, Of int
+	Evidence        string
+	BreakGlass      string
+	Fallback        string
+	Pinned          bool
+	Liveness        bool
+	Note, Source    string
+	At              Position
+}
+
+// Strength returns "hard", "soft", "weak", or for a group "any 1 of 2".
+func (e Edge) Strength() string {
+	word := "hard"
+	switch {
+	case e.Weak:
+		word = "weak"
+	case e.Soft:
+		word = "soft"
+	}
+	if e.Group == 0 || e.Need == e.Of {
+		return word
+	}
+	quorum := "any " + itoa(e.Need) + " of " + itoa(e.Of)
+	if word != "hard" {
+		return word + " " + quorum
+	}
+	return quorum
+}
+
 // Position is a place in a file. Line counts from 1; zero means unknown.
 type Position struct {
 	File string // as it was given; "": unknown

@@ -198,10 +198,7 @@ type member struct {
 func membersOf(edges []Edge) []member {
 	all := make([]member, len(edges))
 	for i, e := range edges {
-		all[i] = member{group: e.Group, Dependency: Dependency{
-			On: e.To, Soft: e.Soft, Phase: e.Phase, Until: e.Until, Weak: e.Weak, Assumed: e.Assumed, Plane: e.Plane, Evidence: e.Evidence, BreakGlass: e.BreakGlass,
-			Fallback: e.Fallback, Pinned: e.Pinned, Liveness: e.Liveness, Note: e.Note, Source: e.Source, At: e.At,
-		}}
+		all[i] = member{group: e.Group, Dependency: e.dependency()}
 		if e.Group > 0 {
 			all[i].On, all[i].AnyOf, all[i].Need = "", []string{e.To}, e.Need
 		}

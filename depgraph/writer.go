@@ -49,7 +49,14 @@ func (m *manifestWriter) line(format string, args ...any) {
 // text writes a field unless it is empty.
 func (m *manifestWriter) text(indent, field, value string) {
 	if value != "" {
-		m.line("%s%s: %s", indent, field, m.quote(value))
+		m.field(indent, field, m.quote(value))
+	}
+}
+
+// field writes a line with a value that is YAML already.
+func (m *manifestWriter) field(indent, name, value string) {
+	for _, part := range [...]string{indent, name, ": ", value, "\n"} {
+		m.b.WriteString(part)
 	}
 }
 
@@ -110,36 +117,11 @@ func (m *manifestWriter) dependency(d *Dependency) {
 	} else {
 		m.line("  - on: %s", m.quote(d.On))
 	}
-	if d.Soft {
-		m.line("    soft: true")
+	for i := range dependencyRows {
+		if value := dependencyRows[i].write(m, d); value != "" {
+			m.field("    ", dependencyRows[i].name, value)
+		}
 	}
-	if d.Weak {
-		m.line("    order: weak")
-	}
-	if u := d.until(); u != Serving {
-		m.line("    until: %s", u)
-	}
-	implied := Dependency{Weak: d.Weak, Until: d.Until}
-	if p := d.phases(); p != implied.phases() {
-		m.line("    phase: [%s]", strings.Join(p.Names(), ", "))
-	}
-	if d.Assumed {
-		m.line("    assumed: true")
-	}
-	if d.Plane == Control {
-		m.line("    plane: control")
-	}
-	if d.Pinned {
-		m.line("    pinned: true")
-	}
-	if d.Liveness {
-		m.line("    liveness: true")
-	}
-	m.text("    ", "evidence", d.Evidence)
-	m.text("    ", "break-glass", d.BreakGlass)
-	m.text("    ", "fallback", d.Fallback)
-	m.text("    ", "note", d.Note)
-	m.text("    ", "source", d.Source)
 }
 
 func (m *manifestWriter) list(names []string) string {
