@@ -21,13 +21,18 @@ import (
 	"github.com/failopen/failopen/depgraph/wasmrule"
 )
 
-// command holds what the flags of one run say.
+// command holds what the flags of one run say. It lives as long as the run and
+// is used by one goroutine, but for progress, which has a lock of its own.
 type command struct {
 	ctx            context.Context
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	args           []string // positional
 
+	// Flags of every verb. Their zero values mean: the current folder, the
+	// verb's first format, the standard output, the policy and the proofs of
+	// the first folder if there are any, the verb's own threshold, all rules,
+	// no baseline.
 	// Flags of every verb.
 	paths    cli.List
 	format   string
@@ -38,6 +43,8 @@ type command struct {
 	skip     commaList
 	baseline string
 
+	// Flags of single verbs. Some are declared by several verbs, each with a
+	// text of its own; one run has one verb, so they do not meet.
 	// Flags of single verbs.
 	all, hard, cold, shutdown, noSoft bool
 	phase, plane, restart             string
@@ -64,6 +71,8 @@ type age time.Duration
 
 func (a *age) String() string { return time.Duration(*a).String() }
 
+// Set takes whole days, up to ten years, or a duration of Go above 0. Days are
+// not calendar days but 24 hours: a proof is as old everywhere.
 func (a *age) Set(s string) error {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.Atoi(days)
@@ -81,20 +90,24 @@ func (a *age) Set(s string) error {
 	return nil
 }
 
-// proofFlags declares where verdicts of drills are read from.
+// proofFlags declares where verdicts of drills are read from, for every verb
+// whose findings depend on them.
 func (c *command) proofFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.proof, "proof", "", "the `file` with the verdicts of drills (default: "+depgraph.ProofFile+" in the first folder, if there is one)")
 	fs.Var(&c.requireProof, "require-proof", "each soft dependency must have been proven by a drill within this `age`, such as 90d")
 }
 
-// ruleFlags declares rules of one's own.
+// ruleFlags declares rules of one's own, and the bounds within which they run:
+// such a rule is somebody else's program.
 func (c *command) ruleFlags(fs *flag.FlagSet) {
 	fs.Var(&c.rules, "rule", "`file` with a rule in WebAssembly (WASI preview 1); can be repeated")
 	fs.DurationVar(&c.ruleTime, "rule-timeout", wasmrule.DefaultTimeout, "how long each rule may take, compiling included")
 	fs.Int64Var(&c.ruleMemory, "rule-memory", wasmrule.DefaultMemory>>20, "how much memory each rule may take, in `MiB`")
 }
 
-// checkOptions is what every check of this run has in common.
+// checkOptions is what every check of this run has in common. Rules are
+// compiled here, once, before any manifest is read: a rule that cannot be
+// loaded is found out in the first second, and names its file.
 func (c *command) checkOptions() (depgraph.CheckOptions, error) {
 	policy, err := c.policy()
 	if err != nil {
@@ -124,7 +137,8 @@ func (c *command) checkOptions() (depgraph.CheckOptions, error) {
 	return o, nil
 }
 
-// proofs reads the verdicts of drills; nil if there are none.
+// proofs reads the verdicts of drills; nil if there are none. A file that was
+// named must be there; the one beside the manifests need not.
 func (c *command) proofs() (*depgraph.Proofs, error) {
 	name := c.proof
 	if name == "" {
@@ -142,6 +156,8 @@ type commaList []string
 
 func (l *commaList) String() string { return strings.Join(*l, ",") }
 
+// Set takes one or more values; empty ones between commas are nothing, so that
+// a list which a script has built may end in a comma.
 func (l *commaList) Set(s string) error {
 	for _, part := range strings.Split(s, ",") {
 		if part != "" {
@@ -151,11 +167,14 @@ func (l *commaList) Set(s string) error {
 	return nil
 }
 
+// newCommand is a run that has read no flag yet.
 func newCommand(ctx context.Context, stdout, stderr io.Writer) *command {
 	return &command{ctx: ctx, stdin: os.Stdin, stdout: stdout, stderr: stderr}
 }
 
-// globals declares the flags of every verb.
+// globals declares the flags of every verb. The defaults are the present
+// values, so that a flag before the verb survives when the flags behind it are
+// read.
 func (c *command) globals(fs *flag.FlagSet) {
 	fs.Var(&c.paths, "d", "folder, `file` or pattern with manifests, or - for the standard input; can be repeated (default: the current folder)")
 	fs.StringVar(&c.format, "f", c.format, "output `format`")
@@ -171,6 +190,12 @@ func (c *command) globals(fs *flag.FlagSet) {
 }
 
 // verb reads the flags before the verb and returns the verb and what follows.
+// No verb at all is "" and no error.
+//
+// A pattern that the shell has expanded, as in "-d *.yaml check", arrives as
+// one -d and several words. Words that name files and no verb are taken for the
+// rest of it, up to the first that does not; a file that is called like a verb
+// is the verb.
 func (c *command) verb(args []string) (name string, rest []string, err error) {
 	fs := c.flagSet("depgraph")
 	if err := fs.Parse(args); err != nil {
@@ -193,12 +218,17 @@ func (c *command) verb(args []string) (name string, rest []string, err error) {
 	return rest[0], rest[1:], nil
 }
 
+// exists reports whether a name leads to something that can be looked at. What
+// may not be looked at is not there for our purposes; reading it reports why.
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil
 }
 
-// parse reads the flags after the verb, which may stand between arguments.
+// parse reads the flags after the verb, which may stand between arguments, and
+// checks all that the table of verbs says about them: how many arguments, which
+// format, and, for all verbs alike, --fail-on. After it, format and failOn are
+// set.
 func (c *command) parse(v verb, args []string) error {
 	fs := c.flagSet(v.name)
 	if v.flags != nil {
@@ -233,6 +263,7 @@ func (c *command) parse(v verb, args []string) error {
 }
 
 // threshold is the lowest severity that counts; above Error means none.
+// "warning" is taken for warn, as other linters call it.
 func (c *command) threshold() (depgraph.Severity, error) {
 	switch c.failOn {
 	case "none":
@@ -247,6 +278,8 @@ func (c *command) threshold() (depgraph.Severity, error) {
 	return 0, fmt.Errorf("%q is not one of error, warn, info, none", c.failOn)
 }
 
+// flagSet is one that prints nothing itself: errors and help are written by
+// run.
 func (c *command) flagSet(name string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -254,6 +287,8 @@ func (c *command) flagSet(name string) *flag.FlagSet {
 	return fs
 }
 
+// asUsage makes an error of package flag one of usage; a request for help stays
+// one.
 func asUsage(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return err
@@ -261,7 +296,9 @@ func asUsage(err error) error {
 	return usagef("%s", err)
 }
 
-// load reads the manifests.
+// load reads the manifests. Whether a name that nothing declares is an error
+// depends on the verb: check reports it as a finding among others, but an order
+// or an availability computed around a hole would be wrong.
 func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
 	paths, err := expandPatterns(c.paths)
 	if err != nil {
@@ -279,7 +316,8 @@ func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
 const maxNamedBytes = 128 << 20
 
 // loadOptions are those of manifests below folders; files that are named by
-// themselves may be whole graphs.
+// themselves may be whole graphs, written by export, and so may be larger. One
+// folder among them keeps the limit of single manifests.
 func (c *command) loadOptions(paths []string, allowUndeclared bool) depgraph.LoadOptions {
 	o := depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()}
 	named := func(p string) bool {
@@ -292,7 +330,9 @@ func (c *command) loadOptions(paths []string, allowUndeclared bool) depgraph.Loa
 	return o
 }
 
-// spares refuses to write what a verb says over one of the manifests it read.
+// spares refuses to write what a verb says over one of the manifests it read:
+// "export -f yaml -o depgraph.yaml" would replace what people wrote by what was
+// understood of it. It compares files, not names, so links do not get past it.
 func (c *command) spares(g *depgraph.Graph) error {
 	if c.output == "" || c.output == "-" {
 		return nil
@@ -310,7 +350,7 @@ func (c *command) spares(g *depgraph.Graph) error {
 // all is reported when it is tried.
 func (c *command) sparesFiles(names ...string) error {
 	target, err := os.Stat(c.output)
-	if err != nil || !target.Mode().IsRegular() {
+	if err != nil || c.output == "-" || !target.Mode().IsRegular() {
 		return nil
 	}
 	for _, name := range names {
@@ -321,7 +361,10 @@ func (c *command) sparesFiles(names ...string) error {
 	return nil
 }
 
-// expandPatterns replaces patterns that the shell left alone by what they match.
+// expandPatterns replaces patterns that the shell left alone by what they
+// match: that of Windows always does, and others do within quotes. A name that
+// exists is no pattern, whatever is in it; a pattern without a match is an
+// error, since a check of nothing would pass.
 func expandPatterns(paths []string) ([]string, error) {
 	var all []string
 	for _, p := range paths {
@@ -341,7 +384,9 @@ func expandPatterns(paths []string) ([]string, error) {
 	return all, nil
 }
 
-// textOptions says how wide the terminal is, and whether it has colours.
+// textOptions says how wide the terminal is, and whether it has colours. What
+// goes into a file or a pipe has neither: it is the same on every machine.
+// NO_COLOR (no-color.org), TERM=dumb and COLUMNS are obeyed.
 func (c *command) textOptions() report.TextOptions {
 	o := report.TextOptions{All: c.all, Verbose: c.verbose}
 	if c.output != "" && c.output != "-" || !cli.IsTerminal(c.stdout) {
@@ -356,7 +401,8 @@ func (c *command) textOptions() report.TextOptions {
 	return o
 }
 
-// policy reads the policy file, if there is one.
+// policy reads the policy file, if there is one. Like proofs, a file that was
+// named must be there.
 func (c *command) policy() (*depgraph.Policy, error) {
 	name := c.config
 	if name == "" {
@@ -368,7 +414,9 @@ func (c *command) policy() (*depgraph.Policy, error) {
 	return depgraph.LoadPolicy(name)
 }
 
-// folder is the first one that was named, or that of the first file.
+// folder is the first one that was named, or that of the first file; the
+// current one for the standard input and for patterns. The policy, the proofs,
+// the commit and the title of a page are those of this folder.
 func (c *command) folder() string {
 	if len(c.paths) == 0 || c.paths[0] == "-" || strings.ContainsAny(c.paths[0], "*?[") && !exists(c.paths[0]) {
 		return "."
@@ -380,7 +428,9 @@ func (c *command) folder() string {
 }
 
 // progress returns a reporter that writes to a terminal, and only if the work
-// takes longer than a second; nil if the standard error is no terminal.
+// takes longer than a second; nil if the standard error is no terminal. It may
+// be called by several goroutines, redraws one line at most five times a
+// second, and wipes it when the work is done.
 func (c *command) progress() func(depgraph.Progress) {
 	if !cli.IsTerminal(c.stderr) {
 		return nil
@@ -405,8 +455,10 @@ func (c *command) progress() func(depgraph.Progress) {
 	}
 }
 
-// write sends the output of a verb to where it belongs. A file appears whole
-// or not at all.
+// write sends the output of a verb to where it belongs. A file appears whole or
+// not at all: what fails while it renders leaves the one of yesterday alone.
+// That takes the memory of the whole output once; the standard output is
+// written as it is rendered.
 func (c *command) write(render func(w io.Writer) error) error {
 	if c.output == "" || c.output == "-" {
 		return render(c.stdout)

@@ -12,14 +12,16 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
-// side is one of the two graphs of a diff.
+// side is one of the two graphs of a diff, with what the report calls it.
 type side struct {
 	title string
 	graph *depgraph.Graph
 }
 
 // diff compares two graphs, each a revision of git, a folder, a file, or what
-// is there now.
+// is there now. Both are judged by one policy and one set of rules, those of
+// the work tree: a change of the policy is not a change of the system. The exit
+// code is about new findings alone.
 func (c *command) diff() error {
 	if err := c.sparesFiles(c.args...); err != nil {
 		return err
@@ -63,7 +65,8 @@ func (c *command) diff() error {
 }
 
 // sides reads both graphs. "A..B" and "A...B" stand for two revisions, as they
-// do for git; with three dots, the first is what A and B have in common.
+// do for git; with three dots, the first is what A and B have in common. A file
+// or a folder that is called like that is one.
 func (c *command) sides() (before, after side, err error) {
 	first, second := c.args[0], ""
 	if len(c.args) == 2 {
@@ -97,6 +100,9 @@ func head(rev string) string {
 	return rev
 }
 
+// sinceMergeBase reads B, and the last commit that it has in common with A:
+// what a branch changes, without what its base has got in the meantime. Both
+// names are resolved first, so that the message about a wrong one names it.
 func (c *command) sinceMergeBase(a, b string) (before, after side, err error) {
 	repo, err := c.repository()
 	if err != nil {
@@ -149,6 +155,8 @@ func (c *command) repository() (repository, error) {
 	return repository{c.ctx, c.folder()}, nil
 }
 
+// revisionError says what else the name could have been; git does not know that
+// files and folders were possible.
 func revisionError(err error) error {
 	switch {
 	case errors.Is(err, errNoRevision):

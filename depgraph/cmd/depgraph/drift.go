@@ -16,7 +16,14 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
-// drift compares the declaration with what was seen.
+// drift compares the declaration with what was seen. Names are mapped before
+// anything is compared, and the baseline comes after the rules, as in check.
+//
+// Formats that have no place for notes get them on the standard error: a sample
+// that was too small for a conclusion must not look like agreement. Nothing to
+// compare is an error for the same reason. The order of a failure is that of
+// its cost: flags, names, policy, declaration, and the recordings last, which
+// can be large.
 func (c *command) drift() error {
 	if len(c.observed) == 0 {
 		return usagef("drift: --observed names what was recorded: %s; or compose and Kubernetes files", drift.Formats)
@@ -69,6 +76,8 @@ func (c *command) drift() error {
 	return c.judge(r.Findings)
 }
 
+// driftReport writes the report in the format that was asked for; yaml is a
+// first manifest of what was seen.
 func (c *command) driftReport(w io.Writer, r *drift.Report) error {
 	switch c.format {
 	case "json":
@@ -96,7 +105,9 @@ func (c *command) declaration() (*depgraph.Graph, error) {
 	return depgraph.Compile(nil, depgraph.Options{})
 }
 
-// nameMap reads --names and --map.
+// nameMap reads --names and --map. On the command line the last equals sign
+// counts: observed names may have one (a Docker image, a query), declared ones
+// hardly do. Entries of --map come first, and the first match wins.
 func (c *command) nameMap() (*drift.Names, error) {
 	names := &drift.Names{}
 	for _, m := range c.mapped {
@@ -119,7 +130,9 @@ func (c *command) nameMap() (*drift.Names, error) {
 	return names, names.Read(filepath.ToSlash(c.names), f)
 }
 
-// recorded reads everything that --observed names.
+// recorded reads everything that --observed names. Recordings are added one by
+// one, as a stream; compose files and Kubernetes manifests are parsed together,
+// since each set describes one system.
 func (c *command) recorded() (*drift.Observed, error) {
 	files, err := expandPatterns(c.observed)
 	if err != nil {
@@ -154,7 +167,9 @@ func (c *command) recorded() (*drift.Observed, error) {
 	return col.Observed(), nil
 }
 
-// kindOf tells configurations, which are read together, from recordings.
+// kindOf tells configurations, which are read together, from recordings: by the
+// name, a folder or *.yaml, and for those by an apiVersion at the beginning of
+// a line, which every object of Kubernetes has and no compose file.
 func (c *command) kindOf(name string) (string, error) {
 	if name == "-" {
 		return "", nil
@@ -183,6 +198,7 @@ func (c *command) kindOf(name string) (string, error) {
 	return "compose", nil
 }
 
+// record adds one recording; its format is recognised by its content.
 func (c *command) record(col *drift.Collector, name string) error {
 	if name == "-" {
 		return col.Add("standard input", c.stdin)
@@ -196,7 +212,8 @@ func (c *command) record(col *drift.Collector, name string) error {
 }
 
 // configured takes the addresses in a configuration: what it only orders at a
-// start is a declaration, and left out.
+// start is a declaration, and left out, or drift would compare declarations
+// with each other. read is the importer of that kind.
 func (c *command) configured(col *drift.Collector, files []string, read func(...string) (*importer.Result, error)) error {
 	if len(files) == 0 {
 		return nil
@@ -223,6 +240,8 @@ func (c *command) configured(col *drift.Collector, files []string, read func(...
 }
 
 // addressed reports whether an import found more than an order of starts.
+// source is what importers write: "FILE:LINE KIND ...", several with "; "
+// between them.
 func addressed(source string) bool {
 	for _, part := range strings.Split(source, "; ") {
 		if fields := strings.Fields(part); len(fields) > 1 && fields[1] != "depends_on" {

@@ -22,17 +22,28 @@ import (
 // 100,000 files takes well under a second.
 const gitDeadline = 60 * time.Second
 
-// maxRevisionBytes bounds the manifests of one revision.
+// maxRevisionBytes bounds the manifests of one revision, of which all are in
+// memory at once, as text and then as services.
 const maxRevisionBytes = 512 << 20
 
 // repository reads manifests out of commits. Git runs as a child with a
 // deadline, reads only what is there already (no network, no prompt, no hook),
 // and gets names of the user only where it cannot take them for options.
+//
+// The path of a read is: resolve the name to a hash, list its tree (ls-tree),
+// pick the manifests and follow their links (manifests), and read them all with
+// one more child (cat-file --batch): three processes, however many files there
+// are.
 type repository struct {
 	ctx    context.Context
 	folder string
 }
 
+// git runs one command of git and returns what it prints, at most
+// maxRevisionBytes. Replacement objects and the file system monitor are off,
+// since both would run or read what a repository of somebody else has
+// configured; path arguments are taken literally. An error is git's own first
+// line, without its "fatal:".
 func (r repository) git(stdin io.Reader, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, gitDeadline)
 	defer cancel()
@@ -62,13 +73,15 @@ func (r repository) git(stdin io.Reader, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// limitedBuffer keeps the first bytes, and fails the writer beyond them.
+// limitedBuffer keeps the first bytes, and fails the writer beyond them, which
+// ends the child: it gets a broken pipe, and we do not read on.
 type limitedBuffer struct {
 	bytes.Buffer
 	left int
 	full bool
 }
 
+// Write takes all of p or nothing of it.
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if len(p) > b.left {
 		b.full = true
@@ -81,7 +94,9 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 // errNoRevision is what resolve returns for a name that git does not know.
 var errNoRevision = errors.New("no such revision")
 
-// resolve turns the name of a revision into the hash of its commit.
+// resolve turns the name of a revision into the hash of its commit. A name with
+// a dash before it would be an option in older versions of git, which do not
+// know --end-of-options; one with control characters would be printed.
 func (r repository) resolve(rev string) (string, error) {
 	if rev == "" || rev[0] == '-' || strings.ContainsFunc(rev, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return "", usagef("%q is not a revision: it begins with a dash, or holds a control character", rev)
@@ -101,7 +116,8 @@ func (r repository) resolve(rev string) (string, error) {
 	return hash, nil
 }
 
-// mergeBase is the last commit that two revisions have in common.
+// mergeBase is the last commit that two revisions have in common. In CI the
+// usual reason for having none is a shallow clone, which the error says.
 func (r repository) mergeBase(a, b string) (string, error) {
 	out, err := r.git(nil, "merge-base", a, b)
 	if err != nil {
@@ -110,10 +126,13 @@ func (r repository) mergeBase(a, b string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// blob is a file of a commit; name is where it would be on disk.
+// blob is a file of a commit; name is where it would be on disk, path where it
+// is in the tree, and mode what git says it is: 120000 is a symbolic link.
 type blob struct{ name, path, hash, mode string }
 
-// services reads the manifests of a commit below a folder, or in a file.
+// services reads the manifests of a commit below a folder, or in a file: the
+// same files that would be read there now. ls-tree runs in that folder, so its
+// paths are relative to it.
 func (r repository) services(hash, where string) ([]depgraph.Service, error) {
 	folder, file := where, ""
 	if info, err := os.Stat(where); err == nil && !info.IsDir() {
@@ -135,7 +154,11 @@ func (r repository) services(hash, where string) ([]depgraph.Service, error) {
 	return r.parse(blobs)
 }
 
-// manifests picks the files to read out of the output of ls-tree.
+// manifests picks the files to read out of the output of ls-tree -z: entries of
+// "MODE blob HASH\tPATH" with NUL between them, so that no name can end one. A
+// symbolic link is followed once, within the folder and the revision: one that
+// leads elsewhere is an error, since git has no content for it and reading the
+// disk would mix two states.
 func (r repository) manifests(list []byte, folder, file string) ([]blob, error) {
 	all := map[string]blob{}
 	var picked []blob
@@ -168,7 +191,8 @@ func (r repository) manifests(list []byte, folder, file string) ([]blob, error) 
 	return picked, nil
 }
 
-// parse reads all blobs with one child.
+// parse reads all blobs with one child. All problems of all files are reported
+// together, as they are for files on disk.
 func (r repository) parse(blobs []blob) ([]depgraph.Service, error) {
 	if len(blobs) == 0 {
 		return nil, nil
@@ -202,7 +226,9 @@ func (r repository) parse(blobs []blob) ([]depgraph.Service, error) {
 	return services, nil
 }
 
-// nextBlob reads one answer of cat-file: "HASH blob SIZE", the bytes, a newline.
+// nextBlob reads one answer of cat-file: "HASH blob SIZE", the bytes, a
+// newline. A manifest may be as large as one on disk; the size is checked
+// before memory is taken for it.
 func nextBlob(rd *bufio.Reader) ([]byte, error) {
 	head, err := rd.ReadString('\n')
 	if err != nil {

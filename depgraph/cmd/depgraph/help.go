@@ -8,7 +8,14 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
-// verbs lists everything the program does, in the order of help.
+// verbs lists everything the program does, in the order of help. Help,
+// completion, suggestions and the checks of arguments, formats and flags all
+// come from here. A new verb is a row: see the fields of verb. The last one
+// must be help.
+//
+// It is a function, not a variable, since the rows have methods that need the
+// table themselves. A call costs some allocations and happens a few times in a
+// run.
 func verbs() []verb {
 	return []verb{
 		{
@@ -278,6 +285,7 @@ Then, as the first line of a manifest, for editors:
 	}
 }
 
+// introduction is the help without a verb, up to the list of them.
 const introduction = `depgraph: know what depends on what, before an outage shows you.
 
 Put a depgraph.yaml beside each service:
@@ -299,10 +307,15 @@ Verbs:
 
 `
 
+// exitCodes ends each help, since scripts need them more than people do.
 const exitCodes = `
 Exit codes: 0 nothing found, 1 findings, 2 wrong usage, 3 could not read or analyse.
 `
 
+// help prints the introduction with all verbs, or all about one: what it is
+// for, examples, formats, its own flags, and those of every verb. Each default
+// is in the text of its flag. An unknown verb is an error of usage, with a
+// suggestion.
 func (c *command) help(args []string) error {
 	var b strings.Builder
 	if len(args) == 1 {
@@ -338,6 +351,8 @@ func (c *command) help(args []string) error {
 	return err
 }
 
+// flagTable writes a line for each flag, by name: with its dashes, and what it
+// takes, which its text has between back quotes.
 func flagTable(b *strings.Builder, fs *flag.FlagSet) {
 	fs.VisitAll(func(f *flag.Flag) {
 		value, usage := flag.UnquoteUsage(f)

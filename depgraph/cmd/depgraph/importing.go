@@ -24,6 +24,7 @@ var importers = []struct {
 	{"resilience-hub", importer.ResilienceHub},
 }
 
+// importNames are the words that may follow import.
 func importNames() []string {
 	names := make([]string, len(importers))
 	for i, from := range importers {
@@ -32,8 +33,14 @@ func importNames() []string {
 	return names
 }
 
-// importFrom writes manifests into the folder given with -o, or one manifest
-// to the standard output.
+// importFrom writes manifests into the folder given with -o, or one manifest to
+// the standard output. Warnings and a summary of what was read, skipped and
+// guessed go to the standard error, so that the manifest can be piped.
+//
+// Nothing is written unless all of it is a graph: names that clash in the
+// source are reported before a folder is half filled. With --force it
+// overwrites; what of the folder's manifests the source knows nothing about is
+// printed, never deleted.
 func (c *command) importFrom() error {
 	i := slices.Index(importNames(), c.args[0])
 	if i < 0 {
@@ -79,7 +86,9 @@ func (c *command) importFrom() error {
 }
 
 // importAgain keeps what people edited, adds what is new and prints what
-// differs; with --check it writes nothing, and a difference is a finding.
+// differs; with --check it writes nothing, and a difference is a finding,
+// unless --fail-on none only wants the list. The first import into an empty
+// folder has nothing to keep, and says the same as one with --force.
 func (c *command) importAgain(res *importer.Result) error {
 	u, err := res.Compare(c.ctx, c.output)
 	if err != nil {
@@ -112,6 +121,8 @@ func (c *command) importAgain(res *importer.Result) error {
 	return nil
 }
 
+// wrote is the last thing that an import says: what was written, and what of
+// the source it could not make sense of.
 func (c *command) wrote(res *importer.Result, files int) {
 	cli.Say(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
 	for _, line := range res.Unknown {
@@ -119,7 +130,10 @@ func (c *command) wrote(res *importer.Result, files int) {
 	}
 }
 
-// tally says what was read, skipped and guessed, beside the manifests.
+// tally says what was read, skipped and guessed, beside the manifests. What is
+// skipped is named by sort, in the order of the alphabet, each name once: an
+// import that leaves something out silently would make a graph that looks
+// complete.
 func (c *command) tally(res *importer.Result) {
 	cli.Say(c.stderr, "read %s: %s, %s, %d of them guesses (assumed)\n", plural(res.Read, "file"), plural(len(res.Services), "service"), dependencies(res), res.Guessed)
 	for _, sort := range slices.Sorted(maps.Keys(res.Skipped)) {
@@ -132,9 +146,11 @@ func (c *command) tally(res *importer.Result) {
 	}
 }
 
-// maxSkipped is how many names of one sort are listed.
+// maxSkipped is how many names of one sort are listed: enough to see what sort
+// of things they are, and one line.
 const maxSkipped = 8
 
+// plural is a count with its noun, for nouns that take an s.
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -142,7 +158,9 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// sourceCounts says what the edges were derived from.
+// sourceCounts says what the edges were derived from, such as "depends_on 7,
+// environment 2": the more of them are guesses, the more there is to edit. It
+// is "" if there are none.
 func sourceCounts(res *importer.Result) string {
 	if len(res.Sources) == 0 {
 		return ""
@@ -154,6 +172,7 @@ func sourceCounts(res *importer.Result) string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
+// dependencies counts the edges; a group counts once for each of its members.
 func dependencies(res *importer.Result) string {
 	return strings.Replace(plural(res.Edges(), "dependency"), "ys", "ies", 1)
 }

@@ -1,10 +1,28 @@
-// Command depgraph answers questions about declared dependencies: which
-// cycles there are, in which order a dead system comes up, what goes down with
-// a service, how available it can be, and what to soften first.
+// Command depgraph answers questions about declared dependencies: which cycles
+// there are, in which order a dead system comes up, what goes down with a
+// service, how available it can be, and what to soften first.
 //
 // Run "depgraph help" for an introduction, and "depgraph help VERB" for each
 // verb. Exit codes are fixed: 0 nothing found, 1 findings, 2 wrong usage, 3
 // something could not be read or analysed.
+//
+// For who changes it: a run goes from top to bottom through
+//
+//	main.go       run and dispatch: the verb, and the exit code of its error
+//	help.go       the table of verbs, with flags, formats and help; the place for a new one
+//	command.go    the flags, what is read (load, policy, proofs), and where output goes (write)
+//	verbs.go      check, cycles, order, blast, avail, why, baseline
+//	output.go     report, export, query: what draws the graph, and the part of it that is wanted
+//	diff.go       diff, with git.go, which reads manifests out of commits
+//	drift.go      drift: the declaration against recordings
+//	runbook.go    runbook and why-blocked
+//	importing.go  import
+//	misc.go       explain, schema, init, completion, version
+//
+// A verb is a method of command without arguments. It reads, asks package
+// depgraph, and gives package report a writer; it computes and renders nothing
+// itself. What it returns decides the exit code: nil, errFindings, an error of
+// usage, or another.
 package main
 
 import (
@@ -19,6 +37,9 @@ import (
 )
 
 // The exit codes. They never count anything.
+//
+// Scripts of others depend on them. An interruption is a failure, since the
+// answer is not there: it must not look like "nothing found".
 const (
 	exitClean    = 0
 	exitFindings = 1
@@ -26,6 +47,8 @@ const (
 	exitFailed   = 3
 )
 
+// main hands over to the rule's interpreter where this process is one: a rule
+// in WebAssembly runs in a child, which can be ended.
 func main() {
 	wasmrule.Child() // this may be the process that runs a rule
 	cli.Main(run)
@@ -34,10 +57,16 @@ func main() {
 // usagef makes an error of the command line, as opposed to one of the input.
 func usagef(format string, args ...any) error { return cli.Usagef(format, args...) }
 
+// errFindings ends a verb that found something. It is not printed: the findings
+// have been.
 // errFindings ends a verb that found something.
 var errFindings = errors.New("findings")
 
-// run is main without the process.
+// run is main without the process; tests call it. What the verb says goes to
+// stdout, and everything about the run itself to stderr: progress, warnings,
+// and the one line that says why there is no answer. Only errors of usage have
+// the program's name before them: those of an input begin with file and line,
+// which editors and pipelines turn into links.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer cli.Contain("depgraph", stderr, exitFailed, &code)
 	err := dispatch(ctx, args, stdout, stderr)
@@ -58,6 +87,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	return exitFailed
 }
 
+// dispatch finds the verb, gives it its flags and runs it. Flags stand before
+// the verb, behind it, or both; asked for help with either, it prints that and
+// the exit code is 0.
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c := newCommand(ctx, stdout, stderr)
 	name, rest, err := c.verb(args)

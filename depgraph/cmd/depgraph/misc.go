@@ -16,6 +16,8 @@ import (
 )
 
 // explain prints the rule that is named in full, or all in a line each.
+//
+// As JSON it is always a list, so that one rule needs no other reader than all.
 func (c *command) explain() error {
 	rules := depgraph.Rules()
 	if len(c.args) > 0 {
@@ -58,8 +60,11 @@ func (c *command) explain() error {
 	})
 }
 
+// upperFirst makes a sentence of a summary, which begins with an ASCII letter.
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
+// schema prints the schema as it is embedded, byte for byte: what editors get
+// here and from the repository is the same.
 func (c *command) schema() error {
 	return c.write(func(w io.Writer) error {
 		_, err := w.Write(depgraph.Schema())
@@ -67,11 +72,14 @@ func (c *command) schema() error {
 	})
 }
 
-// completion prints a script for a shell.
+// completion prints a script for a shell. It honours -o, as all that prints
+// does.
 func (c *command) completion() error {
 	return c.write(func(w io.Writer) error { return table().Completion(w, c.args[0]) })
 }
 
+// version is the module's, as "go install" has noted it: "(devel)" for a build
+// in a work tree, "unknown" for one without module information.
 func (c *command) version() error {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -81,6 +89,8 @@ func (c *command) version() error {
 	return err
 }
 
+// firstManifest is what init writes: all that most services need, as comments
+// where a guess would be wrong. The service's name is put in as YAML quotes it.
 const firstManifest = `# yaml-language-server: $schema=https://raw.githubusercontent.com/failopen/failopen/main/depgraph/depgraph.schema.json
 service: %s
 owner: ""                            # the team that is called at night
@@ -98,6 +108,7 @@ depends:
 #    need: 1
 `
 
+// firstPolicy is what init writes beside it. It turns nothing off.
 const firstPolicy = `# What "depgraph check" enforces. "depgraph explain" lists the rules.
 rules:
   DG012: info                        # off, info, warn or error
@@ -109,7 +120,10 @@ rules:
 #    to: {service: "legacy-*"}
 `
 
-// initialize writes a first manifest and policy, and never overwrites.
+// initialize writes a first manifest and policy into a folder, which is made if
+// it is not there, and never overwrites: a file that exists is left as it is
+// and said to be, also if it was made by somebody else in the meantime. The
+// service has the folder's name unless another is given.
 func (c *command) initialize() error {
 	dir := "."
 	if len(c.paths) > 1 {

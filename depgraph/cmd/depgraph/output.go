@@ -19,7 +19,7 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
-// report writes the page with everything.
+// report writes the page with everything. It has no verdict: check has.
 func (c *command) report() error {
 	g, findings, err := c.analyse()
 	if err != nil {
@@ -28,6 +28,8 @@ func (c *command) report() error {
 	return c.write(func(w io.Writer) error { return c.html(w, g, findings) })
 }
 
+// html writes the page. All that changes from run to run comes from outside:
+// the date, the commit, and the age of proofs.
 func (c *command) html(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	proofs, err := c.proofs()
 	if err != nil {
@@ -39,8 +41,8 @@ func (c *command) html(w io.Writer, g *depgraph.Graph, findings []depgraph.Findi
 	})
 }
 
-// today is the date of the page; SOURCE_DATE_EPOCH fixes it, for builds that
-// must give the same bytes.
+// today is the date of the page, in UTC; SOURCE_DATE_EPOCH fixes it, for builds
+// that must give the same bytes (reproducible-builds.org).
 func today() string {
 	at := time.Now()
 	if n, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
@@ -50,7 +52,9 @@ func today() string {
 }
 
 // commit is the short name of the commit that is checked out around a folder,
-// or "". It is read from the files of git, so that no program is needed.
+// or "". It is read from the files of git, so that no program is needed; what
+// it cannot make sense of, such as a reftable, is a page without a commit and
+// no error.
 func commit(dir string) string {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -69,7 +73,9 @@ func commit(dir string) string {
 }
 
 // headOf reads HEAD in a folder of git, or in the one that a file names, as in
-// work trees.
+// work trees and submodules. HEAD is a hash, or names a reference, which is a
+// file of its own or a line in packed-refs; a work tree has these in the folder
+// that its commondir names.
 func headOf(git string) string {
 	common := git
 	if data, err := os.ReadFile(git); err == nil {
@@ -109,6 +115,8 @@ func headOf(git string) string {
 	return ""
 }
 
+// short is how git abbreviates a hash, in twelve digits, or "" for what is no
+// hash: nothing else gets from these files into a page.
 func short(hash string) string {
 	if len(hash) < 12 || strings.Trim(hash, "0123456789abcdef") != "" {
 		return ""
@@ -116,7 +124,7 @@ func short(hash string) string {
 	return hash[:12]
 }
 
-// title names the folder that was read.
+// title names the folder that was read, unless --title names the page.
 func (c *command) title() string {
 	if c.heading != "" {
 		return c.heading
@@ -128,7 +136,8 @@ func (c *command) title() string {
 	return "Dependencies of " + filepath.Base(abs)
 }
 
-// export writes the graph in one of many formats.
+// export writes the graph in one of many formats. Findings go along where a
+// format can show them: a service that a rule complains about is marked.
 func (c *command) export() error {
 	g, findings, err := c.analyse()
 	if err != nil {
@@ -144,7 +153,8 @@ func (c *command) export() error {
 	return c.write(func(w io.Writer) error { return c.draw(w, view, findings) })
 }
 
-// draw writes a graph in the format that was asked for.
+// draw writes a graph in the format that was asked for; JSON if none was.
+// Escaping is each format's own, in package report.
 func (c *command) draw(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	switch c.format {
 	case "dot":
@@ -171,7 +181,7 @@ func (c *command) draw(w io.Writer, g *depgraph.Graph, findings []depgraph.Findi
 	return report.GraphJSON(w, g)
 }
 
-// viewFlags declares what part of the graph is wanted.
+// viewFlags declares what part of the graph is wanted; see view.
 func (c *command) viewFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.focus, "focus", "", "only what this `query` selects, and its neighbours")
 	fs.IntVar(&c.depth, "depth", 1, "how far the neighbours of --focus reach, in `steps`")
@@ -180,7 +190,7 @@ func (c *command) viewFlags(fs *flag.FlagSet) {
 }
 
 // view cuts the graph down to what was asked for. Findings stay if all that
-// they are about does.
+// they are about does; groups have no findings, which are about services.
 func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgraph.Graph, []depgraph.Finding, error) {
 	if c.depth < 0 {
 		return nil, nil, usagef("--depth: %d is below 0", c.depth)
@@ -214,6 +224,10 @@ func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgrap
 	return g, nil, err
 }
 
+// selected asks for what --focus or --reaches selects, with its neighbours. The
+// query of the user is run by itself first: a mistake in it is then reported at
+// its own place, and not at one in the query that is made of it. As a part of
+// that one it is in brackets, so that its operators cannot reach out.
 func (c *command) selected(g *depgraph.Graph) ([]string, error) {
 	query := c.focus + c.reaches
 	if _, err := g.Query(c.ctx, query); err != nil { // as it was written, for the place of a mistake
@@ -227,6 +241,8 @@ func (c *command) selected(g *depgraph.Graph) ([]string, error) {
 	return names, queryError(err)
 }
 
+// queryError is an error of usage for a query that does not parse: it was
+// typed.
 func queryError(err error) error {
 	if errors.Is(err, depgraph.ErrQuery) {
 		return usagef("%s", err)
@@ -234,7 +250,9 @@ func queryError(err error) error {
 	return err
 }
 
-// query prints what an expression selects, or draws it.
+// query prints what an expression selects, or draws it with the edges between
+// what it selects. Unknown names are part of the graph here: one may ask for
+// them, by undeclared().
 func (c *command) query() error {
 	g, err := c.load(true)
 	if err != nil {
@@ -255,7 +273,8 @@ func (c *command) query() error {
 }
 
 // classify writes the requests that tell AWS Resilience Hub what is declared,
-// one object a line.
+// one object a line, for a shell to hand over one by one. Nothing is sent. What
+// the Hub has found and nobody declares goes to the standard error.
 func (c *command) classify(g *depgraph.Graph) error {
 	if len(c.listed) == 0 {
 		return usagef("export -f resilience-hub: --list names what \"aws resiliencehubv2 list-dependencies\" printed")

@@ -10,7 +10,9 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
-// runbook writes a procedure for people.
+// runbook writes a procedure for people. It has neither date nor commit, so
+// that it changes if and only if the procedure does, and can be kept in git.
+// Names that nothing declares are part of it: they have to be started as well.
 func (c *command) runbook() error {
 	if c.cold == (c.down != "") {
 		return usagef("runbook: say --cold, for a start from nothing, or --down SERVICE")
@@ -36,10 +38,13 @@ func (c *command) runbook() error {
 	return c.write(b.Markdown)
 }
 
-// maxStateBytes bounds the list of what is running.
+// maxStateBytes bounds the list of what is running: some hundred bytes for each
+// of 100,000 services.
 const maxStateBytes = 64 << 20
 
-// whyBlocked says what holds a service, given who is up.
+// whyBlocked says what holds a service, given who is up. It exits with 1 until
+// the service serves, so that a script can wait for it; --fail-on none only
+// asks.
 func (c *command) whyBlocked() error {
 	if c.state == "" {
 		return usagef("why-blocked: --state names a file that says who is up, or - for the standard input")
@@ -66,6 +71,8 @@ func (c *command) whyBlocked() error {
 	return err
 }
 
+// running reads --state: a list, an object, or what docker compose prints.
+// With "-" it is piped in.
 func (c *command) running() (depgraph.Running, error) {
 	in := c.stdin
 	if c.state != "-" {

@@ -13,19 +13,26 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
-// verb is one question, or one thing to do.
+// verb is one question, or one thing to do: a row of the table in help.go.
 type verb struct {
 	name, usage, summary string
-	about                string   // what "help VERB" prints, with examples
-	minArgs, maxArgs     int      // maxArgs < 0: any number
-	paths                bool     // arguments are what -d takes
-	words                []string // what the first argument may be, if it is one of a few
-	formats              []string
-	failOn               string
-	flags                func(*command, *flag.FlagSet)
-	run                  func(*command) error
+	// name is what is typed; usage is what may follow it, as help and errors
+	// show it; summary is its line in the list of verbs.
+	about            string   // what "help VERB" prints, with examples
+	minArgs, maxArgs int      // maxArgs < 0: any number
+	paths            bool     // arguments are what -d takes
+	words            []string // what the first argument may be, if it is one of a few
+	// formats are what -f takes, the default first; none: the verb refuses -f.
+	// failOn is the default of --fail-on; "" is error. flags adds those of the
+	// verb alone.
+	formats []string
+	failOn  string
+	flags   func(*command, *flag.FlagSet)
+	run     func(*command) error
 }
 
+// findVerb looks a verb up by its exact name; a mistake gets a suggestion
+// elsewhere.
 func findVerb(name string) (verb, bool) {
 	for _, v := range verbs() {
 		if v.name == name {
@@ -37,6 +44,9 @@ func findVerb(name string) (verb, bool) {
 
 // table is the verbs as package cli takes it. A value of command that
 // nobody runs holds the flags.
+//
+// Nothing is read or written for it, so that a completion costs no more than
+// the start of a process.
 func table() *cli.Program {
 	c := &command{}
 	p := &cli.Program{Name: "depgraph", Flags: c.flagSet(""), Words: map[string][]string{
@@ -54,9 +64,13 @@ func table() *cli.Program {
 	return p
 }
 
+// textJSON are the formats of verbs that answer one question: a person reads
+// it, or a program.
 func textJSON() []string { return []string{"text", "json"} }
 
-// lookup turns an unknown name of a service or rule into a usage error.
+// lookup turns an unknown name of a service or rule into a usage error: it was
+// on the command line, so the exit code is 2 and not 3. The message has the
+// nearest known name already.
 func lookup(err error) error {
 	if errors.Is(err, depgraph.ErrUnknownService) || errors.Is(err, depgraph.ErrUnknownRule) {
 		return usagef("%s", strings.TrimPrefix(err.Error(), "depgraph: "))
@@ -65,6 +79,9 @@ func lookup(err error) error {
 }
 
 // check runs the rules and writes what they find.
+//
+// The order is fixed: rules first, then the baseline, then the output, and the
+// verdict last, so that a report is complete even if the check fails.
 func (c *command) check() error {
 	g, findings, err := c.analyse()
 	if err != nil {
@@ -121,7 +138,8 @@ func (c *command) unknown(findings []depgraph.Finding) (left []depgraph.Finding,
 	return left, known, stale, nil
 }
 
-// analyse loads and checks. Unknown names do not stop it: DG008 reports them.
+// analyse loads and checks. Unknown names do not stop it: DG008 reports them,
+// so that one misspelt name does not hide all other findings.
 func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 	o, err := c.checkOptions()
 	if err != nil {
@@ -135,6 +153,10 @@ func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 	return g, findings, lookup(err)
 }
 
+// cycles prints all cycles, grouped by component. --phase takes several, but
+// deploy by itself: a cycle through how a fix is shipped is another question
+// than one through what runs. Which severity fails is decided as check would
+// decide it.
 func (c *command) cycles() error {
 	o := depgraph.CyclesOptions{HardOnly: c.noSoft, Progress: c.progress()}
 	for _, name := range splitList(c.phase) {
@@ -168,6 +190,8 @@ func (c *command) cycles() error {
 	return c.judge(as)
 }
 
+// severityOf is the severity of the rule of check that reports such a component.
+// What rests on an import's guess (Assumed) counts one level less.
 func severityOf(c *depgraph.Component) depgraph.Severity {
 	switch {
 	case c.Kind == depgraph.SoftCycle, c.Kind == depgraph.OrderingCycle && c.Assumed > 0:
@@ -178,6 +202,7 @@ func severityOf(c *depgraph.Component) depgraph.Severity {
 	return depgraph.Warn
 }
 
+// splitList splits at commas; "" has no parts rather than one empty part.
 func splitList(s string) []string {
 	if s == "" {
 		return nil
@@ -185,6 +210,9 @@ func splitList(s string) []string {
 	return strings.Split(s, ",")
 }
 
+// order prints in which waves everything starts, or stops. That something is
+// blocked by a cycle is a finding whatever --fail-on says, but for none: the
+// order that was asked for does not exist.
 func (c *command) order() error {
 	if c.maxParallel < 0 {
 		return usagef("--max-parallel: %d is negative", c.maxParallel)
@@ -207,6 +235,9 @@ func (c *command) order() error {
 	return err
 }
 
+// blast prints what goes down with some services, all lost at the same time, or
+// with --all and no service the number for each one alone. With services, --all
+// means what it means for other verbs: lists are not shortened.
 func (c *command) blast() error {
 	if !c.all && len(c.args) == 0 {
 		return usagef("blast takes either services or --all")
@@ -237,6 +268,8 @@ func (c *command) blast() error {
 	return c.show(func(w io.Writer) error { return report.BlastText(w, b, c.textOptions()) }, func(w io.Writer) error { return report.BlastJSON(w, b) })
 }
 
+// avail prints what availability a service can have. It costs a run of a BDD
+// over what the service needs, which can be large; Ctrl-C ends it.
 func (c *command) avail() error {
 	o := depgraph.AvailOptions{Savings: true}
 	g, err := c.load(false)
@@ -255,8 +288,11 @@ func (c *command) avail() error {
 	return c.show(func(w io.Writer) error { return report.AvailText(w, a, c.textOptions()) }, func(w io.Writer) error { return report.AvailJSON(w, a) })
 }
 
-// addWhatIf reads "soften A:B" (or "A:B") and "own A=99.9". Names may contain
-// a colon or an equals sign.
+// addWhatIf reads "soften A:B" (or "A:B") and "own A=99.9". Names may contain a
+// colon or an equals sign: of the places where a colon may split them, the
+// first counts at which there is such an edge; for own it is the last equals
+// sign. Which part of a name is unknown is left for package depgraph to say,
+// which has suggestions.
 func addWhatIf(g *depgraph.Graph, o *depgraph.AvailOptions, what string) error {
 	if rest, ok := strings.CutPrefix(what, "own "); ok {
 		at := max(strings.LastIndexByte(rest, '='), 0)
@@ -289,12 +325,16 @@ func addWhatIf(g *depgraph.Graph, o *depgraph.AvailOptions, what string) error {
 	return nil
 }
 
-// dependsOn reports whether an edge leads from one service to the other.
+// dependsOn reports whether an edge leads from one service to the other, by
+// itself or in a group of alternatives.
 func dependsOn(g *depgraph.Graph, from, to string) bool {
 	s, _ := g.Service(from)
 	return slices.ContainsFunc(s.Depends, func(d depgraph.Dependency) bool { return d.On == to || slices.Contains(d.AnyOf, to) })
 }
 
+// why prints how one service depends on another: the shortest way, or with
+// --all every way there is, the shortest first and at most 100. "It does not"
+// is an answer, so the exit code is 0 for it.
 func (c *command) why() error {
 	g, err := c.load(false)
 	if err != nil {
@@ -307,6 +347,9 @@ func (c *command) why() error {
 	return c.show(func(w io.Writer) error { return report.WhyText(w, c.args[0], c.args[1], paths, truncated) }, func(w io.Writer) error { return report.WhyJSON(w, c.args[0], c.args[1], paths, truncated) })
 }
 
+// writeBaseline writes today's findings, without a verdict: who asks for it
+// means to tolerate them. It has no lines and no counts, so it survives edits
+// elsewhere.
 func (c *command) writeBaseline() error {
 	_, findings, err := c.analyse()
 	if err != nil {

@@ -4,5 +4,6 @@ package main
 
 import "io"
 
-// terminalWidth is not known here: lines are as wide as in a file.
+// terminalWidth is unknown here; reports take 100 columns, and COLUMNS is
+// obeyed.
 func terminalWidth(io.Writer) int { return 0 }

@@ -9,7 +9,10 @@ import (
 	"unsafe"
 )
 
-// terminalWidth asks the terminal; zero if it does not say.
+// terminalWidth asks the terminal for its columns; zero if it does not say, or
+// says less than 40, which no report fits. The call is a system call of its own
+// since the standard library has none, and golang.org/x/term would be a module
+// for ten lines.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

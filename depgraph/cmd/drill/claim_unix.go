@@ -11,6 +11,9 @@ import (
 // claim keeps a second drill proxy out of a folder, in which it would replace the
 // token and the certificates that this one's clients need. The system lets go of
 // it when the process ends, however it ends.
+//
+// The lock is on the folder itself (flock), so that there is no file to be
+// left.
 func claim(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

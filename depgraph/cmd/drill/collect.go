@@ -18,9 +18,14 @@ import (
 	"github.com/failopen/failopen/depgraph/drill"
 )
 
-// collect makes a matrix of the verdicts on the services that manifests declare:
-// those that drill.Test records while the command runs their tests or, without a
-// command, those of the proof file beside the manifests.
+// collect makes a matrix of the verdicts on the services that manifests
+// declare: those that drill.Test records while the command runs their tests or,
+// without a command, those of the proof file beside the manifests.
+//
+// While a command runs, verdicts go to a file of their own, which is removed:
+// what is in the proof file stays, and an earlier verdict cannot stand in for
+// one that is missing today. The exit code is the worst of: a test failed or a
+// cell deviated, a soft dependency was not tried.
 func (c *command) collect(dir, format string, command []string) error {
 	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{dir}, AllowUndeclared: true})
 	if err != nil {
@@ -66,7 +71,8 @@ func (c *command) collect(dir, format string, command []string) error {
 }
 
 // test runs a command that records verdicts in a file, and says whether it has
-// failed.
+// failed. Its output goes to the standard error, since the table is on the
+// other one. Ctrl-C ends it, with ten seconds for what it leaves behind.
 func (c *command) test(file string, command []string) (failed bool, err error) {
 	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
@@ -78,7 +84,8 @@ func (c *command) test(file string, command []string) (failed bool, err error) {
 	return false, err
 }
 
-// recorded are the verdicts in a proof file. depgraph checks that it is whole.
+// recorded are the verdicts in a proof file, one JSON object a line, in their
+// order; none if there is no file. depgraph checks that it is whole.
 func recorded(file string) (all []depgraph.Proof, err error) {
 	text, err := readFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -105,6 +112,8 @@ func recorded(file string) (all []depgraph.Proof, err error) {
 	return all, lines.Err()
 }
 
+// softEdges are the edges of the run time that are declared soft, by the names
+// of their services.
 func softEdges(g *depgraph.Graph) (soft []depgraph.Edge) {
 	for name := range slices.Values(g.Names()) {
 		for _, e := range drill.RuntimeEdges(g, name) {
@@ -117,7 +126,9 @@ func softEdges(g *depgraph.Graph) (soft []depgraph.Edge) {
 }
 
 // softCells are the verdicts on soft dependencies, and the dependencies that
-// have none that proves something.
+// have none that proves something. A proof that has hit nothing is void,
+// whatever it says of itself: earlier versions wrote such ones. A verdict of a
+// later version is left out.
 func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, untested []depgraph.Edge) {
 	for _, e := range softEdges(g) {
 		tried := false
@@ -145,7 +156,10 @@ func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, 
 	return cells, untested
 }
 
-// faultOf finds the name of a fault by the digest of its rules.
+// faultOf finds the name of a fault by the digest of its rules, which is all
+// that a proof keeps of them: of the faults that drill.Faults makes for the
+// dependency, for any, and for the services of AWS which a manifest may call
+// otherwise. What is none of these is shown by the first eight digits.
 func faultOf(p depgraph.Proof) string {
 	for _, service := range []string{p.Dependency, "", "dynamodb", "sts", "kms", "logs"} {
 		for _, f := range drill.Faults(service) {

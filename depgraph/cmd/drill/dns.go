@@ -15,7 +15,12 @@ import (
 )
 
 // dnsStub is a server of names on loopback that answers some of them with a
-// failure, and asks the machine's own servers for the others.
+// failure, and asks the machine's own servers for the others. It speaks UDP and
+// TCP (RFC 1035), and passes on messages of others as they are: EDNS, DNSSEC
+// and types that it has never heard of work as without it.
+//
+// The fields are set before it starts; hits is read at any time. Each question
+// has a goroutine, bounded by slots; close waits for all of them.
 type dnsStub struct {
 	o       dnsOptions
 	udp     net.PacketConn
@@ -43,7 +48,8 @@ const (
 )
 
 // startDNS listens on an address of loopback that no other server has, on port
-// 53: /etc/resolv.conf can name no other port.
+// 53: /etc/resolv.conf can name no other port. UDP comes first, and TCP on the
+// same address; who cannot have both has none.
 func startDNS(o dnsOptions, servers []string, addr string) (*dnsStub, error) {
 	s := &dnsStub{o: o, servers: servers, slots: make(chan struct{}, dnsAtOnce)}
 	var err error
@@ -59,7 +65,8 @@ func startDNS(o dnsOptions, servers []string, addr string) (*dnsStub, error) {
 	return s, nil
 }
 
-// close ends the stub.
+// close ends the stub, its listeners and every question that waits, and returns
+// when nothing of it runs any more.
 func (s *dnsStub) close() {
 	s.stop()
 	_ = s.udp.Close() // and with it serveUDP
@@ -82,6 +89,8 @@ func (s *dnsStub) slot(f func()) bool {
 	return true
 }
 
+// serveUDP answers packets until the stub ends. An error of one packet, such as
+// a port that is closed by now, is none of the socket.
 func (s *dnsStub) serveUDP() {
 	buf := make([]byte, dnsLongest)
 	for {
@@ -101,6 +110,8 @@ func (s *dnsStub) serveUDP() {
 	}
 }
 
+// serveTCP answers one question a connection, which is all that resolvers ask
+// when an answer was too long for UDP.
 func (s *dnsStub) serveTCP() {
 	for {
 		c, err := s.tcp.Accept()
@@ -131,7 +142,10 @@ func (s *dnsStub) serveTCP() {
 	}
 }
 
-// answer answers one question; nil: not at all.
+// answer answers one question; nil: not at all, as for what is none. A slow
+// answer is the true one, late. The name that is there and has no address is
+// NOERROR with no records ("NODATA", RFC 2308), which programs take otherwise
+// than NXDOMAIN.
 func (s *dnsStub) answer(question []byte, network string) []byte {
 	name, end, err := dnsName(question)
 	if err != nil {
@@ -159,7 +173,8 @@ func (s *dnsStub) answer(question []byte, network string) []byte {
 	return dnsFailure(question, end, 0) // the name is there, and has no address
 }
 
-// ask asks the machine's own servers.
+// ask asks the machine's own servers in their order, the next one if one does
+// not answer in time; SERVFAIL if none does, as a resolver would say.
 func (s *dnsStub) ask(question []byte, network string) []byte {
 	for _, server := range s.servers {
 		ctx, cancel := context.WithTimeout(s.ctx, dnsTimeout)
@@ -176,6 +191,7 @@ func (s *dnsStub) ask(question []byte, network string) []byte {
 	return dnsFailure(question, end, rcodeServFail)
 }
 
+// exchange sends one question to one server, and returns the answer as it is.
 func exchange(ctx context.Context, network, server string, question []byte) ([]byte, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, server)
 	if err != nil {
@@ -209,6 +225,7 @@ func readDNS(c net.Conn) ([]byte, error) {
 	return message, err
 }
 
+// writeDNS writes a message with its length before it, in one write.
 func writeDNS(c net.Conn, message []byte) error {
 	_, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...))
 	return err
@@ -217,7 +234,10 @@ func writeDNS(c net.Conn, message []byte) error {
 // dnsHeader is the length of a message's header.
 const dnsHeader = 12
 
-// dnsName reads the name in a question, and where the question ends.
+// dnsName reads the name in a question, and where the question ends. It takes
+// messages with one question, which are all that there are in practice, and no
+// compression, which a question has no use for. It never reads beyond the
+// message.
 func dnsName(message []byte) (name string, end int, err error) {
 	bad := errors.New("it is no question of DNS")
 	if len(message) < dnsHeader || message[2]&0x80 != 0 || binary.BigEndian.Uint16(message[4:]) != 1 {
@@ -246,7 +266,8 @@ func dnsName(message []byte) (name string, end int, err error) {
 	return strings.Join(labels, "."), at + 4, nil
 }
 
-// dnsFailure is an answer without records.
+// dnsFailure is an answer without records: the header and the question of the
+// message up to end, as an answer with a code (RFC 1035, 4.1.1).
 func dnsFailure(question []byte, end int, rcode byte) []byte {
 	answer := append([]byte(nil), question[:end]...)
 	answer[2] = 0x80 | question[2]&0x79 // an answer, to the same kind of question
@@ -258,7 +279,9 @@ func dnsFailure(question []byte, end int, rcode byte) []byte {
 // resolvConf is where programs learn whom to ask for names.
 const resolvConf = "/etc/resolv.conf"
 
-// nameServers are those of a resolv.conf, and its lines that are not about them.
+// nameServers are those of a resolv.conf, and its lines that are not about
+// them. A server that is no address of IP is left out: the text is written to a
+// file again.
 func nameServers(text string) (servers, rest []string) {
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
@@ -275,7 +298,9 @@ func nameServers(text string) (servers, rest []string) {
 	return servers, rest
 }
 
-// privateResolvConf writes the file that the program gets to see.
+// privateResolvConf writes the file that the program gets to see: the stub as
+// the only server, and the machine's own search list and options. It is
+// readable by all, since the program may be another user's.
 func privateResolvConf(stub net.Addr, rest []string) (name string, err error) {
 	host, _, err := net.SplitHostPort(stub.String())
 	if err != nil {

@@ -34,7 +34,7 @@ dependency, which it never should. Exit codes: 0 nothing failed, 1 something did
 	run: (*command).doctor,
 }
 
-// finding is one check.
+// finding is one check: what was looked at, how it is, and what to do about it.
 type finding struct {
 	Check  string `json:"check"`
 	Status string `json:"status"` // ok, warn or fail
@@ -42,22 +42,26 @@ type finding struct {
 	Do     string `json:"do,omitempty"`
 }
 
-// The statuses.
+// The statuses: ok; warn for what a drill may make worse, or for what could not
+// be told; fail for what a drill must not start with.
 const (
 	statusOK   = "ok"
 	statusWarn = "warn"
 	statusFail = "fail"
 )
 
-// checkTimeout bounds one check.
+// checkTimeout bounds one check: a doctor that hangs is no help.
 const checkTimeout = 5 * time.Second
 
+// doctorFlags are what is to be checked, "" and 0 for what is not, and what was
+// found so far, in the order in which it is printed.
 type doctorFlags struct {
 	table, role, ttl, log, live, ready, control, token, format string
 	pid                                                        int
 	findings                                                   []finding
 }
 
+// add notes a finding. do is left out where there is nothing to do.
 func (f *doctorFlags) add(check, status, do, detail string, args ...any) {
 	if status == statusOK {
 		do = ""
@@ -65,6 +69,8 @@ func (f *doctorFlags) add(check, status, do, detail string, args ...any) {
 	f.findings = append(f.findings, finding{check, status, fmt.Sprintf(detail, args...), do})
 }
 
+// doctor makes the checks that were asked for, one after the other. The proxy
+// comes first: with it, the liveness probe is watched.
 func (c *command) doctor(args []string) error {
 	var f doctorFlags
 	fs := c.flags()
@@ -117,6 +123,7 @@ func (c *command) doctor(args []string) error {
 }
 
 // diagnose prints the findings.
+// diagnose prints the findings, and fails if one does.
 func (c *command) diagnose(f *doctorFlags) error {
 	failed := slices.ContainsFunc(f.findings, func(x finding) bool { return x.Status == statusFail })
 	if f.format == "json" {
@@ -140,7 +147,9 @@ func (c *command) diagnose(f *doctorFlags) error {
 	return nil
 }
 
-// oneLine keeps what others have said from drawing in the terminal.
+// oneLine keeps what others have said to one line of the table: control
+// characters become spaces. What else does not print, the output itself
+// escapes.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -150,7 +159,8 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// checkProxy says whether a proxy is there, and free.
+// checkProxy says whether a proxy is there, and free. It returns its client,
+// for checkProbe; nil if there is none to ask.
 func (f *doctorFlags) checkProxy(ctx context.Context) *faultproxy.Client {
 	if f.control == "" {
 		return nil
@@ -175,11 +185,13 @@ func (f *doctorFlags) checkProxy(ctx context.Context) *faultproxy.Client {
 	return client
 }
 
-// probeBudget is how long a probe may take: the default of Kubernetes.
+// probeBudget is how long a probe may take: the default of Kubernetes. A
+// quarter of it is too near for a machine that is busy.
 const probeBudget = time.Second
 
 // checkProbe asks a probe's URL. With a proxy it sees whether that has called a
-// dependency.
+// dependency, by the proxy's counters before and after: somebody else's calls
+// in between look the same, which the advice says.
 func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy *faultproxy.Client) {
 	if probe == "" {
 		return
@@ -224,6 +236,8 @@ func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy 
 	}
 }
 
+// fetch makes one request over a connection of its own, follows no redirect (a
+// probe that redirects to a login page is no probe), and reads at most 1 MiB.
 func fetch(ctx context.Context, url string) (status int, err error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -239,7 +253,8 @@ func fetch(ctx context.Context, url string) (status int, err error) {
 	return resp.StatusCode, err
 }
 
-// checkLog looks at where the service writes its log.
+// checkLog looks at where the service writes its log: a pipe can block it, and
+// a full disk stops it as surely.
 func (f *doctorFlags) checkLog(path string) {
 	info, err := os.Stat(path)
 	switch {
@@ -266,9 +281,12 @@ func (f *doctorFlags) checkLog(path string) {
 	}
 }
 
+// blocking is the advice on an output that can stop the service.
 const blocking = "put logsink between the service and it, and drill it: drill exec --stall-stdout 60s"
 
-// checkProcess looks at where a process writes.
+// checkProcess looks at where a process writes, in /proc: its streams may be a
+// pipe of a log driver although nobody has asked for one. In containers that is
+// the rule.
 func (f *doctorFlags) checkProcess() {
 	for fd, name := range []string{1: "stdout", 2: "stderr"} {
 		if name == "" {

@@ -27,11 +27,14 @@ func errorCode(err error) string {
 	return ""
 }
 
+// isDenied takes both codes: DynamoDB's and IAM's.
 func isDenied(err error) bool {
 	return errorCode(err) == "AccessDeniedException" || errorCode(err) == "AccessDenied"
 }
 
-// checkTable looks at the table, as far as the caller may.
+// checkTable looks at the table, as far as the caller may. What is not allowed
+// is a warning with the action to allow, and the next check is made all the
+// same; without credentials or without the table there are none.
 func (f *doctorFlags) checkTable(ctx context.Context) {
 	db, err := client("", f.table)
 	if err != nil {
@@ -58,6 +61,8 @@ func (f *doctorFlags) checkTable(ctx context.Context) {
 	}
 }
 
+// checkIdentity says whose credentials these are, and whether of the table's
+// account.
 func (f *doctorFlags) checkIdentity(ctx context.Context) {
 	account, arn, err := caller(ctx, f.table)
 	switch of := strings.Split(f.table, ":")[4]; {
@@ -70,6 +75,8 @@ func (f *doctorFlags) checkIdentity(ctx context.Context) {
 	}
 }
 
+// checkRegion compares the region of the environment with the table's: a call
+// to another one takes tens of milliseconds, in which nothing looks wrong.
 func (f *doctorFlags) checkRegion() {
 	own := os.Getenv("AWS_REGION")
 	if own == "" {
@@ -86,7 +93,8 @@ func (f *doctorFlags) checkRegion() {
 }
 
 // describe looks at the table itself, and at the clock. It is nil if there is
-// nothing more to look at.
+// nothing more to look at. An outage ends with every instance filling its cache
+// at once, hence the warning about provisioned capacity.
 func (f *doctorFlags) describe(ctx context.Context, db *dynamodb.Client, name string) *types.TableDescription {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -124,6 +132,8 @@ const (
 	skewFail = 5 * time.Minute
 )
 
+// checkClock compares the machine's clock with the Date of DynamoDB's answer,
+// which has whole seconds.
 func (f *doctorFlags) checkClock(m middleware.Metadata) {
 	server, ok := awsmiddleware.GetServerTime(m)
 	at, ok2 := awsmiddleware.GetResponseAt(m)
@@ -142,6 +152,8 @@ func (f *doctorFlags) checkClock(m middleware.Metadata) {
 	}
 }
 
+// checkTTL says whether DynamoDB removes items by the attribute that the
+// service writes.
 func (f *doctorFlags) checkTTL(ctx context.Context, db *dynamodb.Client, name string) {
 	out, err := db.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
 	attribute, enabled := "", false
@@ -163,6 +175,7 @@ func (f *doctorFlags) checkTTL(ctx context.Context, db *dynamodb.Client, name st
 	}
 }
 
+// checkPolicy looks for what a drill has left in the table's policy.
 func (f *doctorFlags) checkPolicy(ctx context.Context, db *dynamodb.Client) {
 	out, err := db.GetResourcePolicy(ctx, &dynamodb.GetResourcePolicyInput{ResourceArn: &f.table})
 	switch {
@@ -177,6 +190,8 @@ func (f *doctorFlags) checkPolicy(ctx context.Context, db *dynamodb.Client) {
 	}
 }
 
+// checkTags looks for the tag without which drill revoke refuses the table, in
+// all pages of tags.
 func (f *doctorFlags) checkTags(ctx context.Context, db *dynamodb.Client) {
 	var token *string
 	for {
@@ -198,7 +213,8 @@ func (f *doctorFlags) checkTags(ctx context.Context, db *dynamodb.Client) {
 	}
 }
 
-// checkRead reads a record that is not there, a few times.
+// checkRead reads a record that is not there, a few times, and keeps the best:
+// the first pays for the connection. Any answer is a good one.
 func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *types.TableDescription) {
 	key := map[string]types.AttributeValue{}
 	for _, a := range t.AttributeDefinitions {
@@ -237,7 +253,7 @@ func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *typ
 	f.add("read", statusOK, "", "the best of three reads took %v", best.Round(time.Millisecond/10))
 }
 
-// checkRole says whether the role may be drilled.
+// checkRole says whether the role may be drilled by a policy of its own.
 func (f *doctorFlags) checkRole(ctx context.Context) {
 	api, err := roles(f.table)
 	if err != nil || f.role == "" {

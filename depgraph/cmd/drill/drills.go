@@ -60,6 +60,7 @@ type drillFlags struct {
 	proof               string
 }
 
+// add declares what run and replay have in common.
 func (d *drillFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&d.target, "target", "failopen", "the service that is drilled: failopen or naive")
 	fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
@@ -68,6 +69,7 @@ func (d *drillFlags) add(fs *flag.FlagSet) {
 	fs.Uint64Var(&d.seed, "seed", 1, "makes the faults repeatable")
 }
 
+// check refuses words that are none of a flag's, target first.
 func (d *drillFlags) check() error {
 	return cmp.Or(oneOf("--target", d.target, targets), oneOf("-f", d.format, drillFormats))
 }
@@ -76,12 +78,16 @@ func (d *drillFlags) check() error {
 var drillFormats = []string{"text", "json", "markdown", "html"}
 
 // Lengths of a drill in real time.
+// shortWatch is short enough for ten seconds in all, with a second of steady
+// state before and four to recover; usualWatch for a look at the counters
+// meanwhile.
 const (
 	shortWatch = 4 * time.Second
 	usualWatch = 30 * time.Second
 )
 
-// runFlags are those of run alone.
+// runFlags are those of run alone. cut is used for its fault only: the proxy of
+// --url runs already.
 type runFlags struct {
 	drillFlags
 	remoteFlags
@@ -92,6 +98,9 @@ type runFlags struct {
 	watch time.Duration
 }
 
+// run drills now, in real time: the service that comes with the program, or
+// with --url one that runs already. What the flags say is checked in full
+// before anything is started. The windows of a preset's rules shrink with it.
 func (c *command) run(args []string) error {
 	var f runFlags
 	fs := c.flags()
@@ -144,7 +153,9 @@ func (c *command) run(args []string) error {
 	return c.conclude(f.drillFlags, r)
 }
 
-// preset is the fault that the flags name.
+// preset is the fault that the flags name, by exactly one of four: a preset of
+// ours, one in a file, one fault by name, or rules in a file. The last two have
+// no length of their own; --watch is all of it.
 func (f *runFlags) preset() (p presets.Preset, err error) {
 	if err := f.drillFlags.check(); err != nil {
 		return p, err
@@ -171,6 +182,11 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 	}, nil
 }
 
+// replay runs a preset at its full length in virtual time, and ends the
+// process. Everything that can be wrong with the command line is found out
+// before that. A name with a dot or a slash is a file; no preset of ours has
+// one. If the service did not hold, the smallest fault that breaks it follows;
+// see explain.
 func (c *command) replay(args []string) error {
 	var d drillFlags
 	fs := c.flags()
@@ -206,7 +222,9 @@ func (c *command) replay(args []string) error {
 }
 
 // explain finds the smallest fault that still breaks the service, and prints a
-// test that shows it.
+// test that shows it. It runs the drill again for each candidate, a new service
+// each time, within the same bubble: some tens of runs, and a second or so of
+// real time.
 func (c *command) explain(d drillFlags, p presets.Preset) error {
 	rules, watch, err := drill.Shrink(p.Rules, p.Watch, func(rules []fault.Rule, watch time.Duration) (bool, error) {
 		svc, err := reference.New(c.ctx, reference.Options{Naive: d.target == "naive", Seed: d.seed})
@@ -232,6 +250,8 @@ func (c *command) explain(d drillFlags, p presets.Preset) error {
 	return os.WriteFile(filepath.Join(d.out, "reproduction_test.go.txt"), []byte(text), 0o644)
 }
 
+// preset is one of ours by its name, or one in a file; an unknown name is an
+// error of usage which lists all, a bad file one with its name and line.
 func preset(name, file string) (presets.Preset, error) {
 	if file == "" {
 		p, err := presets.ByName(name)
@@ -251,7 +271,11 @@ func preset(name, file string) (presets.Preset, error) {
 	return p, nil
 }
 
-// drill runs one experiment on the service that comes with the program.
+// drill runs one experiment on the service that comes with the program. probe
+// is how often its clients look at what they have given up, 0 for the default;
+// real drills of seconds need it in proportion. The service is closed with its
+// own deadline even if the drill was interrupted, so that nothing is left
+// running in a test.
 func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*reference.Service) drill.Experiment) error {
 	svc, err := reference.New(c.ctx, reference.Options{Naive: d.target == "naive", Probe: probe, Seed: d.seed})
 	if err != nil {
@@ -266,7 +290,8 @@ func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*refe
 	return c.conclude(d, r)
 }
 
-// conclude writes the report and the proof; the verdict is the exit code.
+// conclude writes the report and the proof; the verdict is the exit code. The
+// order matters: a verdict whose proof could not be written is an error.
 func (c *command) conclude(d drillFlags, r *drill.Report) error {
 	if err := c.write(d, r); err != nil {
 		return err
@@ -280,7 +305,9 @@ func (c *command) conclude(d drillFlags, r *drill.Report) error {
 	return nil
 }
 
-// write prints the report and fills the folder.
+// write prints the report and fills the folder, with all of its forms before
+// the first is written: one that cannot be rendered leaves the folder as it
+// was.
 func (c *command) write(d drillFlags, r *drill.Report) error {
 	text, err := r.JSON()
 	if err != nil {
@@ -305,7 +332,8 @@ func (c *command) write(d drillFlags, r *drill.Report) error {
 	return err
 }
 
-// summary is the report for a terminal, the verdict last.
+// summary is the report for a terminal, the verdict last, where the eye is.
+// Columns are as wide as their heads, for numbers of up to nine digits.
 func summary(r *drill.Report) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.Title)
@@ -325,13 +353,14 @@ func summary(r *drill.Report) string {
 	return b.String()
 }
 
-// bar is a part of twenty.
+// bar is a part of twenty, for a part from 0 to 1.
 func bar(part float64) string {
 	n := int(part*20 + 0.5)
 	return strings.Repeat("█", n) + strings.Repeat("·", 20-n)
 }
 
-// progress says on standard error what goes on.
+// progress says on standard error what goes on: the name of each phase as it
+// begins, and a line for each second of it.
 func (c *command) progress() func(drill.Progress) {
 	return func(p drill.Progress) {
 		if p.Second == nil {
@@ -420,6 +449,7 @@ var presetsVerb = verb{
 	},
 }
 
+// presetNames lists the presets as presets.All does, by name.
 func presetNames() (names []string) {
 	for _, p := range presets.All() {
 		names = append(names, p.Name)
@@ -427,7 +457,8 @@ func presetNames() (names []string) {
 	return names
 }
 
-// length is a duration without the parts that are zero.
+// length is a duration without the parts that are zero, as people write them:
+// 7h22m and not 7h22m0s.
 func length(d time.Duration) string {
 	s := d.String()
 	s = strings.TrimSuffix(s, "0s")

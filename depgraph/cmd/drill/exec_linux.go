@@ -17,7 +17,8 @@ import (
 var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
 
 // dieWithParent ends the program when this one is killed: its proxy would be
-// gone.
+// gone. It is by SIGTERM, so that it can tidy up. Linux sends it when the
+// thread that has started it ends, hence the locked thread in supervise.
 func dieWithParent(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -29,7 +30,12 @@ func dieWithParent(cmd *exec.Cmd) {
 const insideVerb = "__inside-private-resolv-conf"
 
 // isolate gives the program a resolv.conf of its own, which names the stub. The
-// function that it returns ends the stub, and says how often it has hit.
+// function that it returns ends the stub, and says how often it has hit; it may
+// be called several times. Nothing outside of the program's mount namespace
+// changes, and nothing of it is left when the program has ended.
+//
+// The program is started through this one (inside), which mounts and then
+// becomes it: between fork and exec Go runs no code of ours.
 func (d *dnsOptions) isolate(cmd *exec.Cmd, log io.Writer) (stop func() int64, err error) {
 	if d.how == "" {
 		return func() int64 { return 0 }, nil
@@ -71,7 +77,9 @@ func (d *dnsOptions) isolate(cmd *exec.Cmd, log io.Writer) (stop func() int64, e
 	return stopOnce, nil
 }
 
-// namespace is one for mounts, and one for users where that takes it.
+// namespace is one for mounts, and one for users where that takes it: without
+// root only an owner of a user namespace may mount. Users keep their own
+// numbers in it, so that files look the same to the program.
 func namespace() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
@@ -83,6 +91,7 @@ func namespace() *syscall.SysProcAttr {
 	return a
 }
 
+// capSysAdmin is CAP_SYS_ADMIN of linux/capability.h, which mount wants.
 const capSysAdmin = 21
 
 // tryNamespace makes one, and does nothing in it, so that the program does not
@@ -97,7 +106,8 @@ func tryNamespace(self, conf string) error {
 	return nil
 }
 
-// listenDNS finds an address of loopback that is free.
+// listenDNS finds an address of loopback that is free: from 127.0.53.2 on,
+// since systemd-resolved has 127.0.0.53.
 func listenDNS(o dnsOptions, servers []string) (stub *dnsStub, err error) {
 	for last := range byte(50) {
 		if stub, err = startDNS(o, servers, net.JoinHostPort(net.IPv4(127, 0, 53, 2+last).String(), "53")); err == nil || errors.Is(err, os.ErrPermission) {
@@ -108,7 +118,9 @@ func listenDNS(o dnsOptions, servers []string) (stub *dnsStub, err error) {
 }
 
 // inside is the hidden verb: it mounts the file over resolv.conf, and becomes
-// the program. Without a program it only says whether it could.
+// the program. Without a program it only says whether it could. Arguments are
+// the file, the program's path, and its arguments from the zeroth on. The
+// mounts are made private first, or the new one would be seen by everybody.
 func inside(args []string) error {
 	if len(args) == 0 {
 		return usagef("%s is for drill exec", insideVerb)

@@ -50,6 +50,8 @@ const (
 	exitSignal    = 128 // plus the signal
 )
 
+// execFlags are those of exec. The streams of a program are read by us only if
+// they are stalled; otherwise it writes to ours itself.
 type execFlags struct {
 	proxyFlags
 	stallOut, stallErr time.Duration
@@ -57,6 +59,8 @@ type execFlags struct {
 	dns                dnsOptions
 }
 
+// exec runs a program beside a proxy. Its flags end at the first word that is
+// none, or at "--": what follows is the program's.
 func (c *command) exec(args []string) error {
 	var f execFlags
 	fs := c.flags()
@@ -85,7 +89,8 @@ func (c *command) exec(args []string) error {
 	return c.execute(&f, c.args)
 }
 
-// find finds a program as a shell does, and says why not with a shell's codes.
+// find finds a program as a shell does, and says why not with a shell's codes:
+// 127 for one that is not there, 126 for one that is, and cannot be run.
 func (c *command) find(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
@@ -98,7 +103,12 @@ func (c *command) find(name string) (string, error) {
 	return "", exitCode(exitNotFound)
 }
 
-// execute runs the program beside its proxy.
+// execute runs the program beside its proxy, and returns its exit code as ours.
+// It takes from the proxy what it has counted before it closes it, closes it
+// before it prints, so that the summary is complete, and in any case once.
+//
+// A program that ends well although nothing was broken proves nothing; with
+// --require-hit that is the verdict void. Questions for names count as hits.
 func (c *command) execute(f *execFlags, args []string) (err error) {
 	path, err := c.find(args[0])
 	if err != nil {
@@ -160,6 +170,9 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 }
 
 // supervise starts the program, passes signals on, and waits for its end.
+// Signals are caught before it starts, so that none is lost between. It is left
+// to itself for as long as it wants: there is no limit of ours on a program of
+// the user's.
 func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 	runtime.LockOSThread() // the program ends with the thread that has started it, see dieWithParent
 	defer runtime.UnlockOSThread()
@@ -206,7 +219,9 @@ func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 	return exit.ExitCode(), nil
 }
 
-// stalls are pipes that are not read for a while.
+// stalls are pipes that are not read for a while, as by a log driver that has
+// lost its server. They are made before the program starts (writer), closed
+// here once it has (started), and read to their end when it has ended (end).
 type stalls struct {
 	all   sync.WaitGroup
 	over  chan struct{} // the program has ended
@@ -214,7 +229,8 @@ type stalls struct {
 }
 
 // writer is what the program writes to: w itself, or a pipe that is read into w
-// after d.
+// after d, or as soon as the program has ended: what it has written must not be
+// lost.
 func (s *stalls) writer(w io.Writer, d time.Duration) (io.Writer, error) {
 	if d == 0 {
 		return w, nil
@@ -270,6 +286,8 @@ type dnsOptions struct {
 	delay time.Duration
 }
 
+// check refuses what would do nothing, and makes names comparable: lower case,
+// without dots at their ends.
 func (d *dnsOptions) check() error {
 	if d.how != "" {
 		if err := oneOf("exec: --dns", d.how, dnsWays); err != nil {
@@ -288,7 +306,8 @@ func (d *dnsOptions) check() error {
 	return nil
 }
 
-// matches reports whether --dns is about a name.
+// matches reports whether --dns is about a name: one of --dns-for or below it,
+// whatever its case, as names of DNS have none; without --dns-for every name.
 func (d *dnsOptions) matches(name string) bool {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	for _, n := range d.names {

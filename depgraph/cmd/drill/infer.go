@@ -43,6 +43,9 @@ Exit codes: 0 the manifests are right, 1 they are not, 3 a drill could not tell.
 // referenceDependencies are those of the service that comes with the program.
 var referenceDependencies = []string{"dynamodb", "logs", "origin"}
 
+// inferFlags are those of infer, and what check has made of them. In the
+// manifests a dependency has one name, and in rules perhaps another: that of
+// the service of AWS, or of the host.
 type inferFlags struct {
 	remoteFlags
 	target, format, dir, name string
@@ -55,6 +58,8 @@ type inferFlags struct {
 	aliases map[string]string // the manifests' name -> what rules call it
 }
 
+// infer cuts each dependency in turn until the service no longer serves as
+// before. In virtual time it ends the process.
 func (c *command) infer(args []string) error {
 	f := inferFlags{aliases: map[string]string{}}
 	fs := c.flags()
@@ -92,6 +97,10 @@ func (c *command) infer(args []string) error {
 	})
 }
 
+// check completes the flags with what depends on others, and loads the
+// manifests, so that all that can be wrong is found out before anything is cut.
+// Its errors are of usage, but for manifests that cannot be read or do not know
+// the service.
 func (f *inferFlags) check(ctx context.Context) (err error) {
 	switch {
 	case f.watch < 0 || f.watch > 24*time.Hour:
@@ -142,7 +151,10 @@ func (f *inferFlags) check(ctx context.Context) (err error) {
 	return nil
 }
 
-// dependencies are the ones to cut, by the manifests' names.
+// dependencies are the ones to cut, by the manifests' names, each once: those
+// of --depend; without them those of the manifests and, with --url, those that
+// the proxy has seen the service call. Nothing to cut is an error: it would be
+// taken for a service without dependencies.
 func (f *inferFlags) dependencies(ctx context.Context) (names []string, err error) {
 	if len(f.depend) > 0 {
 		for _, d := range f.depend {
@@ -170,6 +182,8 @@ func (f *inferFlags) dependencies(ctx context.Context) (names []string, err erro
 	return names, nil
 }
 
+// once appends s unless the list has it; lists are as short as a service's
+// dependencies.
 func once(list []string, s string) []string {
 	if slices.Contains(list, s) {
 		return list
@@ -185,7 +199,8 @@ func (f *inferFlags) service(dependency string) string {
 	return dependency
 }
 
-// ways are the faults of a dependency.
+// ways are the faults of a dependency, in the order of --faults if it chooses.
+// The reference service's log can fail in one way only; see matrixFaults.
 func (f *inferFlags) ways(dependency string) []drill.NamedFault {
 	all := drill.Faults(f.service(dependency))
 	if !f.used() {
@@ -205,13 +220,17 @@ func (f *inferFlags) ways(dependency string) []drill.NamedFault {
 	return chosen
 }
 
+// starter makes the experiment for one fault of one dependency, with what ends
+// it.
 type starter = func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error)
 
+// preset is the outage of one cell, in the rules' name of the dependency.
 func (f *inferFlags) preset(dependency string, rules []fault.Rule) presets.Preset {
 	return presets.Preset{Name: "infer", Title: "without " + dependency, Dependency: f.service(dependency), Rules: rules, Watch: f.watch, Recovery: time.Minute}
 }
 
-// virtual builds the service that comes with the program.
+// virtual builds the service that comes with the program, a new one for each
+// cell.
 func (f *inferFlags) virtual(c *command) starter {
 	return func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
 		svc, err := reference.New(c.ctx, reference.Options{Naive: f.target == "naive", Seed: f.seed})
@@ -224,7 +243,8 @@ func (f *inferFlags) virtual(c *command) starter {
 	}
 }
 
-// remote drills the running service.
+// remote drills the running service, one cell after the other, and says on the
+// standard error what is being cut, as somebody may be watching its dashboards.
 func (f *inferFlags) remote(c *command) starter {
 	return func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
 		text, err := json.Marshal(rules)
@@ -236,7 +256,9 @@ func (f *inferFlags) remote(c *command) starter {
 	}
 }
 
-// inferred runs the drills and prints what they have shown.
+// inferred runs the drills and prints what they have shown: for each dependency
+// its strength and why, and then what the manifests say otherwise, with file
+// and line. differences is a list and never null in JSON.
 func (c *command) inferred(f *inferFlags, dependencies []string, start starter) error {
 	found, err := drill.Infer(c.ctx, dependencies, f.ways, start)
 	if err != nil {

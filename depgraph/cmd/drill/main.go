@@ -5,6 +5,24 @@
 // Exit codes of verbs that run a drill are its verdict: 0 held, 1 deviated, 2
 // aborted, 3 not-started, 4 void. 64 is wrong usage, 65 something that could
 // not be read or written.
+//
+// For who changes it, the files by verb:
+//
+//	main.go       run, dispatch, the table of verbs, and what all of them share
+//	drills.go     run, replay, report, presets: a drill of the service that comes with it, or of one with --url (remote.go)
+//	virtual.go    the bubble in which hours pass in seconds
+//	matrix.go     matrix; collect.go is its form for manifests and the tests of services
+//	infer.go      infer: which dependencies are soft, by cutting each
+//	plan.go       plan; proving.go appends verdicts to the proof file
+//	proxying.go   proxy, and the flags that exec has in common with it; claim_*.go locks its folder
+//	executing.go  exec: a program beside its proxy; exec_*.go and dns.go answer its names
+//	revoking.go   revoke, revert, sweep, with session.go for the form that touches nobody else
+//	doctor.go     doctor; doctor_table.go is what it asks AWS
+//	reading.go    how a file of the user's is read
+//
+// A verb is a function from arguments to an error; it declares its flags, calls
+// parse, checks what was given, and acts. The error decides the exit code; see
+// code.
 package main
 
 import (
@@ -21,7 +39,8 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
-// Exit codes beside the verdicts.
+// Exit codes beside the verdicts, from sysexits.h: EX_USAGE and EX_DATAERR.
+// They are far from the small ones, so that no mistake looks like a verdict.
 const (
 	exitUsage  = 64
 	exitFailed = 65
@@ -34,12 +53,15 @@ func main() {
 // usagef makes an error of the command line, as opposed to one of the input.
 func usagef(format string, args ...any) error { return cli.Usagef(format, args...) }
 
-// exitCode ends a verb with a code of its own.
+// exitCode ends a verb with a code of its own and no message: what there is to
+// say has been said.
 type exitCode int
 
+// Error is for a log of tests; run does not print it.
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// verb is one thing that the program does.
+// verb is one thing that the program does: a row of the table. Name, arguments
+// and what it is about make its line in the introduction.
 type verb struct {
 	name, args, about string
 	help              string   // the rest of its help, with examples
@@ -49,7 +71,8 @@ type verb struct {
 	run               func(*command, []string) error
 }
 
-// command is one call of the program.
+// command is one call of the program. Its streams are safe for use by several
+// goroutines, as progress needs it; the rest is set before the verb runs.
 type command struct {
 	ctx    context.Context
 	stdout *cli.Output
@@ -59,6 +82,9 @@ type command struct {
 	ask    *flag.FlagSet // gets the flags of a verb that is asked for help, instead of the help
 }
 
+// verbs lists them in the order of the introduction. A new one is a variable
+// beside its function, and a name here. completion is a row of its own place,
+// since its function needs the table: as a variable it would be a circle.
 func verbs() []verb {
 	return []verb{runVerb, replayVerb, presetsVerb, matrixVerb, inferVerb, planVerb, proxyVerb, execVerb, revokeVerb, revertVerb, sweepVerb, reportVerb, doctorVerb, {
 		name: "completion", args: strings.Join(cli.Shells(), "|"), most: 1, words: cli.Shells(), about: "Print a completion script for a shell",
@@ -95,14 +121,17 @@ func table() *cli.Program {
 	return p
 }
 
-// run is main without the process.
+// run is main without the process; tests call it. In virtual time it does not
+// return, and the process ends with the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer cli.Contain("drill", stderr, exitFailed, &code)
 	c := &command{ctx: ctx, stdout: &cli.Output{To: stdout}, stderr: &cli.Output{To: stderr}}
 	return c.code(c.dispatch(args))
 }
 
-// code is the exit code for what a verb has returned, and prints an error.
+// code is the exit code for what a verb has returned, and prints an error. What
+// could not be written comes before a verdict: a verdict of a report that is
+// cut off on a full disk would be believed.
 func (c *command) code(err error) int {
 	var code exitCode
 	var usage cli.UsageError
@@ -122,6 +151,8 @@ func (c *command) code(err error) int {
 	return exitFailed
 }
 
+// dispatch finds the verb and runs it. "help VERB" is the verb with -h, so that
+// the flags are where they are declared, and nowhere a second time.
 func (c *command) dispatch(args []string) error {
 	if len(args) == 0 || args[0] == "help" && len(args) == 1 || args[0] == "-h" || args[0] == "--help" {
 		c.introduce()
@@ -148,6 +179,7 @@ func (c *command) dispatch(args []string) error {
 	return err
 }
 
+// introduce is the help without a verb.
 func (c *command) introduce() {
 	fmt.Fprint(c.stdout, `drill cuts a dependency on purpose, watches the service that has declared it
 soft, and says whether the claim holds.
@@ -169,15 +201,18 @@ nothing is proven). 64 is wrong usage, 65 an input that could not be read.
 `)
 }
 
-// flags is a flag set whose help teaches.
+// flags is a flag set whose help teaches: parse prints it with the verb's text.
 func (c *command) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet(c.verb.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	return fs
 }
 
-// parse reads the flags. Its error names what is wrong; help is printed where
-// it was asked for.
+// parse reads the flags, which may stand between arguments unless those are
+// another program's, and sets args. Its error names what is wrong and where
+// more is said; help is printed where it was asked for, and flag.ErrHelp
+// returned, after which a verb does nothing. Every verb calls it before it does
+// anything else: completion relies on that.
 func (c *command) parse(fs *flag.FlagSet, args []string) error {
 	var err error
 	if c.verb.most < 0 {

@@ -41,6 +41,10 @@ func matrixFaults(dependency string) []drill.NamedFault {
 	return drill.Faults(dependency)
 }
 
+// matrix drills every soft dependency with every fault. The cells are
+// independent, so that each has a bubble and a service of its own, and as many
+// run at once as there are processors; the table has them in the order of the
+// faults all the same.
 func (c *command) matrix(args []string) error {
 	fs := c.flags()
 	target := fs.String("target", "failopen", "the service that is drilled: failopen or naive")
@@ -93,13 +97,16 @@ func (c *command) matrix(args []string) error {
 	})
 }
 
-// matrixCell is one that is to be tried, and what came of it.
+// matrixCell is one that is to be tried, and what came of it. Each is written
+// by the goroutine of its bubble, and read when all have ended.
 type matrixCell struct {
 	dependency string
 	fault      drill.NamedFault
 	drill.Cell
 }
 
+// matrixCells lists what is to be tried: dependencies in the order given, and
+// their faults in that of drill.Faults.
 func matrixCells(dependencies ...string) (all []matrixCell) {
 	for _, d := range dependencies {
 		for _, f := range matrixFaults(d) {
@@ -118,7 +125,10 @@ const (
 	matrixProbe  = 2 * time.Minute
 )
 
-// oneCell drills the service that comes with the program, in a bubble.
+// oneCell drills the service that comes with the program, in a bubble. Up to an
+// hour it is asked ten times a second throughout; see matrixRate for longer
+// ones. seed makes a cell repeatable on any machine, together with the virtual
+// clock.
 func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.Cell, error) {
 	ctx := context.Background() // one from outside the bubble would stop its clock
 	cells, err := drill.Matrix(ctx, []string{m.dependency}, func(string) []drill.NamedFault { return []drill.NamedFault{m.fault} }, func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
@@ -144,6 +154,8 @@ func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.
 	return cells[0], nil
 }
 
+// writeMatrix prints a table of the cells: a row for each dependency, a column
+// for each fault in Markdown and HTML, and in JSON a list, for other programs.
 func (c *command) writeMatrix(format string, cells []drill.Cell) error {
 	if format == "json" {
 		return c.printJSON(cells)

@@ -31,6 +31,10 @@ and that a test of the service reads with presets.Parse. Examples:
 	run: (*command).plan,
 }
 
+// plan lists the edges of the run time that a drill can be about: soft ones
+// first, with the state of their proof, then hard ones, whose drill is expected
+// to deviate. No such edge at all is an error: the wrong folder would look like
+// a finished job.
 func (c *command) plan(args []string) error {
 	fs := c.flags()
 	dir := fs.String("d", ".", "a folder or file with manifests")
@@ -77,7 +81,8 @@ func (c *command) plan(args []string) error {
 	return nil
 }
 
-// proofFileOf is the proof file beside manifests.
+// proofFileOf is the proof file beside manifests, which are a folder or one
+// file.
 func proofFileOf(path string) string {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		path = filepath.Dir(path)
@@ -96,8 +101,11 @@ func proofsOf(path string) (*depgraph.Proofs, error) {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// planName is a file's name, whatever services are called. Names that would not
-// be told apart by their letters and digits get a few of a digest.
+// planName is a file's name, whatever services are called: letters, digits and
+// dashes of ASCII only, so that a name can neither leave the folder nor be an
+// option of a program. Names that would not be told apart by their letters and
+// digits get a few of a digest, and so do those whose parts could be split
+// elsewhere.
 func planName(e drill.Planned) string {
 	part := func(s string) string { return strings.Trim(notInNames.ReplaceAllString(strings.ToLower(s), "-"), "-") }
 	const between = "-without-"
@@ -109,7 +117,9 @@ func planName(e drill.Planned) string {
 	return strings.Trim(name, "-")
 }
 
-// writePlan writes the experiment for an edge, unless somebody has written one.
+// writePlan writes the experiment for an edge, unless somebody has written one:
+// it may have been edited, and is then the better one. It is a preset, version
+// 1, as presets.Parse reads it.
 func writePlan(dir string, e drill.Planned) error {
 	rules, err := json.Marshal(e.Rules)
 	if err != nil {

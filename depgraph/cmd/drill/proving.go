@@ -13,8 +13,10 @@ import (
 )
 
 // provable sees before a drill that its proof would be one: that the file can
-// be written, and that the rules cut what the proof is about and nothing else. edge
-// says that the dependency has another name in the rules, which cannot be checked.
+// be written, and that the rules cut what the proof is about and nothing else.
+// edge says that the dependency has another name in the rules, which cannot be
+// checked. Afterwards it would be too late: the drill has cost its time, and
+// perhaps a real outage.
 func (d *drillFlags) provable(p presets.Preset, edge string) error {
 	if d.proof == "" {
 		return nil
@@ -36,7 +38,9 @@ func (d *drillFlags) provable(p presets.Preset, edge string) error {
 	return nil
 }
 
-// prove appends the verdict to the proof file.
+// prove appends the verdict to the proof file, whatever it is: one that deviated
+// disproves the declaration. A report that is about no edge, or has hit nothing
+// and says held, makes no proof.
 func (c *command) prove(d drillFlags, r *drill.Report) error {
 	if d.proof == "" {
 		return nil

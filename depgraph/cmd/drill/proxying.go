@@ -41,7 +41,8 @@ They end by themselves after an hour; /faults?for=5m says when.
 	run: (*command).proxy,
 }
 
-// proxyFlags are what proxy and exec have in common.
+// proxyFlags are what proxy and exec have in common. add and check fill o and
+// parsed; start and end use them.
 type proxyFlags struct {
 	o        faultproxy.Options
 	maps     cli.List
@@ -57,6 +58,8 @@ type proxyFlags struct {
 	release  func() // of --dir
 }
 
+// add declares the flags. listen and control are the defaults of the addresses:
+// for proxy the ports that its help names, for exec any that are free.
 func (f *proxyFlags) add(fs *flag.FlagSet, listen, control string) {
 	f.fs = fs
 	fs.StringVar(&f.o.Listen, "listen", listen, "the proxy's `address`, on loopback; port 0 is a free one")
@@ -70,7 +73,7 @@ func (f *proxyFlags) add(fs *flag.FlagSet, listen, control string) {
 	f.addFault(fs)
 }
 
-// addFault adds the flags that say what is broken.
+// addFault adds the flags that say what is broken, which run has, too.
 func (f *proxyFlags) addFault(fs *flag.FlagSet) {
 	fs.StringVar(&f.rules, "rules", "", "a `file` with rules, as a JSON array")
 	fs.StringVar(&f.preset, "preset", "", "the rules of an outage, one of those that drill presets lists")
@@ -78,6 +81,8 @@ func (f *proxyFlags) addFault(fs *flag.FlagSet) {
 	fs.StringVar(&f.service, "service", "dynamodb", "what --fault is about: a service of AWS, or a host")
 }
 
+// faultNames are the faults that --fault takes; they are the same for every
+// service.
 func faultNames() (names []string) {
 	for _, f := range drill.Faults("") {
 		names = append(names, f.Name)
@@ -85,7 +90,9 @@ func faultNames() (names []string) {
 	return names
 }
 
-// check reads what the flags name. want says that there must be a fault.
+// check reads what the flags name: --map, --tunnel and the fault. want says
+// that there must be a fault; a proxy can be told later. verb begins its
+// messages.
 func (f *proxyFlags) check(verb string, want bool) error {
 	for _, m := range f.maps {
 		host, to, ok := strings.Cut(m, "=")
@@ -117,6 +124,8 @@ func given(flags ...string) (n int) {
 	return n
 }
 
+// checkFault reads the rules that the flags name, at most one of three ways,
+// into parsed, and what to call them into describe.
 func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 	if n := given(f.rules, f.preset, f.fault); n > 1 || want && n == 0 {
 		return usagef("%s: want exactly one of --fault, --preset and --rules", verb)
@@ -150,7 +159,8 @@ func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 	return nil
 }
 
-// start starts the proxy, with the rules that were given.
+// start starts the proxy, with the rules that were given, in a folder that no
+// other drill uses. What it could not do it undoes.
 func (f *proxyFlags) start(c *command) (*faultproxy.Proxy, error) {
 	f.o.Log = func(s string) { fmt.Fprintln(c.stderr, "drill proxy:", s) }
 	f.release = func() {}
@@ -171,15 +181,20 @@ func (f *proxyFlags) start(c *command) (*faultproxy.Proxy, error) {
 	return p, nil
 }
 
-// end closes the proxy, and then lets another one into its folder.
+// end closes the proxy, and then lets another one into its folder. The lock
+// goes last, or the next one's certificates would be removed with ours.
 func (f *proxyFlags) end(p *faultproxy.Proxy) error {
 	defer f.release()
 	return p.Close()
 }
 
-// quoted is a value for a POSIX shell.
+// quoted is a value for a POSIX shell: between single quotes nothing is
+// special, and a quote itself ends them, is escaped, and begins them again.
 func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
+// proxy serves until it is interrupted. Standard output is for a shell to read,
+// as "export NAME='VALUE'" and nothing else; what people read is on the other
+// one.
 func (c *command) proxy(args []string) error {
 	var f proxyFlags
 	fs := c.flags()
@@ -215,7 +230,9 @@ func hitsOf(p *faultproxy.Proxy) []fault.RuleStats { return p.Injector().Stats()
 // summedUp bounds how many rules are listed.
 const summedUp = 20
 
-// sumUp says what the proxy has done.
+// sumUp says what the proxy has done: in all, and for each rule how often it
+// has hit and when first, which is the time to look for in the service's own
+// log.
 func (c *command) sumUp(p *faultproxy.Proxy, rules []fault.RuleStats) {
 	s := p.Stats()
 	fmt.Fprintf(c.stderr, "drill proxy: %d requests, %d tunnels, %d of them faulted; %d errors of upstreams, %d bad requests, %d connections turned away\n",

@@ -11,8 +11,9 @@ import (
 // mostRead is the largest file that is read: a journal of a long run is far below.
 const mostRead = 64 << 20
 
-// readFile reads a file of the user's, which is of a sensible size, and neither a
-// device nor a pipe that nobody writes to.
+// readFile reads a file of the user's, which is of a sensible size, and neither
+// a device nor a pipe that nobody writes to: waiting for one would look like a
+// drill that goes on. Errors have the file's name.
 func readFile(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // remoteFlags say which running service is drilled, and through which proxy its
-// dependencies go.
+// dependencies go. check makes the client of the proxy; nothing is asked of it
+// yet.
 type remoteFlags struct {
 	url, expect       string
 	control, token    string
@@ -23,6 +24,8 @@ type remoteFlags struct {
 	faultProxyControl *faultproxy.Client
 }
 
+// add declares them. What drill proxy has exported is the default for its
+// address.
 func (r *remoteFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&r.url, "url", "", "the `URL` of your own service, which runs already and whose dependencies go through drill proxy; {n} in it is the number of the request, 0 to 999")
 	fs.StringVar(&r.expect, "expect", "", "a `text` that each answer must have, or it is wrong")
@@ -51,6 +54,8 @@ func (r *remoteFlags) without(verb string, fs *flag.FlagSet) (err error) {
 	return err
 }
 
+// check refuses what cannot be drilled, and bounds what is asked of the
+// service: at most a thousand requests a second, each for at most a minute.
 func (r *remoteFlags) check(verb string) (err error) {
 	u, err := url.Parse(strings.ReplaceAll(r.url, "{n}", "0"))
 	switch {
@@ -71,7 +76,10 @@ func (r *remoteFlags) check(verb string) (err error) {
 	return err
 }
 
-// experiment is the drill of a preset on the running service.
+// experiment is the drill of a preset on the running service. The proxy ends
+// the fault by itself two minutes after the watch, should this process be gone
+// by then; halting it at the proxy stops the drill; and another one's rules in
+// it are a guard.
 func (r *remoteFlags) experiment(p presets.Preset) drill.Experiment {
 	cut := r.faultProxyControl.Fault(p.Watch+2*time.Minute, p.Rules...)
 	return drill.Experiment{

@@ -56,8 +56,10 @@ Nothing of this has been tried against AWS itself yet.
 	run: (*command).revoke,
 }
 
-// journalFlag adds the flag that says where revocations are noted before they are
-// made. The function that it returns gives the folder.
+// journalFlag adds the flag that says where revocations are noted before they
+// are made. The function that it returns gives the folder, after the flags were
+// read; it is the same for revoke and revert, or one would not find what the
+// other has left.
 func journalFlag(fs *flag.FlagSet) func() (string, error) {
 	journal := fs.String("journal", "", "the `folder` of the journal (default: failopen-drill in the user's cache folder)")
 	return func() (string, error) {
@@ -72,6 +74,9 @@ func journalFlag(fs *flag.FlagSet) func() (string, error) {
 	}
 }
 
+// revoke plans a revocation, and carries it out if --confirm repeats the names
+// of role and table: the words are in the dry run, so that who carries it out
+// has seen it. The dry run makes no call of AWS and needs no credentials.
 func (c *command) revoke(args []string) error {
 	var o revoke.Options
 	fs := c.flags()
@@ -127,8 +132,8 @@ func (c *command) revoke(args []string) error {
 // vpcEndpoint is not carried out: it concerns everybody behind the endpoint.
 const vpcEndpoint = "vpc-endpoint"
 
-// printFIS prints an experiment of AWS FIS, which does that with a revert of its
-// own.
+// printFIS prints an experiment of AWS FIS, which does that with a revert of
+// its own. On the standard output there is JSON alone, for the AWS CLI.
 func (c *command) printFIS(o revoke.Options) error {
 	text, err := revoke.FISTemplate(o.Table, o.For)
 	if err != nil {
@@ -140,7 +145,8 @@ func (c *command) printFIS(o revoke.Options) error {
 	return nil
 }
 
-// describe is the dry run.
+// describe is the dry run: what would be written, to the byte, what its
+// operator must be allowed and no more, and how to carry it out.
 func (c *command) describe(p revoke.Plan, confirm string, offline, canary bool) {
 	fmt.Fprintf(c.stdout, "Dry run: nothing is changed, and AWS is not called.\n\n")
 	fmt.Fprintf(c.stdout, "  role    %s\n  table   %s\n  via     %s\n", p.Role, p.Table, p.Via)
@@ -167,7 +173,10 @@ func (c *command) describe(p revoke.Plan, confirm string, offline, canary bool) 
 	}
 }
 
-// credentials are those of variables of the environment.
+// credentials are those of variables of the environment, with a prefix for the
+// second set. Neither files nor the metadata service are looked at: whose
+// access is used must be said by who runs it. Errors name the variables, never
+// their values.
 func credentials(prefix string) (aws.CredentialsProvider, error) {
 	key, secret := os.Getenv(prefix+"AWS_ACCESS_KEY_ID"), os.Getenv(prefix+"AWS_SECRET_ACCESS_KEY")
 	if key == "" || secret == "" {
@@ -265,7 +274,9 @@ type revocation interface {
 	Revert(context.Context) error
 }
 
-// prepare makes the revocation of a plan.
+// prepare makes the revocation of a plan, with its probe under the role. It makes
+// no call. The probe reads what the sentinel denies, DescribeTimeToLive: that is
+// denied before the window opens, so that the policy is seen to have arrived.
 func (c *command) prepare(p revoke.Plan, journal string) (revocation, error) {
 	probe, err := client("PROBE_", p.Table)
 	if err != nil {
@@ -304,8 +315,9 @@ func (c *command) checkCaller(p revoke.Plan) error {
 	return refuseCaller(p, account, arn)
 }
 
-// refuseCaller says why a caller must not carry out a plan. The ARN of a session
-// is arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION, without the role's path.
+// refuseCaller says why a caller must not carry out a plan. The ARN of a
+// session is arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION, without the role's
+// path. A user of the same name as the role is another principal.
 func refuseCaller(p revoke.Plan, account, arn string) error {
 	parts := strings.Split(p.Role, ":")
 	if account != parts[4] {
@@ -325,7 +337,11 @@ func (c *command) notStarted(why error) error {
 	return exitCode(drill.NotStarted)
 }
 
-// carryOut revokes, waits, and undoes it, whatever happens.
+// carryOut revokes, waits, and undoes it, whatever happens. In order: what is
+// missing on this side, who is calling, what an earlier run has left, the
+// canary, and then the revocation. Up to Inject nothing is written, and the
+// verdict is not-started; from then on Revert runs in any case, for up to three
+// minutes after an interruption.
 func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, canary bool) (err error) {
 	if _, err := c.prepare(p, journal); err != nil { // what is missing is said before anything is called
 		return err
@@ -368,7 +384,9 @@ func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, cana
 	}
 }
 
-// finishOthers undoes what an earlier run has left in the journal.
+// finishOthers undoes what an earlier run has left in the journal about the
+// same table or role. One whose window is open is somebody's drill, and an
+// error.
 func (c *command) finishOthers(p revoke.Plan, journal string) error {
 	pending, err := revoke.Pending(journal)
 	if err != nil {

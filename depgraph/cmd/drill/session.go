@@ -14,8 +14,9 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
 
-// deniedSession assumes the role in a session without the table, and sees that a
-// read of it is denied.
+// deniedSession assumes the role in a session without the table, and sees that
+// a read of it is denied: the session policy can take away and not give, and
+// the check is for its wording to be what AWS understands.
 func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
 	api, err := tokens(p.Table)
 	if err != nil {
@@ -34,7 +35,9 @@ func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
 }
 
 // canary tries the denial in one session that nobody uses, before anybody's is
-// written.
+// written: a document that denies nothing, or a role that is not the one it is
+// taken for, is found out at no cost. With an emulator that has no STS there is
+// no such session, which is said and is no error.
 func (c *command) canary(o revoke.Options) error {
 	if emulatedWithoutSTS() {
 		fmt.Fprintln(c.stderr, "no canary: the endpoint of DynamoDB or IAM is not AWS's, and that of STS is")
@@ -58,7 +61,10 @@ func emulatedWithoutSTS() bool {
 	return endpoint("STS") == nil && (endpoint("DYNAMODB") != nil || endpoint("IAM") != nil)
 }
 
-// runInSession runs a program as the role, in a session without the table.
+// runInSession runs a program as the role, in a session without the table. It
+// writes nothing and touches no one else; the session ends by itself. The
+// program gets the session's credentials in its environment, over any that are
+// there.
 func (c *command) runInSession(p revoke.Plan, args []string) error {
 	path, err := c.find(args[0])
 	if err != nil {

@@ -13,9 +13,13 @@ import (
 )
 
 // inVirtualTimes runs f, with 0 to n-1, in as many bubbles at once as there are
-// processors, and then finish, outside of them, whose error decides the exit code.
-// It does not return: only a test can have a bubble, so that each f is run as one,
-// and the package testing ends the process.
+// processors, and then finish, outside of them, whose error decides the exit
+// code. It does not return: only a test can have a bubble, so that each f is
+// run as one, and the package testing ends the process.
+//
+// A bubble ends when all goroutines in it have: what f starts it must end. The
+// last one to be ready calls finish, whatever its number. Errors are joined in
+// the order in which they came, which for several is not always the same.
 func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
 	var mu sync.Mutex
 	var all error
@@ -54,5 +58,6 @@ func (c *command) inVirtualTime(f func() error) error {
 }
 
 // asAtFirst lets a signal end the program at once: a context from outside a
-// bubble would stop its clock, and nothing in it needs to be put back.
+// bubble would stop its clock, and nothing in it needs to be put back, since
+// all that is cut in virtual time is in this process.
 func asAtFirst() { signal.Reset(os.Interrupt, syscall.SIGTERM) }
