@@ -10,7 +10,8 @@
 //
 //	main.go       run and dispatch: the verb, and the exit code of its error
 //	help.go       the table of verbs, with flags, formats and help; the place for a new one
-//	command.go    the flags, what is read (load, policy, proofs), and where output goes (write)
+//	command.go    the flags, what is read (load, policy, proofs)
+//	writing.go    where output goes: a stream, or a file that is replaced whole
 //	verbs.go      check, cycles, order, blast, avail, why, baseline
 //	output.go     report, export, query: what draws the graph, and the part of it that is wanted
 //	diff.go       diff, with git.go, which reads manifests out of commits

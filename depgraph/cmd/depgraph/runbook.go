@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/failopen/failopen/depgraph"
 	"github.com/failopen/failopen/depgraph/report"
@@ -74,21 +76,25 @@ func (c *command) whyBlocked() error {
 // running reads --state: a list, an object, or what docker compose prints.
 // With "-" it is piped in.
 func (c *command) running() (depgraph.Running, error) {
-	in := c.stdin
+	in, name := c.stdin, "standard input"
 	if c.state != "-" {
 		f, err := os.Open(c.state)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		in = f
+		in, name = f, c.state
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxStateBytes+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(data) > maxStateBytes {
-		return nil, errors.New(c.state + ": is too large for a list of services")
+		return nil, errors.New(name + ": is too large for a list of services")
 	}
-	return depgraph.ParseRunning(data)
+	running, err := depgraph.ParseRunning(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "depgraph: "))
+	}
+	return running, nil
 }
