@@ -196,26 +196,6 @@ func parseTrust(text string) (*iam.Policy, *apiError) {
 	return p, nil
 }
 
-// checkRolePolicy looks at one policy that is to stand beside others.
-func checkRolePolicy(name, text string, others map[string]string) *apiError {
-	if !policyName.MatchString(name) {
-		return invalid("PolicyName is %q; want 1 to 128 letters, digits and _+=,.@-", name)
-	}
-	if _, err := iam.Parse(iam.Identity, text, 0); err != nil {
-		return &apiError{400, "MalformedPolicyDocument", err.Error()}
-	}
-	total := len(strings.Join(strings.Fields(text), ""))
-	for other, t := range others {
-		if other != name {
-			total += len(strings.Join(strings.Fields(t), ""))
-		}
-	}
-	if total > maxRolePolicy {
-		return &apiError{409, "LimitExceeded", fmt.Sprintf("Maximum policy size of %d bytes exceeded for the role: %d", maxRolePolicy, total)}
-	}
-	return nil
-}
-
 // taken reports whether a role has a name, be it in another case: IAM keeps the
 // case and does not go by it. The lock is held.
 func (s *Server) taken(name string) bool {
@@ -384,80 +364,6 @@ func updateAssumeRolePolicy(c *call, p *params) (any, *apiError) {
 		r.trustText = text
 		r.trust.set(trust, c.now, c.server.delay)
 		return nil, nil
-	})
-}
-
-// putRolePolicy adds an inline policy, or replaces the one of that name. The
-// maps are copied, not changed: the set before may still be in force.
-func putRolePolicy(c *call, p *params) (any, *apiError) {
-	name, policy, text := p.required("RoleName"), p.required("PolicyName"), p.required("PolicyDocument")
-	if !p.done() {
-		return nil, p.err
-	}
-	return c.withRole(name, func(r *role) (any, *apiError) {
-		all := r.policies.newest()
-		if err := checkRolePolicy(policy, text, all); err != nil {
-			return nil, err
-		}
-		all = maps.Clone(all)
-		if all == nil {
-			all = map[string]string{}
-		}
-		all[policy] = text
-		r.policies.set(all, c.now, c.server.delay)
-		return nil, nil
-	})
-}
-
-func noPolicy(role, policy string) *apiError {
-	return noSuchEntity("The role policy with name %s cannot be found on role %s.", policy, role)
-}
-
-func getRolePolicy(c *call, p *params) (any, *apiError) {
-	name, policy := p.required("RoleName"), p.required("PolicyName")
-	if !p.done() {
-		return nil, p.err
-	}
-	return c.withRole(name, func(r *role) (any, *apiError) {
-		text, ok := r.policies.newest()[policy]
-		if !ok {
-			return nil, noPolicy(name, policy)
-		}
-		return struct{ RoleName, PolicyName, PolicyDocument string }{name, policy, url.QueryEscape(text)}, nil
-	})
-}
-
-// deleteRolePolicy takes an inline policy away, after the server's PolicyDelay.
-func deleteRolePolicy(c *call, p *params) (any, *apiError) {
-	name, policy := p.required("RoleName"), p.required("PolicyName")
-	if !p.done() {
-		return nil, p.err
-	}
-	return c.withRole(name, func(r *role) (any, *apiError) {
-		all := maps.Clone(r.policies.newest())
-		if _, ok := all[policy]; !ok {
-			return nil, noPolicy(name, policy)
-		}
-		delete(all, policy)
-		r.policies.set(all, c.now, c.server.delay)
-		return nil, nil
-	})
-}
-
-func listRolePolicies(c *call, p *params) (any, *apiError) {
-	name := p.required("RoleName")
-	if !p.done() {
-		return nil, p.err
-	}
-	return c.withRole(name, func(r *role) (any, *apiError) {
-		var out struct {
-			IsTruncated bool
-			PolicyNames struct {
-				Member []string `xml:"member"`
-			}
-		}
-		out.PolicyNames.Member = slices.Sorted(maps.Keys(r.policies.newest()))
-		return out, nil
 	})
 }
 
