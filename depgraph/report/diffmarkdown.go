@@ -64,7 +64,11 @@ func DiffMarkdown(w io.Writer, d *depgraph.Diff, t DiffTitles) error {
 		}
 	}
 	if left > 0 {
-		text += fmt.Sprintf("\n(and %d more parts; `depgraph diff` prints them)\n", left)
+		them := "them"
+		if left == 1 {
+			them = "it"
+		}
+		text += fmt.Sprintf("\n(and %s; `depgraph diff` prints %s)\n", count(left, "more part"), them)
 	}
 	_, err := io.WriteString(w, text)
 	return err

@@ -160,6 +160,8 @@ func TestCSSWord_drops_the_rest(t *testing.T) {
 	rewrites(
 		t, "cssWord", cssWord,
 		"DG001", "DG001",
+		"az-AZ-09", "az-AZ-09",
+		"`{@[/:", "", // their neighbours
 		`my rule"><script>`, "myrulescript",
 		"größe-2", "gre-2",
 		"###", "",
@@ -212,6 +214,7 @@ func TestSARIFText_holds_no_link(t *testing.T) {
 	rewrites(
 		t, "sarifText", sarifText,
 		"web needs db", "web needs db",
+		"web\u202e\n", `web\u202e\u000a`,
 		"one of [east, west]", "one of [east, west]",
 		"[more](https://evil.example)", `\[more\](https://evil.example)`,
 		"x [a] and [b](1)", `x \[a\] and \[b\](1)`,
@@ -347,4 +350,15 @@ func TestDescribe_says_what_an_edge_is(t *testing.T) {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
+}
+
+func TestCut_keeps_what_fits(t *testing.T) {
+	rewrites(
+		t, "cut", func(s string) string { return cut(s, 4) },
+		"", "",
+		"abcd", "abcd",
+		"abcde", "abc…",
+		"üüüü", "üüüü",
+		"üüüüü", "üüü…",
+	)
 }

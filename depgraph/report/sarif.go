@@ -148,7 +148,9 @@ func message(f *depgraph.Finding) string {
 // one of "[text](target)" in a message, and a name must not lead anywhere
 // (SARIF 2.1.0, section 3.11.6, escapes brackets with a backslash). Brackets
 // that cannot be a link stay as they are, for viewers that show the backslash.
+// The text is cleaned too, as people read it.
 func sarifText(s string) string {
+	s = clean(s)
 	if !strings.Contains(s, "](") {
 		return s
 	}
