@@ -215,14 +215,28 @@ func (f *file) located(parse func(dec *json.Decoder) error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &syntax):
-		at = max(at, syntax.Offset)
+		at = f.syntaxError(at)
 	case errors.As(err, &wrong):
-		err = fmt.Errorf("%s: expected %s, found %s", cmp.Or(wrong.Field, "a value"), jsonType(wrong), wrong.Value)
+		field := strings.ReplaceAll(wrong.Field, "dependencyLink.", "") // an embedded struct is no part of the data
+		err = fmt.Errorf("%s: expected %s, found %s", cmp.Or(field, "a value"), jsonType(wrong), wrong.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err, at = errors.New("ends in the middle"), int64(len(f.data))
 	}
 	line := 1 + bytes.Count(f.data[:min(at, int64(len(f.data)))], []byte("\n"))
 	return fmt.Errorf("line %d: %w", line, err)
+}
+
+// syntaxError is where the sign is that cannot be read, in the value or the token
+// from an offset on. The Offset of a json.SyntaxError does not tell it: it counts
+// what Decode has read, and not what Token has. So the value is read again.
+func (f *file) syntaxError(from int64) int64 {
+	from += int64(len(f.data[from:]) - len(bytes.TrimLeft(f.data[from:], " \t\r\n,")))
+	var syntax *json.SyntaxError
+	err := json.NewDecoder(bytes.NewReader(f.data[from:])).Decode(new(json.RawMessage))
+	if errors.As(err, &syntax) {
+		return from + syntax.Offset - 1
+	}
+	return from
 }
 
 // jsonType names the type that was expected, in the words of JSON.

@@ -72,8 +72,8 @@ depends: [{on: db}]
 	same(t, "findings", found,
 		"warn DG015 batch calls db once; no manifest declares batch",
 		"warn DG015 web calls fraud 4 times; no manifest declares fraud, nor the dependency",
-		"info DG016 web declares gone: not seen in 300 requests of web; a call that fewer than 1 in 100 of them make would be missed with a chance of 1 in 20 or more",
-		"info DG015 web declares vault for startup alone, and calls vault 2 times")
+		"info DG015 web declares vault for startup alone, and calls vault 2 times",
+		"info DG016 web declares gone: not seen in 300 requests of web; a call that fewer than 1 in 100 of them make would be missed with a chance of 1 in 20 or more")
 	if i := slices.IndexFunc(r.Notes, func(n string) bool { return strings.Contains(n, "nothing was recorded of silent") }); i < 0 {
 		t.Errorf("notes %q", r.Notes)
 	}

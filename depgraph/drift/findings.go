@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // what is not declared, DG016 for what was not seen, DG019 for what is declared
 // soft and is hard. Their severities are those of the policy, or the defaults;
 // at limits a finding that is weaker than its rule. The order is that of
-// severity, and within one that of all.
+// a check: by severity, rule, place, service and message.
 //
 // A finding about a pair without a declaration is at its first service, if that
 // is declared, so that a waiver and a reader have a place.
@@ -57,7 +58,10 @@ func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 			add("DG019", d, depgraph.Error, fmt.Sprintf("%s declares %s soft, but %s", d.From, d.To, d.Why))
 		}
 	}
-	slices.SortStableFunc(found, func(a, b depgraph.Finding) int { return int(b.Severity) - int(a.Severity) })
+	slices.SortStableFunc(found, func(a, b depgraph.Finding) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.Rule, b.Rule), strings.Compare(a.At.File, b.At.File), cmp.Compare(a.At.Line, b.At.Line),
+			strings.Compare(a.Service, b.Service), strings.Compare(a.Message, b.Message))
+	})
 	return found
 }
 
@@ -98,6 +102,14 @@ func (c *comparer) uses(d *Dependency) string {
 	return text
 }
 
+// calls counts them, in words.
+func calls(n int64) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return fmt.Sprintf("%d calls", n)
+}
+
 // Services proposes declarations for what was seen, in order of name: every
 // edge as an assumed one of run time, soft where requests were answered without
 // it. Both ends of an edge are there, so that the result compiles. What was
@@ -129,7 +141,7 @@ func (r *Report) Services() []depgraph.Service {
 		}
 		source := strings.Join(d.Sources, ", ")
 		if d.Calls > 0 {
-			source += fmt.Sprintf(": %d calls", d.Calls)
+			source += ": " + calls(d.Calls)
 		}
 		from := at(d.From)
 		services[from].Depends = append(services[from].Depends, depgraph.Dependency{
