@@ -35,6 +35,7 @@ func hostileAnswers(t *testing.T) answers {
 	none := depgraph.Dependency{}
 	g := compile(t, []depgraph.Service{
 		service("a", edge("a", "b", none), edge("a", "c", depgraph.Dependency{Soft: true})), service("b", edge("b", "a", none)), service("c"),
+		service("f", depgraph.Dependency{AnyOf: []string{evil("c"), evil("d")}, At: at(2)}),
 		service("d", edge("d", "e", depgraph.Dependency{Weak: true})), service("e", edge("e", "d", depgraph.Dependency{Weak: true})),
 	})
 	a := ask(t, g)
@@ -42,6 +43,7 @@ func hostileAnswers(t *testing.T) answers {
 	for i := range 6 {
 		a.findings = append(a.findings, depgraph.Finding{Rule: evil("many"), Name: evil("names"), Service: evil("a"), Message: evil("a") + evil(fmt.Sprint(i)), At: at(3)})
 	}
+	a.paths = [][]depgraph.Edge{g.EdgesFrom(evil("a")), g.EdgesFrom(evil("b"))}
 	a.avail.Doubts, a.avail.Assumed = []string{evil("doubt")}, []string{evil("assumed")}
 	a.blocked = &depgraph.Blocked{
 		Service: evil("a"), Root: evil("c"), Roots: []string{evil("c"), evil("d")}, Unknown: []string{evil("unknown")},
@@ -69,7 +71,10 @@ func TestWriters_no_field_of_any_answer_gets_through(t *testing.T) {
 	all := a.writers(t.Context())
 	s, titles := report.Summarize(a.g, a.findings), report.DiffTitles{Before: evil("before"), After: evil("after")}
 	for name, write := range map[string]func(io.Writer) error{ // without colours, and with titles
-		"BlockedText":  func(w io.Writer) error { return report.BlockedText(w, a.g, a.blocked) },
+		"BlockedText": func(w io.Writer) error { return report.BlockedText(w, a.g, a.blocked) },
+		"BlockedText alternatives": func(w io.Writer) error {
+			return report.BlockedText(w, a.g, &depgraph.Blocked{Service: evil("f"), Root: evil("c"), Roots: []string{evil("c"), evil("d")}, Chain: []depgraph.Hold{{Edge: a.g.EdgesFrom(evil("f"))[0]}}})
+		},
 		"CheckText":    func(w io.Writer) error { return report.CheckText(w, a.g, s, a.findings) },
 		"DiffText":     func(w io.Writer) error { return report.DiffText(w, a.diff, titles, report.TextOptions{Verbose: true}) },
 		"DiffMarkdown": func(w io.Writer) error { return report.DiffMarkdown(w, a.diff, titles) },

@@ -43,7 +43,7 @@ func TestLargePage_in_full(t *testing.T) {
 		{Rule: `x"><script>`, Name: `x"><script>`, Severity: depgraph.Info, Message: "two"},
 	}
 	var b strings.Builder
-	if err := largePage(t.Context(), &b, g, HTMLOptions{Title: "<all>", Date: "2026-01-02", Findings: findings}); err != nil {
+	if err := largePage(t.Context(), &b, g, HTMLOptions{Title: "<all>\x1b", Date: "2026-01-02", Findings: findings}); err != nil {
 		t.Fatal(err)
 	}
 	got := tables(t, b.String())
@@ -120,7 +120,7 @@ func TestLargePage_in_full(t *testing.T) {
 	}
 	head, _, _ := strings.Cut(b.String(), "<main>")
 	_, head, _ = strings.Cut(head, "<header>")
-	if want := `<h1>&lt;all&gt;</h1><p id="about">2026-01-02</p><p id="verdict">✗ 1 error, the first: a &lt;deadlock&gt;</p><p id="summary">6 services, 7 edges, 4 waves. ` +
+	if want := `<h1>&lt;all&gt;\u001b</h1><p id="about">2026-01-02</p><p id="verdict">✗ 1 error, the first: a &lt;deadlock&gt;</p><p id="summary">6 services, 7 edges, 4 waves. ` +
 		"Above 5000 services there is no drawing: these are groups and tables. Export a part of the graph, or one team's manifests, to see it drawn.</p></header>\n"; head != want {
 		t.Errorf("the head is\n%s", head)
 	}
