@@ -53,7 +53,7 @@ var (
 // codec and the like), turned into an error. A call of runtime.Goexit is
 // reported in the same way.
 type PanicError struct {
-	Where string // "loader", "store", "codec", "AEAD", "hook", "logger", "Cost", "Expires"
+	Where string // "loader", "store", "codec", "AEAD", "hook", "logger", "Cost", "Expires", "Tags", "Clone"
 	Value any    // what was passed to panic; nil for Goexit
 	Stack []byte // where it happened
 

@@ -153,9 +153,9 @@ type Options[V any] struct {
 	// hour; no caller of Get waits for it.
 	WriteTimeout time.Duration
 
-	// WriteQueue is how many keys may wait to be written to the Store.
-	// Default 1,024; their values have a share of MaxBytes, too. What comes when it is full is dropped and counted;
-	// the next process just asks the origin.
+	// WriteQueue is how many keys may wait to be written to the Store. Default
+	// 1,024; their values have a share of MaxBytes, too. What comes when it is
+	// full is dropped and counted; the next process just asks the origin.
 	WriteQueue int
 
 	// Trip is how many consecutive faults of the Store open its circuit
@@ -173,11 +173,11 @@ type Options[V any] struct {
 	// bytes alone, set it to math.MaxInt, and MaxBytes.
 	MaxEntries int
 
-	// MaxBytes bounds the memory of the values, by the sum of Cost (keys and
-	// a fixed overhead for each entry are added): seven eighths for the
-	// local tier, and one for what waits to be written to the Store, if
-	// there is one. Default 0: no bound in bytes. It needs Cost. A value of more than 1 MiB may be too
-	// large for its part of the tier, and is then not kept.
+	// MaxBytes bounds the memory of the values, by the sum of Cost (keys and a
+	// fixed overhead for each entry are added): seven eighths for the local
+	// tier, and one for what waits to be written to the Store, if there is one.
+	// Default 0: no bound in bytes. It needs Cost. A value of more than 1 MiB
+	// may be too large for its part of the tier, and is then not kept.
 	MaxBytes int64
 
 	// Cost returns the size of a value in bytes. Used only with MaxBytes.
@@ -194,9 +194,9 @@ type Options[V any] struct {
 	// OnEvent, if set, is told of faults, breaker changes and drops; see
 	// [Event]. It is called on the cache's own goroutines and on those of
 	// callers, several at once, mostly while someone waits for a result:
-	// it must return soon, and not wait for a Get. It is waited for for
-	// 50 ms, and not at all while a call is stuck; with 64 of them events
-	// are dropped, and counted. So are its panics.
+	// it must return soon, and not wait for a Get. A call is given 50 ms,
+	// and nobody waits for the next one while it is stuck; with 64 stuck
+	// calls events are dropped, and counted. So are its panics.
 	OnEvent func(Event)
 
 	// Logger, if set, gets one record when a breaker opens (with the

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Errors that a [Store] or a loader returns. Stores wrap them with %w, together with the cause, so that both can be found with errors.Is and
-// errors.As.
+// Errors that a [Store] or a loader returns. Stores wrap them with %w, together
+// with the cause, so that both can be found with errors.Is and errors.As.
 var (
 	// ErrNotFound is an authoritative "there is no such thing". From a
 	// loader it means that the origin knows that the key does not exist

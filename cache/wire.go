@@ -190,8 +190,8 @@ func (c *Cache[V]) write(queued *entry[V]) (here bool) {
 // whose clock is ahead; or it is indeed later, and this write was slow. Nobody
 // can tell, so an ending ends it, too: with a tombstone, also for a Set, since
 // its value may be the older one, and of the same version, which replaces. (One
-// that is later would also be later than what others end in the meantime.) An item so late that it must have been written
-// after the ending stays.
+// that is later would also be later than what others end in the meantime.) An
+// item so late that it must have been written after the ending stays.
 func (c *Cache[V]) put(ctx context.Context, e *entry[V], force bool, then func(*entry[V], outcome)) (here bool) {
 	item, err := c.item(e)
 	if err != nil { // the codec's, or there are too many tags

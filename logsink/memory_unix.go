@@ -40,8 +40,9 @@ const (
 )
 
 // openMapping opens or makes the file at path, which is on a file system in
-// memory, with room for size bytes of frames. A file that is larger stays so: what an earlier process left in it
-// is not to be lost. A file that is something else is not touched.
+// memory, with room for size bytes of frames. A file that is larger stays so:
+// what an earlier process left in it is not to be lost. A file that is
+// something else is not touched.
 func openMapping(path string, size, frame int) (*mapping, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if errors.Is(err, syscall.ELOOP) {

@@ -23,8 +23,8 @@ const MetricsContentType = "application/openmetrics-text; version=1.0.0; charset
 //		logsink.Metrics{"app": sink}.WriteTo(w)
 //	})
 //
-// It does not wait for a destination or a disk. A nil sink is left out. For OpenTelemetry there is the
-// module logsink/logsinkotel.
+// It does not wait for a destination or a disk. A nil sink is left out. For
+// OpenTelemetry there is the module logsink/logsinkotel.
 type Metrics map[string]*Sink
 
 // metric is a family with one sample for each sink, or several with labels of

@@ -137,9 +137,9 @@ func (s *Server) Close() {
 
 // SetNetwork changes the state of the network, for new connections and live
 // ones: [Hang], [BlackHole], [Backlog], [Refuse] and [Reset] are possible, and
-// [Intact], which mends it. It returns an error if the operating system cannot do it, or if the
-// port was taken by somebody else while it was [Refuse]; the state is then the
-// one before.
+// [Intact], which mends it. It returns an error if the operating system cannot
+// do it, or if the port was taken by somebody else while it was [Refuse]; the
+// state is then the one before.
 func (s *Server) SetNetwork(state Kind) error {
 	if state != Intact && !slices.Contains(networkKinds, state) {
 		return fmt.Errorf("dynamotest: SetNetwork: %q is no state of a network; want one of %v", state, networkKinds)
