@@ -10,6 +10,11 @@ import (
 
 // A drainer is the only goroutine that calls the destination. What is its own no
 // other goroutine touches; what it shares is in the Sink, under mu.
+//
+// Its day: next waits for something to deliver and puts it in flight; deliver
+// writes it, piece by piece, until nothing is in flight; took counts what has
+// arrived, to the byte; landedLocked gives a chunk's memory back. See also
+// retry.go, batch.go, fallback.go.
 type drainer struct {
 	s    *Sink
 	dest func(p []byte) (int, error)
@@ -59,7 +64,8 @@ func (d *drainer) mayLingerLocked() int {
 	return int(min(max(records/burstShare, idleLingers), mostLingers))
 }
 
-// run delivers until the sink ends.
+// run delivers until the sink ends, on a goroutine of its own, or of one that
+// replaces it: a destination may end the one that calls it.
 func (d *drainer) run() {
 	s, ended := d.s, false
 	defer func() {

@@ -15,6 +15,20 @@ import (
 	"github.com/failopen/failopen/logsink/internal/spool"
 )
 
+// This part of the mover takes over what earlier lives of the process have left,
+// in mapped memory and in the spill directory. A chunk may be in both, since a
+// process can be killed at any moment of moving it, and each is to come once:
+//
+//	in memory and on disk        the copy in memory, which knows better how much of
+//	                             it was delivered; the one on disk is discarded
+//	in memory, and was on disk   neither: it was delivered from disk, and its frame
+//	                             in memory not yet cleared
+//	in one place only            that one
+//
+// A life is a random number, and chunks of a life are numbered, so that these
+// questions have answers. Both places are opened again and again until they can
+// be, each by itself: what is found late is put before what is new all the same.
+
 // open opens what was asked for and is not open yet, and finds what an earlier
 // process left there. Whatever fails is tried again. Mapped is closed, if it is
 // not nil, as soon as the mapped memory is open or has failed.
@@ -52,6 +66,8 @@ func (m *mover) open(mapped chan struct{}) {
 
 const forever = 100 * 365 * 24 * time.Hour
 
+// mappedFailed notes an error of the mapped memory, or of the image of one that is
+// being recovered.
 func (m *mover) mappedFailed(err error) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
@@ -133,7 +149,9 @@ func (a *arena) adopt() (left []*chunk, lost [2]int, damage []error) {
 	return left, lost, damage
 }
 
-// openSpool takes the spill directory.
+// openSpool takes the spill directory: its lock, what is in it, and, with a file
+// that it writes and removes, the certainty that it can be written. It notes which
+// chunks were ever there, torn ones too.
 func (m *mover) openSpool() error {
 	o := spool.Options{Dir: m.s.opt.SpillDir, Max: m.s.opt.SpillBytes, Life: m.life, Start: m.started, MustExist: m.s.recovering}
 	q, err := spool.Open(o)
@@ -252,7 +270,8 @@ func (s *Sink) foundLocked(records [2]int64) {
 	s.tellLocked(Event{Kind: LeftoverFound, Records: n})
 }
 
-// keptLocked counts the records that the next process will find.
+// keptLocked counts the records that the next process will find: on disk, read
+// ahead from there, and in mapped memory. Shutdown says so when it gives up.
 func (s *Sink) keptLocked() int64 {
 	if s.disk.ended {
 		return s.disk.kept

@@ -9,8 +9,21 @@ import (
 
 // This half of the mover writes: from memory to disk, and what is too old or too
 // much off it. See mover.go.
+//
+// While a chunk is on its way to disk nobody waits for it, and the sink goes on.
+// It is pinned, so that its memory is not used again, and stays in the queue.
+// Whoever needs it in the meantime takes it from there, and saved finds out:
+//
+//	still in the queue     it leaves the queue, and its memory is free
+//	taken by the drainer   its copy is taken back from the disk: it would come twice
+//	evicted (DropOldest)   the same: it is counted as lost
+//	given up by Shutdown   the copy stays: what was counted as lost is not
+//
+// A disk that fails is asked again after a pause, a disk that is full as soon as
+// something on it has been delivered.
 
-// save moves the oldest chunk in memory to disk.
+// save moves the oldest chunk in memory to disk. It reports whether there was one
+// to move, however that went.
 func (m *mover) save() bool {
 	s := m.s
 	s.mu.Lock()
@@ -22,13 +35,16 @@ func (m *mover) save() bool {
 	c.pinned = true
 	meta := c.meta()
 	s.mu.Unlock()
-	m.buf = c.appendFrame(m.buf)
+	m.buf = c.appendFrame(m.buf) // its records do not change any more
 	err := m.call(func() error { return m.push(meta) })
 	m.saved(c, meta, err)
 	return true
 }
 
-// dueLocked is the chunk to save next, or nil.
+// dueLocked is the chunk to save next, or nil. The youngest is never due: writers
+// append to it. Memory is emptied from a half down to a quarter, so that a burst
+// has room and a quiet sink touches no disk; at Shutdown everything is due that
+// mapped memory does not keep anyway.
 func (m *mover) dueLocked() *chunk {
 	s := m.s
 	c := s.head
@@ -49,7 +65,9 @@ func (m *mover) dueLocked() *chunk {
 	return c
 }
 
-// push writes what is in buf, and makes room for it if that is the policy.
+// push writes what is in buf. With DropOldest a full disk makes room by dropping
+// its oldest segments; without it, spool.ErrFull goes back to the caller, and what
+// is new will be dropped in memory.
 func (m *mover) push(meta spool.Meta) error {
 	for {
 		err := m.q.Push(meta, m.buf)
@@ -101,7 +119,8 @@ func (m *mover) dropOld(t time.Time) {
 	}
 }
 
-// evicted counts what was dropped on disk.
+// evicted counts what was dropped on disk, and opens a gap there: the next marker
+// tells of it.
 func (m *mover) evicted(left [2]int64, bytes int64) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
@@ -126,7 +145,7 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 		return
 	}
 	s.mu.Lock()
-	taken := !c.queued
+	taken := !c.queued // by the drainer, by an eviction, or by Shutdown
 	if err == nil && !taken {
 		s.queue.pop() // the oldest in memory still
 		s.disk.works = true
@@ -152,7 +171,7 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 	if m.ageAt.IsZero() {
 		m.lookForAge()
 	}
-	if err == nil && taken && !abandoned {
+	if err == nil && taken && !abandoned { // or it would be delivered twice
 		err = m.call(func() error { return m.q.Undo(meta) })
 		s.mu.Lock()
 		m.publishLocked()
