@@ -268,7 +268,7 @@ func TestPrometheus_an_answer_of_several_series(t *testing.T) {
 }
 
 func TestMetricName_is_that_of_Prometheus(t *testing.T) {
-	for s, want := range map[string]bool{"up": true, "a:b_C9": true, "_": true, "9a": false, "a-b": false, "": false, "<html>": false, "ü": false} {
+	for s, want := range map[string]bool{"up": true, "a:b_C9": true, "_": true, "a0": true, "9a": false, "a-b": false, "": false, "<html>": false, "ü": false} {
 		if metricName(s) != want {
 			t.Errorf("%q: %v", s, !want)
 		}

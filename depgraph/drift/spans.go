@@ -197,8 +197,8 @@ func (l *linker) distinct(spans []*span) []*span {
 
 // parents finds the parent of each span. A server that shares the ID of its
 // client has that client as its parent. Otherwise several spans may have the
-// parent's ID, and the likeliest is taken: one of the same service, then a
-// server, as a child belongs to the side that did the work, then any.
+// parent's ID, and the likeliest is taken: one of the same service that did the
+// work, then a client of that service, then a server of another one, then any.
 func (l *linker) parents() {
 	l.parent = make([]int, len(l.spans))
 	for i, s := range l.spans {
@@ -214,7 +214,8 @@ func (l *linker) parents() {
 		}
 		same := func(o *span) bool { return o.service == s.service && o.role != client }
 		serves := func(o *span) bool { return o.role == server || o.role == consumer }
-		for _, wanted := range []func(*span) bool{same, serves, func(*span) bool { return true }} {
+		inside := func(o *span) bool { return o.service == s.service && !serves(s) } // below its own client, whose ID a server took over
+		for _, wanted := range []func(*span) bool{same, inside, serves, func(*span) bool { return true }} {
 			if l.parent[i] = l.pick(s.parent, wanted, s); l.parent[i] >= 0 {
 				break
 			}

@@ -84,6 +84,19 @@ func TestWriters_no_field_of_any_answer_gets_through(t *testing.T) {
 		"AvailText unknown": func(w io.Writer) error {
 			return report.AvailText(w, &depgraph.Avail{Service: evil("a"), Assumed: []string{evil("b")}, Needs: 1})
 		},
+		"AvailText exact": func(w io.Writer) error {
+			return report.AvailText(w, &depgraph.Avail{Service: evil("a"), Exact: true, Needs: 1})
+		},
+		"AvailText estimate": func(w io.Writer) error {
+			return report.AvailText(w, &depgraph.Avail{Service: evil("a"), Needs: 1, Importance: []depgraph.Importance{{Service: evil("b")}}, Savings: []depgraph.Saving{{Edge: depgraph.EdgeRef{From: evil("a"), To: evil("b")}}}})
+		},
+		"OrderText broken": func(w io.Writer) error {
+			o, err := a.g.Order(t.Context(), depgraph.OrderOptions{})
+			if err != nil {
+				return err
+			}
+			return report.OrderText(w, a.g, o)
+		},
 		"Runbook.Markdown down": func(w io.Writer) error {
 			return bookOf(t, a.g, report.RunbookOptions{Down: evil("a")}).Markdown(w)
 		},
