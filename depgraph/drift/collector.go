@@ -58,6 +58,8 @@ func (c *Collector) Add(name string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	// The content is compared and not the name: a file may be named twice in
+	// two ways.
 	sum := sha256.Sum256(data)
 	if first, ok := c.seen[sum]; ok {
 		c.notes = append(c.notes, fmt.Sprintf("%s has the same content as %s and is counted once", name, first))
@@ -107,6 +109,7 @@ func ofRunTime(d depgraph.Dependency) bool {
 // take adds what one source held to the sums. It is called once a source, after
 // the whole of it was understood.
 func (c *Collector) take(f *file) {
+	// What a reader of the report checks first: how much was in it.
 	source := Source{Name: f.name, Format: f.format, Spans: len(f.spans), Edges: len(f.t.edges)}
 	traces := map[string]bool{}
 	for i := range f.spans {
@@ -146,6 +149,7 @@ func (c *Collector) read(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot unpack: %w", err)
 	}
+	// Several members in a row are one text, by the format.
 	data, err = limited(z, limit)
 	if err != nil {
 		return nil, fmt.Errorf("cannot unpack: %w", err)
@@ -222,6 +226,7 @@ func (f *file) located(parse func(dec *json.Decoder) error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err, at = errors.New("ends in the middle"), int64(len(f.data))
 	}
+	// Lines count from 1, as editors do.
 	line := 1 + bytes.Count(f.data[:min(at, int64(len(f.data)))], []byte("\n"))
 	return fmt.Errorf("line %d: %w", line, err)
 }
@@ -362,6 +367,7 @@ func (f *file) pair(from, to string, kind Kind, calls, errs int64, judged bool) 
 		return fmt.Errorf("%s -> %s: %d calls with %d errors", from, to, calls, errs)
 	case from == to:
 		return nil // a service that calls itself depends on nobody else
+	// Silence is not a call; but that there is a counter is worth a note.
 	case calls == 0: // a counter that was created, and never counted
 		f.idle++
 		return nil

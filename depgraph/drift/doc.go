@@ -18,7 +18,7 @@
 //	  formats.go          spans of Zipkin, Jaeger and OTLP become spans
 //	  prometheus.go       a service graph's counters become pairs
 //	  collector.go        dependency lists and recordings become pairs
-//	Collector.Observed    spans.go links spans to calls and judges requests;
+//	Collector.Observed    spans.go links spans to calls, effects.go judges requests;
 //	                      pairs and calls are summed up in a tally (observed.go)
 //	Compare               compare.go: names.go finds the declared name of each
 //	                      observed one, and every pair gets a State and a Strength

@@ -18,6 +18,7 @@ import (
 // A finding about a pair without a declaration is at its first service, if that
 // is declared, so that a waiver and a reader have a place.
 func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
+	// A rule that is off, or not wanted, stays in the map and adds nothing.
 	rules := map[string]depgraph.Rule{}
 	for _, id := range []string{"DG015", "DG016", "DG019"} {
 		r, _ := depgraph.FindRule(id)
@@ -38,6 +39,7 @@ func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 			Rule: r.ID, Name: r.Name, Severity: min(r.Severity, at), Service: d.From, Message: message, Fix: r.Fix,
 			Edges: []depgraph.Edge{{From: d.From, To: d.To}},
 		}
+		// A baseline compares edges, so a finding always has one.
 		if len(d.Declared) > 0 {
 			f.Edges, f.At = d.Declared[:1], d.Declared[0].At
 		} else if s, ok := c.g.Service(d.From); ok {
@@ -46,6 +48,7 @@ func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 		found = append(found, f)
 	}
 	for i := range all {
+		// A dependency is at most one of these; how hard it is comes on top.
 		switch d := &all[i]; {
 		case d.State == Undeclared:
 			add("DG015", d, depgraph.Error, c.undeclared(d))
@@ -130,6 +133,7 @@ func (r *Report) Services() []depgraph.Service {
 	}
 	for i := range r.Dependencies {
 		d := &r.Dependencies[i]
+		// Only what was seen, and only what is a need.
 		if len(d.Kinds) == 0 || d.State == NoNeed {
 			continue
 		}
@@ -139,6 +143,7 @@ func (r *Report) Services() []depgraph.Service {
 		} else if slices.Contains(d.Kinds, Messaging) {
 			services[to].Kind = depgraph.Queue
 		}
+		// Where to look it up, for the person who decides.
 		source := strings.Join(d.Sources, ", ")
 		if d.Calls > 0 {
 			source += ": " + calls(d.Calls)

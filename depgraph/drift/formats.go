@@ -66,6 +66,7 @@ type zipkinSpan struct {
 // Elements are decoded one by one, so that memory is bounded by the spans and
 // not by the text. An empty list is no error: nothing was recorded.
 func (f *file) zipkin(dec *json.Decoder) error {
+	// The bracket that opens the list; located has seen it already.
 	if _, err := dec.Token(); err != nil {
 		return err
 	}
@@ -74,6 +75,7 @@ func (f *file) zipkin(dec *json.Decoder) error {
 		if err := dec.Decode(&raw); err != nil {
 			return err
 		}
+		// A trace of several spans, as /api/v2/traces has them.
 		if raw[0] == '[' {
 			var trace []zipkinSpan
 			if err := json.Unmarshal(raw, &trace); err != nil {
@@ -121,6 +123,7 @@ func (f *file) zipkinSpan(z *zipkinSpan) error {
 	if err := f.is("spans of Zipkin"); err != nil {
 		return err
 	}
+	// Times are optional: without both, the span is kept and cannot be judged.
 	start, err := micros(z.Start)
 	if err != nil {
 		return fmt.Errorf("span %s: timestamp: %w", z.ID, err)
@@ -227,9 +230,11 @@ func (f *file) jaeger(data json.RawMessage) error {
 	if err := json.Unmarshal(data, &list); err != nil {
 		return err
 	}
+	// Neither spans nor dependencies, so the type is a guess that harms nobody.
 	if len(list) == 0 {
 		return f.is("dependencies of Jaeger")
 	}
+	// Dependencies and traces differ by the member spans alone.
 	for _, l := range list {
 		if l.Spans == nil {
 			if err := f.is("dependencies of Jaeger"); err != nil {
@@ -256,6 +261,7 @@ func (f *file) jaeger(data json.RawMessage) error {
 				return fmt.Errorf("span %s: duration: %w", j.SpanID, err)
 			}
 			s := span{trace: id(j.TraceID), id: id(j.SpanID), parent: id(j.Parent), service: l.Processes[j.Process].ServiceName, start: start, end: start + length, timed: start > 0 && length > 0}
+			// The first caller that waits wins over anything that does not.
 			for _, r := range j.References {
 				if r.Type == "CHILD_OF" && s.parent == "" {
 					s.parent = id(r.SpanID)
@@ -311,12 +317,15 @@ func (a attributes) peer(r role) (name string, database bool) {
 	if r != client && r != producer && r != consumer {
 		return "", false
 	}
+	// Names of the conventions since 1.26 first, then those before.
 	system := cmp.Or(a["db.system.name"], a["db.system"])
 	broker := a["messaging.system"]
 	address := cmp.Or(a["server.address"], a["net.peer.name"], a["net.sock.peer.name"], a["http.host"], hostOf(cmp.Or(a["url.full"], a["http.url"])))
+	// A port, but not the colons of an address of version 6.
 	if host, _, ok := strings.Cut(address, ":"); ok && !strings.Contains(host, "[") && strings.Count(address, ":") == 1 {
 		address = host
 	}
+	// An address of numbers says less than the name of what is there.
 	if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
 		address = cmp.Or(system, broker, address)
 	}
@@ -332,6 +341,7 @@ func (a attributes) peer(r role) (name string, database bool) {
 // counts under that key only.
 func (a attributes) cancelled() bool {
 	const grpcCancelled = "1"
+	// Every place where an instrumentation puts how a call ended.
 	for _, key := range []string{"rpc.grpc.status_code", "grpc.status_code", "rpc.response.status_code", "error.type", "error"} {
 		switch value := a[key]; strings.ToLower(value) {
 		case "cancelled", "canceled", "context canceled", "context.canceled":
@@ -433,6 +443,8 @@ func (f *file) otlp(data json.RawMessage) error {
 	}
 	for _, r := range list {
 		service := attributesOf(r.Resource.Attrs)["service.name"]
+		// The scope is the library that made the span, which does not matter
+		// here.
 		for _, sc := range append(r.Scopes, r.Old...) {
 			for i := range sc.Spans {
 				if err := f.otlpSpan(service, &sc.Spans[i]); err != nil {
@@ -452,6 +464,7 @@ func (f *file) otlpSpan(service string, o *otlpSpan) error {
 	if o.TraceID == "" || o.SpanID == "" {
 		return errors.New("a span has no traceId or no spanId")
 	}
+	// A text or a number; a fraction or a sign is an error.
 	nanos := func(n json.Number) (int64, error) {
 		if n == "" {
 			return 0, nil

@@ -161,6 +161,7 @@ func (r *resolver) of(observed string) string {
 // service only. Two services whose names differ in case alone are not guessed
 // between.
 func (r *resolver) find(observed string) string {
+	// What the user says wins over what fits by itself.
 	if to, ok := r.names.exact[observed]; ok {
 		return to
 	}
@@ -203,12 +204,14 @@ func (r *resolver) mixed() (names []string) {
 // (service.namespace.svc, with or without the cluster's domain).
 func spellings(s string) []string {
 	all := []string{s}
+	// A port is a number of 16 bits; anything else is part of the name.
 	if host, port, ok := strings.Cut(s, ":"); ok {
 		if _, err := strconv.ParseUint(port, 10, 16); err == nil {
 			s = host
 			all = append(all, s)
 		}
 	}
+	// service.namespace.svc, and what follows is the domain of the cluster.
 	if first, rest, ok := strings.Cut(s, "."); ok {
 		if labels := strings.Split(rest, "."); len(labels) >= 2 && labels[1] == "svc" {
 			all = append(all, first)

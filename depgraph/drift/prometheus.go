@@ -62,9 +62,11 @@ func (s *serviceGraph) finish(f *file) error {
 	if !s.found {
 		return fmt.Errorf("no metric %s_total here; %w", callsMetric, errFormat)
 	}
+	// A pair of which only failures are known has at least as many calls.
 	for k, n := range s.failed {
 		s.calls[k] = max(s.calls[k], n)
 	}
+	// The label is empty for a call between two traced services.
 	kinds := map[string]Kind{"messaging_system": Delivery, "database": Database}
 	for k, n := range s.calls {
 		kind, ok := kinds[k.kind]
@@ -90,6 +92,7 @@ const graphFormat = "metrics of a service graph"
 func (f *file) prometheus() error {
 	f.format = graphFormat
 	g := newServiceGraph()
+	// Comments tell types and help, which the names tell as well.
 	for number, raw := range bytes.Split(f.data, []byte("\n")) {
 		line := strings.TrimSpace(string(raw))
 		if line == "" || line[0] == '#' {
@@ -134,6 +137,7 @@ func (f *file) prometheusAnswer(data json.RawMessage) error {
 		return fmt.Errorf("a result of type %q; this reads the answer to an instant query, a vector", answer.Type)
 	}
 	g := newServiceGraph()
+	// Each result is a series with its last value.
 	for i, r := range answer.Result {
 		text := ""
 		if len(r.Value) != 2 || json.Unmarshal(r.Value[1], &text) != nil {
@@ -171,11 +175,13 @@ func sample(rest string) (labels map[string]string, value int64, err error) {
 	if strings.HasPrefix(rest, "{") {
 		rest = rest[1:]
 		for {
+			// Whatever separates two labels, and nothing before the first.
 			rest = strings.TrimLeft(rest, ", \t")
 			if strings.HasPrefix(rest, "}") {
 				rest = rest[1:]
 				break
 			}
+			// The name of a label has no quote in it, so the first =" ends it.
 			name, after, ok := strings.Cut(rest, `="`)
 			if !ok {
 				return nil, 0, errors.New(`expected labels such as client="web"`)

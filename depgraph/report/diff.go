@@ -230,6 +230,7 @@ const maxDiffNames = 5
 // it takes down is told even if the number is the same and only the names are
 // others. The lines are not escaped.
 func serviceLines(s *depgraph.ServiceChange) (lines []string) {
+	// Whom it takes down.
 	if s.Down[0] != s.Down[1] || len(s.GoesDown)+len(s.StaysUp) > 0 {
 		line := fmt.Sprintf("takes %s down instead of %d", count(s.Down[1], "other"), s.Down[0])
 		if len(s.GoesDown) > 0 {
@@ -240,6 +241,7 @@ func serviceLines(s *depgraph.ServiceChange) (lines []string) {
 		}
 		lines = append(lines, line)
 	}
+	// Minutes are of more down time if positive; %+.0f shows the sign.
 	if s.AvailabilityDiffers() {
 		line := fmt.Sprintf("availability %s instead of %s (%+.0f minutes a year)", percent(s.Availability[1]), percent(s.Availability[0]),
 			(s.Availability[0]-s.Availability[1])*minutesPerYear)

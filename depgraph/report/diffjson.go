@@ -22,10 +22,13 @@ func DiffJSON(w io.Writer, d *depgraph.Diff, t DiffTitles) error {
 	side := func(title string, s depgraph.Size, i int) size {
 		return size{title, s.Services, s.Edges, d.Total[i].Round(time.Millisecond).Seconds(), emptyNotNull(d.Critical[i]), emptyNotNull(d.Blocked[i])}
 	}
+	// Empty and not nil, so that a program can loop over each without a test.
 	edges, cycles, services := []edgeChangeJSON{}, []cycleChangeJSON{}, []serviceChangeJSON{}
 	for _, e := range d.Edges {
 		edges = append(edges, edgeChangeJSON{string(e.Kind), e.From, e.To, edgesJSON(e.Before), edgesJSON(e.After)})
 	}
+	// A component of one side, in the form of CyclesJSON; nil where there is
+	// none.
 	one := func(c *depgraph.Component) *componentJSON {
 		if c == nil {
 			return nil
@@ -38,6 +41,7 @@ func DiffJSON(w io.Writer, d *depgraph.Diff, t DiffTitles) error {
 	for i := range d.Services {
 		services = append(services, newServiceChangeJSON(&d.Services[i]))
 	}
+	// The order of the members is that of DiffText.
 	return writeJSON(w, struct {
 		Before   size                `json:"before"`
 		After    size                `json:"after"`

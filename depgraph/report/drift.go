@@ -31,6 +31,8 @@ func DriftVerdict(r *drift.Report) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, p.many))
 		}
 	}
+	// Dependencies of which nothing is known are not findings, and so are
+	// counted from the table.
 	unknown := 0
 	for i := range r.Dependencies {
 		if r.Dependencies[i].State == drift.Unknown {
@@ -156,22 +158,27 @@ func DriftMarkdown(w io.Writer, r *drift.Report) error {
 // how failures of the second one went on. The counts of effects are those of
 // drift.Effect.
 type driftEdgeJSON struct {
-	From       string       `json:"from"`
-	To         string       `json:"to"`
-	State      string       `json:"state"`
-	Declared   []EdgeJSON   `json:"declared"`
-	Kinds      []drift.Kind `json:"kinds"`
-	Calls      int64        `json:"calls"`
-	Errors     *int64       `json:"errors,omitempty"` // absent: the sources do not say
-	Requests   int64        `json:"requests_of_from"`
-	Propagated int64        `json:"propagated"`
-	Absorbed   int64        `json:"absorbed"`
-	Unclear    int64        `json:"unclear"`
-	Fine       int64        `json:"fine"`
-	Otherwise  int64        `json:"failed_otherwise"`
-	Strength   string       `json:"strength,omitempty"`
-	Why        string       `json:"why,omitempty"`
-	Sources    []string     `json:"sources"`
+	From  string `json:"from"`
+	To    string `json:"to"`
+	State string `json:"state"`
+	// All edges of the pair that a manifest declares; [] for an undeclared one.
+	Declared []EdgeJSON   `json:"declared"`
+	Kinds    []drift.Kind `json:"kinds"`
+	// Calls, and those of them that failed, if a source says it.
+	Calls  int64  `json:"calls"`
+	Errors *int64 `json:"errors,omitempty"` // absent: the sources do not say
+	// The requests that From was seen to handle, and below how many of them had
+	// which effect; see drift.Effect.
+	Requests   int64 `json:"requests_of_from"`
+	Propagated int64 `json:"propagated"`
+	Absorbed   int64 `json:"absorbed"`
+	Unclear    int64 `json:"unclear"`
+	Fine       int64 `json:"fine"`
+	Otherwise  int64 `json:"failed_otherwise"`
+	// What follows from the effects, and in which words.
+	Strength string   `json:"strength,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Sources  []string `json:"sources"`
 }
 
 // DriftJSON writes everything: every dependency, whether it differs or not, all
@@ -191,6 +198,8 @@ func DriftJSON(w io.Writer, r *drift.Report) error {
 			edges[i].Errors = &d.Errors
 		}
 	}
+	// Sources of spans have traces and spans, those that count already have
+	// pairs.
 	type source struct {
 		Name   string `json:"name"`
 		Format string `json:"format"`

@@ -23,6 +23,8 @@ func DOT(w io.Writer, g *depgraph.Graph) error {
 	for s := range g.Services() {
 		p.f("  %s [tooltip=%s%s];\n", dotID(s.Name), dotID(place(s.At)), dotShape(s.Kind))
 	}
+	// What comes up as declared has a rank; what does not stands where Graphviz
+	// puts it.
 	waves, blocked := g.Waves()
 	for i, wave := range waves {
 		p.f("  { rank=same; /* wave %d */", i+1)

@@ -63,6 +63,7 @@ func edgeJSON(e depgraph.Edge) EdgeJSON {
 
 // edgesJSON never returns nil, so that no edges are [] and not null.
 func edgesJSON(edges []depgraph.Edge) []EdgeJSON {
+	// One allocation; graphs have hundreds of thousands of edges.
 	all := make([]EdgeJSON, len(edges))
 	for i, e := range edges {
 		all[i] = edgeJSON(e)
@@ -95,13 +96,15 @@ type componentJSON struct {
 	ShortestProven bool       `json:"shortest_proven"`
 	Soften         []refJSON  `json:"soften"`
 	ProvenMinimum  bool       `json:"proven_minimum"`
-	Cost           int        `json:"cost"`
-	LowerBound     int        `json:"lower_bound"`
-	Pinned         bool       `json:"pinned,omitempty"`
-	Drop           []refJSON  `json:"drop,omitempty"`    // orders of an ordering cycle that a start ignores
-	Assumed        int        `json:"assumed,omitempty"` // assumed edges that it rests on
-	BreakGlass     []EdgeJSON `json:"break_glass,omitempty"`
-	Edges          int        `json:"edges"`
+	// The weight of soften, and what every set must cost at least; equal if the
+	// minimum is proven.
+	Cost       int        `json:"cost"`
+	LowerBound int        `json:"lower_bound"`
+	Pinned     bool       `json:"pinned,omitempty"`
+	Drop       []refJSON  `json:"drop,omitempty"`    // orders of an ordering cycle that a start ignores
+	Assumed    int        `json:"assumed,omitempty"` // assumed edges that it rests on
+	BreakGlass []EdgeJSON `json:"break_glass,omitempty"`
+	Edges      int        `json:"edges"`
 }
 
 // componentsJSON keeps the order. The page uses it too.
@@ -249,6 +252,7 @@ var Assumptions = []string{
 // newAvailJSON calls a result exact only if something was declared: with
 // nothing declared it is 1, exactly, and means nothing.
 func newAvailJSON(a *depgraph.Avail) availJSON {
+	// Exact is set below: it depends on what is declared.
 	res := availJSON{
 		Service: a.Service, Availability: a.Availability, Exact: a.Exact, Target: a.Target,
 		Importance: []importanceJSON{}, Savings: []savingJSON{}, Assumed: emptyNotNull(a.Assumed), Assumptions: Assumptions,
@@ -256,6 +260,7 @@ func newAvailJSON(a *depgraph.Avail) availJSON {
 	declared, of := a.Declared()
 	res.Declared, res.Of, res.Unknown, res.Doubts = declared, of, declared == 0, a.Doubts
 	res.Exact = a.Exact && declared > 0
+	// Of an exact result the bounds are the result itself, and say nothing.
 	if !a.Exact {
 		res.Low, res.High, res.StdErr = &a.Low, &a.High, &a.StdErr
 	}
@@ -373,20 +378,21 @@ type waiverJSON struct {
 // serviceJSON is a service of an export. What nobody said is left out, and
 // start is in seconds.
 type serviceJSON struct {
-	Name        string       `json:"service"`
-	Owner       string       `json:"owner,omitempty"`
-	Kind        string       `json:"kind,omitempty"`
-	Criticality string       `json:"criticality,omitempty"`
-	Target      float64      `json:"target,omitempty"`
-	Own         float64      `json:"own,omitempty"`
-	Start       float64      `json:"start_seconds,omitempty"`
-	Verify      string       `json:"verify,omitempty"`
-	Note        string       `json:"note,omitempty"`
-	Source      string       `json:"source,omitempty"`
-	Undeclared  bool         `json:"undeclared,omitempty"`
-	Waivers     []waiverJSON `json:"waivers,omitempty"`
-	File        string       `json:"file"`
-	Line        int          `json:"line"`
+	Name        string `json:"service"`
+	Owner       string `json:"owner,omitempty"`
+	Kind        string `json:"kind,omitempty"`
+	Criticality string `json:"criticality,omitempty"`
+	// Percentages, as manifests write them.
+	Target     float64      `json:"target,omitempty"`
+	Own        float64      `json:"own,omitempty"`
+	Start      float64      `json:"start_seconds,omitempty"`
+	Verify     string       `json:"verify,omitempty"`
+	Note       string       `json:"note,omitempty"`
+	Source     string       `json:"source,omitempty"`
+	Undeclared bool         `json:"undeclared,omitempty"`
+	Waivers    []waiverJSON `json:"waivers,omitempty"`
+	File       string       `json:"file"`
+	Line       int          `json:"line"`
 }
 
 // newServiceJSON leaves the dependencies out; they are a list of their own in
@@ -414,7 +420,8 @@ func GraphJSON(w io.Writer, g *depgraph.Graph) error {
 		edges = append(edges, edgeJSON(e))
 	}
 	return writeJSON(w, struct {
-		Version  int           `json:"version"`
+		Version int `json:"version"`
+		// In order of name, then edges in order of from and to.
 		Services []serviceJSON `json:"services"`
 		Edges    []EdgeJSON    `json:"edges"`
 	}{depgraph.ExportVersion, services, edges})

@@ -45,6 +45,8 @@ func largePage(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOption
 	if err != nil {
 		return err
 	}
+	// The head is that of the drawn page but for the policy, which has no
+	// script.
 	p := newPrinter(w)
 	title := html.EscapeString(clean(cmp.Or(o.Title, "Dependencies")))
 	p.f("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
@@ -71,6 +73,7 @@ func (p printer) rows(id, title string, head []string, total, limit int, row fun
 		p.f("<th scope=\"col\">%s</th>", h)
 	}
 	p.f("</tr></thead><tbody>\n")
+	// All cells are text, also numbers; no column holds markup.
 	for i := range min(total, limit) {
 		p.f("<tr>")
 		for _, cell := range row(i) {
@@ -109,6 +112,7 @@ func (p printer) largeImpact(g *depgraph.Graph, impact []int) {
 	for i := range order {
 		order[i] = i
 	}
+	// A copy of the indices is sorted, since impact belongs to the caller.
 	slices.SortStableFunc(order, func(a, b int) int { return impact[b] - impact[a] })
 	p.rows("services", "Takes most others down", []string{"service", "takes down", "owner"}, len(order), maxLargeRows, func(i int) []string {
 		s, _ := g.Service(names[order[i]])
@@ -148,6 +152,7 @@ func (p printer) largeGroups(g *depgraph.Graph) {
 	for k := range hard {
 		pairs = append(pairs, k)
 	}
+	// Pairs with soft edges only; the others are in already.
 	for k := range soft {
 		if hard[k] == 0 {
 			pairs = append(pairs, k)

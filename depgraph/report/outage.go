@@ -20,6 +20,7 @@ func BlastText(w io.Writer, b *depgraph.Blast, o ...TextOptions) error {
 		verb = "fail"
 	}
 	p.f("if %s %s:\n", join(b.Of), verb)
+	// The four states of depgraph.Blast, in the order in which they hurt.
 	for _, l := range []struct {
 		what  string
 		names []string
@@ -76,8 +77,10 @@ func AvailText(w io.Writer, a *depgraph.Avail, o ...TextOptions) error {
 	for _, doubt := range a.Doubts {
 		p.f("warning: %s\n", clean(doubt))
 	}
+	// Availability is a share from 0 to 1; a year is that of depgraph.
 	down := minutes((1 - a.Availability) * depgraph.MinutesPerYear)
 	switch {
+	// Nothing declared: the number would be 100 %, exactly, and mean nothing.
 	case declared == 0:
 		p.f("%s: unknown: 0 of %d availabilities declared\n", clean(a.Service), of)
 		p.f("  write \"availability: {own: 99.9}\" into the manifests of what it needs, most of all of:\n")
@@ -100,6 +103,7 @@ func AvailText(w io.Writer, a *depgraph.Avail, o ...TextOptions) error {
 	}
 	if len(a.Importance) > 0 {
 		p.f("what costs it, a year:\n")
+		// The most costly first, as depgraph sorts them.
 		for i, imp := range a.Importance {
 			if i == maxImportance {
 				p.f("  ... and %d more\n", len(a.Importance)-maxImportance)
@@ -126,6 +130,7 @@ func AvailText(w io.Writer, a *depgraph.Avail, o ...TextOptions) error {
 // and zeros at the end are not.
 func Percent(a float64) string {
 	digits := 2
+	// Each nine behind the point is worth one more digit.
 	for x := 1 - a; x > 0 && x < 0.1 && digits < 9; x *= 10 {
 		digits++
 	}

@@ -166,6 +166,7 @@ func (p *page) health(components []depgraph.Component, order *depgraph.Order) {
 			deadlocks++
 		}
 	}
+	// The worst is the first of those with the greatest number, by name.
 	for i, n := range p.Impact {
 		if n*share >= len(p.Impact) && len(p.Impact) > 3 {
 			points++
@@ -243,14 +244,19 @@ func (p *page) graph(g *depgraph.Graph, l *Layout, o HTMLOptions) {
 	for s := range g.Services() {
 		ids := map[int]int{}
 		for _, e := range g.EdgesFrom(s.Name) {
+			// The group and the text are filled in below, as most edges have
+			// neither.
 			row := [7]int{index[e.From], index[e.To], pageFlags(e), 0, files.id(e.At.File), e.At.Line, 0}
 			text, mark := edgeText(e), 0
+			// A drill is about a soft edge; a weak order needs no proof, and
+			// without a proof file nothing is marked.
 			if e.Soft && !e.Weak && o.Proofs != nil {
 				proof := o.Proofs.Status(e.From, e.To, e.Evidence, o.ProofNow, o.ProofAge)
 				text, mark = strings.TrimPrefix(text+"; "+proofText(proof), "; "), proofMarks[proof.State]
 			}
 			row[2] |= mark
 			row[6] = texts.id(text)
+			// The first edge of a group gives it its number on the page.
 			if e.Group > 0 && e.Need < e.Of {
 				if ids[e.Group] == 0 {
 					group++
@@ -346,6 +352,7 @@ func (p *page) availability(ctx context.Context, g *depgraph.Graph, o HTMLOption
 	if !declared {
 		return nil
 	}
+	// A target counts more than any criticality, of which there are five.
 	rank := func(i int) int {
 		s, _ := g.Service(p.Services[i].Name)
 		r := int(s.Criticality)
@@ -355,6 +362,7 @@ func (p *page) availability(ctx context.Context, g *depgraph.Graph, o HTMLOption
 		return r
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return rank(b) - rank(a) })
+	// What is left out is the least critical, and the page says how many.
 	limit := min(cmp.Or(o.MaxAvailability, defaultMaxAvailability), len(order))
 	p.AvailLeft = len(order) - limit
 	for done, i := range order[:limit] {
@@ -382,6 +390,7 @@ func newPageAvail(i int, a *depgraph.Avail) pageAvail {
 	if a.Target > 0 {
 		row.Target, row.Missed = Percent(a.Target), a.Availability < a.Target
 	}
+	// Birnbaum's number is not shown on the page, and left out of its data.
 	for _, imp := range a.Importance[:min(maxPageImportance, len(a.Importance))] {
 		row.Importance = append(row.Importance, importanceJSON{imp.Service, round(imp.MinutesPerYear), 0})
 	}

@@ -72,6 +72,7 @@ func coldBook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runboo
 	}
 	b := &Runbook{title: strings.TrimSpace("Black start " + o.Title)}
 	b.lead = []string{"Everything is down. Start a wave, verify each service of it, then start the next wave."}
+	// How large it is, and how long it takes if durations are declared.
 	line := fmt.Sprintf("%s in %s", count(g.Len(), "service"), count(len(order.Waves), "wave"))
 	if order.Total > 0 {
 		line += fmt.Sprintf(", about %s; the longest chain is %s", duration(order.Total), strings.Join(order.Critical, " → "))
@@ -102,6 +103,7 @@ func (b *Runbook) byHand(order *depgraph.Order) {
 		}
 		add(e, "break-glass: "+e.BreakGlass)
 	}
+	// Edges without a procedure come last: they are the ones to think about.
 	for _, e := range order.Broken {
 		add(e, "the manifests do not say how; try a cached copy, a static configuration, or a flag that skips the check")
 	}
@@ -122,6 +124,7 @@ func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 	for i, wave := range order.Waves {
 		s := section{title: fmt.Sprintf("Wave %d", i+1)}
 		var begin, ready time.Duration
+		// A wave begins with its first service and is ready with its last one.
 		for j, name := range wave {
 			slot := slots[name]
 			if j == 0 || slot.Begin < begin {
@@ -202,6 +205,7 @@ func needed(edges []depgraph.Edge) (names []string) {
 // owners says who to call, by owner, with the services of each. Services
 // without an owner are in gaps.
 func (b *Runbook) owners(g *depgraph.Graph, names []string) {
+	// Services by owner, each in the order of names.
 	of := map[string][]string{}
 	for _, n := range names {
 		s, _ := g.Service(n)
@@ -271,6 +275,7 @@ func downBook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runboo
 	if svc.Owner != "" {
 		b.lead = append(b.lead, "Call "+svc.Owner+".")
 	}
+	// Three numbers that say whether to wake somebody.
 	b.lead = append(b.lead, fmt.Sprintf("Down with it: %d. Degraded: %d. Still up, but would not come back from a restart: %d.",
 		len(blast.Down), len(blast.Degraded), len(blast.CannotStart)))
 	b.leaveAlone(blast)
@@ -303,6 +308,7 @@ func (b *Runbook) leaveAlone(blast *depgraph.Blast) {
 // name, with how to verify each and whom to call.
 func (b *Runbook) causes(g *depgraph.Graph, name string) {
 	s := section{title: "Look at what it needs", text: []string{"The cause may lie below. In this order:"}}
+	// A dependency by several edges is one place to look at.
 	seen := map[string]bool{}
 	for _, e := range g.EdgesFrom(name) {
 		if e.Soft || e.Weak || seen[e.To] {
@@ -341,6 +347,7 @@ func (b *Runbook) effects(g *depgraph.Graph, name string, blast *depgraph.Blast)
 			if other.Owner != "" {
 				st.facts = append(st.facts, "owner "+other.Owner)
 			}
+			// What the manifest promises for this very loss.
 			for _, e := range g.EdgesFrom(n) {
 				if e.To == name && e.Fallback != "" {
 					st.facts = append(st.facts, "meanwhile: "+e.Fallback)

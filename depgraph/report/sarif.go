@@ -120,10 +120,13 @@ func SARIF(w io.Writer, findings []depgraph.Finding) error {
 	}
 	for i := range findings {
 		f := &findings[i]
+		// ruleIndex lets a viewer find the rule without a search by its ID.
 		r := sarifResult{
 			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: sarifLevel(f.Severity), Message: sarifMessage{message(f)},
 			Fingerprints: map[string]string{"depgraph/v1": Fingerprint(f)},
 		}
+		// A location without a place is not allowed in a result, and GitHub
+		// refuses the whole file.
 		if l := location(f.At, ""); l.Physical != nil {
 			r.Locations = []sarifLocation{l}
 		}
@@ -244,6 +247,8 @@ func relative(file string) string {
 	if !filepath.IsAbs(file) {
 		return file
 	}
+	// The current folder is asked for each time: a server has no reason to
+	// change it, and a report has few files.
 	wd, err := os.Getwd()
 	if err != nil {
 		return file
@@ -259,6 +264,7 @@ func relative(file string) string {
 // that it stays the same when lines move, messages are reworded or edges come
 // in another order. It is 32 hexadecimal digits, half of a SHA-256.
 func Fingerprint(f *depgraph.Finding) string {
+	// Edges as pairs, sorted, since their order may change with the graph.
 	parts := []string{}
 	for _, e := range f.Edges {
 		parts = append(parts, e.From+"\x00"+e.To)

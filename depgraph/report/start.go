@@ -30,7 +30,9 @@ func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order, opts ...TextOp
 	for _, name := range o.Critical {
 		critical[name] = true
 	}
+	// What has to be known before the first wave.
 	p.broken(g, o)
+	// What each service does not wait for, to say so on its line.
 	without := map[string][]string{}
 	for _, e := range o.Broken {
 		without[e.From] = append(without[e.From], e.To)
@@ -63,9 +65,12 @@ func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order, opts ...TextOp
 	switch path := strings.ReplaceAll(join(o.Critical), ", ", " -> "); {
 	case o.Total > 0:
 		p.f("critical path (%s): %s\n", duration(o.Total), path)
+	// Without durations the chain is that of the most waves; a chain of one is
+	// no news.
 	case len(o.Critical) > 1:
 		p.f("longest chain (no start durations are declared): %s\n", path)
 	}
+	// Procedures by hand are edges that the waves jump over.
 	for _, e := range o.ByHand {
 		p.f("by hand: %s -> %s: %s   %s\n", clean(e.From), clean(e.To), clean(e.BreakGlass), place(e.At))
 	}
