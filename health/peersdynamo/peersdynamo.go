@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -124,6 +125,9 @@ type Stats struct {
 	WriteUnits   float64 `json:"write_units"`   // and the writes
 }
 
+// tableName is what DynamoDB takes for one; each call with another would fail.
+var tableName = regexp.MustCompile(`^(arn:[a-z-]+:dynamodb:[a-z0-9-]*:[0-9]*:table/)?[A-Za-z0-9_.-]{3,255}$`)
+
 // New checks the options. It makes no call.
 func New(client API, o Options) (*Fleet, error) {
 	switch {
@@ -131,6 +135,8 @@ func New(client API, o Options) (*Fleet, error) {
 		return nil, errors.New("peersdynamo: the client is nil")
 	case o.ID == "", o.Fleet == "", o.Table == "":
 		return nil, fmt.Errorf("peersdynamo: Options.ID is %q, Fleet %q and Table %q; none may be empty", o.ID, o.Fleet, o.Table)
+	case !tableName.MatchString(o.Table):
+		return nil, fmt.Errorf("peersdynamo: Options.Table is %.300q; want 3 to 255 letters, digits and _.-, or a table's ARN", o.Table)
 	case len(o.ID) > 1024 || len(o.Fleet) > 2048 || !utf8.ValidString(o.ID) || !utf8.ValidString(o.Fleet):
 		return nil, fmt.Errorf("peersdynamo: Options.ID has %d bytes and Fleet %d; keys of a table are UTF-8, of 1,024 and 2,048 bytes at most", len(o.ID), len(o.Fleet))
 	case o.Period < 0, o.Timeout < 0, o.Keep < 0, o.Most < 0:

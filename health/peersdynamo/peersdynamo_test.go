@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -277,13 +278,16 @@ func TestNew_refuses(t *testing.T) {
 		"client is nil":     func() (*peersdynamo.Fleet, error) { return peersdynamo.New(nil, peersdynamo.Options{}) },
 		"none may be empty": func() (*peersdynamo.Fleet, error) { return peersdynamo.New(client, peersdynamo.Options{ID: "a"}) },
 		"1025 bytes": func() (*peersdynamo.Fleet, error) {
-			return peersdynamo.New(client, peersdynamo.Options{ID: strings.Repeat("a", 1025), Fleet: "b", Table: "c"})
+			return peersdynamo.New(client, peersdynamo.Options{ID: strings.Repeat("a", 1025), Fleet: "b", Table: "beats"})
 		},
 		"are UTF-8": func() (*peersdynamo.Fleet, error) {
-			return peersdynamo.New(client, peersdynamo.Options{ID: "a\xff", Fleet: "b", Table: "c"})
+			return peersdynamo.New(client, peersdynamo.Options{ID: "a\xff", Fleet: "b", Table: "beats"})
+		},
+		`Table is "$TABLE"`: func() (*peersdynamo.Fleet, error) {
+			return peersdynamo.New(client, peersdynamo.Options{ID: "a", Fleet: "b", Table: "$TABLE"})
 		},
 		"negative": func() (*peersdynamo.Fleet, error) {
-			return peersdynamo.New(client, peersdynamo.Options{ID: "a", Fleet: "b", Table: "c", Period: -1})
+			return peersdynamo.New(client, peersdynamo.Options{ID: "a", Fleet: "b", Table: "beats", Period: -1})
 		},
 	} {
 		if _, err := try(); err == nil || !strings.Contains(err.Error(), want) {
@@ -413,6 +417,37 @@ func TestFleet_with_hostile_answers(t *testing.T) {
 		})
 	}
 }
+
+// A portal that answers everything with 200 and nothing says nothing of the fleet.
+func TestFleet_answers_without_a_body(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := dynamodb.New(dynamodb.Options{
+			Region: "us-east-1", BaseEndpoint: aws.String("http://portal.example"),
+			HTTPClient: doer(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			}),
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s"}, nil
+			}),
+		})
+		f := fleet(t, client, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := f.Run(ctx, func() health.Self { return health.Self{} }); err != nil {
+			t.Error(err)
+		}
+		if _, err := f.Peers(t.Context()); err == nil || strings.Count(err.Error(), "no body") != 2 {
+			t.Errorf("Peers: %v; want two answers without a body", err)
+		}
+		if s := f.Stats(); s.Writes < 5 || s.WriteErrors != s.Writes || s.Queries < 5 || s.QueryErrors != s.Queries {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
 
 // wild is the output of a logger that panics.
 type wild struct{}

@@ -15,7 +15,7 @@ import (
 // changes each of them, and a test has to notice.
 
 func TestOptions_defaults(t *testing.T) {
-	f, err := New(struct{ API }{}, Options{ID: "a", Fleet: "f", Table: "t"})
+	f, err := New(struct{ API }{}, Options{ID: "a", Fleet: "f", Table: "beats"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func (t *table) Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.O
 func TestOptions_Period_spread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var beats table
-		f, err := New(&beats, Options{ID: "a", Fleet: "f", Table: "t", Period: 100 * time.Second})
+		f, err := New(&beats, Options{ID: "a", Fleet: "f", Table: "beats", Period: 100 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/failopen/failopen/health"
 )
@@ -17,8 +20,27 @@ import (
 // What a round asks of the table: write puts the own heartbeat, read reads the
 // others', and leave takes the own one away.
 
-// errNothing is for a client that returns neither, as a mock may.
-var errNothing = errors.New("the client returned neither a result nor an error")
+// What a client can return that is neither an answer nor an error: nothing, as a
+// mock may; and an answer without a body, which the SDK takes for a success with
+// nothing in it, though DynamoDB's shortest is {}. From a portal or a proxy it
+// would look like a fleet that is gone.
+var (
+	errNothing = errors.New("the client returned neither a result nor an error")
+	errEmpty   = errors.New("the answer has no body: something answers in place of DynamoDB")
+)
+
+// judge is the error of a call that returned none. There says that there is a
+// result, with metadata.
+func judge(there bool, metadata func() middleware.Metadata) error {
+	if !there {
+		return errNothing
+	}
+	raw, ok := awsmiddleware.GetRawResponse(metadata()).(*smithyhttp.Response) // of the SDK's own client
+	if ok && raw.Response != nil && raw.ContentLength == 0 {
+		return errEmpty
+	}
+	return nil
+}
 
 // once makes one attempt: the next round is soon.
 func once(o *dynamodb.Options) {
@@ -44,8 +66,8 @@ func (f *Fleet) write(ctx context.Context, s health.Self) error {
 		},
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	}, once)
-	if err == nil && out == nil {
-		err = errNothing
+	if err == nil {
+		err = judge(out != nil, func() middleware.Metadata { return out.ResultMetadata })
 	}
 	f.wrote(beat, out, err)
 	if err != nil {
@@ -83,7 +105,7 @@ func (f *Fleet) leave(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
-	_, err := client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	out, err := client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &f.opts.Table,
 		Key: map[string]types.AttributeValue{
 			"fleet": &types.AttributeValueMemberS{Value: f.opts.Fleet}, "id": &types.AttributeValueMemberS{Value: f.opts.ID},
@@ -91,6 +113,9 @@ func (f *Fleet) leave(ctx context.Context) {
 		ConditionExpression:       aws.String("beat = :b"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{":b": &types.AttributeValueMemberN{Value: beat}},
 	}, once)
+	if err == nil {
+		err = judge(out != nil, func() middleware.Metadata { return out.ResultMetadata })
+	}
 	var another *types.ConditionalCheckFailedException
 	if errors.As(err, &another) { // it asks the error, so not while f.mu is held
 		err = nil
@@ -176,8 +201,8 @@ func (f *Fleet) part(ctx context.Context, r *reading, condition string, self boo
 	}
 	for r.alive < f.opts.Most && r.pages < maxPages {
 		out, err := f.client.Query(ctx, in, once)
-		if err == nil && out == nil {
-			err = errNothing
+		if err == nil {
+			err = judge(out != nil, func() middleware.Metadata { return out.ResultMetadata })
 		}
 		r.pages++
 		f.page(out, err, r)
