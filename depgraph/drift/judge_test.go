@@ -254,6 +254,9 @@ func TestReport_notes_say_what_cannot_be_told(t *testing.T) {
 			t.Errorf("%s:\n%s, %q\nwant\n%s, %q", c.what, got, r.Window, c.want, c.window)
 		}
 	}
+	if r := compared(t, "service: web\ndepends: [{on: db}]", recorded300(""), Options{}); !r.Empty() || len(r.Dependencies) != 1 {
+		t.Errorf("only declared: %+v", r)
+	}
 	n := &Names{}
 	if err := n.Set("load-*", Drop); err != nil {
 		t.Fatal(err)

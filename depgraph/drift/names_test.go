@@ -69,11 +69,11 @@ func TestResolver_finds_the_declared_name(t *testing.T) {
 }
 
 func TestResolver_mixed_names_of_several_namespaces(t *testing.T) {
-	r := newResolver(nil, []string{"db", "web"})
-	for _, observed := range []string{"db.b.svc", "web.a.svc", "db.a.svc:80", "web.a.svc.cluster.local", "db", "DB.c.svc"} {
+	r := newResolver(nil, []string{"db", "web", "cache"})
+	for _, observed := range []string{"db.b.svc", "web.a.svc", "db.a.svc:80", "web.a.svc.cluster.local", "db", "DB.c.svc", "cache.x.svc", "cache.y.svc", "web.a.svc:80"} {
 		r.of(observed)
 	}
-	if got := fmt.Sprint(r.mixed()); got != "[db (DB.c.svc, db.a.svc:80, db.b.svc)]" {
+	if got := fmt.Sprint(r.mixed()); got != "[cache (cache.x.svc, cache.y.svc) db (DB.c.svc, db.a.svc:80, db.b.svc)]" {
 		t.Error(got)
 	}
 }
