@@ -175,8 +175,13 @@ func (p printer) largeFindings(findings []depgraph.Finding) {
 		f := groups[i][0]
 		return []string{f.Severity.String(), ruleTitle(f), itoa(len(groups[i]))}
 	})
+	seen := map[string]int{}
 	for _, group := range groups {
-		p.rows("rule-"+strings.ToLower(cssWord(group[0].Rule)), ruleTitle(group[0]), []string{"finding", "place"}, len(group), maxLargeRows, func(i int) []string {
+		id := "rule-" + strings.ToLower(cssWord(group[0].Rule))
+		if seen[id]++; seen[id] > 1 { // of another severity, or with a name that differs in dropped signs only
+			id += "-" + itoa(seen[id])
+		}
+		p.rows(id, ruleTitle(group[0]), []string{"finding", "place"}, len(group), maxLargeRows, func(i int) []string {
 			return []string{group[i].Message, group[i].At.String()}
 		})
 	}

@@ -190,3 +190,25 @@ func TestRows_are_cut_and_counted(t *testing.T) {
 		}
 	}
 }
+
+// An identifier occurs once on a page, also if a rule has findings of two
+// severities, or if two rules have names that cssWord makes equal.
+func TestLargePage_identifiers_are_unique(t *testing.T) {
+	var findings []depgraph.Finding
+	for i, rule := range []string{"DG015", "DG015", "my rule", "my-rule", "myrule", "###", "***"} {
+		findings = append(findings, depgraph.Finding{Rule: rule, Severity: depgraph.Severity(1 + i%2), Message: "m"})
+	}
+	var b strings.Builder
+	if err := largePage(t.Context(), &b, graphOf(t, depgraph.Service{Name: "a"}), HTMLOptions{Findings: findings}); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, part := range strings.Split(b.String(), ` id="`)[1:] {
+		id, _, _ := strings.Cut(part, `"`)
+		ids = append(ids, id)
+	}
+	want := "verdict summary cycles order services groups findings rule-dg015 rule-dg015-2 rule-myrule rule-my-rule rule-myrule-2 rule- rule--2"
+	if got := strings.Join(ids, " "); got != want {
+		t.Errorf("%s, want\n%s", got, want)
+	}
+}
