@@ -195,3 +195,17 @@ func TestCompare_of_nothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// An answer with errors may hold data all the same: they count, with a note.
+func TestCollector_an_answer_that_is_not_all(t *testing.T) {
+	o := seen(t, "x", `{"data":[{"parent":"web","child":"db","callCount":7}],"errors":[{"msg":"one shard is away"}]}`)
+	same(t, "counted", edges(o), "web -> db call 7/0")
+	same(t, "notes", o.Notes, "x: the answer may be incomplete; the server says: one shard is away")
+}
+
+// The greatest count that is read, of every sort.
+func TestCollector_the_greatest_counts(t *testing.T) {
+	const most = "8796093022207"
+	o := seen(t, "x", strings.ReplaceAll(`{"failopen_observed":1,"services":{"web":N},"edges":[{"from":"web","to":"db","calls":N,"errors":N,"propagated":N,"absorbed":N,"unclear":N,"fine":N,"otherwise":N}]}`, "N", most))
+	same(t, "counted", edges(o), strings.ReplaceAll("web -> db call N/N pN aN uN fN oN", "N", most))
+}

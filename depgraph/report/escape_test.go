@@ -309,6 +309,8 @@ func TestNumbers_are_printed_as_people_read_them(t *testing.T) {
 		{Percent(0.9995), "99.95%"},
 		{Percent(0.999999), "99.9999%"},
 		{Percent(0.9999999999), "99.99999999%"},
+		{Percent(0.9999999999999), "99.999999999%"}, // not perfect, as 100% would say
+		{Percent(1 - 1e-16), "99.999999999%"},
 		{Percent(1), "100%"},
 		{percent(0.9995), "99.95%"},
 		{minutes(525.4), "525 min"},

@@ -75,20 +75,35 @@ func dotShape(k depgraph.Kind) string {
 // maxEdges is 500 by default, and GitHub does not let a document raise it).
 const MaxMermaidEdges = 500
 
-// Mermaid writes a flowchart. Above MaxMermaidEdges it shows owners, or, if
-// nobody says owners, kinds, instead of services, and says so in a comment; if
-// even that is too much, only the edges that occur most. Identifiers are n0, n1
-// … in order of name, and names occur in quoted labels only, which mermaidLabel
-// escapes.
+// maxMermaidText is how long a diagram may be; Mermaid refuses more (its
+// maxTextSize, for which the same holds).
+const maxMermaidText = 50_000
+
+// Mermaid writes a flowchart. Above MaxMermaidEdges, or 50,000 bytes, it shows
+// owners, or, if nobody says owners, kinds, instead of services, and says so in
+// a comment; if even that is too much, only the edges that occur most.
+// Identifiers are n0, n1 … in order of name, and names occur in quoted labels
+// only, which mermaidLabel escapes.
 func Mermaid(w io.Writer, g *depgraph.Graph) error {
-	p := newPrinter(w)
-	p.f("flowchart RL\n")
+	text := ""
 	if g.EdgeCount() <= MaxMermaidEdges {
-		p.mermaidServices(g)
-	} else {
-		p.mermaidGroups(g)
+		text = flowchart(g, printer.mermaidServices)
 	}
-	return p.w.Flush()
+	if text == "" || len(text) > maxMermaidText {
+		text = flowchart(g, printer.mermaidGroups)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// flowchart renders a diagram into memory, as its length decides about its use.
+func flowchart(g *depgraph.Graph, draw func(printer, *depgraph.Graph)) string {
+	var b strings.Builder
+	p := newPrinter(&b)
+	p.f("flowchart RL\n")
+	draw(p, g)
+	_ = p.w.Flush() // a strings.Builder takes everything
+	return b.String()
 }
 
 // mermaidServices draws every service and every edge: soft and weak ones

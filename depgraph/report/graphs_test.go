@@ -311,3 +311,29 @@ func TestSVG_of_nothing(t *testing.T) {
 </svg>
 `)
 }
+
+// Mermaid also refuses a diagram of more than 50,000 characters, which long
+// names or many services without edges make.
+func TestMermaid_collapses_what_is_too_long(t *testing.T) {
+	for _, c := range []struct {
+		what      string
+		services  int
+		name      string
+		collapsed bool
+	}{
+		{"few", 10, "s", false},
+		{"many without edges", 2000, "a-service-without-edges", true},
+		{"few with long names", 60, strings.Repeat("x", 900), true},
+		{"few with names that are long once escaped", 60, strings.Repeat("\u00fc", 200), true},
+		{"just short enough", 50, strings.Repeat("x", 900), false},
+	} {
+		var services []depgraph.Service
+		for i := range c.services {
+			services = append(services, depgraph.Service{Name: fmt.Sprintf("%s-%d", c.name, i), Kind: depgraph.App})
+		}
+		text := written(t, func(w io.Writer) error { return report.Mermaid(w, compile(t, services)) })
+		if collapsed := strings.Contains(text, "collapsed by kind"); collapsed != c.collapsed || len(text) > 50_000 {
+			t.Errorf("%s: %d bytes, collapsed %v", c.what, len(text), collapsed)
+		}
+	}
+}

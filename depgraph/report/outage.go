@@ -127,7 +127,8 @@ func AvailText(w io.Writer, a *depgraph.Avail, o ...TextOptions) error {
 
 // Percent prints an availability, a share from 0 to 1, with as many nines as it
 // has and two more digits: 99.95%, 99.9999%. At most nine digits are printed,
-// and zeros at the end are not.
+// and zeros at the end are not. What is below 1 never prints as 100%, which
+// would claim that nothing can fail.
 func Percent(a float64) string {
 	digits := 2
 	// Each nine behind the point is worth one more digit.
@@ -135,6 +136,9 @@ func Percent(a float64) string {
 		digits++
 	}
 	s := fmt.Sprintf("%.*f", digits, 100*a)
+	if a < 1 && strings.HasPrefix(s, "100.") {
+		return "99.999999999%"
+	}
 	if strings.Contains(s, ".") {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
 	}
