@@ -461,9 +461,10 @@ func presetNames() (names []string) {
 // 7h22m and not 7h22m0s.
 func length(d time.Duration) string {
 	s := d.String()
-	s = strings.TrimSuffix(s, "0s")
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
+	for _, zero := range []string{"m0s", "h0m"} { // and not the end of 30s
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-len("0s")]
+		}
 	}
 	return s
 }
