@@ -11,8 +11,9 @@ import (
 
 // findings turns what was judged into findings of the rules of drift: DG015 for
 // what is not declared, DG016 for what was not seen, DG019 for what is declared
-// soft and is hard. Their severities are those of the policy, or the defaults;
-// at limits a finding that is weaker than its rule. The order is that of
+// soft and is hard. Their severities are those of the policy, or the defaults,
+// but no more than what add is given for findings that are weaker than their
+// rule. The order is that of
 // a check: by severity, rule, place, service and message.
 //
 // A finding about a pair without a declaration is at its first service, if that

@@ -317,7 +317,7 @@ func (a attributes) peer(r role) (name string, database bool) {
 	if r != client && r != producer && r != consumer {
 		return "", false
 	}
-	// Names of the conventions since 1.26 first, then those before.
+	// Names of the newer conventions first.
 	system := cmp.Or(a["db.system.name"], a["db.system"])
 	broker := a["messaging.system"]
 	address := cmp.Or(a["server.address"], a["net.peer.name"], a["net.sock.peer.name"], a["http.host"], hostOf(cmp.Or(a["url.full"], a["http.url"])))

@@ -33,8 +33,8 @@ func newServiceGraph() *serviceGraph {
 	return &serviceGraph{calls: map[graphSeries]int64{}, failed: map[graphSeries]int64{}, left: map[string]bool{}}
 }
 
-// metricOf returns the name of a counter without its suffix, which OpenMetrics
-// and remote write may each have added once.
+// metricOf returns the name of a counter without its suffix, which a chain of
+// exporters may have added twice.
 func metricOf(name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_total")
 }
@@ -212,7 +212,8 @@ func countOf(text string) (int64, error) {
 }
 
 // labelValue reads up to the closing quote, with the escapes of the format: \n,
-// \" and \\. The one behind the backslash of any other is kept.
+// \" and \\. Of any other escape, the sign behind the backslash is kept. ok is
+// false if the quote is missing.
 func labelValue(s string) (text, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -36,8 +36,9 @@ type span struct {
 }
 
 // Observed links all spans and sums everything up. More can be added after it;
-// it costs O(n log n) in spans each time. The result does not depend on the
-// order of sources or of spans within them, but for the order of notes.
+// it costs O(n log n) in spans each time. Sums do not depend on the order of
+// sources or of spans within them; sources and notes are in the order of Add.
+// What it returns is the caller's own.
 func (c *Collector) Observed() *Observed {
 	// A copy of what was counted, so that the answer and the Collector share
 	// nothing.
