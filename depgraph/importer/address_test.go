@@ -131,7 +131,7 @@ func TestCriticalityOf_a_list_of_attributes(t *testing.T) {
 func TestFileName_is_safe_in_every_folder(t *testing.T) {
 	long := strings.Repeat("x", 250)
 	for name, want := range map[string]string{
-		"web": "web", "Web-1_a.b@c": "Web-1_a.b@c", "a/b": "a_b", `a\b`: "a_b", "../../etc/passwd": "_.._etc_passwd", "..": "_", ".hidden": "hidden",
+		"web": "web", "azAZ09": "azAZ09", "`{[@/:": "___@__", "Web-1_a.b@c": "Web-1_a.b@c", "a/b": "a_b", `a\b`: "a_b", "../../etc/passwd": "_.._etc_passwd", "..": "_", ".hidden": "hidden",
 		"a b\n\x00c": "a_b__c", "é": "_", "a:b|c*d?": "a_b_c_d_", long: long,
 	} {
 		if got := fileName(name); got != want {

@@ -110,6 +110,18 @@ func TestBuilder_claim_counts_kinds_not_words(t *testing.T) {
 	}
 }
 
+func TestJoin_names_four_and_counts_the_rest(t *testing.T) {
+	all := []string{"d", "b", "c", "a", "b", "e"}
+	for n, want := range map[int]string{0: "", 1: "d", 4: "a; b; c; d", 5: "a; b; c; d", 6: "a; b; c; d; and 1 more"} {
+		if got := join(all[:n]); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+	if all[0] != "d" {
+		t.Error("the argument was sorted")
+	}
+}
+
 func TestBuilder_finish_sorts_and_counts(t *testing.T) {
 	b := newBuilder()
 	for _, name := range []string{"c", "a", "b"} {

@@ -10,13 +10,14 @@ import (
 )
 
 func TestExpandVars_as_docker_compose_does(t *testing.T) {
-	env := map[string]string{"SET": "x", "EMPTY": "", "N1": "y"}
+	env := map[string]string{"SET": "x", "EMPTY": "", "N1": "y", "_AZaz09": "all"}
 	for text, want := range map[string]string{
 		"":                        "",
 		"plain":                   "plain",
 		"$SET":                    "x",
 		"a$SET.b":                 "ax.b",
-		"$SETS":                   "", // the longest name counts
+		"$SETS":                   "",     // the longest name counts
+		"$_AZaz09.":               "all.", // every letter and digit at its ends
 		"$N1$SET":                 "yx",
 		"${SET}s":                 "xs",
 		"$GONE":                   "",

@@ -291,6 +291,23 @@ func TestSystemd_folders_have_a_rank(t *testing.T) {
 	}
 }
 
+// TestSystemd_of_two_folders_without_a_rank: neither is /etc nor /run.
+func TestSystemd_of_two_folders_without_a_rank_the_first_counts(t *testing.T) {
+	dir := write(t, map[string]string{
+		"one/a.service": bare + "Wants=b.service\n", "two/a.service": bare + "Wants=c.service\n", "two/b.service": bare, "two/c.service": bare,
+	})
+	for _, c := range []struct{ first, second, want string }{
+		{"one", "two", "a.service, app\n  -> b.service, soft runtime (one/a.service:3 Wants b.service)\nb.service, app\nc.service, app\nskipped units that another folder overrides: two/a.service"},
+		{"two", "one", "a.service, app\n  -> c.service, soft runtime (two/a.service:3 Wants c.service)\nb.service, app\nc.service, app\nskipped units that another folder overrides: one/a.service"},
+	} {
+		r, err := Systemd(filepath.Join(dir, c.first), filepath.Join(dir, c.second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, describe(dir, r), c.want)
+	}
+}
+
 // TestSystemd_the_same_each_time: units are kept in maps.
 func TestSystemd_the_same_each_time(t *testing.T) {
 	files := map[string]string{}
