@@ -115,6 +115,9 @@ func (g *Graph) Availability(ctx context.Context, name string, o AvailOptions) (
 	return res, err
 }
 
+// softened resolves the edges of AvailOptions.Soften to their numbers, all edges
+// between the two services, whatever their phase. An edge that is not there is an
+// error: a question about it would be answered as if nothing changed.
 func (g *Graph) softened(refs []EdgeRef) (map[int32]bool, error) {
 	soft := map[int32]bool{}
 	for _, r := range refs {
@@ -136,7 +139,8 @@ func (g *Graph) softened(refs []EdgeRef) (map[int32]bool, error) {
 	return soft, nil
 }
 
-// softenEdge marks an edge, and with it the whole group it belongs to.
+// softenEdge marks an edge, and with it the whole group it belongs to if that can lose
+// a member: a group with one soft member is no question that anybody asks.
 func (g *Graph) softenEdge(v, e int32, soft map[int32]bool) {
 	soft[e] = true
 	if g.flags[e]&fGroup == 0 {
@@ -149,9 +153,14 @@ func (g *Graph) softenEdge(v, e int32, soft map[int32]bool) {
 	}
 }
 
-// maxSavings bounds the number of extra computations.
+// maxSavings bounds the number of extra computations: each of them solves the whole
+// question again.
 const maxSavings = 100
 
+// savings asks, for each hard runtime dependency of the service itself, what softening
+// it alone would gain, beside what is softened already. Estimates are left out: the
+// difference of two of them is mostly noise. Edges to one service count once, as
+// softening is asked for by names.
 func (g *Graph) savings(ctx context.Context, v int32, base *Avail, o AvailOptions) ([]Saving, error) {
 	o.Savings = false
 	already := o.Soften
@@ -175,7 +184,8 @@ func (g *Graph) savings(ctx context.Context, v int32, base *Avail, o AvailOption
 	return all, nil
 }
 
-// availability solves one question on the part of the graph that matters.
+// availability solves one question on the part of the graph that matters, what the root
+// needs at run time. Its vertices are numbered on their own, in n.
 type availability struct {
 	g       *Graph
 	n       *net
@@ -188,6 +198,9 @@ type availability struct {
 	doubts  []string
 }
 
+// newAvailability cuts the part of the graph out that the root v reaches over edges
+// that are not softened, and gives each service its own availability: that of the
+// options, else the declared one, else 1, which is told as assumed.
 func newAvailability(g *Graph, v int32, soft map[int32]bool, o AvailOptions) *availability {
 	verts := g.reachable(v, soft)
 	local := func(w int32) int32 {
@@ -222,6 +235,12 @@ func ownPercent(s *Service) float64 {
 	return s.Availability.Own
 }
 
+// solve multiplies three things: the availability of everything that is forced, and of
+// each open part, whose probability a decision diagram computes exactly. If one part is
+// too large for that, the whole is estimated.
+//
+// The derivative of a product by one factor is the product divided by it; so each part
+// gets its derivatives alone first and is scaled afterwards.
 func (a *availability) solve(ctx context.Context) (*Avail, error) {
 	if err := a.findForced(ctx); err != nil {
 		return nil, err
@@ -275,6 +294,9 @@ func (a *availability) findForced(ctx context.Context) error {
 	})
 }
 
+// importance lists the services that cost anything, the most costly first; of equal
+// ones, in order of name, as vertices are. A cost is the derivative times what the
+// service itself lacks.
 func (a *availability) importance() []Importance {
 	var all []Importance
 	for i, gain := range a.gain {

@@ -17,13 +17,17 @@ type openPart struct {
 	vars []int32 // vertices in the order of the decision diagram
 }
 
+// openGroup is a group without its forced members, which are taken as up: how many of
+// the others it still needs.
 type openGroup struct {
 	need    int
 	members []int32
 }
 
-// openParts finds the groups of forced services whose quorum is still open,
-// and splits them.
+// openParts finds the groups of forced services whose quorum is still open, and splits
+// them into parts that share nothing and can be multiplied. Vertices keep the order in
+// which a depth-first walk reaches them: it puts what belongs together close together
+// in the decision diagrams, which keeps them small.
 func (a *availability) openParts() []*openPart {
 	n := a.n
 	var tops []openGroup
@@ -98,6 +102,7 @@ func (a *availability) open(gr *netGroup) openGroup {
 	return o
 }
 
+// defaultMaxNodes is that of AvailOptions.MaxNodes.
 const defaultMaxNodes = 2_000_000
 
 // exact returns the probability that the part is up, and leaves the
@@ -158,6 +163,8 @@ func (p *openPart) functions(b *bdd) map[int32]int32 {
 	return up
 }
 
+// function is when one vertex is up, by what is known of the others so far: its own
+// variable, every hard dependency that is not forced, and the quorum of every group.
 func (p *openPart) function(b *bdd, v, variable int32, up map[int32]int32) int32 {
 	n, f := p.a.n, variable
 	for e := n.out[v]; e < n.out[v+1]; e++ {
@@ -203,6 +210,7 @@ func (p *openPart) components() [][]int32 {
 	return members
 }
 
+// defaultSamples is that of AvailOptions.Samples.
 const defaultSamples = 200_000
 
 // estimate is what is left when the exact method gives up: certain bounds, and
@@ -240,7 +248,8 @@ func (a *availability) estimate(ctx context.Context, res *Avail, series float64,
 	return res, nil
 }
 
-// sampler draws states of the open services, with the forced ones up.
+// sampler draws states of the open services, with the forced ones up. Its slices are
+// used again for every sample; after each, down and missing are as empty as before.
 type sampler struct {
 	a       *availability
 	in      [][]inRef
@@ -250,8 +259,11 @@ type sampler struct {
 	touched []int32 // groups
 }
 
+// inRef is who needs a vertex: over a hard edge, group -1, or as a member of a group.
 type inRef struct{ from, group int32 } // group -1: hard
 
+// incoming turns the edges round, since failures spread from what is needed to who
+// needs it.
 func (a *availability) incoming() [][]inRef {
 	in := make([][]inRef, len(a.own))
 	for v := range a.own {
@@ -269,7 +281,10 @@ func (a *availability) incoming() [][]inRef {
 	return in
 }
 
-// up draws one state and reports whether the root is up in it.
+// up draws one state and reports whether the root is up in it. Only what failed is
+// walked, in a queue: with good availabilities that is little, and a sample costs one
+// random number for each service and hardly more. A group falls with the first member
+// beyond those that it can spare.
 func (s *sampler) up(rnd *rand.Rand, parts []*openPart) bool {
 	s.queue, s.touched = s.queue[:0], s.touched[:0]
 	for _, p := range parts {
@@ -301,6 +316,7 @@ func (s *sampler) up(rnd *rand.Rand, parts []*openPart) bool {
 	return up
 }
 
+// fail puts a vertex among those that are down, once.
 func (s *sampler) fail(v int32) {
 	if !s.down[v] {
 		s.down[v] = true

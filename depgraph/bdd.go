@@ -14,10 +14,13 @@ type bdd struct {
 	limit  int
 }
 
+// errTooLarge is the panic that unwinds the recursion when the limit is met.
 var errTooLarge = errors.New("depgraph: the decision diagram is too large")
 
+// constantLevel is that of the two constants, below every variable.
 const constantLevel = 1<<31 - 1
 
+// newBDD returns a diagram with the constants 0 and 1 alone; limit counts nodes.
 func newBDD(limit int) *bdd {
 	return &bdd{
 		level: []int32{constantLevel, constantLevel}, lo: []int32{0, 1}, hi: []int32{0, 1}, limit: limit,
@@ -42,8 +45,11 @@ func (b *bdd) node(level, lo, hi int32) int32 {
 	return *slot
 }
 
+// variable is the function "the service of this level is up".
 func (b *bdd) variable(level int32) int32 { return b.node(level, 0, 1) }
 
+// and decides what needs no new node, and leaves the rest to apply. As the operation is
+// commutative, its operands are sorted, so that each pair is in the cache once.
 func (b *bdd) and(x, y int32) int32 {
 	switch {
 	case x == y || y == 1:
@@ -56,6 +62,7 @@ func (b *bdd) and(x, y int32) int32 {
 	return b.apply(0, min(x, y), max(x, y))
 }
 
+// or is and with the constants exchanged.
 func (b *bdd) or(x, y int32) int32 {
 	switch {
 	case x == y || y == 0:
@@ -68,8 +75,12 @@ func (b *bdd) or(x, y int32) int32 {
 	return b.apply(1, min(x, y), max(x, y))
 }
 
-// apply computes an operation on two inner nodes. The recursion is as deep as
-// there are variables, not nodes.
+// apply computes an operation, 0 for and, 1 for or, on two inner nodes by Shannon
+// expansion over the upper variable of the two. The recursion is as deep as there are
+// variables, not nodes.
+//
+// The cache holds results plus one, since 0 means absent and the constant 0 is a
+// result.
 func (b *bdd) apply(op, x, y int32) int32 {
 	if known := *b.cache.slot(op, x, y); known != 0 {
 		return known - 1
@@ -88,6 +99,8 @@ func (b *bdd) apply(op, x, y int32) int32 {
 	return result
 }
 
+// cofactors are a function with the variable of a level false, and true. One that
+// begins below that level does not depend on it.
 func (b *bdd) cofactors(x, level int32) (lo, hi int32) {
 	if b.level[x] == level {
 		return b.lo[x], b.hi[x]
@@ -95,7 +108,9 @@ func (b *bdd) cofactors(x, level int32) (lo, hi int32) {
 	return x, x
 }
 
-// atLeast is true if at least need of the functions are.
+// atLeast is true if at least need of the functions are. It builds the table of all
+// smaller quorums by function: O(need × len(fs)) operations, where naming every subset
+// would be exponential.
 func (b *bdd) atLeast(need int, fs []int32) int32 {
 	// at[j]: at least j of the functions so far.
 	at := make([]int32, need+1)
@@ -109,7 +124,10 @@ func (b *bdd) atLeast(need int, fs []int32) int32 {
 }
 
 // probability returns the probability that f is true, and, added to gain, the
-// derivative by the probability of each variable.
+// derivative by the probability of each variable. Children have lower numbers, so one
+// loop upwards gives the probability of every node, and one downwards how likely a walk
+// from f comes by it; the derivative at a node is that, times the difference of its two
+// children.
 func (b *bdd) probability(f int32, up func(level int32) float64, gain func(level int32, derivative float64)) float64 {
 	p := make([]float64, f+1)
 	reach := make([]float64, f+1)
@@ -133,7 +151,9 @@ func (b *bdd) probability(f int32, up func(level int32) float64, gain func(level
 	return p[f]
 }
 
-// hashTable maps three numbers to one, zero meaning absent. It only grows.
+// hashTable maps three numbers to one, zero meaning absent. It only grows. It is open
+// addressing with linear probing over a power of two, three quarters full at most: all
+// that a diagram asks of a map, without its hashing of bytes.
 type hashTable struct {
 	keys   [][3]int32
 	values []int32
@@ -164,6 +184,7 @@ func (t *hashTable) slot(a, b, c int32) *int32 {
 	}
 }
 
+// grow doubles the table. Places that were asked for and never filled are dropped.
 func (t *hashTable) grow() {
 	keys, values := t.keys, t.values
 	t.keys, t.values, t.used = make([][3]int32, 2*len(keys)), make([]int32, 2*len(keys)), 0
@@ -174,6 +195,8 @@ func (t *hashTable) grow() {
 	}
 }
 
+// hash3 mixes three numbers; multiplication alone would leave neighbours in
+// neighbouring places, and levels and nodes are all neighbours.
 func hash3(k [3]int32) int {
 	h := uint64(uint32(k[0]))*0x9E3779B97F4A7C15 ^ uint64(uint32(k[1]))*0xC2B2AE3D27D4EB4F ^ uint64(uint32(k[2]))*0x165667B19E3779F9
 	h ^= h >> 29

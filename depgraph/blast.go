@@ -35,9 +35,13 @@ type BlastOptions struct {
 	Plane Plane
 }
 
-// Blast computes the blast radius of one or more services that fail together.
-// Only needs of run time pull a running service down; needs of startup show in
-// CannotStart. It takes time in proportion to what is reached.
+// Blast computes the blast radius of one or more services that fail together. Only
+// needs of run time pull a running service down; needs of startup show in CannotStart.
+// It takes time in proportion to what is reached. Lists are sorted, and empty ones are
+// not nil, Assumed and Unknown apart.
+//
+// If the graph has assumed edges, the failure is spread a second time without them;
+// what that does not reach rests on guesses.
 func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 	if len(lost) == 0 {
 		return nil, errors.New("depgraph: Blast needs at least one service")
@@ -66,9 +70,10 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 	return res, nil
 }
 
-// blast spreads a failure over the edges without the flags: a service is down
-// with its first hard dependency, or when a group of its own is short of its
-// quorum.
+// blast spreads a failure over the edges without the flags: a service is down with its
+// first hard dependency, or when a group of its own is short of its quorum, that is
+// after losing as many members as it can spare and one more. O(services) to set up, and
+// then what is reached.
 func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, error) {
 	b := &blaster{g: g, without: without, plane: o.Plane, state: make([]blastState, len(g.services))}
 	b.fix = fixpoint{in: g.in, from: g.from, mark: b.state, as: blastDown, groupLeft: make([]int32, len(g.groups))}
@@ -148,6 +153,8 @@ const (
 	blastCannotStart
 )
 
+// blaster is one failure as it spreads: a set of states for each vertex, and the groups
+// with the members that they can still lose.
 type blaster struct {
 	g       *Graph
 	state   []blastState
@@ -156,7 +163,8 @@ type blaster struct {
 	without flag // edges with these flags do not count
 }
 
-// report looks at the neighbours of what is down.
+// report looks at the neighbours of what is down: those that stay up may be degraded,
+// thin, or unable to start again, or several of these. O(edges into what is down).
 func (b *blaster) report() *Blast {
 	g := b.g
 	touched := slices.Clone(b.fix.fired)
@@ -237,8 +245,11 @@ func (g *Graph) FalseRedundancies(ctx context.Context, progress func(Progress)) 
 	return found, err
 }
 
-// allBlasts answers both questions about every service in the same passes: by
-// far the most time goes into these.
+// allBlasts answers both questions about every service in the same passes: by far the
+// most time goes into these. count asks for the number of services that each takes
+// down, share for the services that groups have in common; what is not asked for comes
+// back empty. Blocks of services arrive in any order, so results are put in their
+// places, and names sorted at the end.
 func (g *Graph) allBlasts(ctx context.Context, progress func(Progress), count, share bool) ([]int, []FalseRedundancy, error) {
 	n := g.wholeNet()
 	counts, shared := make([]int, len(g.services)), make([][]string, len(n.groups))

@@ -1,199 +1,10 @@
 package depgraph
 
-import (
-	"bytes"
-	"cmp"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"slices"
-	"strings"
-)
+import "slices"
 
-// Running says how far each service is. What it does not name is down.
-type Running map[string]RunState
-
-// RunState is how far a service is in its start, in order.
-type RunState uint8
-
-// The states of a service.
-const (
-	IsDown    RunState = iota
-	IsStarted          // launched; its own start is not over
-	IsReady            // its own start is over: its health check passes
-	IsServing          // and all that it needs at run time serves
-	IsDone             // a job that has ended well; more than which nobody waits for
-)
-
-var runStateNames = []string{"down", "started", "ready", "serving", "done"}
-
-// String returns down, started, ready, serving or done.
-func (s RunState) String() string { return nameOf(runStateNames, int(s)) }
-
-// ParseRunState is the inverse of RunState.String.
-func ParseRunState(s string) (RunState, error) {
-	for i, n := range runStateNames {
-		if s == n {
-			return RunState(i), nil
-		}
-	}
-	return IsDown, notOneOf("state", runStateNames, s)
-}
-
-// ParseRunning reads who is up, in one of three forms: a list of names, each
-// as far as anyone can wait for it; an object of names and states, where true
-// means the same and false means down; or what "docker compose ps --all
-// --format json" prints, one object a line. A container without a health check
-// counts as serving once it runs.
-func ParseRunning(data []byte) (Running, error) {
-	r := Running{}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	for documents := 0; ; documents++ {
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); errors.Is(err, io.EOF) && documents > 0 {
-			return r, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("depgraph: who is running: line %d: %w", lineAt(data, dec.InputOffset(), err), cmp.Or(emptyIs(err), err))
-		}
-		if err := r.document(raw); err != nil {
-			return nil, fmt.Errorf("depgraph: who is running: line %d: %w", lineAt(data, dec.InputOffset()-int64(len(raw)), nil), err)
-		}
-	}
-}
-
-// lineAt counts lines up to an offset, or to where the syntax is wrong.
-func lineAt(data []byte, offset int64, err error) int {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		offset = max(offset, syntax.Offset)
-	}
-	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
-}
-
-func emptyIs(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errors.New("the input is empty")
-	}
-	return nil
-}
-
-var errRunning = errors.New("expected a list of names, an object of names and states, or the containers of docker compose ps")
-
-func (r Running) document(raw json.RawMessage) error {
-	if string(raw) == "null" {
-		return errRunning
-	}
-	var names []string
-	if json.Unmarshal(raw, &names) == nil {
-		for _, n := range names {
-			if err := r.set(n, IsDone); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	var containers []composeContainer
-	if json.Unmarshal(raw, &containers) == nil {
-		for _, c := range containers {
-			if err := r.container(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return errRunning
-	}
-	if _, ok := fields["Service"]; ok {
-		var c composeContainer
-		if err := json.Unmarshal(raw, &c); err != nil {
-			return err
-		}
-		return r.container(c)
-	}
-	return r.object(raw)
-}
-
-// object reads names and states one by one: a map would hide a name that is
-// there twice.
-func (r Running) object(raw json.RawMessage) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := dec.Token(); err != nil {
-		return err
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return err
-		}
-		name, _ := key.(string)
-		state := IsDown
-		switch v := value.(type) {
-		case bool:
-			if v {
-				state = IsDone
-			}
-		case string:
-			if state, err = ParseRunState(v); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		default:
-			return fmt.Errorf("%s: expected true, false, or one of %s", name, strings.Join(runStateNames, ", "))
-		}
-		if err := r.set(name, state); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// set notes one that is named: it cannot be in two states.
-func (r Running) set(name string, s RunState) error {
-	if strings.TrimSpace(name) == "" {
-		return errors.New("a name is empty")
-	}
-	if old, ok := r[name]; ok && old != s {
-		return fmt.Errorf("%s is %s and %s", name, old, s)
-	}
-	r[name] = s
-	return nil
-}
-
-type composeContainer struct {
-	Service, State, Health string
-	ExitCode               int
-}
-
-// container notes one. Of several of a service the furthest counts, and one
-// that runs counts more than one that has ended: a job is not done while it
-// runs again.
-func (r Running) container(c composeContainer) error {
-	if c.Service == "" {
-		return errors.New("a container has no Service")
-	}
-	s := IsDown
-	switch {
-	case c.State == "running" && (c.Health == "" || c.Health == "healthy"):
-		s = IsServing
-	case c.State == "running":
-		s = IsStarted
-	case c.State == "exited" && c.ExitCode == 0:
-		s = IsDone
-	}
-	rank := func(s RunState) int {
-		return slices.Index([]RunState{IsDown, IsDone, IsStarted, IsReady, IsServing}, s)
-	}
-	if old, ok := r[c.Service]; !ok || rank(s) > rank(old) {
-		r[c.Service] = s
-	}
-	return nil
-}
+// This file says what keeps a service from serving, given how far every service is.
+// running.go reads that; the walk is over goals, each of which is a service and how
+// far somebody waits for it to be.
 
 // Hold is one step of what holds a service: it waits for an edge.
 type Hold struct {
@@ -250,11 +61,17 @@ type goal struct {
 	want RunState
 }
 
+// step is how a goal was first come to: from which goal, over which edge; -1 for the
+// one that was asked about.
 type step struct {
 	prev goal
 	edge int32
 }
 
+// waiting is a search over goals. A service may be in it twice, once as something that
+// has to be ready and once as something that has to serve: they wait for different
+// things. order holds the goals as they were found, stuck those that will not be
+// reached although every root is.
 type waiting struct {
 	g       *Graph
 	running Running
@@ -265,7 +82,10 @@ type waiting struct {
 
 func (w *waiting) state(v int32) RunState { return w.running[w.g.names[v]] }
 
-// search goes breadth first from what is wanted over unmet needs.
+// search goes breadth first from what is wanted over unmet needs, so that the first
+// goal without any is a nearest root, and its chain a shortest one. Whether a circle
+// holds the service is asked afterwards: waiting for a root and waiting in a circle are
+// both possible. O(goals × their edges).
 func (w *waiting) search(first goal, b *Blocked) {
 	w.from[first] = step{edge: -1}
 	roots := map[string]bool{}
@@ -302,7 +122,9 @@ func (w *waiting) search(first goal, b *Blocked) {
 	}
 }
 
-// deadlocked are the goals that are not reached although every root is.
+// deadlocked are the goals that are not reached although every root is: everything is
+// taken as stuck at first, and what nothing stuck holds is set free until nothing
+// changes, a least fixpoint as in a start.
 func (w *waiting) deadlocked() map[goal]bool {
 	stuck := make(map[goal]bool, len(w.order))
 	waiters := make(map[goal][]goal, len(w.order))
@@ -413,6 +235,7 @@ func (w *waiting) unmet(at goal) (edges []int32) {
 // reached reports whether the end of an edge is far enough.
 func (w *waiting) reached(e int32, at goal) bool { return w.state(w.g.to[e]) >= w.wants(e, at) }
 
+// chain is the way on which a goal was found, from the service that was asked about.
 func (w *waiting) chain(end goal) (holds []Hold) {
 	for at := end; ; {
 		s := w.from[at]

@@ -97,6 +97,7 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	return found, ctx.Err()
 }
 
+// now is the day by which proofs and waivers are judged.
 func (o *CheckOptions) now() time.Time {
 	if o.Now.IsZero() {
 		return time.Now()
@@ -104,11 +105,15 @@ func (o *CheckOptions) now() time.Time {
 	return o.Now
 }
 
+// compareFindings puts the most severe first, then goes by rule, place, service and
+// text, so that two runs over one graph print the same.
 func compareFindings(a, b Finding) int {
 	return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.Rule, b.Rule),
 		comparePositions(a.At, b.At), strings.Compare(a.Service, b.Service), strings.Compare(a.Message, b.Message))
 }
 
+// wants reports whether a rule is run, by Only and Skip, which name it by ID or name in
+// any case. Skip outweighs Only.
 func (o *CheckOptions) wants(id, name string) bool {
 	named := func(list []string) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, id) || strings.EqualFold(s, name) })
@@ -116,7 +121,9 @@ func (o *CheckOptions) wants(id, name string) bool {
 	return (len(o.Only) == 0 || named(o.Only)) && !named(o.Skip)
 }
 
-// checker runs rules over one graph and shares what several of them need.
+// checker runs rules over one graph and shares what several of them need. Its methods
+// are the rules, called one after the other by the table in rules.go; setting is the
+// policy's for the rule that runs.
 type checker struct {
 	ctx     context.Context
 	g       *Graph
@@ -149,6 +156,9 @@ func (c *checker) asks(id string) bool {
 	return r.Severity != Off && c.o.wants(r.ID, r.Name)
 }
 
+// report completes a finding with what its rule says: name, severity, fix, and as its
+// place the first edge's. One that rests on an assumed edge is a warning at most, since
+// a guess must not fail a build; a component says for itself how it rests on guesses.
 func (c *checker) report(r *Rule, f Finding) {
 	f.Rule, f.Name = r.ID, r.Name
 	if f.Severity == Off {
@@ -182,6 +192,7 @@ func (c *checker) edges(r *Rule, test func(v, e int32) string) error {
 	return nil
 }
 
+// hardCycles finds the cycles that three rules report, once for all of them.
 func (c *checker) hardCycles() ([]Component, error) {
 	if c.solved {
 		return c.cycles, nil
@@ -204,6 +215,7 @@ func (c *checker) orderingCycles(r *Rule) error {
 	return c.reportCycles(r, OrderingCycle, "ordering cycle: %d services are ordered in a circle")
 }
 
+// deployCycles asks for its own cycles: they run over edges that the others leave out.
 func (c *checker) deployCycles(r *Rule) error {
 	components, err := c.g.Cycles(c.ctx, CyclesOptions{Deploy: true})
 	for i := range components {
@@ -212,6 +224,7 @@ func (c *checker) deployCycles(r *Rule) error {
 	return err
 }
 
+// reportCycles reports the hard components of one kind.
 func (c *checker) reportCycles(r *Rule, kind ComponentKind, format string) error {
 	components, err := c.hardCycles()
 	for i := range components {
@@ -222,6 +235,10 @@ func (c *checker) reportCycles(r *Rule, kind ComponentKind, format string) error
 	return err
 }
 
+// reportCycle reports one component, with its shortest cycle in the message and the
+// cheapest way out as the fix. It is less severe if it is not there without guesses, or
+// if people can get past it by hand; an ordering cycle of guesses is only worth
+// knowing.
 func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 	f := Finding{
 		Service: k.Services[0], Edges: k.Edges, Component: k, Fix: k.FixText(),
@@ -244,52 +261,8 @@ func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 	c.report(r, f)
 }
 
-// FixText says in one line which edges to soften, and how sure that is.
-func (k *Component) FixText() string {
-	if k.Pinned {
-		return "pinned edges form a cycle of their own: unpin one of them, or write a break-glass procedure"
-	}
-	if k.Kind == OrderingCycle {
-		return k.dropText()
-	}
-	if len(k.Soften) == 0 {
-		return ""
-	}
-	names := make([]string, 0, len(k.Soften))
-	for i, e := range k.Soften {
-		if i == 20 {
-			names = append(names, fmt.Sprintf("and %d more", len(k.Soften)-20))
-			break
-		}
-		names = append(names, e.From+" -> "+e.To)
-	}
-	sure := "proven minimum"
-	if !k.ProvenMinimum {
-		sure = fmt.Sprintf("cost %d, no set costs less than %d", k.Cost, k.LowerBound)
-	}
-	noun := "edges"
-	if len(k.Soften) == 1 {
-		noun = "edge"
-	}
-	return fmt.Sprintf("make %d %s soft (%s): %s", len(k.Soften), noun, sure, strings.Join(names, ", "))
-}
-
-// dropText says which orders a start does not keep.
-func (k *Component) dropText() string {
-	names := make([]string, 0, len(k.Drop))
-	for i, e := range k.Drop {
-		if i == 20 {
-			names = append(names, fmt.Sprintf("and %d more", len(k.Drop)-20))
-			break
-		}
-		names = append(names, e.From+" after "+e.To)
-	}
-	if len(names) == 0 {
-		return "remove one of these orders"
-	}
-	return "a start does not keep " + strings.Join(names, ", ") + "; remove the order that is wrong"
-}
-
+// tierInversion is DG004: a service needs one that is less critical, and alternatives
+// do not help. One whose criticality is not said is left alone.
 func (c *checker) tierInversion(r *Rule) error {
 	return c.edges(r, func(v, e int32) string {
 		a, b := &c.g.services[v], &c.g.services[c.g.to[e]]
@@ -300,6 +273,9 @@ func (c *checker) tierInversion(r *Rule) error {
 	})
 }
 
+// sloInversion is DG005: a dependency should fail a tenth as often as what needs it
+// may, the rule of the extra nine (Treynor and others, The Calculus of Service
+// Availability, 2017). Numbers that differ only by rounding are equal.
 func (c *checker) sloInversion(r *Rule) error {
 	return c.edges(r, func(v, e int32) string {
 		a, b := &c.g.services[v], &c.g.services[c.g.to[e]]
@@ -334,6 +310,9 @@ func (c *checker) controlPlane(r *Rule) error {
 	})
 }
 
+// dangling is DG008: with Options.AllowUndeclared, what others name and nobody
+// declares. Only the first few get a hint about a name that is near, since each costs a
+// comparison with all names.
 func (c *checker) dangling(r *Rule) error {
 	var known []string
 	for i := range c.g.services {
@@ -357,6 +336,7 @@ func (c *checker) dangling(r *Rule) error {
 	})
 }
 
+// noOwner leaves out what somebody else runs, and what nobody declared.
 func (c *checker) noOwner(r *Rule) error {
 	for i := range c.g.services {
 		s := &c.g.services[i]
@@ -393,6 +373,8 @@ func (a Availability) doubts() (doubts []string) {
 	return doubts
 }
 
+// falseRedundancy is DG010: a group whose members fail together. Five of what they
+// share are named; often it is a region and everything in it.
 func (c *checker) falseRedundancy(r *Rule) error {
 	if len(c.g.groups) == 0 {
 		return nil
@@ -419,6 +401,9 @@ func (c *checker) falseRedundancy(r *Rule) error {
 	return nil
 }
 
+// softUnverified is DG012: soft edges without a proof that holds. That is a reminder,
+// and an error as soon as proofs are required, unless the policy sets the severity. A
+// weak edge claims nothing that could be proved.
 func (c *checker) softUnverified(r *Rule) error {
 	if c.o.RequireProof > 0 && !c.setting.Set {
 		r.Severity = Error
@@ -443,6 +428,7 @@ const (
 	defaultSinglePoint = 50 // percent
 )
 
+// singlePoints is DG013: services that take down more than a share of all others.
 func (c *checker) singlePoints(r *Rule) error {
 	if c.g.Len() < minSinglePoint {
 		return nil
@@ -460,6 +446,8 @@ func (c *checker) singlePoints(r *Rule) error {
 	return nil
 }
 
+// externals is DG014: a hard need of somebody else's service without a word on what to
+// do when it is away.
 func (c *checker) externals(r *Rule) error {
 	return c.edges(r, func(v, e int32) string {
 		s := &c.g.services[c.g.to[e]]

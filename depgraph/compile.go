@@ -39,6 +39,8 @@ func Compile(services []Service, o Options) (*Graph, error) {
 	return c.g, nil
 }
 
+// compiler builds one graph. Faults are collected in problems; after any, the graph is
+// thrown away.
 type compiler struct {
 	g        *Graph
 	opts     Options
@@ -53,6 +55,7 @@ type compiler struct {
 	order    []int32   // dependencies of one service, in canonical order
 }
 
+// rawEdge is an edge of the service at hand, before its row is sorted.
 type rawEdge struct {
 	to, group, file, line, text int32
 	flags                       flag
@@ -100,6 +103,7 @@ func (c *compiler) vertices(services []Service) {
 	c.reserve(edges)
 }
 
+// add gives a service the next vertex. Its dependencies are kept beside, not copied.
 func (c *compiler) add(s *Service) {
 	c.g.index[s.Name] = int32(len(c.g.services))
 	c.g.services = append(c.g.services, *s)
@@ -141,6 +145,8 @@ func (c *compiler) addUndeclared() {
 	}
 }
 
+// reserve makes room for as many edges as the declarations can give; a dependency that
+// becomes two is the exception.
 func (c *compiler) reserve(edges int) {
 	g, n := c.g, len(c.g.services)
 	g.out, g.ownGroup = make([]int32, n+1), make([]int32, n+1)
@@ -174,6 +180,8 @@ func (c *compiler) lookUp() {
 // minParallel is the number of services from which more cores pay.
 const minParallel = 5000
 
+// lookUpRange looks up the names of the vertices from one to below another; it writes
+// into its own part of resolved, so no lock is needed.
 func (c *compiler) lookUpRange(from, to int) {
 	at := c.firstOf[from]
 	find := func(name string) {
@@ -237,6 +245,7 @@ func (c *compiler) service(v int32) {
 	}
 }
 
+// groups counts the groups of alternatives among some dependencies.
 func (c *compiler) groups(deps []Dependency) int {
 	groups := 0
 	for i := range deps {
@@ -284,6 +293,8 @@ func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
 	c.one(v, &second, ids)
 }
 
+// one appends the edges of a dependency that needs no more splitting: one, or one for
+// each member of its group, which share everything but their ends.
 func (c *compiler) one(v int32, d *Dependency, ids []int32) {
 	r := rawEdge{group: -1, file: c.fileID(d.At.File), line: int32(d.At.Line), text: c.textID(d), flags: flagsOf(d)}
 	c.g.union |= r.flags
@@ -313,6 +324,8 @@ func (c *compiler) one(v int32, d *Dependency, ids []int32) {
 	c.g.groups = append(c.g.groups, gr)
 }
 
+// sortRaw sorts a row. Most have a handful of edges, for which insertion beats
+// everything with a function call for each comparison of a general sort.
 func sortRaw(raw []rawEdge) {
 	if len(raw) > 12 {
 		slices.SortFunc(raw, compareRaw)
@@ -325,6 +338,8 @@ func sortRaw(raw []rawEdge) {
 	}
 }
 
+// compareRaw is the order of a row: by end, then group, then everything else that could
+// depend on the order of the input.
 func compareRaw(a, b rawEdge) int {
 	if a.to != b.to {
 		return int(a.to) - int(b.to)
@@ -332,6 +347,7 @@ func compareRaw(a, b rawEdge) int {
 	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.flags, b.flags), cmp.Compare(a.line, b.line))
 }
 
+// fileID numbers the names of files, so that an edge holds a number.
 func (c *compiler) fileID(name string) int32 {
 	// Neighbours nearly always come from the same file.
 	if last := len(c.g.files) - 1; c.g.files[last] == name {
@@ -346,6 +362,7 @@ func (c *compiler) fileID(name string) int32 {
 	return id
 }
 
+// textID numbers the texts of dependencies; 0, which most have, is none at all.
 func (c *compiler) textID(d *Dependency) int32 {
 	if !hasText(d) {
 		return 0
@@ -381,6 +398,7 @@ func (g *Graph) reverse() {
 	}
 }
 
+// targets are the names that a dependency leads to.
 func targets(d *Dependency) []string {
 	if len(d.AnyOf) > 0 {
 		return d.AnyOf

@@ -2,6 +2,7 @@ package depgraph
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -99,10 +100,14 @@ func (g *Graph) Cycles(ctx context.Context, o CyclesOptions) ([]Component, error
 	return found, nil
 }
 
+// kindRank orders kinds by how bad they are, 0 the worst.
 func kindRank(k ComponentKind) int {
 	return slices.Index([]ComponentKind{BootstrapDeadlock, RuntimeCycle, DeployCycle, OrderingCycle, SoftCycle}, k)
 }
 
+// runCycles finds the cycles of a run of the system: hard ones first, which the search
+// for the others takes as known. Explaining a component can take long, so the context
+// is asked between any two.
 func (g *Graph) runCycles(ctx context.Context, phases flag, o CyclesOptions) ([]Component, error) {
 	blocking := g.blocking(phases)
 	var found []Component
@@ -296,6 +301,10 @@ func (b *blockingGraph) keeps(e int32) bool {
 	return b.short[gr] > 0 && b.stuck[b.g.to[e]]
 }
 
+// cyclic returns the sets of events that block each other. Without groups these are the
+// strongly connected components over hard edges. With groups, a component over all
+// members may be no circle after all, so it is cut down to what keeps a quorum from
+// being reached, and looked at again.
 func (b *blockingGraph) cyclic() [][]int32 {
 	if b.stuck == nil {
 		return b.ev.cyclic(sel{b.phases, fSoft | fGroup})
@@ -364,10 +373,58 @@ func (s *subgraph) breakGlass() (edges []Edge) {
 	return edges
 }
 
+// edgeList turns numbers of edges into edges, in the same order.
 func (g *Graph) edgeList(ids []int32) []Edge {
 	edges := make([]Edge, len(ids))
 	for i, e := range ids {
 		edges[i] = g.edgeOf(e)
 	}
 	return edges
+}
+
+// FixText says in one line which edges to soften, and how sure that is; "" if nothing
+// can be said. Of many edges the first 20 are named.
+func (k *Component) FixText() string {
+	if k.Pinned {
+		return "pinned edges form a cycle of their own: unpin one of them, or write a break-glass procedure"
+	}
+	if k.Kind == OrderingCycle {
+		return k.dropText()
+	}
+	if len(k.Soften) == 0 {
+		return ""
+	}
+	names := make([]string, 0, len(k.Soften))
+	for i, e := range k.Soften {
+		if i == 20 {
+			names = append(names, fmt.Sprintf("and %d more", len(k.Soften)-20))
+			break
+		}
+		names = append(names, e.From+" -> "+e.To)
+	}
+	sure := "proven minimum"
+	if !k.ProvenMinimum {
+		sure = fmt.Sprintf("cost %d, no set costs less than %d", k.Cost, k.LowerBound)
+	}
+	noun := "edges"
+	if len(k.Soften) == 1 {
+		noun = "edge"
+	}
+	return fmt.Sprintf("make %d %s soft (%s): %s", len(k.Soften), noun, sure, strings.Join(names, ", "))
+}
+
+// dropText says which orders a start does not keep.
+func (k *Component) dropText() string {
+	names := make([]string, 0, len(k.Drop))
+	for i, e := range k.Drop {
+		if i == 20 {
+			names = append(names, fmt.Sprintf("and %d more", len(k.Drop)-20))
+			break
+		}
+		names = append(names, e.From+" after "+e.To)
+	}
+	if len(names) == 0 {
+		return "remove one of these orders"
+	}
+	return "a start does not keep " + strings.Join(names, ", ") + "; remove the order that is wrong"
 }

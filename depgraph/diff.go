@@ -115,6 +115,8 @@ func Compare(ctx context.Context, before, after *Graph, o DiffOptions) (*Diff, e
 	return c.d, ctx.Err()
 }
 
+// comparison computes a Diff, one part after the other; common are the services that
+// both graphs have.
 type comparison struct {
 	ctx    context.Context
 	g      [2]*Graph
@@ -236,6 +238,8 @@ type manner struct {
 	assumed, pinned, live, hand bool
 }
 
+// manners lists what the edges of a pair say besides their strength, in an order that
+// does not depend on that of the edges.
 func manners(edges []Edge) []manner {
 	all := make([]manner, len(edges))
 	for i, e := range edges {
@@ -263,6 +267,7 @@ type kindEdge struct {
 	ref  EdgeRef
 }
 
+// edgesOfKinds is in which kinds of components an edge lies.
 func edgesOfKinds(components []Component) map[kindEdge]bool {
 	in := map[kindEdge]bool{}
 	for i := range components {

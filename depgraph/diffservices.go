@@ -25,6 +25,7 @@ func (c *comparison) services() error {
 	return nil
 }
 
+// differs reports whether there is anything to tell.
 func (s *ServiceChange) differs() bool {
 	return s.Down[0] != s.Down[1] || len(s.GoesDown)+len(s.StaysUp) > 0 || s.Wave[0] != s.Wave[1] ||
 		s.Critical[0] != s.Critical[1] || s.AvailabilityDiffers()
@@ -143,6 +144,7 @@ func (c *comparison) blasts(changes map[string]*ServiceChange) error {
 	return nil
 }
 
+// blastCounts compares numbers alone, which one pass gives for all services.
 func (c *comparison) blastCounts(changes map[string]*ServiceChange) error {
 	for i, g := range c.g {
 		counts, err := g.BlastAll(c.ctx, c.o.Check.Progress)

@@ -61,6 +61,7 @@ func (g *Graph) events(phases flag) *events {
 	return ev
 }
 
+// nodes is how many there are, launches included.
 func (ev *events) nodes() int32 { return ev.n + int32(len(ev.owner)) }
 
 // row adds the arcs of v's edges for which own holds.
@@ -78,10 +79,12 @@ func (ev *events) row(v int32, own func(flag) bool) {
 	}
 }
 
+// add appends an arc to the row that is being built.
 func (ev *events) add(to, edge int32, f flag) {
 	ev.to, ev.arc, ev.flags = append(ev.to, to), append(ev.arc, edge), append(ev.flags, f)
 }
 
+// reverse builds the rows of incoming arcs by counting, as Graph.reverse does.
 func (ev *events) reverse() {
 	n := ev.nodes()
 	ev.in, ev.inArc, ev.inFrom = make([]int32, n+1), make([]int32, len(ev.to)), make([]int32, len(ev.to))

@@ -43,17 +43,22 @@ type exportReader struct {
 	order  []exportGroup
 }
 
+// exportGroup names a group of alternatives: its number, counted for each service.
 type exportGroup struct {
 	from  string
 	group int
 }
 
+// exportEdge is one edge as it is read, before it is added to its owner.
 type exportEdge struct {
 	from, to  string
 	group, of int
 	dep       Dependency
 }
 
+// export reads a whole graph. Services come first whatever the order in the file, as
+// edges are added to them; groups are put together last, once all their members have
+// been seen.
 func (d *decoder) export(n *yaml.Node) {
 	r := exportReader{decoder: d, index: map[string]int{}, groups: map[exportGroup]*Dependency{}}
 	d.exported = true
@@ -85,6 +90,8 @@ func (d *decoder) export(n *yaml.Node) {
 	}
 }
 
+// list returns the items of a field; null is a list without any, as some languages
+// write it.
 func (r *exportReader) list(n *yaml.Node, field string) []*yaml.Node {
 	if n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
@@ -110,6 +117,7 @@ func (r *exportReader) place(at *Position, key string, v *yaml.Node) {
 	at.Line = line
 }
 
+// service reads one service of the export, with the place that it had in its manifest.
 func (r *exportReader) service(n *yaml.Node) {
 	if n = r.follow(n); n == nil {
 		return
@@ -157,6 +165,7 @@ func (r *exportReader) service(n *yaml.Node) {
 	r.services = append(r.services, s)
 }
 
+// seconds reads a duration as a number of seconds, rounded to the nanosecond.
 func (r *exportReader) seconds(v *yaml.Node, field string) time.Duration {
 	f, err := strconv.ParseFloat(v.Value, 64)
 	if v.Kind != yaml.ScalarNode || v.Tag != "!!int" && v.Tag != "!!float" || err != nil {
@@ -170,6 +179,7 @@ func (r *exportReader) seconds(v *yaml.Node, field string) time.Duration {
 	return time.Duration(math.Round(f * float64(time.Second)))
 }
 
+// edge reads one edge and adds it to its owner's dependencies, or to its group.
 func (r *exportReader) edge(n *yaml.Node) {
 	if n = r.follow(n); n == nil {
 		return
@@ -201,6 +211,8 @@ func (r *exportReader) edge(n *yaml.Node) {
 	}
 }
 
+// edgeField reads one field of an edge: where it leads and stands here, the rest by the
+// table of fields.go.
 func (r *exportReader) edgeField(e *exportEdge, key string, v *yaml.Node) {
 	switch key {
 	case "from":

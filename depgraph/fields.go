@@ -38,6 +38,9 @@ const fEarly = fStarted | fReady
 // the key of a map while a graph is compiled.
 type edgeText struct{ evidence, breakGlass, fallback, note, source string }
 
+// flagsOf packs what is asked about every edge in algorithms into one word, defaults
+// filled in. A weak order is also soft, so that everything that asks for needs passes
+// it by.
 func flagsOf(d *Dependency) flag {
 	f := flag(d.phases())
 	if d.Soft {
@@ -73,10 +76,13 @@ func hasText(d *Dependency) bool {
 	return len(d.Evidence)+len(d.BreakGlass)+len(d.Fallback)+len(d.Note)+len(d.Source) > 0
 }
 
+// textOf packs the texts, in the order of edgeText.
 func textOf(d *Dependency) edgeText {
 	return edgeText{d.Evidence, d.BreakGlass, d.Fallback, d.Note, d.Source}
 }
 
+// dependency is the inverse of flagsOf and textOf, without what the dependency leads
+// to. Defaults come back filled in, but for Until, where Serving is left unsaid.
 func (g *Graph) dependency(f flag, text int32, at Position) Dependency {
 	t := &g.texts[text]
 	return Dependency{
@@ -101,6 +107,8 @@ func untilOf(f flag) Until {
 	return UntilUnknown
 }
 
+// untilFlags is the step that an edge of the startup phase waits for; serving, which
+// nearly all wait for, has no bit.
 func untilFlags(u Until) flag {
 	switch u {
 	case Started:
@@ -113,6 +121,7 @@ func untilFlags(u Until) flag {
 	return 0
 }
 
+// planeOf fills the default in: what does not say control uses the data plane.
 func planeOf(f flag) Plane {
 	if f&fControl != 0 {
 		return Control
@@ -205,6 +214,7 @@ func knownFields(name func(*dependencyRow) string, before ...string) []string {
 	return before
 }
 
+// row is a row of the table; exports call the field by the same name with underscores.
 func row(name string, read func(*decoder, *Dependency, string, *yaml.Node), write func(*manifestWriter, *Dependency) string) dependencyRow {
 	return dependencyRow{name: name, exported: strings.ReplaceAll(name, "-", "_"), read: read, write: write}
 }

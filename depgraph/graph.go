@@ -136,7 +136,8 @@ func (g *Graph) Edges() iter.Seq[Edge] {
 	}
 }
 
-// EdgesFrom returns the edges of one service.
+// EdgesFrom returns the edges of one service, in order of what they lead to; nil if
+// there is no such service.
 func (g *Graph) EdgesFrom(name string) []Edge {
 	v, ok := g.index[name]
 	if !ok {
@@ -149,7 +150,8 @@ func (g *Graph) EdgesFrom(name string) []Edge {
 	return edges
 }
 
-// Dependents returns the edges that lead to one service.
+// Dependents returns the edges that lead to one service, in order of where they come
+// from; nil if there is no such service.
 func (g *Graph) Dependents(name string) []Edge {
 	v, ok := g.index[name]
 	if !ok {
@@ -162,6 +164,8 @@ func (g *Graph) Dependents(name string) []Edge {
 	return edges
 }
 
+// edge rebuilds edge e of vertex v. It allocates nothing: Edges is called over whole
+// graphs.
 func (g *Graph) edge(v, e int32) (edge Edge) {
 	d := g.dependency(g.flags[e], g.text[e], g.position(g.file[e], g.line[e]))
 	edge.fill(&d)
@@ -188,6 +192,7 @@ func (g *Graph) owner(e int32) int32 {
 	return int32(v)
 }
 
+// namesOf returns the names of vertices, in the same order.
 func (g *Graph) namesOf(vs []int32) []string {
 	names := make([]string, len(vs))
 	for i, v := range vs {

@@ -20,6 +20,7 @@ type net struct {
 	first  []int32 // len(verts)+1 offsets: groups of each vertex
 }
 
+// netGroup is a group that can lose a member, with vertices of the net.
 type netGroup struct {
 	owner, need int32
 	members     []int32
@@ -145,6 +146,8 @@ func (n *net) newPlan() *plan {
 	return p
 }
 
+// addVertex adds the needs of one vertex to the row that it belongs to. seen holds, for
+// each row, the last row that was found to need it, plus one.
 func (p *plan) addVertex(v, r int32, seen []int32) {
 	n := p.n
 	for e := n.out[v]; e < n.out[v+1]; e++ {
@@ -312,8 +315,9 @@ func (p *impactPass) hardRow(v int32) bitrow {
 	return row
 }
 
-// counter adds up rows column by column: plane k holds bit k of every sum.
-// Adding costs two planes on average, as half of the carries end at once.
+// counter adds up rows column by column: plane k holds bit k of every sum. Adding costs
+// two planes on average, as half of the carries end at once; so counting 512 columns
+// costs little more than one.
 type counter struct{ planes []bitrow }
 
 func (c *counter) reset() { c.planes = c.planes[:0] }

@@ -64,6 +64,8 @@ func (d *decoder) parse(data []byte) {
 	}
 }
 
+// yamlDocuments calls each with the root of every document; one without content is left
+// out.
 func yamlDocuments(data []byte, each func(*yaml.Node)) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
@@ -97,6 +99,8 @@ func (d *decoder) syntax(err error) {
 	d.problems.addf(at, "cannot parse: %s", msg)
 }
 
+// document takes one document in whichever form it has: a list of services, an export
+// of a whole graph, or a service.
 func (d *decoder) document(n *yaml.Node) {
 	switch n = d.follow(n); {
 	case n == nil, n.Kind == yaml.ScalarNode && n.Tag == "!!null":
@@ -155,6 +159,8 @@ func (d *decoder) fields(n *yaml.Node, what string, known []string, set func(key
 	return true
 }
 
+// unknownField reports a field that there is not, with the likeliest reason: a typing
+// error, or a habit from elsewhere.
 func (d *decoder) unknownField(key *yaml.Node, what string, known []string) {
 	msg := fmt.Sprintf("%s: unknown field %q", what, key.Value)
 	switch {
@@ -176,6 +182,7 @@ func (d *decoder) wrongType(n *yaml.Node, field, want string) {
 	d.problems.addf(d.at(n), "%s: expected %s, found %s", field, want, describe(n))
 }
 
+// describe says what was found instead, in words and not too long.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -204,6 +211,8 @@ var (
 	availabilityFields = []string{"target", "own"}
 )
 
+// service reads one service. After a fault it reads on, and the service is kept as far
+// as it goes: the error will refuse the file, and more of its faults are found.
 func (d *decoder) service(n *yaml.Node) {
 	if n = d.follow(n); n == nil {
 		return
@@ -246,6 +255,7 @@ func (d *decoder) service(n *yaml.Node) {
 	d.services = append(d.services, s)
 }
 
+// availability reads both percentages; faults carry the name of the whole field.
 func (d *decoder) availability(n *yaml.Node) (a Availability) {
 	d.fields(n, "availability", availabilityFields, func(key string, v *yaml.Node) {
 		percent := d.percent(v, "availability."+key)
@@ -258,6 +268,8 @@ func (d *decoder) availability(n *yaml.Node) (a Availability) {
 	return a
 }
 
+// dependencies reads the list of them. Each is read in its place in the slice: a large
+// system has far more dependencies than services.
 func (d *decoder) dependencies(n *yaml.Node) []Dependency {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
@@ -276,7 +288,9 @@ func (d *decoder) dependencies(n *yaml.Node) []Dependency {
 	return deps
 }
 
-// dependency reads one item of depends into its place.
+// dependency reads one item of depends into its place. What it leads to is checked
+// here, since only the nodes tell "need: 0" from no need at all; the rest is in the
+// table of fields.go.
 func (d *decoder) dependency(n *yaml.Node, dep *Dependency) {
 	var on, anyOf, need *yaml.Node
 	ok := d.fields(n, "depends", dependencyFields, func(key string, v *yaml.Node) {
@@ -309,6 +323,8 @@ func (d *decoder) dependency(n *yaml.Node, dep *Dependency) {
 	}
 }
 
+// phase reads one name or a list of them; an empty list would mean the default, which
+// nobody who writes it means.
 func (d *decoder) phase(n *yaml.Node) (all Phase) {
 	if n.Kind == yaml.ScalarNode {
 		return enum(d, n, "phase", ParsePhase)
@@ -329,6 +345,8 @@ func (d *decoder) phase(n *yaml.Node) (all Phase) {
 	return all
 }
 
+// str reads a text. A number or a boolean is refused, since YAML may have changed it
+// already: 010 is 8.
 func (d *decoder) str(n *yaml.Node, field string) string {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		want := "a string"
@@ -341,6 +359,7 @@ func (d *decoder) str(n *yaml.Node, field string) string {
 	return n.Value
 }
 
+// strs reads a list of texts.
 func (d *decoder) strs(n *yaml.Node, field string) []string {
 	if n.Kind != yaml.SequenceNode {
 		d.wrongType(n, field, "a list of names")
@@ -355,6 +374,7 @@ func (d *decoder) strs(n *yaml.Node, field string) []string {
 	return all
 }
 
+// boolean reads true or false, in the spellings of YAML 1.2.
 func (d *decoder) boolean(n *yaml.Node, field string) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
 		d.wrongType(n, field, "true or false")
@@ -362,6 +382,8 @@ func (d *decoder) boolean(n *yaml.Node, field string) bool {
 	return n.Value == "true" || n.Value == "True" || n.Value == "TRUE"
 }
 
+// integer reads a whole number; after a fault it returns 1, so that a quorum that could
+// not be read is no second fault.
 func (d *decoder) integer(n *yaml.Node, field string) int {
 	i, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
@@ -371,6 +393,8 @@ func (d *decoder) integer(n *yaml.Node, field string) int {
 	return i
 }
 
+// percent reads a number above 0, up to 100. The condition is written so that NaN fails
+// it.
 func (d *decoder) percent(n *yaml.Node, field string) float64 {
 	f, err := strconv.ParseFloat(n.Value, 64)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
@@ -384,6 +408,7 @@ func (d *decoder) percent(n *yaml.Node, field string) float64 {
 	return f
 }
 
+// duration reads a Go duration, up to maxStart: sums over long paths must not overflow.
 func (d *decoder) duration(n *yaml.Node, field string) time.Duration {
 	t, err := time.ParseDuration(n.Value)
 	if n.Kind != yaml.ScalarNode || err != nil {

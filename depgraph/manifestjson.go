@@ -31,6 +31,7 @@ type jsonReader struct {
 	newlines []int64 // offsets
 }
 
+// jsonDocuments calls each with the nodes of every JSON value of a file.
 func jsonDocuments(data []byte, each func(*yaml.Node)) error {
 	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(data))}
 	r.dec.UseNumber()
@@ -58,6 +59,8 @@ func (r *jsonReader) line() int {
 	return 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= end })
 }
 
+// fail adds the line to an error: where the syntax is wrong, or else where the reader
+// is.
 func (r *jsonReader) fail(err error) error {
 	line := r.line()
 	var syntax *json.SyntaxError
@@ -70,6 +73,8 @@ func (r *jsonReader) fail(err error) error {
 	return &jsonError{line: line, err: err}
 }
 
+// node reads the value that begins with a token; tok and err are what the caller got
+// for it. Whole numbers that fit are tagged as such, all others as floating-point.
 func (r *jsonReader) node(tok json.Token, err error, depth int) (*yaml.Node, error) {
 	if err != nil {
 		return nil, r.fail(err)

@@ -286,6 +286,8 @@ func ParsePhase(s string) (Phase, error) {
 	return 0, notOneOf("phase", phaseNames, s)
 }
 
+// nameOf is the name of a value; one that has none is shown by its number, so that a
+// String method never panics.
 func nameOf(names []string, i int) string {
 	if i < len(names) {
 		return names[i]
@@ -293,6 +295,8 @@ func nameOf(names []string, i int) string {
 	return fmt.Sprintf("unknown(%d)", i)
 }
 
+// parseName is the inverse: the index of a name, of which the first, "", stands for
+// what is not said and cannot be written.
 func parseName(what string, names []string, s string) (int, error) {
 	for i, n := range names[1:] {
 		if s == n {
@@ -302,6 +306,8 @@ func parseName(what string, names []string, s string) (int, error) {
 	return 0, notOneOf(what, names[1:], s)
 }
 
+// notOneOf is the error for a name that there is not, with the names that there are and
+// the one that was probably meant.
 func notOneOf(what string, names []string, got string) error {
 	msg := fmt.Sprintf("%s %q is not one of %s", what, got, strings.Join(names, ", "))
 	if near := nearest(got, names); near != "" {

@@ -153,6 +153,7 @@ var (
 	edgeMatchFields  = []string{"strength", "phase", "plane"}
 )
 
+// policy reads the one document of a policy file.
 func (d *policyDecoder) policy(n *yaml.Node) {
 	d.fields(n, "policy", policyFields, func(key string, v *yaml.Node) {
 		switch key {
@@ -168,6 +169,8 @@ func (d *policyDecoder) policy(n *yaml.Node) {
 	})
 }
 
+// settings reads rules by ID, each a severity or a mapping. A name for a rule that does
+// not exist is a fault like any unknown field, with a hint.
 func (d *policyDecoder) settings(n *yaml.Node) {
 	var ids []string
 	for _, r := range rules() {
@@ -190,6 +193,8 @@ func (d *policyDecoder) settings(n *yaml.Node) {
 	})
 }
 
+// customs reads the rules of one mode. They share one space of names with the built-in
+// ones and those of other modes, as findings and --skip go by names.
 func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
 	if n.Kind != yaml.SequenceNode {
 		d.wrongType(n, field, "a list of rules")
@@ -214,6 +219,7 @@ func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
 	}
 }
 
+// custom reads one field of a rule.
 func (d *policyDecoder) custom(r *CustomRule, key string, v *yaml.Node) {
 	switch key {
 	case "name":
@@ -233,6 +239,7 @@ func (d *policyDecoder) custom(r *CustomRule, key string, v *yaml.Node) {
 	}
 }
 
+// match reads what selects services: patterns, of which a single one needs no list.
 func (d *policyDecoder) match(n *yaml.Node, field string) (m Match) {
 	d.fields(n, field, matchFields, func(key string, v *yaml.Node) {
 		var patterns []string
@@ -271,6 +278,7 @@ func checkPatterns[T fmt.Stringer](d *policyDecoder, v *yaml.Node, patterns []st
 	}
 }
 
+// edgeMatch reads what selects edges.
 func (d *policyDecoder) edgeMatch(n *yaml.Node) (m EdgeMatch) {
 	d.fields(n, "edge", edgeMatchFields, func(key string, v *yaml.Node) {
 		switch key {
@@ -309,6 +317,8 @@ func oneOf(patterns []string, value string) bool {
 	return matched || !positive
 }
 
+// sel is the part of the selection that a sel can express. The rest, if there is any,
+// has to be looked at edge by edge.
 func (m *EdgeMatch) sel() (sel, bool) {
 	s := sel{any: fStartup | fRuntime | fDeploy}
 	if m.Phase != 0 {
@@ -323,6 +333,8 @@ func (m *EdgeMatch) sel() (sel, bool) {
 	return s, m.Strength == "soft" || m.Plane == Control
 }
 
+// matches reports whether an edge is selected. A weak order is neither hard nor soft,
+// and a hard one must lack both flags.
 func (m *EdgeMatch) matches(f flag) bool {
 	s, strict := m.sel()
 	if !s.has(f) {
@@ -331,7 +343,8 @@ func (m *EdgeMatch) matches(f flag) bool {
 	return !strict || (m.Strength != "soft" || f&(fSoft|fWeak) == fSoft) && (m.Plane != Control || f&fControl != 0)
 }
 
-// custom runs one rule of a policy.
+// custom runs one rule of a policy: for each service that From selects, over all that
+// it depends on. A required edge that is missing has no place but the service.
 func (c *checker) custom(r *CustomRule) {
 	g := c.g
 	for v := range g.services {
@@ -387,6 +400,7 @@ func (c *checker) targets(r *CustomRule, v int32) (all []target) {
 	return all
 }
 
+// violation reports one edge too many, or the way to what is not allowed.
 func (c *checker) violation(r *CustomRule, v int32, t target, verb string) {
 	g := c.g
 	edges := g.edgeList(t.path)

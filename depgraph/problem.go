@@ -24,6 +24,7 @@ type Problem struct {
 	From, To string
 }
 
+// String returns the message behind its place, as compilers print it.
 func (p Problem) String() string {
 	if at := p.At.String(); at != "" {
 		return at + ": " + p.Message
@@ -71,6 +72,7 @@ func (ps Problems) err() error {
 	return ps
 }
 
+// comparePositions goes by file, then line.
 func comparePositions(a, b Position) int {
 	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 }

@@ -177,6 +177,8 @@ func AppendProof(name string, proof Proof) (_ Proof, err error) {
 	return proof, replaceFile(name, append(append(data, line...), '\n'))
 }
 
+// replaceFile writes a file that appears whole or not at all: beside it, synced, then
+// renamed over it.
 func replaceFile(name string, data []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".proof-*")
 	if err != nil {
@@ -207,6 +209,7 @@ const (
 
 var proofStates = [...]string{"untested", "proven", "disproved", "stale", "forged"}
 
+// String returns untested, proven, disproved, stale or forged.
 func (s ProofState) String() string {
 	if int(s) < len(proofStates) {
 		return proofStates[s]

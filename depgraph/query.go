@@ -141,6 +141,7 @@ func (p *queryParser) next() error {
 	return nil
 }
 
+// whole is the entry: an expression, and nothing behind it.
 func (p *queryParser) whole() (vertexSet, error) {
 	if err := p.next(); err != nil {
 		return nil, err
@@ -185,6 +186,7 @@ func (p *queryParser) union() (vertexSet, error) {
 	return set, err
 }
 
+// intersection binds tighter than the operators of union.
 func (p *queryParser) intersection() (vertexSet, error) {
 	set, err := p.term()
 	for err == nil && p.kind == '&' {
@@ -202,6 +204,8 @@ func (p *queryParser) intersection() (vertexSet, error) {
 	return set, err
 }
 
+// term reads a name, a pattern, a function or something in parentheses. It asks the
+// context, as every function can walk the whole graph.
 func (p *queryParser) term() (vertexSet, error) {
 	if err := p.ctx.Err(); err != nil {
 		return nil, err
@@ -239,6 +243,7 @@ func (p *queryParser) term() (vertexSet, error) {
 	return nil, p.failf(at, "expected a name, a function or (, found %q", word)
 }
 
+// expect takes one sign.
 func (p *queryParser) expect(kind rune) error {
 	if p.kind == kind {
 		return p.next()
@@ -249,6 +254,8 @@ func (p *queryParser) expect(kind rune) error {
 	return p.failf(p.at, "expected %q, found %q", string(kind), p.token)
 }
 
+// named is the set of one service. The likeliest mistakes are a typing error, and a
+// minus that became part of a name.
 func (p *queryParser) named(name string, at int) (vertexSet, error) {
 	v, ok := p.g.index[name]
 	if !ok {
@@ -265,6 +272,7 @@ func (p *queryParser) named(name string, at int) (vertexSet, error) {
 	return set, nil
 }
 
+// match is the set of all services for which is holds.
 func (p *queryParser) match(is func(*Service) bool) vertexSet {
 	set := make(vertexSet, len(p.g.services))
 	for v := range p.g.services {
@@ -337,6 +345,8 @@ func (p *queryParser) byField(name string) (vertexSet, error) {
 	return p.match(func(s *Service) bool { return glob.Match(pattern, field(s)) }), nil
 }
 
+// noArguments computes the functions of the whole graph. Roots are what nothing needs,
+// leaves what needs nothing, by edges of any sort.
 func (p *queryParser) noArguments(name string) (vertexSet, error) {
 	g := p.g
 	switch name {

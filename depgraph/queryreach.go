@@ -4,6 +4,7 @@ import "slices"
 
 // What queries compute over edges.
 
+// down is a set and what goes down with it; of the empty set, nothing.
 func (p *queryParser) down(first vertexSet) (vertexSet, error) {
 	var lost []string
 	for v, in := range first {

@@ -65,6 +65,8 @@ func components(out, to []int32, flags []flag, keep sel) (comp []int32, count in
 	return comp, count
 }
 
+// done is the low of a finished component: above every number, so that an edge into one
+// lowers nothing.
 const done = int32(1<<31 - 1)
 
 // cyclic returns the members of each component with two or more services, in
@@ -74,7 +76,8 @@ func (g *Graph) cyclic(keep sel) [][]int32 {
 	return gather(comp, count)
 }
 
-// gather lists the members of the components that have at least two.
+// gather lists the members of the components that have at least two, in order of their
+// first member, and within one in order of vertex. O(vertices + components).
 func gather(comp []int32, count int32) [][]int32 {
 	size := make([]int32, count)
 	for _, c := range comp {

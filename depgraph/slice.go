@@ -28,6 +28,8 @@ func (g *Graph) Slice(names []string) (*Graph, error) {
 	return Compile(services, Options{})
 }
 
+// sliced is a service with what is left of it: dependencies within the set, groups that
+// lost members, and waivers about what is still there.
 func (g *Graph) sliced(v int32, in map[string]bool) Service {
 	s := g.serviceAt(v)
 	var kept []Dependency
@@ -106,6 +108,8 @@ func (g *Graph) Collapse(by CollapseBy) (*Graph, error) {
 	return Compile(services, Options{})
 }
 
+// groupName is the node of a collapsed graph that a service belongs to. What says
+// nothing has a node of its own, with a name in parentheses.
 func groupName(by CollapseBy, s *Service) string {
 	name := ""
 	switch by {
@@ -123,6 +127,7 @@ func groupName(by CollapseBy, s *Service) string {
 	return cmp.Or(strings.TrimSpace(name), "(no "+string(by)+")")
 }
 
+// groupEdge is a merged dependency and the group that has it.
 type groupEdge struct {
 	from string
 	Dependency

@@ -12,6 +12,8 @@ func (g *Graph) WithSoft(refs ...EdgeRef) (*Graph, error) {
 	return g.withSoftEdges(soft), nil
 }
 
+// withSoftEdges shares everything with the graph that does not change: only flags and
+// groups are copied.
 func (g *Graph) withSoftEdges(soft map[int32]bool) *Graph {
 	if len(soft) == 0 {
 		return g

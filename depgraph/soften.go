@@ -24,6 +24,8 @@ const (
 // exactly; time and memory double with each.
 const maxExact = 20
 
+// weightOf is the cost of softening an edge by its worst property: what makes it
+// impossible, then what makes it cheap, then the phases, run time before startup.
 func weightOf(f flag) int32 {
 	switch {
 	case f&fPinned != 0:
@@ -38,7 +40,10 @@ func weightOf(f flag) int32 {
 	return weightDeploy
 }
 
-// soften fills the fix of a component: a minimum feedback arc set.
+// soften fills the fix of a component: a minimum feedback arc set, a cheapest set of
+// edges without which no cycle is left. If the set that was found has a pinned edge,
+// which weighs so much that none is taken without need, pinned edges alone form a
+// cycle, and nothing is proposed.
 func (s *subgraph) soften(ctx context.Context, c *Component) {
 	chosen, total, bound := s.acyclicSet(ctx)
 	c.Cost, c.LowerBound = total, bound
@@ -54,6 +59,8 @@ func (s *subgraph) soften(ctx context.Context, c *Component) {
 	}
 }
 
+// weights are those of all local arcs. The arc from serving to the launch of the same
+// service is fixed: no edge stands for it.
 func (s *subgraph) weights() []int32 {
 	weights := make([]int32, len(s.edgeID))
 	for i, e := range s.edgeID {
@@ -64,8 +71,10 @@ func (s *subgraph) weights() []int32 {
 	return weights
 }
 
-// acyclicSet finds a cheap set of edges without which no cycle is left, and
-// what every such set costs at least.
+// acyclicSet finds a cheap set of edges without which no cycle is left, and what every
+// such set costs at least; if the two are equal, none is cheaper. Groups need a search
+// of their own, small components are solved exactly, and large ones by a heuristic
+// beside a lower bound.
 func (s *subgraph) acyclicSet(ctx context.Context) (chosen []bool, total, bound int) {
 	weights := s.weights()
 	switch {
@@ -80,6 +89,7 @@ func (s *subgraph) acyclicSet(ctx context.Context) (chosen []bool, total, bound 
 	return chosen, cost(chosen, weights), s.disjointCycles(ctx, weights)
 }
 
+// cost is the weight of a set.
 func cost(chosen []bool, weights []int32) int {
 	total := 0
 	for i, soft := range chosen {
@@ -233,8 +243,12 @@ type gainQueue struct {
 	scan bool
 }
 
+// maxScan is up to how many vertices the greatest gain is looked for anew each time:
+// that is quadratic.
 const maxScan = 4000
 
+// newGainQueue holds all n vertices. gain is asked whenever it matters, as it changes
+// while vertices are removed.
 func newGainQueue(n int, gain func(int32) int32) *gainQueue {
 	q := &gainQueue{left: make([]int32, n), gain: gain, scan: n <= maxScan}
 	for v := range q.left {
@@ -246,6 +260,8 @@ func newGainQueue(n int, gain func(int32) int32) *gainQueue {
 	return q
 }
 
+// pop takes the next vertex that is not gone. O(vertices left) with scan, and else
+// amortized O(1).
 func (q *gainQueue) pop(gone []bool) (best int32, ok bool) {
 	q.left = slices.DeleteFunc(q.left, func(v int32) bool { return q.scan && gone[v] })
 	for i, v := range q.left {
@@ -312,6 +328,7 @@ func (s *subgraph) pull(v int32, weights []int32, delta []int64, factor int64) {
 	}
 }
 
+// move takes the item at from to the place to, and closes the gap.
 func move(order []int32, from, to int) {
 	v := order[from]
 	if from < to {
@@ -360,8 +377,10 @@ func (s *subgraph) reaches(v, w int32, chosen []bool) bool {
 	return false
 }
 
-// disjointCycles returns a lower bound: as many cycles as a greedy search
-// finds that share no weight, each counted with its cheapest edge.
+// disjointCycles returns a lower bound: as many cycles as a greedy search finds that
+// share no weight, each counted with its cheapest edge, since every set has to pay for
+// an edge of each. Short cycles are looked for first, as they use up least. It stops at
+// a bound on steps; the bound that it has by then still holds.
 func (s *subgraph) disjointCycles(ctx context.Context, weights []int32) int {
 	left := slices.Clone(weights)
 	bound, steps := 0, 0

@@ -37,7 +37,8 @@ func (s *subgraph) softenGroups(ctx context.Context, weights []int32, works func
 	return best, bestCost, bestCost
 }
 
-// units lists what can be softened, the cheapest first.
+// units lists what can be softened, the cheapest first. All edges of a group that can
+// lose a member are one unit, with the weight of one of them.
 func (s *subgraph) units(weights []int32) []unit {
 	byGroup := map[int32]int{}
 	var units []unit
@@ -89,8 +90,10 @@ func (s *subgraph) greedyGroups(ctx context.Context, units []unit, weights []int
 	return chosen, total
 }
 
-// trySets tries every set of exactly size units that costs less than limit and
-// returns the cheapest that works. It reports whether it tried all.
+// trySets tries every set of exactly size units that costs less than limit and returns
+// the cheapest that works. It reports whether it tried all; tries counts over all
+// sizes, so that the whole search has one bound. Units are sorted by weight, which lets
+// it leave a branch as soon as the rest must cost too much.
 func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, tries *int, works func([]bool) bool) (best []bool, bestCost int, complete bool) {
 	bestCost, complete = limit, true
 	chosen := make([]bool, len(s.to))
@@ -117,6 +120,7 @@ func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, t
 	return best, bestCost, complete
 }
 
+// mark sets or clears all edges of a unit.
 func mark(chosen []bool, u unit, soft bool) {
 	for _, i := range u.edges {
 		chosen[i] = soft

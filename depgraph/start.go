@@ -42,6 +42,8 @@ type starter struct {
 	queue      []int32 // what serves, for the others to learn
 }
 
+// newStarter simulates a start of all services. cold leaves out what people get past by
+// hand.
 func newStarter(g *Graph, cold bool) *starter {
 	n := len(g.services)
 	s := &starter{g: g, active: make([]bool, n), launched: make([]bool, n), ready: make([]bool, n), serves: make([]bool, n)}
@@ -237,7 +239,9 @@ func (s *starter) held(v int32) int32 {
 	return s.launchWait[v] + s.weakWait[v]
 }
 
-// run starts wave after wave until nothing moves.
+// run starts wave after wave until nothing moves, and reports whether everything that
+// takes part serves in the end. A wave is launched as a whole before any of it is
+// ready, so that what waits for a launch is in the next wave, never in the same one.
 func (s *starter) run() (waves [][]int32, complete bool) {
 	total, served := 0, 0
 	for _, a := range s.active {
@@ -265,6 +269,7 @@ func (s *starter) run() (waves [][]int32, complete bool) {
 	}
 }
 
+// take returns what was found launchable since the last call.
 func (s *starter) take() []int32 {
 	taken := s.launchable
 	s.launchable = nil
@@ -310,7 +315,9 @@ func (s *starter) settle(each func(v int32)) (served int) {
 	}
 }
 
-// tell passes an event of w on: a launch, being ready, or serving.
+// tell passes an event of w on to everything that waits for it: a launch, being ready,
+// or serving, which is 0. O(edges into w). The first case of the switch is nearly all
+// edges, so it does without the calls that the others need.
 func (s *starter) tell(w int32, event flag) {
 	g := s.g
 	for i := g.in[w]; i < g.in[w+1]; i++ {
@@ -334,7 +341,9 @@ func (s *starter) tell(w int32, event flag) {
 	}
 }
 
-// met takes one from what v waits for.
+// met takes one from what v waits for, as the end w of edge e is far enough. An order
+// that is not honoured holds nothing, a group counts once it has its quorum and not
+// again, and a need inside a unit is met together with v.
 func (s *starter) met(v, w, e int32, f flag) {
 	weak := f&fSoft != 0
 	if weak && (s.honoured == nil || !s.honoured[e]) {
@@ -391,6 +400,7 @@ func (s *starter) count(v int32) {
 	}
 }
 
+// touch notes a tangled unit to be looked at again, once.
 func (s *starter) touch(c int32) {
 	if !s.isDirty[c] {
 		s.isDirty[c] = true
@@ -398,6 +408,7 @@ func (s *starter) touch(c int32) {
 	}
 }
 
+// serve lets v serve; settle tells the others.
 func (s *starter) serve(v int32) {
 	if !s.serves[v] {
 		s.serves[v] = true

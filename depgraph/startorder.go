@@ -35,6 +35,8 @@ func (s *starter) honour() bool {
 	return any
 }
 
+// honourGroup takes the orders of a group back if fewer of its members than its quorum
+// are part of the start: they would order for ever.
 func (s *starter) honourGroup(i int32, gr *group) {
 	count := int32(0)
 	edges := s.g.groupEdges(i)

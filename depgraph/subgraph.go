@@ -246,6 +246,8 @@ func (s *subgraph) shortestCycle(must func(e int32) bool) (cycle []int32, proven
 	return s.rotate(search.best), search.steps <= maxCycleSteps
 }
 
+// cycleSearch is a breadth-first search that is run from many vertices. Its slices are
+// used again; limit and best carry the shortest cycle from one run to the next.
 type cycleSearch struct {
 	s     *subgraph
 	must  func(e int32) bool

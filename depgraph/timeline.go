@@ -22,6 +22,10 @@ type timeline struct {
 	unit time.Duration
 }
 
+// newTimeline takes the waves of a finished simulation, of which it needs an order in
+// which everything comes after what it waits for, to compute how long the chain behind
+// each service is. Without any declared duration each start takes one unit, and the
+// critical path is the longest chain.
 func newTimeline(s *starter, waves [][]int32) *timeline {
 	n := len(s.g.services)
 	t := &timeline{
@@ -50,6 +54,7 @@ func newTimeline(s *starter, waves [][]int32) *timeline {
 	return t
 }
 
+// duration is the start of one service by the clock.
 func (t *timeline) duration(v int32) time.Duration { return t.s.g.services[v].Start + t.unit }
 
 // longestAfter is the longest chain of starts that waits for v directly.
@@ -73,6 +78,8 @@ type startQueue struct {
 func (q *startQueue) Len() int      { return len(q.vs) }
 func (q *startQueue) Swap(i, j int) { q.vs[i], q.vs[j] = q.vs[j], q.vs[i] }
 func (q *startQueue) Push(x any)    { q.vs = append(q.vs, x.(int32)) }
+
+// Less is the order of list scheduling: who holds up the most begins first.
 func (q *startQueue) Less(i, j int) bool {
 	a, b := q.vs[i], q.vs[j]
 	if q.t.remaining[a] != q.t.remaining[b] {
@@ -98,7 +105,10 @@ func (q *readyQueue) Less(i, j int) bool {
 	return a < b
 }
 
-// run simulates the start by the clock.
+// run simulates the start by the clock. Two queues, in a loop over events: what could
+// begin, as far as there is room, and what is starting, of which the first to be ready
+// moves the clock. because notes, for the critical path, whose readiness let a service
+// begin: that of a need, or of the one that made room.
 func (t *timeline) run(maxParallel int) {
 	s := t.s
 	s.reset()
@@ -168,7 +178,8 @@ func (t *timeline) waitsFor(v int32, in []int32, wave int) bool {
 	return false
 }
 
-// report fills the result: slots, total and critical path.
+// report fills the result: slots, total and critical path. The path runs backwards from
+// what serves last, over what let each service begin. What never serves is left out.
 func (t *timeline) report(res *Order) {
 	last := int32(-1)
 	t.order = slices.DeleteFunc(t.order, func(v int32) bool { return !t.s.serves[v] })

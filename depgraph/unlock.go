@@ -6,9 +6,12 @@ import (
 	"slices"
 )
 
-// unlock finds a cheapest set of edges without which a deadlock comes up:
-// services may still need each other at run time, and are started together.
-// Fewer edges do than for no cycle at all. It reports whether none is cheaper.
+// unlock finds a cheapest set of edges without which a deadlock comes up: services may
+// still need each other at run time, and are started together. Fewer edges do than for
+// no cycle at all. It reports whether none is cheaper.
+//
+// It begins with a set that leaves no cycle at all, which certainly works, takes back
+// what is not needed, and searches for something cheaper within a bound.
 func (s *subgraph) unlock(ctx context.Context) (chosen []bool, proven bool) {
 	weights := s.weights()
 	if s.groups {
@@ -22,7 +25,8 @@ func (s *subgraph) unlock(ctx context.Context) (chosen []bool, proven bool) {
 	return h.best, !h.cut
 }
 
-// thin takes edges back, the most expensive first, while the rest still works.
+// thin takes edges back, the most expensive first, while no cycle with a startup edge
+// returns. It changes chosen and returns it.
 func (s *subgraph) thin(chosen []bool, weights []int32) []bool {
 	var order []int
 	for i, soft := range chosen {
@@ -80,6 +84,9 @@ type hitting struct {
 // maxHits bounds the search in cycles looked for.
 const maxHits = 5000
 
+// search is branch and bound: it takes the edges of the shortest cycle that is left one
+// after the other, the cheapest first, and never again in later branches one that was
+// tried before them. Shortest cycles branch least. sum is what is chosen already.
 func (h *hitting) search(sum int) {
 	if h.tries++; h.tries*len(h.s.to) > maxHits*200 || h.tries > maxHits || h.ctx.Err() != nil {
 		h.cut = true

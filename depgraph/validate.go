@@ -104,6 +104,8 @@ func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
 // maxHints bounds the search for similar names, which looks at all of them.
 const maxHints = 100
 
+// dangle reports a name that is not declared. Only the first maxHints get a hint, since
+// each costs a comparison with all names.
 func (c *compiler) dangle(owner, name string, at Position) {
 	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which is not declared"}
 	if c.dangling++; c.dangling <= maxHints {

@@ -33,6 +33,8 @@ func (g *Graph) View() graph.Graph[string, Service] {
 // release asks for.
 type view struct{ g *Graph }
 
+// Vertex returns a service; graph.ErrVertexNotFound, which the library looks for, if
+// there is none.
 func (v view) Vertex(name string) (Service, graph.VertexProperties, error) {
 	s, ok := v.g.Service(name)
 	if !ok {
@@ -55,6 +57,7 @@ func vertexProperties(s *Service) graph.VertexProperties {
 func (v view) ListVertices() ([]string, error) { return v.g.Names(), nil }
 func (v view) VertexCount() (int, error)       { return v.g.Len(), nil }
 
+// Edge finds the first edge of a pair by binary search, as rows are sorted.
 func (v view) Edge(from, to string) (graph.Edge[string], error) {
 	a, ok := v.g.index[from]
 	if !ok {
@@ -96,6 +99,7 @@ func (v view) pair(from, e int32) (graph.Edge[string], int32) {
 	}, next
 }
 
+// ListEdges lists pairs, in order of name.
 func (v view) ListEdges() ([]graph.Edge[string], error) {
 	edges := make([]graph.Edge[string], 0, len(v.g.to))
 	for from := range v.g.services {
@@ -195,6 +199,8 @@ type member struct {
 	group int // from 1; 0: it is no member
 }
 
+// membersOf turns edges of a view back into dependencies; those of groups are left
+// apart for regroup.
 func membersOf(edges []Edge) []member {
 	all := make([]member, len(edges))
 	for i, e := range edges {

@@ -153,6 +153,8 @@ func (d *decoder) waivers(n *yaml.Node) []Waiver {
 
 var waiverFields = []string{"rule", "on", "reason", "until"}
 
+// waiver reads one waiver. What it says is checked only if every field could be read,
+// so that one mistake is one fault.
 func (d *decoder) waiver(n *yaml.Node) Waiver {
 	w := Waiver{At: d.at(n)}
 	before := len(d.problems)

@@ -69,6 +69,8 @@ func (g *Graph) pathTo(v int32, keep sel, end func(int32) bool) []int32 {
 	return nil
 }
 
+// trace walks back from w to v over the edges by which a search came to each vertex,
+// and returns them in order.
 func (g *Graph) trace(v, w int32, via map[int32]int32) []int32 {
 	var path []int32
 	for at := w; ; {
@@ -99,6 +101,7 @@ func (g *Graph) distances(w int32, keep sel) []int32 {
 	return dist
 }
 
+// defaultPathLimit is that of WhyOptions.Limit.
 const defaultPathLimit = 100
 
 // maxPathSteps bounds the work between two paths: with a limit on the length,
@@ -133,6 +136,8 @@ func (g *Graph) allPaths(ctx context.Context, v, w int32, keep sel, limit int) (
 	}
 }
 
+// pathSearch looks for the paths of exactly one length. on are the services of the path
+// so far, dist how far each is from the target at least.
 type pathSearch struct {
 	g      *Graph
 	target int32

@@ -60,6 +60,8 @@ func (m *manifestWriter) field(indent, name, value string) {
 	}
 }
 
+// quote is QuoteYAML; the first error is kept, and the text that was to be written is
+// not.
 func (m *manifestWriter) quote(s string) string {
 	q, err := QuoteYAML(s)
 	if err != nil && m.err == nil {
@@ -68,6 +70,7 @@ func (m *manifestWriter) quote(s string) string {
 	return q
 }
 
+// service writes one document. Fields that say nothing are left out.
 func (m *manifestWriter) service(s *Service) {
 	m.line("service: %s", m.quote(s.Name))
 	m.text("", "owner", s.Owner)
@@ -103,6 +106,7 @@ func (m *manifestWriter) service(s *Service) {
 	}
 }
 
+// waiver writes one item of waivers.
 func (m *manifestWriter) waiver(w *Waiver) {
 	m.line("  - rule: %s", m.quote(w.Rule))
 	m.text("    ", "on", w.On)
@@ -110,6 +114,9 @@ func (m *manifestWriter) waiver(w *Waiver) {
 	m.line("    until: %s", w.Until.Format(time.DateOnly))
 }
 
+// dependency writes one item of depends: what it leads to, then the table of fields.go.
+// The quorum of a group is always written, since a reader should not have to know the
+// default.
 func (m *manifestWriter) dependency(d *Dependency) {
 	if len(d.AnyOf) > 0 {
 		m.line("  - any-of: %s", m.list(d.AnyOf))
@@ -124,6 +131,7 @@ func (m *manifestWriter) dependency(d *Dependency) {
 	}
 }
 
+// list writes names in one line, as YAML's flow style.
 func (m *manifestWriter) list(names []string) string {
 	quoted := make([]string, len(names))
 	for i, n := range names {
