@@ -13,8 +13,8 @@ import (
 // what is not declared, DG016 for what was not seen, DG019 for what is declared
 // soft and is hard. Their severities are those of the policy, or the defaults,
 // but no more than what add is given for findings that are weaker than their
-// rule. The order is that of
-// a check: by severity, rule, place, service and message.
+// rule. The order is that of a check: by severity, rule, place, service and
+// message.
 //
 // A finding about a pair without a declaration is at its first service, if that
 // is declared, so that a waiver and a reader have a place.

@@ -400,18 +400,41 @@ func (s *stops) Err() error {
 
 var errStopped = errors.New("stopped")
 
-// HTML asks its context all the time; wherever it ends, nothing is written.
-func TestHTML_ends_with_its_context_at_any_point(t *testing.T) {
+// What computes asks its context all the time; wherever it ends, nothing is
+// written.
+func TestWriters_end_with_their_context_at_any_point(t *testing.T) {
 	g := parsed(t, "{service: a, availability: {own: 99}, depends: [{on: b}]}\n---\n{service: b, depends: [{on: a}]}\n---\n{service: c, depends: [{on: a, soft: true}]}")
-	done := false
-	for n := 0; !done; n++ {
-		if n > 10_000 {
-			t.Fatal("it asks without end")
-		}
-		var b strings.Builder
-		err := HTML(&stops{t.Context(), n}, &b, g, HTMLOptions{})
-		if done = err == nil; !done && (!errors.Is(err, errStopped) || b.Len() > 0) {
-			t.Fatalf("after %d questions: %v, %d bytes", n, err, b.Len())
+	for name, write := range map[string]func(ctx context.Context, b *strings.Builder) error{
+		"HTML":     func(ctx context.Context, b *strings.Builder) error { return HTML(ctx, b, g, HTMLOptions{}) },
+		"large":    func(ctx context.Context, b *strings.Builder) error { return largePage(ctx, b, g, HTMLOptions{}) },
+		"SVG":      func(ctx context.Context, b *strings.Builder) error { return SVG(ctx, b, g) },
+		"Markdown": func(ctx context.Context, b *strings.Builder) error { return Markdown(ctx, b, g) },
+		"a black start": func(ctx context.Context, _ *strings.Builder) error {
+			_, err := NewRunbook(ctx, g, RunbookOptions{})
+			return err
+		},
+		"a loss": func(ctx context.Context, _ *strings.Builder) error {
+			_, err := NewRunbook(ctx, g, RunbookOptions{Down: "b"})
+			return err
+		},
+		"a layout": func(ctx context.Context, _ *strings.Builder) error {
+			_, err := NewLayout(ctx, g)
+			return err
+		},
+	} {
+		done := false
+		for n := 0; !done; n++ {
+			if n > 10_000 {
+				t.Fatalf("%s asks without end", name)
+			}
+			var b strings.Builder
+			err := write(&stops{t.Context(), n}, &b)
+			if done = err == nil; !done && (!errors.Is(err, errStopped) || b.Len() > 0) {
+				t.Fatalf("%s, after %d questions: %v, %d bytes", name, n, err, b.Len())
+			}
+			if done && n == 0 {
+				t.Errorf("%s never asks", name)
+			}
 		}
 	}
 }
