@@ -253,6 +253,10 @@ const maxPhase = 30 * 24 * time.Hour
 // injectLimit bounds Inject and Revert: a real one calls an API, and again.
 const injectLimit = time.Minute
 
+// withDefaults is the experiment with every zero field set to its default, or
+// all that is wrong with it at once: nothing has been started by then. Rates,
+// lengths and their product are bounded, since each request is kept until the
+// report is made.
 func (e Experiment) withDefaults() (Experiment, error) {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {

@@ -49,6 +49,8 @@ func (f *rulesFault) Inject(context.Context) error {
 	return f.injector.Set(f.rules...)
 }
 
+// Revert keeps what was seen, and then clears the rules: their counters go with
+// them. A second call does nothing.
 func (f *rulesFault) Revert(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,6 +62,7 @@ func (f *rulesFault) Revert(context.Context) error {
 	return nil
 }
 
+// Seen is what the rules have hit so far, or had hit when they were taken away.
 func (f *rulesFault) Seen() Seen {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -69,6 +72,7 @@ func (f *rulesFault) Seen() Seen {
 	return f.now()
 }
 
+// now adds the counters of all rules up. It is called with the lock held.
 func (f *rulesFault) now() (s Seen) {
 	for _, r := range f.injector.Stats().Rules {
 		s.Hits += r.Hits
@@ -109,6 +113,8 @@ type switchFault struct {
 
 func (f *switchFault) missing() bool { return f.inject == nil || f.revert == nil }
 
+// count asks the user's counter. It is called without the lock, since it may
+// block.
 func (f *switchFault) count() int64 {
 	if f.hits == nil {
 		return 0
@@ -116,6 +122,8 @@ func (f *switchFault) count() int64 {
 	return f.hits()
 }
 
+// Inject notes what the counter says before it cuts: what it counts from is the
+// user's affair, and the hits of an earlier drill are not this one's.
 func (f *switchFault) Inject(ctx context.Context) error {
 	before := f.count()
 	f.mu.Lock()
@@ -124,6 +132,8 @@ func (f *switchFault) Inject(ctx context.Context) error {
 	return f.inject(ctx)
 }
 
+// Revert takes the last count first: what hits while the fault is being undone
+// could as well be of something else.
 func (f *switchFault) Revert(ctx context.Context) error {
 	f.Seen() // the last that counts
 	f.mu.Lock()

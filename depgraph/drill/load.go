@@ -164,6 +164,9 @@ func (l *load) second(phase string, from, until time.Time) Second {
 	return summary(list, phase, from.Sub(l.began))
 }
 
+// summary counts what came of some requests. Each counts once, for the gravest:
+// the machine's fault, too late, an error, a wrong answer. The error is the
+// first one's.
 func summary(list []result, phase string, at time.Duration) Second {
 	s := Second{At: round(at.Seconds()), Phase: phase, Asked: len(list)}
 	var took []time.Duration

@@ -46,6 +46,7 @@ func Plan(g *depgraph.Graph, proofs *depgraph.Proofs, now time.Time, maxAge time
 	return all
 }
 
+// boolOrder sorts false before true, as cmp.Compare would if it took booleans.
 func boolOrder(a, b bool) int {
 	switch {
 	case a == b:

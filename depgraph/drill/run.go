@@ -198,6 +198,10 @@ func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
 	return Held, ""
 }
 
+// watch asks while the fault is in place. After each second it reads the
+// fault's counter, tries the invariants and asks the stop condition; the first
+// that says stop ends the phase, and its reason is returned. "" means that it
+// ran to its end.
 func (d *drill) watch(ctx context.Context) (aborted string) {
 	d.load.run(ctx, "watch", d.e.Watch, func(s Second) bool {
 		d.told(s)
@@ -217,6 +221,7 @@ func (d *drill) watch(ctx context.Context) (aborted string) {
 	return aborted
 }
 
+// invariants tries the experiment's own. One that has been broken stays broken.
 func (d *drill) invariants(ctx context.Context) {
 	for _, i := range d.e.Invariants {
 		if d.broken[i.Name] != "" || ctx.Err() != nil {
@@ -399,6 +404,7 @@ func byCount(counts map[string]int) []string {
 	})
 }
 
+// firstOf is the most frequent text, which is what a sentence has room for.
 func firstOf(counts map[string]int) string {
 	for _, key := range byCount(counts) {
 		return key

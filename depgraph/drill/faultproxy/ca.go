@@ -18,7 +18,10 @@ import (
 )
 
 // authority signs certificates for the names that the proxy opens. Its key is
-// never written anywhere.
+// never written anywhere, and its certificate says itself what it may vouch for
+// (RFC 5280, 4.2.1.10): a client that trusts it trusts it for no other name,
+// and for no address. Leaves are made when they are first asked for, and share
+// one key, since making keys is what costs time.
 type authority struct {
 	cert  *x509.Certificate
 	key   *ecdsa.PrivateKey
@@ -38,6 +41,8 @@ func everyAddress() []*net.IPNet {
 	return []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 }
 
+// newAuthority makes one for these names, with all below them, that ends after
+// life. The constraint is critical: a client that does not know it must refuse.
 func newAuthority(names []string, life time.Duration) (*authority, error) {
 	a := &authority{names: names, leaves: map[string]*tls.Certificate{}}
 	var err error
@@ -70,6 +75,8 @@ func newAuthority(names []string, life time.Duration) (*authority, error) {
 	return a, nil
 }
 
+// serialNumber is random, as RFC 5280 wants them unique, of at most 127 bits,
+// so that it is positive in the 20 octets there are.
 func serialNumber() (*big.Int, error) {
 	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 }

@@ -113,6 +113,8 @@ func (c *Client) Add(ctx context.Context, lease time.Duration, rules ...fault.Ru
 	return c.put(ctx, http.MethodPatch, lease, rules)
 }
 
+// put replaces or adds rules, with a lease; 0 is the proxy's default. header
+// are names and values in turn.
 func (c *Client) put(ctx context.Context, method string, lease time.Duration, rules []fault.Rule, header ...string) error {
 	query := url.Values{}
 	if lease != 0 {

@@ -8,11 +8,19 @@ import (
 )
 
 // limited accepts connections up to the bound and knows those that are open.
+//
+// This file is what is between the proxy and a socket: limited and tracked for
+// clients, opened where TLS was opened, buffered where something was read
+// ahead, and handed, which makes a server of net/http out of connections that
+// exist already. Each can be reset, whatever it is wrapped in.
 type limited struct {
 	net.Listener
 	proxy *Proxy
 }
 
+// Accept turns away what is beyond Options.MaxConns by closing it at once. A
+// client sees an end of file and tries again; waiting in the kernel's queue
+// would look like a fault that nobody has asked for.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -36,6 +44,8 @@ type tracked struct {
 	closed func()
 }
 
+// track notes a connection, so that Close can break it off, until it is closed,
+// which also gives its slot back, once.
 func (p *Proxy) track(c net.Conn) net.Conn {
 	p.count.accepted.Add(1)
 	p.count.open.Add(1)
@@ -78,6 +88,7 @@ type opened struct {
 
 func (o *opened) reset() { resetConn(o.raw) }
 
+// resetConn breaks a connection as deep as it can reach.
 func resetConn(c net.Conn) {
 	if r, ok := c.(resetter); ok {
 		r.reset()
@@ -103,6 +114,8 @@ type handed struct {
 	addr  net.Addr
 }
 
+// hand waits until the server takes the connection; false if it has ended, and
+// the connection is still the caller's to close.
 func (h *handed) hand(c net.Conn) bool {
 	select {
 	case h.conns <- c:
@@ -112,6 +125,7 @@ func (h *handed) hand(c net.Conn) bool {
 	}
 }
 
+// Accept implements net.Listener; it ends with the proxy.
 func (h *handed) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.conns:

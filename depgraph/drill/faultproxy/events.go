@@ -29,6 +29,8 @@ type events struct {
 	serial int64
 }
 
+// add notes what a rule has hit. What a client has chosen is clipped: to 256 bytes
+// a text, and 25 tables.
 func (e *events) add(in fault.Event) {
 	event := Event{Time: in.Time.UTC(), Rule: in.Rule, Service: clip(in.Call.Service), Region: in.Call.Region, Operation: clip(in.Call.Operation), Fault: faultName(in.Fault)}
 	for _, t := range in.Call.Tables[:min(len(in.Call.Tables), 25)] {
@@ -65,6 +67,8 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s, "?")
 }
 
+// faultName is the most telling word for a fault: its error before its kind,
+// and what only slows a call down last.
 func faultName(f *fault.Fault) string {
 	switch {
 	case f.Error != nil:

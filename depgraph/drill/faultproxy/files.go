@@ -23,13 +23,18 @@ type file struct {
 	data []byte
 }
 
-// files is the folder with the proxy's files.
+// files is the folder with the proxy's files: the token of the control API, for
+// its owner alone, and the certificates, for all. written is what remove takes
+// away.
 type files struct {
 	dir     string
 	own     bool // the folder, too, is the proxy's
 	written map[string][]byte
 }
 
+// open makes the folder if it is not there; "" is a new one, which is then
+// removed at the end. The path is absolute: it goes into other programs'
+// environment.
 func (f *files) open(dir string) (err error) {
 	if f.dir = dir; dir == "" {
 		f.dir, err = os.MkdirTemp("", "drill-proxy-")
@@ -68,6 +73,8 @@ func (f *files) write(all map[string]file) error {
 	return nil
 }
 
+// remove takes away what was written, unless it has been replaced since, and
+// the folder if it is ours. Whatever else is in a folder of the user's stays.
 func (f *files) remove() error {
 	var errs []error
 	for name, data := range f.written {
@@ -86,6 +93,7 @@ func (f *files) remove() error {
 	return errors.Join(errs...)
 }
 
+// newToken is 256 random bits in hexadecimal, which need no escaping anywhere.
 func newToken() (string, error) {
 	raw := make([]byte, 32)
 	_, err := rand.Read(raw)

@@ -60,6 +60,12 @@ func (c *counters) called(service string) {
 
 // A Proxy is running from Start to Close. All its methods are safe for
 // concurrent use.
+//
+// Fields up to the context are set by newProxy and only read afterwards, or
+// safe by themselves; listeners and servers are set by start. Requests of HTTP
+// go through data (http.go), CONNECT and tunnels through tunnel.go, and the
+// control API is control.go. All three ask the injector, count, and wait on
+// held.
 type Proxy struct {
 	opts     Options
 	upstream *url.URL
@@ -114,6 +120,8 @@ func Start(o Options) (*Proxy, error) {
 	return p, nil
 }
 
+// newProxy checks the options and makes everything that needs neither a port
+// nor a file, so that what is wrong with options leaves nothing behind.
 func newProxy(o Options) (*Proxy, error) {
 	p := &Proxy{opts: o, mapped: map[string]*url.URL{}, conns: map[net.Conn]struct{}{}, release: make(chan struct{}), count: counters{calls: map[string]int64{}}}
 	if err := p.check(); err != nil {
@@ -138,6 +146,8 @@ func newProxy(o Options) (*Proxy, error) {
 	return p, err
 }
 
+// start takes the ports, then writes the files, and serves last: who finds the
+// token finds a proxy that answers. After an error, Close undoes what was done.
 func (p *Proxy) start() error {
 	if err := p.files.open(p.opts.Dir); err != nil {
 		return err
@@ -176,6 +186,8 @@ func (p *Proxy) start() error {
 	return nil
 }
 
+// listen takes an address, and names the option if it cannot be had. Listeners
+// are kept in order: data, control, tunnels.
 func (p *Proxy) listen(field, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -217,6 +229,7 @@ func (p *Proxy) contained(h http.Handler) http.Handler {
 	})
 }
 
+// say tells Options.Log, whose panics are counted and go no further.
 func (p *Proxy) say(format string, args ...any) {
 	if p.opts.Log == nil {
 		return

@@ -72,6 +72,11 @@ var toxicAttributes = map[string][]string{
 	"latency": {"latency", "jitter"}, "bandwidth": {"rate"}, "timeout": {"timeout"}, "reset_peer": {"timeout"}, "limit_data": {"bytes"},
 }
 
+// toxic makes a rule of a toxic, or says which of its members it cannot take.
+// What a toxic means is toxiproxy's documentation: toxicity is a probability (1
+// if it is not said, and 0 switches it off, where a rule's 0 would mean
+// always), times are in milliseconds, rate is in KB/s of 1000 bytes, and a
+// timeout of 0 never answers.
 func toxic(text []byte) (r fault.Rule, err error) {
 	var t toxicJSON
 	dec := json.NewDecoder(bytes.NewReader(text))

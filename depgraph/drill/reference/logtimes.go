@@ -25,6 +25,8 @@ const (
 	settled    = 50 * time.Millisecond
 )
 
+// add notes a line that took long. Of more than keepSlow the longest are kept,
+// which takes a look at each of them, but only for lines that are slow already.
 func (l *logTimes) add(began, ended time.Time) {
 	if ended.Sub(began) < worthALook {
 		return
@@ -46,6 +48,9 @@ func (l *logTimes) add(began, ended time.Time) {
 	}
 }
 
+// longest is how long the slowest line took, without the time in which the
+// machine stood still. The latest ones are left out until their stalls are
+// known.
 func (l *logTimes) longest() (d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -38,6 +38,9 @@ func newNaive(s *Service, client *dynamodb.Client) *naive {
 	return &naive{service: s, client: client, local: map[string]localSession{}}
 }
 
+// find looks in local memory, in the table and in the system of record. The
+// mistake of 2021 is in the middle: only "not found" leads on, and any other
+// error ends here.
 func (n *naive) find(ctx context.Context, token string) (user, source string, err error) {
 	n.mu.Lock()
 	l, ok := n.local[token]
@@ -61,6 +64,7 @@ func (n *naive) find(ctx context.Context, token string) (user, source string, er
 	return user, "origin", nil
 }
 
+// keep bounds local memory by throwing away what the map gives first.
 func (n *naive) keep(token, user string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -73,6 +77,8 @@ func (n *naive) keep(token, user string) {
 	n.local[token] = localSession{user, time.Now().Add(ttl)}
 }
 
+// get reads the table; an answer without the item, or with one that is garbage,
+// is "not found".
 func (n *naive) get(ctx context.Context, token string) (string, error) {
 	out, err := n.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(table), Key: key(token)})
 	if err != nil {
@@ -85,6 +91,7 @@ func (n *naive) get(ctx context.Context, token string) (string, error) {
 	return string(user.Value), nil
 }
 
+// put writes to the table, with the caller's deadline and no other.
 func (n *naive) put(ctx context.Context, token, user string) error {
 	item := key(token)
 	item["user"] = &types.AttributeValueMemberB{Value: []byte(user)}

@@ -188,6 +188,9 @@ func (s *Service) origin(ctx context.Context, token string) (string, error) {
 // way to fail.
 func (s *Service) destination() io.Writer { return writerFunc(s.write) }
 
+// write is the end of the service's log: one line at a time, and none while a
+// rule about the service "logs" holds, as when a log driver has lost its
+// server. It looks again after 10 ms, and more rarely the longer it lasts.
 func (s *Service) write(p []byte) (int, error) {
 	s.pipe <- struct{}{} // one writer at a time, as with a pipe
 	defer func() { <-s.pipe }()

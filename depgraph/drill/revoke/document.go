@@ -60,6 +60,8 @@ func parseDocument(text string) (parsed, error) {
 	return p, nil
 }
 
+// statements reads the value of Statement, which IAM lets be one object or a
+// list of them (IAM JSON policy grammar), and notes where each begins and ends.
 func (p *parsed) statements(dec *json.Decoder) error {
 	rest := p.text[dec.InputOffset():]
 	p.list = strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n:"), "[")
@@ -78,6 +80,9 @@ func (p *parsed) statements(dec *json.Decoder) error {
 	return p.element(dec)
 }
 
+// element notes one statement: its bytes, which are never written anew, its
+// Sid, and until when it holds. What it cannot make sense of is somebody
+// else's, and stays.
 func (p *parsed) element(dec *json.Decoder) error {
 	var raw json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
@@ -100,6 +105,10 @@ func (p *parsed) element(dec *json.Decoder) error {
 }
 
 // with adds statements after the last one.
+//
+// The text of the others stays as it is, to the byte: a policy that is read,
+// parsed and written again by a program would lose what that program does not
+// know.
 func (p parsed) with(statements []string) (string, error) {
 	if len(p.elements) == 0 {
 		return "", errors.New("the table's policy has an empty list of statements")

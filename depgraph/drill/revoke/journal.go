@@ -92,6 +92,8 @@ func Pending(dir string) ([]Plan, error) {
 	return all, errors.Join(errs...)
 }
 
+// readEntry reads one entry, and takes no other file for one: its name must be
+// that of the plan in it, and the plan must be a drill's own.
 func readEntry(dir, base string) (Plan, error) {
 	name := filepath.Join(dir, base)
 	text, err := os.ReadFile(name)

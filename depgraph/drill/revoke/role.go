@@ -190,6 +190,8 @@ type denials struct {
 	last   drill.Seen
 }
 
+// begin starts to count at the service's present number; nil counts nothing,
+// and the drill is void.
 func (d *denials) begin(count func() int64) {
 	if count == nil {
 		return

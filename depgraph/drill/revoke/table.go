@@ -97,6 +97,8 @@ func (t *Table) Inject(ctx context.Context) error {
 	return sleep(ctx, time.Until(t.Plan.From))
 }
 
+// tagged looks for the tag that allows drills in all pages of the table's tags.
+// A tag that cannot be read is one that is not there: nothing is written then.
 func (t *Table) tagged(ctx context.Context) error {
 	var token *string
 	for {
@@ -268,6 +270,7 @@ func call[T any](ctx context.Context, f func(context.Context) (T, error)) (T, er
 	return f(ctx)
 }
 
+// code is an AWS error's, or "".
 func code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -300,6 +303,8 @@ func deniedBy(err error, via Via) bool {
 	return denied(err) && errors.As(err, &api) && strings.Contains(api.ErrorMessage(), reasons[via])
 }
 
+// sleep waits for d or for the end of the context, whichever comes first, and
+// says which. What is over already still sees the context.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
