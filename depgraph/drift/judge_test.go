@@ -304,3 +304,29 @@ func TestReport_Services_in_full(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// An address in a configuration is a dependency that nobody was seen to use.
+func TestCompare_of_addresses_in_a_configuration(t *testing.T) {
+	g, err := depgraph.Compile([]depgraph.Service{{Name: "web", Depends: []depgraph.Dependency{{On: "cache"}}}, {Name: "cache"}}, depgraph.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c Collector
+	c.AddConfigured("compose.yaml", []depgraph.Service{{Name: "web", Depends: []depgraph.Dependency{{On: "db", Phase: depgraph.Runtime}}}})
+	r := Compare(g, c.Observed(), Options{})
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, f.Severity.String()+" "+f.Rule+" "+f.Message)
+	}
+	for _, n := range r.Notes {
+		got = append(got, "note "+n)
+	}
+	want := []string{
+		"warn DG015 web is configured with the address of db; no manifest declares db, nor the dependency",
+		"info DG016 web declares cache: no source names it",
+		"note an address in a configuration is not a call: it only says that a dependency is possible",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

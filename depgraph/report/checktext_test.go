@@ -423,3 +423,31 @@ soft cycle: 2 services, opened by what is soft  (component of 2, 2 edges)
 
 `)
 }
+
+// A rule of a policy has one name; a cycle without a fix has no line for it.
+func TestCheckText_names_a_rule_once(t *testing.T) {
+	g, components := deadlocked(t)
+	findings := sized(2, "our-rule", depgraph.Warn)
+	for i := range findings {
+		findings[i].Name = "our-rule"
+	}
+	findings = append(findings, depgraph.Finding{Rule: "DG002", Severity: depgraph.Info, Message: "a cycle", Component: &components[0]})
+	same(t, written(t, func(w io.Writer) error { return report.CheckText(w, g, report.Summary{}, findings) }), `
+! No errors, 2 warnings, the first: s00 is 0 too large
+
+warn our-rule: 2 findings
+  s00 is 0 too large   m.yaml:1
+  s01 is 1 too large   m.yaml:2
+info DG002 a cycle  (component of 2, 2 edges)
+ .-> consul   needs vault    hard startup+runtime   d.yaml:2
+ `+"`"+`-- vault    needs consul   hard startup+runtime   d.yaml:4
+ by hand: consul -> vault: start it with -dev
+
+0 services, 0 edges: 0 errors, 0 warnings, 0 notes
+`)
+	same(t, written(t, func(w io.Writer) error { return report.GitHub(w, findings[:1]) }), "::warning file=m.yaml,line=1,title=our-rule::s00 is 0 too large%0Afix: Make it smaller.\n")
+	text := written(t, func(w io.Writer) error { return report.CheckMarkdown(w, g, report.Summary{}, findings[:2]) })
+	if !strings.Contains(text, "\n**warn our-rule (2)**\n") {
+		t.Error(text)
+	}
+}
