@@ -171,6 +171,7 @@ func (p printer) group(fs []*depgraph.Finding, after string) {
 	if name == fs[0].Rule {
 		name = ""
 	}
+	// The place of each is lost in a list of names, so Verbose has none.
 	if suffix, names := sameButName(fs); suffix != "" && !p.opts.Verbose {
 		p.list(fmt.Sprintf("%s %d services%s: ", label, len(fs), clean(plural.Replace(suffix))), names)
 		return

@@ -71,12 +71,14 @@ func JUnit(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	all := junitSuites{}
 	for _, name := range names {
 		s := junitSuite{Name: xmlText(name)}
+		// Errors and warnings fail; the runner decides what a failure does.
 		for _, f := range byRule[name] {
 			s.Cases = append(s.Cases, junitFinding(f))
 			if f.Severity >= depgraph.Warn {
 				s.Failures++
 			}
 		}
+		// A suite without a case would not be shown.
 		if len(s.Cases) == 0 {
 			s.Cases = []junitCase{{Name: count(g.Len(), "service"), Class: xmlText(name)}}
 		}

@@ -75,6 +75,7 @@ func assumed(c *depgraph.Component) string {
 func (p printer) cycle(c *depgraph.Component) {
 	tw := tabwriter.NewWriter(p.w, 0, 8, 3, ' ', 0)
 	for i, e := range c.Cycle {
+		// The first and the last edge are the corners of the box.
 		box := " |  "
 		switch i {
 		case 0:

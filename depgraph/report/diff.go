@@ -122,6 +122,7 @@ func (p printer) diffEdges(d *depgraph.Diff) {
 		return
 	}
 	p.f("\ndependencies:\n")
+	// In order of From, so that what one service changed stands together.
 	n := p.shown(len(d.Edges), maxDiffRows)
 	for _, e := range d.Edges[:n] {
 		p.f("  %-8s %s -> %s   %s   %s\n", e.Kind, clean(e.From), clean(e.To), needs(e), place(placeOf(e)))

@@ -150,6 +150,8 @@ func (p printer) mermaidGroups(g *depgraph.Graph) {
 	type pair struct{ from, to string }
 	weight := map[pair]int{}
 	for e := range g.Edges() {
+		// Edges inside a group say nothing about how groups depend on each
+		// other.
 		if a, b := groupOf[e.From], groupOf[e.To]; a != b {
 			weight[pair{a, b}]++
 		}

@@ -138,7 +138,9 @@ type criticalPathJSON struct {
 // slotJSON is the start of one service; all times are seconds from the start of
 // the whole.
 type slotJSON struct {
-	Service  string  `json:"service"`
+	Service string `json:"service"`
+	// The wave counts from 1, and the times are seconds from the start of the
+	// whole.
 	Wave     int     `json:"wave"`
 	Begin    float64 `json:"begin"`
 	Ready    float64 `json:"ready"`
@@ -193,6 +195,7 @@ func BlastJSON(w io.Writer, b *depgraph.Blast) error {
 // ImpactJSON writes how many others each service takes down, in the order of
 // names. counts has a number for each name, as Graph.BlastAll returns them.
 func ImpactJSON(w io.Writer, names []string, counts []int) error {
+	// Objects and not a map, so that the order of names stays.
 	type impact struct {
 		Service string `json:"service"`
 		Down    int    `json:"down"`
@@ -224,21 +227,24 @@ type savingJSON struct {
 // availJSON is an availability, as a share from 0 to 1, and what it rests on.
 // low, high and standard_error are there for an estimate only.
 type availJSON struct {
-	Service      string           `json:"service"`
-	Availability float64          `json:"availability"`
-	Exact        bool             `json:"exact"`
-	Low          *float64         `json:"low,omitempty"`
-	High         *float64         `json:"high,omitempty"`
-	StdErr       *float64         `json:"standard_error,omitempty"`
-	Target       float64          `json:"target,omitempty"`
-	Importance   []importanceJSON `json:"importance"`
-	Savings      []savingJSON     `json:"savings"`
-	Assumed      []string         `json:"assumed_always_up"`
-	Unknown      bool             `json:"unknown"` // nothing is declared, and the availability means nothing
-	Declared     int              `json:"declared"`
-	Of           int              `json:"of"`
-	Doubts       []string         `json:"doubts,omitempty"`
-	Assumptions  []string         `json:"assumptions"`
+	Service      string  `json:"service"`
+	Availability float64 `json:"availability"`
+	Exact        bool    `json:"exact"`
+	// The bounds between which the truth is certainly, and the error of the
+	// estimate; absent if the result is exact.
+	Low        *float64         `json:"low,omitempty"`
+	High       *float64         `json:"high,omitempty"`
+	StdErr     *float64         `json:"standard_error,omitempty"`
+	Target     float64          `json:"target,omitempty"`
+	Importance []importanceJSON `json:"importance"`
+	Savings    []savingJSON     `json:"savings"`
+	// The services that say nothing about their own availability.
+	Assumed     []string `json:"assumed_always_up"`
+	Unknown     bool     `json:"unknown"` // nothing is declared, and the availability means nothing
+	Declared    int      `json:"declared"`
+	Of          int      `json:"of"`
+	Doubts      []string `json:"doubts,omitempty"`
+	Assumptions []string `json:"assumptions"`
 }
 
 // Assumptions are printed with every availability.
@@ -323,14 +329,15 @@ func Summarize(g *depgraph.Graph, findings []depgraph.Finding) Summary {
 // findingJSON is a finding. Rule and the edges (or the service, if there are
 // none) identify it from run to run; line and message may change.
 type findingJSON struct {
-	Rule      string         `json:"rule"`
-	Name      string         `json:"name"`
-	Severity  string         `json:"severity"`
-	Service   string         `json:"service"`
-	Message   string         `json:"message"`
-	Fix       string         `json:"fix,omitempty"`
-	File      string         `json:"file"`
-	Line      int            `json:"line"`
+	Rule     string `json:"rule"`
+	Name     string `json:"name"`
+	Severity string `json:"severity"`
+	Service  string `json:"service"`
+	Message  string `json:"message"`
+	Fix      string `json:"fix,omitempty"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	// What a baseline compares; of a cycle, all edges of its component.
 	Edges     []refJSON      `json:"edges"`
 	Component *componentJSON `json:"component,omitempty"`
 }

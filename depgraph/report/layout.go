@@ -98,6 +98,8 @@ const sweeps = 6
 // stay where they are. Ranks are shares of a column and not indices, so that
 // columns of different heights compare.
 func (l *Layout) arrange(waves int, neighbours [][]int) {
+	// A service that is in no wave, if there ever is one, has a column behind
+	// them.
 	count := 0
 	for _, n := range l.Nodes {
 		count = max(count, n.Column+1)

@@ -183,6 +183,7 @@ func (p *page) health(components []depgraph.Component, order *depgraph.Order) {
 			missed++
 		}
 	}
+	// A number of 0 is good news, and shown as such.
 	add := func(n int, one, many string, bad bool) {
 		label := many
 		if n == 1 {

@@ -44,7 +44,8 @@ type section struct {
 // bookStep is one thing to do or to check, with what has to be known for it.
 // Only command is printed as code; no facts and no command make it a mere name.
 type bookStep struct {
-	name    string // of a service, or what to do
+	name string // of a service, or what to do
+	// Phrases behind the name, separated by semicolons.
 	facts   []string
 	command string // how to verify
 	box     bool   // it is ticked off
@@ -117,6 +118,7 @@ func (b *Runbook) byHand(order *depgraph.Order) {
 // start.
 func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 	without := slices.Concat(order.ByHand, order.Broken)
+	// When each service begins and is ready, by name.
 	slots := map[string]depgraph.Slot{}
 	for _, s := range order.Timeline {
 		slots[s.Service] = s
@@ -213,6 +215,7 @@ func (b *Runbook) owners(g *depgraph.Graph, names []string) {
 			of[s.Owner] = append(of[s.Owner], n)
 		}
 	}
+	// Owners in order of name, which is how a list of phone numbers is read.
 	s := section{title: "Who to call"}
 	for _, owner := range sortedKeys(of) {
 		s.steps = append(s.steps, bookStep{name: owner, facts: []string{strings.Join(of[owner], ", ")}})
@@ -248,6 +251,7 @@ func (b *Runbook) gaps(g *depgraph.Graph, names []string) {
 			lacks["no start duration"] = append(lacks["no start duration"], n)
 		}
 	}
+	// A kind of gap a line, so that each can be given to the same people.
 	s := section{title: "What this runbook lacks", text: []string{"Add it to the manifests now; at night it is too late."}}
 	for _, what := range sortedKeys(lacks) {
 		s.steps = append(s.steps, bookStep{name: what, facts: []string{strings.Join(lacks[what], ", ")}})

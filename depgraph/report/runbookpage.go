@@ -23,6 +23,8 @@ func (b *Runbook) Markdown(w io.Writer) error {
 		if len(s.steps) > 0 {
 			p.f("\n")
 		}
+		// An item a step: its box if it is to be ticked off, the name in bold,
+		// the facts, and below it how to verify.
 		for _, st := range s.steps {
 			box := ""
 			if st.box {
@@ -87,6 +89,7 @@ func (b *Runbook) HTML(w io.Writer) error {
 			p.f("<ul>\n")
 		}
 		for _, st := range s.steps {
+			// The label makes the name part of what can be clicked.
 			name := "<strong>" + esc(st.name) + "</strong>"
 			if st.box {
 				name = "<label><input type=\"checkbox\"> " + name + "</label>"

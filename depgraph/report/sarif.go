@@ -33,6 +33,7 @@ type (
 		Invocations []sarifInvocation `json:"invocations"`
 		Results     []sarifResult     `json:"results"`
 	}
+	// The driver is depgraph itself; there are no extensions.
 	sarifTool struct {
 		Driver sarifDriver `json:"driver"`
 	}
@@ -41,6 +42,8 @@ type (
 		InformationURI string      `json:"informationUri"`
 		Rules          []sarifRule `json:"rules"`
 	}
+	// A rule: its ID is what results refer to, and its texts are those of
+	// depgraph.Rules. Help is what to do about it.
 	sarifRule struct {
 		ID               string       `json:"id"`
 		Name             string       `json:"name"`
@@ -55,6 +58,8 @@ type (
 	sarifMessage struct {
 		Text string `json:"text"`
 	}
+	// One run of the tool; a notification is where something about the run
+	// itself can be said.
 	sarifInvocation struct {
 		Successful    bool                `json:"executionSuccessful"`
 		Notifications []sarifNotification `json:"toolExecutionNotifications,omitempty"`
@@ -63,6 +68,8 @@ type (
 		Level   string       `json:"level"`
 		Message sarifMessage `json:"message"`
 	}
+	// A finding. The fingerprints are partial ones, by which a service knows it
+	// again although its line has moved.
 	sarifResult struct {
 		RuleID       string            `json:"ruleId"`
 		RuleIndex    int               `json:"ruleIndex"`
@@ -72,6 +79,7 @@ type (
 		CodeFlows    []sarifCodeFlow   `json:"codeFlows,omitempty"`
 		Fingerprints map[string]string `json:"partialFingerprints"`
 	}
+	// A place, with a message if it is a step of a flow.
 	sarifLocation struct {
 		Physical *sarifPhysical `json:"physicalLocation,omitempty"`
 		Message  *sarifMessage  `json:"message,omitempty"`
@@ -83,9 +91,11 @@ type (
 	sarifArtifact struct {
 		URI string `json:"uri"`
 	}
+	// The line counts from 1; columns are not known.
 	sarifRegion struct {
 		StartLine int `json:"startLine"`
 	}
+	// The way round a cycle: one thread, a step an edge.
 	sarifCodeFlow struct {
 		ThreadFlows []sarifThreadFlow `json:"threadFlows"`
 	}

@@ -69,6 +69,7 @@ func (p printer) list(label string, names []string) {
 	if more > 0 {
 		words = append(words, fmt.Sprintf("and %d more (--all lists them)", more))
 	}
+	// Names begin where the label ends, on every line.
 	width, indent := cmp.Or(p.opts.Width, defaultWidth), columns(label)
 	if indent > width/2 {
 		indent = 4
@@ -172,6 +173,7 @@ func WhyText(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bo
 	if len(paths) == 0 {
 		p.f("%s does not depend on %s\n", clean(from), clean(to))
 	}
+	// The note of an edge stands with where it was found, as both explain it.
 	for i, path := range paths {
 		if i > 0 {
 			p.f("\n")
