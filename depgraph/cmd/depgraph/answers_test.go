@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"testing"
 )
 
@@ -50,22 +49,6 @@ depends: [{on: consul}]
 ---
 {service: disk, owner: x, start: 5s}
 `
-
-func split(line string) (args []string) {
-	for i, part := range strings.Split(line, "'") {
-		if i%2 == 1 {
-			args = append(args, part)
-		} else {
-			args = append(args, strings.Fields(part)...)
-		}
-	}
-	return args
-}
-
-func systems(t *testing.T) string {
-	t.Helper()
-	return tree(t, map[string]string{"shop/depgraph.yaml": theShop, "loop.yaml": theLoop})
-}
 
 func TestAnswers(t *testing.T) {
 	dir := systems(t)

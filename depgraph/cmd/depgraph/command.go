@@ -45,6 +45,8 @@ type command struct {
 	// Flags of single verbs. Some are declared by several verbs, each with a
 	// text of its own; one run has one verb, so they do not meet.
 	// Flags of single verbs.
+	// Several answers take --all to mean "do not shorten"; hard and noSoft are
+	// why's and cycles' --hard, which leave soft edges out.
 	all, hard, cold, shutdown, noSoft bool
 	phase, plane, restart             string
 	maxParallel                       int
@@ -52,17 +54,23 @@ type command struct {
 	force, checkOnly                  bool
 	verbose                           bool
 	heading                           string
-	proof                             string
-	requireProof                      age
-	observed, mapped                  cli.List
-	names, down, state                string
-	focus, reaches, collapse          string
-	depth                             int
-	listed, rules                     cli.List
-	ruleTime                          time.Duration
-	ruleMemory                        int64
-	nothing                           bool
-	waived                            int // findings that a waiver tolerates
+	// proof and requireProof are for every verb that checks; see proofFlags.
+	proof        string
+	requireProof age
+	// Of drift: what was recorded, and how names in it are to be read.
+	observed, mapped   cli.List
+	names, down, state string
+	// Of export: which part of the graph is drawn; see view.
+	focus, reaches, collapse string
+	depth                    int
+	// Files of other programs: what Resilience Hub has listed, and rules in
+	// WebAssembly, with the bounds within which each of these runs. Memory is
+	// in MiB.
+	listed, rules cli.List
+	ruleTime      time.Duration
+	ruleMemory    int64
+	nothing       bool
+	waived        int // findings that a waiver tolerates
 }
 
 // age is a flag such as 90d or 36h.
@@ -120,6 +128,8 @@ func (c *command) checkOptions() (depgraph.CheckOptions, error) {
 		Policy: policy, Only: c.only, Skip: c.skip, Progress: c.progress(), Proofs: proofs, RequireProof: time.Duration(c.requireProof),
 		Waived: func(depgraph.Finding, depgraph.Waiver) { c.waived++ },
 	}
+	// Without a rule the bounds mean nothing, so that a script may always give
+	// them.
 	if len(c.rules) > 0 && c.ruleTime <= 0 {
 		return o, usagef("--rule-timeout: %s is not above 0", c.ruleTime)
 	}
@@ -201,6 +211,8 @@ func (c *command) verb(args []string) (name string, rest []string, err error) {
 		return "", nil, asUsage(err)
 	}
 	rest = fs.Args()
+	// Each further file may be followed by more flags, so they are parsed
+	// again.
 	for len(c.paths) > 0 && len(rest) > 1 { // "-d *.yaml check": the shell made several words of it
 		if _, ok := findVerb(rest[0]); ok || !exists(rest[0]) {
 			break
@@ -323,6 +335,8 @@ func (c *command) loadOptions(paths []string, allowUndeclared bool) depgraph.Loa
 		info, err := os.Stat(p)
 		return p == "-" || err == nil && info.Mode().IsRegular()
 	}
+	// The standard input counts as named: an export is piped as often as
+	// stored.
 	if len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !named(p) }) {
 		o.MaxFileBytes = maxNamedBytes
 	}
@@ -391,6 +405,7 @@ func (c *command) textOptions() report.TextOptions {
 	if c.output != "" && c.output != "-" || !cli.IsTerminal(c.stdout) {
 		return o
 	}
+	// From here on a person is reading, on a terminal.
 	o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 40 {
 		o.Width = n
@@ -436,6 +451,7 @@ func (c *command) progress() func(depgraph.Progress) {
 	}
 	f := c.stderr
 	var mu sync.Mutex
+	// Most answers take less than a second, and flicker for nobody.
 	next, shown := time.Now().Add(time.Second), false
 	return func(p depgraph.Progress) {
 		mu.Lock()

@@ -380,3 +380,25 @@ func TestRun_names_in_errors(t *testing.T) {
 		}
 	}
 }
+
+// Each name of the table reads its own kind of file.
+func TestImport_each_source(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"compose/c.yaml":    "services: {a: {image: x, depends_on: [b]}, b: {image: y}}\n",
+		"kubernetes/k.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {template: {spec: {containers: [{name: a, image: x}]}}}\n",
+		"backstage/b.yaml":  "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {name: a}\nspec: {type: service, owner: x}\n",
+		"systemd/a.service": "[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n",
+	})
+	for _, name := range importNames() {
+		files, err := filepath.Glob(filepath.Join(dir, name, "*"))
+		if err != nil || len(files) == 0 {
+			continue // resilience-hub: its files have tests of their own
+		}
+		for _, reader := range importNames() {
+			code, out, _ := run1(t, "import", reader, files[0])
+			if ok := code == 0 && strings.Contains(out, "service: a"); ok != (reader == name) {
+				t.Errorf("import %s %s: exit code %d\n%s", reader, files[0], code, out)
+			}
+		}
+	}
+}

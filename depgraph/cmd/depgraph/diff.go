@@ -34,6 +34,7 @@ func (c *command) diff() error {
 	if err != nil {
 		return err
 	}
+	// One empty side is the time before the first manifest, or after the last.
 	if before.graph.Len()+after.graph.Len() == 0 {
 		return errors.New("depgraph: diff: neither side has a manifest, so there is nothing to compare")
 	}
@@ -72,6 +73,7 @@ func (c *command) sides() (before, after side, err error) {
 	if len(c.args) == 2 {
 		second = c.args[1]
 	}
+	// What exists on disk is meant, whatever its name looks like.
 	if !exists(first) {
 		if a, b, ok := strings.Cut(first, "..."); ok && second == "" {
 			return c.sinceMergeBase(a, b)

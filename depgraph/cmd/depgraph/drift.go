@@ -58,11 +58,13 @@ func (c *command) drift() error {
 	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
 		return err
 	}
+	// The other formats have a place for notes.
 	if c.format == "github" || c.format == "sarif" { // which have no place for them
 		for _, note := range r.Notes {
 			cli.Say(c.stderr, "note: %s\n", note)
 		}
 	}
+	// Nothing to compare is no agreement.
 	if r.Empty() {
 		why := "no call between two services"
 		if !seen.Empty() {
@@ -110,6 +112,7 @@ func (c *command) declaration() (*depgraph.Graph, error) {
 // hardly do. Entries of --map come first, and the first match wins.
 func (c *command) nameMap() (*drift.Names, error) {
 	names := &drift.Names{}
+	// Those of the command line, then those of the file.
 	for _, m := range c.mapped {
 		at := strings.LastIndexByte(m, '=')
 		if at < 0 {
@@ -158,6 +161,8 @@ func (c *command) recorded() (*drift.Observed, error) {
 			}
 		}
 	}
+	// Configurations come after all recordings, in one piece of each sort: a
+	// file that overrides another makes no sense without it.
 	if err := c.configured(col, compose, importer.Compose); err != nil {
 		return nil, err
 	}

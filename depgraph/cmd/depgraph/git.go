@@ -45,6 +45,7 @@ type repository struct {
 // configured; path arguments are taken literally. An error is git's own first
 // line, without its "fatal:".
 func (r repository) git(stdin io.Reader, args ...string) ([]byte, error) {
+	// An end of the parent is told apart from the deadline below.
 	ctx, cancel := context.WithTimeout(r.ctx, gitDeadline)
 	defer cancel()
 	what := args[0]
@@ -174,6 +175,7 @@ func (r repository) manifests(list []byte, folder, file string) ([]blob, error) 
 			picked = append(picked, b)
 		}
 	}
+	// Git stores the target of a link as the content of its blob.
 	for i, b := range picked {
 		if b.mode != "120000" {
 			continue
@@ -197,6 +199,7 @@ func (r repository) parse(blobs []blob) ([]depgraph.Service, error) {
 	if len(blobs) == 0 {
 		return nil, nil
 	}
+	// All names go in at once, and all answers come out in their order.
 	var ids bytes.Buffer
 	for _, b := range blobs {
 		ids.WriteString(b.hash + "\n")

@@ -50,6 +50,7 @@ func (c *command) importFrom() error {
 	if err != nil {
 		return err
 	}
+	// What does not compile must not be written, not even in part.
 	if _, err := res.Graph(); err != nil {
 		return err
 	}
@@ -70,6 +71,7 @@ func (c *command) importFrom() error {
 	if c.checkOnly || !c.force {
 		return c.importAgain(res)
 	}
+	// What --force would not touch is said, and stays.
 	gone, err := res.Leftover(c.ctx, c.output)
 	if err != nil {
 		return err
@@ -110,6 +112,7 @@ func (c *command) importAgain(res *importer.Result) error {
 	if err := u.Write(); err != nil {
 		return err
 	}
+	// Nothing was there, so that there is nothing to keep or to differ from.
 	if u.Kept == 0 {
 		c.wrote(res, len(u.New))
 		return nil

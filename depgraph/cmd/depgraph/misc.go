@@ -135,10 +135,13 @@ func (c *command) initialize() error {
 	if err != nil {
 		return err
 	}
+	// The folder's own name, also for ".".
 	name := filepath.Base(abs)
 	if len(c.args) == 1 {
 		name = c.args[0]
 	}
+	// Before anything is made: a name that no manifest can have leaves no
+	// folder behind.
 	quoted, err := depgraph.QuoteYAML(name)
 	if err != nil {
 		return usagef("init: %s", err)

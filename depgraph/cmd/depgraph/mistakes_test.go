@@ -3,8 +3,26 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
+
+// split makes words of a command line; single quotes keep some together.
+func split(line string) (args []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			args = append(args, part)
+		} else {
+			args = append(args, strings.Fields(part)...)
+		}
+	}
+	return args
+}
+
+func systems(t *testing.T) string {
+	t.Helper()
+	return tree(t, map[string]string{"shop/depgraph.yaml": theShop, "loop.yaml": theLoop})
+}
 
 // What is wrong, to the letter: of the command line (2), or of an input (3). Nothing
 // goes to the standard output, and no file is written.

@@ -60,6 +60,7 @@ func commit(dir string) string {
 	if err != nil {
 		return ""
 	}
+	// Upwards until there is a repository, as git looks for one.
 	for {
 		if hash := headOf(filepath.Join(dir, ".git")); hash != "" {
 			return hash
@@ -91,6 +92,8 @@ func headOf(git string) string {
 			common = filepath.Join(path, strings.TrimSpace(string(data)))
 		}
 	}
+	// HEAD is the work tree's own; branches are those of the repository that it
+	// shares.
 	data, err := os.ReadFile(filepath.Join(git, "HEAD"))
 	if err != nil {
 		return ""
@@ -103,6 +106,8 @@ func headOf(git string) string {
 	if data, err := os.ReadFile(filepath.Join(common, filepath.FromSlash(ref))); err == nil {
 		return short(strings.TrimSpace(string(data)))
 	}
+	// A branch that has been packed has no file: "HASH NAME" is a line among
+	// comments (#) and the commits that tags lead to (^).
 	packed, err := os.ReadFile(filepath.Join(common, "packed-refs"))
 	if err != nil {
 		return ""
@@ -201,6 +206,7 @@ func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgrap
 	if c.focus != "" && c.reaches != "" {
 		return nil, nil, usagef("--focus and --reaches exclude each other; a query can say both, such as \"deps(a) & rdeps(b)\"")
 	}
+	// Cut first, and collapse what is left: the query is about services.
 	if c.focus+c.reaches != "" {
 		names, err := c.selected(g)
 		if err != nil {

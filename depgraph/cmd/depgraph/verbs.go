@@ -166,6 +166,8 @@ func (c *command) cycles() error {
 		}
 		o.Phase |= p
 	}
+	// The library has deploy as a question of its own, and not as a phase of
+	// this one.
 	if o.Phase == depgraph.Deploy {
 		o.Phase, o.Deploy = 0, true
 	} else if o.Phase&depgraph.Deploy != 0 {
@@ -254,6 +256,7 @@ func (c *command) blast() error {
 	if err != nil {
 		return err
 	}
+	// With --all and no service: a number for each.
 	if len(c.args) == 0 {
 		counts, err := g.BlastAll(c.ctx, c.progress())
 		if err != nil {
@@ -312,6 +315,8 @@ func addWhatIf(g *depgraph.Graph, o *depgraph.AvailOptions, what string) error {
 	if !ok || from == "" || to == "" {
 		return usagef("--what-if: expected \"soften A:B\" or \"own SERVICE=PERCENT\", found %q", what)
 	}
+	// The shortest name before the colon that has such an edge is the one that
+	// is meant.
 	for i := range len(pair) {
 		if pair[i] == ':' && dependsOn(g, pair[:i], pair[i+1:]) {
 			o.Soften = append(o.Soften, depgraph.EdgeRef{From: pair[:i], To: pair[i+1:]})

@@ -35,7 +35,12 @@ func (c *command) show(text, json func(w io.Writer) error) error {
 // writeFile replaces a regular file in one step, so that nobody reads half of
 // it, and keeps its mode. Through a symbolic link it replaces what that leads
 // to; into a pipe or a device, such as /dev/null, it writes.
+//
+// The temporary file is in the same folder, since only within a file system is
+// a rename one step; it begins with a dot, so that no tool takes it for a
+// manifest.
 func writeFile(name string, data []byte) (err error) {
+	// CreateTemp makes files for their owner alone; a report is for everybody.
 	mode := os.FileMode(0o644)
 	if info, err := os.Stat(name); err == nil {
 		if !info.Mode().IsRegular() {

@@ -31,6 +31,7 @@ func (c *command) collect(dir, format string, command []string) error {
 	if err != nil {
 		return err
 	}
+	// Without a command: what has been recorded so far.
 	file, failed, began := proofFileOf(dir), false, time.Now()
 	if len(command) > 0 {
 		folder, err := os.MkdirTemp("", "drill-matrix-")
@@ -97,6 +98,7 @@ func recorded(file string) (all []depgraph.Proof, err error) {
 	if _, err := depgraph.LoadProofs(file); err != nil {
 		return nil, err
 	}
+	// A record has some hundred bytes.
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

@@ -101,6 +101,7 @@ func (s *dnsStub) serveUDP() {
 		if err != nil {
 			continue // of one packet
 		}
+		// The buffer is used for the next packet while this one is worked on.
 		question := append([]byte(nil), buf[:n]...)
 		s.slot(func() {
 			if answer := s.answer(question, "udp"); answer != nil {
@@ -154,6 +155,8 @@ func (s *dnsStub) answer(question []byte, network string) []byte {
 	if !s.o.matches(name) {
 		return s.ask(question, network)
 	}
+	// Counted when it is asked: a slow answer that nobody waits for was a hit,
+	// too.
 	s.hits.Add(1)
 	switch s.o.how {
 	case "slow":
@@ -254,6 +257,8 @@ func dnsName(message []byte) (name string, end int, err error) {
 		if n == 0 {
 			break
 		}
+		// A label has at most 63 bytes; the two bits above mean a pointer (RFC
+		// 1035, 4.1.4).
 		if n > 63 || at+n > len(message) || at-dnsHeader > 255 {
 			return "", 0, bad
 		}

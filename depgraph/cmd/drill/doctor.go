@@ -205,6 +205,7 @@ func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy 
 		s, err := proxy.Stats(ctx)
 		return s.Requests + s.Tunnels, err
 	}
+	// The two counts are as near to the request as they can be.
 	before, beforeErr := calls()
 	began := time.Now()
 	status, err := fetch(ctx, probe)

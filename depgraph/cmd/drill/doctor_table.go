@@ -216,6 +216,7 @@ func (f *doctorFlags) checkTags(ctx context.Context, db *dynamodb.Client) {
 // checkRead reads a record that is not there, a few times, and keeps the best:
 // the first pays for the connection. Any answer is a good one.
 func (f *doctorFlags) checkRead(ctx context.Context, db *dynamodb.Client, t *types.TableDescription) {
+	// Whatever the key is made of: a value that no service uses.
 	key := map[string]types.AttributeValue{}
 	for _, a := range t.AttributeDefinitions {
 		for _, k := range t.KeySchema {

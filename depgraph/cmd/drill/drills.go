@@ -124,11 +124,13 @@ func (c *command) run(args []string) error {
 	if err := f.provable(p, f.edge); err != nil {
 		return err
 	}
+	// What is shorter of the two that were asked for.
 	length := f.watch
 	if f.short {
 		length = min(length, shortWatch)
 	}
 	p = p.Scaled(length)
+	// What the flags change in either experiment.
 	finish := func(e drill.Experiment) drill.Experiment {
 		e.Progress = c.progress()
 		if f.short {
@@ -136,6 +138,8 @@ func (c *command) run(args []string) error {
 		}
 		return e
 	}
+	// The service of ours is made anew, and probed in proportion to how short
+	// it is.
 	if !f.used() {
 		return c.drill(f.drillFlags, length/16, func(svc *reference.Service) drill.Experiment { return finish(svc.Drill(p, 100*time.Millisecond)) })
 	}
@@ -160,6 +164,8 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 	if err := f.drillFlags.check(); err != nil {
 		return p, err
 	}
+	// The first slash splits: a service's name has none in practice, a
+	// dependency's may.
 	before, after, ok := strings.Cut(f.edge, "/")
 	switch {
 	case given(f.cut.preset, f.file, f.cut.fault, f.cut.rules) != 1:
@@ -282,6 +288,7 @@ func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*refe
 		return err
 	}
 	r, err := drill.Run(c.ctx, experiment(svc))
+	// The drill's context may have ended; the service is closed all the same.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 10*time.Second)
 	defer cancel()
 	if err := errors.Join(err, svc.Close(closing)); err != nil {

@@ -63,6 +63,8 @@ func (d *dnsOptions) isolate(cmd *exec.Cmd, log io.Writer) (stop func() int64, e
 		fmt.Fprintf(log, "drill exec: %d questions for names were answered with %s\n", stub.hits.Load(), d.how)
 		return stub.hits.Load()
 	})
+	// Tried first: what the machine does not allow must be said before the
+	// program runs.
 	self, err := os.Executable()
 	if err == nil {
 		err = tryNamespace(self, conf)
@@ -129,6 +131,8 @@ func inside(args []string) error {
 	if err := syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
+	// Where systemd-resolved runs, it is a link, and one cannot mount over a
+	// link.
 	target, err := filepath.EvalSymlinks(resolvConf)
 	if err != nil {
 		return err

@@ -118,6 +118,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	// Close is called in any case, and its error told once.
 	closed := false
 	end := func() error {
 		if closed {
@@ -128,6 +129,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, end()) }()
 
+	// No context: the program ends by itself or by a signal that is passed on.
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Args[0] = args[0]
 	cmd.Env = append(os.Environ(), p.Environment()...)
@@ -152,6 +154,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	if err := end(); err != nil {
 		return err
 	}
+	// Calls through the proxy, and questions for names, which stopDNS returns.
 	hit := int64(0)
 	for _, r := range hits {
 		hit += r.Hits
@@ -213,6 +216,8 @@ func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 	case !errors.As(err, &exit):
 		return 0, err
 	}
+	// A program that a signal has ended has no code of its own; shells say 128
+	// and it.
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return exitSignal + int(status.Signal()), nil
 	}

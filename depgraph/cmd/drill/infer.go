@@ -169,6 +169,7 @@ func (f *inferFlags) dependencies(ctx context.Context) (names []string, err erro
 	for _, e := range drill.RuntimeEdges(f.graph, f.name) {
 		names = once(names, e.To)
 	}
+	// Dependencies that no manifest names are the ones that are worth finding.
 	stats, err := f.faultProxyControl.Stats(ctx)
 	if err != nil {
 		return nil, err
@@ -264,6 +265,7 @@ func (c *command) inferred(f *inferFlags, dependencies []string, start starter) 
 	if err != nil {
 		return err
 	}
+	// Without manifests there is nothing to differ from.
 	differences := []drill.Difference{}
 	if f.graph != nil {
 		differences = append(differences, drill.Differences(f.graph, f.name, found)...)

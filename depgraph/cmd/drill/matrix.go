@@ -70,6 +70,7 @@ func (c *command) matrix(args []string) error {
 	case *watch < time.Second || *watch > 24*time.Hour:
 		return usagef("--watch is %v; want 1s to 24h", *watch)
 	}
+	// By the clock of the world: what runs in between has clocks of its own.
 	began := drill.RealNow()
 	cells := matrixCells("dynamodb", "logs")
 	return c.inVirtualTimes(len(cells), func(i int) error {
@@ -87,6 +88,8 @@ func (c *command) matrix(args []string) error {
 		if err := c.writeMatrix(*format, all); err != nil {
 			return err
 		}
+		// The table is on the standard output; what it has cost goes to the
+		// other one.
 		took := drill.RealNow().Sub(began)
 		fmt.Fprintf(c.stderr, "%d cells of %v each, in %v: %v a cell, %d at once\n", len(cells), *watch, took.Round(100*time.Millisecond),
 			(took / time.Duration(len(cells))).Round(time.Millisecond), runtime.GOMAXPROCS(0))

@@ -164,6 +164,7 @@ func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 func (f *proxyFlags) start(c *command) (*faultproxy.Proxy, error) {
 	f.o.Log = func(s string) { fmt.Fprintln(c.stderr, "drill proxy:", s) }
 	f.release = func() {}
+	// A folder that is made for this run has nobody else in it.
 	if f.o.Dir != "" {
 		var err error
 		if f.release, err = claim(f.o.Dir); err != nil {
@@ -209,6 +210,8 @@ func (c *command) proxy(args []string) error {
 	if err != nil {
 		return err
 	}
+	// In the order in which the proxy gives them: the token's file is the last
+	// one, by which a script sees that all have come.
 	for _, e := range p.Environment() {
 		name, value, _ := strings.Cut(e, "=")
 		fmt.Fprintf(c.stdout, "export %s=%s\n", name, quoted(value))

@@ -81,6 +81,7 @@ func (r *remoteFlags) check(verb string) (err error) {
 // by then; halting it at the proxy stops the drill; and another one's rules in
 // it are a guard.
 func (r *remoteFlags) experiment(p presets.Preset) drill.Experiment {
+	// The lease outlasts the watch by what it takes to revert.
 	cut := r.faultProxyControl.Fault(p.Watch+2*time.Minute, p.Rules...)
 	return drill.Experiment{
 		Title: p.Name + ": " + p.Title, Service: r.url, Dependency: p.Dependency,

@@ -110,6 +110,7 @@ func (c *command) revoke(args []string) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
+	// The short names are what people know, and what they must type again.
 	want := p.Role[strings.LastIndexByte(p.Role, '/')+1:] + "/" + p.Table[strings.LastIndexByte(p.Table, '/')+1:]
 	switch {
 	case *confirm == "" || *offline:

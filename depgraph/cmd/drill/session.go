@@ -22,6 +22,8 @@ func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
 	if err != nil {
 		return aws.Credentials{}, err
 	}
+	// The plan's document goes along as the session's policy: it can only take
+	// away.
 	session, err := revoke.SessionCredentials(c.ctx, api, p)
 	if err != nil {
 		return aws.Credentials{}, err
@@ -43,6 +45,7 @@ func (c *command) canary(o revoke.Options) error {
 		fmt.Fprintln(c.stderr, "no canary: the endpoint of DynamoDB or IAM is not AWS's, and that of STS is")
 		return nil
 	}
+	// The same role and table, by the way that touches nobody.
 	o.Via = revoke.Session
 	p, err := revoke.NewPlan(o, time.Now())
 	if err != nil {
