@@ -355,13 +355,13 @@ func (c *checker) custom(r *CustomRule) {
 		case Forbidden:
 			for _, t := range targets {
 				if r.To.matches(&g.services[t.vertex]) {
-					c.violation(r, int32(v), t, "must not depend on")
+					c.violation(r, int32(v), t.vertex, way(targets, t), "must not depend on")
 				}
 			}
 		case Allowed:
 			for _, t := range targets {
 				if !r.To.matches(&g.services[t.vertex]) {
-					c.violation(r, int32(v), t, "is not allowed to depend on")
+					c.violation(r, int32(v), t.vertex, way(targets, t), "is not allowed to depend on")
 				}
 			}
 		case Required:
@@ -375,36 +375,44 @@ func (c *checker) custom(r *CustomRule) {
 	}
 }
 
-type target struct {
-	vertex int32
-	path   []int32
-}
+// target is what a rule's service depends on, and the step by which it was come to:
+// the edge, and the target before it in the list; -1 for none.
+type target struct{ vertex, edge, before int32 }
 
-// targets lists what v depends on under the rule, each once.
+// targets lists what v depends on under the rule, each once, the nearest first. Ways
+// are kept as steps: a way of its own for each target would take quadratic memory.
 func (c *checker) targets(r *CustomRule, v int32) (all []target) {
 	g := c.g
 	seen := map[int32]bool{v: true}
-	for queue := []target{{vertex: v}}; len(queue) > 0; queue = queue[1:] {
-		u := queue[0]
-		for e := g.out[u.vertex]; e < g.out[u.vertex+1]; e++ {
+	look := func(from, before int32) {
+		for e := g.out[from]; e < g.out[from+1]; e++ {
 			if w := g.to[e]; !seen[w] && r.Edge.matches(g.flags[e]) {
 				seen[w] = true
-				t := target{vertex: w, path: append(slices.Clip(u.path), e)}
-				all = append(all, t)
-				if r.Reach {
-					queue = append(queue, t)
-				}
+				all = append(all, target{w, e, before})
 			}
 		}
+	}
+	look(v, -1)
+	for i := 0; r.Reach && i < len(all); i++ {
+		look(all[i].vertex, int32(i))
 	}
 	return all
 }
 
+// way returns the edges that lead to a target, from the first.
+func way(all []target, t target) (edges []int32) {
+	for edges = []int32{t.edge}; t.before >= 0; edges = append(edges, t.edge) {
+		t = all[t.before]
+	}
+	slices.Reverse(edges)
+	return edges
+}
+
 // violation reports one edge too many, or the way to what is not allowed.
-func (c *checker) violation(r *CustomRule, v int32, t target, verb string) {
+func (c *checker) violation(r *CustomRule, v, to int32, path []int32, verb string) {
 	g := c.g
-	edges := g.edgeList(t.path)
-	msg := fmt.Sprintf("%s %s %s", g.services[v].Name, verb, g.services[t.vertex].Name)
+	edges := g.edgeList(path)
+	msg := fmt.Sprintf("%s %s %s", g.services[v].Name, verb, g.services[to].Name)
 	if len(edges) > 1 {
 		msg += " (over " + edges[0].To + ")"
 	}

@@ -1,6 +1,9 @@
 package depgraph
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // WhyOptions says which paths count. The zero value finds one shortest path
 // over any edges, the hard ones first.
@@ -52,8 +55,9 @@ func (g *Graph) shortestPath(v, w int32, keep sel) []int32 {
 // pathTo finds a shortest path from v to any vertex for which end holds.
 func (g *Graph) pathTo(v int32, keep sel, end func(int32) bool) []int32 {
 	via := make(map[int32]int32)
-	for queue := []int32{v}; len(queue) > 0; queue = queue[1:] {
-		u := queue[0]
+	queue := []int32{v}
+	for head := 0; head < len(queue); head++ {
+		u := queue[head]
 		for e := g.out[u]; e < g.out[u+1]; e++ {
 			next := g.to[e]
 			if _, seen := via[next]; seen || !keep.has(g.flags[e]) {
@@ -75,8 +79,9 @@ func (g *Graph) trace(v, w int32, via map[int32]int32) []int32 {
 	var path []int32
 	for at := w; ; {
 		e := via[at]
-		path = append([]int32{e}, path...)
+		path = append(path, e)
 		if at = g.owner(e); at == v {
+			slices.Reverse(path)
 			return path
 		}
 	}
