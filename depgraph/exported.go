@@ -123,7 +123,7 @@ func (r *exportReader) service(n *yaml.Node) {
 		return
 	}
 	var s Service
-	r.fields(n, "services", exportServiceFields, func(key string, v *yaml.Node) {
+	ok := r.fields(n, "services", exportServiceFields, func(key string, v *yaml.Node) {
 		switch key {
 		case "service":
 			s.Name = r.str(v, key)
@@ -156,7 +156,7 @@ func (r *exportReader) service(n *yaml.Node) {
 	if s.At.File == "" { // where the export itself says it
 		s.At = r.at(n)
 	}
-	if s.Name == "" {
+	if ok && s.Name == "" {
 		r.problems.addf(r.at(n), "services: the field \"service\" with the name is missing")
 	}
 	if _, ok := r.index[s.Name]; !ok {
