@@ -287,7 +287,7 @@ func TestDNS_withoutServers(t *testing.T) {
 	for name, message := range map[string][]byte{
 		"nothing": nil, "a header": question("x")[:dnsHeader], "an answer": answer, "two questions": two, "no type": question("x")[:dnsHeader+3],
 		"a compressed name": append(question("x")[:dnsHeader:dnsHeader], 0xc0, 0x0c, 0, 1, 0, 1), "a name without end": append(question("x")[:dnsHeader:dnsHeader], 5, 'a'),
-		"a name of 300 letters": question(strings.Repeat("abcdefghi.", 30) + "x"),
+		"a label of 64 letters": question(strings.Repeat("a", 64) + ".example"), "a name of 300 letters": question(strings.Repeat("abcdefghi.", 30) + "x"),
 	} {
 		if a := s.answer(message, "udp"); a != nil {
 			t.Errorf("%s is answered: %x", name, a)
