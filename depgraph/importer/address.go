@@ -14,15 +14,20 @@ import (
 // hostPattern finds host:port, scheme://host, user@host and Host=host.
 var hostPattern = regexp.MustCompile(`(?i)(?:(://)(?:[^/@\s,;]*@)?|(@)|\b(?:host|hostname|server|data source|address)=(?:tcp:)?)?([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(:\d+)?`)
 
-// addressKey matches the names of variables whose whole value is a host.
+// addressKey matches the names of variables whose whole value is a host: the last word
+// of the name says so, with or without a plural. "HOST_NAME_PREFIX" does not count,
+// "DB_HOST" does.
 var addressKey = regexp.MustCompile(`(?i)(^|_)(hosts?|hostnames?|addrs?|address|addresses|endpoints?|urls?|uris?|servers?|brokers?|upstreams?|targets?|dsn|seeds?|nodes?|peers?|members?|contact_?points?|bootstrap|zookeeper|masters?|primary|replicas?|backends?|proxy|gateway|cluster)$`)
 
-// ownKey matches the names of variables that hold a service's own address, as
-// others see it, and of those that hold pages for people.
+// ownKey matches the names of variables that hold a service's own address, as others
+// see it, and of those that hold pages for people. Such an address is no need, but it
+// looks like one; a word anywhere in the name is enough, as PUBLIC_URL and URL_PUBLIC
+// mean the same.
 var ownKey = regexp.MustCompile(`(?i)(^|_)(public|external|advertised?|own|self|site|webhook|callback|redirect|root|base|canonical|origins?|cors|domain|docs?|help|support|homepage|website|frontend|link|links|referer|issuer)(_|$)`)
 
-// telemetryKey matches the names of variables that say where to send traces,
-// metrics and logs.
+// telemetryKey matches the names of variables that say where to send traces, metrics
+// and logs. Whole words count, so that BIOMETRICS_URL is none of them. What they lead
+// to is soft: a service is not down because nobody watches it.
 var telemetryKey = regexp.MustCompile(`(?i)(^|_)(otel|otlp|statsd|jaeger|zipkin|sentry|datadog|dd_agent|newrelic|fluentd?|loki|graylog|logstash|syslog|tracing|telemetry|metrics)(_|$)`)
 
 // found is one address in a value. Nothing of the value but the host is kept: what
@@ -57,6 +62,8 @@ func addresses(key, value string) []found {
 	var all []found
 	whole := strings.TrimSpace(value)
 	for _, m := range hostPattern.FindAllStringSubmatchIndex(value, -1) {
+		// The groups: 1 the end of a scheme, 2 an @ without one, 3 the host, 4 its
+		// port.
 		host := value[m[6]:m[7]]
 		prefix := value[m[0]:m[6]]
 		port := m[8] >= 0
@@ -109,8 +116,9 @@ func (b *builder) foreign(own, key string, a found, at depgraph.Position) {
 	b.depend(own, a.host, claim{runtime: true, soft: true, assumed: true}, a.source("environment"), key, at)
 }
 
-// kinds guesses the kind of a service from its image, by words that hardly
-// anything else contains.
+// kinds guesses the kind of a service from its image, by words that hardly anything
+// else contains. A row is a kind with its words, in lower case; to add a word, check
+// that no product of another kind has it in its name.
 var kinds = []struct {
 	kind  depgraph.Kind
 	words []string

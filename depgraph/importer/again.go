@@ -51,11 +51,13 @@ func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
 	for i := range r.Services {
 		s := &r.Services[i]
 		found[s.Name] = true
+		// There is a manifest: it is people's now, and is only compared.
 		if old := byName[s.Name]; old != nil {
 			u.Kept++
 			u.edges(s, old)
 			continue
 		}
+		// There is none; a file in the way would be somebody else's.
 		file := files[i]
 		if _, err := os.Lstat(file); err == nil {
 			return nil, fmt.Errorf("%s exists already, and declares no service %q; nothing was written", file, s.Name)

@@ -28,6 +28,8 @@ func Backstage(paths ...string) (*Result, error) {
 			return nil, err
 		}
 		b.result.Read++
+		// Each document is parsed alone, so that a fault costs one entity: a catalog is
+		// written by many hands.
 		for _, part := range split(data) {
 			docs, err := parseYAML(name, part)
 			if err != nil { // one bad entity costs one entity
@@ -40,6 +42,7 @@ func Backstage(paths ...string) (*Result, error) {
 			}
 		}
 	}
+	// Names need all entities, and relations need all names.
 	b.assignNames()
 	for i := range b.entities {
 		b.relations(&b.entities[i])
@@ -258,6 +261,8 @@ func (b *backstage) relations(e *entity) {
 	claims, groups := b.senses(e)
 	for _, n := range b.list(e, "dependsOn") {
 		target, ref := b.target(e, n), parseRef(text(n), "", e.namespace)
+		// What is a member of a noted group needs no edge of its own, unless it was
+		// noted as one as well.
 		c, noted := claims[ref]
 		if target == "" || groups[ref] && !noted {
 			continue

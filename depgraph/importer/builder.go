@@ -122,6 +122,7 @@ func (b *builder) depend(from, to string, c claim, kind, detail string, at depgr
 // where the first of its claims does, by file and line; a kind is counted once an
 // edge, however often it is claimed.
 func (b *builder) claim(key edgeKey, c claim, kind, detail string, at depgraph.Position) *edge {
+	// An edge is made by its first claim.
 	e := b.edges[key]
 	if e == nil {
 		e = &edge{at: at}

@@ -29,6 +29,8 @@ func Compose(paths ...string) (*Result, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no compose file was given")
 	}
+	// Everything is read before anything is claimed: an error in the last file leaves
+	// no half of a result, and names of all projects are needed to tell them apart.
 	groups, err := composeProjects(paths)
 	if err != nil {
 		return nil, err
@@ -54,6 +56,8 @@ func Compose(paths ...string) (*Result, error) {
 		"the environment. Criticality is taken from service.criticality where it is set.",
 	}
 	res := b.finish()
+	// A graph of islands looks like a system without dependencies. It is worth a word,
+	// but no warning: the files may be right.
 	if n := len(res.Services); n >= 5 && res.Edges()*5 < n {
 		res.Unknown = append(res.Unknown, "There are few addresses in these files; they are probably in the code or in", "configuration files, so most dependencies are missing here.")
 	}
@@ -78,6 +82,8 @@ func composeAll(b *builder, projects []*project) []*compose {
 	for i, p := range projects {
 		c := &compose{builder: b, p: p, host: map[string]string{}}
 		if twice {
+			// The folder is part of the name only where it has to be, since people know
+			// their services by the short one.
 			c.prefix = cmp.Or(filepath.ToSlash(p.dir), ".") + "/"
 		}
 		b.result.Read += len(p.read)
@@ -323,6 +329,7 @@ func (c *compose) environment(name, own string, links map[string]string) error {
 			c.address(own, key, a, links, at[key])
 		}
 	}
+	// The check is a command, so only what has the form of an address counts.
 	check := get(c.p.services[name], "healthcheck", "test")
 	for _, a := range addresses("", strings.Join(texts(check), " ")) {
 		if to := c.reached(a.host, links); to != "" && a.sure {

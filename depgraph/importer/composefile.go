@@ -18,8 +18,9 @@ import (
 // files override earlier ones, variables are replaced, include and extends are
 // followed. What the services mean is in compose.go.
 
-// project is one compose project: its services by name, overridden, extended
-// and with variables replaced.
+// project is one compose project: its services by name, overridden, extended and with
+// variables replaced. Maps from nodes to files are how an error can name the right one
+// of several files: nodes know their line alone.
 type project struct {
 	dir      string // of the first file; "" for the standard input
 	env      map[string]string
@@ -173,6 +174,7 @@ func (p *project) load(file, base string, env map[string]string, trail []string)
 	if services != nil && services.Kind != yaml.MappingNode && services.Tag != "!!null" {
 		return fmt.Errorf("%s: services: expected a mapping", p.at(services))
 	}
+	// What is included goes first, and what this file says lies over it.
 	for _, inc := range items(get(root, "include")) {
 		if err := p.include(inc, base, env, append(slices.Clone(trail), file)); err != nil {
 			return err

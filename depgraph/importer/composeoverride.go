@@ -89,6 +89,8 @@ func (p *project) override(base, over *yaml.Node) *yaml.Node {
 	c := *base
 	c.Content = slices.Clone(base.Content)
 	p.files[&c] = p.files[base]
+	// Keys keep their places; new ones go to the end, so that the order of services in
+	// messages is that of the files.
 	pairs(over, func(key, value *yaml.Node) {
 		at := -1
 		for i := 0; i+1 < len(c.Content); i += 2 {
@@ -180,6 +182,8 @@ func (p *project) extend(s *yaml.Node, name, file string, among map[string]*yaml
 	if among[base] == nil {
 		return nil, fmt.Errorf("%s: %s extends %q, which is not in %s", p.at(ext), name, base, orHere(file))
 	}
+	// The other service may extend a third one; it is complete before this one is laid
+	// over it.
 	parent, err := p.extend(among[base], base, file, among, done, trail)
 	if err != nil {
 		return nil, err

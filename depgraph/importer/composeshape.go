@@ -70,6 +70,7 @@ func (s shape) fits(n *yaml.Node) bool {
 			return item.Kind == yaml.ScalarNode || s&pathList != 0 && get(item, "path") != nil
 		})
 	}
+	// It is a mapping: what its values are decides which kind of mapping.
 	var values []*yaml.Node
 	pairs(n, func(_, value *yaml.Node) { values = append(values, value) })
 	return s&object != 0 ||

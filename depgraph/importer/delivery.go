@@ -25,6 +25,7 @@ func (k *kubernetes) dependsOn(w *workload) {
 			k.warnf("%s: dependsOn of %s: expected a mapping with a name; it is left out", at, w.service)
 			continue
 		}
+		// By kind, namespace and name, as Flux looks; a service's name is not that.
 		target := ""
 		for i := range k.workloads {
 			if o := &k.workloads[i]; o.kind == w.kind && o.namespace == namespace && o.name == name {

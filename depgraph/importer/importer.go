@@ -92,6 +92,8 @@ func (r *Result) header() string {
 // written, unless force is set; nor is it if another manifest in dir declares
 // one of the services, which would then be declared twice.
 func (r *Result) WriteDir(dir string, force bool) ([]string, error) {
+	// All checks come before the first write: nothing is written, or nothing stood in
+	// the way.
 	names := r.fileNames(dir)
 	for i := range names {
 		if _, err := os.Lstat(names[i]); err == nil && !force {
@@ -117,8 +119,8 @@ func (r *Result) WriteDir(dir string, force bool) ([]string, error) {
 	return names, nil
 }
 
-// maxName is how long the name of a service may be in the name of a file; most
-// file systems take 255 bytes.
+// maxName is how long the name of a service may be in the name of a file, in bytes:
+// most file systems take 255, and the digest and the extension need some of them.
 const maxName = 200
 
 // fileNames names the file of each service in dir. Those that would share one,

@@ -37,6 +37,7 @@ func Kubernetes(paths ...string) (*Result, error) {
 	files := map[string]bool{}
 	for _, doc := range docs {
 		files[doc.file] = true
+		// Nothing is resolved yet: what is referred to may be in a later file.
 		k.collect(doc, doc.root)
 	}
 	k.result.Read = len(files)
@@ -69,7 +70,9 @@ type kubernetes struct {
 	kinds     map[string]bool              // Flux services, by kind/namespace/name
 }
 
-// workload is what becomes a service: it runs pods, or orders others.
+// workload is what becomes a service: it runs pods, or orders others, then pod is nil.
+// service is the name that it gets, labels those of its pods, by which Service objects
+// select.
 type workload struct {
 	doc             document
 	root, pod       *yaml.Node
@@ -78,8 +81,8 @@ type workload struct {
 	labels          map[string]string
 }
 
-// route is a Service object: a host name for the workloads that it selects, or
-// for a name outside.
+// route is a Service object: a host name for the workloads that it selects, or for a
+// name outside. One with neither is remembered all the same; see bareRoutes.
 type route struct {
 	name, namespace string
 	selector        map[string]string
@@ -206,6 +209,8 @@ func stringMap(n *yaml.Node) map[string]string {
 // Service object has that name; strictly it cannot be reached so at all, but files
 // often lack the Service.
 func (k *kubernetes) name() {
+	// Names are counted first, so that all that share one carry their namespace, not
+	// only those after the first.
 	count := map[string]int{}
 	for _, w := range k.workloads {
 		count[w.name]++
@@ -229,6 +234,7 @@ func (k *kubernetes) name() {
 			}
 		}
 	}
+	// A Service object answers under its own name, whatever its workloads are called.
 	for _, r := range k.routes {
 		if r.external != "" {
 			k.service(r.external, r.doc.at(r.root)).Kind = depgraph.External

@@ -92,6 +92,7 @@ func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 			break
 		}
 	}
+	// Sorted, so that the error is the same each time.
 	for _, arn := range slices.Sorted(maps.Keys(open)) {
 		if ends[arn] {
 			continue
@@ -170,6 +171,8 @@ type Classification struct {
 func Classify(g *depgraph.Graph, found []Discovered) (updates []Classification, missing []string) {
 	for i := range found {
 		d := &found[i]
+		// All edges between the two have their say: one for the start and one for run
+		// time may differ.
 		declared, soft, evidence := false, true, ""
 		for _, e := range g.EdgesFrom(d.Service()) {
 			if e.To == d.Name || e.To == d.DNSName {

@@ -43,6 +43,8 @@ func Systemd(paths ...string) (*Result, error) {
 	if err := s.instantiate(); err != nil {
 		return nil, err
 	}
+	// Aliases first: an implicit dependency on a name that is a link would lead
+	// nowhere.
 	s.resolveAliases()
 	s.implicit()
 	for _, name := range s.sorted() {
@@ -458,6 +460,7 @@ func (s *systemd) unit(name string) {
 	if strings.HasSuffix(name, ".service") {
 		svc.Kind = depgraph.App
 	}
+	// These maps are walked in any order; the builder sorts what comes of them.
 	for other, at := range u.after {
 		s.order(name, other, at)
 	}

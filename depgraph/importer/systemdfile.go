@@ -33,6 +33,8 @@ func (s *systemd) file(path, name string) error {
 	}
 	s.result.Read++
 	at := depgraph.Position{File: filepath.ToSlash(path), Line: 1}
+	// A drop-in may be read before its unit; the unit's own file is its place all the
+	// same.
 	u := s.get(name, at)
 	if !strings.HasSuffix(path, ".conf") {
 		u.at = at

@@ -124,6 +124,8 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 	}
 }
 
+// yamlLine is what the parser puts before its messages; it names no file, and not
+// always a line.
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // syntax puts the line that the parser names behind the name of the file.
@@ -207,6 +209,8 @@ func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
 // mapping copies the keys of n, and behind them those of its merge keys that it
 // does not have itself; of several, the first one counts.
 func (f *flattener) mapping(c, n *yaml.Node, depth int) {
+	// Own keys first, since they count before merged ones; a key twice among these is a
+	// mistake, a merged one that is there already is not.
 	seen := map[string]*yaml.Node{}
 	add := func(key, value *yaml.Node) {
 		if seen[key.Value] == nil {
@@ -228,6 +232,7 @@ func (f *flattener) mapping(c, n *yaml.Node, depth int) {
 		if !isMerge(n.Content[i]) {
 			continue
 		}
+		// A merge key holds a mapping, or a list of them.
 		merged := f.flat(n.Content[i+1], depth)
 		sources := []*yaml.Node{merged}
 		if merged.Kind == yaml.SequenceNode {
