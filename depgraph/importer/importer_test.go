@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // data returns a folder of real inputs, or skips the test.
@@ -327,11 +328,7 @@ services:
 
 func TestCompose_no_accepted_file_is_a_deadlock(t *testing.T) {
 	conditions := []string{"service_started", "service_healthy", "service_completed_successfully"}
-	rounds := 2000
-	if testing.Short() {
-		rounds = 200
-	}
-	for seed := range uint64(rounds) {
+	for seed := range uint64(rounds.Of(500)) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		n := 2 + r.IntN(10)
 		var b strings.Builder

@@ -79,7 +79,11 @@ type workload struct {
 	kind, namespace string
 	name, service   string
 	labels          map[string]string
+	again           bool // the same object stands in another document before this one
 }
+
+// key is what the cluster knows an object by. No part of it can hold a slash.
+func (w *workload) key() string { return w.kind + "/" + w.namespace + "/" + w.name }
 
 // route is a Service object: a host name for the workloads that it selects, or for a
 // name outside. One with neither is remembered all the same; see bareRoutes.
@@ -208,16 +212,32 @@ func stringMap(n *yaml.Node) map[string]string {
 // that, later ones their kind. A workload can be reached by its own name only where no
 // Service object has that name; strictly it cannot be reached so at all, but files
 // often lack the Service.
+//
+// An object that is declared again, as in a folder of rendered charts beside the
+// originals, is one object to the cluster. It stays one service, which gets the
+// dependencies of all its documents: which of them is the last to be applied is not in
+// the files.
 func (k *kubernetes) name() {
 	// Names are counted first, so that all that share one carry their namespace, not
-	// only those after the first.
-	count := map[string]int{}
-	for _, w := range k.workloads {
+	// only those after the first. An object that is there twice shares its name with
+	// nobody.
+	count, first := map[string]int{}, map[string]*workload{}
+	for i := range k.workloads {
+		w := &k.workloads[i]
+		if o := first[w.key()]; o != nil {
+			w.again = true
+			k.warnf("%s: the %s %s/%s is declared again, first at %s; both are one service, with the dependencies of both",
+				w.doc.at(w.root), w.kind, w.namespace, w.name, o.doc.at(o.root))
+			continue
+		}
+		first[w.key()] = w
 		count[w.name]++
 	}
 	for i := range k.workloads {
 		w := &k.workloads[i]
-		if w.service = w.name; count[w.name] > 1 {
+		if w.again { // the first has its name already
+			w.service = first[w.key()].service
+		} else if w.service = w.name; count[w.name] > 1 {
 			w.service = w.namespace + "/" + w.name
 			if k.services[w.service] != nil {
 				w.service += " (" + w.kind + ")"
@@ -347,7 +367,9 @@ func inCluster(host string) bool {
 func (k *kubernetes) workload(w *workload) {
 	if wave := get(w.root, "metadata", "annotations", "argocd.argoproj.io/sync-wave"); wave != nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(text(wave))); err == nil {
-			k.waves[n] = append(k.waves[n], w.service)
+			if !w.again || !slices.Contains(k.waves[n], w.service) {
+				k.waves[n] = append(k.waves[n], w.service)
+			}
 		} else {
 			k.warnf("%s: the sync wave %q is not a number", w.doc.at(wave), text(wave))
 		}

@@ -56,6 +56,49 @@ skipped objects of kind Role: k.yaml:6`},
 {kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: []}}
 ---
 {kind: Job, metadata: {name: p, namespace: n}, spec: {template: {spec: {containers: [{image: x}]}}}}`, "default/p, Pod\nn/p, Pod\nn/p (Job), Job"},
+		"one object twice, in a chart and beside it": {deployment("web", "{env: [{name: S_HOST, value: store}]}") + deployment("web", "{env: [{name: Q_URL, value: 'http://queue.x.svc:80'}]}") + store, `
+queue.x.svc, named by others, not among the manifests
+store, datastore, Deployment
+web, Deployment
+  -> queue.x.svc, weak startup assumed (k.yaml:4 env Q_URL)
+  -> queue.x.svc, hard runtime (k.yaml:4 env Q_URL)
+  -> store, weak startup assumed (k.yaml:2 env S_HOST)
+  -> store, hard runtime (k.yaml:2 env S_HOST)
+warning: k.yaml:4: the Deployment default/web is declared again, first at k.yaml:2; both are one service, with the dependencies of both`},
+		"one object three times, beside others of its name": {`---
+{kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: []}}
+---
+{kind: Job, metadata: {name: p, namespace: n}, spec: {template: {spec: {containers: [{image: x}]}}}}
+---
+{kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: [{image: redis}]}}
+---
+{kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: []}}
+---
+{kind: Job, metadata: {name: p, namespace: n}, spec: {template: {spec: {containers: [{image: x}]}}}}`, `
+n/p, datastore, Pod
+n/p (Job), Job
+warning: k.yaml:10: the Job n/p is declared again, first at k.yaml:4; both are one service, with the dependencies of both
+warning: k.yaml:6: the Pod n/p is declared again, first at k.yaml:2; both are one service, with the dependencies of both
+warning: k.yaml:8: the Pod n/p is declared again, first at k.yaml:2; both are one service, with the dependencies of both`},
+		"one object twice, in one sync wave and in two": {`---
+{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a, annotations: {argocd.argoproj.io/sync-wave: '1'}}}
+---
+{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a, annotations: {argocd.argoproj.io/sync-wave: '1'}}}
+---
+{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a, annotations: {argocd.argoproj.io/sync-wave: '2'}}}
+---
+{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: b, annotations: {argocd.argoproj.io/sync-wave: '2'}}}`, `
+a, infra, Application
+b, infra, Application
+  -> a, weak startup until ready (k.yaml:8 sync-wave 2)
+warning: k.yaml:4: the Application default/a is declared again, first at k.yaml:2; both are one service, with the dependencies of both
+warning: k.yaml:6: the Application default/a is declared again, first at k.yaml:2; both are one service, with the dependencies of both`},
+		"one object twice behind a Service": {deployment("web", "{env: [{name: S_HOST, value: api}]}") + deployment("store", "{}") + deployment("store", "{}") + "---\n{apiVersion: v1, kind: Service, metadata: {name: api}, spec: {selector: {app: store}}}", `
+store, Deployment
+web, Deployment
+  -> store, weak startup assumed (k.yaml:2 env S_HOST)
+  -> store, hard runtime (k.yaml:2 env S_HOST)
+warning: k.yaml:6: the Deployment default/store is declared again, first at k.yaml:4; both are one service, with the dependencies of both`},
 		"a name outside": {deployment("web", "{env: [{name: B_URL, value: 'http://bucket'}]}") + "---\n{apiVersion: v1, kind: Service, metadata: {name: bucket}, spec: {type: ExternalName, externalName: b.example.com}}", `
 b.example.com, external
 web, Deployment
