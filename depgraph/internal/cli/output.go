@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -65,13 +64,20 @@ func Say(w io.Writer, format string, args ...any) {
 	_, _ = (&Output{To: w}).Write(fmt.Appendf(nil, format, args...))
 }
 
+// commands reports whether b begins with word, which gives commands to a pipeline,
+// or is only the beginning of it: the rest may come with the next Write.
+func commands(b []byte, word string) bool {
+	n := min(len(b), len(word))
+	return n > 0 && string(b[:n]) == word[:n]
+}
+
 // clean is what Output makes of b, in one pass. begun says whether the line that
 // b continues has more than spaces, and is returned for the line that b ends in.
 func clean(b []byte, begun bool) ([]byte, bool) {
 	text := make([]byte, 0, len(b)+16)
 	for len(b) > 0 {
-		if !begun && (bytes.HasPrefix(b, []byte("::")) || bytes.HasPrefix(b, []byte("##["))) {
-			text = append(text, "> "...)
+		if !begun && (commands(b, "::") || commands(b, "##[")) {
+			text, begun = append(text, "> "...), true
 		}
 		r, n := utf8.DecodeRune(b) // what is no UTF-8 becomes U+FFFD
 		b = b[n:]

@@ -142,6 +142,8 @@ func TestSay(t *testing.T) {
 func FuzzOutput(f *testing.F) {
 	f.Add("a\n::b", "::c")
 	f.Add(" ", "##[x]\r\n")
+	f.Add(":", ":x")
+	f.Add("a\n ##", "[x]")
 	f.Fuzz(func(t *testing.T, first, second string) {
 		var b bytes.Buffer
 		o := &Output{To: &b}
