@@ -107,19 +107,26 @@ func flowchart(g *depgraph.Graph, draw func(printer, *depgraph.Graph)) string {
 }
 
 // mermaidServices draws every service and every edge: soft and weak ones
-// dotted, what is blocked by a class with a thick frame.
+// dotted, what is blocked by a class with a thick frame. An arrow says nothing of
+// phases, so two edges that differ in them alone, as those of a collapsed graph
+// may, are one arrow.
 func (p printer) mermaidServices(g *depgraph.Graph) {
 	ids := map[string]int{}
 	for i, n := range g.Names() {
 		ids[n] = i
 		p.f("  n%d[\"%s\"]\n", i, mermaidLabel(n))
 	}
+	drawn := map[string]bool{}
 	for e := range g.Edges() {
 		arrow := "-->"
 		if e.Soft || e.Weak {
 			arrow = "-.->"
 		}
-		p.f("  n%d %s n%d\n", ids[e.From], arrow, ids[e.To])
+		line := fmt.Sprintf("  n%d %s n%d\n", ids[e.From], arrow, ids[e.To])
+		if !drawn[line] {
+			drawn[line] = true
+			p.f("%s", line)
+		}
 	}
 	_, blocked := g.Waves()
 	if len(blocked) > 0 {

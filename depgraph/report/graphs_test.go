@@ -229,6 +229,31 @@ func TestMermaid_at_its_limit(t *testing.T) {
 	}
 }
 
+// The edges of a collapsed graph are merged phase by phase, and an arrow does not
+// say phases: of those that look the same one is drawn.
+func TestMermaid_draws_no_arrow_twice(t *testing.T) {
+	g, err := depgraph.Compile([]depgraph.Service{
+		{Name: "web", Owner: "front", Depends: []depgraph.Dependency{{On: "db"}, {On: "log", Phase: depgraph.Startup}, {On: "log", Phase: depgraph.Runtime, Soft: true}}},
+		{Name: "db", Owner: "store"},
+		{Name: "log", Owner: "ops"},
+	}, depgraph.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err = g.Collapse(depgraph.ByOwner); err != nil {
+		t.Fatal(err)
+	}
+	same(t, written(t, func(w io.Writer) error { return report.Mermaid(w, g) }), `
+flowchart RL
+  n0["front"]
+  n1["ops"]
+  n2["store"]
+  n0 --> n1
+  n0 -.-> n1
+  n0 --> n2
+`)
+}
+
 func TestMermaid_collapsed_by_kind_if_nobody_says_owners(t *testing.T) {
 	g := chain(t, 601, func(i int, s *depgraph.Service) {
 		if i%3 > 0 {
