@@ -245,6 +245,8 @@ func (a *availability) solve(ctx context.Context) (*Avail, error) {
 	if err := a.findForced(ctx); err != nil {
 		return nil, err
 	}
+	// What is forced is up or nothing is, whatever else happens, so it multiplies and
+	// needs no diagram. That is all there is in a graph without groups.
 	series := 1.0
 	for i, f := range a.forced {
 		if f {
@@ -257,6 +259,8 @@ func (a *availability) solve(ctx context.Context) (*Avail, error) {
 	}
 	parts := a.openParts()
 	value := series
+	// The derivatives of each part need the product of the others, so they are scaled
+	// in a second loop.
 	probabilities := make([]float64, len(parts))
 	for i, p := range parts {
 		if err := ctx.Err(); err != nil {

@@ -30,6 +30,8 @@ type openGroup struct {
 // in the decision diagrams, which keeps them small.
 func (a *availability) openParts() []*openPart {
 	n := a.n
+	// A group of a service that is not forced is no condition of its own; it says when
+	// a member of another one is up, and functions puts it there.
 	var tops []openGroup
 	for i := range n.groups {
 		gr := &n.groups[i]
@@ -42,6 +44,8 @@ func (a *availability) openParts() []*openPart {
 	}
 	// Each vertex belongs to the part of the first group that reaches it;
 	// groups that meet are united.
+	// The sets of a union-find, without balancing: there are only as many as top
+	// groups.
 	part := make([]int32, len(a.own)) // 1 + index of the group that got there first
 	parent := make([]int32, len(tops))
 	find := func(i int32) int32 {
@@ -53,6 +57,8 @@ func (a *availability) openParts() []*openPart {
 	reached := make([][]int32, len(tops))
 	for i := range tops {
 		parent[i] = int32(i)
+		// Reversed, so that the first member is on top and the walk keeps the order of
+		// the manifest.
 		stack := slices.Clone(tops[i].members)
 		slices.Reverse(stack)
 		for len(stack) > 0 {
@@ -63,6 +69,8 @@ func (a *availability) openParts() []*openPart {
 			}
 			if part[v] != 0 {
 				x, y := find(part[v]-1), find(int32(i))
+				// The lower number stays the root, so that parts come in the order of
+				// their first groups.
 				parent[max(x, y)] = min(x, y)
 				continue
 			}
@@ -73,6 +81,8 @@ func (a *availability) openParts() []*openPart {
 			}
 		}
 	}
+	// What was reached by united groups is put together, in order of the groups: that
+	// is the order of the variables.
 	byRoot := map[int32]*openPart{}
 	var parts []*openPart
 	for i := range tops {
@@ -116,8 +126,11 @@ func (p *openPart) exact(maxNodes int) (probability float64, err error) {
 			err = errTooLarge
 		}
 	}()
+	// Each part has a diagram and a limit of its own; its nodes are gone when the next
+	// one begins.
 	b := newBDD(cmp.Or(maxNodes, defaultMaxNodes))
 	up := p.functions(b)
+	// The part is up if every top group has its quorum; 1 is the constant true.
 	f := int32(1)
 	for _, top := range p.tops {
 		fs := make([]int32, len(top.members))
@@ -145,12 +158,15 @@ func (p *openPart) functions(b *bdd) map[int32]int32 {
 	up := make(map[int32]int32, len(p.vars))
 	variable := make(map[int32]int32, len(p.vars))
 	for level, v := range p.vars {
+		// Levels follow vars, see openParts.
 		variable[v] = b.variable(int32(level))
 	}
 	for _, members := range p.components() {
 		for _, v := range members {
 			up[v] = 1
 		}
+		// Functions only fall, and there are finitely many, so this ends. A component
+		// of one vertex needs one round: it does not depend on itself.
 		for changed := true; changed; {
 			changed = false
 			for _, v := range members {
@@ -190,6 +206,8 @@ func (p *openPart) function(b *bdd, v, variable int32, up map[int32]int32) int32
 // component, dependencies first.
 func (p *openPart) components() [][]int32 {
 	n := p.a.n
+	// Rows are built again with numbers from 0. Members of groups are arcs too: a group
+	// is evaluated once its members are.
 	verts := slices.Sorted(slices.Values(p.vars))
 	out := make([]int32, len(verts)+1)
 	var to []int32
@@ -218,14 +236,19 @@ const defaultSamples = 200_000
 func (a *availability) estimate(ctx context.Context, res *Avail, series float64, parts []*openPart) (*Avail, error) {
 	res.Exact, res.High = false, series
 	res.Low = 1
+	// The least it can be is that of a series of everything, the most that of the
+	// forced services alone.
 	for _, own := range a.own {
 		res.Low *= own // all that is needed up is enough
 	}
 	samples := cmp.Or(a.opts.Samples, defaultSamples)
+	// A fixed seed: two runs over one graph must not differ, and nobody can choose the
+	// graph by the seed.
 	rnd := rand.New(rand.NewPCG(1, 2))
 	s := sampler{a: a, down: make([]bool, len(a.own)), missing: make([]int32, len(a.n.groups)), in: a.incoming()}
 	hits := 0
 	for i := range samples {
+		// Often enough to stop within milliseconds, seldom enough to cost nothing.
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -238,6 +261,8 @@ func (a *availability) estimate(ctx context.Context, res *Avail, series float64,
 	// The rule of succession keeps the error above zero when all samples agree.
 	q := (float64(hits) + 1) / (float64(samples) + 2)
 	res.StdErr = series * math.Sqrt(q*(1-q)/float64(samples))
+	// Importance is known of the forced services alone: for the others a difference of
+	// two estimates would be mostly noise. Exact parts may have left theirs.
 	clear(a.gain)
 	for i, f := range a.forced {
 		if f && a.own[i] > 0 {
@@ -306,6 +331,7 @@ func (s *sampler) up(rnd *rand.Rand, parts []*openPart) bool {
 			s.fail(r.from)
 		}
 	}
+	// Only what was touched is cleared: most samples fail nothing or little.
 	up := !s.down[s.a.root]
 	for _, v := range s.queue {
 		s.down[v] = false

@@ -42,6 +42,9 @@ func NewBaseline(findings []Finding) *Baseline {
 }
 
 // entries are what has to be known for the finding to be known.
+//
+// Messages are not part of it: they may be worded better one day, and a baseline must
+// outlive that. Nor are files and lines, which move.
 func (f *Finding) entries() []BaselineEntry {
 	if len(f.Edges) == 0 {
 		return []BaselineEntry{{Rule: f.Rule, Service: f.Service}}
@@ -61,6 +64,7 @@ func LoadBaseline(name string) (*Baseline, error) {
 	}
 	var f baselineFile
 	dec := json.NewDecoder(strings.NewReader(string(data)))
+	// A field that is misspelt would tolerate less than the file seems to say.
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
 		return nil, fmt.Errorf("depgraph: baseline %s: no baseline as \"depgraph baseline\" writes it: %w", name, err)
@@ -81,6 +85,8 @@ func (b *Baseline) Write(w io.Writer) error {
 	for e := range b.known {
 		f.Findings = append(f.Findings, e)
 	}
+	// By rule, then by what it is about: a baseline is kept in version control, and
+	// each change should be a line of its own.
 	slices.SortFunc(f.Findings, func(x, y BaselineEntry) int {
 		return cmp.Or(strings.Compare(x.Rule, y.Rule), strings.Compare(x.Service, y.Service), strings.Compare(x.From, y.From), strings.Compare(x.To, y.To))
 	})
@@ -94,6 +100,8 @@ func (b *Baseline) Write(w io.Writer) error {
 func (b *Baseline) Filter(findings []Finding) (fresh []Finding, known, stale int) {
 	used := map[BaselineEntry]bool{}
 	for i := range findings {
+		// Each entry that matches is used, also one of a finding that is new because of
+		// another edge: it is no leftover.
 		all := true
 		for _, e := range findings[i].entries() {
 			if b.known[e] {

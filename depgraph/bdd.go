@@ -113,6 +113,7 @@ func (b *bdd) cofactors(x, level int32) (lo, hi int32) {
 // would be exponential.
 func (b *bdd) atLeast(need int, fs []int32) int32 {
 	// at[j]: at least j of the functions so far.
+	// Downwards in j, so that at[j-1] does not count this function already.
 	at := make([]int32, need+1)
 	at[0] = 1
 	for _, f := range fs {

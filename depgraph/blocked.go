@@ -41,6 +41,9 @@ func (g *Graph) WhyBlocked(name string, running Running) (*Blocked, error) {
 		return nil, g.unknown(name)
 	}
 	b := &Blocked{Service: name, State: running[name]}
+	// A state of something that is not in the graph is no error: what runs is often
+	// more than what is declared. It may also be a name that was misspelt, so it is
+	// told.
 	for n := range running {
 		if !g.Has(n) {
 			b.Unknown = append(b.Unknown, n)
@@ -91,9 +94,12 @@ func (w *waiting) search(first goal, b *Blocked) {
 	roots := map[string]bool{}
 	w.order = []goal{first}
 	var nearest *goal
+	// order is the queue, too: goals are appended as they are found. A goal is found
+	// once, over the shortest way.
 	for i := 0; i < len(w.order); i++ {
 		at := w.order[i]
 		unmet := w.unmet(at)
+		// Nothing holds it but itself: it is down or starting for a reason of its own.
 		if len(unmet) == 0 {
 			roots[w.g.names[at.v]] = true
 			if nearest == nil {
@@ -126,6 +132,8 @@ func (w *waiting) search(first goal, b *Blocked) {
 // taken as stuck at first, and what nothing stuck holds is set free until nothing
 // changes, a least fixpoint as in a start.
 func (w *waiting) deadlocked() map[goal]bool {
+	// waiters are the goals to look at again when one is set free, so each edge is
+	// looked at a bounded number of times.
 	stuck := make(map[goal]bool, len(w.order))
 	waiters := make(map[goal][]goal, len(w.order))
 	for _, at := range w.order {
@@ -149,6 +157,8 @@ func (w *waiting) deadlocked() map[goal]bool {
 
 // comes reports whether nothing that is stuck holds a goal.
 func (w *waiting) comes(at goal, stuck map[goal]bool) bool {
+	// A plain edge that is stuck decides at once. A group is decided at the end: it
+	// needs as many of its free members as its quorum lacks.
 	missing := map[int32]int32{} // of groups, how many members
 	for _, e := range w.unmet(at) {
 		free := !stuck[goal{w.g.to[e], w.wants(e, at)}]
@@ -186,6 +196,7 @@ func (w *waiting) missing(e int32, at goal) int32 {
 
 // wants is how far the end of an edge must be for the owner's next step.
 func (w *waiting) wants(e int32, at goal) RunState {
+	// What is started has all that it needed for that.
 	if w.state(at.v) >= IsStarted {
 		return IsServing // a need of run time
 	}
@@ -215,6 +226,8 @@ func (w *waiting) unmet(at goal) (edges []int32) {
 		needs = hardRuntime
 	}
 	needs.none &^= fGroup
+	// Two passes: whether a member that is not there holds the service depends on how
+	// many others are.
 	short := map[int32]int32{} // groups, and how many of their members are there
 	for e := g.out[at.v]; e < g.out[at.v+1]; e++ {
 		if needs.has(g.flags[e]) && g.group[e] >= 0 && w.reached(e, at) {
@@ -261,6 +274,8 @@ func (w *waiting) circle(b *Blocked) {
 		}
 	}
 	if len(starts) > maxCircleSearch {
+		// A search from each would be quadratic. One goal that is certainly on a circle
+		// is enough then, if not the nearest.
 		starts = []goal{w.walk()}
 	}
 	for _, at := range starts {

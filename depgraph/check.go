@@ -88,6 +88,8 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 			c.own(r)
 		}
 	}
+	// Waivers come last, as they are about findings; and what they say nothing about is
+	// known only then. c.found is emptied so that it holds only what idleWaivers adds.
 	used := map[*Waiver]bool{}
 	found := g.waive(c.found, c.o.now(), o.Waived, used)
 	c.found = nil
@@ -244,6 +246,8 @@ func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 		Service: k.Services[0], Edges: k.Edges, Component: k, Fix: k.FixText(),
 		Message: fmt.Sprintf(format, len(k.Cycle)), At: k.Cycle[0].At,
 	}
+	// min takes the less severe of the two: a policy that makes the rule a warning
+	// stays one.
 	if k.Assumed > 0 {
 		f.Severity = min(r.Severity, Warn)
 		if k.Kind == OrderingCycle { // nobody asked for the order

@@ -22,6 +22,9 @@ type Options struct {
 // The error, if any, is a Problems that lists every fault: empty names,
 // duplicates, dependencies on nobody, on oneself, or twice in one phase, and
 // numbers out of range.
+//
+// It costs a sort of the names, unless they are sorted already, and else time in
+// proportion to services and dependencies.
 func Compile(services []Service, o Options) (*Graph, error) {
 	c := compiler{
 		g:       &Graph{index: make(map[string]int32, len(services)), files: []string{""}, texts: []edgeText{{}}},
@@ -29,9 +32,14 @@ func Compile(services []Service, o Options) (*Graph, error) {
 		fileIDs: map[string]int32{"": 0},
 		textIDs: map[edgeText]int32{{}: 0},
 	}
+	// Each step stands on the one before: names get their numbers, so that the look-ups
+	// have something to find; look-ups come before edges, which need all of them; and
+	// rows are turned round once they are complete.
 	c.vertices(services)
 	c.lookUp()
 	c.edges()
+	// All faults are collected before any is returned: who mends a manifest wants the
+	// whole list, not the next one on each run.
 	if err := c.problems.err(); err != nil {
 		return nil, err
 	}
@@ -63,6 +71,8 @@ type rawEdge struct {
 
 // vertices numbers the services by name.
 func (c *compiler) vertices(services []Service) {
+	// Indices are sorted in place of services: a Service is large, and the caller's
+	// slice must stay as it is.
 	order := make([]int32, 0, len(services))
 	for i := range services {
 		s := &services[i]
@@ -76,6 +86,8 @@ func (c *compiler) vertices(services []Service) {
 	byName := func(a, b int32) int {
 		return cmp.Or(strings.Compare(services[a].Name, services[b].Name), comparePositions(services[a].At, services[b].At))
 	}
+	// What was generated or exported is in order of name already, and one pass finds
+	// that out.
 	if !slices.IsSortedFunc(order, byName) {
 		slices.SortFunc(order, byName)
 	}
@@ -84,6 +96,8 @@ func (c *compiler) vertices(services []Service) {
 	c.deps = make([][]Dependency, 0, len(order))
 	for _, i := range order {
 		s := &services[i]
+		// Of equal names the first by place stays, so that the message does not depend
+		// on the order of the input either.
 		if first, ok := c.g.index[s.Name]; ok {
 			c.problems.addf(s.At, "service %q is declared twice; the other declaration is at %s", s.Name, c.g.services[first].At)
 			continue
@@ -113,6 +127,8 @@ func (c *compiler) add(s *Service) {
 
 // addUndeclared gives every unknown name a vertex of its own.
 func (c *compiler) addUndeclared() {
+	// The first place that names it, by file and line, stands for the declaration that
+	// is missing.
 	unknown := map[string]Position{}
 	for _, deps := range c.deps {
 		for i := range deps {
@@ -132,6 +148,8 @@ func (c *compiler) addUndeclared() {
 	for name, at := range unknown {
 		c.add(&Service{Name: name, Undeclared: true, At: at})
 	}
+	// Vertices must be in order of name, and the new ones were appended in a map's
+	// order. No two names are equal, so the result is the same each time.
 	order := make([]int32, len(c.g.services))
 	for i := range order {
 		order[i] = int32(i)
@@ -158,6 +176,8 @@ func (c *compiler) reserve(edges int) {
 // every look-up misses the processor's caches, and nothing else takes as long.
 func (c *compiler) lookUp() {
 	n := len(c.deps)
+	// Where each vertex's names begin has to be known before workers can write in
+	// parallel: firstOf is the running sum of their numbers.
 	c.firstOf = make([]int32, n+1)
 	for v, deps := range c.deps {
 		c.firstOf[v+1] = c.firstOf[v]
@@ -183,6 +203,8 @@ const minParallel = 5000
 // lookUpRange looks up the names of the vertices from one to below another; it writes
 // into its own part of resolved, so no lock is needed.
 func (c *compiler) lookUpRange(from, to int) {
+	// at moves through resolved in the order in which service takes the numbers out
+	// again: by dependency, then by position in its any-of.
 	at := c.firstOf[from]
 	find := func(name string) {
 		id, ok := c.g.index[name]
@@ -209,6 +231,8 @@ func (c *compiler) lookUpRange(from, to int) {
 func (c *compiler) edges() {
 	g := c.g
 	for v := range g.services {
+		// A row is complete before the next one begins, so where it begins is how much
+		// there is now. raw is used again for each.
 		g.out[v], g.ownGroup[v] = int32(len(g.to)), int32(len(g.groups))
 		c.raw = c.raw[:0]
 		c.service(int32(v))
@@ -221,11 +245,15 @@ func (c *compiler) edges() {
 			g.file, g.line, g.text = append(g.file, r.file), append(g.line, r.line), append(g.text, r.text)
 		}
 	}
+	// One offset more than rows ends the last one.
 	g.out[len(g.services)], g.ownGroup[len(g.services)] = int32(len(g.to)), int32(len(g.groups))
 }
 
 // service appends the edges of one service to raw.
 func (c *compiler) service(v int32) {
+	// With one group at most, the order in which dependencies are resolved shows
+	// nowhere: rows are sorted afterwards. That is nearly every service, and saves it
+	// the keys of canonical.
 	deps := c.deps[v]
 	if c.groups(deps) < 2 {
 		at := c.firstOf[v]
@@ -236,6 +264,9 @@ func (c *compiler) service(v int32) {
 		}
 		return
 	}
+	// Names were looked up in the order of the declarations, so the place of each
+	// dependency's numbers has to be counted. Quadratic in the dependencies of one
+	// service that has several groups, which are few.
 	for _, i := range c.canonical(deps) {
 		at := c.firstOf[v]
 		for j := range i {
@@ -264,6 +295,8 @@ func (c *compiler) canonical(deps []Dependency) []int32 {
 	for i := range deps {
 		c.order = append(c.order, int32(i))
 	}
+	// All that tells two groups apart in a graph, their members as a set. Equal ones
+	// stay in order of their places.
 	key := func(d *Dependency) string {
 		names := slices.Sorted(slices.Values(d.AnyOf))
 		return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + itoa(int(d.phases()))
@@ -281,6 +314,9 @@ func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
 	if !c.checkDependency(v, d) {
 		return
 	}
+	// One edge is enough for what has nothing to do with the start, for what has to do
+	// with nothing else, and for a need of the start that ends where one of the run
+	// time does, at serving.
 	rest := d.phases() &^ Startup
 	if rest == d.phases() || rest == 0 || !d.Weak && d.until() == Serving {
 		c.one(v, d, ids)
@@ -288,6 +324,7 @@ func (c *compiler) resolve(v int32, d *Dependency, ids []int32) {
 	}
 	first, second := *d, *d
 	first.Phase, second.Phase = Startup, rest
+	// How far the other must be, and that this only orders, are said of the start.
 	second.Until, second.Weak = UntilUnknown, false
 	c.one(v, &first, ids)
 	c.one(v, &second, ids)
@@ -305,6 +342,9 @@ func (c *compiler) one(v int32, d *Dependency, ids []int32) {
 		return
 	}
 	gr := group{owner: v, need: int32(d.need()), flags: r.flags, file: r.file, line: r.line, text: r.text}
+	// A group that needs all of its members is as good as so many needs, and is
+	// computed as such: without the flag its edges are plain. The number stays, so that
+	// it is shown as it was declared.
 	if d.need() < len(d.AnyOf) {
 		r.flags |= fGroup
 	}
@@ -315,6 +355,8 @@ func (c *compiler) one(v int32, d *Dependency, ids []int32) {
 			c.raw = append(c.raw, r)
 		}
 	}
+	// Sorted for the binary searches of others, and here, since a name that is there
+	// twice is then next to itself.
 	slices.Sort(gr.members)
 	for i := 1; i < len(gr.members); i++ {
 		if gr.members[i] == gr.members[i-1] {
@@ -342,6 +384,8 @@ func sortRaw(raw []rawEdge) {
 // depend on the order of the input.
 func compareRaw(a, b rawEdge) int {
 	if a.to != b.to {
+		// Numbers of vertices are not negative, so the difference cannot overflow, and
+		// this branch decides nearly always.
 		return int(a.to) - int(b.to)
 	}
 	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.flags, b.flags), cmp.Compare(a.line, b.line))
@@ -382,6 +426,10 @@ func (g *Graph) reverse() {
 	n := len(g.services)
 	g.in, g.from, g.inEdge = make([]int32, n+1), make([]int32, len(g.to)), make([]int32, len(g.to))
 	g.inFlags = make([]flag, len(g.to))
+	// Three passes of counting, as in a counting sort: how many edges lead into each
+	// vertex; where its row begins, as the sum of all before; and each edge into the
+	// next free place of its row. Owners come in rising order, so every row is sorted
+	// without a comparison.
 	for _, w := range g.to {
 		g.in[w+1]++
 	}

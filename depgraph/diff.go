@@ -127,6 +127,7 @@ type comparison struct {
 
 // names compares the services. One that is only named by others is not there.
 func (c *comparison) names() {
+	// A service that is only named by others becomes one when somebody declares it.
 	declared := func(g *Graph, name string) bool {
 		v, ok := g.index[name]
 		return ok && !g.services[v].Undeclared
@@ -184,6 +185,8 @@ func changeOf(before, after []Edge) ChangeKind {
 	case len(after) == 0:
 		return Removed
 	}
+	// Phase by phase, since a need may move from one to another: that is neither harder
+	// nor softer, and is told as changed.
 	harder, softer := false, false
 	for _, p := range []Phase{Startup, Runtime, Deploy} {
 		a, b := needIn(before, p), needIn(after, p)
@@ -303,6 +306,8 @@ func (c *comparison) cycles() error {
 	}
 	was, is := edgesOfKinds(before), edgesOfKinds(after)
 	for i := range after {
+		// By edges, not by services: a component that was two before, or is two now, is
+		// told once for each of the new ones, as grown or shrunk.
 		switch in, out := after[i].shared(was); {
 		case in == 0:
 			c.d.Cycles = append(c.d.Cycles, CycleChange{Kind: NewCycle, After: &after[i]})

@@ -8,6 +8,8 @@ import (
 
 // services compares what an outage asks for every service that is in both.
 func (c *comparison) services() error {
+	// One record a service, filled by three steps and kept only if something differs.
+	// What is new or gone has no other side to be compared with.
 	changes := make(map[string]*ServiceChange, len(c.common))
 	for _, name := range c.common {
 		changes[name] = &ServiceChange{Service: name}
@@ -44,6 +46,7 @@ func (s *ServiceChange) AvailabilityDiffers() bool {
 // order compares waves and the critical path of a full start.
 func (c *comparison) order(changes map[string]*ServiceChange) error {
 	for i, g := range c.g {
+		// Waves count from 1, so that 0 says that a service is in none.
 		o, err := g.Order(c.ctx, OrderOptions{})
 		if err != nil {
 			return err
@@ -76,6 +79,9 @@ func (c *comparison) touched(g *Graph, backwards bool) []bool {
 			queue = append(queue, v)
 		}
 	}
+	// What no change can reach has the same answer on both sides, and need not be
+	// computed: in a pull request that is nearly everything. Edges of all phases are
+	// followed, which is more than necessary and never wrong.
 	for _, ch := range c.d.Edges {
 		for _, name := range []string{ch.From, ch.To} {
 			if v, ok := g.index[name]; ok {
@@ -120,6 +126,8 @@ func (c *comparison) among(backwards bool) (names []string) {
 
 // blasts compares who goes down with each service that a change can reach.
 func (c *comparison) blasts(changes map[string]*ServiceChange) error {
+	// A blast radius spreads from what is needed to who needs it, so it changes for
+	// what a changed edge's ends can reach.
 	names := c.among(false)
 	if len(names) > maxDiffBlasts {
 		c.d.Limits = append(c.d.Limits, fmt.Sprintf("blast radii of %d services are compared by their number of services, not by name", len(names)))
@@ -172,6 +180,8 @@ func missing(a, b []string) (only []string) {
 
 // availabilities compares what can be computed on both sides.
 func (c *comparison) availabilities(changes map[string]*ServiceChange) error {
+	// An availability depends on all that is needed, so it changes for whatever can
+	// reach a change.
 	names := c.among(true)
 	if len(names) > maxDiffAvail {
 		c.d.Limits = append(c.d.Limits, fmt.Sprintf("availability of %d services is not compared; at most %d are", len(names), maxDiffAvail))
@@ -185,6 +195,8 @@ func (c *comparison) availabilities(changes map[string]*ServiceChange) error {
 				return err
 			}
 		}
+		// Where nothing is declared, 100 percent is no answer, and nor is a difference
+		// from it.
 		known := func(a *Avail) bool { n, _ := a.Declared(); return n > 0 }
 		if !known(got[0]) || !known(got[1]) {
 			continue

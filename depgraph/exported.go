@@ -25,6 +25,7 @@ func isExport(n *yaml.Node) bool {
 	if n.Kind != yaml.MappingNode {
 		return false
 	}
+	// A manifest may one day have a field "services"; what has "service" is a service.
 	services, service := false, false
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		services = services || n.Content[i].Value == "services"
@@ -62,6 +63,8 @@ type exportEdge struct {
 func (d *decoder) export(n *yaml.Node) {
 	r := exportReader{decoder: d, index: map[string]int{}, groups: map[exportGroup]*Dependency{}}
 	d.exported = true
+	// The fields are only noted: edges need the services of their owners, which a
+	// hand-made file may have further down.
 	var services, edges *yaml.Node
 	d.fields(n, "export", exportFields, func(key string, v *yaml.Node) {
 		switch key {
@@ -84,6 +87,7 @@ func (d *decoder) export(n *yaml.Node) {
 	for _, item := range r.list(edges, "edges") {
 		r.edge(item)
 	}
+	// In order of their first edges; Compile numbers them anew.
 	for _, k := range r.order {
 		s := &d.services[r.index[k.from]]
 		s.Depends = append(s.Depends, *r.groups[k])
@@ -153,12 +157,14 @@ func (r *exportReader) service(n *yaml.Node) {
 			r.place(&s.At, key, v)
 		}
 	})
+	// An export that names no manifest is its own place.
 	if s.At.File == "" { // where the export itself says it
 		s.At = r.at(n)
 	}
 	if ok && s.Name == "" {
 		r.problems.addf(r.at(n), "services: the field \"service\" with the name is missing")
 	}
+	// Of two with one name the first gets the edges; Compile will report both.
 	if _, ok := r.index[s.Name]; !ok {
 		r.index[s.Name] = len(r.services)
 	}
@@ -198,12 +204,15 @@ func (r *exportReader) edge(n *yaml.Node) {
 		r.problems.addf(r.at(n), `edges: "from" or "to" is missing`)
 	case !known:
 		r.problems.addf(r.at(n), "edges: %q is not among the services of this export", e.from)
+	// "need" is written for members of groups, and without a group means nothing.
 	case e.group == 0:
 		e.dep.On, e.dep.Need = e.to, 0
 		r.services[i].Depends = append(r.services[i].Depends, e.dep)
 	default:
 		k := exportGroup{e.from, e.group}
 		if r.groups[k] == nil {
+			// Members share everything but their ends, so the first one stands for the
+			// group.
 			r.groups[k] = &e.dep
 			r.order = append(r.order, k)
 		}

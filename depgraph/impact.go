@@ -45,6 +45,8 @@ func (g *Graph) netOf(verts []int32, local func(v int32) int32, soft map[int32]b
 	}
 	n := &net{verts: verts, out: make([]int32, len(verts)+1), first: make([]int32, len(verts)+1)}
 	for i, v := range verts {
+		// Members of a group are arcs as well, marked as such: components need them,
+		// and hardRow and newPlan tell them from plain needs.
 		for e := g.out[v]; e < g.out[v+1]; e++ {
 			if f := g.flags[e]; f&fRuntime != 0 && f&fSoft == 0 && !soft[e] {
 				n.to = append(n.to, local(g.to[e]))
@@ -111,12 +113,17 @@ type plan struct {
 // to members of groups are unions of rows; sorting by them first, and by the
 // components over hard edges second, puts dependencies first in both.
 func (n *net) newPlan() *plan {
+	// Two partitions: services that need each other for certain go down together and
+	// share a row; those that do through groups may, and their rows are computed
+	// together. The first is finer, so a hard component is in one outer one.
 	outer, outerCount := components(n.out, n.to, n.flags, sel{any: fRuntime})
 	hard, count := components(n.out, n.to, n.flags, sel{fRuntime, fGroup})
 	rowOuter := make([]int32, count)
 	for v, c := range hard {
 		rowOuter[c] = outer[v]
 	}
+	// Components are numbered dependencies first. The sort is stable, so rows that
+	// share an outer component keep that order among themselves.
 	place := countingSort(rowOuter, outerCount)
 	p := &plan{n: n, row: make([]int32, len(hard)), outer: make([]int32, 0, outerCount+1)}
 	byRow := make([]int32, len(hard))
@@ -131,6 +138,8 @@ func (n *net) newPlan() *plan {
 	p.members = make([][]int32, len(n.groups))
 	seen := make([]int32, count)
 	last := int32(-1)
+	// One round a row: its vertices are next to each other in byRow. A row never needs
+	// itself, so it is marked as seen before its vertices are added.
 	for i := 0; i < len(byRow); {
 		r := p.row[byRow[i]]
 		if o := outer[byRow[i]]; o != last {
@@ -168,6 +177,7 @@ func (p *plan) addVertex(v, r int32, seen []int32) {
 
 // countingSort returns the place of each item when sorted by key, stably.
 func countingSort(keys []int32, count int32) []int32 {
+	// After the sums, next[k] is the place of the next item with key k.
 	next := make([]int32, count+1)
 	for _, k := range keys {
 		next[k+1]++
@@ -198,6 +208,8 @@ func (p *impactPass) of(v int32) *bitrow { return &p.rows[p.row[v]] }
 // it down, in blocks of sources, and calls visit after each block, one call at
 // a time but in any order.
 func (n *net) impact(ctx context.Context, progress func(Progress), visit func(block int, p *impactPass)) error {
+	// The plan is shared and only read; rows are each worker's own, 64 bytes a row. A
+	// worker takes the next block as it finishes one, since blocks differ much in cost.
 	plan := n.newPlan()
 	blocks := (len(n.verts) + blockSize - 1) / blockSize
 	var next atomic.Int64
@@ -213,6 +225,8 @@ func (n *net) impact(ctx context.Context, progress func(Progress), visit func(bl
 					return
 				}
 				p.run()
+				// visit is the caller's and adds up, so one at a time; it is short
+				// beside run.
 				mu.Lock()
 				visit(p.block, p)
 				if finished++; progress != nil {
@@ -231,14 +245,19 @@ func (p *impactPass) run() {
 	clear(p.rows)
 	for i := p.block * blockSize; i < min((p.block+1)*blockSize, len(p.row)); i++ {
 		bit := i % blockSize
+		// The loss of a source takes itself down, and whatever shares its row.
 		p.rows[p.row[i]][bit/64] |= 1 << (bit % 64)
 	}
 	for i := range len(p.outer) - 1 {
 		from, to := p.outer[i], p.outer[i+1]
+		// Dependencies come first, so when a row is computed, all that it needs is
+		// final: one look is enough.
 		if to-from == 1 {
 			p.update(from)
 			continue
 		}
+		// Rows that need each other through groups rise from what is there to the least
+		// fixpoint. Bits are only ever added, so this ends.
 		for changed := true; changed; {
 			changed = false
 			for r := from; r < to; r++ {
@@ -268,6 +287,8 @@ func (p *impactPass) update(r int32) {
 func (p *impactPass) threshold(group int) bitrow {
 	members := p.members[group]
 	tolerated := len(members) - int(p.n.groups[group].need)
+	// One member is enough: all of them must go. This is what nearly every group says,
+	// and needs no table.
 	if tolerated == len(members)-1 {
 		return p.all(members)
 	}
@@ -275,6 +296,8 @@ func (p *impactPass) threshold(group int) bitrow {
 	p.at = at
 	for _, m := range members {
 		row := &p.rows[m]
+		// From the top down, as at[j-1] must not have seen this member yet: else one
+		// member would count twice.
 		for j := tolerated; j > 0; j-- {
 			for i := range row {
 				at[j][i] |= at[j-1][i] & row[i]
@@ -324,6 +347,8 @@ func (c *counter) reset() { c.planes = c.planes[:0] }
 
 func (c *counter) add(row *bitrow) {
 	carry := *row
+	// Binary addition in 512 columns at once: the sum without carry is the exclusive
+	// or, and the carry goes to the next plane.
 	for k := 0; carry != (bitrow{}); k++ {
 		if k == len(c.planes) {
 			c.planes = append(c.planes, carry)

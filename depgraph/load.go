@@ -68,6 +68,9 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 		services []Service
 		err      error
 	}
+	// Each worker writes into the places of its own files, so the order of the results
+	// is that of the names, whoever was first. next hands out files one by one, since
+	// they differ much in size.
 	results := make([]result, len(files))
 	var next, done atomic.Int64
 	var wg sync.WaitGroup
@@ -89,6 +92,7 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	// Faults of all files are told together, in order of file.
 	var problems Problems
 	var services []Service
 	for i := range results {
@@ -107,6 +111,7 @@ func readManifest(name string, o LoadOptions) ([]Service, error) {
 		return readStdin(o.Stdin, limit)
 	}
 	at := Position{File: filepath.ToSlash(name)}
+	// Asked before reading: a named pipe would block, and a device may have no end.
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
@@ -127,6 +132,7 @@ func readManifest(name string, o LoadOptions) ([]Service, error) {
 const stdinName = "standard input"
 
 func readStdin(r io.Reader, limit int64) ([]Service, error) {
+	// One byte more than allowed tells too much from just enough.
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch at := (Position{File: stdinName}); {
 	case err != nil:
@@ -150,6 +156,8 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 			files = append(files, p)
 			continue
 		}
+		// A path that was named is read whatever its name is; names decide only below
+		// folders.
 		info, err := os.Stat(p)
 		if err != nil {
 			problems.addf(Position{File: filepath.ToSlash(p)}, "cannot read: %s", reason(err))
@@ -166,9 +174,11 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 				return ctx.Err()
 			case err != nil:
 				problems.addf(Position{File: filepath.ToSlash(name)}, "cannot read: %s", reason(err))
+			// The folder that was named is searched, even if it is a hidden one.
 			case e.IsDir() && name != p && skippedFolder(e.Name()):
 				return fs.SkipDir
 			case !e.IsDir() && isManifest(e.Name()):
+				// A folder in which all manifests are skipped is not without manifests.
 				found = true
 				if o.Skip != nil && o.Skip(filepath.Clean(name)) {
 					return nil
@@ -187,6 +197,7 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 			problems.addf(Position{File: filepath.ToSlash(p)}, "no depgraph.yaml or depgraph.json below this folder; \"depgraph init\" writes a first one")
 		}
 	}
+	// Folders may overlap, and one file may be named twice: each is read once.
 	slices.Sort(files)
 	return slices.Compact(files), problems.err()
 }
@@ -198,6 +209,8 @@ func skippedFolder(name string) bool {
 // IsManifest reports whether LoadServices would read a file that it finds
 // below a folder; path is relative to that folder, with slashes. It is for
 // those who find files elsewhere, in a commit for example.
+//
+// Only names are looked at, nothing is opened.
 func IsManifest(path string) bool {
 	folders := strings.Split(path, "/")
 	for _, f := range folders[:len(folders)-1] {

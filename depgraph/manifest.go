@@ -46,6 +46,8 @@ type decoder struct {
 }
 
 func (d *decoder) parse(data []byte) {
+	// The YAML parser has panicked on hostile input before. What it has read by then is
+	// refused with the rest.
 	defer func() {
 		if p := recover(); p != nil {
 			d.problems.addf(Position{File: d.file}, "the parser failed: %v", p)
@@ -86,6 +88,8 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+)
 // syntax reports an error of the parser with the line that it names.
 func (d *decoder) syntax(err error) {
 	msg, at := err.Error(), Position{File: d.file, Line: 1}
+	// The parser says where only in its text, and not always; the prefix is taken off,
+	// as the position says it better.
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
 			at.Line = n
@@ -118,6 +122,8 @@ func (d *decoder) document(n *yaml.Node) {
 // follow resolves an alias, within the budget.
 func (d *decoder) follow(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
+		// Told once, when the budget is met; from then on every alias is as good as
+		// absent, and the file is refused anyway.
 		d.budget--
 		if d.budget == 0 {
 			d.problems.addf(d.at(n), "the file's aliases unfold to more than %d nodes", maxAliasNodes)
@@ -138,6 +144,8 @@ func (d *decoder) fields(n *yaml.Node, what string, known []string, set func(key
 		d.wrongType(n, what, "a mapping with "+strings.Join(known, ", "))
 		return false
 	}
+	// An array on the stack that the fields of any mapping here fit into: this is
+	// called for every service and dependency, and a map would be most of its cost.
 	var seen [24]string
 	used := seen[:0]
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -223,6 +231,7 @@ func (d *decoder) service(n *yaml.Node) {
 		switch key {
 		case "service":
 			s.Name, named = d.str(v, key), true
+			// The line of the name, which is where a reader looks.
 			s.At = d.at(v)
 			if strings.TrimSpace(s.Name) == "" && v.Kind == yaml.ScalarNode {
 				d.problems.addf(d.at(v), "service: the name is empty")
@@ -278,6 +287,7 @@ func (d *decoder) dependencies(n *yaml.Node) []Dependency {
 		d.wrongType(n, "depends", `a list of dependencies, each "- on: NAME"`)
 		return nil
 	}
+	// The capacity is exact, so the pointer to the last one stays valid.
 	deps := make([]Dependency, 0, len(n.Content))
 	for _, item := range n.Content {
 		if item = d.follow(item); item != nil {

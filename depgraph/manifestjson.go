@@ -34,6 +34,8 @@ type jsonReader struct {
 // jsonDocuments calls each with the nodes of every JSON value of a file.
 func jsonDocuments(data []byte, each func(*yaml.Node)) error {
 	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(data))}
+	// Numbers stay as they were written: a float64 would round large ones, and a fault
+	// should quote what is in the file.
 	r.dec.UseNumber()
 	for i, b := range data {
 		if b == '\n' {
@@ -55,6 +57,8 @@ func jsonDocuments(data []byte, each func(*yaml.Node)) error {
 
 // line is the line of the last token read.
 func (r *jsonReader) line() int {
+	// The offset is behind the token, so the line is one more than the line ends before
+	// its last byte.
 	end := r.dec.InputOffset() - 1
 	return 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= end })
 }
@@ -79,6 +83,7 @@ func (r *jsonReader) node(tok json.Token, err error, depth int) (*yaml.Node, err
 	if err != nil {
 		return nil, r.fail(err)
 	}
+	// The recursion is as deep as the text is nested.
 	if depth > maxJSONDepth {
 		return nil, r.fail(fmt.Errorf("nested deeper than %d", maxJSONDepth))
 	}
@@ -96,6 +101,9 @@ func (r *jsonReader) node(tok json.Token, err error, depth int) (*yaml.Node, err
 	case nil:
 		n.Tag = "!!null"
 	case json.Delim:
+		// A mapping's content is key, value, key, value, as in YAML; the decoder of
+		// JSON yields its keys as tokens as well, and has checked that they are
+		// strings.
 		n.Kind = yaml.SequenceNode
 		if t == '{' {
 			n.Kind = yaml.MappingNode

@@ -85,6 +85,9 @@ func (g *Graph) Order(ctx context.Context, o OrderOptions) (*Order, error) {
 		s.limitTo(v)
 	}
 	waves := s.waves()
+	// The first simulation says what is blocked as declared. If anything is, a second
+	// one runs without the edges that somebody has to get past, and all the rest is
+	// told of that one.
 	res := &Order{Blocked: g.sortedNames(func(v int32) bool { return s.active[v] && !s.serves[v] })}
 	if len(res.Blocked) > 0 {
 		broken := g.breaks(ctx, s, res)
@@ -93,10 +96,13 @@ func (g *Graph) Order(ctx context.Context, o OrderOptions) (*Order, error) {
 		}
 		s, waves = broken, broken.waves()
 	}
+	// What is launched and never serves is in no wave: it is among the blocked ones.
 	waves = s.servingOnly(waves)
 	g.mention(res, s, o.Cold)
 	t := newTimeline(s, waves)
 	t.run(o.MaxParallel)
+	// With a limit, waves of what could start would be longer than what may; they are
+	// cut by the clock instead.
 	if o.MaxParallel > 0 {
 		waves = t.byClock(o.MaxParallel)
 	}
@@ -137,6 +143,9 @@ func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
 		}
 		whole = g.withSoftEdges(byHand)
 	}
+	// soft grows with every round, and a round that adds nothing is the last. A set is
+	// proven cheapest for one deadlock by itself, so after a second round there is no
+	// proof for the sum.
 	soft := map[int32]bool{}
 	res.BrokenProven = true
 	for round := 0; round < maxRounds && ctx.Err() == nil; round++ {
@@ -144,6 +153,8 @@ func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
 		b := h.blocking(fStartup | fRuntime)
 		for _, nodes := range b.cyclic() {
 			sub := b.ev.subgraph(nodes, b.keeps)
+			// A restart of one service does not care about deadlocks elsewhere, nor
+			// does a start about cycles of the run time, which come up together.
 			if !s.active[b.ev.service(nodes[0])] || !sub.deadlocked() {
 				continue
 			}
@@ -151,6 +162,7 @@ func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
 			res.BrokenProven = res.BrokenProven && proven && round == 0
 			for i, e := range sub.edgeID {
 				if chosen[i] {
+					// Of a group, all edges: a quorum is got past as a whole.
 					h.softenEdge(h.owner(e), e, soft)
 				}
 			}
@@ -162,6 +174,9 @@ func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
 	for _, e := range slices.Sorted(maps.Keys(soft)) {
 		res.Broken = append(res.Broken, g.edgeOf(e))
 	}
+	// The same start as the one that was stuck, of the same services, without the
+	// broken edges. Soft ones would still order; gone ones do not even that, since the
+	// order is what blocks.
 	t := newStarter(g.withSoftEdges(soft), s.skip != 0)
 	t.active, t.limited, t.gone = s.active, s.limited, soft
 	return t
@@ -178,6 +193,9 @@ func (g *Graph) shutdown() *Order {
 	for v, c := range comp {
 		byComp[c] = append(byComp[c], int32(v))
 	}
+	// A component's number is above those of all it depends on. Counting down,
+	// everything that needs c is behind when c comes, and its level is final: the
+	// longest chain of dependents above it. O(services + edges).
 	for c := count - 1; c >= 0; c-- { // dependents first
 		deepest = max(deepest, level[c])
 		for _, v := range byComp[c] {

@@ -9,12 +9,18 @@ import (
 	"strings"
 )
 
+// ownRuleName is what a name may be: it is printed, compared and typed on a command
+// line, so it has nothing that a shell or a report would have to escape. IDs of
+// built-in rules do not fit it.
 var ownRuleName = regexp.MustCompile(`^[a-z][a-z0-9._-]*$`)
 
 // ruleFailed is the rule about rules that could not be run.
 const ruleFailed = "DG020"
 
 // ownNames checks rules of one's own, before anything is run.
+//
+// A mistake in how a rule was registered is an error of the program, so it ends the
+// check; a rule that fails when it is run is a finding.
 func ownNames(p *Policy, rules []Rule) (names []string, err error) {
 	for i := range rules {
 		r := &rules[i]
@@ -34,6 +40,8 @@ func ownNames(p *Policy, rules []Rule) (names []string, err error) {
 
 // own runs one rule of a user. Whatever it does, the check goes on.
 func (c *checker) own(r *Rule) {
+	// One bad finding refuses all of a rule's: it is not known what else the rule got
+	// wrong, and half of its results would look like all of them.
 	found, err := c.contained(r)
 	if err == nil {
 		for i := range found {
@@ -50,13 +58,18 @@ func (c *checker) own(r *Rule) {
 	for i := range found {
 		f := &found[i]
 		f.Rule, f.Name = r.Name, r.Name
+		// What the rule left open is filled in. Off would hide the finding and is what
+		// a zero value gives, so it means the rule's own, and Info at least.
 		if f.Severity == Off {
 			f.Severity = max(r.Severity, Info)
 		}
 		if f.Fix == "" {
 			f.Fix = r.Fix
 		}
+		// Components belong to cycles, and reports draw conclusions from one being
+		// there.
 		f.Component = nil
+		// Every finding has a place: that of its first edge, or of its service.
 		if f.At == (Position{}) && len(f.Edges) > 0 {
 			f.At = f.Edges[0].At
 		} else if f.At == (Position{}) {
@@ -74,8 +87,11 @@ func (c *checker) contained(r *Rule) (found []Finding, err error) {
 		found []Finding
 		err   error
 	}
+	// The buffer lets a goroutine that was left behind end, whenever that is.
 	done := make(chan result, 1)
 	go func() {
+		// This is what a Goexit leaves; a panic and a return replace it. The deferred
+		// function runs in all three cases.
 		res := result{err: errors.New("ended its goroutine (runtime.Goexit)")}
 		defer func() {
 			if p := recover(); p != nil {
@@ -84,6 +100,8 @@ func (c *checker) contained(r *Rule) (found []Finding, err error) {
 			done <- res
 		}()
 		found, err := r.Check(c.ctx, c.g)
+		// A copy: a rule that goes on writing to its slice must not race with the
+		// check.
 		res = result{slices.Clone(found), err}
 	}()
 	select {
@@ -124,6 +142,9 @@ func (c *checker) accept(f *Finding) error {
 
 // failed reports a rule that did not come to its end.
 func (c *checker) failed(r *Rule, err error) {
+	// The policy can make it a warning or switch it off. With Only, the user has asked
+	// for this very rule: that it failed is then the answer, though DG020 was not
+	// named.
 	broken, _ := FindRule(ruleFailed)
 	if s := c.o.Policy.Rules[broken.ID]; s.Set {
 		broken.Severity = s.Severity

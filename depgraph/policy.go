@@ -93,6 +93,8 @@ func LoadPolicy(name string) (*Policy, error) {
 // ParsePolicy reads a policy from YAML. The name appears in positions.
 func ParsePolicy(name string, data []byte) (*Policy, error) {
 	d := policyDecoder{decoder: decoder{file: name, budget: maxAliasNodes}, p: &Policy{Rules: map[string]RuleSetting{}}}
+	// Everything is read, and all faults are told at once, as with manifests. An empty
+	// file is a policy that changes nothing.
 	documents := 0
 	err := yamlDocuments(data, func(n *yaml.Node) {
 		if documents++; documents > 1 {
@@ -124,6 +126,8 @@ func (p *Policy) Knows(names []string, own ...string) error {
 		if slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, n) }) {
 			continue
 		}
+		// IDs are in capitals and names are not, and users type both as they like: the
+		// nearest of either kind will do.
 		near := nearest(strings.ToUpper(n), all)
 		if near == "" {
 			near = nearest(strings.ToLower(n), all)
@@ -172,12 +176,14 @@ func (d *policyDecoder) policy(n *yaml.Node) {
 // settings reads rules by ID, each a severity or a mapping. A name for a rule that does
 // not exist is a fault like any unknown field, with a hint.
 func (d *policyDecoder) settings(n *yaml.Node) {
+	// IDs alone: two spellings of one rule in one file could contradict each other.
 	var ids []string
 	for _, r := range rules() {
 		ids = append(ids, r.ID)
 	}
 	d.fields(n, "rules", ids, func(id string, v *yaml.Node) {
 		s := RuleSetting{}
+		// "DG013: warn" for the common case, a mapping where there is more to say.
 		if v.Kind == yaml.ScalarNode {
 			s.Severity, s.Set = enum(&d.decoder, v, "severity", ParseSeverity), true
 		} else {
@@ -204,6 +210,8 @@ func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
 		if item = d.follow(item); item == nil {
 			continue
 		}
+		// A rule that somebody wrote down is meant: its findings fail the check unless
+		// it says otherwise.
 		r := CustomRule{Mode: mode, Severity: Error, At: d.at(item)}
 		ok := d.fields(item, field, customRuleFields, func(key string, v *yaml.Node) { d.custom(&r, key, v) })
 		if ok && r.Name == "" {
@@ -303,6 +311,8 @@ func (m *Match) matches(s *Service) bool {
 // oneOf reports whether value matches the patterns: none of those with "!",
 // and, if there are others, one of them.
 func oneOf(patterns []string, value string) bool {
+	// Patterns with "!" take away, whatever the others say, so their order does not
+	// matter.
 	positive, matched := false, false
 	for _, p := range patterns {
 		if not, ok := strings.CutPrefix(p, "!"); ok {
@@ -320,6 +330,9 @@ func oneOf(patterns []string, value string) bool {
 // sel is the part of the selection that a sel can express. The rest, if there is any,
 // has to be looked at edge by edge.
 func (m *EdgeMatch) sel() (sel, bool) {
+	// "hard" leaves soft edges out, and those of groups stay: a rule about who may talk
+	// to whom is about them too. Data is the default plane, so it is whatever is not
+	// control.
 	s := sel{any: fStartup | fRuntime | fDeploy}
 	if m.Phase != 0 {
 		s.any = flag(m.Phase)
@@ -351,6 +364,8 @@ func (c *checker) custom(r *CustomRule) {
 		if !r.From.matches(&g.services[v]) {
 			continue
 		}
+		// Targets are each found once, over the nearest way, so each is one finding at
+		// most. O(services that From selects × what they reach).
 		switch targets := c.targets(r, int32(v)); r.Mode {
 		case Forbidden:
 			for _, t := range targets {
@@ -383,6 +398,8 @@ type target struct{ vertex, edge, before int32 }
 // are kept as steps: a way of its own for each target would take quadratic memory.
 func (c *checker) targets(r *CustomRule, v int32) (all []target) {
 	g := c.g
+	// v itself counts as seen: a way around a cycle back to v is no dependency on
+	// another service. A map, since most services reach few of a large graph.
 	seen := map[int32]bool{v: true}
 	look := func(from, before int32) {
 		for e := g.out[from]; e < g.out[from+1]; e++ {
@@ -393,6 +410,8 @@ func (c *checker) targets(r *CustomRule, v int32) (all []target) {
 		}
 	}
 	look(v, -1)
+	// all is the queue of a breadth-first search as well: it grows while it is walked,
+	// and what stands before has fewer steps.
 	for i := 0; r.Reach && i < len(all); i++ {
 		look(all[i].vertex, int32(i))
 	}

@@ -45,11 +45,14 @@ type Proof struct {
 
 // Sum is the digest that the proof should have.
 func (p Proof) Sum() string {
+	// ID and digest are made from the sum, so they cannot be in it. Zones of one moment
+	// must give one sum.
 	p.ID, p.Digest, p.At = "", "", p.At.UTC()
 	text, err := json.Marshal(p)
 	if err != nil {
 		return "" // a year beyond 9999, which no digest fits
 	}
+	// The prefix keeps a digest of something else from passing for one of a proof.
 	sum := sha256.Sum256(append([]byte("failopen proof\n"), text...))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
@@ -94,6 +97,8 @@ func ParseProofs(name string, data []byte) (*Proofs, error) {
 		}
 		var proof Proof
 		dec := json.NewDecoder(bytes.NewReader(line))
+		// A field that this version does not know is not covered by the digest that it
+		// would compute.
 		dec.DisallowUnknownFields()
 		err := dec.Decode(&proof)
 		switch rest := bytes.TrimSpace(line[dec.InputOffset():]); {
@@ -115,6 +120,8 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 func (p *Proofs) add(proof Proof, at Position) {
 	l := located{Proof: proof, at: at}
 	last := p.last(proof.Service, proof.Dependency)
+	// The chain is one for each edge: proofs of different edges may be written in any
+	// order, and files merged.
 	previous := ""
 	if last != nil {
 		previous = last.Digest
@@ -146,6 +153,9 @@ func (p *Proofs) last(service, dependency string) *located {
 // returns it with what was filled in: version, ID, previous and digest. The
 // file appears whole or not at all; a lock beside it keeps two drills apart.
 func AppendProof(name string, proof Proof) (_ Proof, err error) {
+	// Two drills that read, append and rename at once would lose one verdict. A lock
+	// that was left behind is told, not broken: nobody knows whether its owner is
+	// alive.
 	lock, err := os.OpenFile(name+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return proof, fmt.Errorf("the proof file is being written by another drill, or one has died (then remove the lock): %w", err)
@@ -161,6 +171,7 @@ func AppendProof(name string, proof Proof) (_ Proof, err error) {
 	if err != nil {
 		return proof, err
 	}
+	// Seconds are all that the file keeps, so the digest has to be made of them.
 	proof.Version, proof.Previous, proof.At = ProofVersion, "", proof.At.UTC().Truncate(time.Second)
 	if last := known.last(proof.Service, proof.Dependency); last != nil {
 		proof.Previous = last.Digest
@@ -238,6 +249,8 @@ func (p *Proofs) Status(service, dependency, evidence string, now time.Time, max
 	if p == nil {
 		p = &Proofs{}
 	}
+	// The order of the cases below is that of suspicion: what cannot be so comes before
+	// what was disproved, and that before what is merely old.
 	last := p.last(service, dependency)
 	chosen := last
 	if evidence != "" {

@@ -26,6 +26,8 @@ type QueryError struct {
 
 // Error returns the message and the query with a mark below the place.
 func (e *QueryError) Error() string {
+	// At most 60 bytes on either side, so that the mark stays on the screen, counted in
+	// runes. A rune that is cut in two is shown as a question mark.
 	at := min(e.Offset, len(e.Query))
 	before, after := onOneLine(e.Query[max(0, at-60):at]), onOneLine(e.Query[at:min(len(e.Query), at+60)])
 	return fmt.Sprintf("query: %s\n  %s%s\n  %s^", e.Message, before, after, strings.Repeat(" ", len([]rune(before))))
@@ -87,6 +89,14 @@ func (g *Graph) Query(ctx context.Context, expr string) ([]string, error) {
 type vertexSet []bool
 
 // queryParser reads an expression and computes it on the way.
+//
+// The grammar, by its functions; a set is computed as soon as its text has been read,
+// so there is no tree:
+//
+//	whole        = union end
+//	union        = intersection {("|" | "-") intersection}
+//	intersection = term {"&" term}
+//	term         = "(" union ")" | NAME | PATTERN | FUNCTION "(" arguments ")"
 type queryParser struct {
 	g     *Graph
 	ctx   context.Context
@@ -105,6 +115,10 @@ func (p *queryParser) failf(at int, format string, args ...any) error {
 }
 
 // next reads a token. A dash inside a word belongs to it, as in names.
+//
+// Afterwards at is where the token begins, pos where the next one is looked for. A
+// quote of one kind may hold the other, and nothing is escaped: a name with both needs
+// a pattern.
 func (p *queryParser) next() error {
 	for p.pos < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.pos]) >= 0 {
 		p.pos++
@@ -161,6 +175,8 @@ func (p *queryParser) whole() (vertexSet, error) {
 
 // union reads terms joined by | and -, from left to right.
 func (p *queryParser) union() (vertexSet, error) {
+	// Only union calls itself, through parentheses and arguments, so the bound here is
+	// one on the whole recursion.
 	if p.depth++; p.depth > maxQueryDepth {
 		return nil, p.failf(p.at, "nested deeper than %d", maxQueryDepth)
 	}
@@ -259,6 +275,8 @@ func (p *queryParser) expect(kind rune) error {
 func (p *queryParser) named(name string, at int) (vertexSet, error) {
 	v, ok := p.g.index[name]
 	if !ok {
+		// Only after the look-up failed: a service may have the name of a function, or
+		// a dash.
 		msg := fmt.Sprintf("there is no service %q", name)
 		if near := nearest(name, p.g.names); near != "" {
 			msg += fmt.Sprintf("; did you mean %q?", near)
@@ -300,6 +318,7 @@ func (p *queryParser) call(name string, at int) (set vertexSet, err error) {
 	if err := p.next(); err != nil {
 		return nil, err
 	}
+	// The sign behind the last argument is checked once, at the end.
 	switch name {
 	case "owner", "kind", "tier", "criticality", "name":
 		set, err = p.byField(name)
@@ -367,6 +386,7 @@ func (p *queryParser) noArguments(name string) (vertexSet, error) {
 		}
 		return set, nil
 	}
+	// An empty row is all there is to ask.
 	rows := g.in
 	if name == "leaves" {
 		rows = g.out
@@ -421,6 +441,9 @@ func (p *queryParser) limits() (keep func(flag) bool, steps int, err error) {
 			return nil, 0, err
 		}
 		word := p.token
+		// The word says by its form what it limits, so limits come in any order. The
+		// same one twice is harmless, another one of its sort is a contradiction;
+		// phases add up.
 		n, numberErr := strconv.Atoi(word)
 		ph, phaseErr := ParsePhase(word)
 		pl, planeErr := ParsePlane(word)

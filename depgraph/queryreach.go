@@ -5,6 +5,9 @@ import "slices"
 // What queries compute over edges.
 
 // down is a set and what goes down with it; of the empty set, nothing.
+//
+// All of them fail together, which may take down more than each alone: the last member
+// of a group, for example.
 func (p *queryParser) down(first vertexSet) (vertexSet, error) {
 	var lost []string
 	for v, in := range first {
@@ -38,6 +41,10 @@ func (g *Graph) reach(from vertexSet, steps int, keep func(flag) bool, backwards
 
 // onPaths marks what lies on a way from one set to another of at most so many
 // steps.
+//
+// A vertex is on such a way if the shortest way there and the shortest way on together
+// are short enough; so two searches do, where listing paths would be exponential. The
+// way may pass a service twice.
 func (g *Graph) onPaths(from, to vertexSet, keep func(flag) bool, steps int) vertexSet {
 	there, back := g.stepsFrom(from, steps, keep, false), g.stepsFrom(to, steps, keep, true)
 	set := make(vertexSet, len(from))
@@ -49,6 +56,9 @@ func (g *Graph) onPaths(from, to vertexSet, keep func(flag) bool, steps int) ver
 
 // stepsFrom is a breadth-first search from a set: the number of steps to each
 // service, -1 if it is not reached.
+//
+// Level by level: step is the distance of those in level, and -1 never equals it, so
+// that no limit is one that is not met. O(services + edges).
 func (g *Graph) stepsFrom(from vertexSet, steps int, keep func(flag) bool, backwards bool) []int {
 	distance := make([]int, len(from))
 	var level []int32
@@ -86,6 +96,8 @@ func (g *Graph) stepsFrom(from vertexSet, steps int, keep func(flag) bool, backw
 // somePath marks a shortest path from one set to another; nothing if there is
 // none of at most so many steps.
 func (g *Graph) somePath(from, to vertexSet, keep func(flag) bool, steps int) vertexSet {
+	// Of each service, the one before it on the way; itself where the way begins, -1
+	// where the search has not been.
 	prev := make([]int32, len(g.services))
 	var queue []int32
 	for v := range prev {
@@ -99,6 +111,8 @@ func (g *Graph) somePath(from, to vertexSet, keep func(flag) bool, steps int) ve
 	set := make(vertexSet, len(prev))
 	for ; len(queue) > 0; queue = queue[1:] {
 		v := queue[0]
+		// The first one taken from the queue is a nearest one. It may be in both sets:
+		// then the way is that service alone.
 		if to[v] {
 			for set[v] = true; prev[v] != v; set[v] = true {
 				v = prev[v]

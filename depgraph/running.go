@@ -86,9 +86,13 @@ var errRunning = errors.New("expected a list of names, an object of names and st
 // told apart by trying: a list of names, a list of containers, an object with a field
 // "Service" as docker prints it, and else names with states.
 func (r Running) document(raw json.RawMessage) error {
+	// null would pass as an empty value of every form.
 	if string(raw) == "null" {
 		return errRunning
 	}
+	// The order matters: an empty list is a list of names, and an object is asked for
+	// docker's field before it is taken for names, so a service called "Service" cannot
+	// be told in that form.
 	var names []string
 	if json.Unmarshal(raw, &names) == nil {
 		for _, n := range names {
@@ -193,6 +197,7 @@ func (r Running) container(c composeContainer) error {
 	case c.State == "exited" && c.ExitCode == 0:
 		s = IsDone
 	}
+	// Not the order of the states: see above.
 	rank := func(s RunState) int {
 		return slices.Index([]RunState{IsDown, IsDone, IsStarted, IsReady, IsServing}, s)
 	}

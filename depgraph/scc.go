@@ -11,6 +11,10 @@ func (g *Graph) components(keep sel) (comp []int32, count int32) {
 }
 
 // components is the method of the same name on bare rows.
+//
+// O(vertices + arcs). As in Pearce's variant (2016), one array holds what Tarjan keeps
+// in two, the number of a vertex and the lowest that it reaches, and only vertices that
+// are no root of a component go on the stack: a graph without cycles never uses it.
 func components(out, to []int32, flags []flag, keep sel) (comp []int32, count int32) {
 	n := len(out) - 1
 	comp = make([]int32, n)
@@ -23,6 +27,9 @@ func components(out, to []int32, flags []flag, keep sel) (comp []int32, count in
 		if low[root] != 0 {
 			continue
 		}
+		// frames is the way from the root to the vertex at hand, each with the arc that
+		// comes next. A vertex whose low is neither 0 nor done has a frame or is on the
+		// stack.
 		frames = append(frames, frame{int32(root), out[root], next})
 		low[root] = next
 		next++
@@ -36,6 +43,8 @@ func components(out, to []int32, flags []flag, keep sel) (comp []int32, count in
 				}
 				switch w := to[e]; {
 				case low[w] == 0:
+					// Go down, and come back to the arc behind this one. f is not valid
+					// after the append, nor needed.
 					f.e = e + 1
 					frames = append(frames, frame{w, out[w], next})
 					low[w] = next
@@ -45,6 +54,9 @@ func components(out, to []int32, flags []flag, keep sel) (comp []int32, count in
 					low[v] = low[w]
 				}
 			}
+			// All arcs of v are done. If it reaches something older, it belongs to that
+			// component, whose root is further up: v waits on the stack, and its parent
+			// reaches what it reaches.
 			num := f.num
 			frames = frames[:len(frames)-1]
 			if low[v] < num {
@@ -53,6 +65,9 @@ func components(out, to []int32, flags []flag, keep sel) (comp []int32, count in
 				low[parent] = min(low[parent], low[v])
 				continue
 			}
+			// Otherwise v is a root, and its component is itself with whatever was put
+			// on the stack since v was visited: that reaches v at least, where older
+			// entries reach below it.
 			for len(stack) > 0 && low[stack[len(stack)-1]] >= num {
 				w := stack[len(stack)-1]
 				stack = stack[:len(stack)-1]
@@ -89,6 +104,8 @@ func gather(comp []int32, count int32) [][]int32 {
 		if size[c] < 2 {
 			continue
 		}
+		// Vertices come in rising order, so components are listed by their first member
+		// without a sort. slot holds the place plus one.
 		if slot[c] == 0 {
 			members = append(members, make([]int32, 0, size[c]))
 			slot[c] = int32(len(members))

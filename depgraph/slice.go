@@ -36,6 +36,7 @@ func (g *Graph) sliced(v int32, in map[string]bool) Service {
 	for _, d := range s.Depends {
 		if len(d.AnyOf) > 0 {
 			d.AnyOf = slices.DeleteFunc(slices.Clone(d.AnyOf), func(n string) bool { return !in[n] })
+			// Of two needed with one left, one is needed.
 			d.Need = min(d.Need, len(d.AnyOf))
 		}
 		if len(d.AnyOf) > 0 || in[d.On] {
@@ -85,6 +86,9 @@ func (g *Graph) Collapse(by CollapseBy) (*Graph, error) {
 		if groups[name] == nil {
 			groups[name] = &Service{Name: name, Owner: s.Owner, Kind: s.Kind, Criticality: s.Criticality, At: s.At}
 		}
+		// The group is as critical as its most critical member; an owner or a kind is
+		// said only if all agree. Services come in order of name, so At is that of the
+		// first.
 		merged := groups[name]
 		merged.Criticality = max(merged.Criticality, s.Criticality)
 		if merged.Kind != s.Kind {
@@ -97,6 +101,7 @@ func (g *Graph) Collapse(by CollapseBy) (*Graph, error) {
 	for _, d := range g.between(of) {
 		groups[d.from].Depends = append(groups[d.from].Depends, d.Dependency)
 	}
+	// A map's order, which Compile puts right.
 	services := make([]Service, 0, len(groups))
 	for name, s := range groups {
 		s.Note = fmt.Sprintf("%d services", sizes[name])
@@ -144,6 +149,8 @@ func (g *Graph) between(of []string) []groupEdge {
 	var order []key
 	for v := range g.services {
 		for e := g.out[v]; e < g.out[v+1]; e++ {
+			// An edge of two phases counts in each: it may be merged with a soft one in
+			// one of them only.
 			for _, phase := range []flag{fStartup, fRuntime, fDeploy} {
 				k := key{of[v], of[g.to[e]], phase}
 				f := g.flags[e]

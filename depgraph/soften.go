@@ -54,6 +54,8 @@ func (s *subgraph) soften(ctx context.Context, c *Component) {
 			c.Soften = append(c.Soften, s.g.edgeOf(s.edgeID[i]))
 		}
 	}
+	// A set with a pinned edge is no advice: that edge cannot be softened, as its owner
+	// says.
 	if c.Pinned {
 		c.Soften, c.Cost, c.LowerBound = nil, 0, 0
 	}
@@ -80,6 +82,8 @@ func (s *subgraph) acyclicSet(ctx context.Context) (chosen []bool, total, bound 
 	switch {
 	case s.groups:
 		return s.softenGroups(ctx, weights, s.comesUpAlone)
+	// 2^20 sets are some 20 million steps and 5 MB of tables; each service
+	// more doubles both.
 	case len(s.verts) <= maxExact:
 		chosen = s.exact(weights)
 		total = cost(chosen, weights)
@@ -106,6 +110,8 @@ func cost(chosen []bool, weights []int32) int {
 func (s *subgraph) exact(weights []int32) []bool {
 	n := len(s.verts)
 	half := (n + 1) / 2
+	// What v pays for all services not yet up is the sum of two look-ups, one for each
+	// half of the set: tables of 2^(n/2) instead of 2^n for each service.
 	low, high := s.sums(weights, 0, half), s.sums(weights, half, n)
 	mask, full := uint32(1)<<half-1, uint32(1)<<n-1
 	addCost := func(v int, up uint32) int32 {
@@ -114,6 +120,9 @@ func (s *subgraph) exact(weights []int32) []bool {
 	}
 	best := make([]int32, full+1)
 	last := make([]uint8, full+1)
+	// Every set is greater than its subsets, so those are solved when its turn comes.
+	// best[up] is the least cost to bring exactly these up first, last[up] which of
+	// them came last.
 	for up := uint32(1); up <= full; up++ {
 		best[up] = math.MaxInt32
 		for rest := up; rest != 0; rest &= rest - 1 {
@@ -125,6 +134,7 @@ func (s *subgraph) exact(weights []int32) []bool {
 			}
 		}
 	}
+	// Back from the full set, the last one first, gives the order.
 	rank := make([]int32, n)
 	for up, i := full, n-1; up != 0; i-- {
 		rank[last[up]] = int32(i)
@@ -169,6 +179,7 @@ func (s *subgraph) heuristic(ctx context.Context, weights []int32) []bool {
 	s.insertionSearch(ctx, order, weights)
 	rank := make([]int32, len(order))
 	for i, v := range order {
+		// Odd ranks leave a place before each for a launch that has to be moved there.
 		rank[v] = int32(2*i + 1)
 	}
 	for v := range order { // no launch after what it leads to
@@ -184,6 +195,8 @@ func (s *subgraph) heuristic(ctx context.Context, weights []int32) []bool {
 // where there is neither, the vertex that gains the most goes to the front.
 func (s *subgraph) eadesLinSmyth(weights []int32) []int32 {
 	n := len(s.verts)
+	// Sums of the weights of edges to and from what is still there. At 0, a vertex is a
+	// sink or a source, and its place costs nothing.
 	needs, needed := make([]int32, n), make([]int32, n)
 	incoming := make([][]int32, n)
 	for i := range s.to {
@@ -218,6 +231,8 @@ func (s *subgraph) eadesLinSmyth(weights []int32) []int32 {
 			if gone[v] {
 				continue
 			}
+			// It needs nothing that is left: it goes to the front at no cost. Otherwise
+			// nothing left needs it, and it goes to the back.
 			if needs[v] == 0 {
 				front = append(front, v)
 			} else {
@@ -225,6 +240,8 @@ func (s *subgraph) eadesLinSmyth(weights []int32) []int32 {
 			}
 			remove(v)
 		}
+		// Neither is left: the vertex that others need most, for the little that it
+		// needs itself, goes first, and its own needs are softened.
 		if v, ok := queue.pop(gone); ok {
 			front = append(front, v)
 			remove(v)
@@ -289,6 +306,8 @@ func (s *subgraph) insertionSearch(ctx context.Context, order, weights []int32) 
 	for moves, improved := 0, true; improved && moves < maxMoves && ctx.Err() == nil; {
 		improved = false
 		for v := int32(0); v < int32(n) && moves < maxMoves; v++ {
+			// gain is what is saved by each place on the way, from v's neighbours
+			// outwards; best is where it was greatest. O(vertices + edges) for each v.
 			at := slices.Index(order, v)
 			s.pull(v, weights, delta, 1)
 			best, bestGain := at, int64(0)
@@ -350,6 +369,8 @@ func (s *subgraph) prune(chosen []bool, weights []int32) []bool {
 	if len(order)*len(s.to) > maxCycleSteps {
 		return chosen
 	}
+	// An edge is needed in the set if a path back exists without the set. Trying the
+	// expensive ones first leaves the cheap ones in it.
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
 	for _, i := range order {
 		chosen[i] = s.reaches(s.to[i], s.from[i], chosen)
@@ -385,6 +406,8 @@ func (s *subgraph) disjointCycles(ctx context.Context, weights []int32) int {
 	left := slices.Clone(weights)
 	bound, steps := 0, 0
 	prev := make([]int32, len(s.verts))
+	// Rising limits instead of one search for the shortest: that would look at every
+	// vertex for each cycle.
 	for _, limit := range []int{2, 3, 4, 6, 10, len(s.verts)} {
 		for v := range int32(len(s.verts)) {
 			for steps < maxCycleSteps && ctx.Err() == nil {
@@ -392,6 +415,9 @@ func (s *subgraph) disjointCycles(ctx context.Context, weights []int32) int {
 				if cycle == nil {
 					break
 				}
+				// Whoever breaks this cycle pays at least for its cheapest edge. That
+				// much is taken from every edge of it, so that no other cycle counts on
+				// the same money.
 				least := int32(math.MaxInt32)
 				for _, i := range cycle {
 					least = min(least, left[i])
@@ -426,6 +452,8 @@ func (s *subgraph) cycleThrough(v int32, left, prev []int32, limit int, steps *i
 			}
 			prev[w] = i
 			if w == v {
+				// prev leads back from v to v; the arc into v is the last one that was
+				// found.
 				var cycle []int32
 				for at, more := v, true; more; more = at != v {
 					cycle = append(cycle, prev[at])

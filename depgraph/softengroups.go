@@ -24,6 +24,9 @@ func (s *subgraph) softenGroups(ctx context.Context, weights []int32, works func
 	cheapest := int(units[0].weight) // units are sorted
 	bound = cheapest
 	best, bestCost := s.greedyGroups(ctx, units, weights, works)
+	// Before each round, every set of fewer units has been tried, so what is cheaper
+	// than best has at least size units and costs at least size times the cheapest.
+	// When that reaches best, best is proven.
 	for size, tries := 1, 0; size*cheapest < bestCost; size++ {
 		found, cost, complete := s.trySets(ctx, units, size, bestCost, &tries, works)
 		if found != nil {
@@ -108,6 +111,8 @@ func (s *subgraph) trySets(ctx context.Context, units []unit, size, limit int, t
 			return
 		}
 		for i := first; i+left <= len(units) && complete; i++ {
+			// Units are sorted, so each of the left ones costs at least as much as this
+			// one.
 			if cost+left*int(units[i].weight) >= bestCost {
 				return // the rest costs at least as much
 			}

@@ -178,17 +178,23 @@ func (s *starter) reset() {
 		s.weakWait = make([]int32, n)
 	}
 	for v := range n {
+		// From here on, a count is always the number of events that v still waits for;
+		// a group counts as one event, that of reaching its quorum. The 1 is for being
+		// ready.
 		s.serveWait[v] = 1
 		for e := g.out[v]; e < g.out[v+1]; e++ {
 			switch f := g.flags[e]; {
 			case f&(fStartup|fSoft|fGroup|s.skip) == fStartup: // nearly all edges
 				s.launchWait[v]++
+			// Counted below, once for all its members.
 			case f&fGroup != 0:
 			case s.honoured != nil && s.honoured[e]:
 				s.weakWait[v]++
 			case !s.counts(f):
 			case f&fStartup != 0:
 				s.launchWait[v]++
+			// What is inside the unit serves at the same moment, so there is nothing to
+			// wait for.
 			case !s.inside(int32(v), g.to[e]):
 				s.serveWait[v]++
 			}
@@ -249,8 +255,13 @@ func (s *starter) run() (waves [][]int32, complete bool) {
 			total++
 		}
 	}
+	// Every round launches at least one service or is the last, so there are at most as
+	// many rounds as services. Nothing left over can move: what is not launched waits
+	// for something that is not either.
 	for wave := s.begin(); ; wave = s.take() {
 		if len(wave) == 0 && s.weakWait != nil {
+			// Needs hold nothing back that could go; if orders do, one of them gives
+			// way.
 			s.release()
 			wave = s.take()
 		}
@@ -297,6 +308,9 @@ func (s *starter) finish(v int32) {
 // sees them in the order of their discovery.
 func (s *starter) settle(each func(v int32)) (served int) {
 	for {
+		// The queue grows while it is walked: each that serves may let others serve.
+		// Only when it is empty are tangled units looked at, since a later event can
+		// only help them.
 		for head := 0; head < len(s.queue); head++ {
 			v := s.queue[head]
 			served++
@@ -325,6 +339,7 @@ func (s *starter) tell(w int32, event flag) {
 		if f&(fStartup|fRuntime) == 0 || f&s.skip != 0 && f&fSoft == 0 {
 			continue
 		}
+		// Being ready also ends a job, which is what both bits together wait for.
 		if early := f & fEarly; early != event && (early != fEarly || event != fReady) {
 			continue
 		}
@@ -419,6 +434,9 @@ func (s *starter) serve(v int32) {
 // untangle finds the greatest set of ready members of a unit each of which has
 // what it needs among them and what serves already.
 func (s *starter) untangle(c int32) {
+	// All that are ready are taken in, and those whose needs are not met inside are put
+	// out until nothing changes. What is left needs nobody else: the greatest fixpoint,
+	// O(rounds × edges inside).
 	in := map[int32]bool{}
 	for _, v := range s.members[c] {
 		if s.active[v] && s.serveWait[v] == 0 && !s.serves[v] {

@@ -16,11 +16,17 @@ func (s *starter) honour() bool {
 			continue
 		}
 		for e := g.out[v]; e < g.out[v+1]; e++ {
+			// An order counts if the event it waits for happened in the run without
+			// orders: otherwise the other end is no part of this start, and waiting for
+			// it would never end.
 			f := g.flags[e]
 			if f&(fStartup|fSoft) != fStartup|fSoft || s.gone[e] || !s.happened(e) {
 				continue
 			}
 			if !any {
+				// Made with the first order that there is, as most graphs have none.
+				// What happened is copied, since the runs that follow begin from
+				// nothing; pending needs it.
 				s.honoured, s.dropped, any = make([]bool, len(g.to)), make([]bool, len(g.to)), true
 				s.canLaunch, s.canServe = slices.Clone(s.launched), slices.Clone(s.serves)
 			}
@@ -54,15 +60,24 @@ func (s *starter) honourGroup(i int32, gr *group) {
 // held back by orders alone, and these contradict each other or a need. Among
 // the events that wait for each other and for nothing else, it gives up the
 // orders of the service that has fewest left.
+//
+// Which of them is given up is a choice: the feedback arc set that is least overall is
+// hard to find, and an order is a wish. One service gives up its own orders, so that
+// what is dropped can be named in one place, and ties go to the smaller name, so that
+// it is the same each time. O(services + edges) a call; each call launches something.
 func (s *starter) release() {
 	p := s.pending()
 	comp, count := components(p.out, p.to, p.flags, sel{any: fStartup})
+	// A component without an arc that leaves it waits for nothing but itself. There is
+	// one, since components have no circle; the others are held by it, and may come
+	// free without losing anything.
 	waits := make([]bool, count) // for another component
 	for v := range comp {
 		for a := p.out[v]; a < p.out[v+1]; a++ {
 			waits[comp[v]] = waits[comp[v]] || comp[p.to[a]] != comp[v]
 		}
 	}
+	// Of each such component, the launch that orders alone hold, with the fewest left.
 	best := slices.Repeat([]int32{-1}, int(count))
 	for v := range s.active {
 		if !s.free(int32(v)) {
@@ -93,6 +108,8 @@ func (s *starter) free(v int32) bool {
 func (s *starter) drop(v int32) {
 	g := s.g
 	for e := g.out[v]; e < g.out[v+1]; e++ {
+		// A group that has its quorum holds nothing any more; its late members are not
+		// contradicted.
 		if i := g.group[e]; g.flags[e]&fGroup != 0 && s.have[i] >= g.groups[i].need {
 			continue
 		}
@@ -100,6 +117,8 @@ func (s *starter) drop(v int32) {
 			s.honoured[e], s.dropped[e] = false, true
 		}
 	}
+	// All of v's orders are gone, so nothing holds it: needs were at 0 already, see
+	// free.
 	s.weakWait[v] = 0
 	s.launchable = append(s.launchable, v)
 }
@@ -122,6 +141,9 @@ func (s *starter) pending() *net {
 	p := &net{out: make([]int32, 1, 2*n+1)}
 	add := func(to int32) { p.to, p.flags = append(p.to, to), append(p.flags, fStartup) }
 	for v := range n {
+		// A launch waits for the serving of the other end, or for no more than its
+		// launch. An end that never gets that far is left out: it holds with or without
+		// orders.
 		for e := g.out[v]; s.active[v] && !s.launched[v] && e < g.out[v+1]; e++ {
 			switch w, f := g.to[e], g.flags[e]; {
 			case !s.orders(e, f) || s.happened(e):
@@ -134,6 +156,7 @@ func (s *starter) pending() *net {
 		p.out = append(p.out, int32(len(p.to)))
 	}
 	for v := range n {
+		// Serving waits for the launch of the same service first.
 		if s.active[v] && !s.launched[v] {
 			add(v)
 		}

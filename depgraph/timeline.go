@@ -40,12 +40,16 @@ func newTimeline(s *starter, waves [][]int32) *timeline {
 			t.wave[v] = int32(i)
 		}
 	}
+	// One declared duration is enough for the clock to mean something; services without
+	// one then start at once.
 	t.unit = 1
 	for v := range n {
 		if s.active[v] && s.g.services[v].Start > 0 {
 			t.unit = 0
 		}
 	}
+	// What waits for v is in a later wave, so its chain is known when v's turn comes: a
+	// longest path in one pass. O(services + edges).
 	for _, w := range slices.Backward(waves) {
 		for _, v := range w {
 			t.remaining[v] = t.longestAfter(v) + t.duration(v)
@@ -117,6 +121,8 @@ func (t *timeline) run(maxParallel int) {
 	heap.Init(waiting)
 	now, freed := time.Duration(0), int32(-1)
 	for waiting.Len()+starting.Len() > 0 {
+		// As many begin as there is room for. A launch may let others begin at the same
+		// time, so they are queued inside this loop.
 		for waiting.Len() > 0 && (maxParallel == 0 || starting.Len() < maxParallel) {
 			v := heap.Pop(waiting).(int32)
 			t.begin[v], t.ready[v] = now, now+t.duration(v)
@@ -128,6 +134,8 @@ func (t *timeline) run(maxParallel int) {
 			s.launch(v)
 			t.free(waiting, t.because[v]) // what waits for no more than the launch begins with it
 		}
+		// The clock jumps to the next service that is ready. Of several at the same
+		// time, one is taken now and the others in the rounds to come, at the same now.
 		v := heap.Pop(starting).(int32)
 		now, freed = t.ready[v], v
 		s.finish(v)
@@ -148,6 +156,8 @@ func (t *timeline) free(waiting *startQueue, because int32) {
 // byClock returns waves of what begins at the same time, at most limit
 // services each. What waits for the launch of another one comes after it.
 func (t *timeline) byClock(limit int) (waves [][]int32) {
+	// A wave ends when the clock moves, when it is full, and before what waits for one
+	// of its own: two services may begin at one time in this order alone.
 	in := make([]int32, len(t.begin)) // 1 + the wave of a service
 	for _, v := range t.order {
 		if !t.s.serves[v] {
@@ -181,6 +191,8 @@ func (t *timeline) waitsFor(v int32, in []int32, wave int) bool {
 // report fills the result: slots, total and critical path. The path runs backwards from
 // what serves last, over what let each service begin. What never serves is left out.
 func (t *timeline) report(res *Order) {
+	// The end of the whole is what serves last; of several, one of the highest wave,
+	// whose chain is the longest to look at.
 	last := int32(-1)
 	t.order = slices.DeleteFunc(t.order, func(v int32) bool { return !t.s.serves[v] })
 	for _, v := range t.order {
@@ -191,6 +203,8 @@ func (t *timeline) report(res *Order) {
 	critical := map[int32]bool{}
 	if last >= 0 {
 		res.Total = t.serves[last]
+		// lastOf may be another service than last, if that only waited for it. The way
+		// cannot turn back on itself, and critical would end it if it did.
 		for v := t.lastOf[last]; v >= 0 && !critical[v]; v = t.because[v] {
 			critical[v] = true
 			res.Critical = append(res.Critical, t.s.g.services[v].Name)
@@ -198,6 +212,8 @@ func (t *timeline) report(res *Order) {
 		slices.Reverse(res.Critical)
 	}
 	if t.unit > 0 {
+		// Without durations a time is a count of starts, which nobody asked for: the
+		// chain stays, the numbers go.
 		if chain := t.waveChain(); len(chain) > len(critical) {
 			clear(critical)
 			res.Critical = t.s.g.namesOf(chain)

@@ -18,6 +18,8 @@ func (s *subgraph) unlock(ctx context.Context) (chosen []bool, proven bool) {
 		set, total, bound := s.softenGroups(ctx, weights, s.comesUp)
 		return set, total == bound
 	}
+	// A cycle of the run time alone may stay, so what leaves no cycle at all is more
+	// than needed: an upper bound to begin with.
 	set, _, _ := s.acyclicSet(ctx)
 	h := hitting{s: s, ctx: ctx, weights: weights, best: s.thin(set, weights), chosen: make([]bool, len(set)), fixed: make([]bool, len(set))}
 	h.cost = cost(h.best, weights)
@@ -36,6 +38,7 @@ func (s *subgraph) thin(chosen []bool, weights []int32) []bool {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
 	for _, i := range order {
+		// Out, and in again if a cycle with a startup edge comes back.
 		chosen[i] = false
 		chosen[i] = s.startupCycle(chosen) != nil
 	}
@@ -51,6 +54,8 @@ func (s *subgraph) startupCycle(gone []bool) []int32 {
 			flags[i] = fStartup
 		}
 	}
+	// A cycle lies inside one component of what is left. If no startup edge does, there
+	// is none, and no search is needed.
 	comp, _ := components(s.out, s.to, flags, sel{any: fStartup})
 	inside := func(i int32) bool { return !gone[i] && comp[s.from[i]] == comp[s.to[i]] }
 	n := int32(len(s.verts))
@@ -59,6 +64,7 @@ func (s *subgraph) startupCycle(gone []bool) []int32 {
 	for i := range int32(len(s.to)) {
 		if s.flags(int(i))&fStartup != 0 && inside(i) && c.steps <= maxCycleSteps {
 			c.from(s.from[i])
+			// Two edges: there is no shorter one.
 			if c.limit <= 3 {
 				break
 			}
@@ -101,6 +107,9 @@ func (h *hitting) search(sum int) {
 	}
 	cycle = slices.DeleteFunc(slices.Clone(cycle), func(i int32) bool { return h.s.edgeID[i] < 0 || h.fixed[i] })
 	slices.SortStableFunc(cycle, func(a, b int32) int { return cmp.Compare(h.weights[a], h.weights[b]) })
+	// One edge of this cycle must be chosen. Branches: with the first; without it and
+	// with the second; and so on. fixed keeps a set from being tried once for each
+	// order of its edges.
 	for _, i := range cycle {
 		if sum+int(h.weights[i]) < h.cost && !h.cut {
 			h.chosen[i] = true

@@ -13,6 +13,7 @@ import (
 
 // checkService reports numbers out of range.
 func (c *compiler) checkService(s *Service) {
+	// A NaN passes every comparison, so it is asked for by itself.
 	for _, f := range []struct {
 		name  string
 		value float64
@@ -35,6 +36,8 @@ func (c *compiler) checkWaivers(v int32) {
 			c.problems.addf(w.At, "%s: waivers: %s", s.Name, err)
 			continue
 		}
+		// A waiver of a dependency that there is not tolerates nothing: probably the
+		// name is wrong, or the dependency is gone and the waiver was left.
 		if r, _ := FindRule(w.Rule); w.On == "" || r.ID == "DG015" { // which is about what is not declared
 			continue
 		}
@@ -59,6 +62,7 @@ const maxStart = 30 * 24 * time.Hour
 // checkDependency reports a dependency that contradicts itself.
 func (c *compiler) checkDependency(v int32, d *Dependency) bool {
 	before, owner := len(c.problems), c.g.names[v]
+	// The first contradiction is told, not each: the others often follow from it.
 	switch {
 	case d.On != "" && len(d.AnyOf) > 0:
 		c.problems.addf(d.At, "%s: a dependency has both on and any-of; it takes one of them", owner)
@@ -119,6 +123,9 @@ func (c *compiler) dangle(owner, name string, at Position) {
 // checkRepeats reports an edge that is declared twice for the same phase. The
 // same pair may well be hard at startup and soft at run time.
 func (c *compiler) checkRepeats(v int32) {
+	// The row is sorted by end, so edges that could repeat each other are neighbours.
+	// Members of groups are left alone: a service may be in two groups, or in one and a
+	// need.
 	const phases = fStartup | fRuntime | fDeploy
 	for i := 1; i < len(c.raw); i++ {
 		b := &c.raw[i]

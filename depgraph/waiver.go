@@ -48,6 +48,7 @@ func (g *Graph) Waive(findings []Finding, now time.Time, waived func(Finding, Wa
 
 // waive is Waive that notes which waivers are about anything at all.
 func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Waiver), used map[*Waiver]bool) []Finding {
+	// In place: at most what is read already is overwritten.
 	kept := findings[:0]
 	for _, f := range findings {
 		held, late := g.waiverOf(&f, now, used)
@@ -67,6 +68,8 @@ func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Wa
 
 // waiverOf finds a waiver that holds for the whole finding, or one that did.
 func (g *Graph) waiverOf(f *Finding, now time.Time, used map[*Waiver]bool) (held, late *Waiver) {
+	// What has to be waived: every edge of the finding, by its owner, or the service if
+	// there are none.
 	type part struct{ from, to string }
 	parts := []part{{f.Service, ""}}
 	if len(f.Edges) > 0 {
@@ -75,6 +78,8 @@ func (g *Graph) waiverOf(f *Finding, now time.Time, used map[*Waiver]bool) (held
 			parts = append(parts, part{e.From, e.To})
 		}
 	}
+	// held is the waiver that is told, the first of those that hold; one part without a
+	// waiver leaves the whole finding. An expired one is told as soon as there is one.
 	complete := true
 	for _, p := range parts {
 		var good *Waiver
@@ -120,6 +125,9 @@ func (c *checker) idleWaivers(used map[*Waiver]bool, own []string) {
 			w := &s.Waivers[i]
 			f := Finding{Service: s.Name, At: w.At}
 			rule, builtIn := FindRule(w.Rule)
+			// Unknown is worse than idle: a typing error tolerates nothing. A rule that
+			// was not run, or that judges what was seen, has found nothing for that
+			// reason, and says nothing about the waiver.
 			switch err := c.o.Policy.Knows([]string{w.Rule}, own...); {
 			case err != nil && len(own) == 0 && ownRuleName.MatchString(w.Rule):
 				continue // it may be one of a user's own, which was not given here

@@ -36,6 +36,8 @@ func (g *Graph) Why(ctx context.Context, from, to string, o WhyOptions) (paths [
 		}
 		return g.allPaths(ctx, v, w, edges, o.Limit)
 	}
+	// A way over hard edges is what takes the service down; only if there is none is
+	// any other worth showing.
 	path := g.shortestPath(v, w, hard)
 	if path == nil && !o.Hard {
 		path = g.shortestPath(v, w, edges)
@@ -54,6 +56,9 @@ func (g *Graph) shortestPath(v, w int32, keep sel) []int32 {
 
 // pathTo finds a shortest path from v to any vertex for which end holds.
 func (g *Graph) pathTo(v int32, keep sel, end func(int32) bool) []int32 {
+	// By vertex, the edge over which it was found; v is not in it at first, so that a
+	// way back to v can be found. A map, since a search often ends after a few steps in
+	// a large graph.
 	via := make(map[int32]int32)
 	queue := []int32{v}
 	for head := 0; head < len(queue); head++ {
@@ -119,11 +124,16 @@ func (g *Graph) allPaths(ctx context.Context, v, w int32, keep sel, limit int) (
 	if limit <= 0 {
 		limit = defaultPathLimit
 	}
+	// How far each service is from the target at least: the walk never enters what
+	// cannot reach it with the steps that are left, so nearly every step leads to a
+	// path.
 	dist := g.distances(w, keep)
 	if dist[v] < 0 || v == w {
 		return nil, false, nil
 	}
 	p := pathSearch{g: g, target: w, keep: keep, dist: dist, on: map[int32]bool{v: true}}
+	// By length, so that the shortest come first and a limit cuts off the longest. Each
+	// round walks again what the ones before have walked; the last one outweighs them.
 	for length := dist[v]; ; length++ {
 		p.longer, p.found, p.limit = false, nil, limit-len(paths)
 		p.walk(ctx, v, length)
@@ -133,6 +143,8 @@ func (g *Graph) allPaths(ctx context.Context, v, w int32, keep sel, limit int) (
 		switch {
 		case ctx.Err() != nil:
 			return nil, false, ctx.Err()
+		// There may be more: it is not looked for, so truncated can be true of a list
+		// that is complete.
 		case len(paths) >= limit || p.steps > maxPathSteps:
 			return paths, true, nil
 		case !p.longer:

@@ -37,6 +37,8 @@ func WriteManifest(w io.Writer, services ...Service) error {
 	return err
 }
 
+// manifestWriter collects the text; err is the first fault, and nothing is written
+// after one.
 type manifestWriter struct {
 	b   strings.Builder
 	err error
@@ -152,6 +154,8 @@ func QuoteYAML(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", errors.New("depgraph: " + strconv.Quote(s) + " is not valid UTF-8")
 	}
+	// YAML 1.1 reads these as booleans or null, and many parsers still do; ours would
+	// not, but others read the file as well.
 	switch strings.ToLower(s) {
 	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
 		return strconv.Quote(s), nil
@@ -169,6 +173,8 @@ func QuoteYAML(s string) (string, error) {
 		case unicode.IsPrint(r):
 			b.WriteRune(r)
 		default:
+			// One form for all that cannot be seen: line ends, controls, and marks that
+			// turn the direction of text around.
 			fmt.Fprintf(&b, `\U%08X`, r)
 		}
 	}
