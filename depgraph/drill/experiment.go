@@ -17,6 +17,8 @@ import (
 )
 
 // Verdict is what came of a drill. The values are exit codes of programs.
+// Their order is part of the interface: a script reads 1 as "not soft", and 2 to 4
+// as "nothing is known", so values are only ever appended.
 type Verdict int
 
 // The verdicts.
@@ -30,6 +32,8 @@ const (
 
 var verdictNames = [...]string{"held", "deviated", "aborted", "not-started", "void"}
 
+// String is the verdict as the journal, the command and proof files write it, and
+// "unknown" for a value that is none.
 func (v Verdict) String() string {
 	if v >= 0 && int(v) < len(verdictNames) {
 		return verdictNames[v]
@@ -41,6 +45,8 @@ func (v Verdict) String() string {
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // UnmarshalText reads a verdict's name.
+// Anything else is an error that lists them: a typing error in a journal must not
+// read as the zero value, which is Held.
 func (v *Verdict) UnmarshalText(text []byte) error {
 	for i, name := range verdictNames {
 		if name == string(text) {
@@ -59,6 +65,8 @@ type Target interface {
 }
 
 // An Answer is what a user got.
+// The zero value is a good one. Err wins over Wrong: what was not answered cannot
+// be wrong.
 type Answer struct {
 	Err    error  // why it was not answered; nil: it was
 	Wrong  bool   // it was answered, with something that is not true
@@ -76,6 +84,9 @@ func Func(f func(ctx context.Context, n int64) error) Target {
 // Answers is a target that is a function with an opinion on its answers.
 func Answers(f func(ctx context.Context, n int64) Answer) Target { return targetFunc(f) }
 
+// targetFunc is what every function above returns. It is a type of its own so that
+// a nil function is found before the drill starts, as a mistake in the experiment
+// and not as a failed request.
 type targetFunc func(ctx context.Context, n int64) Answer
 
 // missing reports a function that was not given.
@@ -85,6 +96,9 @@ func (f targetFunc) Ask(ctx context.Context, n int64) Answer { return f(ctx, n) 
 
 // HTTP is a target that is the URL of a running service: an answer of 2xx or
 // 3xx is a success. client nil is one of its own, without redirects.
+// The body is read to its end within the request's budget: an answer that stops
+// half way is a failure, as it is for a user. See [Probe] for a check of what it
+// says.
 func HTTP(url string, client *http.Client) Target {
 	if client == nil {
 		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -114,6 +128,7 @@ func HTTP(url string, client *http.Client) Target {
 // that has it in its first MiB; one without is wrong. {n} in the URL is the
 // number of the request, from 0 to 999, so that not all ask for the same.
 // client nil is one of its own, without redirects and without a proxy.
+// What stands behind the first MiB neither helps nor hurts.
 func Probe(url, expect string, client *http.Client) Target {
 	if client == nil {
 		client = &http.Client{
@@ -159,6 +174,8 @@ type Fault interface {
 }
 
 // Seen is what was observed of a fault. Zero Hits make a drill void.
+// First and Last may be zero where a fault counts and does not date; the journal
+// then says "never" for them, and the verdict does not change.
 type Seen struct {
 	Hits        int64     // calls that ran into the fault
 	First, Last time.Time // zero: none
@@ -182,6 +199,12 @@ type Guard struct {
 
 // An Experiment is one drill. Target and Fault are required; everything else
 // has a default.
+//
+// Run copies it and changes nothing in it, so that one value may be used for many
+// drills, one after the other: Target and Fault are shared with the copy. All
+// functions are called on goroutines of the drill, each with a time limit at which
+// its context ends. One that panics, calls runtime.Goexit or does not return has
+// failed, and the drill goes on.
 type Experiment struct {
 	// Title is for the report. Default: "SERVICE without DEPENDENCY".
 	Title string
@@ -245,12 +268,15 @@ type Progress struct {
 }
 
 // callLimit bounds every call of Fault, Guards, Invariants, Stop and Recovered.
+// A second keeps the promise that they are asked each second.
 const callLimit = time.Second
 
 // maxPhase is the longest that anything in a drill may take.
+// It keeps every sum of durations here far from overflow: 2^63 ns are 292 years.
 const maxPhase = 30 * 24 * time.Hour
 
 // injectLimit bounds Inject and Revert: a real one calls an API, and again.
+// A minute is several tries of an SDK with its back-off.
 const injectLimit = time.Minute
 
 // withDefaults is the experiment with every zero field set to its default, or
@@ -259,6 +285,7 @@ const injectLimit = time.Minute
 // report is made.
 func (e Experiment) withDefaults() (Experiment, error) {
 	var errs []error
+	// All mistakes are gathered, so that they can be mended in one go.
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("drill: "+format, args...))
@@ -266,6 +293,7 @@ func (e Experiment) withDefaults() (Experiment, error) {
 	}
 	check(e.Target != nil, "Experiment.Target is nil")
 	check(e.Fault != nil, "Experiment.Fault is nil")
+	// Func(nil), Rules(nil) and Switch(nil, nil, nil) are not nil themselves.
 	for _, part := range []any{e.Target, e.Fault} {
 		if m, ok := part.(interface{ missing() bool }); ok {
 			check(!m.missing(), "%T: what it is made of is nil", part)
@@ -286,12 +314,14 @@ func (e Experiment) withDefaults() (Experiment, error) {
 	for i, inv := range e.Invariants {
 		check(inv.Holds != nil, "Experiment.Invariants[%d] (%q): Holds is nil", i, inv.Name)
 	}
+	// The fault's own methods are only called in an experiment that is sound so far.
 	if len(errs) == 0 {
 		e.Rules = e.rules(check)
 	}
 	if len(errs) > 0 {
 		return e, errors.Join(errs...)
 	}
+	// From here on nothing is wrong but the number of requests, which depends on the defaults.
 	orDefault := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -327,6 +357,9 @@ func (e Experiment) withDefaults() (Experiment, error) {
 
 // rules are those of the record: what was asked to be written down, if that can
 // be written and is what the fault does.
+// Rules from the experiment and from the fault are compared as JSON, which is what
+// a proof hashes: two values that are written alike are the same fault. check is
+// told of each mistake; what is returned then is not used.
 func (e Experiment) rules(check func(ok bool, format string, args ...any)) any {
 	write := func(name string, v any) string {
 		var b []byte
@@ -357,9 +390,13 @@ func (e Experiment) rules(check func(ok bool, format string, args ...any)) any {
 }
 
 // maxRequests bounds what a drill keeps in memory.
+// A result takes about 100 bytes, so this is 200 MB, and as much again while the
+// report is made.
 const maxRequests = 2_000_000
 
 // requests is how many the experiment makes at most.
+// Each phase is dense for its first two minutes and sparse from then on, as in
+// [load.run]. It is a float, since a rate of 1e-300 is allowed.
 func (e Experiment) requests() (n float64) {
 	for _, d := range []time.Duration{e.Steady, e.Watch, e.Recovery} {
 		dense := min(d, denseFor)
@@ -370,6 +407,11 @@ func (e Experiment) requests() (n float64) {
 
 // contained calls f with a time limit, on a goroutine of its own, and turns
 // whatever it does into an error: it may panic, exit or ignore its context.
+// A panic or Goexit is its error at once. If f has not returned when the limit is
+// over, contained does, and leaves the goroutine behind: nothing in Go can end it.
+// Callers that call again and again therefore count failures (maxFailures), or
+// count those inside (load.inside). The error's text is taken on f's goroutine,
+// since a method Error may panic or block as well as f.
 func contained(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -391,6 +433,7 @@ func contained(ctx context.Context, limit time.Duration, f func(context.Context)
 		return err
 	case <-ctx.Done():
 		select {
+		// f and the deadline can be ready at once, and select would then toss a coin.
 		case err := <-done: // it has noticed
 			return err
 		default:
@@ -405,6 +448,8 @@ type said string
 func (s said) Error() string { return string(s) }
 
 // text is v's text, whatever its methods do except for blocking.
+// It is cut at a KiB, between two characters: a page of HTML in an error would make
+// the report unreadable.
 func text(v any) (s string) {
 	defer func() {
 		if recover() != nil {
@@ -413,13 +458,15 @@ func text(v any) (s string) {
 	}()
 	s = fmt.Sprint(v)
 	if len(s) > 1<<10 {
-		s = s[:1<<10] + "…"
+		s = strings.ToValidUTF8(s[:1<<10], "") + "…"
 	}
 	return s
 }
 
+// environment is for the report: a p99 says little without the machine it is of.
 func environment() Environment {
 	return Environment{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
 }
 
+// round keeps six decimals, a microsecond where x is in seconds: more are noise.
 func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }

@@ -17,6 +17,8 @@ func Rules(injector *fault.Injector, rules ...fault.Rule) Fault {
 	return &rulesFault{injector: injector, rules: rules}
 }
 
+// rulesFault is safe for concurrent use: Run asks Seen while requests run into the
+// rules. It takes its own lock first and then, in calls, the injector's.
 type rulesFault struct {
 	injector *fault.Injector
 	rules    []fault.Rule
@@ -27,6 +29,8 @@ type rulesFault struct {
 }
 
 // inUse are the injectors that hold the rules of a drill.
+// An entry is made by Inject and taken away by Revert. It is the only state of the
+// package that changes: two drills that share an injector need not know of one another.
 var inUse sync.Map // of *fault.Injector to *rulesFault
 
 func (f *rulesFault) missing() bool { return f.injector == nil }
@@ -101,6 +105,8 @@ func Switch(inject, revert func(context.Context) error, hits func() int64) Fault
 	return &switchFault{inject: inject, revert: revert, hits: hits}
 }
 
+// switchFault calls the user's three functions without its lock. over is set before
+// the fault is undone, and nothing counts from then on.
 type switchFault struct {
 	inject, revert func(context.Context) error
 	hits           func() int64

@@ -12,6 +12,9 @@ import (
 // HTML is the report as one page without external assets: the verdict, a
 // timeline of every request with the fault as a band, the phases, the
 // invariants, the exact rules.
+// Package html/template escapes every value for where it stands; only the drawing is
+// passed as it is, and SVG escapes its own text. The page has no script and loads
+// nothing, so it can be attached to a ticket.
 func (r *Report) HTML() ([]byte, error) {
 	rules := ""
 	if r.Fault.Rules != nil {
@@ -32,6 +35,9 @@ func (r *Report) HTML() ([]byte, error) {
 }
 
 // Sizes of the drawing.
+// The unit is that of the viewBox; the page scales it. The bars go from top to
+// barsEnd, the line of latencies from lineTop to lineEnd, and the labels of both are
+// left of left.
 const (
 	width, height = 960.0, 250.0
 	left, right   = 62.0, 12.0
@@ -41,11 +47,16 @@ const (
 )
 
 // columns is how many bars the timeline has at most.
+// More than that are thinner than a pixel on a phone; a drill of hours has a column
+// for every few minutes.
 const columns = 240
 
 // SVG is the timeline alone: for each stretch of time the part of the requests
 // that was served, failed, late and wrong, with the fault as a band; below it
 // the slowest answer. It takes its colours from the page, if that sets them.
+// It is complete in itself. What it draws is read from the journal, which
+// may be somebody else's: times outside of the drill are moved to its edges. The
+// picture's text for screen readers is the sentence.
 func (r *Report) SVG() string {
 	total := max(r.Seconds, 1)
 	x := func(s float64) float64 { return left + (width-left-right)*min(max(s, 0), total)/total }
@@ -82,6 +93,9 @@ func (r *Report) SVG() string {
 }
 
 // bars draws the outcomes, each column one stretch of time.
+// The parts are stacked from below, and are of those that were asked and not
+// excused. A column that has none is left white: nobody knows. x turns seconds into
+// a place.
 func (r *Report) bars(b *strings.Builder, x func(float64) float64, total float64) {
 	step := max(1, total/columns)
 	for i := 0; i < len(r.Timeline); {
@@ -116,6 +130,8 @@ func (r *Report) bars(b *strings.Builder, x func(float64) float64, total float64
 }
 
 // latency draws the slowest answer of each column.
+// It has the same columns as bars, and its top is most, the slowest of all; with
+// most 0 there is nothing to draw, nor a number to divide by.
 func (r *Report) latency(b *strings.Builder, x func(float64) float64, total, most float64) {
 	if most == 0 {
 		return
@@ -144,6 +160,8 @@ func clock(s float64) string {
 	return fmt.Sprintf("%.1f h", s/3600)
 }
 
+// page is the template of HTML. Colours are variables with a dark variant, which the
+// drawing uses, too. Verdicts and marks are words as well as colours.
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"percent": func(f float64) string { return fmt.Sprintf("%.2f %%", 100*f) },
 	"secs":    func(f float64) string { return fmt.Sprintf("%.0f", f) },

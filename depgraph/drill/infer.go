@@ -33,6 +33,8 @@ type Inferred struct {
 // the ways that faults names, until one deviates. start is as for [Matrix]. In a
 // testing/synctest bubble an outage of hours takes a moment; against a service
 // in another process, it takes its time.
+// The first fault that deviates decides and ends a dependency's drills; a soft one
+// costs all of them. With an error, what was found so far is returned with it.
 func Infer(ctx context.Context, dependencies []string, faults func(dependency string) []NamedFault,
 	start func(dependency string, rules []fault.Rule) (e Experiment, end func() error, err error),
 ) ([]Inferred, error) {
@@ -60,6 +62,9 @@ func Infer(ctx context.Context, dependencies []string, faults func(dependency st
 }
 
 // judge reads the strength from what was tried.
+// One deviation outweighs all else. Next comes a drill that could not tell, since it
+// might have deviated. Void counts only if all are: a fault of a kind that this
+// service never runs into says nothing beside one that held.
 func (in *Inferred) judge() {
 	of := func(v Verdict) (cells []Cell) {
 		for _, c := range in.Cells {
@@ -97,6 +102,8 @@ type Difference struct {
 	Why        string            `json:"why,omitempty"` // in words
 }
 
+// String is one line for a terminal: FILE:LINE: what is declared and what was found,
+// and why. Without a position it starts with the edge.
 func (d Difference) String() string {
 	var b strings.Builder
 	if d.Position != "" {
@@ -118,6 +125,8 @@ const notDeclared = "not declared"
 // Differences are the edges of a service whose declaration is not what was
 // found, in the order of inferred. A member of a group of alternatives is hard
 // or soft only with the others, and is left out; so is what is unknown.
+// g may be nil: then nothing is declared. An edge that is declared and was never
+// called is told whatever it is declared: nothing was shown of it.
 func Differences(g *depgraph.Graph, service string, inferred []Inferred) []Difference {
 	var all []Difference
 	edges := RuntimeEdges(g, service)
@@ -140,6 +149,9 @@ func Differences(g *depgraph.Graph, service string, inferred []Inferred) []Diffe
 }
 
 // RuntimeEdges are the dependencies that a service has while it serves.
+// Weak edges and those of other phases are left out: cutting them while the service
+// serves shows nothing. It is nil if g is, or does not know the service; the list is
+// the caller's.
 func RuntimeEdges(g *depgraph.Graph, service string) []depgraph.Edge {
 	if g == nil || !g.Has(service) {
 		return nil

@@ -14,6 +14,8 @@ const JournalVersion = 1
 
 // A Report is the journal of one drill: everything that was planned and seen.
 // Its JSON form is versioned; members are only ever added.
+// Text in it comes from users and services and is raw: [Report.Markdown],
+// [Report.HTML] and [Report.SVG] escape it for where they put it.
 type Report struct {
 	Version    int       `json:"version"`              // JournalVersion when it was written
 	Title      string    `json:"title"`                // Experiment.Title
@@ -64,6 +66,8 @@ type InvariantResult struct {
 
 // FaultRecord is the fault as it was planned and as it was seen. Times are
 // seconds since the drill began; -1: never.
+// From to Until is what was planned and First to Last what was seen: where the first
+// hit is long after From, something hid the fault until then, a cache for example.
 type FaultRecord struct {
 	Rules        any     `json:"rules,omitempty"` // Experiment.Rules
 	From         float64 `json:"from_s"`          // when it was injected
@@ -84,6 +88,7 @@ type Environment struct {
 }
 
 // add counts something that has no member of its own.
+// It is a sum: the first call for a name makes it.
 func (r *Report) add(name string, n float64) {
 	if r.Numbers == nil {
 		r.Numbers = map[string]float64{}
@@ -92,6 +97,8 @@ func (r *Report) add(name string, n float64) {
 }
 
 // JSON returns the journal.
+// It is indented and ends with a line feed, for people and for diffs. The error is
+// that of Rules which cannot be written; Run refuses those.
 func (r *Report) JSON() ([]byte, error) {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -101,6 +108,10 @@ func (r *Report) JSON() ([]byte, error) {
 }
 
 // ParseReport reads a journal.
+// It takes what JSON has written, of this version or an earlier one, and members
+// that it does not know, since later versions may add some. It refuses text after
+// the value, a version it cannot know, and a verdict that is missing or that the
+// counts in the same journal deny: these reports become proofs.
 func ParseReport(data []byte) (*Report, error) {
 	var read struct {
 		Report
@@ -127,6 +138,8 @@ func ParseReport(data []byte) (*Report, error) {
 }
 
 // Sentence is the verdict in one sentence.
+// It is plain text and not escaped. A verdict that did not hold gives its first
+// reason, which is the one that decided.
 func (r *Report) Sentence() string {
 	watch, _ := r.phase("watch")
 	reason := ""
@@ -136,7 +149,7 @@ func (r *Report) Sentence() string {
 	switch r.Verdict {
 	case Held:
 		return fmt.Sprintf("held: %d of %d requests were served while the fault was in force (%d hits); as before after %.1f s.",
-			watch.Asked-watch.Slow-watch.Failed-watch.Wrong, watch.Asked, r.Fault.Hits, max(0, r.Fault.Recovered-r.Fault.Until))
+			watch.Asked-watch.Slow-watch.Failed-watch.Wrong-watch.Excused, watch.Asked, r.Fault.Hits, max(0, r.Fault.Recovered-r.Fault.Until))
 	case Deviated:
 		return "deviated: " + reason + "."
 	case Aborted:
@@ -149,6 +162,7 @@ func (r *Report) Sentence() string {
 	return "unknown verdict"
 }
 
+// phase is the phase of that name, if the drill reached it.
 func (r *Report) phase(name string) (Phase, bool) {
 	for _, p := range r.Phases {
 		if p.Name == name {
@@ -159,6 +173,9 @@ func (r *Report) phase(name string) (Phase, bool) {
 }
 
 // Markdown is the report for a pull request or a job's summary.
+// It is GitHub Flavored Markdown. Everything that comes from outside goes through
+// escapeMarkdown. The rules are in a fence, in which nothing is markup and which no
+// line of JSON can end; indented, they would be text of the list of reasons above.
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s: %s\n\n%s\n\n", escapeMarkdown(r.Title), r.Verdict, escapeMarkdown(r.Sentence()))
@@ -182,7 +199,7 @@ func (r *Report) Markdown() string {
 	}
 	if f.Rules != nil {
 		if rules, err := json.MarshalIndent(f.Rules, "", "  "); err == nil {
-			fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(string(rules), "\n", "\n    "))
+			fmt.Fprintf(&b, "\n```json\n%s\n```\n", rules)
 		}
 	}
 	fmt.Fprintf(&b, "\n%s %s/%s, %d CPUs; began %s; budget %.0f ms a request.\n",
@@ -190,6 +207,7 @@ func (r *Report) Markdown() string {
 	return b.String()
 }
 
+// at is a time of the journal for people: tenths of seconds, or "never" for -1.
 func at(s float64) string {
 	if s < 0 {
 		return "never"
@@ -197,6 +215,10 @@ func at(s float64) string {
 	return fmt.Sprintf("%.1f s", s)
 }
 
-var markdownEscapes = strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, "`", "'", "<", "&lt;", "*", `\*`, "_", `\_`, "[", `\[`)
+// markdownEscapes keeps text inside its cell and makes it no markup: a line feed or
+// a bar would end a cell, and a backslash would take away the one that is put before
+// a bar. The backtick becomes an apostrophe because it cannot be escaped inside of
+// a code span.
+var markdownEscapes = strings.NewReplacer(`\`, `\\`, "\n", " ", "\r", " ", "|", `\|`, "`", "'", "<", "&lt;", "*", `\*`, "_", `\_`, "[", `\[`)
 
 func escapeMarkdown(s string) string { return markdownEscapes.Replace(s) }

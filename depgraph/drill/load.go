@@ -11,6 +11,8 @@ import (
 
 // Second is what happened to the requests that were made in one second. In the
 // sparse part of a long phase there are seconds without any.
+// OK, Wrong, Slow, Failed and Excused add up to Asked: see summary for which counts
+// where a request is several of them.
 type Second struct {
 	At      float64 `json:"at_s"`              // since the drill began
 	Phase   string  `json:"phase"`             // steady, watch or recovery
@@ -26,6 +28,7 @@ type Second struct {
 }
 
 // result is one request.
+// took is also set for one that was given up, and zero for one that was never sent.
 type result struct {
 	began   time.Time
 	took    time.Duration
@@ -37,9 +40,15 @@ type result struct {
 
 // maxInFlight bounds how many requests wait at once. A request that comes when there
 // are so many is not served, which is what its user would see.
+// Each costs a few goroutines and often a connection.
 const maxInFlight = 1024
 
 // load makes requests at a rate, whether or not they are answered.
+//
+// That is an open loop: a closed one, which asks again when it is answered, would
+// ask a slow service less and hide how many users waited ("coordinated omission").
+// n belongs to the goroutine that calls run; results is guarded by mu, and each is
+// appended when its request ends.
 type load struct {
 	e     Experiment
 	began time.Time
@@ -57,6 +66,12 @@ type load struct {
 var errFull = errors.New("too many requests are waiting for an answer")
 
 // ask makes one request in the background.
+// It does not block. The request outlives ctx, up to its budget: one that was sent
+// before the drill was interrupted would otherwise count as failed. A request over
+// the budget is late whatever its answer; one with an error at the very end of the
+// budget is late and not failed, since most clients report a deadline as an error.
+// It is excused if the time over the budget is less than what the machine stood
+// still meanwhile.
 func (l *load) ask(ctx context.Context, phase string) {
 	n, began := l.n, time.Now()
 	l.n++
@@ -69,6 +84,7 @@ func (l *load) ask(ctx context.Context, phase string) {
 		defer l.inFlight.Add(-1)
 		var answer Answer
 		var mu sync.Mutex
+		// The target may return after contained has given it up: answer is then written while nobody reads it.
 		err := contained(context.WithoutCancel(ctx), l.e.Budget, func(ctx context.Context) error {
 			l.inside.Add(1)
 			defer l.inside.Add(-1)
@@ -91,6 +107,7 @@ func (l *load) ask(ctx context.Context, phase string) {
 	})
 }
 
+// add appends one that has ended; safe for concurrent use.
 func (l *load) add(r result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,6 +118,13 @@ func (l *load) add(r result) {
 const denseFor = 2 * time.Minute
 
 // run makes requests for d, or until done or ctx is, and calls each second.
+//
+// Requests are due at start plus multiples of the gap, not a gap after the last one:
+// a late wake-up is made up for at once, so that the rate holds on the average.
+// What was missed for more than a second is skipped, or it would come as a flood.
+// each is called on this goroutine, and what it takes is made up for in the same
+// way. run returns with requests still on their way; load.all waits for
+// them. One timer serves both the next request and the next second.
 func (l *load) run(ctx context.Context, phase string, d time.Duration, each func(Second) (stop bool)) {
 	start := time.Now()
 	next, second := start, start.Add(time.Second)
@@ -143,11 +167,17 @@ func (l *load) run(ctx context.Context, phase string, d time.Duration, each func
 }
 
 // gap is the time between two requests: never more than any phase.
+// The minimum is taken as a float: a Duration of more than 292 years would be
+// negative.
 func gap(rate float64) time.Duration {
 	return time.Duration(min(float64(time.Second)/rate, float64(maxPhase)))
 }
 
 // second sums up the requests that began in a second and are answered.
+// It reads backwards from the newest, and stops at one that began two budgets
+// before the second: everything older was answered earlier still. That makes it
+// O(requests in the last seconds) however long the drill is. Those still on their
+// way are missing here, and are in the report's timeline.
 func (l *load) second(phase string, from, until time.Time) Second {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,9 +223,13 @@ func summary(list []result, phase string, at time.Duration) Second {
 	return s
 }
 
+// ms is a duration in milliseconds, the unit of all latencies in the journal.
 func ms(d time.Duration) float64 { return round(float64(d) / float64(time.Millisecond)) }
 
 // percentile is the nearest-rank percentile of a sorted list; 0 of none.
+// The nearest rank is the smallest value that at least q of all are not above: no
+// value is made up between two. The 0.999999 rounds up, and does not let 0.99 times
+// 100 in binary become rank 100.
 func percentile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -213,18 +247,23 @@ type Stalls struct {
 	list []stall
 }
 
+// stall is from when the goroutine should have woken to when it did.
 type stall struct {
 	from, until time.Time
 }
 
 // stallTick is how long the goroutine sleeps; keepStalls how many of the latest
 // stalls are known.
+// A tick of 10 ms finds the pauses that matter for budgets of 100 ms and more, and
+// costs nothing that can be measured.
 const (
 	stallTick  = 10 * time.Millisecond
 	keepStalls = 100_000
 )
 
 // Run measures until ctx is done.
+// It returns early in virtual time, where it would keep a bubble awake every 10 ms
+// of an outage of hours. Of more than keepStalls the older half is forgotten.
 func (s *Stalls) Run(ctx context.Context) {
 	timer := time.NewTimer(stallTick)
 	defer timer.Stop()
@@ -255,6 +294,8 @@ func (s *Stalls) Run(ctx context.Context) {
 }
 
 // Within is for how long the machine stood still in a stretch of time.
+// Stalls are in the order of time, so it reads from the newest and stops at the
+// first that was over before from.
 func (s *Stalls) Within(from, until time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,6 +21,10 @@ type NamedFault struct {
 // Faults are the ways in which a dependency on AWS, or one that speaks HTTP,
 // fails: each is a class of error of its own to the client. service is what
 // rules call it.
+// To add one, add a row; names are columns of matrices and keys of scripts, and are
+// not changed. Rows differ in what the client sees: an answer with an error (denied
+// to 503), a late one, no connection (reset to blackhole), or an answer that is not
+// what it should be (truncate to html).
 func Faults(service string) []NamedFault {
 	one := func(name string, r fault.Rule) NamedFault { return NamedFault{name, []fault.Rule{r}} }
 	return []NamedFault{
@@ -86,6 +90,7 @@ func Matrix(ctx context.Context, dependencies []string, faults func(dependency s
 }
 
 // namedFaults asks for the ways in which a dependency is cut.
+// faults is the user's: a panic in it is an error.
 func namedFaults(dependency string, faults func(string) []NamedFault) (ways []NamedFault, err error) {
 	if err = guarded(func() error { ways = faults(dependency); return nil }); err != nil {
 		return nil, fmt.Errorf("drill: the faults of %s: %w", dependency, err)
@@ -94,6 +99,9 @@ func namedFaults(dependency string, faults func(string) []NamedFault) (ways []Na
 }
 
 // cell is one drill of a matrix.
+// The rules are copied, as start may change them. end is called even if the drill
+// was refused, and its error is joined to that of the drill: a service that cannot
+// be stopped would be in the way of the next cell.
 func cell(ctx context.Context, dependency string, f NamedFault,
 	start func(string, []fault.Rule) (Experiment, func() error, error),
 ) (Cell, error) {
@@ -129,6 +137,9 @@ func guarded(f func() error) error {
 
 // MatrixMarkdown is a table of the cells: a row for each fault, a column for
 // each dependency, and below it why a cell deviated.
+// Rows and columns are in the order in which they come in cells. A pair that was not
+// tried is a dash. Of a pair that comes twice, the last verdict is in the table, and
+// both reasons are below it. Names and reasons are escaped as in [Report.Markdown].
 func MatrixMarkdown(cells []Cell) string {
 	var dependencies, faults []string
 	verdicts := map[[2]string]Verdict{}
@@ -166,6 +177,8 @@ func MatrixMarkdown(cells []Cell) string {
 // MatrixHTML is the table of [MatrixMarkdown] as a page of its own, without
 // scripts and without anything from elsewhere. Verdicts differ in words as well
 // as in colour.
+// Every name, reason and title is escaped for HTML, and the page's content security
+// policy would keep a script from running even so.
 func MatrixHTML(title string, cells []Cell) string {
 	var dependencies, faults []string
 	byPlace := map[[2]string]Cell{}

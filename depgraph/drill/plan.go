@@ -10,6 +10,7 @@ import (
 )
 
 // Planned is one edge of a graph and what a drill of it should show.
+// Status and Rules are for soft edges only: nothing is to prove of a hard one.
 type Planned struct {
 	Service, Dependency string // the edge
 	// Soft edges must hold. Hard ones are expected to deviate: a drill of
@@ -24,6 +25,8 @@ type Planned struct {
 
 // Plan lists the edges of the run time, soft ones first, by name. proofs may be
 // nil.
+// A proof counts if it is not older than maxAge at now, and is of the evidence that
+// the manifest gives; see [depgraph.Proofs.Status].
 func Plan(g *depgraph.Graph, proofs *depgraph.Proofs, now time.Time, maxAge time.Duration) []Planned {
 	var all []Planned
 	for e := range g.Edges() {

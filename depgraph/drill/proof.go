@@ -19,6 +19,9 @@ const ProofEnv = "DEPGRAPH_PROOF"
 // Proof is the report's verdict as a record for a proof file; AppendProof of
 // package depgraph fills in the rest. It is an error if the report does not say
 // which edge it is about, or what the fault was.
+// The rules are in it as the SHA-256 of their JSON: enough to see that two proofs
+// are of one fault. Binary and Commit are those of the running program, if they
+// were built into it.
 func (r *Report) Proof() (depgraph.Proof, error) {
 	if r.Service == "" || r.Dependency == "" {
 		return depgraph.Proof{}, fmt.Errorf("drill: a proof is about an edge: the experiment's Service is %q and its Dependency %q", r.Service, r.Dependency)
@@ -60,6 +63,8 @@ func (r *Report) ended() time.Time {
 
 // RealNow is the time outside of a testing/synctest bubble: that of a new file.
 // It is zero, which no proof may be, where no file can be made.
+// There is no other way to ask: inside of a bubble time.Now is virtual, and a file's
+// time is the kernel's. It costs a temporary file, so it is asked once a proof.
 func RealNow() (at time.Time) {
 	f, err := os.CreateTemp("", "drill-clock-*")
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 
 // recover waits until the service is as it was, up to the bound. It returns why
 // it has not waited so long, if so.
+// The load goes on meanwhile, and a watcher looks ten times a second whether it is
+// served again. Recovered is only asked once the requests are: a tier may well be
+// in use again before its users are.
 func (d *drill) recover(parent context.Context, reverted time.Time) (aborted string) {
 	d.begin("recovery")
 	need := max(3, int(d.e.Rate))
@@ -47,6 +50,9 @@ func (d *drill) recover(parent context.Context, reverted time.Time) (aborted str
 
 // healed reports whether the last requests after the fault were served as they
 // were before it: that part of them which had to be. It notes the first that was.
+// It looks at the last need requests that were answered, and only at those of the
+// recovery, in O(need) until the first success and O(n) once for that. r is written
+// with the lock held, by the watcher alone.
 func (l *load) healed(after time.Time, need int, r *Report) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,15 +71,21 @@ func (l *load) healed(after time.Time, need int, r *Report) bool {
 			}
 		}
 	}
-	return asked >= need && float64(served) >= l.e.Least*float64(need)
+	return asked >= need && float64(served) >= round(l.e.Least*float64(need)) // 0.55*20 is more than 11
 }
 
 // served reports whether a request was answered as it should be.
+// An excused one counts as served: it says nothing, and must not keep the recovery
+// from being seen.
 func (r result) served() bool {
 	return r.excused || !r.late && r.answer.Err == nil && !r.answer.Wrong
 }
 
 // left looks at what the drill itself has left behind.
+// That is rules that are still in force, if the fault can tell, and calls of the
+// target that have not returned. Calls get one more budget to do so after the last
+// request: a client's clean-up may take a moment. It waits in steps of 10 ms
+// because a WaitGroup cannot be waited for with a limit.
 func (d *drill) left() {
 	if l, ok := d.e.Fault.(interface{ Left() string }); ok {
 		err := contained(context.Background(), callLimit, func(context.Context) error {

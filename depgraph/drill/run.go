@@ -12,6 +12,13 @@ import (
 )
 
 // drill is one run.
+// Its fields belong to the goroutine that called Run. Others are let in at two
+// places only: requests write to load, which has a lock of its own, and the watcher
+// of the recovery writes two times of r.Fault, and is waited for before they are
+// read.
+//
+// The order is phasesOf (guards), steady, cut (watch, revert, recover, left) and
+// finish, which alone writes a verdict.
 type drill struct {
 	e      Experiment
 	r      *Report
@@ -21,6 +28,7 @@ type drill struct {
 	hits   tally
 }
 
+// span is a phase as it was, in the clock of time.Now; Phase has it in seconds.
 type span struct {
 	name        string
 	from, until time.Time
@@ -53,6 +61,7 @@ func Run(ctx context.Context, e Experiment) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Nothing above has started anything; from here on there is always a report.
 	began := time.Now()
 	d := &drill{
 		e: e, broken: map[string]string{},
@@ -63,12 +72,14 @@ func Run(ctx context.Context, e Experiment) (*Report, error) {
 		},
 		load: &load{e: e, began: began, stall: new(Stalls)},
 	}
+	// The measurement of stalls outlives ctx: what is late after the end of ctx may be excused, too.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	measured := make(chan struct{})
 	go func() { defer close(measured); d.load.stall.Run(background) }()
 	defer func() { stop(); <-measured }()
 
+	// The sum is made when no request is on its way any more, so that each one counts.
 	verdict, why := d.phasesOf(ctx)
 	d.load.all.Wait()
 	d.finish(verdict, why)
@@ -76,6 +87,7 @@ func Run(ctx context.Context, e Experiment) (*Report, error) {
 }
 
 // at is a time of the journal.
+// It is in seconds since the drill began; -1, which reads as "never", for zero.
 func (d *drill) at(t time.Time) float64 {
 	if t.IsZero() {
 		return -1
@@ -83,6 +95,8 @@ func (d *drill) at(t time.Time) float64 {
 	return round(t.Sub(d.load.began).Seconds())
 }
 
+// begin starts a phase and tells Progress. Each begin is followed by an end on
+// every path, or the phase would have no length in the report.
 func (d *drill) begin(phase string) {
 	d.phases = append(d.phases, span{name: phase, from: time.Now()})
 	d.tell(Progress{Phase: phase})
@@ -90,6 +104,8 @@ func (d *drill) begin(phase string) {
 
 func (d *drill) end() { d.phases[len(d.phases)-1].until = time.Now() }
 
+// told passes a finished second on; each phase does so before anything else that
+// may take time.
 func (d *drill) told(s Second) { d.tell(Progress{Phase: s.Phase, Second: &s}) }
 
 // maxFailures is how often a hook may fail before it is left alone: one that
@@ -108,6 +124,8 @@ func (d *drill) tell(p Progress) {
 }
 
 // seen asks the fault what it has done, and tells the tally.
+// A fault that does not answer is asked again the next time, up to maxFailures: a
+// count that is missing once is made up for by the next, which is a total.
 func (d *drill) seen(tell func(Seen)) {
 	const failures = "fault_seen_failures"
 	if d.r.Numbers[failures] >= maxFailures {
@@ -122,6 +140,8 @@ func (d *drill) seen(tell func(Seen)) {
 }
 
 // phasesOf goes through all phases as far as it comes.
+// It returns the verdict and its reason so far: finish may still turn Held into
+// something worse, when it has seen all requests.
 func (d *drill) phasesOf(ctx context.Context) (Verdict, string) {
 	for _, g := range d.e.Guards {
 		if err := contained(ctx, injectLimit, g.Ask); err != nil {
@@ -135,6 +155,10 @@ func (d *drill) phasesOf(ctx context.Context) (Verdict, string) {
 }
 
 // steady makes sure that there is something to lose.
+// It returns why the drill does not start, or "". Up to a tenth of the requests may
+// be excused by stalls of this machine; with more, the drill could not tell a slow
+// service from a busy laptop. The cases are in the order of what is to be mended
+// first: a wrong answer, an error, slowness.
 func (d *drill) steady(ctx context.Context) string {
 	d.begin("steady")
 	d.load.run(ctx, "steady", d.e.Steady, func(s Second) bool { d.told(s); return false })
@@ -159,6 +183,10 @@ func (d *drill) steady(ctx context.Context) string {
 }
 
 // cut injects the fault, watches, reverts it and waits for the recovery.
+// Once Inject was called, even if it failed half way, Revert is called on every
+// path; the recovery is waited for if the watch came to its end. The counter of
+// the fault is read before and after each change, since some faults begin anew with
+// Inject and some forget with Revert; see [tally].
 func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
 	d.begin("watch")
 	from := time.Now()
@@ -202,6 +230,8 @@ func (d *drill) cut(ctx context.Context) (verdict Verdict, why string) {
 // fault's counter, tries the invariants and asks the stop condition; the first
 // that says stop ends the phase, and its reason is returned. "" means that it
 // ran to its end.
+// The fault's hits, invariants and stop condition are read in the same goroutine,
+// so one that hangs delays the next second by its limit, and requests catch up.
 func (d *drill) watch(ctx context.Context) (aborted string) {
 	d.load.run(ctx, "watch", d.e.Watch, func(s Second) bool {
 		d.told(s)
@@ -222,6 +252,8 @@ func (d *drill) watch(ctx context.Context) (aborted string) {
 }
 
 // invariants tries the experiment's own. One that has been broken stays broken.
+// They are not asked once ctx has ended: an error would be that of the context, and
+// would make a drill that was interrupted look like a service that is broken.
 func (d *drill) invariants(ctx context.Context) {
 	for _, i := range d.e.Invariants {
 		if d.broken[i.Name] != "" || ctx.Err() != nil {
@@ -235,6 +267,8 @@ func (d *drill) invariants(ctx context.Context) {
 
 // limit is how long Inject and Revert may take: a minute, or what the fault
 // says if that is more.
+// It is asked anew for each call. An hour is the most, so that a fault which says a
+// year cannot keep a drill from ending.
 func (d *drill) limit() time.Duration {
 	limit := injectLimit
 	if l, ok := d.e.Fault.(interface{ Limit() time.Duration }); ok {
@@ -247,6 +281,9 @@ func (d *drill) limit() time.Duration {
 }
 
 // revert tries three times, whatever has become of the drill's own context.
+// It waits one and two seconds between the tries. The error is the last one's.
+// Nothing cancels it: a fault that stays because a user pressed Ctrl-C is the worst
+// end that a drill can have.
 func (d *drill) revert(ctx context.Context) (err error) {
 	ctx = context.WithoutCancel(ctx)
 	for attempt := range 3 {
@@ -265,6 +302,12 @@ func (d *drill) revert(ctx context.Context) (err error) {
 func (d *drill) breaks(name, what string) { d.broken[name] = cmp.Or(d.broken[name], what) }
 
 // finish makes the verdict and the report.
+// It is called once, when nothing runs any more. In this order: the numbers of each
+// phase, what they say about the invariants that every drill has, and the verdict.
+// A verdict of NotStarted, Aborted or Void stays, with the broken invariants as
+// further reasons. Held becomes Deviated if an invariant is broken, or NotStarted
+// if the only thing wrong is time and this machine stood still for more than a
+// tenth of the requests.
 func (d *drill) finish(verdict Verdict, why string) {
 	r := d.r
 	r.Seconds = d.at(time.Now())
@@ -310,6 +353,7 @@ func (d *drill) finish(verdict Verdict, why string) {
 
 // onlyTime reports whether nothing is wrong but what a machine that is too
 // busy can cause by itself.
+// Requests that fail with an error, rather than come late, are never the machine's.
 func (d *drill) onlyTime() bool {
 	for name := range d.broken {
 		if name != inBudget && name != served && name != recovered {
@@ -321,6 +365,8 @@ func (d *drill) onlyTime() bool {
 }
 
 // judge looks at the requests that were made under the fault.
+// The share of successes is among those that were not excused; see [drill.phase].
+// Slow requests may be as many as Least leaves, of all that were asked.
 func (d *drill) judge(p Phase) {
 	if p.Wrong > 0 {
 		d.breaks(noWrong, fmt.Sprintf("%d of %d answers were wrong", p.Wrong, p.Asked))
@@ -332,12 +378,15 @@ func (d *drill) judge(p Phase) {
 		}
 		d.breaks(served, what)
 	}
-	if slow := float64(p.Slow); slow > (1-d.e.Least)*float64(p.Asked) {
+	if slow := float64(p.Slow); slow > round((1-d.e.Least)*float64(p.Asked)) { // (1-0.9)*10 is less than 1
 		d.breaks(inBudget, fmt.Sprintf("%d of %d took longer than %v, the slowest %.0f ms", p.Slow, p.Asked, d.e.Budget, p.Max))
 	}
 }
 
 // phase sums up a phase's requests.
+// It reads all results, O(n), and sorts the times, so it is called once a phase
+// and not each second. Errors of excused requests are left out, the ten most
+// frequent of the rest are kept. Success is 0 if all were excused.
 func (d *drill) phase(name string) Phase {
 	d.load.mu.Lock()
 	defer d.load.mu.Unlock()
@@ -373,6 +422,9 @@ func (d *drill) phase(name string) Phase {
 }
 
 // timeline has every second in which something was asked.
+// A second that two phases share is two entries, one for each. Results are in the
+// order in which they were answered and are sorted by their beginning here; the
+// sort is stable, so equal beginnings keep that order.
 func (d *drill) timeline() (all []Second) {
 	d.load.mu.Lock()
 	defer d.load.mu.Unlock()
@@ -391,6 +443,7 @@ func (d *drill) timeline() (all []Second) {
 }
 
 // mostFrequent keeps the n entries that came most often.
+// It deletes from counts and returns it.
 func mostFrequent(counts map[string]int, n int) map[string]int {
 	for _, key := range byCount(counts)[min(n, len(counts)):] {
 		delete(counts, key)
@@ -398,6 +451,8 @@ func mostFrequent(counts map[string]int, n int) map[string]int {
 	return counts
 }
 
+// byCount is the keys by falling count, and by name where counts are equal: reports
+// of one drill must not differ by the order of a map.
 func byCount(counts map[string]int) []string {
 	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
@@ -413,6 +468,7 @@ func firstOf(counts map[string]int) string {
 }
 
 // mix is "local 93 %, origin 7 %".
+// It is empty for none. Names come from the service under test and are not escaped.
 func mix(sources map[string]int) string {
 	total := 0
 	for _, n := range sources {

@@ -17,7 +17,15 @@ const maxTries = 60
 // breaks runs one drill, in virtual time, and reports whether it deviated; it
 // must be repeatable. What Shrink returns breaks, unless nothing did. A panic in
 // breaks is an error.
+//
+// It is the greedy form of delta debugging (Zeller and Hildebrandt, 2002): first
+// rules are left out, one at a time; then what narrows a rule in time or number is
+// taken off; then the fault is halved while it still breaks the service. Each step
+// keeps only what breaks, so it can stop after maxTries with what it has. The result
+// is small, and not always the smallest. Rules are copied for each try and for the
+// result. The first error of breaks ends it.
 func Shrink(rules []fault.Rule, watch time.Duration, breaks func([]fault.Rule, time.Duration) (bool, error)) ([]fault.Rule, time.Duration, error) {
+	// A try over the limit says "does not break", which ends all three loops below.
 	tries := 0
 	try := func(r []fault.Rule, w time.Duration) (bool, error) {
 		if tries++; tries > maxTries {
@@ -89,6 +97,9 @@ func cloned(rules []fault.Rule) []fault.Rule {
 }
 
 // windowed drops what cannot hit in a shorter fault.
+// A rule that ends at or after the end of the fault needs no end. If nothing would
+// be left it is the rules as they are: the try then says what becomes of it. rules
+// is not changed.
 func windowed(rules []fault.Rule, watch time.Duration) []fault.Rule {
 	kept := slices.DeleteFunc(slices.Clone(rules), func(r fault.Rule) bool { return r.From >= watch })
 	if len(kept) == 0 {
@@ -105,6 +116,8 @@ func windowed(rules []fault.Rule, watch time.Duration) []fault.Rule {
 // Reproduction is a Go test, of fifteen lines at most, that shows the deviation
 // again in virtual time. newService stands for what builds the service with an
 // injector in front of its dependencies.
+// Names from outside become a Go identifier, with _ for what cannot be in one, or
+// quoted Go strings.
 func Reproduction(service, dependency string, rules []fault.Rule, watch time.Duration) string {
 	text, err := json.Marshal(rules)
 	if err != nil {

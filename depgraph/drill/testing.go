@@ -31,6 +31,10 @@ type TB interface {
 //			})
 //		})
 //	}
+//
+// An experiment that is invalid is fatal. A proof that cannot be written fails t as
+// well: CI would miss it later, without knowing why. The returned report is for
+// further checks, and nil only where Fatalf returns.
 func Test(t TB, e Experiment) *Report {
 	t.Helper()
 	r, err := Run(t.Context(), e)

@@ -208,12 +208,14 @@ Fault: planned 1.0 s to 5.0 s, hit 38 times, first at 1.1 s, last at 4.9 s; firs
 
 - 3 of 40 requests were wrong
 
-    [
-      {
-        "net": "reset",
-        "service": "dynamodb"
-      }
-    ]
+` + "```" + `json
+[
+  {
+    "net": "reset",
+    "service": "dynamodb"
+  }
+]
+` + "```" + `
 
  /, 0 CPUs; began 2026-11-26T06:00:00Z; budget 250 ms a request.
 `, ""},

@@ -17,4 +17,14 @@
 //
 // Nothing here has been run against AWS itself; the tests run against
 // dynamotest and ststest, which evaluate what is written.
+//
+// Which file to read first: plan.go makes what is to be written, without a call.
+// table.go and role.go write it, each from Inject at the top to Revert and Sweep;
+// document.go is how statements are put into somebody else's policy and taken out
+// again; journal.go is what survives the program. session.go is the way that writes
+// nothing, and fis.go prints a template for a way that is not taken here.
+//
+// The words: a plan is the text and its window; armed means that the sentinel was
+// denied, so the window will open; a revocation is over when its window has closed,
+// and undone when its statements are gone, which takes somebody to remove them.
 package revoke

@@ -9,6 +9,7 @@ import (
 )
 
 // element is a statement in a document, by its bounds there.
+// start and end are bytes in parsed.text; the statement is text[start:end].
 type element struct {
 	start, end int
 	sid        string
@@ -24,6 +25,10 @@ type parsed struct {
 
 // parseDocument finds the statements of a policy. Everything else in it stays
 // as it is, byte for byte.
+// It reads tokens, since only their offsets tell where a statement stands. Text that
+// is no policy is an error, and then nothing is written: better no drill than a
+// policy that was understood by half. A second member Statement is one, too: AWS and
+// this program might each believe another of the two.
 func parseDocument(text string) (parsed, error) {
 	p := parsed{text: text}
 	dec := json.NewDecoder(strings.NewReader(text))
@@ -109,6 +114,9 @@ func (p *parsed) element(dec *json.Decoder) error {
 // The text of the others stays as it is, to the byte: a policy that is read,
 // parsed and written again by a program would lose what that program does not
 // know.
+// A single statement becomes a list first; [unwrap] undoes that. An empty list is an
+// error, because AWS takes none: such a text is not the table's. The result is
+// checked against AWS's limit before anything is written.
 func (p parsed) with(statements []string) (string, error) {
 	if len(p.elements) == 0 {
 		return "", errors.New("the table's policy has an empty list of statements")
@@ -128,18 +136,27 @@ func (p parsed) with(statements []string) (string, error) {
 
 // unwrap makes the one statement of a list a single one again, as with has found
 // it.
+// A text that has changed since, so that brackets do not stand right at the
+// statement, stays a list: that is as valid, and to cut one bracket would not be.
 func unwrap(text string) string {
 	p, err := parseDocument(text)
 	if err != nil || !p.list || len(p.elements) != 1 {
 		return text
 	}
 	e := p.elements[0]
-	before, after := strings.TrimSuffix(text[:e.start], "["), strings.TrimPrefix(text[e.end:], "]")
+	before, opens := strings.CutSuffix(text[:e.start], "[")
+	after, closes := strings.CutPrefix(text[e.end:], "]")
+	if !opens || !closes {
+		return text
+	}
 	return before + text[e.start:e.end] + after
 }
 
 // without takes out the statements that drop selects, each with what separates
 // it from the one before, and reports how many are left.
+// What stood before the first and after the last statement stays, so that taking
+// out what [parsed.with] has added gives the text back to the byte. left 0 means
+// that the list would be empty, which AWS refuses: the caller deletes the policy.
 func (p parsed) without(drop func(element) bool) (text string, dropped, left int) {
 	if len(p.elements) == 0 {
 		return p.text, 0, 0
@@ -161,6 +178,8 @@ func (p parsed) without(drop func(element) bool) (text string, dropped, left int
 }
 
 // ours reports whether a statement belongs to the drill; "" means any drill.
+// Any drill's is known by the prefix, so that a sweep also finds those whose journal
+// was lost. One drill's are its two Sids exactly: abcd is not abcde.
 func (e element) ours(id string) bool {
 	if id == "" {
 		return strings.HasPrefix(e.sid, sidPrefix)

@@ -12,6 +12,8 @@ import (
 // endpoint policy would do to everybody behind the endpoint, undone by AWS. The
 // role and the alarm that stops it are yours to fill in. It is printed, and
 // never run: FIS takes 1 min to 12 h.
+// The ARNs in it are of the table's partition, region and account. length is in
+// whole minutes because FIS takes an ISO 8601 duration of minutes here.
 func FISTemplate(table string, length time.Duration) (string, error) {
 	arn := tableARN.FindStringSubmatch(table)
 	if arn == nil {

@@ -11,14 +11,20 @@ import (
 )
 
 // entry is what is on disk before anything is written to AWS.
+// Version is 1; a reader refuses any other, since it would not know what to undo.
 type entry struct {
 	Version int  `json:"version"`
 	Plan    Plan `json:"plan"`
 }
 
+// entrySuffix ends the name of an entry's file; the ID of the drill comes before it.
 const entrySuffix = ".revocation.json"
 
 // keep writes an entry and sees that it is on disk.
+// The order is what makes it hold in a crash: a file of another name, its bytes
+// synced, the rename, which is atomic, and then the folder synced. An entry of the
+// same name is an error: it is of a revocation that may still be in place. The
+// folder is made for its owner alone, since the plan names accounts.
 func keep(dir string, e entry) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -57,6 +63,7 @@ func syncFolder(dir string) error {
 }
 
 // forget removes an entry, when what it speaks of is gone.
+// One that is gone already is no error: Revert may be called again.
 func forget(dir, id string) error {
 	err := os.Remove(filepath.Join(dir, id+entrySuffix))
 	if errors.Is(err, os.ErrNotExist) {
@@ -67,6 +74,8 @@ func forget(dir, id string) error {
 
 // Pending are the revocations that a journal says may still be in place. What
 // is wrong with one entry is in the error, and does not hide the others.
+// They are in the order in which they end. A folder that does not exist has none.
+// Other files in it are not looked at.
 func Pending(dir string) ([]Plan, error) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -115,6 +124,8 @@ func readEntry(dir, base string) (Plan, error) {
 
 // own sees that what a plan names is a drill's own. A plan comes from a file that
 // may have been edited, and what it names is deleted.
+// It does not look at the statements: those are only written, by Inject, from a plan
+// in memory.
 func (p Plan) own() error {
 	switch {
 	case !idForm.MatchString(p.ID):

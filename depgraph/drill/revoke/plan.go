@@ -13,6 +13,7 @@ import (
 )
 
 // Via is where the Deny is written.
+// The names are those of the command's flag and of the journal; see [ParseVia].
 type Via string
 
 // The ways.
@@ -31,6 +32,7 @@ const (
 )
 
 // refused are ways that are not offered, and why.
+// To add one, add a row: the reason follows "is not offered: " in the error.
 var refused = map[string]string{
 	"kms":                 "disabling a key takes the whole table away, from everybody, its backups included, and for good after seven days",
 	"permission-boundary": "it replaces the boundary that is there, which would have to be put back",
@@ -40,7 +42,10 @@ var refused = map[string]string{
 	"vpc-endpoint":        "it concerns everybody behind the endpoint; AWS FIS has an experiment for it, aws:network:disrupt-connectivity with scope dynamodb",
 }
 
-// Limits of a revocation.
+// Limits of a revocation. A window is at least a minute, since the clocks of a
+// fleet differ by seconds; a lead of 30 s is more than policies usually take to
+// arrive. The two sizes are in bytes and are quotas of AWS: 20 KB for a resource
+// policy of DynamoDB, and 2048 characters for a session policy of STS.
 const (
 	DefaultFor  = 5 * time.Minute
 	MaxFor      = time.Hour
@@ -52,6 +57,8 @@ const (
 )
 
 // sidPrefix begins the Sid of every statement that this package writes.
+// It is how statements are known again, so it must never change: a statement of an
+// older version would be taken for the user's own.
 const sidPrefix = "FailOpenDrill"
 
 // Options of a Plan. Role and Table are required.
@@ -75,6 +82,8 @@ type Options struct {
 }
 
 // A Plan is exactly what is going to be written, and when it is in force.
+// The JSON form is what the journal has; members are only ever added. A plan from
+// there may have been edited: see own.
 type Plan struct {
 	Via        Via       `json:"via"`                   // what is written
 	ID         string    `json:"id"`                    // of the drill, in the Sid of each statement
@@ -90,6 +99,8 @@ type Plan struct {
 	Wrapped bool `json:"wrapped,omitempty"`
 }
 
+// Three partitions, and no wildcard in any part: a Deny for a role named app* would
+// be one for roles that nobody has thought of.
 var (
 	roleARN  = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/([A-Za-z0-9+=,.@_/-]+)$`)
 	tableARN = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):dynamodb:([a-z0-9-]+):([0-9]{12}):table/([A-Za-z0-9_.-]{3,255})$`)
@@ -99,6 +110,9 @@ var (
 
 // dataPlane are the actions of a table that a service uses. The control plane,
 // and what AWS's own roles do to replicate and scale a table, are left alone.
+// Source: "Actions defined by Amazon DynamoDB" in the Service Authorization
+// Reference. The names of transactions are not in it: AWS checks them as their
+// single operations.
 var dataPlane = []string{
 	"BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PartiQLDelete", "PartiQLInsert",
 	"PartiQLSelect", "PartiQLUpdate", "PutItem", "Query", "Scan", "UpdateItem",
@@ -122,6 +136,8 @@ func ParseVia(s string) (Via, error) {
 
 // NewPlan checks the options and makes the documents. It makes no call. now is
 // AWS's clock, as an answer of AWS gives it, or the machine's own.
+// The error joins all that is wrong, each with the option and its value. Times are
+// in whole seconds, since the policy's dates have no fractions.
 func NewPlan(o Options, now time.Time) (Plan, error) {
 	if o.Via == "" {
 		o.Via = TablePolicy
@@ -172,6 +188,7 @@ func NewPlan(o Options, now time.Time) (Plan, error) {
 }
 
 // statement is one of a policy, in the order of its members.
+// That order is the one in AWS's own examples; a reader of the policy will know it.
 type statement struct {
 	Sid       string
 	Effect    string
@@ -183,6 +200,9 @@ type statement struct {
 
 // build makes the statements. A date operator never ends in IfExists: a request
 // without the key would be denied for good.
+// Table and Role differ in who is denied: a table's policy names the role in a
+// condition, since a role as Principal would have to exist, and be one that the
+// policy's owner may name; a role's policy is about the role in any case.
 func (p *Plan) build() error {
 	actions := make([]string, len(dataPlane))
 	for i, a := range dataPlane {
@@ -193,6 +213,7 @@ func (p *Plan) build() error {
 		"DateGreaterThanEquals": {"aws:CurrentTime": p.From.Format(time.RFC3339)},
 		"DateLessThan":          {"aws:CurrentTime": p.Until.Format(time.RFC3339)},
 	}
+	// The sentinel is in force from the moment it arrives until the window closes.
 	open := map[string]map[string]string{"DateLessThan": {"aws:CurrentTime": p.Until.Format(time.RFC3339)}}
 	deny := statement{Sid: sidPrefix + p.ID, Effect: "Deny", Action: actions, Resource: resources, Condition: window}
 	sentinel := statement{Sid: sidPrefix + p.ID + "Sentinel", Effect: "Deny", Action: sentinelAction, Resource: p.Table, Condition: open}
@@ -225,12 +246,17 @@ func (p *Plan) build() error {
 }
 
 // Document is the plan as a policy of its own.
+// It is what is written where there is no policy yet, and what a session gets.
 func (p Plan) Document() string {
 	return `{"Version":"2012-10-17","Statement":[` + strings.Join(p.Statements, ",") + `]}`
 }
 
 // OperatorPolicy is the least that the operator of the revocation has to be
 // allowed.
+// It is JSON for an identity-based policy, with the tag as a condition, so that it
+// is of no use on a table that nobody has released. What it allows all the same is
+// in [Plan.Leak]. The ARNs are quoted as JSON, although NewPlan lets no quote in: a
+// Plan can also be made by hand.
 func (p Plan) OperatorPolicy() string {
 	role, err := json.Marshal(p.Role)
 	if err != nil {
@@ -250,6 +276,7 @@ func (p Plan) OperatorPolicy() string {
 }
 
 // Leak says what somebody could do with the operator's policy alone.
+// It is half a sentence, for the end of one.
 func (p Plan) Leak() string {
 	switch p.Via {
 	case RolePolicy:

@@ -16,6 +16,7 @@ import (
 )
 
 // RoleAPI is what a revocation by a role's policy needs of an IAM client.
+// *iam.Client has them all.
 type RoleAPI interface {
 	GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
 	ListRolePolicies(context.Context, *iam.ListRolePoliciesInput, ...func(*iam.Options)) (*iam.ListRolePoliciesOutput, error)
@@ -30,6 +31,7 @@ var ErrRoleNotTagged = errors.New("revoke: the role is not tagged failopen-drill
 // A Role is one revocation by an inline policy of the role. It is a drill.Fault:
 // Inject returns when the window is open. Every process of the role loses the
 // table.
+// API, Plan, Journal and Probe are required and are not changed while it is in use.
 type Role struct {
 	API  RoleAPI // the client; required
 	Plan Plan    // what is written; required
@@ -43,6 +45,7 @@ type Role struct {
 	denials denials
 }
 
+// say tells Step, if there is one.
 func (r *Role) say(format string, args ...any) {
 	if r.Step != nil {
 		r.Step(fmt.Sprintf(format, args...))
@@ -53,6 +56,9 @@ func (r *Role) say(format string, args ...any) {
 func (p Plan) name() *string { return aws.String(p.Role[strings.LastIndexByte(p.Role, '/')+1:]) }
 
 // Inject writes the policy, sees it arrive, and waits for the window.
+// The order is: the tag, no other drill, the journal, the policy, no other drill
+// again, the sentinel, the window. An error after the journal was written leaves
+// the policy where it is: the drill calls Revert next, and [Pending] knows of it.
 func (r *Role) Inject(ctx context.Context) error {
 	switch {
 	case r.Plan.Via != RolePolicy:
@@ -87,6 +93,8 @@ func (r *Role) Inject(ctx context.Context) error {
 }
 
 // released sees that the role may be drilled.
+// The ARN must be the plan's to the letter: IAM finds a role by its name, and one of
+// another path, or account, has the same name.
 func (r *Role) released(ctx context.Context) error {
 	out, err := call(ctx, func(ctx context.Context) (*iam.GetRoleOutput, error) {
 		return r.API.GetRole(ctx, &iam.GetRoleInput{RoleName: r.Plan.name()})
@@ -108,6 +116,9 @@ func (r *Role) released(ctx context.Context) error {
 }
 
 // alone sees that no other drill has a policy in the role.
+// It reads all pages. IAM has no revision to lock by, as a table's policy has, so
+// Inject asks before and after it writes: of two that begin at once, at least one
+// sees the other, if IAM's list is up to date.
 func (r *Role) alone(ctx context.Context) error {
 	var marker *string
 	for {
@@ -129,6 +140,7 @@ func (r *Role) alone(ctx context.Context) error {
 }
 
 // Revert takes the policy away again, and sees that it is gone.
+// The denials are counted once more before: afterwards there are none to count.
 func (r *Role) Revert(ctx context.Context) error {
 	r.Seen()
 	if err := RevertRole(ctx, r.API, r.Plan, r.Journal); err != nil {
@@ -139,6 +151,7 @@ func (r *Role) Revert(ctx context.Context) error {
 }
 
 // Limit tells a drill how long Inject and Revert may take.
+// That is the arrival of the sentinel, the longest lead, and two changes.
 func (r *Role) Limit() time.Duration { return arriveWithin + MaxLead + 2*tryFor }
 
 // Seen implements drill.Fault.
@@ -146,6 +159,9 @@ func (r *Role) Seen() drill.Seen { return r.denials.seen(r.Denials) }
 
 // RevertRole undoes what a plan has written to a role, and removes it from the
 // journal. It is safe to call at any time, and again.
+// IAM is eventually consistent: a delete that was answered may still be read, so it
+// is done again every 2 s, for 90 s at most, until a read says that it is gone. Only
+// then is the journal's entry removed. The error says when it ends by itself.
 func RevertRole(ctx context.Context, api RoleAPI, p Plan, journal string) error {
 	if api == nil {
 		return errNoAPI
@@ -181,9 +197,12 @@ func RevertRole(ctx context.Context, api RoleAPI, p Plan, journal string) error 
 	}
 }
 
+// noSuchEntity is IAM's code for a role or a policy that is not there.
 const noSuchEntity = "NoSuchEntity"
 
 // denials count those that the service has had since the window was armed.
+// Whatever is counted before begin, by the sentinel's probe for one, is not of the
+// service.
 type denials struct {
 	mu     sync.Mutex
 	before int64
@@ -202,6 +221,9 @@ func (d *denials) begin(count func() int64) {
 	d.before, d.last = n, drill.Seen{}
 }
 
+// seen is the count since begin, dated by when it was first seen: the counter is
+// read once a second by a drill, so dates are late by up to that. It never goes
+// down. The user's function is called without the lock.
 func (d *denials) seen(count func() int64) drill.Seen {
 	n := int64(0)
 	if count != nil {
@@ -220,6 +242,10 @@ func (d *denials) seen(count func() int64) drill.Seen {
 
 // arrived waits until the probe is denied by the plan's own statement: one that
 // was denied before says nothing.
+// It asks every 2 s, up to five minutes. Policies arrive in one part of AWS before
+// another; the probe is one of them, so the lead goes on after it. A sentinel that
+// is seen when the window is open already is [ErrTooLate]: the steady state was not
+// steady then.
 func arrived(ctx context.Context, p Plan, probe func(context.Context) error, say func(string, ...any)) error {
 	began := time.Now()
 	for {
@@ -242,6 +268,8 @@ func arrived(ctx context.Context, p Plan, probe func(context.Context) error, say
 }
 
 // SweepRole removes the policies of all drills of a role that are over by now.
+// It ends at the first error, since each of them needs somebody to look; those
+// before it are gone.
 func SweepRole(ctx context.Context, api RoleAPI, role string, now time.Time) error {
 	if api == nil {
 		return errNoAPI
@@ -270,6 +298,8 @@ func SweepRole(ctx context.Context, api RoleAPI, role string, now time.Time) err
 }
 
 // sweepPolicy removes one policy if it is a drill's, and all of it is over.
+// A policy with the name of a drill's and something else in it was edited, and is
+// left alone, as is one without an end. One that is gone meanwhile is no error.
 func sweepPolicy(ctx context.Context, api RoleAPI, p Plan, name string, now time.Time) error {
 	if !strings.HasPrefix(name, sidPrefix+"-") {
 		return nil

@@ -16,12 +16,16 @@ type SessionAPI interface {
 }
 
 // minSession is the shortest session that STS gives.
+// Source: DurationSeconds in the reference of AssumeRole, 900 to 43,200 s.
 const minSession = 15 * time.Minute
 
 // SessionCredentials assumes the plan's role in a session that may do all that
 // the role may, except for what the plan takes away. Nobody else is touched and
 // nothing is written: the denial is in the session, and ends with it, after the
 // plan's window or 15 min, whichever is longer.
+// The session's policy cannot give more than the role has: STS takes what both
+// allow. The credentials can expire and are not renewed: a canary that runs longer
+// loses all access, not only that to its table.
 func SessionCredentials(ctx context.Context, api SessionAPI, p Plan) (aws.Credentials, error) {
 	if api == nil {
 		return aws.Credentials{}, errNoAPI
@@ -60,6 +64,8 @@ var ErrOtherDenial = errors.New("revoke: the session is denied by something else
 // policy, which AWS names in the denial's message; a role that may not make the
 // read at all would be denied in any case. read makes one call of the plan's
 // table with the session's credentials, and returns its error.
+// It asks once. The error is [ErrNotDenied] if the read was answered or failed in
+// another way, and [ErrOtherDenial] if it was denied by something else.
 func CheckDenied(ctx context.Context, read func(context.Context) error) error {
 	_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, read(ctx) })
 	switch {

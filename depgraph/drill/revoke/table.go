@@ -15,6 +15,7 @@ import (
 )
 
 // API is what a revocation needs of a DynamoDB client.
+// *dynamodb.Client has them all.
 type API interface {
 	GetResourcePolicy(context.Context, *dynamodb.GetResourcePolicyInput, ...func(*dynamodb.Options)) (*dynamodb.GetResourcePolicyOutput, error)
 	PutResourcePolicy(context.Context, *dynamodb.PutResourcePolicyInput, ...func(*dynamodb.Options)) (*dynamodb.PutResourcePolicyOutput, error)
@@ -28,7 +29,9 @@ const (
 	TagValue = "allowed"
 )
 
-// Times of the work with AWS.
+// Times of the work with AWS. A sentinel that is not seen within five minutes is
+// taken for one that never comes. A call that takes longer than callTimeout is left
+// to the loop around it to try again.
 const (
 	arriveWithin = 5 * time.Minute  // of the sentinel
 	pollEvery    = 2 * time.Second  // for it, and for the end of a revocation
@@ -37,6 +40,8 @@ const (
 )
 
 // Errors of a revocation that did not begin.
+// All of them mean that the service was not touched, and that Revert is still to be
+// called: the statements may be there.
 var (
 	ErrNotTagged  = errors.New("revoke: the table is not tagged failopen-drill=allowed")
 	ErrOther      = errors.New("revoke: another drill is in the table's policy")
@@ -70,6 +75,7 @@ type Table struct {
 	denials denials
 }
 
+// say tells Step, if there is one.
 func (t *Table) say(format string, args ...any) {
 	if t.Step != nil {
 		t.Step(fmt.Sprintf(format, args...))
@@ -77,6 +83,9 @@ func (t *Table) say(format string, args ...any) {
 }
 
 // Inject writes the statements, sees them arrive, and waits for the window.
+// The order is: the tag, the policy as it is, the journal, the policy with the
+// statements, the sentinel, the window. An error after the journal was written
+// leaves what was written: the drill calls Revert next, and [Pending] knows of it.
 func (t *Table) Inject(ctx context.Context) error {
 	switch {
 	case t.Plan.Via != TablePolicy:
@@ -120,6 +129,8 @@ func (t *Table) tagged(ctx context.Context) error {
 }
 
 // write appends the statements, locked by the policy's revision.
+// A policy that somebody has changed since it was read is refused by DynamoDB, and
+// that is the end of it: what it says now is not what the plan was made for.
 func (t *Table) write(ctx context.Context) error {
 	document, revision, err := current(ctx, t.API, t.Plan.Table)
 	if err != nil {
@@ -155,6 +166,7 @@ func (t *Table) write(ctx context.Context) error {
 }
 
 // Revert takes the statements out again, and sees that they are gone.
+// The denials are counted once more before: afterwards there are none to count.
 func (t *Table) Revert(ctx context.Context) error {
 	t.Seen()
 	if err := Revert(ctx, t.API, t.Plan, t.Journal); err != nil {
@@ -165,6 +177,7 @@ func (t *Table) Revert(ctx context.Context) error {
 }
 
 // Limit tells a drill how long Inject and Revert may take.
+// That is the arrival of the sentinel, the longest lead, and two changes.
 func (t *Table) Limit() time.Duration { return arriveWithin + MaxLead + 2*tryFor }
 
 // Seen implements drill.Fault.
@@ -172,6 +185,8 @@ func (t *Table) Seen() drill.Seen { return t.denials.seen(t.Denials) }
 
 // Revert undoes what a plan has written, whatever is left of it, and removes it
 // from the journal. It is safe to call at any time, and again.
+// Only statements with this plan's Sids are taken out, wherever they stand now. The
+// journal's entry goes last. The error says when it ends by itself.
 func Revert(ctx context.Context, api API, p Plan, journal string) error {
 	if api == nil {
 		return errNoAPI
@@ -186,6 +201,8 @@ func Revert(ctx context.Context, api API, p Plan, journal string) error {
 }
 
 // Sweep removes the statements of all drills that are over by now.
+// now is AWS's clock or the machine's. A statement without an end that can be read
+// is left, since nobody knows whether it is over. The journal is not touched.
 func Sweep(ctx context.Context, api API, table string, now time.Time) error {
 	if api == nil {
 		return errNoAPI
@@ -198,6 +215,9 @@ func Sweep(ctx context.Context, api API, table string, now time.Time) error {
 
 // remove takes statements out of a table's policy until none is left that drop
 // selects, trying again while DynamoDB pauses or somebody else writes.
+// It goes on until a read finds nothing to remove, for 90 s at most, and gives the
+// last error: one that is repaired in the meantime, such as a throttled call, does
+// not end it.
 func remove(ctx context.Context, api API, table string, wrapped bool, drop func(element) bool) error {
 	deadline := time.Now().Add(tryFor)
 	for {
@@ -218,6 +238,9 @@ func remove(ctx context.Context, api API, table string, wrapped bool, drop func(
 }
 
 // removeOnce reports true when a read says that there is nothing to remove.
+// A change is never reported as the end: the next read must say so. It is bound to
+// the revision that was read, so what somebody else writes in between is not lost:
+// the call fails and the next round reads again.
 func removeOnce(ctx context.Context, api API, table string, wrapped bool, drop func(element) bool) (bool, error) {
 	document, revision, err := current(ctx, api, table)
 	if err != nil || document == "" {
@@ -250,6 +273,8 @@ func removeOnce(ctx context.Context, api API, table string, wrapped bool, drop f
 const noPolicy = "NO_POLICY"
 
 // current reads a table's policy; "" if there is none.
+// The revision for no policy is NO_POLICY, which DynamoDB takes as "only if there is
+// none".
 func current(ctx context.Context, api API, table string) (document, revision string, err error) {
 	out, err := call(ctx, func(ctx context.Context) (*dynamodb.GetResourcePolicyOutput, error) {
 		return api.GetResourcePolicy(ctx, &dynamodb.GetResourcePolicyInput{ResourceArn: &table})
@@ -264,6 +289,7 @@ func current(ctx context.Context, api API, table string) (document, revision str
 }
 
 // call bounds one call.
+// The SDK's own retries are within that time.
 func call[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
