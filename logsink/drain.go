@@ -27,7 +27,8 @@ type drainer struct {
 	slept      int64     // records delivered when it fell asleep last
 	wrote      bool      // the destination was called
 	gaps       []GapInfo // to be marked before what is in flight
-	pending    []byte    // a marker that is being written
+	pending    []byte    // a marker or a seal that is being written
+	midline    bool      // what the destination has taken last is not the end of a line
 	unasked    bool      // pending is no marker but the line break before leftovers
 	pause      time.Duration
 	broken     bool
@@ -217,17 +218,6 @@ func (d *drainer) markTrailingGap() bool {
 	return true
 }
 
-// mark queues a marker, to be written next. It is called without the lock, for
-// the user's Gap.
-func (d *drainer) mark(g GapInfo) {
-	if d.s.opt.Gap == nil {
-		return
-	}
-	line := d.s.format(g)
-	d.pending = append(d.pending, line...)
-	d.unasked = d.unasked && len(line) == 0
-}
-
 // park waits for a reason to look again. It is called with the lock and gives it
 // up.
 func (d *drainer) park() {
@@ -269,6 +259,9 @@ func (d *drainer) deliver() {
 		dest, fallback := d.target()
 		n, err := d.write(dest, fallback, p)
 		n, err = sane(n, len(p), err)
+		if n > 0 && !fallback {
+			d.midline = p[n-1] != '\n'
+		}
 		d.took(n, mark, fallback, err == nil)
 		if err != nil {
 			d.failed(err, fallback, n > 0)

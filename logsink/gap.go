@@ -189,3 +189,32 @@ func (s *Sink) format(g GapInfo) (line []byte) {
 	}
 	return line
 }
+
+// mark queues a marker, to be written next. It is called without the lock, for
+// the user's Gap.
+func (d *drainer) mark(g GapInfo) {
+	if d.s.opt.Gap == nil {
+		return
+	}
+	line := d.s.format(g)
+	d.own(line)
+	d.unasked = d.unasked && len(line) == 0
+}
+
+// own queues a line of the sink's own, on a line by itself: what stands before it
+// may be a record without a line break, and what comes after it is not part of it.
+func (d *drainer) own(line []byte) {
+	if len(line) == 0 {
+		return
+	}
+	midline := d.midline
+	if n := len(d.pending); n > 0 {
+		midline = d.pending[n-1] != '\n'
+	}
+	if midline {
+		d.pending = append(d.pending, '\n')
+	}
+	if d.pending = append(d.pending, line...); line[len(line)-1] != '\n' {
+		d.pending = append(d.pending, '\n')
+	}
+}

@@ -66,7 +66,8 @@ type Options struct {
 	// Seal writes a line after the lines of each chunk that lists them by their
 	// hash, in a chain: [VerifyLog], or "logsink verify", tells from what arrived
 	// which lines are missing, where, and whether the sink lost them. It adds 3 %
-	// to lines of 200 bytes. A last seal tells that nothing comes after it.
+	// to lines of 200 bytes. A last seal tells that nothing comes after it. A
+	// record without a line break that is the last before a seal gets one.
 	Seal bool
 
 	// Fallback takes the records while Dest or Batch is broken: its reader is

@@ -50,9 +50,9 @@ func lineHash(line []byte) uint32 {
 	return binary.BigEndian.Uint32(sum[:])
 }
 
-// hashLines appends the hash of every line in a record that is not empty.
-func hashLines(b, record []byte) []byte {
-	for line := range bytes.Lines(record) {
+// hashLines appends the hash of every line in text that is not empty.
+func hashLines(b, text []byte) []byte {
+	for line := range bytes.Lines(text) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			b = binary.BigEndian.AppendUint32(b, lineHash(line))
 		}
@@ -64,12 +64,7 @@ func hashLines(b, record []byte) []byte {
 func (d *drainer) sealOf(c *chunk) []byte {
 	var hashes []byte
 	if c != nil {
-		for i := range c.n {
-			if w := c.word(i); w&(flagGap|flagBad) == 0 {
-				hashes = hashLines(hashes, c.record(i))
-			}
-		}
-		if len(hashes) == 0 {
+		if hashes = d.hashesOf(c); len(hashes) == 0 {
 			return nil
 		}
 	}
@@ -88,11 +83,38 @@ func (d *drainer) sealOf(c *chunk) []byte {
 	return append(b, '\n')
 }
 
+// hashesOf are the hashes of the lines that the records of c are in the log. Records
+// without a line break are one line with those that follow them, until a marker or
+// the seal itself, which begin on a line of their own. For a BatchDest each record
+// is by itself.
+func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
+	var begun []byte // of a line that goes on
+	for i := range c.n {
+		w := c.word(i)
+		switch rec := c.record(i); {
+		case w&flagBad != 0:
+		case w&flagGap != 0:
+			if d.s.opt.Gap != nil {
+				hashes, begun = hashLines(hashes, begun), begun[:0]
+			}
+		case len(begun) == 0 && (d.s.opt.Batch != nil || bytes.HasSuffix(rec, []byte("\n"))):
+			hashes = hashLines(hashes, rec)
+		default:
+			begun = append(begun, rec...)
+			if end := bytes.LastIndexByte(begun, '\n') + 1; end > 0 {
+				hashes = hashLines(hashes, begun[:end])
+				begun = append(begun[:0], begun[end:]...)
+			}
+		}
+	}
+	return hashLines(hashes, begun)
+}
+
 // addSeal queues the seal of c, to be written next.
 func (d *drainer) addSeal(c *chunk) {
 	line := d.sealOf(c)
 	d.unasked = len(line) > 0 && (d.unasked || len(d.pending) == 0)
-	d.pending = append(d.pending, line...)
+	d.own(line)
 }
 
 // LogReport is what [VerifyLog] found.

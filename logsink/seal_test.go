@@ -154,3 +154,75 @@ func FuzzVerifyLog(f *testing.F) {
 		_ = r.String()
 	})
 }
+
+// Records without a line break, pieces of long lines and markers that end without
+// one: seals and markers have lines of their own, and no seal accuses falsely.
+func TestSeal_of_records_without_a_line_break(t *testing.T) {
+	for name, c := range map[string]struct {
+		o     Options
+		write func(s *Sink)
+		lines []string // that arrive, beside seals and markers
+	}{
+		"each sealed by itself": {Options{Linger: -1}, func(s *Sink) {
+			for _, text := range []string{"a", "b\n", "c"} {
+				io.WriteString(s, text)
+				synctest.Wait()
+			}
+		}, []string{"a", "b", "c"}},
+		"sealed together": {Options{}, func(s *Sink) {
+			for _, text := range []string{"a", "b\nc", "d", "\r\n", "\n", "e"} {
+				io.WriteString(s, text)
+			}
+		}, []string{"ab", "cd\r", "e"}},
+		"lines longer than a record": {Options{MaxRecord: 100}, func(s *Sink) {
+			w := s.Lines()
+			for range 5 {
+				fmt.Fprintln(w, strings.Repeat("x", 250))
+			}
+			w.Close()
+		}, slices.Repeat([]string{strings.Repeat("x", 250)}, 5)},
+		"records that are cut": {Options{MaxRecord: 100, Truncate: true}, func(s *Sink) {
+			io.WriteString(s, strings.Repeat("x", 250))
+			io.WriteString(s, "y\n")
+		}, nil},
+		"a marker without a line break": {Options{MaxRecord: 100, Gap: func(GapInfo) []byte { return []byte("marker") }}, func(s *Sink) {
+			io.WriteString(s, "a")
+			io.WriteString(s, strings.Repeat("x", 101))
+			io.WriteString(s, "b\n")
+		}, []string{"a", "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var rec logsinktest.Recorder
+				c.o.Dest, c.o.Seal = &rec, true
+				s := mustNew(t, c.o)
+				c.write(s)
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				var lines []string
+				for _, line := range rec.Lines() {
+					switch {
+					case strings.Contains(line, "logsink_seal"):
+						if !isSeal(line) {
+							t.Errorf("a seal behind something: %q", line)
+						}
+					case strings.Contains(line, "marker"):
+						if line != "marker" {
+							t.Errorf("a marker beside something: %q", line)
+						}
+					case line != "":
+						lines = append(lines, line)
+					}
+				}
+				if c.lines != nil && !slices.Equal(lines, c.lines) {
+					t.Errorf("arrived %q, want %q", lines, c.lines)
+				}
+				markers := int64(strings.Count(rec.String(), "marker\n"))
+				if r := verified(t, rec.Lines()); r.Missing() != 0 || r.Unsealed != markers || len(r.Runs) != 1 || !r.Runs[0].Ended || len(r.Runs[0].Where) != 0 {
+					t.Errorf("%v\n%s", r, rec.String())
+				}
+			})
+		})
+	}
+}
