@@ -82,6 +82,7 @@ func serialNumber() (*big.Int, error) {
 }
 
 // covers reports whether the authority may sign for a name.
+// It is what the certificate's constraint says, too: a name, and all below it.
 func (a *authority) covers(name string) bool {
 	for _, n := range a.names {
 		if name == n || strings.HasSuffix(name, "."+n) {
@@ -92,6 +93,10 @@ func (a *authority) covers(name string) bool {
 }
 
 // certificate makes one for a name that the authority covers.
+// Making one costs a signature, under the lock; a name that was asked for is kept,
+// and of more than maxLeaves all are forgotten at once, which costs time only. An
+// error is a name that is not covered: the caller has asked already, this is the
+// second lock on the same door.
 func (a *authority) certificate(name string) (*tls.Certificate, error) {
 	if !a.covers(name) {
 		return nil, fmt.Errorf("the drill's authority does not vouch for %q", name)
@@ -123,6 +128,8 @@ func (a *authority) certificate(name string) (*tls.Certificate, error) {
 }
 
 // systemRoots are where the trusted authorities of this machine may be.
+// They are those of Debian, Fedora, openSUSE, RHEL and Alpine or macOS, in the order
+// of crypto/x509.
 var systemRoots = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
@@ -131,6 +138,8 @@ var systemRoots = []string{
 // bundle is the authority after those that this machine trusts already: the
 // variables of most programs replace the list, and names that are not opened
 // must go on being trusted.
+// SSL_CERT_FILE comes first, as in crypto/x509. Where no list is found it is the
+// authority alone, and programs then trust only names that are opened.
 func (a *authority) bundle() []byte {
 	for _, name := range append([]string{os.Getenv("SSL_CERT_FILE")}, systemRoots...) {
 		if name == "" {

@@ -15,14 +15,22 @@ import (
 )
 
 // credential is the scope of an AWS signature: date, region and service.
+// The form is that of Signature Version 4, in the header Authorization and in the
+// parameter X-Amz-Credential of a URL that was signed before.
 var credential = regexp.MustCompile(`Credential=[^/,\s]+/[0-9]{8}/([a-z0-9-]{1,40})/([A-Za-z0-9._-]{1,64})/aws4_request`)
 
 // serviceIDs are the names that the AWS SDKs have for services whose signature
 // has another one, so that a rule means the same in the proxy and in faultaws.
+// To add one, add the name in the signature and the SDK's ServiceID.
 var serviceIDs = map[string]string{"logs": "CloudWatch Logs", "monitoring": "CloudWatch", "states": "SFN", "events": "EventBridge", "email": "SES"}
 
 // classify reads what a request asks for. host is where it goes. The body is
 // read if it may say something, and put back.
+// A request that is not to AWS keeps the host, and the method and path as its
+// operation. One to AWS has the service and region of its signature; its operation
+// is in X-Amz-Target (JSON services), in the form's Action (query services), or is
+// the method and path (REST services). The signature is not checked: that is the
+// upstream's affair. A body over MaxBody is passed on, and no table is seen in it.
 func (p *Proxy) classify(r *http.Request, host string) (fault.Call, error) {
 	c := fault.Call{Service: hostname(host), Operation: r.Method + " " + r.URL.Path}
 	scope := credential.FindStringSubmatch(r.Header.Get("Authorization"))
@@ -66,6 +74,7 @@ func (p *Proxy) classify(r *http.Request, host string) (fault.Call, error) {
 
 // peek reads a body of up to most bytes and puts it back. A longer one is not
 // whole.
+// The error is that of the client's connection.
 func peek(r *http.Request, most int64) (body []byte, whole bool, err error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, true, nil

@@ -28,6 +28,9 @@ type Client struct {
 
 // NewClient reads the token from its file. url is the control API's, on
 // loopback, such as "http://127.0.0.1:8474".
+// A URL that is not of loopback is refused, and redirects are not followed: the
+// token must not leave the machine. It makes no call; a proxy that is not there is
+// an error of the first one. Each call gets 5 s.
 func NewClient(control, tokenFile string) (*Client, error) {
 	u, err := httpURL(control)
 	if err != nil {
@@ -60,6 +63,9 @@ func NewClient(control, tokenFile string) (*Client, error) {
 }
 
 // do makes one call.
+// in is written as JSON, unless it is nil, and the answer is read into out. An
+// answer that is no 200 is an error with the proxy's own text; rules of another
+// drill are errBusy. 16 MiB of an answer are read at most.
 func (c *Client) do(ctx context.Context, method, path string, in, out any, header ...string) error {
 	var body io.Reader
 	if in != nil {
@@ -153,6 +159,9 @@ func (c *Client) Stats(ctx context.Context) (s Stats, err error) {
 
 // A Remote cuts a dependency of another process by rules of its proxy. It is a
 // drill.Fault.
+// It is safe for concurrent use and may be injected again. The lease must be longer
+// than the drill: rules that have ended by themselves hit nothing more, and what they
+// had hit stays counted.
 type Remote struct {
 	client *Client
 	lease  time.Duration
@@ -175,6 +184,8 @@ func (c *Client) Fault(lease time.Duration, rules ...fault.Rule) *Remote {
 }
 
 // Guard refuses a proxy that another drill uses.
+// It is for Experiment.Guards. Inject refuses as well, but only after the steady
+// state.
 func (r *Remote) Guard(ctx context.Context) error {
 	f, err := r.client.Faults(ctx)
 	if err != nil {
@@ -188,6 +199,8 @@ func (r *Remote) Guard(ctx context.Context) error {
 
 // Inject implements drill.Fault. Rules that are in force already, and are another
 // drill's, stay, and are an error.
+// Until the answer has come, Seen counts nothing: the counters could still be of the
+// rules before.
 func (r *Remote) Inject(ctx context.Context) error {
 	f, err := r.client.Faults(ctx)
 	if err != nil {
@@ -204,6 +217,8 @@ func (r *Remote) Inject(ctx context.Context) error {
 }
 
 // Revert implements drill.Fault.
+// Rules that another drill has set are left alone. Without that knowledge they are
+// all removed: the proxy must not go on failing calls.
 func (r *Remote) Revert(ctx context.Context) error {
 	r.Seen()
 	r.mu.Lock()
@@ -250,6 +265,7 @@ func (r *Remote) Seen() drill.Seen {
 }
 
 // Left says whether rules are still in force.
+// A proxy that cannot be asked is told as well: nobody knows then.
 func (r *Remote) Left() string {
 	ctx, cancel := context.WithTimeout(context.Background(), seenTimeout)
 	defer cancel()
@@ -268,6 +284,7 @@ var errHalted = errors.New("the proxy was halted")
 
 // Halted is an Experiment's Stop: it ends the drill when somebody halts the
 // proxy, or the proxy is gone.
+// Halts are counted since Inject, so that one before it does not end this drill.
 func (r *Remote) Halted(ctx context.Context, _ drill.Second) error {
 	f, err := r.client.Faults(ctx)
 	if err != nil {

@@ -38,6 +38,7 @@ func (l *limited) Accept() (net.Conn, error) {
 }
 
 // tracked is a connection of a client.
+// Its slot and its place in Proxy.conns are given back by the first Close.
 type tracked struct {
 	net.Conn
 	once   sync.Once
@@ -98,6 +99,7 @@ func resetConn(c net.Conn) {
 }
 
 // buffered is a connection of which something was read already.
+// Reads come from r first; writes go to the connection.
 type buffered struct {
 	net.Conn
 	r *bufio.Reader
@@ -108,6 +110,8 @@ func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 func (b *buffered) reset() { resetConn(b.Conn) }
 
 // handed is a listener whose connections are handed to it.
+// net/http serves listeners only; this makes one of connections whose TLS was ended
+// by the proxy. It ends with the proxy's context, and Close does nothing.
 type handed struct {
 	conns chan net.Conn
 	done  <-chan struct{}
@@ -139,6 +143,8 @@ func (h *handed) Close() error   { return nil } // done ends it
 func (h *handed) Addr() net.Addr { return h.addr }
 
 // wait waits for d, or until something ends it. It reports whether d has passed.
+// There may be up to three ends; nil ones never happen. d of 0 or less has passed at
+// once, unless an end has come as well: then either may be seen.
 func wait(d time.Duration, ends ...<-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -18,6 +18,8 @@ import (
 
 // Rules set over the control API end by themselves, so that a drill whose
 // controller has died is over some time.
+// An hour is longer than drills usually are. Rules of the process itself
+// ([Proxy.Injector]) have no lease.
 const (
 	defaultLease = time.Hour
 	maxLease     = 24 * time.Hour
@@ -48,6 +50,8 @@ type Events struct {
 }
 
 // control is the control API.
+// To add a call, add a row: each takes the token, and its error is a 400 with
+// {"error": …}. GET /healthz alone needs no token, and says nothing.
 func (p *Proxy) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
@@ -92,6 +96,10 @@ func (p *Proxy) control() http.Handler {
 
 // authorised lets in who has the token, and no web page: neither by its own
 // script nor by a name that it has made to point here.
+// The host is compared, since a page may have made a name of its own point to
+// 127.0.0.1 (DNS rebinding); Origin, since browsers send it with what a page does to
+// another host. The token is compared in constant time. It returns the status for
+// the refusal.
 func (p *Proxy) authorised(r *http.Request) (int, error) {
 	name := hostname(r.Host)
 	if ip := net.ParseIP(name); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -107,6 +115,8 @@ func (p *Proxy) authorised(r *http.Request) (int, error) {
 	return 0, nil
 }
 
+// reply writes v as indented JSON. nosniff keeps a browser from taking text in it
+// for a page.
 func reply(w http.ResponseWriter, status int, v any) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -118,6 +128,8 @@ func reply(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(append(text, '\n')) // a client that has gone is no concern of ours
 }
 
+// refuse answers with an error. A body that is too long is a 413 whatever the status
+// was to be.
 func refuse(w http.ResponseWriter, status int, err error) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -129,6 +141,8 @@ func refuse(w http.ResponseWriter, status int, err error) {
 	reply(w, status, map[string]string{"error": err.Error()})
 }
 
+// faults is the state that every change is answered with, so that a client needs no
+// second call.
 func (p *Proxy) faults() Faults {
 	f := Faults{Rules: []RuleState{}, Halts: p.count.halts.Load()}
 	for _, r := range p.injector.Stats().Rules {
@@ -165,6 +179,10 @@ func parameter(r *http.Request, name string) (string, error) {
 
 // change reads rules and puts them in force; with If-None-Match: * only if there
 // are none.
+// It is all or nothing: rules that cannot be read, or are too many, change nothing.
+// The condition, the change and the lease are one step under p.mu, so that two
+// drills cannot both find the proxy free. POST also lets go of what the rules before
+// it held.
 func (p *Proxy) change(r *http.Request, put func([]fault.Rule) error) (any, error) {
 	lease := defaultLease
 	text, err := parameter(r, "for")
@@ -209,6 +227,7 @@ func (p *Proxy) change(r *http.Request, put func([]fault.Rule) error) (any, erro
 const maxRules = 1000
 
 // leaseFor sees that the rules end. p.mu is held.
+// A timer that fires while rules are set anew finds another until and does nothing.
 func (p *Proxy) leaseFor(d time.Duration) {
 	if p.lease != nil {
 		p.lease.Stop()
@@ -229,11 +248,15 @@ func (p *Proxy) leaseFor(d time.Duration) {
 	})
 }
 
+// clear removes the rules before it lets go: the other way round, a call that is let
+// go could run into them again.
 func (p *Proxy) clear() {
 	p.injector.Clear()
 	p.letGo()
 }
 
+// getEvents answers with what came after since. Next is since itself where nothing
+// came, so that a client can always pass it on.
 func (p *Proxy) getEvents(r *http.Request) (any, error) {
 	since := int64(0)
 	text, err := parameter(r, "since")

@@ -24,4 +24,16 @@
 // the region, the operation and the table, and refusals have the form in which
 // the service gives them. For others, a rule's Service is matched with the host
 // name and its Operation with the method and the path.
+//
+// Which file to read first: options.go says what can be set, proxy.go is the life of
+// a proxy from Start to Close, and http.go is one request from top to bottom: where
+// it goes (target), what it is (call.go), which rule hits it, and what becomes of
+// it. tunnel.go is CONNECT and everything that is not opened, conn.go what stands
+// between both and a socket. control.go and client.go are the two ends of the
+// control API, with events.go and toxic.go behind it; ca.go and files.go are what a
+// program is given to trust the proxy.
+//
+// The words: upstream is where a request would have gone without the proxy; a name
+// is opened if the proxy ends its TLS; a held call is one that a fault keeps
+// waiting, until it is let go; a lease is how long rules from elsewhere last.
 package faultproxy

@@ -21,6 +21,7 @@ type Event struct {
 }
 
 // events keeps the latest.
+// The event with serial s is at (s-1) modulo most, full or not.
 type events struct {
 	most int
 
@@ -49,6 +50,7 @@ func (e *events) add(in fault.Event) {
 
 // since are the events after a serial number, oldest first, and how many of
 // those are no longer known.
+// A serial number of the future gives none, and none that are lost.
 func (e *events) since(serial int64) (list []Event, lost int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -60,6 +62,7 @@ func (e *events) since(serial int64) (list []Event, lost int64) {
 }
 
 // clip bounds a text that a client has chosen.
+// A character that is cut in half, or was broken before, becomes a question mark.
 func clip(s string) string {
 	if len(s) > 256 {
 		s = s[:256] + "…"

@@ -18,6 +18,7 @@ const (
 	bundleFile = "bundle.pem"
 )
 
+// file is what is to be written, with its permissions.
 type file struct {
 	mode fs.FileMode
 	data []byte
@@ -47,6 +48,7 @@ func (f *files) open(dir string) (err error) {
 	return os.MkdirAll(f.dir, 0o700)
 }
 
+// name is the path of one of the files.
 func (f *files) name(name string) string { return filepath.Join(f.dir, name) }
 
 // write makes each file beside its place and moves it there, so that a reader

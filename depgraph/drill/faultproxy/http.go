@@ -19,6 +19,8 @@ import (
 
 // enter counts a goroutine that Close waits for. It is false once the proxy is
 // closing.
+// A WaitGroup must not be added to while it is waited for at zero; under the lock,
+// after the context has ended, nobody is added.
 func (p *Proxy) enter() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,6 +39,11 @@ const shortBody = 1 << 20
 
 // data serves one request: to the reverse mount, in the form for proxies, or
 // inside of a connection that was opened.
+// In order: where it goes, what it is, a short body read, and one question to the
+// injector. Without a fault it is forwarded; a fault that passes (a delay, a damaged
+// answer) is forwarded as well, and any other is answered here. A request that is
+// for nobody is 421, and one that cannot be read 400, in the proxy's own words, so
+// that it is not taken for a fault.
 func (p *Proxy) data(w http.ResponseWriter, r *http.Request) {
 	if !p.enter() {
 		panic(http.ErrAbortHandler)
@@ -87,6 +94,9 @@ func (p *Proxy) data(w http.ResponseWriter, r *http.Request) {
 }
 
 // target is where a request goes, and the name of the host that it asks.
+// The three mounts in order: opened TLS, the form for proxies, the reverse mount. A
+// name in Options.Map goes to its URL in the first two. A request for the proxy
+// itself would go round for ever, and is an error.
 func (p *Proxy) target(r *http.Request) (*url.URL, string, error) {
 	if o, ok := r.Context().Value(connKey{}).(*opened); ok {
 		name := hostname(o.target)
@@ -118,6 +128,9 @@ func (p *Proxy) target(r *http.Request) (*url.URL, string, error) {
 }
 
 // own reports whether an address is one of the proxy's.
+// All addresses of loopback are one here, and so is 0.0.0.0: only the port tells
+// them apart, at the price that another program on the same port of another
+// loopback address cannot be reached.
 func (p *Proxy) own(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -135,6 +148,10 @@ func (p *Proxy) own(addr string) bool {
 }
 
 // fail does what a fault says to a request that does not pass.
+// It waits as long as the fault says, and no longer than Hold, the client, Halt or
+// Close let it. A refusal with a code is answered in the form of the service; what
+// concerns the making of a connection cannot be done to one that exists, so it is
+// reset.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, f *fault.Fault, held <-chan struct{}) {
 	over := r.Context().Done()
 	switch f.Kind {
@@ -169,6 +186,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, f *fault.Fault, hel
 }
 
 // breakOff makes the client see a connection that was reset.
+// On a connection that cannot be taken from the server it is closed instead.
 func breakOff(w http.ResponseWriter) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -177,6 +195,7 @@ func breakOff(w http.ResponseWriter) {
 	resetConn(c)
 }
 
+// answer writes an answer that was made here, with all of its header.
 func answer(w http.ResponseWriter, resp *http.Response) {
 	defer func() { _ = resp.Body.Close() }() // it is in memory
 	for name, values := range resp.Header {
@@ -190,6 +209,10 @@ func answer(w http.ResponseWriter, resp *http.Response) {
 var errTooLong = errors.New("the answer is longer than MaxBody")
 
 // forward passes a request on, and its answer back, damaged as f says.
+// Nothing that is signed is changed: host, path, query and body stay, and no header
+// says that there was a proxy. The answer is passed on as it comes (FlushInterval
+// -1). An upstream that fails is a 502 that names it; a client that has gone is no
+// failure of the upstream.
 func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, to *url.URL, f *fault.Fault) {
 	reverse := httputil.ReverseProxy{
 		Transport: p.transport, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),
@@ -228,11 +251,13 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, to *url.URL, f *
 }
 
 // bounded fails where a body is longer than what is left.
+// Only answers that are to be damaged are bounded, since they are held in memory.
 type bounded struct {
 	io.ReadCloser
 	left int64
 }
 
+// Read gives nothing of the part that goes over the bound, and then fails for good.
 func (b *bounded) Read(buf []byte) (int, error) {
 	n, err := b.ReadCloser.Read(buf)
 	if b.left -= int64(n); b.left < 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -78,8 +79,12 @@ type Tunnel struct {
 }
 
 // check fills in defaults and says what is wrong.
+// The error joins all that is wrong, each with the option's name and value. It
+// works on p.opts, whose slices are the proxy's own by then: what the caller has
+// given is not written to. It also parses: upstream and mapped are set here.
 func (p *Proxy) check() error {
 	o := &p.opts
+	o.Open, o.Tunnels = slices.Clone(o.Open), slices.Clone(o.Tunnels)
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	loopback := func(field string, addr *string) {
@@ -153,6 +158,9 @@ func (p *Proxy) check() error {
 	return errors.Join(errs...)
 }
 
+// onLoopback reports whether an address has a port and cannot be reached from
+// elsewhere. A name other than localhost is not looked up: what it means today may
+// be another address tomorrow.
 func onLoopback(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" {
@@ -162,6 +170,8 @@ func onLoopback(addr string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// httpURL is a URL of which only scheme, host and path are used. One with a
+// password, a query or a fragment is refused rather than cut: somebody meant them.
 func httpURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -171,6 +181,8 @@ func httpURL(s string) (*url.URL, error) {
 }
 
 // validName reports whether a name can be in a certificate's constraints.
+// That is a DNS name in lower case with a dot in it: a constraint to "com" would let
+// the authority vouch for half of the world, and an address has no place there.
 func validName(name string) bool {
 	return len(name) <= 253 && strings.Contains(name, ".") && net.ParseIP(name) == nil &&
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" && !strings.Contains(name, "..") && name[0] != '.' && name[0] != '-'

@@ -38,6 +38,8 @@ type Stats struct {
 }
 
 // maxServices bounds Stats.Calls.
+// Names are those that clients use, so without a bound a scan would fill memory;
+// what is above it is counted as "others".
 const maxServices = 256
 
 // counters are Stats.
@@ -48,6 +50,7 @@ type counters struct {
 	calls map[string]int64
 }
 
+// called counts a request or tunnel by the service that it is for.
 func (c *counters) called(service string) {
 	service = clip(service) // a client has chosen it
 	c.mu.Lock()
@@ -109,6 +112,9 @@ const (
 )
 
 // Start checks the options, listens, and serves until Close.
+// The error is an option that is wrong, a port that is taken, or a file that cannot
+// be written; nothing is left behind then. Without Close a proxy runs until the
+// process ends, and its files stay.
 func Start(o Options) (*Proxy, error) {
 	p, err := newProxy(o)
 	if err != nil {
@@ -211,9 +217,13 @@ func (p *Proxy) serve(l net.Listener, h http.Handler, limit time.Duration) {
 	p.all.Go(func() { _ = s.Serve(l) }) // it returns when the server is closed
 }
 
+// connKey is where a request's context has the connection it came on, by which
+// [Proxy.target] knows that TLS was opened, and for whom.
 type connKey struct{}
 
 // contained keeps a panic from ending the process, and counts it.
+// The connection is broken off in either case: half of an answer may have been
+// written.
 func (p *Proxy) contained(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -255,6 +265,11 @@ func printable(s string) string {
 
 // Close ends the proxy: listeners, connections, held calls, files. It waits for
 // all of its goroutines.
+// It takes at most shutdownTimeout for servers that have requests, and then breaks
+// off what is still open. It may be called again, and after a start that has failed
+// half way. The order matters: the context ends first, so that nothing new is
+// entered (see enter), then waits are let go, and only then does it wait. The error
+// is that of a file that cannot be removed.
 func (p *Proxy) Close() error {
 	p.stop()
 	p.mu.Lock()
@@ -285,6 +300,8 @@ func (p *Proxy) Close() error {
 }
 
 // Injector is what holds the rules.
+// Rules that are set with it have no lease, and do not end waits of earlier ones:
+// see [Proxy.Halt].
 func (p *Proxy) Injector() *fault.Injector { return p.injector }
 
 // Halt clears all rules and lets go of what they hold: held requests are broken
@@ -296,6 +313,7 @@ func (p *Proxy) Halt() {
 }
 
 // letGo ends black holes and other waits.
+// The channel is replaced, so a call that begins to wait now waits for the next one.
 func (p *Proxy) letGo() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -304,6 +322,8 @@ func (p *Proxy) letGo() {
 }
 
 // held is closed when held calls are let go.
+// A call takes it before it asks the injector: rules that are cleared in between
+// end its wait at once.
 func (p *Proxy) held() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -311,6 +331,8 @@ func (p *Proxy) held() <-chan struct{} {
 }
 
 // Stats returns a snapshot.
+// The counters are read one after the other, so they may differ by what came in
+// between.
 func (p *Proxy) Stats() Stats {
 	c := &p.count
 	c.mu.Lock()
@@ -345,6 +367,11 @@ func (p *Proxy) BundleFile() string { return p.files.name(bundleFile) }
 
 // Environment is what makes a program use the proxy: NAME=VALUE, in the order
 // in which it is best read.
+// The names are those that programs look for: HTTPS_PROXY in both cases for Go, curl
+// and Python, AWS_CA_BUNDLE for the AWS SDKs and CLI, NODE_EXTRA_CA_CERTS and
+// NODE_USE_ENV_PROXY for Node.js, SSL_CERT_FILE for Go and OpenSSL, the last two for
+// Python's requests and curl. NO_PROXY keeps what is on this machine out of it, the
+// control API too.
 func (p *Proxy) Environment() []string {
 	env := []string{
 		"HTTPS_PROXY=" + p.URL(), "https_proxy=" + p.URL(),
@@ -359,6 +386,8 @@ func (p *Proxy) Environment() []string {
 }
 
 // tlsConfig opens TLS for one name.
+// HTTP/2 is not offered: one connection would then have many requests, and a fault
+// that breaks the connection would hit calls that no rule names.
 func (p *Proxy) tlsConfig(name string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},

@@ -54,6 +54,8 @@ func ParseRules(data []byte) ([]fault.Rule, error) {
 }
 
 // toxicJSON is a toxic as toxiproxy's API has it, and what chooses calls.
+// Name and Stream are read and change nothing but what is refused: a toxic here is
+// known by its place, and the proxy sees both directions.
 type toxicJSON struct {
 	Name       string           `json:"name"`
 	Type       string           `json:"type"`
@@ -68,6 +70,7 @@ type toxicJSON struct {
 }
 
 // toxicAttributes are those that each kind has. Times are in milliseconds.
+// Another one, or a negative value, is an error.
 var toxicAttributes = map[string][]string{
 	"latency": {"latency", "jitter"}, "bandwidth": {"rate"}, "timeout": {"timeout"}, "reset_peer": {"timeout"}, "limit_data": {"bytes"},
 }

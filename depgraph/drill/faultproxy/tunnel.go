@@ -18,18 +18,25 @@ import (
 )
 
 // atConnect are the rules that a proxy can apply before there is a connection.
+// It is asked before there is an upstream, so a rule that hits here costs no
+// connection.
 func atConnect(r fault.Rule) bool {
 	return r.Net == fault.Refuse || r.Net == fault.NXDomain || r.Net == fault.DialTimeout || r.Net == fault.TLS
 }
 
 // inTunnel are the rules that can be applied to bytes of which nobody knows what
 // they mean.
+// Errors and damaged answers need somebody who can read the bytes; TLS was tried at
+// the beginning.
 func inTunnel(r fault.Rule) bool {
 	return r.Error == nil && !slices.Contains([]fault.Kind{fault.Corrupt, fault.Empty, fault.HTML, fault.ErrorPage, fault.Stall, fault.Drip, fault.CutRequest, fault.TLS}, r.Net)
 }
 
 // serviceOf is the service of AWS whose endpoint a name is, and its region; for
 // other names, the name.
+// The forms are SERVICE.REGION.SUFFIX, SERVICE.SUFFIX and names in front of either:
+// a bucket, an account. A region is known by its two hyphens. See "AWS service
+// endpoints" in the AWS General Reference.
 func serviceOf(name string) (service, region string) {
 	rest := name
 	for _, suffix := range []string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"} {
@@ -53,6 +60,10 @@ func serviceOf(name string) (service, region string) {
 }
 
 // connect serves a CONNECT: the beginning of what HTTPS_PROXY does.
+// A fault of making a connection is answered before there is one: 502, or 504 after
+// the time that it takes. Otherwise the client is told that it is connected, and
+// its first byte decides: TLS to a name that the authority covers is opened, and
+// everything else is a tunnel. After the hijack nobody else closes the connection.
 func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	to := r.URL.Host
 	if to == "" {
@@ -109,6 +120,9 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 
 // failHandshake lets a client connect, and answers its TLS with the alert of a
 // certificate that has run out.
+// An alert that comes before the server has said anything is plain text (RFC 8446,
+// section 6), so no certificate is needed. What the client has sent is read first:
+// closing a socket with unread bytes resets it, and the alert would be lost.
 func failHandshake(w http.ResponseWriter) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -125,12 +139,16 @@ func failHandshake(w http.ResponseWriter) {
 }
 
 // isTLS reports whether the first byte is that of a TLS handshake.
+// A client that says nothing within the deadline is not TLS. 22 is the content type
+// of a handshake record (RFC 8446, section 5.1).
 func isTLS(r *bufio.Reader) bool {
 	first, err := r.Peek(1)
 	return err == nil && first[0] == 22
 }
 
 // open ends the client's TLS here, and hands the connection to the server.
+// A handshake that fails usually means that the program does not trust the drill's
+// authority, so it is said in the log, by the name.
 func (p *Proxy) open(client net.Conn, name, to string) {
 	secure := tls.Server(client, p.tlsConfig(name))
 	if err := secure.HandshakeContext(p.ctx); err != nil {
@@ -146,6 +164,10 @@ func (p *Proxy) open(client net.Conn, name, to string) {
 }
 
 // accept serves a tunnel with an address of its own.
+// It returns when the listener is closed. Each connection is a goroutine of its own,
+// in which a panic ends that connection only. A fault of making a connection is a
+// reset right after the connection was made: before that the kernel has answered
+// for us.
 func (p *Proxy) accept(l net.Listener, t Tunnel) {
 	for {
 		client, err := l.Accept()
@@ -192,6 +214,9 @@ func (p *Proxy) accept(l net.Listener, t Tunnel) {
 }
 
 // stream is one tunnel.
+// up (the client's bytes) decides about faults and down (the answers) carries them
+// out; they share the atomics. Each reads one side and writes the other, so reads
+// need no lock. tunnel waits for both.
 type stream struct {
 	p                *Proxy
 	client, upstream net.Conn
@@ -238,6 +263,8 @@ func (p *Proxy) tunnel(client net.Conn, to string, c fault.Call) {
 }
 
 // read waits for bytes of a side that may be silent as long as the other is not.
+// Either direction that is active keeps the other one alive, up to tunnelIdle: a
+// client of a queue may say nothing for hours while messages come.
 func (s *stream) read(c net.Conn, buf []byte) (int, error) {
 	for {
 		_ = c.SetReadDeadline(time.Now().Add(tunnelIdle))
@@ -254,6 +281,10 @@ func (s *stream) read(c net.Conn, buf []byte) (int, error) {
 }
 
 // down passes the answers on.
+// With a limit on bandwidth it reads a tenth of a second's worth at a time and waits
+// as long as that takes, so a change of the rate is felt soon. A limit on bytes cuts
+// in the middle of what was read. An end of file is passed on as one; any other end
+// closes the client.
 func (s *stream) down() {
 	buf := make([]byte, 32<<10)
 	for {
@@ -299,6 +330,8 @@ func (s *stream) down() {
 }
 
 // up passes the client's bytes on, and asks for a fault whenever some come.
+// A tunnel has no requests, so each read asks for a fault: a rule that hits every
+// second call hits every second piece of what the client sends.
 func (s *stream) up() {
 	buf := make([]byte, 32<<10)
 	for {
@@ -328,6 +361,8 @@ func (s *stream) up() {
 }
 
 // apply asks for a fault, and reports whether it has ended the tunnel.
+// false means that the bytes go on: after a delay, or with the answers slowed down
+// or cut. What ends a tunnel lets nothing through that comes after it (swallow).
 func (s *stream) apply() (ended bool) {
 	held := s.p.held()
 	f := s.p.injector.NextIf(s.p.ctx, s.call, inTunnel)
@@ -367,6 +402,9 @@ func (s *stream) apply() (ended bool) {
 }
 
 // hold swallows everything for a while, or until the client gives up.
+// The upstream is closed at once, since nobody waits for it. The client's bytes are
+// read and thrown away, so that it does not notice a full buffer, until d, Halt or
+// Close: these end the read by a deadline in the past.
 func (s *stream) hold(d time.Duration, held <-chan struct{}) {
 	s.swallow.Store(true)
 	_ = s.upstream.Close()
@@ -388,6 +426,8 @@ func (s *stream) hold(d time.Duration, held <-chan struct{}) {
 }
 
 // closeWrite tells a peer that nothing more comes.
+// It looks through the wrappers for a half that can be closed; a connection that has
+// none is closed as a whole.
 func closeWrite(c net.Conn) {
 	for {
 		switch v := c.(type) {
