@@ -379,3 +379,43 @@ func TestDisk_full(t *testing.T) {
 		}
 	})
 }
+
+// The disk was filled by what is to be delivered from it, and its process was
+// killed. The next one delivers it, which makes room, and the alarm ends.
+func TestDisk_full_of_leftovers_is_delivered(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	defer syscall.Unmount(dir, 0)
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		spill := filepath.Join(dir, "spill")
+		leave(t, spill, n)
+		rest, err := os.Create(filepath.Join(dir, "other"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = rest.Write(make([]byte, 4096))
+		}
+		if err := rest.Close(); err != nil || dirSize(t, spill) == 0 {
+			t.Fatal(err)
+		}
+		var got sequence
+		s := mustNew(t, Options{Dest: &got, MaxBytes: 256 << 10, SpillDir: spill})
+		st := mustAdd(t, s)
+		if !strings.Contains(st.DiskError, "no space left on device") {
+			t.Errorf("a full disk is not told: %+v", st)
+		}
+		numbered(s, n, n+100)
+		time.Sleep(time.Minute)
+		if st := mustAdd(t, s); st.Recovered != n || st.Delivered != n+100 || st.DiskError != "" || st.SpilledBytes != 0 {
+			t.Errorf("the destination is well, and: %+v", st)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		got.mustBe(t, n+100)
+	})
+}

@@ -47,11 +47,12 @@ func (m *mover) open(mapped chan struct{}) {
 		close(mapped)
 	}
 	if o.SpillDir != "" && m.q == nil {
-		if err := m.call(m.openSpool); err != nil {
+		var unwritable error
+		if err := m.call(func() (err error) { unwritable, err = m.openSpool(); return err }); err != nil {
 			m.spillFailed(err)
 			missing = true
 		} else {
-			m.tookSpool()
+			m.tookSpool(unwritable)
 			m.dropOld(time.Now().Add(-cmp.Or(o.SpillAge, forever)))
 			m.lookForAge()
 		}
@@ -149,42 +150,48 @@ func (a *arena) adopt() (left []*chunk, lost [2]int, damage []error) {
 	return left, lost, damage
 }
 
-// openSpool takes the spill directory: its lock, what is in it, and, with a file
-// that it writes and removes, the certainty that it can be written. It notes which
-// chunks were ever there, torn ones too.
-func (m *mover) openSpool() error {
+// openSpool takes the spill directory: its lock, and what is in it. It notes which
+// chunks were ever there, torn ones too. With a file that it writes and removes it
+// finds out whether the directory can be written to, now and not in the outage.
+// One that cannot is open all the same: what filled the disk may be what is to be
+// delivered from it.
+func (m *mover) openSpool() (unwritable, err error) {
 	o := spool.Options{Dir: m.s.opt.SpillDir, Max: m.s.opt.SpillBytes, Life: m.life, Start: m.started, MustExist: m.s.recovering}
 	q, err := spool.Open(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !m.s.recovering {
-		err = q.Probe() // now, and not in the outage
-	}
-	metas, more := q.Metas()
-	if err = errors.Join(err, more); err != nil {
-		return errors.Join(err, q.Close())
+	metas, err := q.Metas()
+	if err != nil {
+		return nil, errors.Join(err, q.Close())
 	}
 	for _, meta := range append(metas, q.Torn()...) {
 		m.stored[meta.ID] = true
 	}
 	m.q = q
-	return nil
+	if !m.s.recovering {
+		unwritable = q.Probe()
+	}
+	return unwritable, nil
 }
 
 // tookSpool counts what is in the spill directory. What is in mapped memory too
-// was on its way between the two when its process was killed.
-func (m *mover) tookSpool() {
+// was on its way between the two when its process was killed. A directory that is
+// unwritable is tried again like one that failed later.
+func (m *mover) tookSpool(unwritable error) {
 	err := m.call(func() error { return m.q.Discard(func(id spool.ID) bool { return m.adopted[id] }) })
 	s := m.s
 	s.mu.Lock()
 	m.publishLocked()
 	s.foundLocked(s.disk.left)
-	s.disk.works = true
-	s.diskWorksLocked(&s.count.spillErr)
+	if err = errors.Join(err, unwritable); err == nil {
+		s.disk.works = true
+		s.diskWorksLocked(&s.count.spillErr)
+	}
 	s.mu.Unlock()
 	if err != nil {
 		m.spillFailed(err)
+		m.later()
 	}
 	s.rouse()
 }

@@ -98,10 +98,10 @@ func (q *Queue) loadSegment(name string, life uint64) error {
 	}
 	if info.Size() == 0 {
 		f.Close() //nolint:errcheck // it is empty
-		if q.opt.ReadOnly {
-			return nil
+		if !q.opt.ReadOnly {
+			q.remove(name) //nolint:errcheck // if it cannot be, nothing is lost with it
 		}
-		return q.remove(name)
+		return nil
 	}
 	q.inUse[name] = true
 	seg.size = info.Size()
