@@ -375,3 +375,71 @@ func TestSpill_age(t *testing.T) {
 		}
 	})
 }
+
+// What has waited for too long goes oldest first: also the segment of which the
+// first chunk was read ahead, and that chunk. The next process and a destination
+// that comes back get none of it.
+func TestSpill_age_takes_the_oldest(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	synctest.Test(t, func(t *testing.T) {
+		var got sequence
+		frozen := logsinktest.NewFrozen(&got)
+		s := mustNew(t, Options{Dest: frozen, SpillDir: dir, MaxBytes: 256 << 10, SpillBytes: 64 << 20, SpillAge: time.Hour})
+		n := 0
+		write := func(lines int) {
+			for end := n + lines; n < end; n += 100 {
+				numbered(s, n, n+100)
+				synctest.Wait()
+			}
+		}
+		write(4000) // two chunks, of which one is read ahead
+		time.Sleep(50 * time.Minute)
+		write(11_000) // less than a segment
+		before := mustAdd(t, s)
+		time.Sleep(2 * time.Hour)
+		st := mustAdd(t, s)
+		if before.Spilled == 0 || st.Spilled != 0 || st.SpilledBytes != 0 || st.Dropped.Evicted != before.Spilled {
+			t.Errorf("two hours old, and still there: before %+v\nafter %+v", before, st)
+		}
+		young := n
+		write(60_000) // segments
+		time.Sleep(30 * time.Minute)
+		frozen.Release()
+		if err := s.Shutdown(withTimeout(t, time.Minute)); err != nil {
+			t.Error(err)
+		}
+		end := mustAdd(t, s)
+		if end.Dropped.Total() != end.Dropped.Evicted || int(end.Dropped.Evicted) > young || end.DiskErrors != 0 {
+			t.Errorf("half an hour old, and gone: %+v", end)
+		}
+		if got.next != n || got.repeated > 0 || got.lines < n-young || len(got.holes) != 1 || got.skipped != int(end.Dropped.Evicted) {
+			t.Errorf("%d lines up to %d of %d, %d skipped after %v: %+v", got.lines, got.next, n, got.skipped, got.holes, end)
+		}
+	})
+}
+
+// With DropOldest, a full directory drops what is oldest in it.
+func TestSpill_full_drops_the_oldest(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	synctest.Test(t, func(t *testing.T) {
+		var got sequence
+		frozen := logsinktest.NewFrozen(&got)
+		s := mustNew(t, Options{Dest: frozen, SpillDir: dir, MaxBytes: 256 << 10, SpillBytes: 1 << 20, DropOldest: true})
+		const n = 40_000
+		for i := 0; i < n; i += 100 {
+			numbered(s, i, i+100)
+			synctest.Wait()
+		}
+		if st := mustAdd(t, s); st.Dropped.Evicted == 0 {
+			t.Errorf("%+v", st)
+		}
+		frozen.Release()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		// What was in flight and what was read ahead, then one gap, then the youngest.
+		if holes := got.holes; len(holes) != 1 || holes[0] > 2*s.arena.size/30 {
+			t.Errorf("lines are missing after %v: one gap after at most two chunks was to be", holes)
+		}
+	})
+}

@@ -342,6 +342,9 @@ func (m *mover) loaded(e spool.Entry) {
 	if lost != [2]int{} {
 		s.noteDiskLocked(fmt.Errorf("logsink: spill directory %s: %d records of a chunk are damaged", s.opt.SpillDir, lost[0]+lost[1]))
 	}
+	if s.opt.SpillAge > 0 {
+		m.dropLoadedLocked(time.Now().Add(-s.opt.SpillAge))
+	}
 	m.publishLocked()
 }
 

@@ -127,8 +127,10 @@ type Options struct {
 	// SpillBytes bounds SpillDir. Default 1 GiB, at least 1 MiB.
 	SpillBytes int64
 
-	// SpillAge drops what has waited in SpillDir for longer, a segment at a time,
-	// as Evicted: by then nobody wants to read it, or nobody may. Default: never.
+	// SpillAge drops what has waited in SpillDir for longer, oldest first, as
+	// Evicted: by then nobody wants to read it, or nobody may. It goes by the first
+	// record of a chunk, in files by that of the youngest chunk, and is looked for
+	// every second or tenth of it. Default: never.
 	SpillAge time.Duration
 }
 

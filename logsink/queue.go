@@ -96,11 +96,7 @@ func (s *Sink) evictLocked() bool {
 	if c == nil {
 		return false
 	}
-	s.openEvictionGapLocked()
-	for lane, n := range c.left {
-		s.count.evicted[lane] += int64(n)
-	}
-	s.count.evictedBytes += int64(c.used - c.sent)
+	s.countEvictedLocked(c)
 	s.releaseLocked(c)
 	s.tellWaitingLocked()
 	if s.busy.Load() && !s.evicting.Load() {
@@ -110,4 +106,14 @@ func (s *Sink) evictLocked() bool {
 		s.openGapLocked() // of those that gave way
 	}
 	return true
+}
+
+// countEvictedLocked counts what is left of c as lost, and opens a gap: the next
+// marker tells of it.
+func (s *Sink) countEvictedLocked(c *chunk) {
+	s.openEvictionGapLocked()
+	for lane, n := range c.left {
+		s.count.evicted[lane] += int64(n)
+	}
+	s.count.evictedBytes += int64(c.used - c.sent)
 }

@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/failopen/failopen/logsink/internal/spool"
@@ -91,13 +92,17 @@ func (m *mover) lookForAge() {
 	if m.s.opt.SpillAge == 0 || m.q == nil {
 		return
 	}
-	if frames, _, _ := m.q.Size(); frames > 0 {
+	if _, _, bytes := m.q.Size(); bytes > 0 { // also what is read ahead
 		m.ageAt = time.Now().Add(max(m.s.opt.SpillAge/10, time.Second))
 	}
 }
 
-// dropOld drops the segments that are older than t.
+// dropOld drops the segments that are older than t, and what was read ahead of
+// them.
 func (m *mover) dropOld(t time.Time) {
+	m.s.mu.Lock()
+	m.dropLoadedLocked(t)
+	m.s.mu.Unlock()
 	for {
 		var left [2]int64
 		var bytes int64
@@ -117,6 +122,21 @@ func (m *mover) dropOld(t time.Time) {
 		}
 		m.full = false
 	}
+}
+
+// dropLoadedLocked drops the chunks read ahead that are older than t.
+func (m *mover) dropLoadedLocked(t time.Time) {
+	s := m.s
+	s.disk.loaded = slices.DeleteFunc(s.disk.loaded, func(c *chunk) bool {
+		if c.base >= t.UnixMilli() {
+			return false
+		}
+		s.countEvictedLocked(c)
+		s.disk.ahead -= len(c.mem)
+		s.disk.finished = append(s.disk.finished, c)
+		return true
+	})
+	s.tellWaitingLocked()
 }
 
 // evicted counts what was dropped on disk, and opens a gap there: the next marker

@@ -23,6 +23,7 @@ import (
 type sequence struct {
 	next, lines, repeated, skipped int
 	torn                           []string
+	holes                          []int // where lines were skipped
 	part                           []byte
 	count                          atomic.Int64
 }
@@ -44,6 +45,7 @@ func (q *sequence) Write(p []byte) (int, error) {
 		case n < q.next:
 			q.repeated++
 		case n > q.next:
+			q.holes = append(q.holes, q.next)
 			q.skipped += n - q.next
 			q.next = n + 1
 		default:

@@ -389,30 +389,36 @@ func (q *Queue) Damaged() (n int64) {
 	return n
 }
 
-// DropOldest removes the oldest segment of which nothing was read, to make
-// room, and returns what was in it. It reports false if there is none.
+// DropOldest drops what waits in the oldest segment, to make room, and returns
+// what that was: records by lane, and bytes. Of a segment that is read just now,
+// what was read stays. It reports false if nothing waits.
 func (q *Queue) DropOldest() (left [2]int64, bytes int64, ok bool, err error) {
 	return q.dropFirst(func(seg *segment) bool { return true })
 }
 
-// DropBefore removes a segment whose youngest chunk is older than t, like
-// DropOldest.
+// DropBefore is DropOldest for a segment whose youngest chunk is older than t.
 func (q *Queue) DropBefore(t time.Time) (left [2]int64, bytes int64, ok bool, err error) {
 	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() })
 }
 
-// dropFirst removes the oldest segment that nobody reads, if due says so, and
-// returns the records in it that were not delivered, by lane.
+// dropFirst drops what waits in the oldest segment, if due says so.
 func (q *Queue) dropFirst(due func(*segment) bool) (left [2]int64, bytes int64, ok bool, err error) {
-	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read == 0 && seg.open == 0 && seg.size > 0 })
+	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read < seg.size })
 	if i < 0 || !due(q.segs[i]) {
 		return left, 0, false, nil
 	}
 	seg := q.segs[i]
+	left, bytes = seg.lost(), seg.size-seg.read
 	q.frames -= seg.frames
 	q.left[0] -= seg.left[0]
 	q.left[1] -= seg.left[1]
-	return seg.lost(), seg.size, true, q.drop(seg)
+	if seg.open == 0 {
+		return left, bytes, true, q.drop(seg)
+	}
+	seg.frames, seg.left, seg.torn, seg.sealed = 0, [2]int64{}, nil, true
+	q.bytes -= bytes
+	seg.size = seg.read
+	return left, bytes, true, seg.f.Truncate(seg.size)
 }
 
 // drop removes a segment.

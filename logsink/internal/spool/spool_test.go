@@ -390,3 +390,39 @@ func TestQueue_bound_and_age(t *testing.T) {
 		t.Errorf("%d chunks", frames)
 	}
 }
+
+// Of the segment that is read just now, what was not read yet goes first, and what
+// was read is not touched.
+func TestQueue_drops_the_rest_of_what_is_read(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 1, 4<<20)
+	for num := uint64(1); num <= 9; num++ {
+		push(t, q, 1, num, 60_000) // four a segment
+	}
+	first := next(t, q)
+	_, _, before := q.Size()
+	left, size, ok, err := q.DropOldest()
+	frames, waits, after := q.Size()
+	if !ok || err != nil || left != [2]int64{6, 3} || frames != 5 || waits != [2]int64{10, 5} || before-after != size || size < 3*60_000 {
+		t.Errorf("DropOldest: %v, %d, %v, %v; then %d, %v, %d of %d", left, size, ok, err, frames, waits, after, before)
+	}
+	if err := q.Progress(first.Ref, HeaderSize+10); err != nil {
+		t.Error(err)
+	}
+	if err := q.Close(); err != nil { // the process ends
+		t.Error(err)
+	}
+	q = open(t, dir, 2, 4<<20)
+	defer q.Close()
+	if e := next(t, q); e.ID != first.ID || e.Done != HeaderSize+10 || !bytes.Equal(e.Frame[HeaderSize:], first.Frame[HeaderSize:]) {
+		t.Errorf("what was read is %v up to %d", e.ID, e.Done)
+	} else if err := q.Finish(e.Ref); err != nil {
+		t.Error(err)
+	}
+	if got := all(t, q); !slices.Equal(got, []ID{{1, 5}, {1, 6}, {1, 7}, {1, 8}, {1, 9}}) {
+		t.Errorf("got %v", got)
+	}
+	if d := q.TakeDamage(); len(d) > 0 || len(files(t, dir)) > 0 {
+		t.Errorf("damage %v, files %v", d, files(t, dir))
+	}
+}
