@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -31,6 +32,11 @@ import (
 // nobody reads any more. What the runtime prints then goes to the standard error
 // of before as well (debug.SetCrashOutput).
 //
+// A child should not open them again by name. What has been written must not go
+// away, so that the shell's "> /dev/stderr", which wants an empty file, is an
+// error of that command (EPERM); ">&2" and ">> /dev/stderr" work. A limit on the
+// size of files (RLIMIT_FSIZE) would hold for these, too: Capture refuses it.
+//
 // Release gives the descriptors back, delivers what is on its way, and shuts the
 // sink down as [Sink.Shutdown] does. Children that are still alive then write to
 // nobody. A second Capture before that is refused. Linux only.
@@ -43,6 +49,10 @@ func Capture(o Options) (s *Sink, release func(context.Context) error, err error
 			captured.Store(false)
 		}
 	}()
+	var most syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &most); err == nil && most.Cur < math.MaxInt64 {
+		return nil, nil, fmt.Errorf("logsink: capture: files, those in memory too, may have %d bytes at most (ulimit -f)", most.Cur)
+	}
 	c := &capture{}
 	for i := range c.before {
 		if c.before[i], c.fd[i], err = duplicate(i + 1); err != nil {
@@ -148,16 +158,19 @@ func newTail(lines io.WriteCloser) (*tail, error) {
 	if !ok {
 		return nil, fmt.Errorf("not on %s: %w", runtime.GOARCH, errors.ErrUnsupported)
 	}
-	const closeOnExec = 1
+	const closeOnExec, allowSealing, addSeals, sealShrink = 1, 2, 1033, 2
 	name := []byte("logsink\x00")
-	fd, _, errno := syscall.Syscall(number, uintptr(unsafe.Pointer(&name[0])), closeOnExec, 0)
+	fd, _, errno := syscall.Syscall(number, uintptr(unsafe.Pointer(&name[0])), closeOnExec|allowSealing, 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("memfd_create: %w", errno)
 	}
-	// Several processes append: each write goes to the end.
-	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_SETFL, syscall.O_APPEND); errno != 0 {
-		syscall.Close(int(fd)) //nolint:errcheck // it was not used
-		return nil, fmt.Errorf("fcntl: %w", errno)
+	// Several processes append: each write goes to the end. And none of them may
+	// make the file empty, with what the others have written.
+	for _, set := range [][2]uintptr{{syscall.F_SETFL, syscall.O_APPEND}, {addSeals, sealShrink}} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, set[0], set[1]); errno != 0 {
+			syscall.Close(int(fd)) //nolint:errcheck // it was not used
+			return nil, fmt.Errorf("fcntl: %w", errno)
+		}
 	}
 	t := &tail{f: os.NewFile(fd, "captured"), lines: lines, done: make(chan struct{})}
 	watch, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)

@@ -194,6 +194,36 @@ func TestTail_gives_memory_back(t *testing.T) {
 	}
 }
 
+// A child that opens /dev/stderr by its name to write into an empty file cannot
+// make the lines of everybody else vanish: it gets an error.
+func TestTail_cannot_be_made_empty(t *testing.T) {
+	var n countWriter
+	tail, err := newTail(&n)
+	if err != nil {
+		t.Skip(err)
+	}
+	name := fmt.Sprintf("/proc/self/fd/%d", tail.f.Fd())
+	for range 100 {
+		io.WriteString(tail.f, "ours\n")
+		if f, err := os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0); err == nil {
+			f.Close()
+			t.Fatal("it was made empty")
+		} else if !errors.Is(err, syscall.EPERM) {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(f, "by name\n")
+		f.Close()
+	}
+	tail.close()
+	if n != 100*(5+8) {
+		t.Errorf("%d bytes were read, %d written", n, 100*(5+8))
+	}
+}
+
 type countWriter int64
 
 func (c *countWriter) Write(p []byte) (int, error) { *c += countWriter(len(p)); return len(p), nil }
