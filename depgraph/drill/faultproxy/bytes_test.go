@@ -154,6 +154,25 @@ func TestStream_faults(t *testing.T) {
 	}
 }
 
+// An answer as long as the limit is the last one: the end comes with it.
+func TestStream_cutAtTheLastByte(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, p *Proxy) {
+		if err := p.injector.Set(fault.Rule{Service: "db", Net: fault.Truncate, Bytes: 8}); err != nil {
+			t.Fatal(err)
+		}
+		tunnel := pipe(p)
+		tunnel.ask("ask")
+		if got, _ := tunnel.answer("12345678"); got != "12345678" {
+			t.Errorf("%q", got)
+		}
+		began := time.Now()
+		if _, err := tunnel.client.Read(make([]byte, 1)); err != io.EOF || time.Since(began) != 0 {
+			t.Errorf("%v after %v; want the end, at once", err, time.Since(began))
+		}
+		tunnel.end()
+	})
+}
+
 // A black hole ends when it is let go, and when the client gives up: the proxy
 // notices both at once.
 func TestStream_hold_isLetGo(t *testing.T) {

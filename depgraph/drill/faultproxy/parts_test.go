@@ -50,6 +50,7 @@ func TestServiceOf(t *testing.T) {
 		"us-east-1.amazonaws.com":                       {"us-east-1", ""}, // no service at all
 		"amazonaws.com":                                 {"amazonaws.com", ""},
 		"dynamodb.us-east-1.amazonaws.com.evil.example": {"dynamodb.us-east-1.amazonaws.com.evil.example", ""},
+		"x.cloud-front.amazonaws.com":                   {"cloud-front", ""}, // one hyphen is no region
 		"redis.internal":                                {"redis.internal", ""},
 		"":                                              {"", ""},
 	} {
@@ -101,6 +102,7 @@ func TestProxy_classify(t *testing.T) {
 		"another name":          {"POST", "/", `{}`, map[string]string{"Authorization": fmt.Sprintf(scope, "logs"), "X-Amz-Target": "Logs_20140328.PutLogEvents"}, fault.Call{Service: "CloudWatch Logs", Region: "us-east-1", Operation: "PutLogEvents"}},
 		"signed before":         {"GET", "/b/k?X-Amz-Credential=AKID%2F20261125%2Feu-west-1%2Fs3%2Faws4_request", "", nil, fault.Call{Service: "s3", Region: "eu-west-1", Operation: "GET /b/k"}},
 		"too long to read":      {"POST", "/", long, map[string]string{"Authorization": fmt.Sprintf(scope, "dynamodb"), "X-Amz-Target": "DynamoDB_20120810.GetItem"}, fault.Call{Service: "dynamodb", Region: "us-east-1", Operation: "GetItem"}},
+		"as long as MaxBody":    {"POST", "/", `{"TableName":"` + strings.Repeat("x", 84) + `"}`, map[string]string{"X-Amz-Target": "DynamoDB_20120810.GetItem"}, fault.Call{Service: "dynamodb", Operation: "GetItem", Tables: []string{strings.Repeat("x", 84)}}},
 		"half a credential":     {"GET", "/b?X-Amz-Credential=AKID/20261125", "", map[string]string{"Authorization": "Bearer x"}, fault.Call{Service: "shop.example", Operation: "GET /b"}},
 	} {
 		r := httptest.NewRequest(c.method, c.url, strings.NewReader(c.body))
@@ -310,7 +312,7 @@ func TestEvents_add_bounds(t *testing.T) {
 	if got := list[0]; got.Service != clipped || got.Operation != clipped || len(got.Tables) != 25 || got.Tables[24] != clipped || got.Fault != "latency" {
 		t.Errorf("%+v", got)
 	}
-	for _, c := range [][2]string{{"x" + long, "x" + strings.Repeat("é", 127) + "?…"}, {"a\xffb", "a?b"}, {"", ""}} {
+	for _, c := range [][2]string{{"x" + long, "x" + strings.Repeat("é", 127) + "?…"}, {strings.Repeat("x", 256), strings.Repeat("x", 256)}, {strings.Repeat("x", 257), strings.Repeat("x", 256) + "…"}, {"a\xffb", "a?b"}, {"", ""}} {
 		if got := clip(c[0]); got != c[1] {
 			t.Errorf("%q; want %q", got, c[1])
 		}

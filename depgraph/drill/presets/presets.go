@@ -12,11 +12,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/failopen/failopen/depgraph/drill/fault"
@@ -51,7 +51,8 @@ type Clock struct {
 	Zone  string `json:"zone"`  // as in PST
 }
 
-// file is the JSON form.
+// file is the JSON form. Rules are read by package fault, whose errors name the
+// rule and its member; durations are text, as Go writes them.
 type file struct {
 	Version    int             `json:"version"`
 	Name       string          `json:"name"`
@@ -67,14 +68,24 @@ type file struct {
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Parse reads a preset. The error names the field, its value and what was
-// expected, or the line of text that is not JSON.
+// Parse reads a preset. An unknown member is an error, since a misspelt "until"
+// would make an outage of another length. All that is wrong is said at once; the
+// error names the field, its value and what was expected, or the line of text that
+// is not JSON.
 func Parse(data []byte) (Preset, error) {
 	var f file
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
-		line := 1 + bytes.Count(data[:min(int(dec.InputOffset()), len(data))], []byte("\n"))
+		at := dec.InputOffset()
+		var syntax *json.SyntaxError
+		switch {
+		case errors.As(err, &syntax): // the decoder stands before the value then
+			at = syntax.Offset
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			at = int64(len(data))
+		}
+		line := 1 + bytes.Count(data[:min(int(at), len(data))], []byte("\n"))
 		return Preset{}, fmt.Errorf("preset: line %d: %w", line, err)
 	}
 	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
@@ -108,16 +119,23 @@ func Parse(data []byte) (Preset, error) {
 	return p, errors.Join(errs...)
 }
 
+// duration reads one that must be there, more than zero, and at most most: a watch
+// of zero would be the default of an experiment, not of the outage.
 func duration(s, field string, most time.Duration, check func(bool, string, ...any)) time.Duration {
 	d, err := time.ParseDuration(s)
 	check(err == nil && d > 0 && d <= most, "%s is %q; want a duration such as \"7h\", at most %v", field, s, most)
 	return d
 }
 
+// data are the presets of the library. To add one, add a file: its name is the
+// preset's, and TestPresets then runs it through both reference services.
+//
 //go:embed data/*.json
 var data embed.FS
 
-var load = sync.OnceValues(func() ([]Preset, error) {
+// load reads all presets anew, by name: what a caller does to the rules of one, or
+// to what they point to, is then done to nobody else's.
+func load() ([]Preset, error) {
 	names, err := fs.Glob(data, "data/*.json")
 	if err != nil {
 		return nil, err
@@ -136,23 +154,20 @@ var load = sync.OnceValues(func() ([]Preset, error) {
 	}
 	slices.SortFunc(all, func(a, b Preset) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
-})
+}
 
-// All are the presets that come with the library, by name.
+// All are the presets that come with the library, by name. They are the caller's,
+// to change. It panics if a file of this package cannot be read, which its tests
+// keep from happening.
 func All() []Preset {
 	all, err := load()
 	if err != nil {
-		panic(err) // the files are part of this package, and its tests read them
+		panic(err)
 	}
-	clones := make([]Preset, len(all))
-	for i, p := range all {
-		clones[i] = p
-		clones[i].Facts, clones[i].Sources, clones[i].Rules = slices.Clone(p.Facts), slices.Clone(p.Sources), slices.Clone(p.Rules)
-	}
-	return clones
+	return all
 }
 
-// ByName finds a preset that comes with the library.
+// ByName finds a preset that comes with the library. The error lists the names.
 func ByName(name string) (Preset, error) {
 	var names []string
 	for _, p := range All() {
@@ -165,7 +180,9 @@ func ByName(name string) (Preset, error) {
 }
 
 // Scaled is the preset with its watch shortened to d, and the windows of its
-// rules with it. What a single call takes stays as it was.
+// rules with it, each of at least a nanosecond, so that no rule is lost. What a
+// single call takes stays as it was: a client's timeouts do not shrink either. A d
+// that is not shorter, or not positive, changes nothing.
 func (p Preset) Scaled(d time.Duration) Preset {
 	if d >= p.Watch || d <= 0 {
 		return p

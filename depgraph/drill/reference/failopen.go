@@ -13,6 +13,9 @@ import (
 )
 
 // failOpen is the service with the packages of this project.
+// This is what a team would write: a cache with the table as its shared tier and the
+// origin as Load, a soft health dependency, and a log sink. Nothing in it handles an
+// error of the table.
 type failOpen struct {
 	cache  *cache.Cache[string]
 	health health.Process
@@ -21,6 +24,7 @@ type failOpen struct {
 }
 
 // build makes the sessions and the log of the service that fails open.
+// What was started is closed again if a later part cannot be built.
 func (s *Service) build(cfg aws.Config) error {
 	store, err := dynamo.NewStore(dynamo.NewClient(cfg), dynamo.Options{Table: table})
 	if err != nil {
@@ -51,13 +55,16 @@ func (s *Service) build(cfg aws.Config) error {
 	return nil
 }
 
+// find is one lookup; which errors of the table lead on is the cache's affair.
 func (f *failOpen) find(ctx context.Context, token string) (user, source string, err error) {
 	r := f.cache.Lookup(ctx, token)
 	return r.Value, r.Source.String(), r.Err
 }
 
+// alive asks nobody: a dependency that is gone is no reason to be restarted.
 func (f *failOpen) alive(context.Context) bool { return f.health.Live() }
 
+// close waits for the health checks, and then for what the cache has to write.
 func (f *failOpen) close(ctx context.Context) error {
 	f.stop()
 	<-f.done

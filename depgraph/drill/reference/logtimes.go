@@ -14,6 +14,7 @@ type logTimes struct {
 	slow []logTime // the slowest
 }
 
+// logTime is one line's write, by the clock of time.Now.
 type logTime struct{ began, ended time.Time }
 
 // worthALook is what a log line takes at most when nothing is wrong; keepSlow
@@ -51,6 +52,7 @@ func (l *logTimes) add(began, ended time.Time) {
 // longest is how long the slowest line took, without the time in which the
 // machine stood still. The latest ones are left out until their stalls are
 // known.
+// It costs a look at keepSlow lines, and is asked once a second.
 func (l *logTimes) longest() (d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

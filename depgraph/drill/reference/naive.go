@@ -14,6 +14,7 @@ import (
 
 // naive is the service as a good engineer writes it on a busy day: it works,
 // it is fast, and its tests are green.
+// Each of its mistakes is one that was made in an outage, and is marked where it is.
 type naive struct {
 	service *Service
 	client  *dynamodb.Client
@@ -65,6 +66,7 @@ func (n *naive) find(ctx context.Context, token string) (user, source string, er
 }
 
 // keep bounds local memory by throwing away what the map gives first.
+// A map gives entries in any order, so this is a random one.
 func (n *naive) keep(token, user string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -79,6 +81,7 @@ func (n *naive) keep(token, user string) {
 
 // get reads the table; an answer without the item, or with one that is garbage,
 // is "not found".
+// A timeout, a denial and a throttled call are other errors, and that is the point.
 func (n *naive) get(ctx context.Context, token string) (string, error) {
 	out, err := n.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(table), Key: key(token)})
 	if err != nil {
@@ -104,6 +107,7 @@ func key(token string) map[string]types.AttributeValue {
 }
 
 // alive reads the test record, as somebody thought was thorough.
+// That makes liveness depend on the table: its outage restarts every instance.
 func (n *naive) alive(ctx context.Context) bool {
 	if _, err := n.get(ctx, testRecord); !errors.Is(err, errTokenNotFound) {
 		return err == nil

@@ -7,6 +7,11 @@
 // Everything runs inside the process and without a socket, in real time and in
 // a testing/synctest bubble. What it depends on goes through one
 // [fault.Injector]; rules name "dynamodb", "origin" and "logs".
+//
+// reference.go is the service without what differs, and the platform that watches
+// it; failopen.go and naive.go are the two that differ, behind the interfaces
+// sessions and logger; logtimes.go measures how long log lines wait. A request is
+// Ask, then find: local memory, the table, the system of record.
 package reference
 
 import (
@@ -50,6 +55,7 @@ type Options struct {
 }
 
 // Sizes: the local tier is small, so that each of the tiers has work to do.
+// Of a hundred tokens, asked for in turn, 32 have room: most requests ask the table.
 const (
 	tokens = 100
 	local  = 32
@@ -58,9 +64,13 @@ const (
 )
 
 // originTime is how long the system of record takes for an answer.
+// It is short against every budget, so that an answer without the table is slower
+// and still in time.
 const originTime = 5 * time.Millisecond
 
 // Service is one of the two. It is safe for concurrent use; Close ends it.
+// The table is an emulator in the process and is not what fails: the faults are in
+// the client's middleware. Fields up to pipe are set by New and only read.
 type Service struct {
 	injector *fault.Injector
 	dynamo   *dynamotest.Server
@@ -81,6 +91,8 @@ type Service struct {
 }
 
 // sessions is what differs: who a token belongs to, and where that was found.
+// source is "local", "remote", "origin" or "unknown", as package cache has it. alive
+// is the answer to the liveness probe, within ctx.
 type sessions interface {
 	find(ctx context.Context, token string) (user, source string, err error)
 	alive(ctx context.Context) bool
@@ -88,12 +100,15 @@ type sessions interface {
 }
 
 // logger takes log lines.
+// A Write returns when the line is taken; close, when all are where they go.
 type logger interface {
 	io.Writer
 	close(ctx context.Context) error
 }
 
 // New starts a service with a table of its own. The caller closes it.
+// ctx bounds the start only: the service runs until Close. In a synctest bubble New
+// and Close belong into the bubble.
 func New(ctx context.Context, o Options) (*Service, error) {
 	if o.Cooldown == 0 {
 		o.Cooldown = 500 * time.Millisecond
@@ -144,6 +159,9 @@ func (s *Service) LongestLog() time.Duration { return s.log.longest() }
 var errRestarting = errors.New("connection refused: the platform is restarting the service")
 
 // Ask implements drill.Target: who does token n belong to?
+// A request without an answer to its log line is not answered either: that is what
+// writing a log means to the naive service. Wrong is an answer that names another
+// user.
 func (s *Service) Ask(ctx context.Context, n int64) drill.Answer {
 	if s.down.Load() {
 		return drill.Answer{Err: errRestarting}
@@ -164,6 +182,7 @@ func (s *Service) Ask(ctx context.Context, n int64) drill.Answer {
 func userOf(token string) string { return "user of " + token }
 
 // origin is the system of record.
+// Rules may break it by the name "origin": one that passes delays it only.
 func (s *Service) origin(ctx context.Context, token string) (string, error) {
 	if f := s.injector.Next(ctx, fault.Call{Service: "origin", Operation: "Session"}); f != nil {
 		if err := f.Wait(ctx); err != nil {
@@ -191,6 +210,7 @@ func (s *Service) destination() io.Writer { return writerFunc(s.write) }
 // write is the end of the service's log: one line at a time, and none while a
 // rule about the service "logs" holds, as when a log driver has lost its
 // server. It looks again after 10 ms, and more rarely the longer it lasts.
+// It ignores the caller's context, as a pipe would.
 func (s *Service) write(p []byte) (int, error) {
 	s.pipe <- struct{}{} // one writer at a time, as with a pipe
 	defer func() { <-s.pipe }()
@@ -209,6 +229,9 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // platform is what probes the service and restarts it.
+// A probe gets as long as its period. Three failures in a row are a restart, during
+// which requests fail; the count then begins anew, so a service that cannot get well
+// is restarted for ever, as in the outage.
 func (s *Service) platform(ctx context.Context) {
 	tick := time.NewTicker(s.opts.Probe)
 	defer tick.Stop()
@@ -245,6 +268,7 @@ func (s *Service) platform(ctx context.Context) {
 // Invariants are what has to hold in each drill of this service: liveness never
 // fails, the platform never restarts it, and no log line waits for where it
 // goes, by more than limit.
+// They are asked each second while the fault is in force.
 func (s *Service) Invariants(limit time.Duration) []drill.Invariant {
 	return []drill.Invariant{
 		{Name: "liveness stays 200", Holds: func(context.Context) error {
@@ -263,6 +287,9 @@ func (s *Service) Invariants(limit time.Duration) []drill.Invariant {
 }
 
 // Recovered reports whether the table answers again, for an Experiment.
+// The time counts from the first question, which comes when the fault is over: an
+// answer of the table before that says nothing. Each call of Recovered gives a new
+// function, for one drill.
 func (s *Service) Recovered() func(context.Context) error {
 	began := sync.OnceValue(func() int64 { return time.Now().UnixNano() })
 	return func(context.Context) error {
@@ -274,6 +301,8 @@ func (s *Service) Recovered() func(context.Context) error {
 }
 
 // Close ends the service, with what waits to be written.
+// Rules are cleared first, since a log that is blocked would never be written. ctx
+// bounds what waits to be written.
 func (s *Service) Close(ctx context.Context) error {
 	s.injector.Clear()
 	s.stop()
@@ -283,6 +312,8 @@ func (s *Service) Close(ctx context.Context) error {
 
 // Drill is the experiment that tries a preset on the service. No log line may
 // wait longer than logLimit.
+// The rate is 50 a second. Recovered is demanded only where the table is what was
+// cut: it is not asked while another dependency fails.
 func (s *Service) Drill(p presets.Preset, logLimit time.Duration) drill.Experiment {
 	name := "failopen"
 	if s.opts.Naive {
