@@ -24,8 +24,10 @@ func dieOf(sig syscall.Signal) {
 	}
 }
 
+// hasTerminal reports whether f is our terminal and we are the group that reads
+// from it: in the background it belongs to another program, such as the shell.
 func hasTerminal(f *os.File) bool {
-	var termios [64]byte
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&termios)))
-	return errno == 0
+	var group int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
+	return errno == 0 && int(group) == syscall.Getpgrp()
 }

@@ -36,7 +36,7 @@ var commands = []command{
 	{"recover", "path...", "write what a process left in a mapped file or a spill directory to standard output, and take it out of there", recoverPaths},
 	{"ls", "path...", "list what is left, without a change to it", list},
 	{"cat", "path...", "write what is left to standard output, without a change to it", cat},
-	{"verify", "path...", "check that what is left can be read, or, of a log with seals (-seal of run; - is standard input), that every line arrived; exit code 1 if not", verify},
+	{"verify", "path...", "check that what is left can be read, or, of a log with seals (-seal of run; - is standard input), that every line up to the last seal arrived; exit code 1 if not, also if the sink had to drop some", verify},
 	{"check", "[-spill dir] [-mapped file]", "tell whether the log path of this machine can block a program; exit code 1 if it can", check},
 }
 

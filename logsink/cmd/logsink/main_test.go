@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/failopen/failopen/logsink"
 )
 
 // TestMain makes the test binary the command itself, and a program in Go that
@@ -102,7 +105,11 @@ func TestRun_takes_both_outputs(t *testing.T) {
 }
 
 func TestRun_forwards_signals(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2} {
+	all := []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGABRT, syscall.SIGXCPU}
+	if runtime.GOOS == "linux" {
+		all = append(all, 30, 37) // of a failing power supply; SIGRTMIN+3, by which systemd stops containers
+	}
+	for _, sig := range all {
 		cmd := sh(fmt.Sprintf("trap 'echo got it; exit 9' %d; echo ready; while :; do sleep 0.01; done", int(sig)))
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
@@ -446,5 +453,27 @@ func TestRun_refuses_negative_times(t *testing.T) {
 		if code := dispatch([]string{"run", name, "-1s", "true"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "logsink: "+name+" is -1s") {
 			t.Errorf("%d, %q", code, errs.String())
 		}
+	}
+}
+
+// A log that lacks what the sink itself dropped is not one in which every line
+// arrived.
+func TestVerify_of_a_log_with_losses(t *testing.T) {
+	var log bytes.Buffer
+	sink, err := logsink.New(logsink.Options{Dest: &log, Seal: true, MaxRecord: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(sink, "one")
+	fmt.Fprintln(sink, strings.Repeat("x", 200))
+	fmt.Fprintln(sink, "two")
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := logsinkCommand("verify", "-")
+	cmd.Stdin = &log
+	out, _ := cmd.Output()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), "0 missing, 0 unchecked, 1 lost by the sink") {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

@@ -120,22 +120,34 @@ func tell(stderr io.Writer, err, closed error, st logsink.Stats) {
 	}
 }
 
-// forwarded are the signals that reach the program: all that someone sends to a
-// service. SIGURG is the Go runtime's own, and SIGCHLD and SIGPIPE are ours.
-var forwarded = []os.Signal{
-	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
-	syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGALRM,
+// forwarded are the signals that reach the program: all that someone may send to
+// a service, those for real-time use included, which some images are stopped by.
+// Not SIGURG and SIGPROF, which the Go runtime sends to itself, SIGCHLD and
+// SIGPIPE, which are ours, those of a terminal's job control, and those that a
+// process brings on itself by a fault. SIGKILL and SIGSTOP cannot be.
+func forwarded() (all []os.Signal) {
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case syscall.SIGURG, syscall.SIGPROF, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGKILL, syscall.SIGSTOP,
+			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+			syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS:
+		default:
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // run starts the program and waits for its end.
 func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, error) {
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, forwarded...)
+	signal.Notify(signals, forwarded()...)
 	defer signal.Stop(signals)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin = os.Stdin
 	// A group of its own: a signal of the terminal, and what is forwarded, comes
-	// once. On a terminal that group is the one that reads from it.
+	// once. If we have the terminal that group is the one that reads from it; in the
+	// background it is another program's.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: isTerminal(os.Stdin), Ctty: 0}
 	out, w1, err := newStream(sink.Lines())
 	if err != nil {
