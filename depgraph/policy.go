@@ -361,6 +361,9 @@ func (m *EdgeMatch) matches(f flag) bool {
 func (c *checker) custom(r *CustomRule) {
 	g := c.g
 	for v := range g.services {
+		if c.ctx.Err() != nil { // a rule with reach may walk the whole graph for each service
+			return
+		}
 		if !r.From.matches(&g.services[v]) {
 			continue
 		}

@@ -200,3 +200,15 @@ func TestAppendProof_atTheSameTime(t *testing.T) {
 		t.Errorf("beside a lock: %v", err)
 	}
 }
+
+// truncateLineEnd takes the last byte off, as an editor may have done.
+func truncateLineEnd(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data[:len(data)-1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
