@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -324,4 +325,17 @@ func (a *arena) release(c *chunk) {
 		a.list(j)
 	}
 	a.nfree += c.frames
+}
+
+// trim gives up the free frames at the end that are more than n, and returns how
+// many frames there are now.
+func (a *arena) trim(n int) int {
+	k := len(a.taken)
+	for k > n && !a.taken[k-1] {
+		k--
+	}
+	a.nfree -= len(a.taken) - k
+	a.slab, a.chunks, a.taken, a.listed = a.slab[:k*a.size], a.chunks[:k], a.taken[:k], a.listed[:k]
+	a.free = slices.DeleteFunc(a.free, func(i int) bool { return i >= k })
+	return k
 }

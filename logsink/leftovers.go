@@ -35,7 +35,7 @@ import (
 func (m *mover) open(mapped chan struct{}) {
 	o := &m.s.opt
 	var left []*chunk
-	missing := false
+	missing, opened := false, false
 	if (o.Mapped != "" || m.s.image != "") && m.mapping == nil {
 		var err error
 		if left, err = m.openMapped(); err != nil {
@@ -52,12 +52,18 @@ func (m *mover) open(mapped chan struct{}) {
 			m.spillFailed(err)
 			missing = true
 		} else {
+			opened = true
 			m.tookSpool(unwritable)
 			m.dropOld(time.Now().Add(-cmp.Or(o.SpillAge, forever)))
 			m.lookForAge()
 		}
 	}
-	m.place(left)
+	switch {
+	case len(left) > 0:
+		m.place(left)
+	case opened:
+		m.arrange()
+	}
 	m.openAt = time.Time{}
 	if missing {
 		m.openPause = min(max(2*m.openPause, openFirst), openEvery)
@@ -98,6 +104,11 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 	a := newArena(m.mapping.frames(), m.mapping.size)
 	a.mapped, a.key = true, m.mapping.key
 	left, lost, damage := a.adopt()
+	if frames := a.trim(s.opt.MaxBytes / a.size); s.image == "" {
+		if err := m.call(func() error { return m.mapping.shrink(frames) }); err != nil {
+			damage = append(damage, err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arena = a
@@ -196,18 +207,13 @@ func (m *mover) tookSpool(unwritable error) {
 	s.rouse()
 }
 
-// place puts what was in mapped memory where it belongs: before what is on disk
-// if it is older, else between that and what this process has written. Of a
-// chunk that is on disk too, this copy is delivered.
+// place counts what was in mapped memory and puts it where it belongs. Of a chunk
+// that is on disk too, this copy is delivered.
 func (m *mover) place(left []*chunk) {
-	if len(left) == 0 {
-		return
-	}
 	for _, c := range left {
 		m.adopted[c.id] = true
 	}
 	twice := map[spool.ID]bool{}
-	first, oldest := map[uint64]uint64{}, int64(math.MaxInt64)
 	if m.q != nil {
 		err := m.call(func() error {
 			return m.q.Discard(func(id spool.ID) bool {
@@ -215,33 +221,21 @@ func (m *mover) place(left []*chunk) {
 				return twice[id]
 			})
 		})
-		metas, more := m.q.Metas()
-		if err = errors.Join(err, more); err != nil {
+		if err != nil {
 			m.spillFailed(err)
 		}
-		for _, meta := range metas {
-			if n, ok := first[meta.Life]; !ok || meta.Num < n {
-				first[meta.Life] = meta.Num
-			}
-			oldest = min(oldest, meta.Base)
-		}
 	}
+	on := m.lookAtDisk()
 	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var before, after []*chunk
 	var records [2]int64
 	for _, c := range left {
 		if m.stored[c.id] && !twice[c.id] {
 			c.arena.release(c) // it has been delivered from disk
 			continue
 		}
-		n, onDisk := first[c.id.Life]
-		if onDisk && c.id.Num < n || !onDisk && c.base < oldest {
-			before = append(before, c)
-		} else {
-			after = append(after, c)
-		}
+		s.front = append(s.front, c)
 		s.live += c.frames * c.arena.size
 		records[Normal] += int64(c.left[Normal])
 		records[High] += int64(c.left[High])
@@ -254,14 +248,95 @@ func (m *mover) place(left []*chunk) {
 			s.count.recovered -= was[lane] - s.disk.left[lane]
 		}
 	}
-	s.front = append(s.front, before...)
-	for _, c := range slices.Backward(after) {
-		s.queue.pushFront(c)
-	}
+	m.arrangeLocked(on)
 	s.foundLocked(records)
 	s.upTo = s.seq
 	s.parked = awake
 	s.rouse()
+}
+
+// onDisk is what an order is made by.
+type onDisk struct {
+	first  map[uint64]uint64 // the first chunk of each life
+	oldest int64             // base of all of them
+}
+
+func (o *onDisk) add(id spool.ID, base int64) {
+	if n, ok := o.first[id.Life]; !ok || id.Num < n {
+		o.first[id.Life] = id.Num
+	}
+	o.oldest = min(o.oldest, base)
+}
+
+// lookAtDisk lists what waits on disk.
+func (m *mover) lookAtDisk() onDisk {
+	on := onDisk{map[uint64]uint64{}, math.MaxInt64}
+	if m.q == nil {
+		return on
+	}
+	var metas []spool.Meta
+	if err := m.call(func() (err error) { metas, err = m.q.Metas(); return err }); err != nil {
+		m.spillFailed(err)
+	}
+	for _, meta := range metas {
+		on.add(meta.ID, meta.Base)
+	}
+	return on
+}
+
+// arrange is for a spill directory that was opened after the mapped memory.
+func (m *mover) arrange() {
+	s := m.s
+	s.mu.Lock()
+	n := len(s.front)
+	s.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	on := m.lookAtDisk()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.arrangeLocked(on)
+}
+
+// arrangeLocked divides what was in mapped memory, all in Sink.front by now: what
+// is older than what is on disk stays there, the rest goes between that and what
+// this process has written, where it can be saved when memory fills.
+//
+// Nothing is saved from Sink.front. So of what is no part of a life that is on
+// disk, whose order would be lost, a quarter of memory stays, or the first chunk:
+// what fills memory must not keep all that is new out of it. Until the spill
+// directory is open there is no order, and everything stays.
+func (m *mover) arrangeLocked(on onDisk) {
+	s := m.s
+	if s.opt.SpillDir != "" && m.q == nil {
+		return
+	}
+	for _, c := range s.disk.loaded {
+		on.add(c.id, c.base)
+	}
+	var before, after []*chunk
+	room := s.opt.MaxBytes / 4
+	for _, c := range s.front {
+		size := c.frames * c.arena.size
+		n, ok := on.first[c.id.Life]
+		switch {
+		case ok && c.id.Num < n:
+			before = append(before, c)
+		case !ok && c.base < on.oldest && (room >= size || len(before) == 0):
+			before = append(before, c)
+			room -= size
+		default:
+			after = append(after, c)
+			if !ok {
+				room = 0
+			}
+		}
+	}
+	s.front = before
+	for _, c := range slices.Backward(after) {
+		s.queue.pushFront(c)
+	}
 }
 
 // foundLocked counts records that an earlier process left.

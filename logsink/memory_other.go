@@ -21,4 +21,5 @@ func openMapping(string, int, int) (*mapping, error) { return nil, errSystem }
 func openImage(string) (*mapping, error)             { return nil, errSystem }
 func lookAt(string) (*mapping, error)                { return nil, errSystem }
 func (*mapping) frames() []byte                      { return nil }
+func (*mapping) shrink(int) error                    { return nil }
 func (*mapping) close() error                        { return nil }

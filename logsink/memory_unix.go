@@ -40,8 +40,8 @@ const (
 )
 
 // openMapping opens or makes the file at path, which is on a file system in
-// memory, with room for size bytes of frames. A file that is larger stays so:
-// what an earlier process left in it is not to be lost. A file that is
+// memory, with room for size bytes of frames. A file that is larger stays so
+// until it is known that nothing is left in the rest, see shrink. A file that is
 // something else is not touched.
 func openMapping(path string, size, frame int) (*mapping, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
@@ -189,6 +189,16 @@ func (m *mapping) read() error {
 }
 
 func (m *mapping) frames() []byte { return m.mem[mappedHead:] }
+
+// shrink cuts the file to n frames, if it has more. Nobody uses the others any
+// more: a store to them would be SIGBUS.
+func (m *mapping) shrink(n int) error {
+	size := mappedHead + n*m.size
+	if size >= len(m.mem) {
+		return nil
+	}
+	return m.f.Truncate(int64(size))
+}
 
 // close ends a mapping. Of an image, the headers are written back: they say
 // what has been delivered since.

@@ -114,6 +114,11 @@ type Options struct {
 	// stands behind can stop the whole process. Linux only; one process at a
 	// time. While the file cannot be used the sink works in plain memory, says
 	// so in Stats and by an event, and tries again every 10 s.
+	//
+	// What was left counts towards MaxBytes until it is delivered: it goes to
+	// SpillDir, or gives way with DropOldest, when memory fills; else what is new
+	// is dropped. A file that is larger than MaxBytes shrinks at the first start
+	// that finds nothing in the part that is too much.
 	Mapped string
 
 	// SpillDir is a directory for what memory cannot hold in a long outage. It

@@ -45,6 +45,16 @@ func (q *queue) pop() *chunk {
 	return c
 }
 
+// fleeting reports whether anything in the queue would be lost with the process.
+func (q *queue) fleeting() bool {
+	for c := q.head; c != nil; c = c.next {
+		if !c.durable() {
+			return true
+		}
+	}
+	return false
+}
+
 // releaseLocked gives a chunk's memory back and opens the gates that were
 // waiting for it. What the mover is reading waits until it has.
 func (s *Sink) releaseLocked(c *chunk) {
@@ -90,10 +100,13 @@ func (s *Sink) refuseLocked(p []byte, lane Priority) {
 	s.openGapLocked()
 }
 
-// evictLocked drops the oldest chunk that is not in flight, to make room.
+// evictLocked drops the oldest chunk in memory that is not in flight, to make
+// room.
 func (s *Sink) evictLocked() bool {
-	c := s.queue.pop()
-	if c == nil {
+	var c *chunk
+	if len(s.front) > 0 {
+		c, s.front = s.front[0], s.front[1:]
+	} else if c = s.queue.pop(); c == nil {
 		return false
 	}
 	s.countEvictedLocked(c)

@@ -53,7 +53,7 @@ func (m *mover) dueLocked() *chunk {
 		return nil
 	}
 	if s.disk.saveAll {
-		if s.disk.stop || c.durable() {
+		if s.disk.stop || !s.queue.fleeting() {
 			return nil
 		}
 		return c
@@ -221,7 +221,7 @@ func (m *mover) saveStuck() bool {
 	s := m.s
 	s.mu.Lock()
 	var c *chunk
-	if m.q != nil && s.disk.saveAll && s.head == nil && time.Now().After(m.retryAt) {
+	if m.q != nil && s.disk.saveAll && !s.queue.fleeting() && time.Now().After(m.retryAt) {
 		for _, f := range s.inflight {
 			if !f.onDisk && !f.durable() && !f.pinned {
 				c = f

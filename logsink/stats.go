@@ -29,7 +29,8 @@ type Stats struct {
 	High Lanes `json:"high"`
 
 	// QueuedBytes is the memory that holds records, in flight included: whole
-	// chunks, at most Options.MaxBytes.
+	// chunks, at most Options.MaxBytes, or more while what an earlier process
+	// left in a larger mapped file is more.
 	QueuedBytes int64 `json:"queued_bytes"`
 	// Fallback counts the part of Delivered that the fallback took.
 	Fallback int64 `json:"fallback"`

@@ -1,0 +1,137 @@
+//go:build linux
+
+package logsink
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/logsink/logsinktest"
+)
+
+// leaveMapped fills the mapped memory at path with numbered lines that a process
+// could not deliver, and returns how many.
+func leaveMapped(t *testing.T, path string, size int) (n int) {
+	t.Helper()
+	frozen := logsinktest.NewFrozen(nil)
+	s := mustNew(t, Options{Dest: &failsAfter{frozen}, Mapped: path, MaxBytes: size})
+	for ; s.Stats().Dropped.Full == 0; n++ {
+		numbered(s, n, n+1)
+	}
+	s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+	frozen.Release()                        // the process ends
+	synctest.Wait()
+	return n - 1
+}
+
+// Mapped memory is full of what an earlier process left, and the destination is
+// still frozen. What is new goes to disk behind it.
+func TestMapped_full_of_leftovers_goes_to_the_spill(t *testing.T) {
+	for name, size := range map[string]int{"the same memory": 1 << 20, "less memory": 256 << 10} {
+		t.Run(name, func(t *testing.T) {
+			dir, mem := filepath.Join(t.TempDir(), "spill"), filepath.Join(memoryDir(t), "mapped")
+			synctest.Test(t, func(t *testing.T) {
+				n := leaveMapped(t, mem, 1<<20)
+				left := int64(n)
+				var got sequence
+				frozen := logsinktest.NewFrozen(&got)
+				s := mustNew(t, Options{Dest: frozen, Mapped: mem, SpillDir: dir, MaxBytes: size})
+				s.Lane(High) // as NewHandler does
+				synctest.Wait()
+				for range 300 {
+					numbered(s, n, n+100)
+					n += 100
+					synctest.Wait()
+				}
+				st := mustAdd(t, s)
+				if st.Recovered != left || st.Dropped.Total() != 0 || st.Spilled == 0 || st.QueuedBytes > int64(size) {
+					t.Errorf("%d lines were left: %+v", left, st)
+				}
+				frozen.Release()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				mustAdd(t, s)
+				got.mustBe(t, n)
+			})
+		})
+	}
+}
+
+// With DropOldest what an earlier process left gives way to what is new.
+func TestMapped_full_of_leftovers_drops_the_oldest(t *testing.T) {
+	for name, size := range map[string]int{"the same memory": 1 << 20, "less memory": 256 << 10} {
+		t.Run(name, func(t *testing.T) {
+			dir, mem := filepath.Join(t.TempDir(), "spill"), filepath.Join(memoryDir(t), "mapped")
+			synctest.Test(t, func(t *testing.T) {
+				n := leaveMapped(t, mem, 1<<20)
+				left := n
+				var got sequence
+				frozen := logsinktest.NewFrozen(&got)
+				other := mustNew(t, Options{Dest: io.Discard, SpillDir: dir})
+				s := mustNew(t, Options{Dest: frozen, Mapped: mem, SpillDir: dir, MaxBytes: size, DropOldest: true})
+				s.Lane(High)
+				synctest.Wait() // the first chunk is in flight
+				for range 40 {
+					numbered(s, n, n+100)
+					n += 100
+					synctest.Wait()
+				}
+				st := mustAdd(t, s)
+				if st.Dropped.Full != 0 || st.Dropped.Evicted == 0 || st.QueuedBytes > int64(size) {
+					t.Errorf("%+v", st)
+				}
+				// The spill directory can be had after all.
+				if err := other.Close(); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(11 * time.Second)
+				before := mustAdd(t, s)
+				for range 100 {
+					numbered(s, n, n+100)
+					n += 100
+					synctest.Wait()
+				}
+				if st := mustAdd(t, s); st.DiskError != "" || st.Dropped != before.Dropped || st.Spilled == 0 {
+					t.Errorf("before %+v\nafter %+v", before, st)
+				}
+				frozen.Release()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if got.next != n || got.repeated > 0 || len(got.holes) != 1 || got.skipped != int(st.Dropped.Evicted) || got.skipped >= left {
+					t.Errorf("%d lines up to %d of %d, %d skipped after %v: %+v", got.lines, got.next, n, got.skipped, got.holes, st)
+				}
+			})
+		})
+	}
+}
+
+// Memory that is no longer asked for is given back as soon as nothing lies in it.
+func TestMapped_file_shrinks_when_nothing_is_left_in_it(t *testing.T) {
+	mem := filepath.Join(memoryDir(t), "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		leaveMapped(t, mem, 1<<20)
+		for i, want := range []int64{1 << 20, 256 << 10} {
+			s := mustNew(t, Options{Dest: io.Discard, Mapped: mem, MaxBytes: 256 << 10})
+			if info, err := os.Stat(mem); err != nil || info.Size() != mappedHead+want {
+				t.Errorf("start %d: %d bytes, %v, want %d", i, info.Size(), err, mappedHead+want)
+			}
+			synctest.Wait() // all that was left is delivered
+			for n := range 5000 {
+				fmt.Fprintf(s, "line %d\n", n)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if st := mustAdd(t, s); st.Dropped.Total() != 0 || st.DiskErrors != 0 {
+				t.Errorf("start %d: %+v", i, st)
+			}
+		}
+	})
+}
