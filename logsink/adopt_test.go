@@ -16,12 +16,12 @@ import (
 
 // leaveMapped fills the mapped memory at path with numbered lines that a process
 // could not deliver, and returns how many.
-func leaveMapped(t *testing.T, path string, size int) (n int) {
+func leaveMapped(t *testing.T, path string, size int, pad string) (n int) {
 	t.Helper()
 	frozen := logsinktest.NewFrozen(nil)
 	s := mustNew(t, Options{Dest: &failsAfter{frozen}, Mapped: path, MaxBytes: size})
 	for ; s.Stats().Dropped.Full == 0; n++ {
-		numbered(s, n, n+1)
+		fmt.Fprintf(s, "%d %s\n", n, pad)
 	}
 	s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
 	frozen.Release()                        // the process ends
@@ -36,7 +36,7 @@ func TestMapped_full_of_leftovers_goes_to_the_spill(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, mem := filepath.Join(t.TempDir(), "spill"), filepath.Join(memoryDir(t), "mapped")
 			synctest.Test(t, func(t *testing.T) {
-				n := leaveMapped(t, mem, 1<<20)
+				n := leaveMapped(t, mem, 1<<20, "xxxxxxxx")
 				left := int64(n)
 				var got sequence
 				frozen := logsinktest.NewFrozen(&got)
@@ -69,7 +69,7 @@ func TestMapped_full_of_leftovers_drops_the_oldest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, mem := filepath.Join(t.TempDir(), "spill"), filepath.Join(memoryDir(t), "mapped")
 			synctest.Test(t, func(t *testing.T) {
-				n := leaveMapped(t, mem, 1<<20)
+				n := leaveMapped(t, mem, 1<<20, "xxxxxxxx")
 				left := n
 				var got sequence
 				frozen := logsinktest.NewFrozen(&got)
@@ -116,7 +116,7 @@ func TestMapped_full_of_leftovers_drops_the_oldest(t *testing.T) {
 func TestMapped_file_shrinks_when_nothing_is_left_in_it(t *testing.T) {
 	mem := filepath.Join(memoryDir(t), "mapped")
 	synctest.Test(t, func(t *testing.T) {
-		leaveMapped(t, mem, 1<<20)
+		leaveMapped(t, mem, 1<<20, "xxxxxxxx")
 		for i, want := range []int64{1 << 20, 256 << 10} {
 			s := mustNew(t, Options{Dest: io.Discard, Mapped: mem, MaxBytes: 256 << 10})
 			if info, err := os.Stat(mem); err != nil || info.Size() != mappedHead+want {
@@ -132,6 +132,50 @@ func TestMapped_file_shrinks_when_nothing_is_left_in_it(t *testing.T) {
 			if st := mustAdd(t, s); st.Dropped.Total() != 0 || st.DiskErrors != 0 {
 				t.Errorf("start %d: %+v", i, st)
 			}
+		}
+	})
+}
+
+// What was left in mapped memory is older than what another process left on disk,
+// and would come before it. It must not keep out what is new, for the sake of an
+// order between processes; the order within each stays.
+func TestMapped_full_of_leftovers_older_than_those_on_disk(t *testing.T) {
+	dir, mem := filepath.Join(t.TempDir(), "spill"), filepath.Join(memoryDir(t), "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		old := leaveMapped(t, mem, 1<<20, "old")
+		time.Sleep(time.Minute)
+		const young, added = 10_000, 20_000
+		leave(t, dir, young)
+		var rec logsinktest.Recorder
+		frozen := logsinktest.NewFrozen(&rec)
+		s := mustNew(t, Options{Dest: frozen, Mapped: mem, SpillDir: dir, MaxBytes: 1 << 20})
+		s.Lane(High)
+		synctest.Wait()
+		for i := range added {
+			fmt.Fprintf(s, "%d new\n", i)
+			if i%100 == 0 {
+				synctest.Wait()
+			}
+		}
+		if st := mustAdd(t, s); st.Dropped.Total() != 0 || st.Recovered != int64(old+young) || st.QueuedBytes > 1<<20 {
+			t.Errorf("%+v", st)
+		}
+		frozen.Release()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		mustAdd(t, s)
+		next := map[string]int{}
+		for _, l := range rec.Lines() {
+			var n int
+			var who string
+			if _, err := fmt.Sscanf(l, "%d %s", &n, &who); err != nil || n != next[who] {
+				t.Fatalf("%q after %d: %v", l, next[who]-1, err)
+			}
+			next[who]++
+		}
+		if next["old"] != old || next["new"] != added || len(rec.Lines()) != old+young+added {
+			t.Errorf("%d lines, of them %d of %d old, %d of %d new", len(rec.Lines()), next["old"], old, next["new"], added)
 		}
 	})
 }
