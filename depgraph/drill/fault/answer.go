@@ -16,6 +16,7 @@ import (
 )
 
 // expand fills in the status and the message for a call.
+// e itself is not changed: it is the rule's, and shared by all calls.
 func (e *APIError) expand(c Call) *APIError {
 	table := ""
 	if len(c.Tables) > 0 {
@@ -30,6 +31,8 @@ func (e *APIError) expand(c Call) *APIError {
 }
 
 // messages are the services' texts, as far as they matter to a reader of logs.
+// A code that is not here has an empty message, unless the rule gives one. Values in
+// braces are filled in by expand.
 var messages = map[string]string{
 	"AccessDeniedException":                  "User: arn:aws:sts::123456789012:assumed-role/service/drill is not authorized to perform: {service}:{operation} on resource: arn:aws:{service}:{region}:123456789012:table/{table} because no identity-based policy allows the {service}:{operation} action",
 	"ExpiredTokenException":                  "The security token included in the request is expired",
@@ -57,6 +60,8 @@ func (e *APIError) namespace() string {
 
 // response is the answer with the headers that the AWS SDKs look at, in the form
 // that the service which req is for has.
+// The SDKs look for __type in JSON, and for the checksum of DynamoDB's answers, which
+// they compare.
 func (e *APIError) response(req *http.Request) *http.Response {
 	if service, ok := speaksXML(req); ok {
 		return e.responseXML(req, service)
@@ -74,6 +79,8 @@ func (e *APIError) response(req *http.Request) *http.Response {
 // protocolCBOR is what newer SDKs speak with CloudWatch and others.
 const protocolCBOR = "rpc-v2-cbor"
 
+// responseCBOR writes the same two members in CBOR (RFC 8949): a map, and texts with
+// a length of four bytes, which any reader must take though it is not the shortest.
 func (e *APIError) responseCBOR(req *http.Request) *http.Response {
 	body := []byte{0xa2} // a map of two
 	for _, text := range []string{"__type", e.namespace() + e.Code, "message", e.Message} {
@@ -85,6 +92,7 @@ func (e *APIError) responseCBOR(req *http.Request) *http.Response {
 	return resp
 }
 
+// response is an answer with the headers that every server sends. body is not copied.
 func response(req *http.Request, status int, contentType string, body []byte) *http.Response {
 	h := http.Header{}
 	h.Set("Content-Type", contentType)

@@ -13,4 +13,11 @@
 // An injector without rules costs one atomic load a call, so it can stay in a
 // program for good. Everything that waits, waits for the call's context and on
 // the runtime's timers: an outage of hours takes a second in testing/synctest.
+//
+// Which file to read first: rule.go is what can be said, injector.go decides about a
+// call, and fault.go is what then happens to it. http.go are the adapters of this
+// package; answer.go and xml.go write refusals in the forms of AWS, wire.go the
+// errors of a network, and spoil.go damages answers. json.go is the wire form of
+// rules, tables.go reads tables out of requests, and must.go finds rules that hit
+// nothing.
 package fault

@@ -35,6 +35,8 @@ func (f *Fault) Passes() bool { return f.Error == nil && f.Kind.passes() }
 // Wait lets Delay pass. It returns ctx.Err() if ctx is done first.
 func (f *Fault) Wait(ctx context.Context) error { return sleep(ctx, f.Delay) }
 
+// sleep waits for d or the end of ctx, whose error it then returns; d of 0 or less
+// still sees a context that has ended.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -58,6 +60,9 @@ const (
 // RoundTrip is an http.RoundTripper's for a call that does not pass: an answer
 // of the service, or an error as net/http's Transport returns it. It closes
 // the request's body.
+// BlackHole waits for the request's context and for nothing else; Timeout and
+// DialTimeout take Delay as their limit; all others wait for Delay first. A kind
+// that passes is no case for it.
 func (f *Fault) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
@@ -135,6 +140,8 @@ var dialTimeout = sync.OnceValue(func() error {
 
 // timeout is what http.Client.Timeout makes of an answer that does not come:
 // from a real client, since the type is not exported.
+// Its client runs on the request's own context, so that the caller's deadline is seen
+// as the caller's, and this one as the client's.
 func (f *Fault) timeout(req *http.Request) error {
 	outer := req.Context()
 	client := http.Client{
@@ -172,6 +179,8 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
+// hostPort is the address that net/http would have dialled: the port of the scheme,
+// if there is none.
 func hostPort(u *url.URL) string {
 	if u.Port() != "" {
 		return u.Host

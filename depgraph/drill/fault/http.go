@@ -78,6 +78,8 @@ func (i *Injector) Dialer(service string, next DialFunc) DialFunc {
 }
 
 // concernsDial reports whether r says something about making a connection.
+// Latency alone delays the dial; with an answer's fault beside it, it is the
+// answer's.
 func (r *Rule) concernsDial() bool {
 	switch r.Net {
 	case Refuse, NXDomain, DialTimeout, BlackHole:
@@ -88,6 +90,7 @@ func (r *Rule) concernsDial() bool {
 	return false
 }
 
+// dial waits, and returns why the connection is not made; nil lets the dial go on.
 func (f *Fault) dial(ctx context.Context, addr string) error {
 	delay := f.Delay
 	switch {

@@ -61,6 +61,8 @@ type Injector struct {
 }
 
 // ruleSet is never changed but for its counters.
+// The four are one for each rule, by its place. A set that was replaced goes on
+// counting for the calls that still use it.
 type ruleSet struct {
 	began time.Time
 	rules []Rule
@@ -72,6 +74,8 @@ type ruleSet struct {
 // least 1.
 type ruleCounters struct{ matched, hits, first, last atomic.Int64 }
 
+// hit counts one. Zero means never, so a hit in the very first nanosecond is moved by
+// one. Of two hits at once, either may be the last.
 func (c *ruleCounters) hit(at time.Duration) {
 	c.hits.Add(1)
 	ns := max(1, int64(at))
@@ -125,6 +129,9 @@ func (i *Injector) Add(rules ...Rule) error {
 	return nil
 }
 
+// add puts rules at the end, or returns what is wrong with the first that is not
+// valid or can match nothing; the set is not to be used then. It compares each new
+// rule with all before it, O(n) a rule.
 func (s *ruleSet) add(rules []Rule) error {
 	for n, r := range rules {
 		if err := r.Validate(); err != nil {
@@ -221,6 +228,10 @@ func (i *Injector) NextIf(ctx context.Context, c Call, can func(Rule) bool) *Fau
 }
 
 // next is NextIf without a copy of each rule.
+// The first rule that matches, is in its window and wins its count and its chance
+// decides; one that matches and does not hit still counts as matched. A Corrupt
+// counts its hit only when it has changed something. It costs O(rules), without a
+// lock unless a chance or jitter is drawn.
 func (i *Injector) next(ctx context.Context, c Call, can func(*Rule) bool) *Fault {
 	set := i.rules.Load()
 	if set == nil || !i.inScope(ctx) {
@@ -262,6 +273,7 @@ func (r *Rule) hits(n int64) bool {
 		(r.Every == 0 || n%int64(r.Every) == 0)
 }
 
+// newFault draws the jitter and fills in the answer for this call.
 func (i *Injector) newFault(r *Rule, c Call) *Fault {
 	f := &Fault{Kind: r.Net, Bytes: r.Bytes, Bandwidth: r.Bandwidth}
 	if r.Latency != nil {
@@ -273,12 +285,16 @@ func (i *Injector) newFault(r *Rule, c Call) *Fault {
 	return f
 }
 
+// float draws under the lock, since a seeded source is not safe for concurrent use;
+// in which order calls draw decides what is repeatable.
 func (i *Injector) float() float64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.rand.Float64()
 }
 
+// inScope asks Options.Scope. A panic there leaves the call alone: a drill must not
+// hit what nobody has chosen.
 func (i *Injector) inScope(ctx context.Context) (in bool) {
 	if i.opts.Scope == nil {
 		return true
@@ -287,6 +303,7 @@ func (i *Injector) inScope(ctx context.Context) (in bool) {
 	return i.opts.Scope(ctx)
 }
 
+// tell asks OnFault, whose panic changes nothing about the fault.
 func (i *Injector) tell(e Event) {
 	if i.opts.OnFault != nil {
 		defer i.contain()
@@ -294,6 +311,7 @@ func (i *Injector) tell(e Event) {
 	}
 }
 
+// contain is deferred around what a user has given.
 func (i *Injector) contain() {
 	if recover() != nil {
 		i.panics.Add(1)
@@ -312,6 +330,8 @@ func plain(service string) string {
 	return strings.ToLower(strings.ReplaceAll(service, " ", ""))
 }
 
+// A table matches if any of the call's does; a call without tables matches no rule
+// that names one.
 func (m matcher) matches(c Call) bool {
 	if m.service != "" && !glob.Match(m.service, plain(c.Service)) ||
 		m.region != "" && !glob.Match(m.region, strings.ToLower(c.Region)) ||

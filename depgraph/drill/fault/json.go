@@ -59,6 +59,7 @@ type ruleJSON struct {
 	Bandwidth   int64        `json:"bandwidth,omitempty"`
 }
 
+// errorJSON and latencyJSON are APIError and Latency with the names of the wire form.
 type errorJSON struct {
 	StatusCode int    `json:"statusCode,omitempty"`
 	Code       string `json:"code"`
@@ -109,6 +110,7 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// latencyToJSON keeps a latency that is missing missing.
 func latencyToJSON(l *Latency) *latencyJSON {
 	if l == nil {
 		return nil
@@ -116,10 +118,13 @@ func latencyToJSON(l *Latency) *latencyJSON {
 	return &latencyJSON{duration(l.Base), duration(l.Jitter)}
 }
 
+// duration is text in JSON, such as "1m30s": a bare number would be read as
+// nanoseconds by one and as seconds by another.
 type duration time.Duration
 
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
+// It takes what time.ParseDuration does; a number is an error that says so.
 func (d *duration) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
@@ -130,6 +135,8 @@ func (d *duration) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+// decode reads one value and nothing after it, and refuses members that into does
+// not have.
 func decode(data []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

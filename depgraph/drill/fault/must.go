@@ -55,6 +55,9 @@ func (i *Injector) replace(set *ruleSet) {
 // rule has hit, or if there are none. In a test, MustHit asks by itself.
 func (i *Injector) Unhit() error { return i.rules.Load().unhit() }
 
+// unhit is Unhit of one set; nil of none. It names each rule by its place and its
+// JSON, with how many calls it was about: 0 is a misspelt name, more is a chance or a
+// count that was never reached.
 func (s *ruleSet) unhit() error {
 	if s == nil {
 		return nil

@@ -169,6 +169,8 @@ func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRun
 
 // Validate says what is wrong with a rule, if anything: the field, its value
 // and what was expected.
+// It stops at the first: a rule is short, and what is wrong often follows from one
+// thing. To add a field, add a case, a member in json.go and a name in memberNames.
 func (r Rule) Validate() error {
 	switch {
 	case r.Error == nil && r.Net == "" && r.Latency == nil && r.Bandwidth == 0:
@@ -211,6 +213,7 @@ func (r Rule) Validate() error {
 	return nil
 }
 
+// join is the kinds in a sentence.
 func join(kinds []Kind) string {
 	var b strings.Builder
 	for i, k := range kinds {

@@ -13,6 +13,9 @@ import (
 // Spoil damages an answer as the fault's kind says, in place. A [Corrupt] that
 // has changed something counts its hit here. What waits, waits for the context
 // of resp.Request.
+// Truncate without Bytes, Stall and Corrupt read the whole answer first, since they
+// must know its length or form; the error is then that of the reading. The headers
+// stay as they were.
 func (f *Fault) Spoil(resp *http.Response) error {
 	if resp.Body == nil {
 		resp.Body = http.NoBody // as http.Client takes it
@@ -57,6 +60,7 @@ type ending struct {
 	io.Closer
 }
 
+// contextOf is what a body waits for; of an answer without a request, nothing.
 func contextOf(resp *http.Response) context.Context {
 	if resp.Request == nil {
 		return context.Background()
@@ -72,6 +76,8 @@ type paced struct {
 	rate int64 // bytes a second
 }
 
+// Read gives a tenth of a second's worth at most, after the time that it takes. A
+// context that ends meanwhile loses these bytes, as a connection would.
 func (p *paced) Read(b []byte) (int, error) {
 	if step := max(1, p.rate/10); int64(len(b)) > step {
 		b = b[:step]
@@ -83,6 +89,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// readAll reads a body to its end and closes it; the first error counts.
 func readAll(resp *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(resp.Body)
 	if closeErr := resp.Body.Close(); err == nil {
@@ -94,6 +101,8 @@ func readAll(resp *http.Response) ([]byte, error) {
 // corrupt changes the data in body, in place, and reports whether it has
 // changed anything. The length and the form stay: JSON stays JSON, base64
 // stays base64, tags stay tags.
+// In JSON it takes the first class that has something to change: DynamoDB's binary
+// values, then text, then numbers. Bytes that are no text are all inverted.
 func corrupt(body []byte) bool {
 	switch {
 	case json.Valid(body):
@@ -133,6 +142,8 @@ type value struct {
 }
 
 // valuesOf finds the strings and numbers of a valid document that are values.
+// Names of members are not values. typ is handed down through lists, so that an
+// element of BS knows that it is binary.
 func valuesOf(body []byte) []value {
 	var found []value
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -219,6 +230,8 @@ func garbleText(body []byte) (changed bool) {
 	return changed
 }
 
+// garbleByte turns a letter by 13 and a digit by 5 places, so that doing it twice
+// gives the first one back, and no byte stays the same by chance.
 func garbleByte(b *byte, base64 bool) bool {
 	switch c := *b; {
 	case 'A' <= c && c <= 'Z':

@@ -27,6 +27,7 @@ const dripRate = 10
 // hungUp is what net/http's Transport makes of a connection that ends in order,
 // and without an answer: from a real one, on a connection in memory, since the
 // types are not exported.
+// The request is cloned and read to its end, as a server would that dies after it.
 func hungUp(req *http.Request) error {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -71,6 +72,9 @@ var errCut = errors.New("fault: the request ends here")
 // SendHalf is for an adapter that can reach the service, before it lets
 // [Fault.RoundTrip] answer a [CutRequest]: it sends the first half of the
 // request's body through next, and leaves.
+// What comes of it is not looked at: the client is told of a broken pipe in any case.
+// Requests without a length, or of less than two bytes, have no half. req.Body is not
+// closed.
 func (f *Fault) SendHalf(req *http.Request, next http.RoundTripper) {
 	if f.Kind != CutRequest || req.Body == nil || req.ContentLength < 2 {
 		return
@@ -85,6 +89,7 @@ func (f *Fault) SendHalf(req *http.Request, next http.RoundTripper) {
 	}
 }
 
+// failing is the end of a body that breaks off.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -54,12 +54,17 @@ var xmlCodes = map[string]string{
 // forbidden are the errors for which services with XML have a status of their own.
 var forbidden = []string{"AccessDenied", "ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken"}
 
+// errorXML is an error in the elements of the AWS query protocol; Type is Sender or
+// Receiver, and not written for EC2 and S3.
 type errorXML struct {
 	Type    string `xml:",omitempty"`
 	Code    string
 	Message string
 }
 
+// responseXML translates the code and, for refusals, the status: a 400, which is the
+// default, becomes the 403 that these services answer with. encoding/xml escapes
+// the texts.
 func (e *APIError) responseXML(req *http.Request, service string) *http.Response {
 	told := errorXML{Code: e.Code, Message: e.Message}
 	if code, ok := xmlCodes[e.Code]; ok {
