@@ -296,6 +296,7 @@ func (c *checker) sloInversion(r *Rule) error {
 	})
 }
 
+// liveness is DG006: a liveness check that touches a dependency, soft or not.
 func (c *checker) liveness(r *Rule) error {
 	return c.edges(r, func(v, e int32) string {
 		if c.g.flags[e]&fLiveness == 0 {
@@ -305,6 +306,7 @@ func (c *checker) liveness(r *Rule) error {
 	})
 }
 
+// controlPlane is DG007: a hard need of the start, on a control plane.
 func (c *checker) controlPlane(r *Rule) error {
 	return c.edges(r, func(v, e int32) string {
 		if f := c.g.flags[e]; !hardStartup.has(f) || f&fControl == 0 {
@@ -351,6 +353,7 @@ func (c *checker) noOwner(r *Rule) error {
 	return nil
 }
 
+// implausible is DG018, for both numbers of a service.
 func (c *checker) implausible(r *Rule) error {
 	for i := range c.g.services {
 		s := &c.g.services[i]

@@ -161,6 +161,8 @@ func compareRefs(a, b EdgeRef) int {
 	return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To))
 }
 
+// edges compares what lies between each two services, in order of their names. O(edges
+// log edges).
 func (c *comparison) edges() {
 	before, after := pairs(c.g[0]), pairs(c.g[1])
 	refs := slices.Collect(maps.Keys(before))

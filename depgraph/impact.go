@@ -345,6 +345,7 @@ type counter struct{ planes []bitrow }
 
 func (c *counter) reset() { c.planes = c.planes[:0] }
 
+// add counts a row: one in each column whose bit is set.
 func (c *counter) add(row *bitrow) {
 	carry := *row
 	// Binary addition in 512 columns at once: the sum without carry is the exclusive

@@ -105,6 +105,8 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 	return services, problems.err()
 }
 
+// readManifest reads one file, or the standard input. Whatever is wrong is a Problems
+// with the file as its place.
 func readManifest(name string, o LoadOptions) ([]Service, error) {
 	limit := cmp.Or(o.MaxFileBytes, DefaultMaxFileBytes)
 	if name == "-" && o.Stdin != nil {
@@ -131,6 +133,7 @@ func readManifest(name string, o LoadOptions) ([]Service, error) {
 // stdinName stands for the standard input in positions.
 const stdinName = "standard input"
 
+// readStdin reads at most limit bytes, and is at fault with one more.
 func readStdin(r io.Reader, limit int64) ([]Service, error) {
 	// One byte more than allowed tells too much from just enough.
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
@@ -221,6 +224,8 @@ func IsManifest(path string) bool {
 	return isManifest(folders[len(folders)-1])
 }
 
+// isManifest goes by the name of the file alone: depgraph, or anything that ends in
+// .depgraph, with one of the extensions.
 func isManifest(name string) bool {
 	for _, ext := range []string{".yaml", ".yml", ".json"} {
 		if stem, ok := strings.CutSuffix(name, ext); ok {

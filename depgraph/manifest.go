@@ -45,6 +45,8 @@ type decoder struct {
 	exported bool // a graph was read, which may be empty
 }
 
+// parse reads all documents of the file in the form that its name says. A file without
+// any service is at fault: it is probably not the one that was meant.
 func (d *decoder) parse(data []byte) {
 	// The YAML parser has panicked on hostile input before. What it has read by then is
 	// refused with the rest.

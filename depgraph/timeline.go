@@ -101,6 +101,7 @@ func (q *startQueue) Pop() any {
 // readyQueue orders services that are starting: the first to be ready first.
 type readyQueue struct{ startQueue }
 
+// Less is the order of events: who is ready first, then by name.
 func (q *readyQueue) Less(i, j int) bool {
 	a, b := q.vs[i], q.vs[j]
 	if q.t.ready[a] != q.t.ready[b] {

@@ -31,6 +31,8 @@ func TestRule(t *testing.T, r depgraph.Rule) {
 	if r.Summary == "" {
 		t.Error("the rule has no Summary; \"depgraph explain\" would have nothing to say")
 	}
+	// Each system is compiled and checked twice. The check contains what the rule does,
+	// and tells it as DG020, which is a fault here.
 	for seed := range uint64(rounds) {
 		services := Services(seed)
 		var answers [2][]depgraph.Finding
@@ -57,6 +59,8 @@ func TestRule(t *testing.T, r depgraph.Rule) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// At the end the rule is called with a context that has ended, without the check
+	// around it, which would leave a slow rule behind.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	done := make(chan error, 1)
@@ -108,6 +112,8 @@ func TestImporter(t *testing.T, read func() ([]depgraph.Service, error)) {
 	if edges == 0 {
 		t.Error("no dependency was imported; the suite needs an input with some")
 	}
+	// What is imported ends as manifests, so all of it must be there once they are read
+	// back.
 	text := manifests(first)
 	again, err := depgraph.ParseManifest("imported.yaml", []byte(text))
 	if err != nil {
@@ -118,6 +124,8 @@ func TestImporter(t *testing.T, read func() ([]depgraph.Service, error)) {
 	}
 }
 
+// manifests are the services as YAML, for reports and comparisons; the reason, if they
+// cannot be written.
 func manifests(services []depgraph.Service) string {
 	var b bytes.Buffer
 	if err := depgraph.WriteManifest(&b, services...); err != nil {
@@ -133,6 +141,7 @@ func Services(seed uint64) []depgraph.Service {
 	r := rand.New(rand.NewPCG(seed, 20))
 	n := min(int(seed), 40)
 	name := func(v int) string {
+		// Names that mean something to YAML, HTML, JSON, Mermaid or a shell.
 		odd := []string{"", " x", "<b>", "\"q\"", "ü", "\n", "`", "{}", "|", "-"}
 		return fmt.Sprintf("s%d%s", v, odd[v%len(odd)])
 	}

@@ -58,6 +58,10 @@ func (h *host) failf(format string, args ...any) {
 	h.end(answer{Error: fmt.Sprintf(format, args...)})
 }
 
+// child reads an order, the module and the graph from in, in this order, writes stages
+// and an answer to out, and does not return. It is bounded before it reads what it does
+// not trust: the parent's deadline, a clock of its own, the life of the parent, and the
+// limits of the system.
 func child(in io.Reader, out io.Writer) {
 	h := &host{out: bufio.NewWriter(out)}
 	rd := bufio.NewReader(in)
@@ -105,6 +109,8 @@ func watch(parent func() int, gone func()) {
 // and the rule compiled anew.
 func (h *host) run(ctx context.Context, o order, module, graph []byte) {
 	a, suspect := h.attempt(ctx, o, module, graph)
+	// Suspect is what a good module cannot cause, or what compiling anew can mend.
+	// Once: the second answer counts.
 	if suspect && o.Cache != "" {
 		_ = os.RemoveAll(o.Cache) // what stays is not used
 		o.Cache = ""
@@ -116,6 +122,8 @@ func (h *host) run(ctx context.Context, o order, module, graph []byte) {
 // attempt compiles and runs the rule once.
 func (h *host) attempt(ctx context.Context, o order, module, graph []byte) (a answer, suspect bool) {
 	failf := func(format string, args ...any) answer { return answer{Error: fmt.Sprintf(format, args...)} }
+	// A compiled module is code that is run: one that was damaged on disk can break the
+	// runtime anywhere.
 	defer func() {
 		if p := recover(); p != nil {
 			a, suspect = failf("the WebAssembly runtime failed: %v", p), true
@@ -130,6 +138,8 @@ func (h *host) attempt(ctx context.Context, o order, module, graph []byte) (a an
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
 		return failf("the WebAssembly runtime failed: %v", err), true
 	}
+	// The stage is said before it begins, so that the parent can tell where a process
+	// was that it had to kill.
 	h.say(compiling)
 	compiled, err := r.CompileModule(ctx, module)
 	if err != nil {
@@ -169,6 +179,8 @@ type capped struct {
 	over func()
 }
 
+// Write takes all of p or none; over ends the process, so a rule that floods is stopped
+// at once.
 func (c *capped) Write(p []byte) (int, error) {
 	if c.left -= len(p); c.left < 0 {
 		c.over()

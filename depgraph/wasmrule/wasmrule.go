@@ -86,6 +86,9 @@ func Load(path string, o Options) (depgraph.Rule, error) {
 	}, nil
 }
 
+// readModule reads a module of at most limit bytes. What cannot be read is an error of
+// the call; what was read and is no rule, or is too large for one, is refused, and told
+// as the finding of that rule, so that the other rules are run.
 func readModule(path string, limit int64) (module []byte, refused, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -142,6 +145,7 @@ func run(ctx context.Context, module []byte, g *depgraph.Graph, o Options) ([]de
 	if err := o.Graph(&graph, g); err != nil {
 		return nil, err
 	}
+	// The clock begins once the graph is written: that is our time, not the rule's.
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	head, err := json.Marshal(order{o.Timeout, o.Memory, cacheDir(o.CacheDir), len(module)})
@@ -179,6 +183,8 @@ func childEnv() (env []string) {
 	return env
 }
 
+// cacheDir is where compiled modules are kept, or "" for nowhere: "-" asks for none,
+// and "" means a folder of the user's cache.
 func cacheDir(dir string) string {
 	if dir == "-" {
 		return ""
@@ -202,6 +208,8 @@ type bounded struct {
 	full  bool
 }
 
+// Write keeps what there is room for. A quiet one takes the rest without a word; else
+// the process that writes gets an error, and dies of it.
 func (b *bounded) Write(p []byte) (int, error) {
 	n := min(len(p), b.left)
 	b.left -= n
@@ -222,6 +230,9 @@ const (
 	running   = "running"
 )
 
+// judge turns what a child left behind into findings or the reason why there are none,
+// in this order: its own words, then the deadline, the caller's context, and what
+// its death looks like. The stage says whether the rule had begun.
 func judge(ctx context.Context, runErr error, out, errs *bounded, o Options, g *depgraph.Graph) ([]depgraph.Finding, error) {
 	stage, last := "starting", ""
 	sc := bufio.NewScanner(&out.Buffer)
@@ -262,6 +273,8 @@ func outOfMemory(stderr string) bool {
 		strings.Contains(stderr, "failed to allocate") // the race detector
 }
 
+// firstLine is the first line of a text with a colon before it, to be put behind an
+// error; "" if there is none.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	if line == "" {
@@ -321,6 +334,9 @@ func findings(output []byte, g *depgraph.Graph) ([]depgraph.Finding, error) {
 	return found, nil
 }
 
+// convert checks one finding against the graph, and fills it in. Services, edges and
+// severities that there are not are errors: a rule that names them looked at something
+// else.
 func (r *replyFinding) convert(f *depgraph.Finding, g *depgraph.Graph) error {
 	switch {
 	case strings.TrimSpace(r.Message) == "":
