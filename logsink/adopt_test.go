@@ -3,10 +3,12 @@
 package logsink
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,6 +178,69 @@ func TestMapped_full_of_leftovers_older_than_those_on_disk(t *testing.T) {
 		}
 		if next["old"] != old || next["new"] != added || len(rec.Lines()) != old+young+added {
 			t.Errorf("%d lines, of them %d of %d old, %d of %d new", len(rec.Lines()), next["old"], old, next["new"], added)
+		}
+	})
+}
+
+// A copy of a mapped file that is not whole says so, to whoever looks at it,
+// recovers it, or starts with it. So does one from which nothing is left.
+func TestMapped_file_that_was_cut_off(t *testing.T) {
+	dir := memoryDir(t)
+	mem := filepath.Join(dir, "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		n := leaveMapped(t, mem, 256<<10, "xxx")
+		whole, err := os.ReadFile(mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func(path string) (lines int, all error) {
+			for l, err := range Leftovers(path) {
+				lines += len(l.Records)
+				all = errors.Join(all, err)
+			}
+			return lines, all
+		}
+		if lines, err := look(mem); lines != n || err != nil {
+			t.Errorf("the whole file: %d lines of %d, %v", lines, n, err)
+		}
+		for _, size := range []int{mappedHead, 60_000, mappedHead + frameSize, mappedHead + 2*frameSize, len(whole) - 1} {
+			part := filepath.Join(dir, "part")
+			write := func() {
+				if err := os.WriteFile(part, whole[:size], 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const want = "cut off"
+			write()
+			most := (size - mappedHead) / frameSize
+			if lines, err := look(part); err == nil || !strings.Contains(err.Error(), want) || most == 0 != (lines == 0) {
+				t.Errorf("%d bytes: Leftovers has %d lines, %v", size, lines, err)
+			}
+			var got sequence
+			if k, err := RecoverFile(t.Context(), part, &got); err == nil || !strings.Contains(err.Error(), want) || most == 0 != (k == 0) {
+				t.Errorf("%d bytes: RecoverFile: %d, %v", size, k, err)
+			}
+			write()
+			s := mustNew(t, Options{Dest: &got, Mapped: part, MaxBytes: 256 << 10})
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if st := mustAdd(t, s); !strings.Contains(st.LastDiskError, want) || st.DiskError != "" || most == 0 != (st.Delivered == 0) {
+				t.Errorf("%d bytes: the next start: %+v", size, st)
+			}
+			// It is whole again, and empty.
+			if lines, err := look(part); lines != 0 || err != nil {
+				t.Errorf("%d bytes: afterwards %d lines, %v", size, lines, err)
+			}
+		}
+		// A file of a version that did not note its length is what it is.
+		clear(whole[offLength : offLength+8])
+		before := filepath.Join(dir, "before")
+		if err := os.WriteFile(before, whole[:mappedHead+frameSize], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if lines, err := look(before); lines == 0 || err != nil {
+			t.Errorf("a file without a length: %d lines, %v", lines, err)
 		}
 	})
 }

@@ -53,6 +53,9 @@ func leftovers(path string, yield func(Leftover) bool) error {
 	a := newArena(m.frames(), m.size)
 	a.key = m.key
 	left, lost, damage := a.adopt()
+	if m.short != nil {
+		damage = append(damage, m.short)
+	}
 	if lost != [2]int{} {
 		damage = append(damage, fmt.Errorf("%d records are damaged", lost[0]+lost[1]))
 	}

@@ -104,6 +104,9 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 	a := newArena(m.mapping.frames(), m.mapping.size)
 	a.mapped, a.key = true, m.mapping.key
 	left, lost, damage := a.adopt()
+	if m.mapping.short != nil {
+		damage = append(damage, m.mapping.short)
+	}
 	if frames := a.trim(s.opt.MaxBytes / a.size); s.image == "" {
 		if err := m.call(func() error { return m.mapping.shrink(frames) }); err != nil {
 			damage = append(damage, err)
@@ -443,6 +446,9 @@ func RecoverFile(ctx context.Context, path string, w io.Writer) (records int64, 
 	st := s.Stats()
 	if n := st.Dropped.Corrupt; err == nil && n > 0 {
 		err = fmt.Errorf("logsink: recover: %s: %d records were damaged", path, n)
+	}
+	if err == nil && image != "" && st.LastDiskError != "" {
+		err = fmt.Errorf("logsink: recover: %s", st.LastDiskError) // nobody knows how many
 	}
 	return st.Delivered, err
 }

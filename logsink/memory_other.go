@@ -12,6 +12,8 @@ import (
 type mapping struct {
 	key  uint64
 	size int
+
+	short error
 }
 
 var errSystem = fmt.Errorf("not on this system: %w", errors.ErrUnsupported)

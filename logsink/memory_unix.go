@@ -28,8 +28,9 @@ type mapping struct {
 	f     *os.File
 	mem   []byte
 	key   uint64
-	size  int  // of a frame
-	image bool // mem is a copy of the file, see openImage
+	size  int   // of a frame
+	image bool  // mem is a copy of the file, see openImage
+	short error // the file is shorter than it was
 }
 
 const (
@@ -37,6 +38,7 @@ const (
 	mappedHead  = 4096 // bytes before the first chunk
 	offSize     = 32
 	offKey      = 40
+	offLength   = 48 // of the file; 0: it was made before that was noted
 )
 
 // openMapping opens or makes the file at path, which is on a file system in
@@ -101,11 +103,21 @@ func (m *mapping) prepare(have, want int64) error {
 		return err
 	}
 	m.key = binary.LittleEndian.Uint64(head[offKey:])
+	m.measure(head, have)
 	if err := m.extend(have, want); err != nil {
 		return err
 	}
+	binary.LittleEndian.PutUint64(head[offLength:], uint64(max(have, want)))
 	_, err := m.f.WriteAt(head, 0)
 	return err
+}
+
+// measure finds out whether the file, of have bytes, is shorter than its head
+// says: it was cut off, or the copy was.
+func (m *mapping) measure(head []byte, have int64) {
+	if noted := binary.LittleEndian.Uint64(head[offLength:]); noted > uint64(have) {
+		m.short = fmt.Errorf("it was cut off: it has %d bytes of %d", have, noted)
+	}
 }
 
 // check refuses a file that is not ours, or has another layout, before a byte
@@ -182,9 +194,17 @@ func (m *mapping) read() error {
 		return err
 	}
 	m.key = binary.LittleEndian.Uint64(head[offKey:])
-	n := int(info.Size())
+	if info, err = m.f.Stat(); err != nil { // not before its length was noted
+		return err
+	}
+	m.measure(head, info.Size())
+	n := max(int(info.Size()), mappedHead)
 	m.mem = make([]byte, n-(n-mappedHead)%m.size)
-	_, err = m.f.ReadAt(m.mem, 0)
+	copy(m.mem, head)
+	_, err = m.f.ReadAt(m.mem[mappedHead:], mappedHead)
+	if len(m.mem) == mappedHead {
+		return nil // a head, or a part of one
+	}
 	return err
 }
 
@@ -196,6 +216,11 @@ func (m *mapping) shrink(n int) error {
 	size := mappedHead + n*m.size
 	if size >= len(m.mem) {
 		return nil
+	}
+	var length [8]byte
+	binary.LittleEndian.PutUint64(length[:], uint64(size))
+	if _, err := m.f.WriteAt(length[:], offLength); err != nil {
+		return err
 	}
 	return m.f.Truncate(int64(size))
 }
