@@ -419,3 +419,49 @@ func TestDisk_full_of_leftovers_is_delivered(t *testing.T) {
 		got.mustBe(t, n+100)
 	})
 }
+
+// Memory is asked for that the file system no longer has room for. What was left
+// in a smaller mapped file is delivered all the same, and the file is used when
+// there is room.
+func TestMapped_no_room_to_grow_and_leftovers(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m,mode=700"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	defer syscall.Unmount(dir, 0)
+	synctest.Test(t, func(t *testing.T) {
+		mem, other := filepath.Join(dir, "mapped"), filepath.Join(dir, "other")
+		n := leaveMapped(t, mem, 256<<10, "xxx")
+		if err := os.WriteFile(other, make([]byte, 1<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got sequence
+		frozen := logsinktest.NewFrozen(&got)
+		s := mustNew(t, Options{Dest: frozen, Mapped: mem, MaxBytes: 1 << 20})
+		synctest.Wait()
+		numbered(s, n, n+100)
+		if st := mustAdd(t, s); !strings.Contains(st.DiskError, "no space left on device") || st.Recovered != int64(n) {
+			t.Errorf("%+v", st)
+		}
+		if err := os.Remove(other); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if st := mustAdd(t, s); st.Queued != int64(n+100) {
+			t.Errorf("still frozen: %+v", st)
+		}
+		frozen.Release()
+		time.Sleep(time.Minute)
+		if st := mustAdd(t, s); st.DiskError != "" || st.Delivered != int64(n+100) {
+			t.Errorf("there is room again, and: %+v", st)
+		}
+		if info, err := os.Stat(mem); err != nil || info.Size() != mappedHead+1<<20 {
+			t.Errorf("the file has %v bytes, %v", info.Size(), err)
+		}
+		numbered(s, n+100, n+200)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		got.mustBe(t, n+200)
+	})
+}

@@ -36,6 +36,7 @@ func (m *mover) open(mapped chan struct{}) {
 	o := &m.s.opt
 	var left []*chunk
 	missing, opened := false, false
+	missing = m.rest != nil && !m.closeRest()
 	if (o.Mapped != "" || m.s.image != "") && m.mapping == nil {
 		var err error
 		if left, err = m.openMapped(); err != nil {
@@ -81,8 +82,25 @@ func (m *mover) mappedFailed(err error) {
 	m.s.diskFailedLocked(&m.s.count.mappedErr, fmt.Errorf("logsink: mapped file %s: %w", cmp.Or(m.s.opt.Mapped, m.s.image), err))
 }
 
+// closeRest closes a mapping that was too small, so that it can be opened anew. It
+// reports false if something of it is still to be delivered.
+func (m *mover) closeRest() bool {
+	m.s.mu.Lock()
+	busy := m.rest.nfree < len(m.rest.taken)
+	m.s.mu.Unlock()
+	if busy {
+		return false
+	}
+	if err := m.mapping.close(); err != nil {
+		m.mappedFailed(err)
+	}
+	m.mapping, m.rest = nil, nil
+	return true
+}
+
 // openMapped takes the mapped memory, and returns what is left in it, oldest
-// first. From here on records go there.
+// first. From here on records go there, unless the file has no room for them: then
+// there is an error and, if something is left, the file stays open for that.
 func (m *mover) openMapped() (left []*chunk, err error) {
 	s := m.s
 	err = m.call(func() (err error) {
@@ -112,10 +130,16 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 			damage = append(damage, err)
 		}
 	}
+	small := m.mapping.small
+	if small != nil {
+		m.rest = a
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.arena = a
-	s.diskWorksLocked(&s.count.mappedErr)
+	if small == nil {
+		s.arena = a
+		s.diskWorksLocked(&s.count.mappedErr)
+	}
 	for _, err := range damage {
 		s.noteDiskLocked(fmt.Errorf("logsink: mapped file %s: %w", cmp.Or(s.opt.Mapped, s.image), err))
 	}
@@ -123,7 +147,7 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 		s.count.corrupt[lane] += int64(n)
 	}
 	s.foundLocked([2]int64{int64(lost[Normal]), int64(lost[High])})
-	return left, nil
+	return left, small
 }
 
 // adopt finds the chunks that an earlier process left in mapped memory, and

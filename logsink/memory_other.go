@@ -13,7 +13,7 @@ type mapping struct {
 	key  uint64
 	size int
 
-	short error
+	short, small error
 }
 
 var errSystem = fmt.Errorf("not on this system: %w", errors.ErrUnsupported)

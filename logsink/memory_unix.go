@@ -31,6 +31,7 @@ type mapping struct {
 	size  int   // of a frame
 	image bool  // mem is a copy of the file, see openImage
 	short error // the file is shorter than it was
+	small error // why the file is smaller than it should be
 }
 
 const (
@@ -105,7 +106,10 @@ func (m *mapping) prepare(have, want int64) error {
 	m.key = binary.LittleEndian.Uint64(head[offKey:])
 	m.measure(head, have)
 	if err := m.extend(have, want); err != nil {
-		return err
+		if have < int64(mappedHead+m.size) {
+			return err
+		}
+		m.small, want = err, have
 	}
 	binary.LittleEndian.PutUint64(head[offLength:], uint64(max(have, want)))
 	_, err := m.f.WriteAt(head, 0)

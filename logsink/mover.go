@@ -37,6 +37,7 @@ type mover struct {
 	// Of the goroutine alone.
 	q         *spool.Queue
 	mapping   *mapping
+	rest      *arena // of a mapping that is too small: what was left in it
 	tmpfs     sync.Once
 	adopted   map[spool.ID]bool // found in mapped memory
 	stored    map[spool.ID]bool // found on disk
