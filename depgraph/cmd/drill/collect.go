@@ -87,6 +87,7 @@ func (c *command) test(file string, command []string) (failed bool, err error) {
 
 // recorded are the verdicts in a proof file, one JSON object a line, in their
 // order; none if there is no file. depgraph checks that it is whole.
+// A file that was changed by hand is an error, as it is for depgraph check.
 func recorded(file string) (all []depgraph.Proof, err error) {
 	text, err := readFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -116,6 +117,7 @@ func recorded(file string) (all []depgraph.Proof, err error) {
 
 // softEdges are the edges of the run time that are declared soft, by the names
 // of their services.
+// It is in the order of the graph's names, and of declaration within a service.
 func softEdges(g *depgraph.Graph) (soft []depgraph.Edge) {
 	for name := range slices.Values(g.Names()) {
 		for _, e := range drill.RuntimeEdges(g, name) {

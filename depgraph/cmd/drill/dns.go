@@ -178,6 +178,7 @@ func (s *dnsStub) answer(question []byte, network string) []byte {
 
 // ask asks the machine's own servers in their order, the next one if one does
 // not answer in time; SERVFAIL if none does, as a resolver would say.
+// Each gets dnsTimeout, so a question may take that long for each server.
 func (s *dnsStub) ask(question []byte, network string) []byte {
 	for _, server := range s.servers {
 		ctx, cancel := context.WithTimeout(s.ctx, dnsTimeout)
@@ -195,6 +196,8 @@ func (s *dnsStub) ask(question []byte, network string) []byte {
 }
 
 // exchange sends one question to one server, and returns the answer as it is.
+// The answer's ID is not compared: the socket is connected, so that only this server
+// can answer it, and the program compares it itself.
 func exchange(ctx context.Context, network, server string, question []byte) ([]byte, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, server)
 	if err != nil {
@@ -273,6 +276,8 @@ func dnsName(message []byte) (name string, end int, err error) {
 
 // dnsFailure is an answer without records: the header and the question of the
 // message up to end, as an answer with a code (RFC 1035, 4.1.1).
+// Additional records of the question, such as EDNS, are left out: a failure needs
+// none.
 func dnsFailure(question []byte, end int, rcode byte) []byte {
 	answer := append([]byte(nil), question[:end]...)
 	answer[2] = 0x80 | question[2]&0x79 // an answer, to the same kind of question

@@ -15,6 +15,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/faultproxy"
 )
 
+// doctorVerb is doctor: see [command.doctor].
 var doctorVerb = verb{
 	name: "doctor", formats: []string{"text", "json"}, about: "Check a service's table, clock, log and probes before a drill, and say what to do",
 	help: `
@@ -35,6 +36,9 @@ dependency, which it never should. Exit codes: 0 nothing failed, 1 something did
 }
 
 // finding is one check: what was looked at, how it is, and what to do about it.
+// check is a word or two for the left column; detail says what was seen; do is what
+// to do about it, and is left out where all is well. The JSON form is for scripts:
+// members are only added.
 type finding struct {
 	Check  string `json:"check"`
 	Status string `json:"status"` // ok, warn or fail
@@ -55,6 +59,8 @@ const checkTimeout = 5 * time.Second
 
 // doctorFlags are what is to be checked, "" and 0 for what is not, and what was
 // found so far, in the order in which it is printed.
+// To add a check, add a flag, its line in doctor, and a method that calls add once for
+// each thing that it has looked at, whatever it finds.
 type doctorFlags struct {
 	table, role, ttl, log, live, ready, control, token, format string
 	pid                                                        int
@@ -62,6 +68,7 @@ type doctorFlags struct {
 }
 
 // add notes a finding. do is left out where there is nothing to do.
+// detail and args are for fmt.Sprintf; do is printed as it is.
 func (f *doctorFlags) add(check, status, do, detail string, args ...any) {
 	if status == statusOK {
 		do = ""
@@ -122,8 +129,9 @@ func (c *command) doctor(args []string) error {
 	return c.diagnose(&f)
 }
 
-// diagnose prints the findings.
-// diagnose prints the findings, and fails if one does.
+// diagnose prints the findings, and fails if one does. Warnings do not: somebody
+// has to weigh them. Details may have been said by servers, so each is kept to one
+// line.
 func (c *command) diagnose(f *doctorFlags) error {
 	failed := slices.ContainsFunc(f.findings, func(x finding) bool { return x.Status == statusFail })
 	if f.format == "json" {
@@ -239,6 +247,7 @@ func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy 
 
 // fetch makes one request over a connection of its own, follows no redirect (a
 // probe that redirects to a login page is no probe), and reads at most 1 MiB.
+// A probe is a new connection each time, as a platform's is.
 func fetch(ctx context.Context, url string) (status int, err error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -256,6 +265,8 @@ func fetch(ctx context.Context, url string) (status int, err error) {
 
 // checkLog looks at where the service writes its log: a pipe can block it, and
 // a full disk stops it as surely.
+// The bounds are 64 MiB, minutes for a busy service, and 1 GiB. Where the free space
+// cannot be told, it is not judged.
 func (f *doctorFlags) checkLog(path string) {
 	info, err := os.Stat(path)
 	switch {
@@ -288,6 +299,8 @@ const blocking = "put logsink between the service and it, and drill it: drill ex
 // checkProcess looks at where a process writes, in /proc: its streams may be a
 // pipe of a log driver although nobody has asked for one. In containers that is
 // the rule.
+// Another user's process cannot be looked at, and another system has no /proc: that
+// is a warning, and no failure.
 func (f *doctorFlags) checkProcess() {
 	for fd, name := range []string{1: "stdout", 2: "stderr"} {
 		if name == "" {

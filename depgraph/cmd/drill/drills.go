@@ -17,6 +17,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/reference"
 )
 
+// runVerb is run: see [command.run]. The text is printed as it is.
 var runVerb = verb{
 	name: "run", formats: drillFormats, about: "Cut a dependency now, and say whether the service kept serving",
 	help: `
@@ -41,6 +42,7 @@ runs it at full length. Examples:
 	run: (*command).run,
 }
 
+// replayVerb is replay, which ends the process itself: see [command.replay].
 var replayVerb = verb{
 	name: "replay", args: "PRESET|FILE", most: 1, words: presetNames(), formats: drillFormats, about: "Run a preset at its full length, in virtual time",
 	help: `
@@ -54,6 +56,8 @@ included, on a clock that jumps to the next thing that happens. Examples:
 }
 
 // drillFlags are what run and replay have in common.
+// target and format are words that check knows; out and proof are "" where they were
+// not given.
 type drillFlags struct {
 	target, format, out string
 	seed                uint64
@@ -61,6 +65,8 @@ type drillFlags struct {
 }
 
 // add declares what run and replay have in common.
+// The seed is 1 by default, and not random: two people who run the same line see the
+// same drill.
 func (d *drillFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&d.target, "target", "failopen", "the service that is drilled: failopen or naive")
 	fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
@@ -88,6 +94,8 @@ const (
 
 // runFlags are those of run alone. cut is used for its fault only: the proxy of
 // --url runs already.
+// file and the three of cut name the fault, exactly one of the four; edge is needed
+// for a proof about a service of the user's.
 type runFlags struct {
 	drillFlags
 	remoteFlags
@@ -258,6 +266,7 @@ func (c *command) explain(d drillFlags, p presets.Preset) error {
 
 // preset is one of ours by its name, or one in a file; an unknown name is an
 // error of usage which lists all, a bad file one with its name and line.
+// A preset of the user's is as good as one of ours: it is checked in the same way.
 func preset(name, file string) (presets.Preset, error) {
 	if file == "" {
 		p, err := presets.ByName(name)
@@ -282,6 +291,8 @@ func preset(name, file string) (presets.Preset, error) {
 // real drills of seconds need it in proportion. The service is closed with its
 // own deadline even if the drill was interrupted, so that nothing is left
 // running in a test.
+// The error of a drill that could not run is joined with that of a service that
+// could not be closed.
 func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*reference.Service) drill.Experiment) error {
 	svc, err := reference.New(c.ctx, reference.Options{Naive: d.target == "naive", Probe: probe, Seed: d.seed})
 	if err != nil {
@@ -315,6 +326,8 @@ func (c *command) conclude(d drillFlags, r *drill.Report) error {
 // write prints the report and fills the folder, with all of its forms before
 // the first is written: one that cannot be rendered leaves the folder as it
 // was.
+// The folder is made if it is not there, and files in it are replaced. Whatever
+// fails first is the error; what is printed then is nothing.
 func (c *command) write(d drillFlags, r *drill.Report) error {
 	text, err := r.JSON()
 	if err != nil {
@@ -361,13 +374,16 @@ func summary(r *drill.Report) string {
 }
 
 // bar is a part of twenty, for a part from 0 to 1.
+// Any other number, which only a journal that was edited can have, is moved to the
+// nearer end.
 func bar(part float64) string {
-	n := int(part*20 + 0.5)
+	n := int(min(max(part, 0), 1)*20 + 0.5)
 	return strings.Repeat("█", n) + strings.Repeat("·", 20-n)
 }
 
 // progress says on standard error what goes on: the name of each phase as it
 // begins, and a line for each second of it.
+// Its columns fit a terminal of 80; what does not fit moves the rest.
 func (c *command) progress() func(drill.Progress) {
 	return func(p drill.Progress) {
 		if p.Second == nil {
@@ -379,6 +395,8 @@ func (c *command) progress() func(drill.Progress) {
 	}
 }
 
+// reportVerb is report. The exit code is 0 for any journal that can be read: the
+// verdict in it is of another time.
 var reportVerb = verb{
 	name: "report", args: "FILE", most: 1, formats: drillFormats, about: "Render a journal that a drill has written",
 	help: `
@@ -414,6 +432,8 @@ FILE is the JSON that drill run -f json prints. Example:
 	},
 }
 
+// presetsVerb is presets: a line for each, or all about one, with the rules as JSON
+// that --rules takes.
 var presetsVerb = verb{
 	name: "presets", args: "[NAME]", most: 1, words: presetNames(), about: "List the outages that can be had again, or tell all about one",
 	run: func(c *command, args []string) error {

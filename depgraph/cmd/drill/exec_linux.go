@@ -110,6 +110,8 @@ func tryNamespace(self, conf string) error {
 
 // listenDNS finds an address of loopback that is free: from 127.0.53.2 on,
 // since systemd-resolved has 127.0.0.53.
+// Fifty are tried, for as many drills at once. A lack of permission is the same for
+// all of them, and ends the search.
 func listenDNS(o dnsOptions, servers []string) (stub *dnsStub, err error) {
 	for last := range byte(50) {
 		if stub, err = startDNS(o, servers, net.JoinHostPort(net.IPv4(127, 0, 53, 2+last).String(), "53")); err == nil || errors.Is(err, os.ErrPermission) {
@@ -123,6 +125,8 @@ func listenDNS(o dnsOptions, servers []string) (stub *dnsStub, err error) {
 // the program. Without a program it only says whether it could. Arguments are
 // the file, the program's path, and its arguments from the zeroth on. The
 // mounts are made private first, or the new one would be seen by everybody.
+// It returns only with an error, or if there is no program; otherwise this process is
+// the program from then on.
 func inside(args []string) error {
 	if len(args) == 0 {
 		return usagef("%s is for drill exec", insideVerb)

@@ -16,6 +16,7 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// execVerb is exec: see [command.exec].
 var execVerb = verb{
 	name: "exec", most: -1, args: "[FLAGS] -- PROGRAM [ARGS…]", about: "Run a program whose dependencies are broken, without changing it",
 	help: `
@@ -91,6 +92,7 @@ func (c *command) exec(args []string) error {
 
 // find finds a program as a shell does, and says why not with a shell's codes:
 // 127 for one that is not there, 126 for one that is, and cannot be run.
+// The message is printed here, as shells do, and the error is the code alone.
 func (c *command) find(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
@@ -176,6 +178,8 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 // Signals are caught before it starts, so that none is lost between. It is left
 // to itself for as long as it wants: there is no limit of ours on a program of
 // the user's.
+// It returns the program's exit code, or 128 and the signal that has ended it. err is
+// for a program that was started and could not be waited for.
 func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 	runtime.LockOSThread() // the program ends with the thread that has started it, see dieWithParent
 	defer runtime.UnlockOSThread()
@@ -268,6 +272,7 @@ func (s *stalls) started() {
 
 // end reads what is left in the pipes. A grandchild that keeps them open gets a
 // second.
+// It is called once.
 func (s *stalls) end() {
 	s.started()
 	close(s.over)
@@ -285,6 +290,8 @@ func (s *stalls) end() {
 var dnsWays = []string{"nxdomain", "servfail", "empty", "slow"}
 
 // dnsOptions are how names are answered.
+// how is one of dnsWays or "", for nothing; names are those of --dns-for, none for
+// every name; delay is that of slow.
 type dnsOptions struct {
 	how   string
 	names []string

@@ -18,6 +18,7 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// inferVerb is infer: see [command.infer].
 var inferVerb = verb{
 	name: "infer", formats: []string{"text", "json"}, about: "Find out which dependencies are soft, by cutting each, and what the manifests say otherwise",
 	help: `
@@ -46,6 +47,8 @@ var referenceDependencies = []string{"dynamodb", "logs", "origin"}
 // inferFlags are those of infer, and what check has made of them. In the
 // manifests a dependency has one name, and in rules perhaps another: that of
 // the service of AWS, or of the host.
+// Up to seed they are as given, with defaults filled in by check; graph is nil
+// without -d.
 type inferFlags struct {
 	remoteFlags
 	target, format, dir, name string
@@ -226,6 +229,7 @@ func (f *inferFlags) ways(dependency string) []drill.NamedFault {
 type starter = func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error)
 
 // preset is the outage of one cell, in the rules' name of the dependency.
+// Its length is --watch, so nothing is scaled.
 func (f *inferFlags) preset(dependency string, rules []fault.Rule) presets.Preset {
 	return presets.Preset{Name: "infer", Title: "without " + dependency, Dependency: f.service(dependency), Rules: rules, Watch: f.watch, Recovery: time.Minute}
 }
@@ -260,6 +264,8 @@ func (f *inferFlags) remote(c *command) starter {
 // inferred runs the drills and prints what they have shown: for each dependency
 // its strength and why, and then what the manifests say otherwise, with file
 // and line. differences is a list and never null in JSON.
+// The exit code is the worst of: the manifests are wrong (1), a drill could not tell
+// (3). What was found before an error is not printed, as it would look complete.
 func (c *command) inferred(f *inferFlags, dependencies []string, start starter) error {
 	found, err := drill.Infer(c.ctx, dependencies, f.ways, start)
 	if err != nil {

@@ -51,10 +51,12 @@ func main() {
 }
 
 // usagef makes an error of the command line, as opposed to one of the input.
+// Such an error is printed with exit code 64; everything else that goes wrong is 65.
 func usagef(format string, args ...any) error { return cli.Usagef(format, args...) }
 
 // exitCode ends a verb with a code of its own and no message: what there is to
 // say has been said.
+// Verdicts are such codes, and so is the code of a program that exec has run.
 type exitCode int
 
 // Error is for a log of tests; run does not print it.
@@ -62,6 +64,8 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // verb is one thing that the program does: a row of the table. Name, arguments
 // and what it is about make its line in the introduction.
+// The help of a verb is its name, args and about, then help, then the flags that run
+// declares. A function run must call parse before it does anything.
 type verb struct {
 	name, args, about string
 	help              string   // the rest of its help, with examples
@@ -107,6 +111,9 @@ func verbs() []verb {
 
 // table is the verbs as package cli takes it. A verb that is asked for
 // help declares its flags and does nothing else.
+// It runs each verb once, as if asked for help, to learn its flags; that is cheap,
+// since parse ends a verb before it does anything. Words are what a flag's value may
+// be, by the flag's name: to complete a new one, add a row.
 func table() *cli.Program {
 	p := &cli.Program{Name: "drill", Words: map[string][]string{
 		"target": targets, "preset": presetNames(), "fault": faultNames(), "faults": faultNames(), "dns": dnsWays,
@@ -123,6 +130,7 @@ func table() *cli.Program {
 
 // run is main without the process; tests call it. In virtual time it does not
 // return, and the process ends with the exit code.
+// A panic of ours is printed and is exit code 65, so that it looks like no verdict.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer cli.Contain("drill", stderr, exitFailed, &code)
 	c := &command{ctx: ctx, stdout: &cli.Output{To: stdout}, stderr: &cli.Output{To: stderr}}
@@ -242,6 +250,7 @@ func (c *command) parse(fs *flag.FlagSet, args []string) error {
 var targets = []string{"failopen", "naive"}
 
 // oneOf is the error for a flag that is none of a few words.
+// words are in the order in which the message lists them, and are two at least.
 func oneOf(flag, value string, words []string) error {
 	if slices.Contains(words, value) {
 		return nil

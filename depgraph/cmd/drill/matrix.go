@@ -13,6 +13,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/reference"
 )
 
+// matrixVerb is matrix, in two forms: see [command.matrix] and [command.collect].
 var matrixVerb = verb{
 	name: "matrix", most: -1, formats: []string{"markdown", "html", "json"}, about: "Every soft dependency of the service, with every fault, in virtual time",
 	help: `
@@ -159,6 +160,7 @@ func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.
 
 // writeMatrix prints a table of the cells: a row for each dependency, a column
 // for each fault in Markdown and HTML, and in JSON a list, for other programs.
+// Names are escaped by package drill, for the form that is printed.
 func (c *command) writeMatrix(format string, cells []drill.Cell) error {
 	if format == "json" {
 		return c.printJSON(cells)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ func TestLength(t *testing.T) {
 }
 
 func TestBar(t *testing.T) {
-	for part, full := range map[float64]int{0: 0, 0.02: 0, 0.025: 1, 0.5: 10, 0.97: 19, 0.98: 20, 1: 20} {
+	for part, full := range map[float64]int{0: 0, 0.02: 0, 0.025: 1, 0.5: 10, 0.97: 19, 0.98: 20, 1: 20, -1: 0, 5: 20, math.MaxFloat64: 20} { // the last three are of a journal that was edited
 		if got, want := bar(part), strings.Repeat("█", full)+strings.Repeat("·", 20-full); got != want {
 			t.Errorf("%v: %q, want %q", part, got, want)
 		}

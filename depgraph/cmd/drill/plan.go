@@ -17,6 +17,7 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// planVerb is plan: see [command.plan].
 var planVerb = verb{
 	name: "plan", about: "Write an experiment for every dependency that was declared soft",
 	help: `
@@ -91,6 +92,7 @@ func proofFileOf(path string) string {
 }
 
 // proofsOf reads the proof file beside manifests, if there is one.
+// nil is no proof file, which is no error: nothing is proven then.
 func proofsOf(path string) (*depgraph.Proofs, error) {
 	name := proofFileOf(path)
 	if _, err := os.Stat(name); err != nil {
@@ -99,6 +101,7 @@ func proofsOf(path string) (*depgraph.Proofs, error) {
 	return depgraph.LoadProofs(name)
 }
 
+// notInNames is what a file's name must not have; see planName.
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // planName is a file's name, whatever services are called: letters, digits and
@@ -120,6 +123,8 @@ func planName(e drill.Planned) string {
 // writePlan writes the experiment for an edge, unless somebody has written one:
 // it may have been edited, and is then the better one. It is a preset, version
 // 1, as presets.Parse reads it.
+// A watch of 30 min and a recovery of a minute are a beginning, and meant to be
+// edited.
 func writePlan(dir string, e drill.Planned) error {
 	rules, err := json.Marshal(e.Rules)
 	if err != nil {

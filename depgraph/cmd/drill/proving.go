@@ -41,6 +41,8 @@ func (d *drillFlags) provable(p presets.Preset, edge string) error {
 // prove appends the verdict to the proof file, whatever it is: one that deviated
 // disproves the declaration. A report that is about no edge, or has hit nothing
 // and says held, makes no proof.
+// Without --proof it does nothing. What refers to the record is printed, for the
+// manifest's member evidence.
 func (c *command) prove(d drillFlags, r *drill.Report) error {
 	if d.proof == "" {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// proxyVerb is proxy: see [command.proxy].
 var proxyVerb = verb{
 	name: "proxy", about: "Break the dependencies of a program that is not changed, from a proxy on loopback",
 	help: `
@@ -43,6 +44,8 @@ They end by themselves after an hour; /faults?for=5m says when.
 
 // proxyFlags are what proxy and exec have in common. add and check fill o and
 // parsed; start and end use them.
+// maps, open and tunnels are as given, and may come several times; rules, preset and
+// fault exclude one another. release lets go of --dir, and is never nil after start.
 type proxyFlags struct {
 	o        faultproxy.Options
 	maps     cli.List
@@ -126,6 +129,8 @@ func given(flags ...string) (n int) {
 
 // checkFault reads the rules that the flags name, at most one of three ways,
 // into parsed, and what to call them into describe.
+// A file of rules may have toxiproxy's toxics in it. Nothing that is wrong with one
+// is found out later than here.
 func (f *proxyFlags) checkFault(verb string, want bool) (err error) {
 	if n := given(f.rules, f.preset, f.fault); n > 1 || want && n == 0 {
 		return usagef("%s: want exactly one of --fault, --preset and --rules", verb)
@@ -236,6 +241,7 @@ const summedUp = 20
 // sumUp says what the proxy has done: in all, and for each rule how often it
 // has hit and when first, which is the time to look for in the service's own
 // log.
+// rules are taken before the proxy is closed; see hitsOf. It lists summedUp of them.
 func (c *command) sumUp(p *faultproxy.Proxy, rules []fault.RuleStats) {
 	s := p.Stats()
 	fmt.Fprintf(c.stderr, "drill proxy: %d requests, %d tunnels, %d of them faulted; %d errors of upstreams, %d bad requests, %d connections turned away\n",

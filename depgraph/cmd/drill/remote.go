@@ -16,6 +16,8 @@ import (
 // remoteFlags say which running service is drilled, and through which proxy its
 // dependencies go. check makes the client of the proxy; nothing is asked of it
 // yet.
+// rate is in requests a second, least a part from 0 to 1. faultProxyControl is nil
+// before check.
 type remoteFlags struct {
 	url, expect       string
 	control, token    string

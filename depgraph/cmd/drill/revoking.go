@@ -19,6 +19,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
 
+// revokeVerb is revoke: see [command.revoke]. Its help says what is not known to work.
 var revokeVerb = verb{
 	name: "revoke", most: -1, about: "Take a role's access to a DynamoDB table away for a few minutes, for real",
 	help: `
@@ -186,11 +187,13 @@ func credentials(prefix string) (aws.CredentialsProvider, error) {
 	return fixed(aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: os.Getenv(prefix + "AWS_SESSION_TOKEN")}), nil
 }
 
+// fixed gives the same credentials each time; they are not renewed.
 func fixed(credentials aws.Credentials) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
 }
 
 // endpoint is a service's, if it is not AWS's own.
+// nil lets the SDK take AWS's. service is DYNAMODB, IAM or STS.
 func endpoint(service string) *string {
 	if url := os.Getenv("AWS_ENDPOINT_URL_" + service); url != "" {
 		return &url
@@ -198,6 +201,7 @@ func endpoint(service string) *string {
 	return nil
 }
 
+// region is a table's, from its ARN, which a plan has checked.
 func region(table string) string { return strings.Split(table, ":")[3] }
 
 // client makes a DynamoDB client from variables of the environment.
@@ -228,6 +232,7 @@ func tokens(table string) (*sts.Client, error) {
 }
 
 // caller asks STS whose credentials these are.
+// It gets checkTimeout: somebody waits at a terminal.
 func caller(ctx context.Context, table string) (account, arn string, err error) {
 	api, err := tokens(table)
 	if err != nil {
@@ -243,6 +248,7 @@ func caller(ctx context.Context, table string) (account, arn string, err error) 
 }
 
 // iamRegion is where a partition's IAM is.
+// IAM has one endpoint in each partition, whose requests are signed for this region.
 func iamRegion(arn string) string {
 	switch strings.Split(arn, ":")[1] {
 	case "aws-cn":
@@ -254,6 +260,7 @@ func iamRegion(arn string) string {
 }
 
 // undo reverts a plan that the journal knows.
+// The plan says which client it takes; credentials are the operator's.
 func undo(ctx context.Context, p revoke.Plan, journal string) error {
 	if p.Via == revoke.RolePolicy {
 		api, err := roles(p.Table)
@@ -270,6 +277,7 @@ func undo(ctx context.Context, p revoke.Plan, journal string) error {
 }
 
 // revocation is one of the two that are written.
+// It is what carryOut needs of revoke.Table and revoke.Role.
 type revocation interface {
 	Inject(context.Context) error
 	Revert(context.Context) error

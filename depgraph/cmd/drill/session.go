@@ -17,6 +17,8 @@ import (
 // deniedSession assumes the role in a session without the table, and sees that
 // a read of it is denied: the session policy can take away and not give, and
 // the check is for its wording to be what AWS understands.
+// The read is a Scan of one item, which takes the least of all reads. Both the
+// operator's right to assume the role and the role's right to scan are needed.
 func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
 	api, err := tokens(p.Table)
 	if err != nil {
@@ -68,6 +70,8 @@ func emulatedWithoutSTS() bool {
 // writes nothing and touches no one else; the session ends by itself. The
 // program gets the session's credentials in its environment, over any that are
 // there.
+// The session must outlast the program: its credentials are not renewed. The exit code
+// is the program's, and 3 (not-started) if the denial could not be seen.
 func (c *command) runInSession(p revoke.Plan, args []string) error {
 	path, err := c.find(args[0])
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 // A bubble ends when all goroutines in it have: what f starts it must end. The
 // last one to be ready calls finish, whatever its number. Errors are joined in
 // the order in which they came, which for several is not always the same.
+// What f prints must go through c.stdout and c.stderr, which several goroutines may
+// use.
 func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
 	var mu sync.Mutex
 	var all error

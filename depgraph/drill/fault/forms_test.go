@@ -156,6 +156,7 @@ func TestCorrupt_keepsTheForm(t *testing.T) {
 	for before, want := range map[string]string{
 		`{"S":{"S":"ab+1"},"B":{"B":"YQ+/"}}`: `{"S":{"S":"ab+1"},"B":{"B":"LD/+"}}`, // binary first
 		`{"BS":["YQ==","Yg=="]}`:              `{"BS":["LD==","Lt=="]}`,
+		`{"BS":["YQ=="],"S":"ab"}`:            `{"BS":["LD=="],"S":"ab"}`,
 		`{"a":"b\n\u00e9c\"d"}`:               `{"a":"o\n\u00e9p\"q"}`,
 		`{"n": -10.5, "m": 7}`:                `{"n": -15.0, "m": 2}`,
 		`[12, -3, 1e5]`:                       `[17, -8, 1e0]`,
@@ -258,7 +259,10 @@ func TestFault_SendHalf(t *testing.T) {
 			}
 			return &http.Response{Body: io.NopCloser(bytes.NewReader(nil))}, nil
 		})
-		req := httptest.NewRequest("POST", "http://db/", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://db/", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
 		(&Fault{Kind: CutRequest}).SendHalf(req, next)
 		if sent != want {
 			t.Errorf("%q: %s; want %s", body, sent, want)
@@ -279,6 +283,42 @@ func TestHostPort(t *testing.T) {
 		}
 		if got := hostPort(u); got != want {
 			t.Errorf("%s: %s; want %s", text, got, want)
+		}
+	}
+}
+
+// The first and the last hit of a rule are those, whatever came between.
+func TestInjector_Stats_dates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, began := New(Options{}), time.Now()
+		if err := i.Set(Rule{Net: Reset}); err != nil {
+			t.Fatal(err)
+		}
+		if s := i.Stats().Rules[0]; !s.First.IsZero() || !s.Last.IsZero() {
+			t.Errorf("%+v before any", s)
+		}
+		for range 3 {
+			timer := time.NewTimer(time.Second)
+			<-timer.C
+			i.Next(t.Context(), Call{})
+		}
+		if s := i.Stats().Rules[0]; s.Hits != 3 || s.First.Sub(began) != time.Second || s.Last.Sub(began) != 3*time.Second {
+			t.Errorf("%+v; want the first after 1s and the last after 3s", s)
+		}
+	})
+}
+
+// Services with XML have a status of their own for a refusal, unless the rule
+// has asked for another one.
+func TestAPIError_response_statusInXML(t *testing.T) {
+	req := httptest.NewRequest("GET", "http://bucket/key", nil)
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20261125/us-east-1/s3/aws4_request")
+	for _, c := range []struct{ asked, want int }{{0, 403}, {503, 503}} {
+		resp := (&APIError{StatusCode: c.asked, Code: "AccessDeniedException", Message: "<no>"}).expand(Call{}).response(req)
+		body, err := io.ReadAll(resp.Body)
+		want := "<Error><Code>AccessDenied</Code><Message>&lt;no&gt;</Message><RequestId>" + resp.Header.Get("X-Amzn-Requestid") + "</RequestId></Error>"
+		if err != nil || resp.StatusCode != c.want || string(body) != want {
+			t.Errorf("%d: %d %s, %v; want %d %s", c.asked, resp.StatusCode, body, err, c.want, want)
 		}
 	}
 }
