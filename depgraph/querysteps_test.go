@@ -21,6 +21,7 @@ func TestQuery_limits_and_steps(t *testing.T) {
 		"deps(a, 0)":                      "a",
 		"deps(a, 1)":                      "a b c d",
 		"deps(a, 1, 1)":                   "a b c d",
+		"deps(a, soft, soft, data, data)": "a c",     // twice is no contradiction
 		"deps(a, hard)":                   "a b d e", // not over the group of d
 		"deps(a, soft)":                   "a c",
 		"deps(a, runtime)":                "a b c e",
@@ -103,5 +104,14 @@ func TestQueryError_marks_the_place(t *testing.T) {
 		if _, err := g.Query(t.Context(), expr); err == nil || err.Error() != want {
 			t.Errorf("%q:\n%v\nwant\n%s", expr, err, want)
 		}
+	}
+}
+
+// What counts is how deep parentheses are nested, not how many there are.
+func TestQuery_many_parentheses_side_by_side(t *testing.T) {
+	g := system(t, roads)
+	names, err := g.Query(t.Context(), "(a)"+strings.Repeat(" | (b)", 2*maxQueryDepth))
+	if err != nil || strings.Join(names, " ") != "a b" {
+		t.Errorf("%v, %v", names, err)
 	}
 }

@@ -197,3 +197,41 @@ func TestOrder_weak_orders_of_groups(t *testing.T) {
 		}
 	}
 }
+
+// A waiver about a dependency goes with it; one about the service stays.
+func TestSlice_waivers(t *testing.T) {
+	day := proofNow
+	g := mustCompile(t, []Service{
+		{Name: "a", Depends: []Dependency{{On: "b"}, {On: "c"}}, Waivers: []Waiver{
+			{Rule: "DG004", On: "b", Reason: "r", Until: day}, {Rule: "DG004", On: "c", Reason: "r", Until: day}, {Rule: "DG009", Reason: "r", Until: day},
+		}},
+		{Name: "b"},
+		{Name: "c"},
+	})
+	s, err := g.Slice([]string{"a", "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := s.Service("a")
+	if got := fmt.Sprint(len(a.Waivers), a.Waivers[0].On, a.Waivers[1].Rule); got != "2cDG009" {
+		t.Error(got)
+	}
+	if before, _ := g.Service("a"); len(before.Waivers) != 3 {
+		t.Errorf("the graph itself has %d waivers left", len(before.Waivers))
+	}
+}
+
+func TestParseCollapse(t *testing.T) {
+	for _, by := range []CollapseBy{ByOwner, ByKind, ByCriticality, ByFolder} {
+		if got, err := ParseCollapse(string(by)); err != nil || got != by {
+			t.Errorf("%s: %s, %v", by, got, err)
+		}
+	}
+	if got, err := ParseCollapse("team"); err == nil || err.Error() != `collapse "team" is not one of owner, kind, criticality, folder` || got != "" {
+		t.Errorf("%s, %v", got, err)
+	}
+	c, err := system(t, town).Collapse(ByCriticality)
+	if err != nil || strings.Join(c.Names(), " | ") != "(no criticality) | critical | high | low" {
+		t.Errorf("%v, %v", c.Names(), err)
+	}
+}
