@@ -85,8 +85,9 @@ func (c *chunk) reset(id spool.ID, now time.Time, slot int) {
 	}
 }
 
-// fits reports whether a record of size bytes has room.
-func (c *chunk) fits(size int) bool { return c.used+size+c.slot <= c.floor }
+// fits reports whether a record of size bytes has room, and after it the marker of
+// a gap: see lastGapLocked.
+func (c *chunk) fits(size int) bool { return c.used+size+c.slot+gapSize+c.slot <= c.floor }
 
 // append adds a record; the caller has asked fits. Stamp is the record's age
 // against base in milliseconds.

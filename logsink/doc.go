@@ -30,6 +30,8 @@
 // of the runtime whatever is queued, in a healthy state the last two
 // milliseconds (see [Options].Mapped). A panic loses nothing where
 // [Sink.Recover] is deferred, SIGTERM nothing with [NotifyShutdown].
+// What was dropped before a Shutdown is told by what it leaves on disk, too, unless
+// the disk is full; of a gap that is open at a SIGKILL nobody is left to tell.
 //
 // # How it works
 //

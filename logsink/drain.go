@@ -28,6 +28,7 @@ type drainer struct {
 	wrote      bool      // the destination was called
 	gaps       []GapInfo // to be marked before what is in flight
 	pending    []byte    // a marker or a seal that is being written
+	told       bool      // that of the slot that is next
 	midline    bool      // what the destination has taken last is not the end of a line
 	unasked    bool      // pending is no marker but the line break before leftovers
 	pause      time.Duration
@@ -38,6 +39,7 @@ type drainer struct {
 	toFallback bool      // the last call was one of the fallback
 
 	seals, sealed int64 // of this run: seals, and lines in them
+	inherited     Drops // by earlier runs, as their markers say
 	lastSeal      string
 	sealedEnd     bool
 
@@ -298,10 +300,12 @@ func (d *drainer) piece() []byte {
 				s.landedLocked()
 			}
 		} else if w := c.word(c.rec); w&(flagGap|flagBad) != 0 {
-			if w&flagBad == 0 {
-				gap = c.record(c.rec)
+			if w&flagBad == 0 && !d.told {
+				gap, d.told = c.record(c.rec), true
+			} else { // its marker is out, and until then the next process finds it
+				c.skip()
+				d.told = false
 			}
-			c.skip()
 		}
 		s.mu.Unlock()
 		if gap != nil {

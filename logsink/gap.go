@@ -79,7 +79,7 @@ func (s *Sink) openGapLocked() {
 // room in c. It returns the chunk that has room for the record then. Without
 // room for both the gap stays open.
 func (s *Sink) closeGapLocked(c *chunk, size int) *chunk {
-	if s.opt.Gap != nil {
+	if s.marks {
 		with := s.roomLocked(gapSize+c.slot+size, Normal)
 		if with == nil {
 			return c
@@ -87,15 +87,37 @@ func (s *Sink) closeGapLocked(c *chunk, size int) *chunk {
 		c = with
 	}
 	g, since, now := s.takeGapLocked()
-	if s.opt.Gap != nil {
-		var b [gapSize]byte
-		le := binary.LittleEndian
-		for i, v := range []int64{g.full, g.oversize, g.bytes, since, now} {
-			le.PutUint64(b[8*i:], uint64(v))
-		}
-		c.append(b[:], flagGap, 0)
+	if s.marks {
+		c.appendGap(g, since, now)
 	}
 	return c
+}
+
+// lastGapLocked puts the marker of a gap that is open when Shutdown begins behind
+// the youngest record, where [chunk.fits] has kept room for it: what this process
+// leaves on disk must not look complete to the next one. With nothing in memory
+// that could take it, the drainer tells of the gap, if the destination lets it.
+func (s *Sink) lastGapLocked() {
+	if !s.marks || s.refusedSoFarLocked() == s.gap.reported {
+		return
+	}
+	s.openGapLocked() // it may have been counted after the last marker was made
+	c := s.last
+	if c == nil || c.pinned || c.used+gapSize+c.slot > c.floor { // it is just being saved, without it
+		if c = s.roomLocked(gapSize, Normal); c == nil {
+			return
+		}
+	}
+	c.appendGap(s.takeGapLocked())
+}
+
+// appendGap adds the slot that readGap reads.
+func (c *chunk) appendGap(g loss, since, until int64) {
+	var b [gapSize]byte
+	for i, v := range []int64{g.full, g.oversize, g.bytes, since, until} {
+		binary.LittleEndian.PutUint64(b[8*i:], uint64(v))
+	}
+	c.append(b[:], flagGap, 0)
 }
 
 // takeGapLocked ends the gap at the young end and returns what it lost.

@@ -443,3 +443,57 @@ func TestSpill_full_drops_the_oldest(t *testing.T) {
 		}
 	})
 }
+
+// A gap that is still open when a process ends is in what it leaves: the next one
+// tells of it where the lines are missing, and in its seals.
+func TestLeftovers_of_an_open_gap(t *testing.T) {
+	for name, line := range map[string]string{"short lines": "x\n", "long lines": strings.Repeat("x", 300) + "\n"} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := os.MkdirTemp("/dev/shm", "logsink")
+			if err != nil {
+				t.Skip(err)
+			}
+			defer os.RemoveAll(dir)
+			path := filepath.Join(dir, "mapped")
+			o := Options{Dest: refusing{}, MaxBytes: 256 << 10, Mapped: path, Gap: GapText}
+			s := mustNew(t, o)
+			for i := 0; s.Stats().Dropped.Full < 1000; i++ {
+				io.WriteString(s, line)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			s.Shutdown(ctx) //nolint:errcheck // the destination takes nothing
+			<-s.mover.done
+			lost := s.Stats().Dropped.Full
+			var told int64
+			for l, err := range Leftovers(path) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, g := range l.Gaps {
+					told += g.Reasons.Full
+				}
+			}
+			if told != lost {
+				t.Errorf("the leftovers tell of %d lost records, %d were", told, lost)
+			}
+			var rec logsinktest.Recorder
+			o.Dest, o.Seal = &rec, true
+			s = mustNew(t, o)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r := verified(t, rec.Lines()); len(r.Runs) != 1 || r.Runs[0].Lost.Full != lost || r.Missing() != 0 {
+				t.Errorf("%d were lost: %v", lost, r)
+			}
+			if !strings.Contains(rec.String(), "log records") {
+				t.Error("no marker")
+			}
+		})
+	}
+}
+
+// refusing is a destination that is not there.
+type refusing struct{}
+
+func (refusing) Write([]byte) (int, error) { return 0, errors.New("refused") }

@@ -168,6 +168,7 @@ func newSink(o Options) *Sink {
 		opt:      o,
 		classify: o.Classify,
 		stamps:   o.Batch != nil,
+		marks:    o.Gap != nil || o.Seal || o.Mapped != "" || o.SpillDir != "",
 		life:     rand.Uint64() | 1,
 		slot:     plainSlot,
 		limit:    [2]int{o.MaxBytes, o.MaxBytes},

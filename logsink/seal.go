@@ -25,7 +25,7 @@ type seal struct {
 	Run     string `json:"run"`   // the life of the process that delivered
 	N       int64  `json:"n"`     // 1 for the first of the run
 	Total   int64  `json:"total"` // lines listed in the run, this seal's included
-	Lost    Drops  `json:"lost"`  // by the sink, until now
+	Lost    Drops  `json:"lost"`  // by the sink, until now, and by earlier runs between the lines that this one delivered for them
 	End     bool   `json:"end,omitempty"`
 	Lines   string `json:"lines"` // 4 bytes each, base64
 	Prev    string `json:"prev,omitempty"`
@@ -71,7 +71,7 @@ func (d *drainer) sealOf(c *chunk) []byte {
 	d.seals++
 	d.sealed += int64(len(hashes) / 4)
 	x := seal{
-		Version: sealVersion, Run: fmt.Sprintf("%016x", d.s.life), N: d.seals, Total: d.sealed, Lost: d.s.Stats().Dropped,
+		Version: sealVersion, Run: fmt.Sprintf("%016x", d.s.life), N: d.seals, Total: d.sealed, Lost: d.s.Stats().Dropped.plus(d.inherited),
 		End: c == nil, Lines: base64.StdEncoding.EncodeToString(hashes), Prev: d.lastSeal,
 	}
 	x.Sum = x.digest()
@@ -94,6 +94,9 @@ func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
 		switch rec := c.record(i); {
 		case w&flagBad != 0:
 		case w&flagGap != 0:
+			if g := readGap(rec).Reasons; c.earlier {
+				d.inherited = d.inherited.plus(g)
+			}
 			if d.s.opt.Gap != nil {
 				hashes, begun = hashLines(hashes, begun), begun[:0]
 			}
@@ -142,9 +145,12 @@ type RunReport struct {
 	// Unchecked are lines of seals that did not arrive themselves: the lines may
 	// have, and are among LogReport.Unsealed then.
 	Unchecked int64
-	Lost      Drops // what the sink says that it lost itself
-	Ended     bool  // Shutdown had its time: nothing came after the last seal
-	Where     []Hole
+	// Lost is what the sink says that it lost itself, and that earlier runs lost
+	// between the lines that this one delivered for them. Those may have said so
+	// in seals of their own, too.
+	Lost  Drops
+	Ended bool // Shutdown had its time: nothing came after the last seal
+	Where []Hole
 }
 
 // Hole is a place where something is missing.

@@ -48,6 +48,7 @@ func (s *Sink) Shutdown(ctx context.Context) error {
 	s.closers++
 	if !s.closed {
 		s.closed = true
+		s.lastGapLocked()
 		s.tail = nil
 		s.upTo = s.seq
 		for lane := range s.gate {

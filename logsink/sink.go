@@ -76,6 +76,7 @@ type Sink struct {
 	turns    atomic.Int64
 	classify func([]byte) Priority
 	stamps   bool // records carry their time
+	marks    bool // gaps are marked in the queue: somebody, perhaps later, asks for them
 	_        [64]byte
 
 	// Records refused at the gate, without the lock.
