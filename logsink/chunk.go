@@ -62,6 +62,7 @@ type chunk struct {
 	onDisk  bool      // the spool has it, at ref
 	ref     spool.Ref // for the mover alone
 	noted   int       // as far as the spool knows that it is delivered
+	stored  int64     // when it came to disk, Unix milliseconds
 	earlier bool      // it was found, and is an earlier process's
 
 	abandoned bool // Shutdown gave it up

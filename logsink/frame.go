@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"time"
 
 	"github.com/failopen/failopen/logsink/internal/spool"
 )
@@ -155,9 +156,9 @@ func (c *chunk) openFrame(mem []byte, h frameHead, key uint64) (lost [2]int) {
 // live is the number of records still to be delivered.
 func (c *chunk) live() int { return c.left[Normal] + c.left[High] }
 
-// meta is what the spool is told about c.
+// meta is what the spool is told about c, which is to be pushed now.
 func (c *chunk) meta() spool.Meta {
-	return spool.Meta{ID: c.id, Base: c.base, Items: c.n, Left: c.left, Done: c.sent}
+	return spool.Meta{ID: c.id, Base: c.base, Stored: time.Now().UnixMilli(), Items: c.n, Left: c.left, Done: c.sent}
 }
 
 // appendFrame makes b a frame for the spool: room for its header, the records,

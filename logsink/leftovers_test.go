@@ -418,6 +418,55 @@ func TestSpill_age_takes_the_oldest(t *testing.T) {
 	})
 }
 
+// A quiet service's chunk stays open for hours. What it got last is young, and is
+// not too old the moment the chunk comes to disk; neither at the end, nor in the
+// next process.
+func TestSpill_age_spares_young_lines_of_an_old_chunk(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart=%v", restart), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "spill")
+			synctest.Test(t, func(t *testing.T) {
+				var got sequence
+				frozen := logsinktest.NewFrozen(&got)
+				o := Options{Dest: frozen, SpillDir: dir, MaxBytes: 256 << 10, SpillAge: time.Hour}
+				if restart {
+					frozen = logsinktest.NewFrozen(nil)
+					o.Dest = &failsAfter{frozen}
+				}
+				s := mustNew(t, o)
+				n := 0
+				for range 300 { // a line a minute
+					numbered(s, n, n+1)
+					n++
+					time.Sleep(time.Minute)
+				}
+				if restart {
+					s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // frozen
+					frozen.Release()
+					synctest.Wait()
+					o.Dest = &got
+					s = mustNew(t, o)
+				} else {
+					for range 100 {
+						numbered(s, n, n+100)
+						n += 100
+						synctest.Wait()
+					}
+					time.Sleep(30 * time.Minute)
+					frozen.Release()
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if st := mustAdd(t, s); st.Dropped.Total() != 0 {
+					t.Errorf("nothing was on disk for an hour: %+v", st)
+				}
+				got.mustBe(t, n)
+			})
+		})
+	}
+}
+
 // With DropOldest, a full directory drops what is oldest in it.
 func TestSpill_full_drops_the_oldest(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spill")

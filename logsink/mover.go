@@ -320,7 +320,7 @@ func (m *mover) load() bool {
 // was found some may be damaged, and some may have been delivered meanwhile by
 // the process that died.
 func (m *mover) loaded(e spool.Entry) {
-	c := &chunk{onDisk: true, ref: e.Ref, noted: e.Done, earlier: e.Life != m.life}
+	c := &chunk{onDisk: true, ref: e.Ref, noted: e.Done, stored: e.Stored, earlier: e.Life != m.life}
 	lost := c.openFrame(e.Frame, entryHead(e), 0)
 	if !c.earlier {
 		c.order = c.id.Num

@@ -133,9 +133,9 @@ type Options struct {
 	SpillBytes int64
 
 	// SpillAge drops what has waited in SpillDir for longer, oldest first, as
-	// Evicted: by then nobody wants to read it, or nobody may. It goes by the first
-	// record of a chunk, in files by that of the youngest chunk, and is looked for
-	// every second or tenth of it. Default: never.
+	// Evicted: by then nobody wants to read it, or nobody may. A file goes when the
+	// last chunk in it is too old. It is looked for every second, or tenth of
+	// SpillAge. Default: never.
 	SpillAge time.Duration
 }
 

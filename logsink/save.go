@@ -97,8 +97,7 @@ func (m *mover) lookForAge() {
 	}
 }
 
-// dropOld drops the segments that are older than t, and what was read ahead of
-// them.
+// dropOld drops what came to disk before t: segments, and what was read ahead.
 func (m *mover) dropOld(t time.Time) {
 	m.s.mu.Lock()
 	m.dropLoadedLocked(t)
@@ -124,11 +123,11 @@ func (m *mover) dropOld(t time.Time) {
 	}
 }
 
-// dropLoadedLocked drops the chunks read ahead that are older than t.
+// dropLoadedLocked drops the chunks read ahead that came to disk before t.
 func (m *mover) dropLoadedLocked(t time.Time) {
 	s := m.s
 	s.disk.loaded = slices.DeleteFunc(s.disk.loaded, func(c *chunk) bool {
-		if c.base >= t.UnixMilli() {
+		if c.stored >= t.UnixMilli() {
 			return false
 		}
 		s.countEvictedLocked(c)

@@ -129,7 +129,7 @@ func (q *Queue) count(seg *segment) error {
 		if h.finished {
 			continue
 		}
-		seg.newest = max(seg.newest, h.Base)
+		seg.newest = max(seg.newest, h.Stored)
 		q.add(seg, h.Meta, 1)
 	}
 }

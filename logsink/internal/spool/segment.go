@@ -25,6 +25,7 @@ import (
 //	44  checksum (CRC-32C) of bytes 0 to 44
 //	48  done, the only field that changes: the offset up to which the chunk is
 //	    delivered, or allDone
+//	52  stored, Unix milliseconds; 0 in a frame from before this was noted
 //
 // Life is random and known to nobody who only writes to the log, so that no log
 // line can pass for a frame.
@@ -35,6 +36,7 @@ const (
 	magic      = "LSF2"
 	offSum     = 44
 	offDone    = 48
+	offStored  = 52
 	allDone    = math.MaxUint32
 	scanWindow = 64 << 10
 
@@ -55,7 +57,7 @@ type segment struct {
 	left    [2]int64 // records in them
 	torn    []Meta   // at the end, when the file was found
 	damaged int64    // bytes in which no frame was found
-	newest  int64    // the youngest base
+	newest  int64    // when the last chunk came here
 	sealed  bool     // nothing is appended any more
 }
 
@@ -81,6 +83,7 @@ func putHeader(frame []byte, m Meta) {
 	le.PutUint32(frame[40:], uint32(m.Left[1]))
 	le.PutUint32(frame[offSum:], crc32.Checksum(frame[:offSum], castagnoli))
 	le.PutUint32(frame[offDone:], uint32(m.Done))
+	le.PutUint64(frame[offStored:], uint64(m.Stored))
 }
 
 // parseHeader reads a header that begins with pattern: the magic and the life.
@@ -94,6 +97,7 @@ func parseHeader(b, pattern []byte) (h header, ok bool) {
 	h.size = int(le.Uint32(b[28:]))
 	h.Items = int(le.Uint32(b[32:]))
 	h.Left = [2]int{int(le.Uint32(b[36:])), int(le.Uint32(b[40:]))}
+	h.Stored = max(int64(le.Uint64(b[offStored:])), h.Base)
 	done := le.Uint32(b[offDone:])
 	h.finished = done == allDone
 	h.Done = min(max(int(done), HeaderSize), h.size)

@@ -31,10 +31,11 @@ type ID struct{ Life, Num uint64 }
 // Meta is what a spool knows about a chunk.
 type Meta struct {
 	ID
-	Base  int64  // when its first record was written, Unix milliseconds
-	Items int    // entries, in whatever form the chunk holds them
-	Left  [2]int // records still to be delivered when it was pushed, by lane
-	Done  int    // the offset in the frame up to which it is delivered
+	Base   int64  // when its first record was written, Unix milliseconds
+	Stored int64  // when it was pushed; not before Base
+	Items  int    // entries, in whatever form the chunk holds them
+	Left   [2]int // records still to be delivered when it was pushed, by lane
+	Done   int    // the offset in the frame up to which it is delivered
 }
 
 // Entry is a chunk that was read. Frame is HeaderSize bytes that belong to the
@@ -168,7 +169,7 @@ func (q *Queue) write(seg *segment, m Meta, frame []byte) error {
 	q.last = Ref{seg, seg.size}
 	seg.size += int64(len(frame))
 	q.bytes += int64(len(frame))
-	seg.newest = max(seg.newest, m.Base)
+	seg.newest = max(seg.newest, m.Base, m.Stored)
 	q.add(seg, m, 1)
 	return nil
 }
@@ -396,7 +397,7 @@ func (q *Queue) DropOldest() (left [2]int64, bytes int64, ok bool, err error) {
 	return q.dropFirst(func(seg *segment) bool { return true })
 }
 
-// DropBefore is DropOldest for a segment whose youngest chunk is older than t.
+// DropBefore is DropOldest for a segment whose last chunk came before t.
 func (q *Queue) DropBefore(t time.Time) (left [2]int64, bytes int64, ok bool, err error) {
 	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() })
 }
