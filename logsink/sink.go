@@ -89,7 +89,7 @@ type Sink struct {
 	arena *arena // new chunks come from there
 	queue
 	inflight []*chunk
-	front    []*chunk // found at the start, and older than what is on disk
+	front    []*chunk // found in mapped memory, and older than the rest, see arrangeLocked
 	disk     disk
 	seq      uint64 // of the youngest chunk ever opened
 	upTo     uint64 // the drainer takes chunks up to this one without lingering
