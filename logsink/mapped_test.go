@@ -160,17 +160,6 @@ func TestMapped_write_does_not_allocate(t *testing.T) {
 	mustNotAllocate(t, "mapped", Options{Dest: io.Discard, Mapped: memoryDir(t) + "/log"})
 }
 
-// memoryDir is a directory on a file system in memory.
-func memoryDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "logsink")
-	if err != nil || inMemory(dir) != nil {
-		t.Skipf("no file system in memory at /dev/shm: %v, %v", err, inMemory(dir))
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // aChunk is a chunk in memory that outlives the process.
 func aChunk(size int) *chunk {
 	a := newArena(make([]byte, size), size)

@@ -23,8 +23,9 @@ type Options struct {
 	Batch BatchDest
 
 	// MaxBytes bounds the memory of the records, what is in flight included.
-	// Default 4 MiB, at least 64 KiB, at most 16 GiB; rounded down to whole chunks. Rule: the
-	// peak rate in bytes a second times the longest stall to survive.
+	// Default 4 MiB, at least 64 KiB (256 KiB with Mapped), at most 16 GiB;
+	// rounded down to whole chunks. Rule: the peak rate in bytes a second times
+	// the longest stall to survive.
 	MaxBytes int
 
 	// MaxRecord is the longest record in bytes; longer ones are counted as

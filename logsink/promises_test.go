@@ -160,3 +160,14 @@ func TestOnEvent_lost_are_counted(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// memoryDir is a directory on a file system in memory.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "logsink")
+	if err != nil || inMemory(dir) != nil {
+		t.Skipf("no file system in memory at /dev/shm: %v, %v", err, inMemory(dir))
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}

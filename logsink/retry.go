@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unicode/utf8"
 )
 
 // What the drainer does when a call of the destination has failed.
@@ -31,7 +32,7 @@ func (s *Sink) judge(err error) (f failure) {
 			f.err = errors.New("logsink: the destination returned " + f.text)
 		}
 	}()
-	f.text = err.Error()
+	f.text = clip(err.Error())
 	f.broken = isBroken(err)
 	f.short = errors.Is(err, io.ErrShortWrite)
 	f.again = errors.Is(err, syscall.EAGAIN)
@@ -40,6 +41,22 @@ func (s *Sink) judge(err error) (f failure) {
 		f.after = after.RetryAfter()
 	}
 	return f
+}
+
+// mostText bounds the text of an error that is kept and shown: it is somebody
+// else's, and may be the whole answer of a proxy.
+const mostText = 4096
+
+// clip cuts a text at mostText bytes, and not within a character.
+func clip(text string) string {
+	if len(text) <= mostText {
+		return text
+	}
+	n := mostText
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + " ..."
 }
 
 // mostAfter bounds what a destination may ask for: one that says "in a year" is

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/failopen/failopen/logsink/logsinktest"
 )
@@ -113,5 +115,19 @@ func TestSink_callbacks_that_panic(t *testing.T) {
 		if rec.String() != "one\ntwo\n" || st.Panics < 5 || st.Dropped.Oversize != 1 {
 			t.Errorf("%q, %+v", rec.String(), st)
 		}
+	})
+}
+
+// The text of an error may be a proxy's whole answer. What is kept of it is not.
+func TestSink_long_error(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := errors.New(strings.Repeat("ä", 5<<20))
+		s := mustNew(t, Options{Dest: writerFunc(func([]byte) (int, error) { return 0, long })})
+		io.WriteString(s, "x\n")
+		time.Sleep(time.Second)
+		if text := s.Stats().LastError; len(text) > mostText+4 || !utf8.ValidString(text) || !strings.HasSuffix(text, "ä ...") {
+			t.Errorf("%d bytes are kept: ... %q", len(text), text[len(text)-20:])
+		}
+		s.Close() //nolint:errcheck // nothing is taken
 	})
 }

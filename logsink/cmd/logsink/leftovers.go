@@ -181,6 +181,10 @@ func verifyLog(path string, stdout, stderr io.Writer) bool {
 // verifyLeftovers counts what can be read and what is damaged. What was dropped
 // for lack of room is told, and is no damage.
 func verifyLeftovers(path string, stdout, stderr io.Writer) bool {
+	if _, err := os.Stat(path); err != nil {
+		fmt.Fprintln(stderr, "logsink:", err)
+		return false
+	}
 	good, damaged, ok := 0, 0, true
 	var lost int64
 	for l, err := range logsink.Leftovers(path) {
