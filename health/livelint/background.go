@@ -18,6 +18,7 @@ import (
 
 // write is an assignment to a variable or a field, or a Store of an atomic or a
 // sync.Map.
+// It holds for all values of the type if to is a field: see told.go for one of them.
 type write struct {
 	to    ast.Expr
 	value ast.Expr   // nil if it is a constant
@@ -25,6 +26,8 @@ type write struct {
 }
 
 // noteWrites finds what is assigned where.
+// Increments, sends and close count, too: failures++ after a ping, close(s.down). What
+// is done with the stack is up to conditions: it says under which the write happens.
 func (c *checker) noteWrites() {
 	c.writes, c.told = make(map[types.Object][]write), make(map[fieldOf][]write)
 	for _, f := range c.pass.Files {
@@ -54,6 +57,8 @@ func (c *checker) noteWrites() {
 					note(n.Args[0], nil)
 				}
 				switch f := c.atomic(n); {
+				// both ways to write: up.Store(true) of a type, StoreInt32(&up, 1) of the package. The
+				// last argument is the new value, or what is added, in all of them.
 				case f == nil || !hasPrefix(f.Name(), "Store", "Swap", "CompareAndSwap", "Add", "LoadOrStore"):
 				case f.Signature().Recv() != nil && len(n.Args) > 0:
 					note(ast.Unparen(n.Fun).(*ast.SelectorExpr).X, n.Args[len(n.Args)-1])
@@ -69,6 +74,7 @@ func (c *checker) noteWrites() {
 
 // atomic is the function of sync/atomic, or the method of a sync.Map, that a call
 // calls.
+// Nil for any other call, and for one through a dot import, which has no selector.
 func (c *checker) atomic(call *ast.CallExpr) *types.Func {
 	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
 	if f == nil || f.Pkg() == nil || f.Pkg().Path() != "sync/atomic" && (f.Pkg().Path() != "sync" || receiver(f) != "Map") {
@@ -82,6 +88,8 @@ func (c *checker) atomic(call *ast.CallExpr) *types.Func {
 
 // place is the field, or the variable outside of functions, or shared by closures,
 // that an expression names.
+// &s.up, *p and s.up["db"] are the places s.up, p and s.up: elements are not told
+// apart. Nil if it names no variable.
 func (c *checker) place(e ast.Expr) types.Object {
 	switch e := ast.Unparen(e).(type) {
 	case *ast.Ident:
@@ -104,6 +112,9 @@ func (c *checker) place(e ast.Expr) types.Object {
 
 // remembered is the way to the network of what a handler remembers, and fails
 // because of; nil if there is none.
+// Only what decides about a failure counts: a handler that prints when it last saw the
+// database, and answers 200, is harmless. So each case looks for a condition whose
+// branch fails, and asks recalled what the condition is made of.
 func (c *checker) remembered(body ast.Node) (best []string) {
 	if body == nil {
 		return nil
@@ -111,6 +122,7 @@ func (c *checker) remembered(body ast.Node) (best []string) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.IfStmt:
+			// if up { … 200; return }; … 503: the failure is behind the statement
 			if c.fails(n.Body) || n.Else != nil && c.fails(n.Else) || leaves(n.Body) && c.failsAfter(body, n) {
 				best = shorter(best, c.recalled(n.Cond, mostRecalled))
 				if assign, ok := n.Init.(*ast.AssignStmt); ok {
@@ -160,6 +172,7 @@ func received(s ast.Stmt) ast.Expr {
 	return nil
 }
 
+// isBoolean also holds for named types of booleans; not for nil.
 func isBoolean(t types.Type) bool {
 	b, ok := t.(*types.Basic)
 	return ok && b.Info()&types.IsBoolean != 0
@@ -186,10 +199,14 @@ func (c *checker) failing(ret *ast.ReturnStmt) ast.Expr {
 
 // mostRecalled is through how many functions and variables a condition is followed
 // to what it remembers.
+// A handler that is further from what it remembers is a program, whose conditions have
+// many reasons.
 const mostRecalled = 3
 
 // fails reports whether a status from 400 to 599 is somewhere among the arguments
 // of a call in a block, or assigned there, or an error is returned.
+// Any call will do: w.WriteHeader(503), http.Error(w, s, 503), c.JSON(503, x). Closures
+// inside are not run here.
 func (c *checker) fails(n ast.Node) (found bool) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -220,6 +237,7 @@ func (c *checker) isFailure(e ast.Expr) bool {
 }
 
 // leaves reports whether a block ends with a return.
+// A panic or a goto is no return.
 func leaves(b *ast.BlockStmt) bool {
 	if len(b.List) == 0 {
 		return false
@@ -229,6 +247,8 @@ func leaves(b *ast.BlockStmt) bool {
 }
 
 // failsAfter reports whether what follows a statement fails: if ok { …; return }.
+// Statements under another condition do not count, as they are that condition's
+// failures.
 func (c *checker) failsAfter(body, s ast.Node) (found bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		b, ok := n.(*ast.BlockStmt)
@@ -250,6 +270,8 @@ func (c *checker) failsAfter(body, s ast.Node) (found bool) {
 }
 
 // recalled is the way to the network of the values that a condition loads.
+// A field or a variable of the package is what was stored in it anywhere; a local one
+// is what was assigned above the condition, or decided about its assignment.
 func (c *checker) recalled(cond ast.Expr, depth int) (best []string) {
 	if depth == 0 {
 		return nil
@@ -276,6 +298,7 @@ func (c *checker) recalled(cond ast.Expr, depth int) (best []string) {
 				break
 			}
 			for _, value := range append(slices.Clip(c.values[v]), c.ranged[v]...) { // a local copy
+				// assigned later: no reason for this condition
 				if value.Pos() > cond.Pos() {
 					continue
 				}
@@ -296,6 +319,9 @@ func (c *checker) recalled(cond ast.Expr, depth int) (best []string) {
 
 // recalledBy is the way of what a call loads: an atomic, or what a function of this
 // package returns.
+// Other methods of atomics than Load* remember nothing for this condition. A method of
+// this package is looked at with its receiver known, so that live.ok() and ready.ok()
+// are two flags. The function's name is put in front of the way.
 func (c *checker) recalledBy(call *ast.CallExpr, depth int) (best []string) {
 	if f := c.atomic(call); f != nil {
 		if !strings.HasPrefix(f.Name(), "Load") {
@@ -332,6 +358,7 @@ func (c *checker) recalledBy(call *ast.CallExpr, depth int) (best []string) {
 }
 
 // recalledIn is the way of what the body of a function returns, or looks at.
+// Both count, since a function often returns a constant, and looks at the flag before.
 func (c *checker) recalledIn(body ast.Node, depth int) (best []string) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -376,8 +403,11 @@ func (c *checker) setTo(obj types.Object, writes []write) (best []string) {
 	return best
 }
 
-// handlerBody is the code of a handler: a literal, or a function or method of this
+// handlerBodies are the code of a handler: a literal, or a function or method of this
 // package, below conversions and wrappers.
+// Several, if a variable has several values, or a function returns one of several. A
+// type with a ServeHTTP is the last resort. Empty if the code is in another package:
+// what is remembered there is not looked for.
 func (c *checker) handlerBodies(e ast.Expr, depth int) (all []ast.Node) {
 	if depth == 0 {
 		return nil

@@ -6,13 +6,19 @@ import (
 	"golang.org/x/tools/go/ssa"
 )
 
+// What a call may call, by the whole program. Three kinds: a function by its name, a
+// function value, and a method of an interface.
+//
 // A callee is what a call may call.
+// The frame is that of the call, nil if nothing is known of it.
 type callee struct {
 	fn    *ssa.Function
 	frame *frame
 }
 
 // callees are the functions that a call may call, in a frame.
+// None for builtins, and for what cannot be followed. steps and nested are those of the
+// question that asks (see evaluation); the caller holds p.mu.
 func (p *program) callees(call ssa.CallInstruction, fr *frame, steps *int, nested int) (all []callee) {
 	common := call.Common()
 	if common.IsInvoke() {
@@ -20,6 +26,7 @@ func (p *program) callees(call ssa.CallInstruction, fr *frame, steps *int, neste
 	}
 	if f := common.StaticCallee(); f != nil {
 		k := frameKey{fn: f, site: call, from: fr}
+		// func() { … }(): what it captured is here
 		if made, ok := common.Value.(*ssa.MakeClosure); ok {
 			k.made, k.outer = made, fr
 		}
@@ -46,6 +53,8 @@ const mostImplied = 12
 // invoked are the methods that a call of an interface's method may call. Those of
 // the standard library's interfaces are not looked at, but for handlers:
 // everything implements them.
+// What was seen to be put into the interface counts. Only if nothing was, and it is not
+// sure that this is all, are the types taken that implement it.
 func (p *program) invoked(call ssa.CallInstruction, fr *frame, steps *int, nested int) (all []callee) {
 	common := call.Common()
 	m := common.Method
@@ -69,6 +78,9 @@ func (p *program) invoked(call ssa.CallInstruction, fr *frame, steps *int, neste
 
 // method is a method of what is in an interface; of http.HandlerFunc and its
 // like, the function.
+// None if the type does not have it. call and from may be nil: any caller then. t.at is
+// the receiver of the frame, so that fields of this value are told from those of others
+// of its type.
 func (p *program) method(t target, m *types.Func, call ssa.CallInstruction, args []ssa.Value, from *frame) []callee {
 	sel := p.prog.MethodSets.MethodSet(t.typ).Lookup(m.Pkg(), m.Name())
 	if sel == nil {
@@ -78,6 +90,8 @@ func (p *program) method(t target, m *types.Func, call ssa.CallInstruction, args
 	if f == nil {
 		return nil
 	}
+	// Without code: a method of the standard library or a listed package. If the type is a
+	// function (http.HandlerFunc) its method calls it, which is known without the code.
 	if len(f.Blocks) == 0 {
 		if _, ok := t.typ.Underlying().(*types.Signature); !ok || t.at == nil {
 			return []callee{{f, nil}}
@@ -102,6 +116,8 @@ func (p *program) method(t target, m *types.Func, call ssa.CallInstruction, args
 
 // implementers are the types that an interface may hold: of the modules that
 // were asked for, or of all if there are none.
+// The service's own types come first, since a library's mocks and adapters implement
+// its interfaces as well. The answer is remembered by method.
 func (p *program) implementers(m *types.Func) []types.Type {
 	if all, ok := p.implied[m]; ok {
 		return all

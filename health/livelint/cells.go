@@ -9,6 +9,9 @@ import (
 	"golang.org/x/tools/go/ssa"
 )
 
+// How it reads: cell is for what an address or a reference leads to, field for a struct
+// that is a value, storedIn for one store that may be meant.
+//
 // What is stored in fields of structs, and in maps, channels, slices and arrays, is
 // found by type, and narrowed to what is stored into the same allocations.
 
@@ -25,6 +28,8 @@ type cellAt struct {
 }
 
 // field is a field of a struct that is a value, and no variable.
+// It goes back to the variable that the value is a copy of, and asks cell for that. If
+// there is none to be found, any store to that field of that type counts.
 func (e *evaluation) field(v ssa.Value, of types.Type, sel selector, fr *frame) {
 	if e.cells[cellAt{bound{v, fr}, sel}] {
 		return
@@ -70,6 +75,9 @@ func (e *evaluation) field(v ssa.Value, of types.Type, sel selector, fr *frame) 
 
 // cell is what is stored in a field or an element of what base points to. If it
 // is known which allocations these are, only what is stored into them counts.
+// key is that of a map if it is constant, nil for any: checks["live"] is not
+// checks["ready"]. Cost: O(stores of that field or element), each of which may be a
+// question of its own; mostNested and mostSteps bound it.
 func (e *evaluation) cell(base ssa.Value, of types.Type, sel selector, key constant.Value, fr *frame) {
 	if e.nested >= mostNested || *e.steps > mostSteps {
 		e.unknown = true
@@ -96,6 +104,7 @@ func (e *evaluation) cell(base ssa.Value, of types.Type, sel selector, key const
 			}
 		}
 	}
+	// by type, and by allocation where that is known
 	for _, s := range e.p.stores[e.p.key(of, sel)] {
 		if key == nil || s.key == nil || constant.Compare(key, token.EQL, s.key) {
 			e.storedIn(s, objects, all, e.value)
@@ -118,6 +127,8 @@ func (e *evaluation) cell(base ssa.Value, of types.Type, sel selector, key const
 }
 
 // storedIn calls add with what a store puts into some of the objects.
+// all says that objects are all that there may be. A store to something unknown counts
+// only if they are not: two unknowns may be the same.
 func (e *evaluation) storedIn(s store, objects []target, all bool, add func(ssa.Value, *frame)) {
 	if *e.steps++; *e.steps > mostSteps {
 		e.unknown = true
@@ -134,6 +145,8 @@ func (e *evaluation) storedIn(s store, objects []target, all bool, add func(ssa.
 		}
 		return
 	}
+	// no question is left to tell whose it is: it counts, which finds too much rather than
+	// too little
 	if e.nested >= mostNested-1 {
 		add(s.val, nil)
 		return
@@ -145,6 +158,7 @@ func (e *evaluation) storedIn(s store, objects []target, all bool, add func(ssa.
 		calls = e.p.calls(fn)
 	}
 	if len(calls) == 0 || len(calls) > mostCallers {
+		// once, without a caller
 		calls = []ssa.CallInstruction{nil}
 	}
 	for _, call := range calls {
@@ -173,6 +187,7 @@ func local(v ssa.Value) bool {
 }
 
 // rootOf is what an address is inside of.
+// For &a.b[3].c it is a; a value that is no such address is its own root.
 func rootOf(v ssa.Value) ssa.Value {
 	for {
 		switch a := v.(type) {
@@ -199,6 +214,8 @@ func returns(fn *ssa.Function) (all []*ssa.Return) {
 }
 
 // among finds an allocation in some, made by the same call if both are known.
+// The same code allocates for each call; what tells two checkers apart that
+// newChecker made is the call of newChecker.
 func among(objects []target, at ssa.Value, fr *frame) (found []target) {
 	for _, o := range objects {
 		if o.at == at && (fr == nil || o.fr == nil || o.fr.site == fr.site) {

@@ -8,16 +8,26 @@ import (
 	"golang.org/x/tools/go/ssa"
 )
 
+// What a value may be, by the whole program: eval is the question, and the cases of
+// value are the answer, one for each kind of SSA value. Fields and elements are in
+// cells.go, calls in callees.go. It goes backwards from the use to where the value was
+// made, only for values that somebody asks about; a call graph of everything (RTA, VTA)
+// would have one answer for each place, whoever calls, and a wrapper around all
+// handlers would hand the fault of one to all.
+//
 // A frame is a call that is being looked into: what its parameters and captured
 // variables are. The nil frame knows nothing, so that a parameter is what any
 // caller gives.
 type frame struct {
 	frameKey
+	// of the call, receiver first; nil if it is not known who called, which is not the
+	// same as a call without arguments. depth counts frames up to the nil one.
 	args  []bound
 	depth int
 }
 
 // frameKey is what tells frames apart.
+// Two calls with equal keys are the same frame, and what was found in it is found.
 type frameKey struct {
 	fn    *ssa.Function
 	site  ssa.CallInstruction // what called it, nil if that is not known
@@ -35,6 +45,9 @@ type bound struct {
 
 // A target is what a value may be: a function, a value in an interface, or what
 // was allocated: a variable, a map, a channel, a slice.
+// Exactly one of the three is the case: fn is set for a function; typ for what is in an
+// interface; neither for an allocation. fr is the frame in which at was made, so that
+// what a closure captured is looked for where it was captured.
 type target struct {
 	fn  *ssa.Function
 	typ types.Type // in an interface
@@ -44,24 +57,33 @@ type target struct {
 
 // Limits of one evaluation.
 const (
+	// calls within calls that are kept apart. Middleware is three or four deep; each level
+	// multiplies the frames by the number of callers.
 	mostFrames = 8
 	mostNested = 6 // loads of loads
-	mostSteps  = 20_000
+	// values and stores that one question looks at, nested questions included, so that
+	// one strange handler does not decide how long a run takes
+	mostSteps = 20_000
 )
 
 // evaluation follows one value back to what it may be.
 type evaluation struct {
-	p       *program
+	p *program
+	// what was followed already: values, cells (by evaluation.cell and field), and results
 	seen    map[bound]bool
 	cells   map[cellAt]bool
 	targets map[target]bool
 	all     []target // in the order of finding
+	// shared by nested evaluations, so that the bound is one of the whole question. nested
+	// is how many evaluations are around this one.
 	steps   *int
 	nested  int
 	unknown bool // something was not followed
 }
 
 // eval returns what a value may be, and whether that is all.
+// The targets are in the order of finding, which is the same in each run. The nil
+// frame asks for any caller. The caller holds p.mu.
 func (p *program) eval(v ssa.Value, fr *frame) ([]target, bool) {
 	steps := 0
 	return p.evalNested(v, fr, &steps, 0)
@@ -98,12 +120,14 @@ func (e *evaluation) value(v ssa.Value, fr *frame) {
 	switch v := v.(type) {
 	case *ssa.Function:
 		e.add(target{fn: v})
+	// with its frame: what it captured is asked for there
 	case *ssa.MakeClosure:
 		e.add(target{fn: v.Fn.(*ssa.Function), at: v, fr: fr})
 	case *ssa.MakeInterface:
 		e.add(target{typ: v.X.Type(), at: v.X, fr: fr})
 	case *ssa.Alloc, *ssa.MakeMap, *ssa.MakeChan, *ssa.MakeSlice:
 		e.add(target{at: v, fr: fr})
+	// Conversions and slices are the same thing by another name.
 	case *ssa.ChangeType:
 		e.value(v.X, fr)
 	case *ssa.Convert:
@@ -142,6 +166,7 @@ func (e *evaluation) value(v ssa.Value, fr *frame) {
 		e.value(v.X, fr)
 	case *ssa.Global:
 		e.add(target{at: v})
+	// nil, or a number: nothing to call
 	case *ssa.Const:
 	default:
 		e.unknown = true
@@ -149,6 +174,9 @@ func (e *evaluation) value(v ssa.Value, fr *frame) {
 }
 
 // asserted is what a type assertion lets through.
+// To an interface, it stays what it was, if it fits; to a type, it is what was put
+// into the interface. What is in an interface with another type is left out: that is
+// how a type switch tells its cases apart.
 func (e *evaluation) asserted(v *ssa.TypeAssert, fr *frame) {
 	targets, all := e.p.evalNested(v.X, fr, e.steps, e.nested+1)
 	e.unknown = e.unknown || !all
@@ -183,6 +211,7 @@ func (e *evaluation) extract(v *ssa.Extract, fr *frame) {
 	case *ssa.Call:
 		e.result(tuple, v.Index, fr)
 	case *ssa.Next:
+		// 0 is ok, 1 the key, 2 the value
 		if r, ok := tuple.Iter.(*ssa.Range); ok && v.Index == 2 {
 			e.cell(r.X, r.X.Type(), element, nil, fr)
 		}
@@ -200,6 +229,8 @@ func (e *evaluation) extract(v *ssa.Extract, fr *frame) {
 }
 
 // load is what is at an address.
+// For a variable whose address is known it is what is stored there, whatever the order:
+// the evaluation knows no time.
 func (e *evaluation) load(addr ssa.Value, fr *frame) {
 	if *e.steps++; *e.steps > mostSteps {
 		e.unknown = true
@@ -238,6 +269,8 @@ func (e *evaluation) load(addr ssa.Value, fr *frame) {
 var loads frame
 
 // stored is what is assigned to a local variable, also by closures that share it.
+// In a closure the variable has another name, its FreeVar; who calls the closure is
+// not known there, hence the nil frame.
 func (e *evaluation) stored(cell ssa.Value, fr *frame) {
 	refs := cell.Referrers()
 	if refs == nil {
@@ -260,6 +293,9 @@ func (e *evaluation) stored(cell ssa.Value, fr *frame) {
 }
 
 // parameter is what callers give.
+// In a frame it is the one argument; without, those of all calls. A function that is a
+// value, or a method, may have callers that are not known: what is found counts, and
+// unknown says that it need not be all.
 func (e *evaluation) parameter(v *ssa.Parameter, fr *frame) {
 	fn := v.Parent()
 	i := slices.Index(fn.Params, v)
@@ -281,6 +317,9 @@ func (e *evaluation) parameter(v *ssa.Parameter, fr *frame) {
 }
 
 // captured is what a closure holds.
+// f is called with each binding, and the frame that it was made in; nil without
+// a frame of this closure. In Go a closure captures variables, so a binding is mostly an
+// address, and f then loads from it.
 func (e *evaluation) captured(v *ssa.FreeVar, fr *frame, f func(bound)) {
 	fn := v.Parent()
 	i := 0
@@ -297,6 +336,9 @@ func (e *evaluation) captured(v *ssa.FreeVar, fr *frame, f func(bound)) {
 }
 
 // result is what a call returns.
+// index is which of several results. Of append it is the slice as an allocation of its
+// own, whose elements cell looks for in the arguments; other builtins return nothing
+// that can be called.
 func (e *evaluation) result(call *ssa.Call, index int, fr *frame) {
 	common := call.Common()
 	if b, ok := common.Value.(*ssa.Builtin); ok {
@@ -318,6 +360,8 @@ func (e *evaluation) result(call *ssa.Call, index int, fr *frame) {
 			e.value(common.Args[0], fr)
 			continue
 		}
+		// http.TimeoutHandler, http.StripPrefix: what they return answers by what they were
+		// given
 		if len(c.fn.Blocks) == 0 { // a wrapper of the standard library, perhaps
 			for _, arg := range common.Args {
 				if isHandler(arg.Type()) {
@@ -344,6 +388,8 @@ func callsOnce(fn *ssa.Function) bool {
 
 // enter is the frame of a call. If there are too many already it forgets who
 // called, and knows only what is captured; nil, if even these are too many.
+// args are those of the call, without the receiver if that is k.recv. The same key gives
+// the same pointer.
 func (p *program) enter(k frameKey, args []ssa.Value) *frame {
 	depth := 1
 	if k.outer != nil {
@@ -361,6 +407,7 @@ func (p *program) enter(k frameKey, args []ssa.Value) *frame {
 		return fr
 	}
 	fr := &frame{frameKey: k, depth: depth}
+	// otherwise args stays nil: any caller
 	if k.site != nil || k.recv.v != nil {
 		fr.args = make([]bound, 0, len(args)+1)
 		if k.recv.v != nil {

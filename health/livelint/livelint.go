@@ -1,19 +1,3 @@
-// Package livelint is an analyzer that finds liveness checks that call a
-// dependency: handlers of /livez and its like, liveness checks of health
-// libraries, and calls of health.Process.Fatal, whose callees reach the
-// network. Such a check turns an outage of a dependency into an endless
-// restart of the service.
-//
-// It follows static calls, across packages by facts; calls of interfaces that
-// are declared outside the standard library, to the types that this package and
-// its imports have for them; and function values in variables and fields of the
-// package. It knows routes whose path is put together, groups of routes, tables
-// of routes, and what a middleware wraps. What runs in the background, and is not
-// waited for, is no dependency of the answer, and neither is this host.
-//
-// Of this library's own API it finds the ways back to the same fault: Fatal
-// because a call failed, Fatal because a state changed, a Beat that only a
-// successful call leads to, and calls in a watched loop outside Wait.
 package livelint
 
 import (
@@ -75,19 +59,27 @@ func (r *Reaches) String() string {
 }
 
 // checker looks at one package.
+// Its maps are filled by index, noteWrites and solve, in that order, and only read
+// afterwards, but for busy, self and view, which belong to the search that is under
+// way. A checker is used by one goroutine; program is shared, and locked for look.
 type checker struct {
-	pass    *analysis.Pass
-	live    *regexp.Regexp
-	sinks   []string
-	decls   map[*types.Func]*ast.FuncDecl
-	values  map[types.Object][]ast.Expr // what is assigned to variables and fields
-	groups  map[types.Object]*ast.CallExpr
+	// what is asked for, and what is known of the package
+	pass   *analysis.Pass
+	live   *regexp.Regexp
+	sinks  []string
+	decls  map[*types.Func]*ast.FuncDecl
+	values map[types.Object][]ast.Expr // what is assigned to variables and fields
+	groups map[types.Object]*ast.CallExpr
+	// what solve found, and how much of it counts at the moment: view is outsideWait
+	// only while solve computes it, and inside loop
 	ways    [2]ways // by view
 	view    view
 	methods map[*types.Func][]*types.Func // of types, by the method of an interface
 	busy    map[types.Object]bool         // variables that are being followed
 	allowed map[string]map[int]bool       // lines by file
 	said    map[token.Pos]bool
+	// What is remembered: writes is by place, for all values of a type; told is for one
+	// of them, since one flag may be that of liveness and its neighbour of readiness.
 	writes  map[types.Object][]write
 	told    map[fieldOf][]write         // by calls of setters
 	ranged  map[types.Object][]ast.Expr // what a variable goes over
@@ -117,6 +109,8 @@ func analyze(pass *analysis.Pass, whole *program) (result any, err error) {
 		allowed: make(map[string]map[int]bool), said: make(map[token.Pos]bool),
 	}
 	defer func() {
+		// go/types leaves holes in what it could not check, and RunDespiteErrors lets such
+		// packages in. A panic in one package would end the run for all others.
 		// Only code that does not compile can be as strange as that.
 		if v := recover(); v != nil {
 			result, err = nil, fmt.Errorf("livelint: %s cannot be analysed: %v", pass.Pkg.Path(), v)
@@ -126,6 +120,9 @@ func analyze(pass *analysis.Pass, whole *program) (result any, err error) {
 	c.noteWrites()
 	c.solve()
 	if whole != nil && whole.packages[pass.Pkg] != nil {
+		// checker.Analyze runs the packages at the same time. What is above touches this
+		// package only; from here on the program's memory of answers is shared, and
+		// holding the lock to the end is simpler than a lock for each of its maps.
 		whole.mu.Lock() // packages are analysed at the same time
 		defer whole.mu.Unlock()
 		c.program, whole.sinks = whole, c.sinks
@@ -143,6 +140,9 @@ func isStandard(path, file string) bool {
 
 // index finds assignments and lines that are let through.
 func (c *checker) index() {
+	// By object, and not by place in the code: a field of a struct is one object for all
+	// its values, which takes two values of a type for each other but finds
+	// s.live = func… whichever method has it.
 	assign := func(to, from ast.Expr) {
 		if id, ok := ast.Unparen(to).(*ast.Ident); ok {
 			if obj := c.pass.TypesInfo.ObjectOf(id); obj != nil {
@@ -156,6 +156,8 @@ func (c *checker) index() {
 		}
 	}
 	for _, f := range c.pass.Files {
+		// All declarations of the package come first, since a group of routes may be given
+		// to a function that a later file declares.
 		for _, d := range f.Decls {
 			if fd, ok := d.(*ast.FuncDecl); ok && fd.Body != nil {
 				if obj, ok := c.pass.TypesInfo.Defs[fd.Name].(*types.Func); ok {
@@ -168,6 +170,8 @@ func (c *checker) index() {
 		}
 	}
 	for _, f := range c.pass.Files {
+		// A comment behind a statement is about that line, one that stands alone is about
+		// the next one. Which of the two it is, the statement that begins there tells.
 		code := make(map[int]bool) // lines on which a statement begins
 		ast.Inspect(f, func(n ast.Node) bool {
 			if s, ok := n.(ast.Stmt); ok {
@@ -193,6 +197,7 @@ func (c *checker) index() {
 		ast.Inspect(f, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.AssignStmt:
+				// a, err := f() has one value for two variables: the call is the value of each
 				for i, to := range n.Lhs {
 					assign(to, n.Rhs[min(i, len(n.Rhs)-1)])
 				}
@@ -260,6 +265,9 @@ func (c *checker) reportRoute(pos token.Pos, route string, path []string) {
 	}
 }
 
+// outcome is the rest of the sentence: the way, and what it leads to. It says what
+// the platform does, because a reader who sees only "calls a dependency" takes that
+// for the purpose of the check.
 func outcome(path []string) string {
 	return strings.Join(path, " -> ") + "; while that is down, this process is restarted, which does not help"
 }
@@ -267,6 +275,7 @@ func outcome(path []string) string {
 // say reports at most one fault of a place, and none that is let through. The
 // category of what it reports is the route, if there is one.
 func (c *checker) say(pos token.Pos, route, message string) {
+	// as index has it for comments, //line directives of generated code included
 	at := c.pass.Fset.Position(pos)
 	if !c.said[pos] && !c.allowed[at.Filename][at.Line] {
 		c.said[pos] = true

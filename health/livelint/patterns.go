@@ -9,6 +9,10 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
+// What a liveness check looks like: look tries each pattern on each node. Routes are in
+// routes.go and this library's own API in watches.go; here are other health libraries
+// and gRPC.
+//
 // Health libraries, by the beginning of their import paths: what is registered with
 // them decides their handlers' answer, now or from the background.
 var libraries = []string{
@@ -21,6 +25,7 @@ var libraries = []string{
 const grpcHealth = "google.golang.org/grpc/health/grpc_health_v1"
 
 // libraryOf is the health library that a function belongs to.
+// "" for anything else. Major versions and sub-packages belong to their library.
 func libraryOf(f *types.Func) string {
 	if f == nil || f.Pkg() == nil {
 		return ""
@@ -34,10 +39,14 @@ func libraryOf(f *types.Func) string {
 }
 
 // look finds liveness checks.
+// Patterns do not exclude each other: the same call may be a route and a registration,
+// and say keeps the first finding. stack is the way down to the node, which is the
+// last of it; conditions needs it, since go/ast knows no parents.
 func (c *checker) look() {
 	for _, f := range c.pass.Files {
 		var stack []ast.Node
 		ast.Inspect(f, func(n ast.Node) bool {
+			// the end of the node that was entered last
 			if n == nil {
 				stack = stack[:len(stack)-1]
 				return true
@@ -71,6 +80,8 @@ func (c *checker) look() {
 var registering = regexp.MustCompile(`^(Add|Register|Install|Set|With|New)[A-Za-z]*(Liveness|Livez|LiveCheck|LiveProbe|Healthz)`)
 
 // register finds liveness checks that are given to a library.
+// The name is enough, whichever library has it; package health itself is left out,
+// because a check that is given to it is a Dependency and restarts nothing.
 func (c *checker) register(call *ast.CallExpr) {
 	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
 	if f == nil || f.Pkg() == nil || len(call.Args) == 0 {
@@ -80,6 +91,7 @@ func (c *checker) register(call *ast.CallExpr) {
 		return
 	}
 	for _, arg := range call.Args {
+		// each argument is asked: most are names and options, which lead nowhere
 		path := c.check(arg)
 		if path == nil {
 			path = c.client(arg)
@@ -90,6 +102,7 @@ func (c *checker) register(call *ast.CallExpr) {
 
 // client is the call that a client is made for, in place of a check:
 // runtime.WithHealthzEndpoint(grpc_health_v1.NewHealthClient(conn)).
+// Any method that calls a service will do: what is given a whole client will use it.
 func (c *checker) client(e ast.Expr) []string {
 	t := c.pass.TypesInfo.TypeOf(e)
 	if t == nil {
@@ -104,6 +117,8 @@ func (c *checker) client(e ast.Expr) []string {
 }
 
 // grpc finds implementations of the gRPC health service.
+// Kubernetes asks Check (grpc probes); Watch is for clients that stream. The method is
+// known by its request, so that neither embedding nor the receiver's name matters.
 func (c *checker) grpc(fd *ast.FuncDecl) {
 	if fd.Name.Name != "Check" && fd.Name.Name != "Watch" || fd.Recv == nil || fd.Body == nil {
 		return
@@ -125,6 +140,8 @@ func (c *checker) grpc(fd *ast.FuncDecl) {
 
 // library is the health library that made a handler: h.Handler(),
 // NewHandler(checker), h.HandlerFunc.
+// "" if it is somebody else's. A function of the library counts by its name, which
+// has Handle in it; below wrappers and variables it is looked for in the arguments.
 func (c *checker) library(e ast.Expr, depth int) string {
 	if depth == 0 {
 		return ""
@@ -164,6 +181,9 @@ func (c *checker) library(e ast.Expr, depth int) string {
 // registered is the shortest way through a check that this package, or the whole
 // program, gives to a library: in a field of its types, or as an argument of its
 // functions.
+// In vet mode only this package is looked at: a service that registers its checks in
+// one package and mounts the handler in another is found by -whole. Which of several
+// checkers of one library a handler is of is not told apart.
 func (c *checker) registered(lib string) (best []string) {
 	if c.program != nil {
 		return c.program.registered(lib)
@@ -196,6 +216,7 @@ func (c *checker) registered(lib string) (best []string) {
 }
 
 // asCheck is the way through a function that is given to a library.
+// Nil for what is no function, as names, timeouts and options are.
 func (c *checker) asCheck(e ast.Expr) []string {
 	if _, ok := typeOf(c, e).(*types.Signature); !ok {
 		return nil

@@ -16,6 +16,9 @@ import (
 
 // program is the code of a service and of everything that it imports, without
 // the bodies of the standard library, and what its functions store where.
+// It is built once by newProgram and not changed by the searches, but for the
+// answers that they remember; these are guarded by mu, which analyze holds for the
+// whole of look.
 type program struct {
 	mu       sync.Mutex // of what follows: answers are remembered
 	prog     *ssa.Program
@@ -24,6 +27,8 @@ type program struct {
 	own      map[*types.Package]bool         // of the modules that were asked for
 	ordered  []*types.Package                // those with code
 
+	// The indexes that functions fills: each question "who…?" is one look-up. Types are
+	// kept by their string where equal types may be different objects.
 	callers  map[*ssa.Function][]ssa.CallInstruction
 	invokes  map[string][]ssa.CallInstruction // by the name of an interface's method
 	dynamic  map[string][]ssa.CallInstruction // of function values, by their signature
@@ -35,6 +40,8 @@ type program struct {
 	gifts    []gift       // to health libraries
 	types    []types.Type // concrete ones with methods, of packages with code
 
+	// Answers that are remembered. frames makes equal frames the same pointer, so that a
+	// state can be the key of a map; implied, nodes and libraries save searches.
 	frames  map[frameKey]*frame
 	names   map[types.Type]any
 	implied map[*types.Func][]types.Type // by the method of an interface
@@ -65,6 +72,8 @@ type store struct {
 
 // newProgram reads packages that were loaded with all that they import.
 func newProgram(pkgs []*packages.Package) *program {
+	// Instances of generic functions get bodies of their own: a handler that a generic
+	// wrapper is given is then known by its type.
 	prog, roots := ssautil.AllPackages(pkgs, ssa.InstantiateGenerics)
 	p := &program{
 		prog: prog, packages: make(map[*types.Package]*ssa.Package), inside: make(map[*types.Package]bool), own: make(map[*types.Package]bool),
@@ -77,6 +86,7 @@ func newProgram(pkgs []*packages.Package) *program {
 	modules := make(map[string]bool)
 	for i, root := range roots {
 		if root != nil {
+			// without it ValueForExpr does not find the SSA value of an expression
 			root.SetDebugMode(true)
 			p.packages[root.Pkg] = root
 		}
@@ -84,6 +94,8 @@ func newProgram(pkgs []*packages.Package) *program {
 			modules[m.Path] = true
 		}
 	}
+	// Only what can hide a check is built. The standard library and the packages in
+	// listed would be most of the memory; what they do is known by name (sinks.go).
 	packages.Visit(pkgs, nil, func(pkg *packages.Package) {
 		built := prog.Package(pkg.Types)
 		if built == nil || len(pkg.Syntax) == 0 || isStandard(pkg.PkgPath, prog.Fset.Position(pkg.Syntax[0].Package).Filename) || isListed(pkg.PkgPath) {
@@ -110,6 +122,7 @@ func (p *program) functions() {
 		if fn == nil || seen[fn] {
 			return
 		}
+		// before the calls below: functions refer to each other in circles
 		seen[fn] = true
 		p.function(fn)
 		for _, inner := range fn.AnonFuncs {
@@ -139,6 +152,8 @@ func (p *program) functions() {
 }
 
 // function notes what a function calls and stores.
+// It is the only pass over all instructions: O(instructions), and what it leaves out
+// here is not found by any search later.
 func (p *program) function(fn *ssa.Function) {
 	for _, b := range fn.Blocks {
 		for _, instr := range b.Instrs {
@@ -147,6 +162,8 @@ func (p *program) function(fn *ssa.Function) {
 			case ssa.CallInstruction:
 				common := instr.Common()
 				p.noteGifts(fn, common)
+				// three kinds of calls, three indexes: of a known function, of a method of an
+				// interface, and of a function value
 				if f := common.StaticCallee(); f != nil {
 					p.callers[f] = append(p.callers[f], instr)
 					called = common.Value
@@ -160,6 +177,8 @@ func (p *program) function(fn *ssa.Function) {
 				f := instr.Fn.(*ssa.Function)
 				p.closures[f] = append(p.closures[f], instr)
 			case *ssa.MakeInterface:
+				// what is in an interface may be called by a method; numbers and strings, which are
+				// boxed for fmt all the time, have none worth following
 				if _, basic := instr.X.Type().Underlying().(*types.Basic); !basic {
 					name := instr.X.Type().String()
 					p.boxed[name] = append(p.boxed[name], instr.X)
@@ -178,6 +197,8 @@ func (p *program) function(fn *ssa.Function) {
 				}
 			}
 			for _, op := range instr.Operands(nil) {
+				// an operand that is not the callee: the function is a value from here on, and may
+				// be called by any call of its signature
 				if f, ok := (*op).(*ssa.Function); ok && *op != called {
 					p.taken[f] = true
 				}
@@ -187,6 +208,8 @@ func (p *program) function(fn *ssa.Function) {
 }
 
 // noteGifts notes what others give to a function of a health library.
+// The library's calls of itself are not gifts: its own helpers would make each of
+// its users a finding.
 func (p *program) noteGifts(from *ssa.Function, common *ssa.CallCommon) {
 	f := called(common)
 	lib := libraryOf(f)
@@ -231,6 +254,9 @@ func (p *program) put(base ssa.Value, sel selector, val ssa.Value, key constant.
 }
 
 // key is the key of a field or an element of a type.
+// Pointers are looked through, since a field is the same by value and by pointer. A
+// named struct is known by its name, an unnamed one by how it is written. The
+// answers are remembered in names: writing a type out is the expensive part.
 func (p *program) key(of types.Type, sel selector) cellKey {
 	if name, ok := p.names[of]; ok {
 		return cellKey{name, sel}
@@ -265,6 +291,9 @@ func constantOf(v ssa.Value) constant.Value {
 }
 
 // order puts packages in order, and their types.
+// The order is that of import paths and names, so that two runs look at candidates in
+// the same order and print the same finding. Generic types are left out: only their
+// instances can be in an interface.
 func (p *program) order() {
 	p.ordered = slices.SortedFunc(maps.Keys(p.inside), func(a, b *types.Package) int { return strings.Compare(a.Path(), b.Path()) })
 	for _, pkg := range p.ordered {
@@ -281,9 +310,13 @@ func (p *program) order() {
 }
 
 // calls are the calls that name a function, and those of a value that may be it.
+// Of a function whose signature is too common, func() or
+// func(http.ResponseWriter, *http.Request), the calls of values say nothing: see
+// mostCallers.
 func (p *program) calls(fn *ssa.Function) []ssa.CallInstruction {
 	all := p.callers[fn]
 	if p.taken[fn] && fn.Signature.Recv() == nil {
+		// all is clipped first, so that append does not write into the index
 		if more := p.dynamic[signature(fn.Signature)]; len(more) <= mostCallers {
 			all = append(all[:len(all):len(all)], more...)
 		}
@@ -309,6 +342,9 @@ func signature(s *types.Signature) string {
 const mostCallers = 64
 
 // given is what callers give for a parameter.
+// i counts as ssa.Function.Params does: for a method the receiver is 0, and what was
+// put into any interface as that type may be it. For calls by way of an interface
+// the receiver is not among the arguments, hence i-1.
 func (p *program) given(fn *ssa.Function, i int) (args []ssa.Value) {
 	for _, call := range p.calls(fn) {
 		if all := call.Common().Args; i < len(all) {
@@ -331,6 +367,9 @@ func (p *program) given(fn *ssa.Function, i int) (args []ssa.Value) {
 }
 
 // enclosing is the innermost function of a package that a place is in.
+// An expression at package level is in the package's init; nil for a package that
+// was not asked for. Methods are no members of an ssa.Package and come second.
+// O(functions of the package), once for each pattern that matched.
 func (p *program) enclosing(pkg *types.Package, pos token.Pos) *ssa.Function {
 	built := p.packages[pkg]
 	if built == nil {

@@ -12,6 +12,8 @@ import (
 )
 
 // text is the value of a constant string.
+// Constants by name and constant expressions (base + "/livez") are values to
+// go/types already; path is for what is put together at run time.
 func (c *checker) text(e ast.Expr) (string, bool) {
 	tv := c.pass.TypesInfo.Types[e]
 	if tv.Value == nil || tv.Value.Kind() != constant.String {
@@ -21,6 +23,8 @@ func (c *checker) text(e ast.Expr) (string, bool) {
 }
 
 // check is the shortest way from a handler, or a check, to the network.
+// It is where the two modes part: the whole program is asked first, and the syntax if
+// there is none, or if that does not know what e is. Nil: no way was found.
 func (c *checker) check(e ast.Expr) []string {
 	if path, ok := c.wholeValue(e); ok {
 		return path
@@ -33,10 +37,14 @@ const unknown = "{}"
 
 // path is what the code says about a string: a constant, one that was put
 // together, or its end. ok is false if nothing of it is known.
+// A part that is not known becomes "{}": prefix + "/livez" is "{}/livez", which
+// the default pattern matches below any prefix. depth bounds variables that are
+// assigned from each other.
 func (c *checker) path(e ast.Expr, depth int) (s string, ok bool) {
 	if s, ok = c.text(e); ok || depth == 0 {
 		return s, ok
 	}
+	// most arguments of most calls are no strings: the cheap question first
 	if t, isBasic := typeOf(c, e).(*types.Basic); !isBasic || t.Info()&types.IsString == 0 {
 		return "", false
 	}
@@ -74,6 +82,8 @@ func orUnknown(s string, ok bool) string {
 }
 
 // assigned is the string that a variable has, if there is only one.
+// Of two values neither is more right than the other: a path that depends on a flag
+// is not guessed.
 func (c *checker) assigned(obj types.Object, depth int) (string, bool) {
 	if values := c.values[obj]; obj != nil && len(values) == 1 {
 		return c.path(values[0], depth-1)
@@ -81,6 +91,7 @@ func (c *checker) assigned(obj types.Object, depth int) (string, bool) {
 	return "", false
 }
 
+// verb is a verb of package fmt without flags, which paths do not use: %s, %d, %v.
 var verb = regexp.MustCompile(`%[a-z]`)
 
 // computed is the string that a call returns: Sprintf, Join, or a function of
@@ -91,6 +102,8 @@ func (c *checker) computed(call *ast.CallExpr, depth int) (string, bool) {
 		return "", false
 	}
 	switch f.Pkg().Path() + "." + f.Name() {
+	// known as long as the format is; each verb takes its argument in turn, and one that
+	// has none, or one that is not constant, matches anything
 	case "fmt.Sprintf", "fmt.Sprint":
 		if len(call.Args) == 0 {
 			return "", false
@@ -106,6 +119,7 @@ func (c *checker) computed(call *ast.CallExpr, depth int) (string, bool) {
 			}
 			return unknown
 		}), true
+	// slashes are put once between the parts, as Join does; of .. nothing is made
 	case "path.Join", "net/url.JoinPath":
 		var parts []string
 		known := false
@@ -115,6 +129,7 @@ func (c *checker) computed(call *ast.CallExpr, depth int) (string, bool) {
 		}
 		return "/" + strings.Join(parts, "/"), known
 	}
+	// func livePath() string { return base + "/livez" }
 	if fd := c.decls[f]; fd != nil && len(fd.Body.List) == 1 {
 		if ret, ok := fd.Body.List[0].(*ast.ReturnStmt); ok && len(ret.Results) == 1 {
 			return c.path(ret.Results[0], depth-1)
@@ -125,6 +140,9 @@ func (c *checker) computed(call *ast.CallExpr, depth int) (string, bool) {
 
 // isLivePath reports whether a pattern of a router is a liveness path: "/livez",
 // "GET /livez", "example.com/livez". An address is none: it belongs to a client.
+// What routers add is taken off first: the method and a space, a host before the first
+// slash, and {$} for "exactly this path" (net/http.ServeMux). A pattern that begins
+// with an unknown part has no host that could be told from it.
 func (c *checker) isLivePath(pattern string) bool {
 	if strings.Contains(pattern, "://") {
 		return false
@@ -139,6 +157,9 @@ func (c *checker) isLivePath(pattern string) bool {
 }
 
 // group notes what a call gives its path to: r.Route("/health", func(r Router) {...}).
+// The parameters of the function are what the routes below are given to, so each is
+// mapped to the call, and prefix finds the path there. Whether the call is one of a
+// router is asked by prefix, by its name: here nothing is known yet.
 func (c *checker) group(call *ast.CallExpr) {
 	if len(call.Args) < 2 {
 		return
@@ -172,12 +193,19 @@ func (c *checker) group(call *ast.CallExpr) {
 
 // Names of methods.
 var (
+	// whose first argument is a path that counts for what follows in the chain, or in
+	// the function beside it: chi, echo, gin, gorilla/mux, iris; GET of go-restful
 	grouping = regexp.MustCompile(`^(Group|Route|Mount|PathPrefix|Path|Party|Namespace|GET|Get)$`)
-	handing  = regexp.MustCompile(`^(Handler|HandlerFunc|Handle|HandleFunc|To|ThenFunc|Then)$`)
+	// which take a handler, and no path, since that was given before: gorilla/mux's
+	// HandlerFunc, go-restful's To, alice's Then
+	handing = regexp.MustCompile(`^(Handler|HandlerFunc|Handle|HandleFunc|To|ThenFunc|Then)$`)
 )
 
 // prefix is the path of a group of routes, "" for a router:
 // r.PathPrefix("/health").Subrouter(), g := e.Group("/health").
+// It goes from the inside out: v1.Group("/health") is the prefix of v1, then
+// "/health". A variable with two values, or a router that comes from elsewhere, has
+// no prefix, so that its routes are looked at by themselves.
 func (c *checker) prefix(e ast.Expr, depth int) string {
 	if depth == 0 {
 		return ""
@@ -210,6 +238,9 @@ func (c *checker) prefix(e ast.Expr, depth int) string {
 // mount finds any call that gives a handler to a liveness path:
 // mux.HandleFunc("/livez", h), r.GET("/livez", h), mux.Handle("GET /livez", h),
 // r.Path("/livez").HandlerFunc(h).
+// It does not ask whose method it is. A call that is given a path and, after it, what
+// reaches the network is a route in every router that we have seen, and a list of
+// routers would be out of date. What is no handler leads nowhere and costs nothing.
 func (c *checker) mount(call *ast.CallExpr) {
 	var prefix, method string
 	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok {
@@ -225,6 +256,8 @@ func (c *checker) mount(call *ast.CallExpr) {
 			continue
 		}
 		named = true
+		// a path below a group; what does not begin with a slash is no path of a route, but
+		// a name or a method: r.Method("GET", "/livez", h)
 		full := s
 		if prefix != "" && (s == "" || strings.HasPrefix(s, "/")) {
 			full = strings.TrimSuffix(prefix, "/") + s
@@ -235,6 +268,7 @@ func (c *checker) mount(call *ast.CallExpr) {
 			}
 		}
 	}
+	// the path was in the chain before: r.Path("/livez").HandlerFunc(h)
 	if !named && handing.MatchString(method) && prefix != "" && c.isLivePath(prefix) {
 		for _, h := range call.Args {
 			c.mounted(call.Pos(), prefix, h)
@@ -244,6 +278,8 @@ func (c *checker) mount(call *ast.CallExpr) {
 
 // described is the path in a literal that describes a route, whose handler stands
 // beside it: huma.Register(api, huma.Operation{Path: "/livez"}, h).
+// The literal may be behind a pointer. Its type does not matter, only the name of the
+// field: Path, Pattern or Route.
 func (c *checker) described(e ast.Expr) (string, bool) {
 	if u, ok := ast.Unparen(e).(*ast.UnaryExpr); ok {
 		e = u.X
@@ -263,6 +299,9 @@ func (c *checker) described(e ast.Expr) (string, bool) {
 }
 
 // mounted looks at a handler that answers on a liveness path.
+// Three questions, and the first that finds something is reported, since say takes one
+// fault of a place: is it a health library's handler, for which whatever was
+// registered answers; does it ask; does it remember.
 func (c *checker) mounted(pos token.Pos, path string, h ast.Expr) {
 	if f, ok := typeOf(c, h).(*types.Signature); ok {
 		for v := range f.Params().Variables() {
@@ -284,6 +323,9 @@ func (c *checker) mounted(pos token.Pos, path string, h ast.Expr) {
 
 // table finds routes in literals: {"/livez", s.live}, {Path: "/livez", Handler: h},
 // map[string]http.HandlerFunc{"/livez": s.live}.
+// A struct is a route if one of its fields is a liveness path and another one a
+// handler, by their values and not by the fields' names. Findings stand at the row,
+// not at the table.
 func (c *checker) table(lit *ast.CompositeLit) {
 	path := ""
 	for _, element := range lit.Elts {
@@ -314,6 +356,8 @@ func (c *checker) table(lit *ast.CompositeLit) {
 // byPath finds handlers that look at the path themselves: switch r.URL.Path and
 // if r.URL.Path == "/livez".
 func (c *checker) byPath(n ast.Node) {
+	// of a URL, or of what else has a field of that name: a finding needs a body that
+	// reaches the network, too
 	isPath := func(e ast.Expr) bool {
 		sel, ok := ast.Unparen(e).(*ast.SelectorExpr)
 		return ok && sel.Sel.Name == "Path"
@@ -346,6 +390,8 @@ func (c *checker) byPath(n ast.Node) {
 // isHandler reports whether values of a type answer requests: http.Handler,
 // functions of net/http, and those of gin, echo, fiber and their like, which
 // take a Context of their own.
+// Those frameworks are not named: any type Context, Ctx or RequestCtx counts but
+// context.Context, which clients take.
 func isHandler(t types.Type) bool {
 	if t == nil {
 		return false

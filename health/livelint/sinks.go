@@ -5,8 +5,14 @@ import (
 	"strings"
 )
 
+// What talks to the network, by name. isSink is asked for every call of every function,
+// so its cases go from the package's path to names; add a client here, and a bad and a
+// good function for it to the corpus.
+//
 // knownClients are packages whose functions and methods call a dependency when they
 // take a context.
+// The context tells what talks from what only prepares: redis.NewClient(opt) does not
+// talk, client.Get(ctx, key) does.
 var knownClients = []string{
 	"github.com/redis/go-redis", "github.com/go-redis/redis", "github.com/jackc/pgx", "go.mongodb.org/mongo-driver",
 	"github.com/segmentio/kafka-go", "github.com/nats-io/nats.go", "github.com/rabbitmq/amqp091-go",
@@ -19,6 +25,8 @@ var knownClients = []string{
 var listed = []string{"golang.org/x", "google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "modernc.org"}
 
 // isListed reports whether a package is one that need not be looked into.
+// A path with a listed one in front, on a border of elements: golang.org/x/tools is, and
+// golang.org/xyz is not.
 func isListed(path string) bool {
 	for _, all := range [][]string{listed, knownClients} {
 		for _, p := range all {
@@ -36,10 +44,15 @@ const (
 )
 
 // sqlCalls begin the names of what makes database/sql talk.
+// PingContext and its like included. Open does not connect, and Stats and SetMaxOpenConns
+// do not ask.
 var sqlCalls = []string{"Ping", "Query", "Exec", "Begin", "Prepare", "Conn"}
 
 // isSink reports whether f itself calls a dependency over the network. clients
 // are packages whose functions do, if they take a context.
+// Whether the address is this host's is not asked here, but by those who have the
+// call. In order of the source: packages with calls of their own, generated clients by
+// their signature, and clients by their path and a context.
 func isSink(f *types.Func, clients []string) bool {
 	if f.Pkg() == nil {
 		return false
@@ -47,6 +60,7 @@ func isSink(f *types.Func, clients []string) bool {
 	path, recv := f.Pkg().Path(), receiver(f)
 	switch path {
 	case "net":
+		// look-ups too: a name server that is down is an outage like any other
 		return hasPrefix(f.Name(), "Dial", "Lookup") && (recv == "" || recv == "Dialer" || recv == "Resolver")
 	case "crypto/tls":
 		return hasPrefix(f.Name(), "Dial")
@@ -57,9 +71,11 @@ func isSink(f *types.Func, clients []string) bool {
 		case "Client":
 			return f.Name() != "CloseIdleConnections"
 		}
+		// also by way of the interface RoundTripper
 		return f.Name() == "RoundTrip"
 	case "net/http/httputil":
 		return recv == "ReverseProxy" && f.Name() == "ServeHTTP"
+	// Rows and Row read what a query has begun, which was found already
 	case "database/sql":
 		return recv != "" && recv != "Rows" && recv != "Row" && hasPrefix(f.Name(), sqlCalls...)
 	case "net/smtp", "net/rpc", "net/rpc/jsonrpc", "log/syslog":
@@ -97,6 +113,7 @@ func receiver(f *types.Func) string {
 	return "?"
 }
 
+// hasPrefix reports whether s begins with one of some; false for none.
 func hasPrefix(s string, prefixes ...string) bool {
 	for _, p := range prefixes {
 		if strings.HasPrefix(s, p) {
@@ -106,6 +123,8 @@ func hasPrefix(s string, prefixes ...string) bool {
 	return false
 }
 
+// takesContext reports whether the first parameter is a context.Context: that is how
+// clients say that a call may wait.
 func takesContext(f *types.Func) bool {
 	params := f.Signature().Params()
 	return params.Len() > 0 && isNamed(params.At(0).Type(), "context", "Context")

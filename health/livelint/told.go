@@ -22,6 +22,8 @@ type setter struct {
 type fieldOf struct{ place, field types.Object }
 
 // noteCalls finds calls of setters, which are assignments as well.
+// It is the second pass of noteWrites, over the setters that the first one found; a
+// setter that calls a setter is not one.
 func (c *checker) noteCalls() {
 	setters := c.setters()
 	for _, f := range c.pass.Files {
@@ -34,6 +36,7 @@ func (c *checker) noteCalls() {
 			stack = append(stack, n)
 			if call, ok := n.(*ast.CallExpr); ok {
 				if f, ok := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func); ok {
+					// the stack is copied: append would write over it at the next node
 					for _, s := range setters[f.Origin()] {
 						c.noteCall(call, s, append([]ast.Node(nil), stack...))
 					}
@@ -46,6 +49,8 @@ func (c *checker) noteCalls() {
 
 // noteCall notes a call of a method that sets something. Called on the receiver
 // itself it sets it for all values of the type; on a variable, for that one.
+// The value is nil for a setter that stores a constant; the conditions around the call
+// say the rest then.
 func (c *checker) noteCall(call *ast.CallExpr, s setter, stack []ast.Node) {
 	w := write{stack: stack}
 	if s.param >= 0 && s.param < len(call.Args) {
@@ -62,11 +67,14 @@ func (c *checker) noteCall(call *ast.CallExpr, s setter, stack []ast.Node) {
 
 // setters finds the functions of this package that assign what they are given,
 // or a constant.
+// The order within a function's list is not fixed, and does not matter: noteCall adds
+// each to a place of its own.
 func (c *checker) setters() map[*types.Func][]setter {
 	all := make(map[*types.Func][]setter)
 	for to, writes := range c.writes {
 		for _, w := range writes {
 			fd := declaration(w.stack)
+			// local variables, and fields of something else than the receiver, are not the caller's
 			if fd == nil || to.Parent() != c.pass.Pkg.Scope() && !c.isReceiver(owner(w.to)) {
 				continue
 			}
@@ -91,6 +99,7 @@ func declaration(stack []ast.Node) *ast.FuncDecl {
 }
 
 // owner is what an expression names a field of.
+// s for s.up, &s.up, *s.up and s.up[i]; nil for a plain variable.
 func owner(e ast.Expr) ast.Expr {
 	switch e := ast.Unparen(e).(type) {
 	case *ast.SelectorExpr:
@@ -107,6 +116,7 @@ func owner(e ast.Expr) ast.Expr {
 
 // isReceiver reports whether an expression is the receiver of the method that it
 // is in.
+// False for nil.
 func (c *checker) isReceiver(e ast.Expr) bool {
 	if e == nil {
 		return false
@@ -117,6 +127,8 @@ func (c *checker) isReceiver(e ast.Expr) bool {
 
 // parameter is the number of the first parameter of a function in an expression,
 // or -1.
+// In err == nil it is that of err: a setter may store what follows from what it is
+// given.
 func (c *checker) parameter(fd *ast.FuncDecl, e ast.Expr) int {
 	f, ok := c.pass.TypesInfo.Defs[fd.Name].(*types.Func)
 	if !ok || e == nil {
@@ -146,6 +158,7 @@ func (c *checker) isConstant(e ast.Expr) bool {
 }
 
 // toldTo is the way of what methods stored in a field of what an expression names.
+// Nil if it is not known which value e is: setBy has what holds for all.
 func (c *checker) toldTo(e ast.Expr, field types.Object) []string {
 	place := c.self
 	if !c.isReceiver(e) {
@@ -159,6 +172,8 @@ func (c *checker) toldTo(e ast.Expr, field types.Object) []string {
 
 // inside calls f, in which the receiver of the method that is looked at is what
 // an expression names.
+// Nested calls restore what was before, so that a method that asks another value's
+// method comes back to its own. e nil: not known.
 func (c *checker) inside(e ast.Expr, f func()) {
 	before := c.self
 	defer func() { c.self = before }()
@@ -172,6 +187,7 @@ func (c *checker) inside(e ast.Expr, f func()) {
 
 // answering is what a handler is a method of: x of x.live, or of x itself, below
 // what wraps it.
+// Nil if h is made by a function that is given no handler.
 func (c *checker) answering(h ast.Expr) ast.Expr {
 	switch h := ast.Unparen(h).(type) {
 	case *ast.SelectorExpr:

@@ -9,10 +9,16 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
+// This library's own API: four patterns that turn an outage into a restart although no
+// route is involved (docs/guide/livelint.md has the table). fatal, onChange and loop are
+// the patterns; conditions and origin say what a call depends on, and background.go
+// uses them as well.
+//
 // ourselves is the package whose own ways back to the fault are looked for.
 const ourselves = "github.com/failopen/failopen/health"
 
 // isOurs reports whether a call is one of a method of package health.
+// typ is the receiver's name without a star, "" for functions.
 func (c *checker) isOurs(call *ast.CallExpr, typ string, methods ...string) bool {
 	f, _ := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
 	return f != nil && f.Pkg() != nil && f.Pkg().Path() == ourselves && receiver(f) == typ && slices.Contains(methods, f.Name())
@@ -25,6 +31,7 @@ func (c *checker) isWatch(call *ast.CallExpr, methods ...string) bool {
 
 // fatal finds p.Fatal(err) whose err comes from a call of a dependency, and a
 // Fatal that is called because such a call failed. stack is what the call is in.
+// if err == nil { p.Fatal(x) } is no such case: there the dependency works.
 func (c *checker) fatal(call *ast.CallExpr, stack []ast.Node) {
 	if !c.isOurs(call, "Process", "Fatal") || len(call.Args) != 1 {
 		return
@@ -50,6 +57,7 @@ func (c *checker) onChange(call *ast.CallExpr) {
 
 // callsFatal reports whether a function calls Fatal, itself or by way of others
 // of the package.
+// depth bounds recursion of the code that is looked at; 0 is "no".
 func (c *checker) callsFatal(e ast.Expr, depth int) (found bool) {
 	if depth == 0 {
 		return false
@@ -87,6 +95,8 @@ func (c *checker) fatalIn(body ast.Node, depth int) (found bool) {
 // loop looks at a loop that a watch guards: calls of dependencies outside of
 // Wait, and a Beat that only a successful call leads to. In both the loop falls
 // silent in an outage, and is restarted for it.
+// A loop without a Beat is not one of a watch. Calls count with the view outsideWait:
+// a function that asks only inside its own Wait is harmless here.
 func (c *checker) loop(body *ast.BlockStmt, stack []ast.Node) {
 	c.view = outsideWait
 	defer func() { c.view = everything }()
@@ -96,6 +106,7 @@ func (c *checker) loop(body *ast.BlockStmt, stack []ast.Node) {
 		path []string // nil: of the watch
 	}
 	var events []event
+	// with a second sign of life the loop is not silent without this Beat
 	signs := 0 // Beat, Idle and Wait
 	inner := slices.Clone(stack)
 	var beat *ast.CallExpr
@@ -112,6 +123,7 @@ func (c *checker) loop(body *ast.BlockStmt, stack []ast.Node) {
 			if len(inner) == 0 {
 				return false
 			}
+			// func() { … }() is; a function that is given away runs elsewhere, if at all
 			if call, ok := inner[len(inner)-1].(*ast.CallExpr); !ok || ast.Unparen(call.Fun) != n {
 				return false // it is not called here
 			}
@@ -140,12 +152,16 @@ func (c *checker) loop(body *ast.BlockStmt, stack []ast.Node) {
 	}
 	if signs == 1 {
 		for _, cond := range conditions(c, beatStack) {
+			// A Beat that only a failed call leads to falls silent when all is well, which is seen
+			// at once; conditions outside the loop are decided before it.
 			if path := c.origins(cond.expr); path != nil && cond.failed <= 0 && cond.expr.Pos() >= body.Pos() {
 				c.report(beat.Pos(), "whether Beat is called depends on code that calls", path)
 				return
 			}
 		}
 	}
+	// Two passes: the last sign of a round holds until the first one of the next, as
+	// for { ask(); w.Beat(); work(); w.Idle() } asks while idle.
 	idle := false // from the end of the round before
 	for _, e := range events {
 		if e.path == nil {
@@ -171,6 +187,8 @@ type condition struct {
 
 // conditions are what has to hold for the call at the end of a stack, in its
 // function and its innermost loop.
+// From the inside out, the innermost first. A statement before that leaves the block
+// is a condition like the if around it.
 func conditions(c *checker, stack []ast.Node) (all []condition) {
 	for i := len(stack) - 1; i > 0; i-- {
 		child := stack[i]
@@ -202,6 +220,8 @@ func conditions(c *checker, stack []ast.Node) (all []condition) {
 }
 
 // before are the conditions that left the block before a statement.
+// if err != nil { return }: what follows needs err == nil, hence the minus. Only an if
+// without an else, whose last statement leaves, is one.
 func (c *checker) before(list []ast.Stmt, child ast.Node) (all []condition) {
 	for _, s := range list {
 		if s == child {
@@ -220,6 +240,7 @@ func (c *checker) before(list []ast.Stmt, child ast.Node) (all []condition) {
 }
 
 // failure is 1 for err != nil, -1 for err == nil, and 0 for anything else.
+// Only errors, by their type: p == nil of a pointer says nothing of a call.
 func (c *checker) failure(e ast.Expr) int {
 	cmp, ok := ast.Unparen(e).(*ast.BinaryExpr)
 	if !ok || cmp.Op != token.NEQ && cmp.Op != token.EQL {
@@ -238,6 +259,8 @@ func (c *checker) failure(e ast.Expr) int {
 }
 
 // origins is the shortest way to the network of what a condition is made of.
+// Each variable and each call in it is asked: in ok && err == nil any of them may have
+// decided. Nil: none of them is known to come from the network.
 func (c *checker) origins(e ast.Expr) (best []string) {
 	ast.Inspect(e, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -254,6 +277,7 @@ func (c *checker) origins(e ast.Expr) (best []string) {
 }
 
 // origin is the way to the network of the call that a value comes from.
+// A value that health.Wait returned has waited in a way that the watch knows of.
 func (c *checker) origin(e ast.Expr, depth int) (best []string) {
 	if depth == 0 {
 		return nil
@@ -277,6 +301,8 @@ func (c *checker) origin(e ast.Expr, depth int) (best []string) {
 
 // nearest is what was last assigned to a variable above a place, and everything
 // that is assigned to it if there is nothing above.
+// err is reused all over a function, so all its values would be too many. By position,
+// and not by flow: the order of the source is the order of the code nearly always.
 func (c *checker) nearest(use *ast.Ident) []ast.Expr {
 	obj := c.pass.TypesInfo.ObjectOf(use)
 	if _, ok := obj.(*types.Var); !ok {

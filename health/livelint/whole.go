@@ -51,6 +51,7 @@ type node struct {
 }
 
 // Limits of one search.
+// a service beyond them has ways that nobody would read
 const (
 	mostStates = 5_000
 	mostVisits = 16 // of one function, in different frames
@@ -64,6 +65,7 @@ func (p *program) node(s state) *node {
 	}
 	n := &node{}
 	p.nodes[s] = n
+	// O(instructions), once for each state: p.nodes remembers
 	waits := waitsFor(s.fn)
 	for _, b := range s.fn.Blocks {
 		for _, instr := range b.Instrs {
@@ -221,6 +223,8 @@ func (p *program) way(starts []state) []string {
 
 // wayFrom also returns where the way begins.
 func (p *program) wayFrom(starts []state) ([]string, state) {
+	// A*: distances never overestimate, so the first sink that is taken off the queue is
+	// the nearest one. What is not in left leads nowhere, and is not entered.
 	left := p.distances(starts)
 	var queue states
 	best := make(map[state]int)
