@@ -22,6 +22,9 @@ import (
 )
 
 const (
+	// Quotas: ours for keys, so that a loop in a test does not eat the
+	// memory (a key takes a second, and some KiB); AWS's 32 KiB for a key
+	// policy, and 4,096 bytes for a message that KMS hashes.
 	maxKeys      = 1000
 	maxKeyPolicy = 32 << 10
 	maxMessage   = 4096
@@ -33,13 +36,21 @@ type kmsKey struct {
 	id, spec, description string
 	created               time.Time
 	signer                crypto.Signer
-	enabled               delayed[bool]
-	policyText            string
-	policy                delayed[*iam.Policy]
-	tags                  map[string]string
+	// enabled and policy are in force after PolicyDelay; policyText is the
+	// newest.
+	enabled    delayed[bool]
+	policyText string
+	policy     delayed[*iam.Policy]
+	// tags are those of CreateKey and never change: TagResource is not
+	// implemented.
+	tags map[string]string
 }
 
 // keySpecs are the kinds of keys that are implemented, and what they sign with.
+//
+// To add one, name what makes its key pair and the algorithms that it may sign
+// with; prepare finds the hash by the last three digits of an algorithm's name.
+// ECC_SECG_P256K1 is not here, as the standard library has no such curve.
 var keySpecs = map[string]struct {
 	make func() (crypto.Signer, error)
 	algs []string
@@ -57,6 +68,7 @@ var rsaAlgs = []string{
 	"RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512",
 }
 
+// makeRSA and makeEC are the constructors in the table.
 func makeRSA(bits int) func() (crypto.Signer, error) {
 	return func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, bits) }
 }
@@ -65,12 +77,17 @@ func makeEC(curve elliptic.Curve) func() (crypto.Signer, error) {
 	return func() (crypto.Signer, error) { return ecdsa.GenerateKey(curve, rand.Reader) }
 }
 
+// arn is in the region of the request: keys are in all regions at once here,
+// which no test should rest on.
 func (k *kmsKey) arn(region string) string {
 	return "arn:aws:kms:" + region + ":" + iam.Account + ":key/" + k.id
 }
 
+// kmsAction is an operation, given the body that it has to decode.
 type kmsAction func(*call, []byte) (any, *apiError)
 
+// To add an operation, write its function with an input struct whose fields are
+// the parameters that it implements, and give it a row.
 var kmsActions = map[string]kmsAction{
 	"CreateKey":    kmsOperation(createKey),
 	"DescribeKey":  kmsOperation(describeKey),
@@ -89,6 +106,9 @@ var kmsActions = map[string]kmsAction{
 
 // kmsOperation decodes the request's body for run. Members that run does not
 // know are refused by name.
+//
+// Names are compared as encoding/json does, without regard to case; []byte is
+// base64, as in the protocol. Text after the JSON value is refused.
 func kmsOperation[In any](run func(*call, *In) (any, *apiError)) kmsAction {
 	return func(c *call, body []byte) (any, *apiError) {
 		in := new(In)
@@ -108,6 +128,8 @@ func kmsOperation[In any](run func(*call, *In) (any, *apiError)) kmsAction {
 }
 
 // readJSON reads a request of the JSON protocol, which KMS speaks.
+//
+// TrentService is the name that KMS has in X-Amz-Target.
 func (s *Server) readJSON(r *http.Request, body []byte) request {
 	in := request{service: "kms", write: writeJSON}
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")
@@ -123,6 +145,10 @@ func (s *Server) readJSON(r *http.Request, body []byte) request {
 
 // writeJSON writes an answer of KMS, whose protocol is JSON 1.1: errors have
 // codes of their own, and status 400 unless they are the service's.
+//
+// Where a code of ststest has another name in this protocol, jsonCodes has it.
+// The members of an error are __type and message. A nil answer is an empty
+// object.
 func writeJSON(w http.ResponseWriter, out any, err *apiError, id string) {
 	status := http.StatusOK
 	if err != nil {
@@ -152,6 +178,10 @@ func writeJSON(w http.ResponseWriter, out any, err *apiError, id string) {
 
 // withKey finds a key by its id, its ARN or an alias, authorizes the call and
 // runs f under the lock. f must not take long.
+//
+// An ARN of another region or account is not found. kms:RequestAlias is there
+// only for a request by alias, aws:ResourceTag for each of the key's tags.
+// Existence comes before authorization, as a key's own policy has to be asked.
 func (c *call) withKey(name string, keys map[string]string, f func(*kmsKey) (any, *apiError)) (any, *apiError) {
 	id := name
 	if rest, ok := strings.CutPrefix(name, "arn:aws:kms:"+c.region+":"+iam.Account+":"); ok {
@@ -185,6 +215,9 @@ func (c *call) withKey(name string, keys map[string]string, f func(*kmsKey) (any
 }
 
 // usable refuses a key that is disabled.
+//
+// The lock is held. A key is disabled for everything but the operations about
+// the key itself.
 func (k *kmsKey) usable(c *call) *apiError {
 	if !k.enabled.at(c.now) {
 		return &apiError{400, "DisabledException", k.arn(c.region) + " is disabled."}
@@ -192,11 +225,15 @@ func (k *kmsKey) usable(c *call) *apiError {
 	return nil
 }
 
+// kmsTag is a tag in the form that KMS has, unlike IAM.
 type kmsTag struct{ TagKey, TagValue string }
 
 // createKey makes a key pair, outside the lock as it may take a second. Without
 // a policy the key belongs to the account, whose identity policies then decide,
 // as the console's default does.
+//
+// It needs kms:CreateKey on "*", and kms:TagResource for tags. The quota is
+// looked at last, under the lock under which the key is added.
 func createKey(c *call, in *struct {
 	KeySpec, KeyUsage, Description, Policy string
 	Tags                                   []kmsTag
@@ -244,6 +281,8 @@ func createKey(c *call, in *struct {
 }
 
 // parseKeyPolicy reads a key policy, with the service's limit of length.
+//
+// The code of the error gets its suffix in writeJSON.
 func parseKeyPolicy(text string) (*iam.Policy, *apiError) {
 	p, err := iam.Parse(iam.Resource, text, maxKeyPolicy)
 	if err != nil {
@@ -267,6 +306,7 @@ func (k *kmsKey) metadata(c *call) map[string]any {
 	}
 }
 
+// describeKey shows what is newest of the key: state, spec, algorithms.
 func describeKey(c *call, in *struct {
 	KeyID string `json:"KeyId"`
 },
@@ -277,6 +317,9 @@ func describeKey(c *call, in *struct {
 }
 
 // listKeys returns all keys at once.
+//
+// They are sorted by id, which is the order in which they were made. Truncated
+// is always false.
 func listKeys(c *call, _ *struct{}) (any, *apiError) {
 	if err := c.authorize("*", nil); err != nil {
 		return nil, err
@@ -292,6 +335,8 @@ func listKeys(c *call, _ *struct{}) (any, *apiError) {
 
 // getPublicKey returns the public half in SubjectPublicKeyInfo (RFC 5280), for
 // who verifies without KMS.
+//
+// In JSON it is base64. A disabled key does not show it, as with KMS.
 func getPublicKey(c *call, in *struct {
 	KeyID string `json:"KeyId"`
 },
@@ -322,6 +367,7 @@ func enableKey(c *call, in *struct {
 	})
 }
 
+// disableKey makes Sign, Verify and GetPublicKey answer DisabledException.
 func disableKey(c *call, in *struct {
 	KeyID string `json:"KeyId"`
 },
@@ -332,6 +378,8 @@ func disableKey(c *call, in *struct {
 	})
 }
 
+// getKeyPolicy shows the newest policy, as it was given. There is one, whose
+// name is default, whatever PolicyName says.
 func getKeyPolicy(c *call, in *struct {
 	KeyID      string `json:"KeyId"`
 	PolicyName string
@@ -344,6 +392,9 @@ func getKeyPolicy(c *call, in *struct {
 
 // putKeyPolicy replaces the policy. One that names a role or user who is not
 // there is refused: its Deny would never apply.
+//
+// BypassPolicyLockoutSafetyCheck is taken and without effect: a policy that
+// locks everybody out is accepted, for a drill may want just that.
 func putKeyPolicy(c *call, in *struct {
 	KeyID                          string `json:"KeyId"`
 	PolicyName                     string
@@ -365,6 +416,7 @@ func putKeyPolicy(c *call, in *struct {
 	})
 }
 
+// aliasInput is what CreateAlias and UpdateAlias have in common.
 type aliasInput struct {
 	AliasName   string
 	TargetKeyID string `json:"TargetKeyId"`
@@ -372,12 +424,17 @@ type aliasInput struct {
 
 var aliasName = regexp.MustCompile(`^alias/[a-zA-Z0-9/_-]{1,250}$`)
 
+// createAlias wants an alias that is not there yet.
 func createAlias(c *call, in *aliasInput) (any, *apiError) { return c.setAlias(in, false) }
 
+// updateAlias points one that is there to another key.
 func updateAlias(c *call, in *aliasInput) (any, *apiError) { return c.setAlias(in, true) }
 
 // setAlias is CreateAlias and UpdateAlias: exists says whether the alias must
 // be there.
+//
+// The permission is asked on the key; AWS asks it on the alias as well. Names
+// that begin with alias/aws/ are reserved.
 func (c *call) setAlias(in *aliasInput, exists bool) (any, *apiError) {
 	if !aliasName.MatchString(in.AliasName) || strings.HasPrefix(in.AliasName, "alias/aws/") {
 		return nil, invalid("AliasName is %q; want alias/NAME, and not alias/aws/", in.AliasName)
@@ -394,6 +451,8 @@ func (c *call) setAlias(in *aliasInput, exists bool) (any, *apiError) {
 	})
 }
 
+// deleteAlias takes the name away and leaves the key. The permission is that on
+// the key.
 func deleteAlias(c *call, in *struct{ AliasName string }) (any, *apiError) {
 	return c.withKey(in.AliasName, nil, func(*kmsKey) (any, *apiError) {
 		delete(c.server.aliases, in.AliasName)

@@ -13,12 +13,14 @@ import (
 
 // signed is what Sign and Verify have in common.
 type signed struct {
-	KeyID            string `json:"KeyId"`
-	Message          []byte
+	KeyID   string `json:"KeyId"`
+	Message []byte
+	// MessageType is RAW or DIGEST; "" is RAW.
 	MessageType      string
 	SigningAlgorithm string
 }
 
+// keys are the condition keys that policies on signing ask for.
 func (in *signed) keys() map[string]string {
 	return map[string]string{"kms:signingalgorithm": in.SigningAlgorithm, "kms:messagetype": in.messageType()}
 }
@@ -32,6 +34,11 @@ func (in *signed) messageType() string {
 }
 
 // prepare finds the signer and the digest.
+//
+// All that may fail is looked at here, in this order: the key and the
+// permission, its state, the algorithm, the message. A RAW message is hashed
+// here, a DIGEST has to be as long as the algorithm's hash. Signing itself
+// happens without the lock, since the signer never changes.
 func (c *call) prepare(in *signed) (signer crypto.Signer, arn string, digest []byte, hash crypto.Hash, apiErr *apiError) {
 	_, apiErr = c.withKey(in.KeyID, in.keys(), func(k *kmsKey) (any, *apiError) {
 		signer, arn = k.signer, k.arn(c.region)
@@ -46,6 +53,8 @@ func (c *call) prepare(in *signed) (signer crypto.Signer, arn string, digest []b
 	if apiErr != nil {
 		return nil, "", nil, 0, apiErr
 	}
+	// Each algorithm's name ends in the size of its hash, and it is one of
+	// the key's: keySpecs has checked it.
 	hash = map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[in.SigningAlgorithm[len(in.SigningAlgorithm)-3:]]
 	digest = in.Message
 	switch kind := in.messageType(); {
@@ -64,6 +73,9 @@ func (c *call) prepare(in *signed) (signer crypto.Signer, arn string, digest []b
 
 // sign signs with the algorithm that the request names, which has to be one of
 // the key's.
+//
+// ECDSA signatures are in ASN.1 (DER), as those of KMS are, and unlike those of
+// tokens. The salt of PSS is as long as the hash, as KMS has it.
 func sign(c *call, in *signed) (any, *apiError) {
 	signer, arn, digest, hash, apiErr := c.prepare(in)
 	if apiErr != nil {
@@ -82,6 +94,8 @@ func sign(c *call, in *signed) (any, *apiError) {
 
 // verify is Verify, which answers a wrong signature with an error and never
 // with "false".
+//
+// The error has no message, as KMS's has none.
 func verify(c *call, in *struct {
 	signed
 	Signature []byte

@@ -15,6 +15,9 @@ import (
 )
 
 // A Request is what a fault hook sees.
+//
+// A Request is read before the signature is verified, and the hook must not
+// take any of it for proven.
 type Request struct {
 	Service   string // sts, iam or kms
 	Action    string // such as AssumeRole; JWKS and OpenIDConfiguration for the issuer's documents; "" if it is not implemented
@@ -36,6 +39,9 @@ type Fault struct {
 
 // wrong says what cannot be done about a fault, if anything: it would be taken
 // for one that happens.
+//
+// The test's mistake is answered as a ValidationError that begins with
+// "ststest:", in the protocol of the request.
 func (f *Fault) wrong() string {
 	switch {
 	case f.Code == "" && (f.Status != 0 || f.Message != ""):
@@ -90,6 +96,10 @@ func (s *Server) unhit() bool { return s.fault != nil && !s.hit }
 
 // disturb does what the fault hook says, and reports whether the request goes
 // on.
+//
+// The hook runs without the lock, since it may call the server's own methods,
+// and is looked up for each request, so that SetFault acts from the next one
+// on. A hook that answers with an empty Fault has hit nothing.
 func (s *Server) disturb(w http.ResponseWriter, r *http.Request, in request) bool {
 	s.mu.Lock()
 	hook := s.fault
@@ -131,16 +141,22 @@ func (s *Server) disturb(w http.ResponseWriter, r *http.Request, in request) boo
 
 // network is what Start makes.
 type network struct {
+	// addr is where to listen, and does not change.
 	addr string
 
 	mu     sync.Mutex // guards what follows
 	server *http.Server
-	url    string
-	done   *sync.WaitGroup // the serving goroutine
+	// url is "" while the server is not started.
+	url  string
+	done *sync.WaitGroup // the serving goroutine
 }
 
 // Start listens on Options.Addr and serves in the background until
 // [Server.Close].
+//
+// A port of 0 is a new one for each Start: clients that outlive Close need
+// Options.Addr with a fixed one. The error is that of net.Listen, or that the
+// server runs already.
 func (s *Server) Start() error {
 	n := &s.network
 	n.mu.Lock()
@@ -169,6 +185,9 @@ func (s *Server) URL() string {
 // Close ends the listener and all connections: clients are refused. What the
 // server knows stays, and Start may be called again. Without Start it does
 // nothing.
+//
+// It returns when the serving goroutine has ended; handlers that wait for a
+// fault's delay see their request's context end.
 func (s *Server) Close() {
 	n := &s.network
 	n.mu.Lock()

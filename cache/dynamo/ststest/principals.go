@@ -9,6 +9,9 @@ import (
 // checkPrincipals refuses a policy that names a role or a user of the account
 // that is not there, as AWS does: a Deny for a misspelt role would concern
 // nobody. The lock is held.
+//
+// It is asked when a policy is put. A role that is deleted later leaves the
+// policy as it is; AWS then shows the role's id in its place.
 func (s *Server) checkPrincipals(p *iam.Policy) *apiError {
 	for _, arn := range p.Principals() {
 		if !s.exists(arn) {
@@ -20,6 +23,9 @@ func (s *Server) checkPrincipals(p *iam.Policy) *apiError {
 
 // exists reports whether an ARN may be a principal's: what is in other accounts
 // cannot be known.
+//
+// Of an assumed role only the role has to be there: sessions come and go. A
+// role has to have the very same ARN, path included.
 func (s *Server) exists(arn string) bool {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || parts[4] != iam.Account || parts[5] == "root" {

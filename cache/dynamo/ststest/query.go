@@ -22,8 +22,13 @@ const (
 
 // queryAction is an action of the query protocol: what it returns becomes the
 // element ACTIONResult; nil leaves that out.
+//
+// A member whose value is a struct becomes an element of XML, with the names of
+// the struct's fields; lists are elements "member", as both services have them.
 type queryAction func(*call, *params) (any, *apiError)
 
+// To add an action, write its function beside those of its kind and give it a
+// row; docs/guide/ststest.md lists them for users.
 var queryActions = map[string]map[string]queryAction{
 	"sts": {
 		"GetCallerIdentity":   getCallerIdentity,
@@ -52,6 +57,10 @@ var queryActions = map[string]map[string]queryAction{
 
 // readQuery reads a request of the query protocol: a form in the body of a
 // POST, or, for a presigned GET, in the URL.
+//
+// Which of the two services is meant is told by the Version, as with AWS, where
+// the hosts differ as well. All errors go through in.run, after authentication:
+// somebody without credentials does not learn what there is.
 func readQuery(r *http.Request, body []byte) request {
 	in := request{service: "sts", write: queryWriter(r, "", versionSTS)}
 	form, err := formOf(r, body)
@@ -86,12 +95,16 @@ func readQuery(r *http.Request, body []byte) request {
 	return in
 }
 
+// failing is a request whose answer is known before it runs.
 func failing(err *apiError) func(*call) (any, *apiError) {
 	return func(*call) (any, *apiError) { return nil, err }
 }
 
 // formOf reads the parameters. One that comes twice could mean one thing here
 // and another at AWS.
+//
+// The Content-Type is compared without its parameters (charset). Names of the
+// signature, X-Amz-*, are taken out, as they are no parameters of the action.
 func formOf(r *http.Request, body []byte) (url.Values, error) {
 	text := r.URL.RawQuery
 	if r.Method == http.MethodPost {
@@ -125,16 +138,20 @@ func formOf(r *http.Request, body []byte) (url.Values, error) {
 // for, is the call's error: an action reads all that it knows, and then looks
 // whether p.done says no.
 type params struct {
+	// form is what has not been read yet; reading a parameter takes it out.
 	form url.Values
-	err  *apiError
+	// err is the first one that was wrong; nil so far.
+	err *apiError
 }
 
+// newParams takes the form over and changes it.
 func newParams(form url.Values) *params {
 	form.Del("Action")
 	form.Del("Version")
 	return &params{form: form}
 }
 
+// fail keeps the first error, as the services tell of one.
 func (p *params) fail(err *apiError) {
 	if p.err == nil {
 		p.err = err
@@ -157,6 +174,9 @@ func (p *params) required(name string) string {
 }
 
 // number is an optional number between two bounds.
+//
+// absent is what it is without the parameter. A wrong one is an error, and the
+// value then means nothing.
 func (p *params) number(name string, absent, low, high int) int {
 	if !p.form.Has(name) {
 		return absent
@@ -170,6 +190,9 @@ func (p *params) number(name string, absent, low, high int) int {
 }
 
 // list is NAME.member.1, NAME.member.2 and so on.
+//
+// The numbers have to follow each other from 1: one after a gap is left, and
+// refused by done as a parameter that nobody has asked for.
 func (p *params) list(name string) (all []string) {
 	for i := 1; ; i++ {
 		one := fmt.Sprintf("%s.member.%d", name, i)
@@ -181,6 +204,10 @@ func (p *params) list(name string) (all []string) {
 }
 
 // tags is Tags.member.N.Key and Tags.member.N.Value.
+//
+// Keys are compared without regard to case, as IAM does, and kept as they came.
+// The limit is 50 tags, the prefix aws: is reserved ("Tags for IAM and AWS STS
+// resources").
 func (p *params) tags() map[string]string {
 	all, folded := map[string]string{}, map[string]bool{}
 	for i := 1; ; i++ {
@@ -201,6 +228,9 @@ func (p *params) tags() map[string]string {
 }
 
 // done reports whether all parameters were in order, and no other is left.
+//
+// The name in the error is the first in their order, so that it is the same
+// each time.
 func (p *params) done() bool {
 	if len(p.form) > 0 {
 		p.fail(invalid("ststest does not implement the parameter %s of this action", slices.Min(slices.Collect(maps.Keys(p.form)))))
@@ -210,7 +240,13 @@ func (p *params) done() bool {
 
 // queryWriter writes answers of the query protocol: XML, or JSON for those who
 // ask for that.
+//
+// The writer panics for an answer that cannot be encoded: all of them are
+// structs of this package. An answer and its headers go out in one piece, with
+// a Content-Length.
 func queryWriter(r *http.Request, action, version string) func(http.ResponseWriter, any, *apiError, string) {
+	// The name space is the service's own; SDKs ignore it, other clients
+	// may not.
 	space := "https://sts.amazonaws.com/doc/" + version + "/"
 	if version == versionIAM {
 		space = "https://iam.amazonaws.com/doc/" + version + "/"
@@ -240,6 +276,7 @@ func queryWriter(r *http.Request, action, version string) func(http.ResponseWrit
 	}
 }
 
+// errorBody is the element Error; Type is Sender or Receiver.
 type errorBody struct {
 	Type    string
 	Code    string
@@ -247,6 +284,8 @@ type errorBody struct {
 }
 
 // queryBody is the error of the query protocol, which says whose fault it is.
+//
+// Its Type is what SDKs look at to decide whether another attempt makes sense.
 func (e *apiError) queryBody() errorBody {
 	if e.status >= 500 {
 		return errorBody{"Receiver", e.code, e.message}
@@ -255,6 +294,9 @@ func (e *apiError) queryBody() errorBody {
 }
 
 // jsonBody is an answer in JSON, for clients whose Accept header asks for it.
+//
+// The form is the same as in XML, with the member ACTIONResult in
+// ACTIONResponse.
 func jsonBody(action string, out any, err *apiError, id string) ([]byte, error) {
 	if err != nil {
 		return json.Marshal(map[string]any{"Error": err.queryBody(), "RequestId": id})
@@ -265,12 +307,17 @@ func jsonBody(action string, out any, err *apiError, id string) ([]byte, error) 
 	}})
 }
 
+// xmlMetadata is the ResponseMetadata of a success.
 type xmlMetadata struct {
 	RequestID string `xml:"RequestId"`
 }
 
 // xmlBody is <ActionResponse><ActionResult>…</ActionResult><ResponseMetadata>…;
 // the names depend on the action, hence the tokens.
+//
+// Text is escaped by encoding/xml, so a name from a request cannot add
+// elements. An error is an ErrorResponse with its request id beside it, a
+// success has it in ResponseMetadata.
 func xmlBody(space, action string, out any, err *apiError, id string) ([]byte, error) {
 	if err != nil {
 		return xml.Marshal(struct {

@@ -11,6 +11,10 @@ import (
 )
 
 // checkRolePolicy looks at one policy that is to stand beside others.
+//
+// others are the role's policies; one of the same name is about to be replaced
+// and does not count. White space does not count either ("IAM and AWS STS
+// quotas", 10,240 characters over all inline policies).
 func checkRolePolicy(name, text string, others map[string]string) *apiError {
 	if !policyName.MatchString(name) {
 		return invalid("PolicyName is %q; want 1 to 128 letters, digits and _+=,.@-", name)
@@ -52,10 +56,13 @@ func putRolePolicy(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// noPolicy is IAM's answer for an inline policy that is not there.
 func noPolicy(role, policy string) *apiError {
 	return noSuchEntity("The role policy with name %s cannot be found on role %s.", policy, role)
 }
 
+// getRolePolicy shows the newest document, URL-encoded, whether it is in force
+// already or not.
 func getRolePolicy(c *call, p *params) (any, *apiError) {
 	name, policy := p.required("RoleName"), p.required("PolicyName")
 	if !p.done() {
@@ -71,6 +78,8 @@ func getRolePolicy(c *call, p *params) (any, *apiError) {
 }
 
 // deleteRolePolicy takes an inline policy away, after the server's PolicyDelay.
+//
+// The error for one that is not there comes at once.
 func deleteRolePolicy(c *call, p *params) (any, *apiError) {
 	name, policy := p.required("RoleName"), p.required("PolicyName")
 	if !p.done() {
@@ -87,6 +96,7 @@ func deleteRolePolicy(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// listRolePolicies returns all names at once, sorted.
 func listRolePolicies(c *call, p *params) (any, *apiError) {
 	name := p.required("RoleName")
 	if !p.done() {

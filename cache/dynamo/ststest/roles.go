@@ -22,14 +22,22 @@ const (
 )
 
 // delayed is a value whose changes take a while to be in force.
+//
+// The changes are in the order in which they were made; those that a later one
+// has overtaken are dropped by set. With a delay of 0 there is one. It is
+// guarded by the lock of what it is in.
 type delayed[T any] struct{ changes []change[T] }
 
+// change is a value and when it begins to be in force.
 type change[T any] struct {
 	value T
 	since time.Time
 }
 
 // set makes v the value from then on.
+//
+// The slice is copied, as one that was handed out may still be looked through.
+// Memory is bounded by the changes within one delay.
 func (d *delayed[T]) set(v T, now time.Time, delay time.Duration) {
 	keep := d.changes
 	for len(keep) > 1 && !keep[1].since.After(now) {
@@ -39,6 +47,9 @@ func (d *delayed[T]) set(v T, now time.Time, delay time.Duration) {
 }
 
 // at is the value in force.
+//
+// Before the first change it is the zero value. The last change whose time has
+// come wins, so two within the delay arrive one after the other.
 func (d *delayed[T]) at(now time.Time) (v T) {
 	for _, c := range d.changes {
 		if !c.since.After(now) {
@@ -62,12 +73,18 @@ type role struct {
 	name, path, id, description string
 	created                     time.Time
 	maxSession                  time.Duration
-	trustText                   string
-	trust                       delayed[*iam.Policy]
-	policies                    delayed[map[string]string] // by name
-	tags                        map[string]string
+	// trustText is the newest trust policy as it was given, for GetRole;
+	// trust is what it means, when it is in force.
+	trustText string
+	trust     delayed[*iam.Policy]
+	policies  delayed[map[string]string] // by name
+	// tags are in force at once, unlike at AWS, where they take as long as
+	// policies.
+	tags map[string]string
 }
 
+// arn has the path between "role" and the name; a role's name alone is unique
+// in the account.
 func (r *role) arn() string { return "arn:aws:iam::" + iam.Account + ":role" + r.path + r.name }
 
 var (
@@ -77,6 +94,9 @@ var (
 )
 
 // roleElement is a role as IAM shows it.
+//
+// The document is URL-encoded, as IAM has it (RFC 3986); SDKs hand it on like
+// that.
 type roleElement struct {
 	Path                     string
 	RoleName                 string
@@ -89,6 +109,7 @@ type roleElement struct {
 	Tags                     *tagElements `xml:",omitempty"`
 }
 
+// tagElements is a list of tags in XML.
 type tagElements struct {
 	Member []tagElement `xml:"member"`
 }
@@ -140,6 +161,10 @@ type Role struct {
 const trustAccount = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + iam.Account + `"},"Action":["sts:AssumeRole","sts:TagSession"]}}`
 
 // AddRole makes a role, and returns its ARN. It is in force at once.
+//
+// It does what CreateRole, PutRolePolicy and TagRole do, without a caller and
+// without a permission: for what a test takes as given. Its error names the
+// role and says what IAM would.
 func (s *Server) AddRole(r Role) (arn string, err error) {
 	if r.Path == "" {
 		r.Path = "/"
@@ -169,6 +194,9 @@ func (s *Server) AddRole(r Role) (arn string, err error) {
 
 // newRole checks what IAM checks of a role, its trust policy included. The role
 // belongs to no server yet.
+//
+// Everything is checked that can be without the server, so that no error comes
+// after the name was taken.
 func newRole(r Role) (*role, *apiError) {
 	switch {
 	case !roleName.MatchString(r.Name):
@@ -182,6 +210,8 @@ func newRole(r Role) (*role, *apiError) {
 	if err != nil {
 		return nil, err
 	}
+	// A new id each time: a role that was deleted and made again is another
+	// one, and sessions of the first do not come back to life.
 	made := &role{name: r.Name, path: r.Path, id: "AROA" + random(17), maxSession: r.MaxSession, trustText: r.Trust, tags: maps.Clone(r.Tags)}
 	made.trust.set(trust, time.Time{}, 0)
 	return made, nil
@@ -210,6 +240,8 @@ func (s *Server) taken(name string) bool {
 // insertRole adds a new role, unless its name is taken (in any case of its
 // letters), there are too many, or its trust policy names somebody who is not
 // there.
+//
+// policies are those of AddRole; CreateRole has none. It takes the lock.
 func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
 	now := s.now()
 	s.mu.Lock()
@@ -232,6 +264,11 @@ func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
 }
 
 // withRole authorizes the call for a role and runs f under the lock.
+//
+// The lock is given up for the authorization, hence the role is looked up once
+// more: it may have been deleted meanwhile. Authorization comes before
+// existence, as with IAM, so that who may not look learns nothing. The ARN of a
+// role that is not there has no path.
 func (c *call) withRole(name string, f func(*role) (any, *apiError)) (any, *apiError) {
 	c.server.mu.Lock()
 	r := c.server.roles[name]
@@ -296,6 +333,7 @@ func requestTags(tags map[string]string) map[string]string {
 	return keys
 }
 
+// getRole shows the newest trust policy, also while the one before is in force.
 func getRole(c *call, p *params) (any, *apiError) {
 	name := p.required("RoleName")
 	if !p.done() {
@@ -308,6 +346,9 @@ func getRole(c *call, p *params) (any, *apiError) {
 
 // listRoles returns all roles below a path at once, in the order of their
 // names.
+//
+// IsTruncated is never true; Marker and MaxItems are refused as not
+// implemented.
 func listRoles(c *call, p *params) (any, *apiError) {
 	prefix := p.text("PathPrefix")
 	if !p.done() {
@@ -348,6 +389,9 @@ func deleteRole(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// updateAssumeRolePolicy replaces the trust policy, in force after the server's
+// PolicyDelay. A principal of this account that does not exist is refused, as
+// IAM does.
 func updateAssumeRolePolicy(c *call, p *params) (any, *apiError) {
 	name, text := p.required("RoleName"), p.required("PolicyDocument")
 	if !p.done() {
@@ -385,6 +429,8 @@ func tagRole(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// untagRole takes tags away by their keys, with regard to case; one that is not
+// there is no error.
 func untagRole(c *call, p *params) (any, *apiError) {
 	name, keys := p.required("RoleName"), p.list("TagKeys")
 	if !p.done() {
@@ -400,6 +446,7 @@ func untagRole(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// listRoleTags returns all tags at once, sorted by key.
 func listRoleTags(c *call, p *params) (any, *apiError) {
 	name := p.required("RoleName")
 	if !p.done() {

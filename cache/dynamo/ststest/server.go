@@ -57,13 +57,21 @@ type Options struct {
 // All methods are safe for concurrent use, and all switches act from the next
 // request on.
 type Server struct {
+	// now to network are set by New and never changed; network has a lock
+	// of its own.
 	now     func() time.Time
 	delay   time.Duration
 	issuer  string
 	network network
 
+	// principals are the users. Sessions are kept apart, for their policies
+	// are those that the role has at the moment of the request.
 	principals iam.Callers
 
+	// mu is never held while a policy is evaluated, a key of KMS made, a hook
+	// runs, or anything is read or written: withRole and withKey take it
+	// twice, before and after the authorization. It is not taken while
+	// network.mu is, nor the other way round.
 	mu         sync.Mutex          // guards what follows
 	sessions   map[string]*session // by access key
 	roles      map[string]*role    // by name
@@ -76,11 +84,16 @@ type Server struct {
 	missed     bool             // one before it has not, since MustHit
 	requests   map[string]int64 // by service:Action
 
+	// denied and serial are counted without the lock, from wherever a
+	// request is.
 	denied atomic.Int64
 	serial atomic.Int64 // of request ids
 }
 
 // New returns a server without roles and keys that listens nowhere yet.
+//
+// The clock, the delay and the issuer are fixed for the server's life; what
+// tests switch has a Set method.
 func New(opts Options) *Server {
 	s := &Server{
 		now:        opts.Now,
@@ -113,6 +126,8 @@ func (s *Server) SetPrincipal(p dynamotest.Principal) error {
 }
 
 // DeletePrincipal makes an access key unknown, be it a user's or a session's.
+//
+// What the principal has made (roles, keys, further sessions) stays.
 func (s *Server) DeletePrincipal(accessKey string) {
 	s.principals.Delete(accessKey)
 	s.mu.Lock()
@@ -123,6 +138,10 @@ func (s *Server) DeletePrincipal(accessKey string) {
 // Principal is who has an access key: for dynamotest.Options.Principals, so
 // that users and sessions of this server may call a DynamoDB endpoint, with the
 // policies that are in force at that moment.
+//
+// It is asked on each request of the other server, so a PutRolePolicy here
+// decides about the next GetItem there. It is safe for concurrent use and takes
+// this server's lock only.
 func (s *Server) Principal(accessKey string) (dynamotest.Principal, bool) {
 	c, _, err := s.caller(accessKey, s.now())
 	if err != nil || c == nil {
@@ -132,6 +151,11 @@ func (s *Server) Principal(accessKey string) (dynamotest.Principal, bool) {
 }
 
 // caller is who has an access key, and the session, if it is one's.
+//
+// nil without an error is nobody. An error is a session whose policies cannot
+// be read any more; as all of them were parsed when they were put, that is a
+// principal that ststest itself has made wrongly. The caller must not hold the
+// lock.
 func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, *session, error) {
 	if c := s.principals.Get(accessKey); c != nil {
 		return c, nil, nil
@@ -151,6 +175,8 @@ func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, *session,
 // that say who may assume a role, are not asked. action is one such as
 // "sts:AssumeRole", resource an ARN or "*". For tables, see
 // [dynamotest.Server.Explain], which asks a table's own policy as well.
+//
+// It counts nothing and is no request: Stats and fault hooks do not see it.
 func (s *Server) Explain(accessKey, action, resource string) (allowed bool, why string) {
 	now := s.now()
 	who, _, err := s.caller(accessKey, now)
@@ -194,6 +220,8 @@ func (s Stats) Total() int64 {
 }
 
 // Stats returns a snapshot.
+//
+// Sessions that ended more than twelve hours ago are forgotten in passing.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,13 +231,16 @@ func (s *Server) Stats() Stats {
 
 // A call is one request on its way through the server.
 type call struct {
-	server  *Server
-	action  string // service:Action
-	region  string
-	now     time.Time
+	server *Server
+	action string // service:Action
+	region string
+	now    time.Time
+	// caller is who signed; nil for the issuer's public documents.
 	caller  *iam.Caller
 	session *session // nil: a user's
-	keys    map[string]string
+	// keys are the condition keys of the request. judge copies them, as one
+	// call may be judged more than once.
+	keys map[string]string
 }
 
 // authorize decides whether the caller may do what it asks for, on a resource
@@ -220,6 +251,9 @@ func (c *call) authorize(resource string, keys map[string]string) *apiError {
 
 // authorizeTags is authorize for the action that a service asks for besides, of
 // those who give tags to what they make.
+//
+// No tags need no permission. AWS names the tagging action in the denial, and
+// so does this.
 func (c *call) authorizeTags(action, resource string, tags map[string]string) *apiError {
 	if len(tags) == 0 {
 		return nil
@@ -230,12 +264,17 @@ func (c *call) authorizeTags(action, resource string, tags map[string]string) *a
 }
 
 // authorizeOwned is authorize for a resource whose own policy must allow it.
+//
+// own must not be nil: what has no policy of its own goes through authorize.
 func (c *call) authorizeOwned(own *iam.Policy, resource string, keys map[string]string) *apiError {
 	return c.judge(resource, keys, func(a iam.Access) iam.Decision { return c.caller.DecideOwned(own, a) })
 }
 
 // judge asks decide about the call, with the keys of the request and those
 // given, and makes an error in AWS's words of a no.
+//
+// The server's lock must not be held, as patterns of policies may be slow. Each
+// no counts once in Stats.Denied.
 func (c *call) judge(resource string, keys map[string]string, decide func(iam.Access) iam.Decision) *apiError {
 	all := maps.Clone(c.keys)
 	maps.Copy(all, keys)
@@ -248,6 +287,10 @@ func (c *call) judge(resource string, keys map[string]string, decide func(iam.Ac
 }
 
 // authenticate finds out who signed the request, and whether they did.
+//
+// The order is: there is a signature that can be read; its key is known; it is
+// right; its token is; it has not expired. Errors are in the words of STS and
+// IAM, whichever protocol the request speaks: the writer translates.
 func (s *Server) authenticate(r *http.Request, body []byte, in request) (*call, *apiError) {
 	sig, sigErr := iam.ParseSignature(r)
 	if sigErr != nil {
@@ -271,6 +314,10 @@ const maxBody = 1 << 20
 
 // ServeHTTP answers one request of STS, IAM or KMS, or for the issuer's
 // documents.
+//
+// The order matters to tests: a request is counted before a fault can swallow
+// it, and a fault happens before the signature is looked at, as a network does
+// not know signatures.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -279,6 +326,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if err != nil {
 		return // the client is gone
 	}
+	// Which protocol it is comes first, since an error has to be written in
+	// that.
 	in := s.read(r, body)
 	s.count(in)
 	if !s.disturb(w, r, in) {
@@ -294,10 +343,15 @@ type request struct {
 	action  string // "" if it is not one that is implemented
 	public  bool   // needs no signature
 	run     func(*call) (any, *apiError)
-	write   func(w http.ResponseWriter, out any, err *apiError, id string)
+	// write is set by whoever has made the request, also for those that
+	// fail.
+	write func(w http.ResponseWriter, out any, err *apiError, id string)
 }
 
 // read finds out which protocol a request speaks.
+//
+// The JSON protocol has its header, the issuer's documents are a GET without a
+// query; all else is the query protocol, presigned URLs included.
 func (s *Server) read(r *http.Request, body []byte) request {
 	switch {
 	case r.Header.Get("X-Amz-Target") != "":
@@ -320,17 +374,23 @@ func (in request) answer(s *Server, r *http.Request, body []byte) (any, *apiErro
 	return in.run(c)
 }
 
+// count counts what has come in, under the action's name only if there is such
+// an action: the map must not grow with what clients send.
 func (s *Server) count(in request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[in.service+":"+cmp.Or(in.action, "unknown")]++
 }
 
+// requestID has the form of a UUID and counts, so that a log of a test is the
+// same each time.
 func (s *Server) requestID() string {
 	return fmt.Sprintf("ststest0-0000-4000-8000-%012x", s.serial.Add(1))
 }
 
 // random is n bytes that nobody can guess, in an alphabet of AWS's ids.
+//
+// 256 is a multiple of 32, so the letters are equally likely.
 func random(n int) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	b := make([]byte, n)

@@ -16,15 +16,21 @@ const maxSessions = 100_000
 
 // A session is what AssumeRole has handed out. It never changes.
 type session struct {
-	role, roleID, roleARN    string
-	name                     string
+	// These name the role as it was; principalOf compares the id.
+	role, roleID, roleARN string
+	name                  string
+	// All three are random. The access key begins with ASIA, as temporary
+	// ones do.
 	accessKey, secret, token string
-	issued, expires          time.Time
-	policies                 []string // of the session; nil: none
-	tags                     map[string]string
-	chained                  bool
+	// Both are whole seconds of the server's clock.
+	issued, expires time.Time
+	policies        []string // of the session; nil: none
+	tags            map[string]string
+	// chained: made by a session, and thus limited to an hour.
+	chained bool
 }
 
+// arn is that of the assumed role: in the service sts, without the role's path.
 func (h *session) arn() string {
 	return "arn:aws:sts::" + iam.Account + ":assumed-role/" + h.role + "/" + h.name
 }
@@ -32,6 +38,9 @@ func (h *session) arn() string {
 // principalOf is a session as a principal, with the policies that its role has
 // now. A role that was deleted has none, and a new one of the same name is not
 // the same role. The lock is held.
+//
+// It is made anew for each request, which is how a changed role policy reaches
+// sessions that are out, as at AWS. The role's tags count as principal tags.
 func (s *Server) principalOf(h *session, now time.Time) iam.Principal {
 	p := iam.Principal{
 		AccessKey: h.accessKey, SecretKey: h.secret, SessionToken: h.token,
@@ -52,6 +61,8 @@ func (s *Server) principalOf(h *session, now time.Time) iam.Principal {
 // expire forgets sessions that ended a while ago, so that their credentials are
 // called expired, and not unknown, for as long as anybody may look. The lock is
 // held.
+//
+// O(sessions), called by Stats and AssumeRole only.
 func (s *Server) expire(now time.Time) {
 	for key, h := range s.sessions {
 		if now.Sub(h.expires) > 12*time.Hour {
@@ -77,6 +88,9 @@ var (
 	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]+$`)
 )
 
+// assumeRoleResult is the element AssumeRoleResult. PackedPolicySize is a
+// percentage; AWS packs the policy and tags in a way of its own, so the number
+// here is only an estimate.
 type assumeRoleResult struct {
 	Credentials struct {
 		AccessKeyID     string `xml:"AccessKeyId" json:"AccessKeyId"`
@@ -94,6 +108,11 @@ type assumeRoleResult struct {
 // assumeRole makes a session: credentials of their own, that may do what the
 // role may and the session policy allows, until they expire. Lifetimes count in
 // whole seconds, as the answer shows them.
+//
+// The order of the checks: the parameters' form, the session policy, the
+// permission, and then the lengths that the role and chaining allow, which only
+// somebody who may assume the role is told. Sources: "AssumeRole" in the STS
+// API reference, "Role chaining".
 func assumeRole(c *call, p *params) (any, *apiError) {
 	arn, name, external := p.required("RoleArn"), p.required("RoleSessionName"), p.text("ExternalId")
 	life := time.Duration(p.number("DurationSeconds", 3600, 900, 43200)) * time.Second
@@ -143,6 +162,11 @@ func assumeRole(c *call, p *params) (any, *apiError) {
 // mayAssume asks the role's trust policy and the caller's own, and completes
 // the session. A role that does not exist is answered as one that may not be
 // assumed.
+//
+// The trust policy must allow it, by itself if it names the caller, or together
+// with the caller's own policies if it names the account (iam.EvaluateOwned).
+// With tags, sts:TagSession must be allowed in the same way. An ARN with
+// another path or account is another role, so it is nobody's.
 func (c *call) mayAssume(arn, name, external string, tags map[string]string, held *session) (longest time.Duration, err *apiError) {
 	short := arn[strings.LastIndexByte(arn, '/')+1:]
 	c.server.mu.Lock()
@@ -174,6 +198,9 @@ func (c *call) mayAssume(arn, name, external string, tags map[string]string, hel
 
 // insertSession keeps the session until it expires. There is a limit, so that a
 // loop in a test does not eat the memory.
+//
+// The error is STS's throttling: a client sees what it would see of a busy
+// service.
 func (s *Server) insertSession(h *session, now time.Time) *apiError {
 	s.mu.Lock()
 	defer s.mu.Unlock()

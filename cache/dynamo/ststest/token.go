@@ -23,7 +23,12 @@ import (
 // tokenKeys sign web identity tokens. Both algorithms have the same key ids
 // until keys are rotated; a key is made when it is first needed, since an RSA
 // key takes a while. Guarded by the server's lock.
+//
+// The names of the keys count on (RSA_1, EC384_1, RSA_2 …), so a test can say
+// which key it means. The keys themselves are random.
 type tokenKeys struct {
+	// now sign; before do no more, and are published as long as
+	// RotateTokenKeys has kept them.
 	now, before []tokenKey
 	serial      int
 }
@@ -36,6 +41,9 @@ type tokenKey struct {
 
 // signingKeys are the keys in use, one for each algorithm, and those that are
 // still published. The lock is held.
+//
+// It makes both keys the first time, which takes up to some tenths of a second
+// with the lock held: the price of never making the same key twice.
 func (k *tokenKeys) signingKeys() ([]tokenKey, error) {
 	if len(k.now) > 0 {
 		return k.now, nil
@@ -59,6 +67,10 @@ func (k *tokenKeys) signingKeys() ([]tokenKey, error) {
 // RotateTokenKeys makes the issuer sign with new keys. The keys before stay
 // published for those who hold tokens of theirs if keep says so; otherwise the
 // issuer disowns them.
+//
+// The new keys are made when the next token, or the JWKS, is asked for. Use it
+// to test a verifier that caches keys: with keep, an old token has to stay
+// valid and a new one to be found; without, the old one has to be refused.
 func (s *Server) RotateTokenKeys(keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,6 +83,9 @@ func (s *Server) RotateTokenKeys(keep bool) {
 
 // Issuer is the issuer of web identity tokens: an URL below which the server
 // answers /.well-known/openid-configuration and /.well-known/jwks.json.
+//
+// Without Options.Issuer it changes when the server is started, as URL does;
+// tokens from before then name an issuer that does not answer.
 func (s *Server) Issuer() string {
 	return cmp.Or(s.issuer, s.URL(), MemoryURL)
 }
@@ -83,6 +98,9 @@ type issuerElement struct {
 }
 
 // enableFederation lets the account issue web identity tokens.
+//
+// It is in force at once. Sources: "EnableOutboundWebIdentityFederation" and
+// its two companions in the IAM API reference.
 func enableFederation(c *call, p *params) (any, *apiError) {
 	return c.federate(p, func(on *bool) (any, *apiError) {
 		if *on {
@@ -115,12 +133,15 @@ func federationInfo(c *call, p *params) (any, *apiError) {
 	})
 }
 
+// errFederationOff is one text under two codes: IAM's and, for tokens, STS's.
 func errFederationOff(code string, status int) *apiError {
 	return &apiError{status, code, "Outbound identity federation is not enabled for the account."}
 }
 
 // federate authorizes an action about outbound identity federation and runs f
 // under the lock.
+//
+// on is the server's switch itself and belongs to f only while f runs.
 func (c *call) federate(p *params, f func(on *bool) (any, *apiError)) (any, *apiError) {
 	if !p.done() {
 		return nil, p.err
@@ -136,6 +157,14 @@ func (c *call) federate(p *params, f func(on *bool) (any, *apiError)) (any, *api
 // getWebIdentityToken asks for each audience alone whether the caller may, since
 // the operators on sets are not implemented: with a condition on
 // sts:IdentityTokenAudience all of them must be allowed.
+//
+// The order of the checks: the parameters' form; the permission, for each
+// audience and the tags; the session's rest of life, which a token must not
+// outlive; whether federation is on. The key is made and looked up under the
+// lock, and signs without it.
+//
+// Limits: 1 to 10 audiences of up to 1,000 characters, 60 to 3,600 seconds, 300
+// by default ("GetWebIdentityToken" in the STS API reference).
 func getWebIdentityToken(c *call, p *params) (any, *apiError) {
 	audiences, alg := p.list("Audience"), p.required("SigningAlgorithm")
 	life := time.Duration(p.number("DurationSeconds", 300, 60, 3600)) * time.Second
@@ -194,6 +223,11 @@ const awsClaims = "https://sts.amazonaws.com/"
 
 // claims are what "Understanding token claims" in the IAM user guide lists, as
 // far as there is such a thing here: no organization and no compute service.
+//
+// sub is the role of a session, and not the session, as at AWS: it is what a
+// trust on the other side is about. aud is text for one audience and a list for
+// more, both of which RFC 7519 allows; a verifier has to know both. exp and iat
+// are seconds since 1970.
 func (c *call) claims(audiences []string, life time.Duration, tags map[string]string) map[string]any {
 	own := map[string]any{"aws_account": iam.Account, "source_region": c.region}
 	if len(c.caller.Tags) > 0 {
@@ -214,6 +248,9 @@ func (c *call) claims(audiences []string, life time.Duration, tags map[string]st
 }
 
 // sign makes a JWT (RFC 7519) in the compact form of RFC 7515.
+//
+// Members are in the order of their names, since they come from maps; a
+// verifier must not care.
 func (k tokenKey) sign(claims map[string]any) (string, error) {
 	head, err := json.Marshal(map[string]string{"alg": k.alg, "kid": k.id, "typ": "JWT"})
 	if err != nil {
@@ -230,6 +267,9 @@ func (k tokenKey) sign(claims map[string]any) (string, error) {
 
 // raw is the signature as JWA writes it: for ES384 r and s, 48 bytes each
 // (RFC 7518, section 3.4).
+//
+// RS256 is RSASSA-PKCS1-v1_5 with SHA-256 and needs no randomness. FillBytes
+// pads with zeros on the left: without it, one signature in 256 would be short.
 func (k tokenKey) raw(text []byte) ([]byte, error) {
 	switch key := k.signer.(type) {
 	case *rsa.PrivateKey:
@@ -250,6 +290,10 @@ func (k tokenKey) raw(text []byte) ([]byte, error) {
 }
 
 // jwk is a public key as RFC 7517 writes it.
+//
+// Numbers are base64url without padding. An EC key's coordinates have the full
+// length of the curve's field, and RSA's exponent has no leading zeros (RFC
+// 7518, sections 6.2 and 6.3). The private part is not in it.
 func (k tokenKey) jwk() (map[string]string, error) {
 	out := map[string]string{"kid": k.id, "alg": k.alg, "use": "sig"}
 	number := func(n *big.Int, size int) string {
@@ -273,6 +317,9 @@ func (k tokenKey) jwk() (map[string]string, error) {
 
 // readDocument reads a request for one of the issuer's documents, which need no
 // signature.
+//
+// A slash at the end is tolerated, as many clients join an issuer and a path
+// without looking.
 func (s *Server) readDocument(r *http.Request) request {
 	in := request{service: "sts", public: true, write: writeDocument}
 	switch strings.TrimSuffix(r.URL.Path, "/") {
@@ -288,6 +335,10 @@ func (s *Server) readDocument(r *http.Request) request {
 
 // discovery is the document of OpenID Connect Discovery 1.0 that leads to the
 // keys.
+//
+// Members that OpenID Connect wants and AWS has not (authorization_endpoint)
+// are not there either. issuer is exactly the one of the tokens, which
+// verifiers compare.
 func discovery(c *call) (any, *apiError) {
 	issuer := c.server.Issuer()
 	return map[string]any{
@@ -301,6 +352,9 @@ func discovery(c *call) (any, *apiError) {
 
 // jwks are the keys that tokens may be signed with, the ones before a rotation
 // included (RFC 7517).
+//
+// keys is cut to its length before the append, so that the list is a new one
+// and the server's keys are not written over.
 func jwks(c *call) (any, *apiError) {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -321,6 +375,8 @@ func jwks(c *call) (any, *apiError) {
 
 // writeDocument writes plain JSON that may be kept for a few minutes, as the
 // real documents may.
+//
+// Errors are plain text: nobody parses them.
 func writeDocument(w http.ResponseWriter, out any, err *apiError, _ string) {
 	if err != nil {
 		http.Error(w, err.message, err.status)

@@ -17,17 +17,30 @@ import (
 type form int
 
 const (
+	// text is compared as it is, with or without regard to case.
 	text form = iota
+	// arn is compared part by part with wildcards; see MatchARN.
 	arn
+	// boolean is true or false in any case.
 	boolean
+	// instant is a date of the W3C's profile of ISO 8601, or seconds since
+	// 1970.
 	instant
+	// address is an IPv4 or IPv6 address; a condition gives a range.
 	address
+	// number is a decimal, compared as a float64 is.
 	number
 )
 
 // keys are the condition keys that are implemented, by their names in lower
 // case: IAM does not tell cases apart. Keys with a part of one's own end in a
 // slash.
+//
+// To add one, give its row here and put its value, by the same name in lower
+// case, into what RequestKeys or the calling operation collects. A key with a
+// row and without a value is absent from every request: that must be true, or
+// never must say so. A key that no row names is refused when a policy is
+// parsed.
 var keys = map[string]struct {
 	name string
 	form form
@@ -89,6 +102,15 @@ func lookup(key string) (row struct {
 // operators are those that are implemented, with the forms of the keys that
 // they go with and how to read and compare a value. Each negated one is the
 // opposite of the one that it names.
+//
+// A row is: the forms of keys that it takes, whether it is negated, what a
+// value in the policy has to look like (checked when the policy is parsed, so
+// that holds never meets another), and the comparison of a request's value with
+// one of the policy's. Negation is applied by condition.holds and not by the
+// row, because it turns the OR of several values into an AND.
+//
+// The operators on sets (ForAllValues:, ForAnyValue:) and BinaryEquals are not
+// implemented, and thus refused by name.
 var operators = map[string]struct {
 	forms []form
 	not   bool
@@ -133,7 +155,9 @@ type condition struct {
 	operator string // without IfExists
 	ifExists bool
 	key      string // in lower case
-	wants    []string
+	// wants are the values as text, each checked by the operator's row; at
+	// least one.
+	wants []string
 }
 
 // parseConditions reads a Condition: operators, each with keys, each with
@@ -249,6 +273,12 @@ func hold(conditions []condition, keys map[string]string) bool {
 // holds follows IAM's rules for keys that a request lacks: a negated operator
 // holds, …IfExists holds, others do not, and Null asks just that. Of several
 // values one is enough, for a negated operator none may be met.
+//
+// The table, for a key that the request has: one value fits, and the operator
+// is not negated; or none fits, and it is. For one that it has not: negated
+// operators and …IfExists are met, Null with "true" is, all others are not.
+// That is why a Deny with a plain operator on an absent key denies nothing,
+// which surprises people.
 func (c condition) holds(keys map[string]string) bool {
 	got, present := keys[c.key]
 	op := operators[c.operator]
@@ -263,6 +293,8 @@ func (c condition) holds(keys map[string]string) bool {
 
 func noCheck(string) error { return nil }
 
+// checkPattern wants * or something that begins like an ARN: a pattern of
+// another form would match nothing, for ever.
 func checkPattern(want string) error {
 	if want == "*" || strings.HasPrefix(want, "arn:") {
 		return nil
@@ -270,6 +302,7 @@ func checkPattern(want string) error {
 	return fmt.Errorf("%.100q is not an ARN", want)
 }
 
+// checkBool wants true or false, in any case.
 func checkBool(want string) error {
 	if strings.EqualFold(want, "true") || strings.EqualFold(want, "false") {
 		return nil
@@ -277,6 +310,7 @@ func checkBool(want string) error {
 	return fmt.Errorf("%.100q is neither true nor false", want)
 }
 
+// checkDate wants what parseDate reads.
 func checkDate(want string) error {
 	_, err := parseDate(want)
 	return err
@@ -302,6 +336,9 @@ var dateLayouts = []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly
 var epoch = regexp.MustCompile(`^-?[0-9]{5,12}$`)
 
 // parseDate reads a date, or seconds since 1970.
+//
+// The layouts come first, as "2026" is a year; a number of five digits or more
+// is an epoch. IAM says the same: dates have a four-digit year.
 func parseDate(s string) (time.Time, error) {
 	for _, layout := range dateLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
@@ -316,6 +353,8 @@ func parseDate(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%.100q is not a date like 2026-11-23T09:42:27Z", s)
 }
 
+// checkNumber wants what strconv.ParseFloat reads; its NaN is taken, and is
+// less than any number.
 func checkNumber(want string) error {
 	if _, err := strconv.ParseFloat(want, 64); err != nil {
 		return fmt.Errorf("%.100q is not a number", want)
@@ -335,6 +374,7 @@ func numeric(holds func(int) bool) func(got, want string) bool {
 	}
 }
 
+// checkPrefix wants an address or a range in CIDR notation, IPv4 or IPv6.
 func checkPrefix(want string) error {
 	if _, err := prefix(want); err != nil {
 		return fmt.Errorf("%.100q is neither an address nor a range like 203.0.113.0/24", want)

@@ -42,22 +42,38 @@ func (p *Policy) Principals() (arns []string) {
 }
 
 type statement struct {
-	sid         string
-	deny        bool
-	principals  []string // of a resource policy: * or ARNs
+	// sid is unique in the document; "" if the statement has none. It is
+	// shown in Decision.Why.
+	sid        string
+	deny       bool
+	principals []string // of a resource policy: * or ARNs
+	// actions and resources are patterns. With notAction or notResource the
+	// statement is about all that none of them matches, which is broader
+	// than it looks.
 	actions     []string // in lower case
 	notAction   bool
 	resources   []string
 	notResource bool
-	conditions  []condition
+	// conditions must all hold.
+	conditions []condition
 }
 
 // Parse reads a document of at most limit bytes (0: any length). The error
 // says which statement and member it is about, and what is implemented.
+//
+// Everything is checked now and nothing while a request waits: the result is
+// immutable, safe for concurrent use, and evaluated without errors. The JSON is
+// read by decode, which is stricter than encoding/json about members that come
+// twice.
+//
+// The limits of length belong to the caller, as each service has its own: 2,048
+// bytes for session policies, 4,096 for trust policies, 20 KiB for a table's,
+// 32 KiB for a key's.
 func Parse(kind Kind, document string, limit int) (*Policy, error) {
 	if limit > 0 && len(document) > limit {
 		return nil, fmt.Errorf("policy: %d bytes, the limit is %d", len(document), limit)
 	}
+	// First the shape: one object, with members that are known.
 	root, err := decode(document)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -74,6 +90,7 @@ func Parse(kind Kind, document string, limit int) (*Policy, error) {
 			return nil, fmt.Errorf("policy: Id is %s; want text", show(id))
 		}
 	}
+	// A single statement may stand without a list around it.
 	list, isList := doc["Statement"].([]any)
 	if one, ok := doc["Statement"].(map[string]any); ok {
 		list, isList = []any{one}, true
@@ -98,6 +115,8 @@ func Parse(kind Kind, document string, limit int) (*Policy, error) {
 }
 
 var (
+	// IAM takes letters and digits; resource policies, spaces and two signs
+	// as well.
 	identitySid = regexp.MustCompile(`^[A-Za-z0-9]*$`)
 	resourceSid = regexp.MustCompile(`^[A-Za-z0-9 _-]*$`)
 	service     = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
@@ -155,6 +174,7 @@ func parseStatement(kind Kind, raw any) (s statement, err error) {
 			return s, err
 		}
 	}
+	// Conditions are optional; an empty object of them holds always.
 	if c, ok := m["Condition"]; ok {
 		s.conditions, err = parseConditions(c)
 	}
@@ -162,6 +182,10 @@ func parseStatement(kind Kind, raw any) (s statement, err error) {
 }
 
 // either reads a member or its negation: exactly one must be there.
+//
+// The values are checked one by one, in their order, by check; the first error
+// wins. A NotAction that was read as an Action would turn the policy's meaning
+// around, hence a document with both is refused.
 func either(m map[string]any, name, not string, check func(string) error) (list []string, negated bool, err error) {
 	one, has := m[name]
 	other, hasNot := m[not]
@@ -223,6 +247,10 @@ func checkAction(a string) error {
 }
 
 // checkARN wants * or an ARN, and for DynamoDB one that can be a table's.
+//
+// Something else than a table in an ARN of DynamoDB is a mistake that would
+// make the statement silent. ARNs of other services pass: a role's policy is
+// about more than tables.
 func checkARN(r string) error {
 	if i := strings.IndexFunc(r, func(c rune) bool { return c <= ' ' || c > '~' }); i >= 0 {
 		return fmt.Errorf("resource %.200q has a character at %d that is in no ARN", r, i)
@@ -243,6 +271,11 @@ func checkARN(r string) error {
 
 // parsePrincipals reads "*", {"AWS": "*"} or {"AWS": ARN...}, and in a trust
 // policy {"Service": NAME...}.
+//
+// An account (twelve digits) is the same as its root, and stands for everybody
+// in it whom identity policies let in. A wildcard within an ARN is refused, as
+// IAM does: only "*" alone is one. Services are kept with a prefix that no ARN
+// has, so that they match nobody.
 func parsePrincipals(kind Kind, v any) ([]string, error) {
 	if v == "*" {
 		return []string{"*"}, nil
@@ -339,6 +372,10 @@ func decode(document string) (any, error) {
 
 // decodeValue decodes as encoding/json does into an any, but refuses members
 // that come twice, of which that would keep the last, and deep nesting.
+//
+// depth is what may still be nested; at 0 the document is refused, so that a
+// hostile one cannot exhaust the stack. Numbers stay as text (json.Number), for
+// conditions are compared as text first.
 func decodeValue(dec *json.Decoder, depth int) (any, error) {
 	t, err := dec.Token()
 	if err != nil {

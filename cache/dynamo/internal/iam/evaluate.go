@@ -41,6 +41,21 @@ func (d Decision) Reason() string {
 // Evaluate decides about a request inside one account: a deny anywhere wins;
 // else the identity's policies or the resource's must allow it; and a session
 // with a policy of its own gets no more than that allows.
+//
+// The order is that of "Policy evaluation logic" in the IAM user guide, without
+// organizations and permissions boundaries, of which there are none here:
+//
+//  1. a Deny that applies, in any of the policies, wins;
+//  2. else nothing allows it: denied by default;
+//  3. else the session has policies and none allows it: denied;
+//  4. else allowed, by the identity's policies or the resource's.
+//
+// A resource-based policy that allows a session is limited by the session's
+// policies too. AWS makes an exception where the policy names the session's own
+// ARN; this does not.
+//
+// It is O(statements × patterns) and takes no lock: policies never change once
+// they are parsed.
 func Evaluate(p Policies, a Access) Decision {
 	groups := []struct {
 		name     string
@@ -50,6 +65,8 @@ func Evaluate(p Policies, a Access) Decision {
 		{"a session policy", p.Session},
 		{"a resource-based policy", one(p.Resource)},
 	}
+	// Denials return at once, allowances are only noted: a deny may still
+	// follow.
 	allows := make([]string, len(groups)) // by whom, if at all
 	for i, g := range groups {
 		for _, doc := range g.policies {
@@ -82,11 +99,18 @@ func Evaluate(p Policies, a Access) Decision {
 // done to it, as a role's trust policy and a key's do. A statement that names
 // the caller, or everybody, is enough; one that names the account leaves it to
 // the account's identity policies.
+//
+// Where only the account is named, the identity's own policies have to allow
+// it: the account delegates to them. A Deny wins as it does in Evaluate.
+// Sources: "How IAM roles trust policies work" and "Key policies in AWS KMS",
+// default key policy.
 func EvaluateOwned(p Policies, a Access) Decision {
 	d := Evaluate(p, a)
 	if d.Explicit {
 		return d
 	}
+	// Which kind of allowance is there: one by name, or one that delegates
+	// to the account?
 	named, account := false, false
 	for n := range p.Resource.statements {
 		if s := &p.Resource.statements[n]; !s.deny && s.applies(a) {
@@ -113,6 +137,9 @@ func one(p *Policy) []*Policy {
 
 // applies reports whether the statement is about this access: action, resource,
 // principal and all conditions.
+//
+// Actions are compared without regard to case, resources with it. The
+// conditions come last, since they cost the most.
 func (s *statement) applies(a Access) bool {
 	action := strings.ToLower(a.Action)
 	return s.notAction != slices.ContainsFunc(s.actions, func(p string) bool { return Glob(p, action) }) &&
@@ -123,6 +150,9 @@ func (s *statement) applies(a Access) bool {
 
 // concerns reports whether a statement of a resource's policy is about who
 // asks. Those of other policies have no principals.
+//
+// A principal matches by the caller's own ARN, by that of the role whose
+// session it is, or by the account's root. Only the partition aws is known.
 func (s *statement) concerns(a Access) bool {
 	if s.principals == nil {
 		return true
@@ -145,6 +175,8 @@ func accountOf(arn string) string {
 // MatchARN compares an ARN with a pattern, part by part: a wildcard does not
 // reach across a colon, but in the last part, the resource's own. Parts that
 // the pattern does not have match anything.
+//
+// An ARN with fewer than six parts is matched by "*" alone.
 func MatchARN(pattern, arn string) bool {
 	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(arn, ":", 6)
 	if pattern == "*" {
@@ -163,6 +195,10 @@ func MatchARN(pattern, arn string) bool {
 
 // Glob matches * (any run) and ? (any one character). It goes back to the last
 // star only, so that no pattern takes exponential time.
+//
+// Matching is by bytes, hence ? is one byte of a longer character. Time is
+// O(len(pattern) × len(s)) at worst, memory O(1). Both sides are taken as they
+// are: who compares without regard to case lowers them first.
 func Glob(pattern, s string) bool {
 	p, i, star, mark := 0, 0, -1, 0
 	for i < len(s) {

@@ -26,14 +26,21 @@ const amzDate = "20060102T150405Z"
 
 // A SignatureError is why a request's signature is not accepted, in the words
 // of the services.
+//
+// Code is the exception's name in the JSON protocols; ststest has the query
+// protocol's names for them. Message goes to the client as it is and never
+// contains a secret or an expected signature.
 type SignatureError struct{ Code, Message string }
 
+// Error has both, for logs and tests.
 func (e *SignatureError) Error() string { return e.Code + ": " + e.Message }
 
+// incomplete is a signature of which a part is missing or has no form.
 func incomplete(format string, args ...any) *SignatureError {
 	return &SignatureError{"IncompleteSignatureException", fmt.Sprintf(format, args...)}
 }
 
+// mismatch is one that has all of its parts and is not right.
 func mismatch(format string, args ...any) *SignatureError {
 	return &SignatureError{"InvalidSignatureException", fmt.Sprintf(format, args...)}
 }
@@ -41,15 +48,21 @@ func mismatch(format string, args ...any) *SignatureError {
 // A Signature is what an Authorization header or a presigned URL says. Nothing
 // of it is true until Verify has returned nil.
 type Signature struct {
+	// These four are as claimed: faults are chosen by AccessKey before
+	// anybody has verified it.
 	AccessKey string
 	Region    string
 	Service   string
 	Token     string // X-Amz-Security-Token
 
+	// presigned says that the query has it, where X-Amz-Date stands, too.
 	presigned bool
 	scope     string // date/region/service/aws4_request
-	headers   []string
-	hex       string
+	// headers are the names in SignedHeaders, which Verify wants sorted and
+	// in lower case.
+	headers []string
+	// hex is the signature itself, still as text.
+	hex string
 }
 
 // regionName is the form of a region's name, such as us-east-1 or
@@ -58,6 +71,10 @@ var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
 
 // ParseSignature reads the header's three parts, or the presigned URL's
 // parameters of the same names.
+//
+// A request with both an Authorization header and a presigned URL is read by
+// its header. The parts may come in any order and with or without spaces, as
+// SDKs differ there.
 func ParseSignature(r *http.Request) (Signature, *SignatureError) {
 	header := r.Header.Get("Authorization")
 	if query := r.URL.Query(); header == "" && query.Has("X-Amz-Signature") {
@@ -113,6 +130,12 @@ func newSignature(parts map[string]string, token string, presigned bool) (Signat
 // secret ("Create a signed AWS API request" in the IAM user guide). Besides
 // host and the date, every X-Amz header that is there must be signed: what is
 // not could be exchanged on the way.
+//
+// The steps, and what a client is told when one fails: the date's presence, the
+// clock's skew, the list of signed headers, the credential's scope, the
+// signature. The comparison takes constant time. body is all of it, since its
+// hash is part of what was signed; unsigned payloads and chunked signatures are
+// not supported.
 func (sig Signature) Verify(r *http.Request, body []byte, service, secret string, now time.Time) *SignatureError {
 	signed, dateHeader, ok := sig.date(r)
 	if !ok {
@@ -134,6 +157,8 @@ func (sig Signature) Verify(r *http.Request, body []byte, service, secret string
 	if parts[0] != stamp[:8] || !regionName.MatchString(parts[1]) || parts[2] != service {
 		return mismatch("Credential should be scoped to a valid region, to the correct service, %s, and to the date of the request.", service)
 	}
+	// The signing key is derived over date, region, service and
+	// "aws4_request", each the message of an HMAC under the result before.
 	key := []byte("AWS4" + secret)
 	for _, part := range parts {
 		key = mac(key, part)
@@ -149,6 +174,9 @@ func (sig Signature) Verify(r *http.Request, body []byte, service, secret string
 
 // date is when the request says that it was signed, and the header that
 // says so; a presigned URL says it itself.
+//
+// The formats: X-Amz-Date is ISO 8601 basic; Date may be that, or RFC 1123 as
+// HTTP has it.
 func (sig Signature) date(r *http.Request) (at time.Time, header string, ok bool) {
 	if sig.presigned {
 		at, err := time.Parse(amzDate, r.URL.Query().Get("X-Amz-Date"))
@@ -188,6 +216,11 @@ func (sig Signature) checkHeaders(r *http.Request, dateHeader string) *Signature
 // canonicalRequest is what is signed: see "Create a signed AWS API request" in
 // the IAM user guide. The payload's hash is computed and not taken from the
 // request's header.
+//
+// The lines are: method, path, query, one for each signed header, an empty
+// line, the names of the headers, the hash of the body in hex. The path is
+// taken as it came on the wire. AWS encodes it once more for services other
+// than S3, which changes nothing for the paths that there are here.
 func canonicalRequest(r *http.Request, headers []string, body []byte) []byte {
 	path := r.URL.EscapedPath()
 	if path == "" {
@@ -202,6 +235,8 @@ func canonicalRequest(r *http.Request, headers []string, body []byte) []byte {
 	return fmt.Appendf(b, "\n%s\n%x", strings.Join(headers, ";"), payload)
 }
 
+// canonicalQuery is the query sorted by name, escaped as RFC 3986 says: a space
+// is %20 and not the form's +.
 func canonicalQuery(q url.Values) string {
 	q.Del("X-Amz-Signature")                          // of a presigned URL: it cannot sign itself
 	return strings.ReplaceAll(q.Encode(), "+", "%20") // Encode sorts
@@ -223,6 +258,7 @@ func headerText(r *http.Request, name string) string {
 	return strings.Join(values, ",")
 }
 
+// mac is HMAC-SHA256 (RFC 2104).
 func mac(key []byte, text string) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte(text))
