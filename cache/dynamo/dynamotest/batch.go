@@ -7,11 +7,15 @@ import (
 )
 
 const (
+	// Limits of the service: keys of a BatchGetItem, writes of a
+	// BatchWriteItem, bytes of an answer.
 	maxBatchGet    = 100
 	maxBatchWrite  = 25
 	maxBatchAnswer = 16 << 20
 )
 
+// keysAndAttributes is what is asked of one table; it goes back as it came in
+// UnprocessedKeys.
 type keysAndAttributes struct {
 	Keys                     []item
 	AttributesToGet          []string          `json:",omitempty"` // legacy
@@ -22,6 +26,10 @@ type keysAndAttributes struct {
 
 // batchGetItem reads what capacity and the size of an answer allow, and hands
 // the other keys back as unprocessed.
+//
+// Tables are read in the order of their names, each under the lock on its own:
+// a batch is not one moment, as the service's is not either. If nothing at all
+// was read for want of capacity, the answer is an error.
 func (c *call) batchGetItem(in *struct {
 	batchOptions
 	RequestItems map[string]*keysAndAttributes
@@ -82,6 +90,8 @@ func (c *call) batchGetItem(in *struct {
 // projection is what of each item is asked for, from either of the two ways to
 // say it; nil is all. It uses the table's own placeholders, as DynamoDB reads
 // the tables of a batch one by one.
+//
+// Its errors are *apiError.
 func (k *keysAndAttributes) projection() ([]path, error) {
 	names, text := k.ExpressionAttributeNames, k.ProjectionExpression
 	if k.AttributesToGet != nil {
@@ -107,6 +117,10 @@ func (k *keysAndAttributes) projection() ([]path, error) {
 }
 
 // checkBatchGet refuses the whole batch for any wrong part of it.
+//
+// Two keys are the same if their encodings are, so 1 and 1.0 are duplicates. It
+// needs each table, and thus finds missing ones and missing permissions before
+// anything is read.
 func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
 	if len(requests) == 0 {
 		return emptyBatch()
@@ -145,6 +159,8 @@ func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
 
 // eachKey calls visit for each key of a table, with the server's lock held,
 // until one fails.
+//
+// It authorizes the call for the table.
 func (c *call) eachKey(name string, keys []item, visit func(string) *apiError) *apiError {
 	t, err := c.itemTable(name)
 	if err != nil {
@@ -163,16 +179,22 @@ func (c *call) eachKey(name string, keys []item, visit func(string) *apiError) *
 	return nil
 }
 
+// emptyBatch is a batch without any table.
 func emptyBatch() *apiError {
 	return validation("1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
 }
 
+// writeRequest has exactly one of both.
 type writeRequest struct {
 	PutRequest    *struct{ Item item } `json:",omitempty"`
 	DeleteRequest *struct{ Key item }  `json:",omitempty"`
 }
 
 // batchWriteItem puts and deletes what capacity allows.
+//
+// Each write is atomic, the batch is not; there are no conditions in it. What
+// has no capacity goes back as unprocessed, and if that is all, the answer is
+// an error.
 func (c *call) batchWriteItem(in *struct {
 	batchOptions
 	RequestItems map[string][]writeRequest
@@ -264,6 +286,8 @@ func (c *call) checkWrites(name string, writes []writeRequest) *apiError {
 }
 
 // resolve is the key, and the item to be there afterwards; nil for a delete.
+//
+// The lock is held.
 func (w writeRequest) resolve(t *table) (key string, next item, err *apiError) {
 	switch {
 	case (w.PutRequest == nil) == (w.DeleteRequest == nil):

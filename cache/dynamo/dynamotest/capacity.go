@@ -8,17 +8,23 @@ import (
 // A bucket is capacity in units a second. Like the service it lets a request
 // through as long as anything is left, and then owes.
 type bucket struct {
+	// rate is in units a second; tokens are what is left and may be
+	// negative; last is when they were counted.
 	rate   float64 // negative: unlimited
 	tokens float64
 	last   time.Time
 }
 
+// unlimited is the bucket of a new server.
 func unlimited() bucket { return bucket{rate: -1} }
 
 // take is a token bucket that may be overdrawn once: as with DynamoDB's
 // capacity, a request is let through while anything is left, and its whole cost
 // is paid by those that follow. The bucket is one second deep. A negative rate
 // has no limit.
+//
+// now is the server's clock, which may stand still in a test: then nothing
+// comes back. The lock is held.
 func (b *bucket) take(units float64, now time.Time) bool {
 	if b.rate < 0 {
 		return true
@@ -40,6 +46,9 @@ func (b *bucket) take(units float64, now time.Time) bool {
 // it is answered with ProvisionedThroughputExceededException, or, in a batch,
 // handed back unprocessed. 0, and what is no number, throttles everything, a
 // negative number (the default) nothing.
+//
+// The buckets begin full. A request that costs more than a second's worth is
+// let through if anything is left, and others wait until it is paid.
 func (s *Server) SetCapacity(read, write float64) {
 	if math.IsNaN(read) {
 		read = 0
@@ -55,6 +64,9 @@ func (s *Server) SetCapacity(read, write float64) {
 
 // readUnits: one for each 4 KiB begun, half of it for an eventually consistent
 // read, at least the price of one read.
+//
+// size is in bytes, of an item or of all items of a page together; 0 for an
+// item that is not there.
 func readUnits(size int, consistent bool) float64 {
 	n := float64(max(1, (size+4095)/4096))
 	if consistent {
@@ -64,14 +76,19 @@ func readUnits(size int, consistent bool) float64 {
 }
 
 // writeUnits: one for each KiB begun.
+//
+// size is the larger of the item before and after. Indexes cost nothing here.
 func writeUnits(size int) float64 { return float64(max(1, (size+1023)/1024)) }
 
+// throttled counts, and makes the error.
 func (c *call) throttled(t *table) *apiError {
 	c.server.throttled.Add(1)
 	return overCapacity(c, t.name)
 }
 
 // overCapacity is the error, with the reason that newer SDKs show.
+//
+// The message is the service's, word for word. The SDKs retry on the code.
 func overCapacity(c *call, table string) *apiError {
 	e := dynamo("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 	reason := "TableReadProvisionedThroughputExceeded"
@@ -82,6 +99,7 @@ func overCapacity(c *call, table string) *apiError {
 	return e
 }
 
+// wantsCapacity reports whether ReturnConsumedCapacity asks for anything.
 func wantsCapacity(mode string) bool { return mode == "TOTAL" || mode == "INDEXES" }
 
 // capacity is a ConsumedCapacity; with INDEXES it says what of it the table
@@ -94,6 +112,7 @@ func capacity(table string, units float64, mode string) map[string]any {
 	return out
 }
 
+// consumed adds ConsumedCapacity to an answer that has asked for it.
 func (in *target) consumed(out map[string]any, units float64) {
 	if wantsCapacity(in.ReturnConsumedCapacity) {
 		out["ConsumedCapacity"] = capacity(in.TableName, units, in.ReturnConsumedCapacity)

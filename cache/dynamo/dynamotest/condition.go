@@ -9,6 +9,9 @@ import (
 )
 
 // A condition decides about an item; nil is an item that does not exist.
+//
+// It must not change the item, does not need the lock by itself, and gives the
+// same answer each time.
 type condition func(item) bool
 
 // An operand is a side of a comparison: the value that a path or a function
@@ -18,6 +21,7 @@ type operand func(item) *value
 // expression is what the members of a request that hold a ConditionExpression
 // or a ProjectionExpression have in common.
 type expression struct {
+	// names are ExpressionAttributeNames, values ExpressionAttributeValues.
 	names  map[string]string
 	values map[string]*value
 	// used names and values: the service refuses a request with others.
@@ -33,6 +37,9 @@ func (x *expression) parseCondition(text string) (condition, error) {
 }
 
 // parseConditionOf is parseCondition for a parameter of another name.
+//
+// what appears in errors: "Invalid FilterExpression: …". The result is closures
+// over the placeholders' values; nothing is parsed while an item is looked at.
 func (x *expression) parseConditionOf(what, text string) (condition, error) {
 	p := parser{x: x, what: what}
 	var c condition
@@ -41,6 +48,8 @@ func (x *expression) parseConditionOf(what, text string) (condition, error) {
 }
 
 // parseProjection reads a list of paths, none of which leads into another.
+//
+// An empty expression is an error, as in all the others.
 func (x *expression) parseProjection(text string) ([]path, error) {
 	p := parser{x: x, what: "ProjectionExpression"}
 	var paths []path
@@ -62,6 +71,8 @@ func (x *expression) parseProjection(text string) ([]path, error) {
 }
 
 // unused names the placeholders that no expression used.
+//
+// It is asked when all expressions of the request have been read.
 func (x *expression) unused() error {
 	for _, kind := range []struct {
 		member string
@@ -103,6 +114,9 @@ func (p *parser) and() condition {
 
 // not = "NOT" not / "(" or ")" / function / comparison. Its depth is bounded,
 // as it is the one rule through which the grammar comes back to itself.
+//
+// Its result is short-circuited like all others: an absent attribute is no
+// error.
 func (p *parser) not() condition {
 	if p.depth++; p.depth > 300 {
 		panic(syntaxError("The expression has too many levels of nesting;"))
@@ -124,6 +138,9 @@ func (p *parser) not() condition {
 
 // function reads the functions that are conditions of their own. Their names
 // are case-sensitive.
+//
+// Argument types are checked as far as the request itself shows them; an item's
+// attribute of another type makes the function false.
 func (p *parser) function() condition {
 	name := p.next()
 	p.operator()
@@ -213,6 +230,8 @@ func (p *parser) comparison() condition {
 }
 
 // checkBounds refuses a BETWEEN of two values that nothing can be between.
+//
+// Both bounds have to be values of the request.
 func checkBounds(lo, hi *value) {
 	if lo == nil || hi == nil {
 		return // an attribute's value is not known yet
@@ -225,6 +244,7 @@ func checkBounds(lo, hi *value) {
 	}
 }
 
+// operand is a term where nothing has to be checked beforehand.
 func (p *parser) operand() operand { return p.term().operand }
 
 // term = "size" "(" path ")" / ":" value / path. A value, unlike the others, is
@@ -253,12 +273,16 @@ func (p *parser) term() term {
 // A path leads to an attribute: names, and indexes into lists.
 type path []step
 
+// A step is one of both: a name, or an index.
 type step struct {
 	name  string
 	index int // of a list, when name is empty
 }
 
 // path = name { "." name / "[" index "]" }.
+//
+// Names between dots may be placeholders, each of them for one name: "#a.#b",
+// while "#ab" for "a.b" is one attribute with a dot in its name.
 func (p *parser) path() path {
 	out := path{{name: p.name()}}
 	if p.x.top != nil {
@@ -284,6 +308,8 @@ func (p *parser) path() path {
 
 // name = "#" placeholder / a word that is not reserved. A name with other
 // characters can only be given by a placeholder.
+//
+// Reserved words are refused in any case of their letters (reserved.go).
 func (p *parser) name() string {
 	t := p.peek()
 	switch {
@@ -308,6 +334,8 @@ func (p *parser) name() string {
 
 // find is the value at the path, or nil if a part of the way is not there, or
 // is no document.
+//
+// It is O(steps), and points into the item: nobody may change what it returns.
 func (p path) find(it item) *value {
 	v := it[p[0].name]
 	for _, s := range p[1:] {
@@ -327,6 +355,9 @@ func (p path) find(it item) *value {
 
 // holds compares two values. A comparison with an absent value, or of two
 // types, is false, except that they are unequal.
+//
+// op is one of = <> < <= > >=. Types are never converted: the number 1 and the
+// string "1" are unequal and have no order.
 func holds(a *value, op string, b *value) bool {
 	if a == nil || b == nil {
 		return op == "<>" && a != b
@@ -364,6 +395,8 @@ func beginsWith(a, b *value) bool {
 
 // contains is contains: a part of a string or binary value, or an element of a
 // set or list.
+//
+// For a list, b may be of any type; numbers are compared by value.
 func contains(a, b *value) bool {
 	switch {
 	case a == nil || b == nil:
@@ -378,6 +411,8 @@ func contains(a, b *value) bool {
 
 // sizeOf is size: bytes of a string or binary value, elements of the others;
 // nil, which no comparison meets, for what has no size.
+//
+// For a string these are bytes in UTF-8 and not characters.
 func sizeOf(v *value) *value {
 	if v == nil {
 		return nil

@@ -10,6 +10,7 @@ import (
 // A decimal is a number as DynamoDB keeps it: up to 38 significant digits,
 // value 0.digits × 10^exp. Zero has no digits.
 type decimal struct {
+	// neg is false for zero: there is no negative zero.
 	neg    bool
 	digits string // no leading and no trailing zero
 	exp    int
@@ -29,6 +30,11 @@ var (
 )
 
 // parseDecimal reads [+-]digits[.digits][e[+-]digits].
+//
+// The form is that of the service: no white space, no hexadecimal, no Inf and
+// no NaN; leading and trailing zeros are dropped before digits are counted. An
+// exponent that is absurd is cut to one that is still out of range, so that no
+// arithmetic overflows.
 func parseDecimal(s string) (decimal, error) {
 	var d decimal
 	rest := s
@@ -77,11 +83,15 @@ func numberError(s string) error {
 	return errors.New(errNumber.Error() + ": " + s)
 }
 
+// It is true of the empty string.
 func onlyDigits(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
 
 // String is the plain form, without an exponent.
+//
+// It has up to 171 characters, as the service has no other form. parseDecimal
+// of it is d again.
 func (d decimal) String() string {
 	if d.digits == "" {
 		return "0"
@@ -101,6 +111,8 @@ func (d decimal) String() string {
 }
 
 // compare orders by value, exactly: 38 digits do not fit into a float64.
+//
+// It is -1, 0 or 1, as cmp.Compare has it.
 func (d decimal) compare(e decimal) int {
 	if c := cmp.Compare(d.sign(), e.sign()); c != 0 || d.digits == "" {
 		return c

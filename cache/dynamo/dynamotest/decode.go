@@ -10,6 +10,9 @@ import (
 )
 
 // strictJSON decodes exactly one value and refuses members that into has not.
+//
+// It is how a parameter that is not implemented becomes an error. Names are
+// compared as encoding/json does, without regard to case.
 func strictJSON(data []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -32,6 +35,8 @@ func (e serializationError) Error() string { return e.text }
 // parameter that this server lacks is named, so that nobody takes it for
 // ignored; a wrong type is a SerializationException, as it is found before the
 // request is looked at.
+//
+// body is the whole request, in which offsets of err count.
 func (c *call) decodeError(err error, body []byte) *apiError {
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return validation("dynamotest does not implement the parameter %s of %s", name, c.op)
@@ -52,6 +57,9 @@ func (c *call) decodeError(err error, body []byte) *apiError {
 
 // conversion says, as the service does, that a member's value is of the wrong
 // type.
+//
+// The texts are those of the service's Java front end, whose types' names are
+// not JSON's. What cannot be told apart gets "Unexpected field type".
 func conversion(err *json.UnmarshalTypeError, body []byte) string {
 	kind := reflect.Invalid
 	if err.Type != nil {
@@ -88,6 +96,8 @@ func conversion(err *json.UnmarshalTypeError, body []byte) string {
 }
 
 // lastNumber is the number with which text ends.
+//
+// It is the token at which the decoder stopped, to tell 1 from 1.5.
 func lastNumber(text []byte) string {
 	i := len(text)
 	for i > 0 && bytes.IndexByte([]byte("+-.0123456789eE"), text[i-1]) >= 0 {

@@ -4,6 +4,8 @@ import "fmt"
 
 // An apiError is an answer that is not a success, as the service words it.
 type apiError struct {
+	// status is of HTTP: 400 for nearly all, and 413 for a body that is too
+	// large.
 	status  int
 	space   string // namespace of __type
 	code    string
@@ -18,6 +20,7 @@ const (
 	spaceValidate = "com.amazon.coral.validate#"
 )
 
+// An apiError is an error, so that parsers can return it as one; see asAPI.
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
 // body is the error in the protocol's JSON: __type has the name space that SDKs
@@ -37,18 +40,23 @@ func (e *apiError) body() map[string]any {
 	return b
 }
 
+// validation is what a request gets that could never succeed.
 func validation(format string, args ...any) *apiError {
 	return &apiError{400, spaceValidate, "ValidationException", fmt.Sprintf(format, args...), nil}
 }
 
+// invalid is a ValidationException with the service's usual beginning.
 func invalid(format string, args ...any) *apiError {
 	return validation("One or more parameter values were invalid: "+format, args...)
 }
 
+// coral is an error of the front end that all services share: signatures,
+// permissions, serialization.
 func coral(code, format string, args ...any) *apiError {
 	return &apiError{400, spaceCoral, code, fmt.Sprintf(format, args...), nil}
 }
 
+// dynamo is an error of DynamoDB's own.
 func dynamo(code, format string, args ...any) *apiError {
 	return &apiError{400, spaceDynamo, code, fmt.Sprintf(format, args...), nil}
 }
@@ -58,6 +66,7 @@ func noTable() *apiError {
 	return dynamo("ResourceNotFoundException", "Requested resource not found")
 }
 
+// It shows the name, and not the ARN that may have been given.
 func noTableNamed(name string) *apiError {
 	return dynamo("ResourceNotFoundException", "Requested resource not found: Table: %s not found", name)
 }

@@ -108,6 +108,8 @@ const (
 )
 
 var (
+	// networkKinds are those of SetNetwork; Kinds lists all three in this
+	// order.
 	networkKinds = []Kind{Refuse, BlackHole, Backlog, Hang, Reset}
 	insteadKinds = []Kind{Hang, Reset, EOF, Empty, HTML, ErrorPage} // of the operation
 	spoilKinds   = []Kind{Truncate, Stall, Drip, Checksum}          // of its answer
@@ -130,6 +132,8 @@ const DripInterval = 100 * time.Millisecond
 // SetFault replaces the fault hook: a function that is asked about each
 // request, on the request's own goroutine, and must be safe for concurrent
 // use. nil removes it.
+//
+// A hook that was set before and has broken nothing is remembered for MustHit.
 func (s *Server) SetFault(hook func(*Request) *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,6 +142,9 @@ func (s *Server) SetFault(hook func(*Request) *Fault) {
 }
 
 // SetLatency makes each request wait before it is handled.
+//
+// It is added to a fault's Delay; 0 ends it. A client that gives up meanwhile
+// has done nothing.
 func (s *Server) SetLatency(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,6 +153,9 @@ func (s *Server) SetLatency(d time.Duration) {
 
 // SetCorrupt makes reads answer with garbage in binary attributes: valid
 // JSON, a right checksum, wrong bytes. What is stored stays as it is.
+//
+// Key attributes are left alone, so that a client still knows which item it
+// has.
 func (s *Server) SetCorrupt(corrupt bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,6 +164,9 @@ func (s *Server) SetCorrupt(corrupt bool) {
 }
 
 // faultFor asks the hook. It returns nil or the fault of this request.
+//
+// The hook runs without the lock, so it may call the server. An empty Fault
+// counts as none.
 func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 	s.mu.Lock()
 	hook := s.fault
@@ -173,6 +186,8 @@ func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 
 // tablesOf are the tables that a request names, by their names also where it has
 // their ARNs.
+//
+// A body that cannot be read names none. Each table is there once.
 func tablesOf(body []byte) []string {
 	var in struct {
 		TableName     string
@@ -205,6 +220,8 @@ func tablesOf(body []byte) []string {
 
 // pause waits out the latency and the fault's delay. It reports false if the
 // client gave up in the meantime.
+//
+// It happens before the signature is looked at: latency is the network's.
 func (s *Server) pause(r *http.Request, f *Fault) bool {
 	s.mu.Lock()
 	d := s.latency
@@ -229,6 +246,9 @@ func sleep(r *http.Request, d time.Duration) bool {
 
 // instead answers, or fails to, for the faults that replace the operation. It
 // reports whether it did.
+//
+// f may be nil. The mistakes of a test's hook come first, as an error that a
+// client shows, and never as a panic in the server.
 func (f *Fault) instead(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case f == nil:
@@ -289,6 +309,8 @@ func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRun
 
 // apiError is the error that the hook asks for. A Code with a name space of its
 // own keeps it.
+//
+// Status is 400 unless said, as nearly all of DynamoDB's are.
 func (f *Fault) apiError() *apiError {
 	status := f.Status
 	if status == 0 {
@@ -313,6 +335,7 @@ func (f *Fault) around(w http.ResponseWriter, r *http.Request) http.ResponseWrit
 // in one Write.
 type spoiler struct {
 	http.ResponseWriter
+	// status is kept for Truncate, which writes the header by hand.
 	kind   Kind
 	r      *http.Request
 	status int
@@ -333,6 +356,9 @@ func (s *spoiler) WriteHeader(status int) {
 }
 
 // Write spoils the body, which the handler writes in one piece.
+//
+// The length that it returns is the whole body's, also when half of it was
+// sent: the handler has nothing else to do.
 func (s *spoiler) Write(body []byte) (int, error) {
 	switch s.kind {
 	case Truncate:
@@ -385,12 +411,18 @@ func (s *spoiler) drip(body []byte) (int, error) {
 // partial is what goes out before a connection is severed.
 type partial struct {
 	status int
-	head   []byte
-	body   []byte
+	// head is the header as it goes over a bare connection; in memory there
+	// is none.
+	head []byte
+	body []byte
 }
 
 // sever ends the connection below w, after what was sent: with a reset if err
 // is errReset, else in order.
+//
+// Over TCP the connection is hijacked from http.Server. In memory the client's
+// RoundTrip, or its read of the body, fails with the same error that TCP gives.
+// Without Hijack the handler aborts, which ends a stream of HTTP/2.
 func sever(w http.ResponseWriter, err error, sent *partial) {
 	if m, ok := w.(*inmemory.Recorder); ok {
 		if err == errReset {

@@ -11,7 +11,10 @@ import (
 // table that have its key attributes. It is read from the items themselves, so
 // it is never behind; DynamoDB's is, mostly by little.
 type index struct {
-	name       string
+	// name is unique in the table.
+	name string
+	// The key's attributes may be any of the items', the table's own
+	// included, and need not be unique.
 	hash       keyAttribute
 	sort       *keyAttribute
 	projection string   // ALL, KEYS_ONLY or INCLUDE
@@ -21,6 +24,8 @@ type index struct {
 // maxIndexes is the service's default quota.
 const maxIndexes = 20
 
+// indexInput is a member of GlobalSecondaryIndexes, and the Create of an
+// update.
 type indexInput struct {
 	IndexName  string
 	KeySchema  []keyElement
@@ -35,6 +40,11 @@ type indexInput struct {
 }
 
 // addIndex makes an index. The lock is held, or nobody knows the table yet.
+//
+// kinds are the defined attributes, used those that some key has used so far;
+// addIndex adds its own. An error leaves the table as it was. The index has all
+// the items that have its key at once: nothing is copied, so nothing is
+// back-filled.
 func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string]bool) *apiError {
 	i := &index{name: in.IndexName}
 	switch {
@@ -67,16 +77,22 @@ func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string
 	return nil
 }
 
+// The rule is the same as for tables.
 func isIndexName(name string) bool {
 	return len(name) >= 3 && len(name) <= 255 && tableName.MatchString(name)
 }
 
+// errIndexName is for names that could not be an index's, before any is looked
+// for.
 func errIndexName(name string) *apiError {
 	return validation("1 validation error detected: Value '%s' at 'indexName' failed to satisfy constraint: Member must have 3 to 255 letters, digits and _.-", name)
 }
 
 // checkIndexes refuses an item whose attribute of an index's key is of another
 // kind; one that lacks it is just not in the index.
+//
+// The indexes are looked at in the order of their names, so that the first
+// error is always the same. The lock is held.
 func (t *table) checkIndexes(it item) *apiError {
 	for _, name := range slices.Sorted(maps.Keys(t.indexes)) {
 		i := t.indexes[name]
@@ -96,6 +112,7 @@ func (t *table) checkIndexes(it item) *apiError {
 	return nil
 }
 
+// attributes are those of the index's key, the partition key first.
 func (i *index) attributes() []keyAttribute {
 	if i.sort == nil {
 		return []keyAttribute{i.hash}
@@ -115,6 +132,9 @@ func (i *index) has(it item) bool {
 }
 
 // only is what the index shows of an item; nil for all of it.
+//
+// An index has always the keys of the table besides its own and what it
+// includes.
 func (i *index) only(t *table) []path {
 	if i.projection == "ALL" {
 		return nil
@@ -131,6 +151,7 @@ func (i *index) only(t *table) []path {
 	return paths
 }
 
+// attributes are those of the primary key, the partition key first.
 func (t *table) attributes() []keyAttribute {
 	if t.sort == nil {
 		return []keyAttribute{t.hash}
@@ -139,6 +160,9 @@ func (t *table) attributes() []keyAttribute {
 }
 
 // describe is a GlobalSecondaryIndexDescription. The lock is held.
+//
+// Sizes are those of what the index shows. It notes the kinds of its key's
+// attributes in kinds, for the table's AttributeDefinitions.
 func (i *index) describe(t *table, c *call, kinds map[string]string) map[string]any {
 	count, size := 0, 0
 	for _, it := range t.items {
@@ -158,6 +182,8 @@ func (i *index) describe(t *table, c *call, kinds map[string]string) map[string]
 }
 
 // A view is what a Query or a Scan reads: a table, or one of its indexes.
+//
+// A view is valid while the lock is held under which it was made.
 type view struct {
 	t    *table
 	i    *index // nil: the table itself
@@ -166,6 +192,9 @@ type view struct {
 }
 
 // view finds what is read. The lock is held.
+//
+// A consistent read of a global index is refused, as the service could not do
+// it.
 func (t *table) view(name *string, consistent bool) (view, *apiError) {
 	if name == nil {
 		return view{t: t, hash: t.hash, sort: t.sort}, nil
@@ -183,6 +212,10 @@ func (t *table) view(name *string, consistent bool) (view, *apiError) {
 // read is what a read finds in the view, by the encoding of the items' primary
 // keys. On an unlucky server it is in their order, or the draws would not be
 // the same each time.
+//
+// It yields each key once. Without luck the order is that of a map, so callers
+// sort what they find. The lock is held; a stale state may be one that the
+// index has and the item now has not.
 func (v view) read(c *call, consistent bool) iter.Seq2[string, item] {
 	return func(yield func(string, item) bool) {
 		if c.server.luck == nil {
@@ -210,6 +243,8 @@ func (v view) read(c *call, consistent bool) iter.Seq2[string, item] {
 }
 
 // keys are the attributes of the view's own key.
+//
+// checkKeyCondition and the filter's check look at these.
 func (v view) keys() []keyAttribute {
 	if v.i != nil {
 		return v.i.attributes()
@@ -218,6 +253,10 @@ func (v view) keys() []keyAttribute {
 }
 
 // checkProjected refuses to show what the index does not have.
+//
+// Only the first name of a path counts: an index has an attribute whole or not
+// at all. The service could fetch the rest from the table for local indexes
+// only.
 func (v view) checkProjected(only []path) *apiError {
 	if v.i == nil || v.i.projection == "ALL" {
 		return nil
@@ -233,6 +272,9 @@ func (v view) checkProjected(only []path) *apiError {
 
 // order compares two items by the view's sort key, and in an index, where that
 // may be the same, by their primary key.
+//
+// Two items of one partition are never equal in it, which is what lets a
+// page go on from a key. The lock is held.
 func (v view) order(a, b item) int {
 	o := 0
 	if v.sort != nil {
@@ -247,6 +289,9 @@ func (v view) order(a, b item) int {
 }
 
 // position is the key of an item in the view: where to go on from.
+//
+// It is what LastEvaluatedKey shows; for an index it has the index's key and
+// the table's.
 func (v view) position(it item) item {
 	key := v.t.primaryKey(it)
 	if v.i != nil {
@@ -258,6 +303,9 @@ func (v view) position(it item) item {
 }
 
 // checkStart refuses a start key that no item of the view could have.
+//
+// It need not be the key of an item that is still there: paging goes on from
+// its place in the order.
 func (v view) checkStart(start item) *apiError {
 	bad := validation("The provided starting key is invalid")
 	want := v.t.attributes()

@@ -4,6 +4,7 @@ import "slices"
 
 // target is what the operations on one item have in common.
 type target struct {
+	// TableName is a name or an ARN.
 	TableName                string
 	ExpressionAttributeNames map[string]string
 	ReturnConsumedCapacity   string
@@ -11,6 +12,8 @@ type target struct {
 
 type getInput struct {
 	target
+	// ConsistentRead makes no difference but the price, unless the server
+	// is unlucky.
 	Key                  item
 	ConsistentRead       bool
 	ProjectionExpression *string
@@ -19,6 +22,10 @@ type getInput struct {
 
 // getItem checks everything that does not need the table first, as the service
 // does: a wrong expression is refused also for a table that is not there.
+//
+// The order after that: name, permission, table (all in itemTable); the key;
+// capacity, which is taken for an item that is not there, too. Consumed is what
+// the whole item costs, whatever the projection leaves of it.
 func (c *call) getItem(in *getInput) (any, *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, used: map[string]bool{}}
 	var only []path
@@ -54,6 +61,8 @@ func (c *call) getItem(in *getInput) (any, *apiError) {
 }
 
 // conditional is what PutItem and DeleteItem have in common.
+//
+// UpdateItem has it, too, and the writes of a transaction.
 type conditional struct {
 	target
 	ConditionExpression                 *string
@@ -62,11 +71,16 @@ type conditional struct {
 	ReturnValuesOnConditionCheckFailure string
 	ReturnItemCollectionMetrics         string // there are no collections without local indexes
 
+	// Expected is in place of ConditionExpression, never beside it;
+	// modernize translates it.
 	Expected            map[string]legacyCondition // legacy, as is
 	ConditionalOperator string
 }
 
 // putItem replaces the whole item.
+//
+// There is no difference between a new item and one that replaces another, but
+// for ReturnValues.
 func (c *call) putItem(in *struct {
 	conditional
 	Item item
@@ -82,6 +96,8 @@ func (c *call) putItem(in *struct {
 }
 
 // deleteItem works as well without an item, unless a condition wants one.
+//
+// It costs at least one write unit also if there was nothing.
 func (c *call) deleteItem(in *struct {
 	conditional
 	Key item
@@ -95,6 +111,11 @@ func (c *call) deleteItem(in *struct {
 
 // write replaces the item under a key with another, or with nothing, if the
 // condition holds for what is there.
+//
+// The order is the service's: the expressions, ReturnValues, the table, the key
+// and the item, capacity, and then the condition. So a condition that fails has
+// been paid for. resolve is called with the lock held, and says what the key is
+// and what is to be there afterwards (nil: nothing).
 func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiError)) (any, *apiError) {
 	holds, err := in.condition()
 	if err != nil {
@@ -130,6 +151,8 @@ func (c *call) write(in *conditional, resolve func(*table) (string, item, *apiEr
 }
 
 // failed is the answer to a condition that does not hold for what is there.
+//
+// With ALL_OLD the item stands in the error, without a read of its own.
 func (in *conditional) failed(old item) *apiError {
 	err := dynamo("ConditionalCheckFailedException", "The conditional request failed")
 	if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" && old != nil {
@@ -139,6 +162,9 @@ func (in *conditional) failed(old item) *apiError {
 }
 
 // condition compiles the condition of a write; without one, it holds always.
+//
+// What it returns is a function of the item alone and can be called for each of
+// several states.
 func (in *conditional) condition() (condition, *apiError) {
 	always := func(item) bool { return true }
 	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
@@ -154,6 +180,9 @@ func (in *conditional) condition() (condition, *apiError) {
 
 // check refuses placeholders that nothing uses, as the service does: most often
 // one of them is misspelt.
+//
+// hasExpression is whether the request has any expression at all, which makes
+// it another error.
 func (x *expression) check(hasExpression bool) *apiError {
 	switch {
 	case !hasExpression && x.names != nil:
@@ -171,6 +200,9 @@ func asAPI(err error) *apiError { return err.(*apiError) } // parsers return not
 
 // itemTable finds the table of an operation on items. The lock is held on
 // success.
+//
+// The text for a table that is not there is another one than named's, as with
+// the service.
 func (c *call) itemTable(name string) (*table, *apiError) {
 	t, err := c.named(name)
 	if err != nil && err.code == "ResourceNotFoundException" {
@@ -181,6 +213,9 @@ func (c *call) itemTable(name string) (*table, *apiError) {
 
 // shown is an item as it is answered: as it is, or with garbage in the binary
 // attributes. The lock is held.
+//
+// Keys stay as they are, or a client could not tell which item it has got. What
+// is stored is not touched.
 func (c *call) shown(t *table, it item) item {
 	if !c.server.corrupt {
 		return it

@@ -13,6 +13,8 @@ import (
 
 // legacyCondition is a member of KeyConditions, QueryFilter, ScanFilter or, with
 // Exists and Value, Expected.
+//
+// With Exists and Value it is the older form of the two that Expected has.
 type legacyCondition struct {
 	ComparisonOperator string
 	AttributeValueList []*value
@@ -21,6 +23,8 @@ type legacyCondition struct {
 }
 
 // legacyUpdate is a member of AttributeUpdates.
+//
+// Action is PUT (the default), ADD or DELETE.
 type legacyUpdate struct {
 	Action string
 	Value  *value
@@ -28,6 +32,8 @@ type legacyUpdate struct {
 
 // translation collects the placeholders of expressions.
 type translation struct {
+	// Both become the request's placeholders; their names cannot clash with
+	// a client's, which a legacy request has not.
 	names  map[string]string
 	values map[string]*value
 }
@@ -60,6 +66,10 @@ var comparisons = map[string]string{
 }
 
 // conditions is the expression that a map of conditions means.
+//
+// The attributes are in the order of their names, so that errors are always the
+// same. operator is AND or OR, checked by the model's limits; nil in, or
+// nothing in it, is no expression.
 func (t *translation) conditions(in map[string]legacyCondition, operator string) (*string, *apiError) {
 	if in == nil {
 		return nil, nil
@@ -117,6 +127,10 @@ func (t *translation) condition(attribute string, c legacyCondition) (string, *a
 }
 
 // compare translates an operator with its arguments.
+//
+// The number of values is checked here, their types by the expression.
+// Operators are those of the API's enum, in the order in which its error has
+// them.
 func (t *translation) compare(attribute, op string, values []*value) (string, *apiError) {
 	format, one := comparisons[op]
 	n := len(values)
@@ -145,6 +159,9 @@ func (t *translation) compare(attribute, op string, values []*value) (string, *a
 }
 
 // attributes is the projection that AttributesToGet means.
+//
+// A name in it is taken as it is: a dot is part of the name, and there are no
+// paths.
 func (t *translation) attributes(names []string) (*string, *apiError) {
 	if names == nil {
 		return nil, nil
@@ -161,6 +178,8 @@ func (t *translation) attributes(names []string) (*string, *apiError) {
 }
 
 // updates is the update expression that AttributeUpdates means.
+//
+// One difference between the ages is kept: ADD to a list appends.
 func (t *translation) updates(in map[string]legacyUpdate) (*string, *apiError) {
 	if in == nil {
 		return nil, nil
@@ -195,9 +214,13 @@ func (t *translation) updates(in map[string]legacyUpdate) (*string, *apiError) {
 }
 
 // A dated input may have legacy parameters, and turns them into expressions.
+//
+// modernize is called by operation, before run, and changes the input.
 type dated interface{ modernize() *apiError }
 
 // A parameter of a request, and whether it is there.
+//
+// Order in lists of parameters is the order in which an error names them.
 type parameter struct {
 	name  string
 	there bool
@@ -226,6 +249,9 @@ func mixed(legacy, modern []parameter) *apiError {
 
 // translated adds the placeholders. A request without expressions of its own,
 // as it came, has none.
+//
+// values is nil for inputs without ExpressionAttributeValues. expressions is
+// whether the request has some of its own, beside legacy conditions of keys.
 func (in *target) translated(t translation, values *item, expressions bool) *apiError {
 	switch {
 	case !expressions && in.ExpressionAttributeNames != nil:
@@ -265,6 +291,7 @@ func (in *getInput) modernize() *apiError {
 	return in.translated(t, nil, false)
 }
 
+// modernize translates Expected.
 func (in *conditional) modernize() *apiError {
 	return in.modernizeWith(nil, new(*string))
 }
@@ -289,6 +316,7 @@ func (in *conditional) modernizeWith(updates map[string]legacyUpdate, update **s
 	return in.translated(t, &in.ExpressionAttributeValues, false)
 }
 
+// modernize translates Expected and AttributeUpdates.
 func (in *updateInput) modernize() *apiError {
 	return in.modernizeWith(in.AttributeUpdates, &in.UpdateExpression)
 }

@@ -12,18 +12,27 @@ import (
 type listener struct {
 	network *network
 	addr    *net.TCPAddr
-	closed  chan struct{}
+	// closed is closed by Close, once.
+	closed chan struct{}
 
-	mu      sync.Mutex
-	tcp     *net.TCPListener // nil while refusing
-	state   Kind
-	wake    chan struct{} // closed when tcp or state changes
-	fillers []net.Conn    // connections that keep the queue full
-	live    map[*conn]struct{}
+	// mu guards what follows. It is not held in Accept, which may wait for
+	// hours.
+	mu  sync.Mutex
+	tcp *net.TCPListener // nil while refusing
+	// state is Intact or one of networkKinds.
+	state Kind
+	wake  chan struct{} // closed when tcp or state changes
+	// fillers belong to BlackHole: drop makes them, stopDropping takes them
+	// away.
+	fillers []net.Conn // connections that keep the queue full
+	// live are the connections that Reset and Refuse break.
+	live map[*conn]struct{}
 }
 
 // newListener is a listener that can be made deaf, full or gone under a server
 // that knows nothing of it.
+//
+// It takes tcp over, and opens it again at the same address after Refuse.
 func newListener(n *network, tcp *net.TCPListener) *listener {
 	return &listener{
 		network: n,
@@ -35,10 +44,15 @@ func newListener(n *network, tcp *net.TCPListener) *listener {
 	}
 }
 
+// Addr stays the same while nothing listens there.
 func (l *listener) Addr() net.Addr { return l.addr }
 
 // Accept waits while the state does not accept, whatever that takes, and fails
 // only after Close.
+//
+// An error would end http.Server, so a listener that is closed for a while, or
+// whose deadline has passed, is not one. It looks at the state anew whenever
+// wake is closed.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		l.mu.Lock()
@@ -72,6 +86,8 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // admit wraps a connection, or resets it and returns nil.
+//
+// A connection that was reset is counted as well: the client has had one.
 func (l *listener) admit(c *net.TCPConn) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,6 +103,11 @@ func (l *listener) admit(c *net.TCPConn) net.Conn {
 
 // apply brings the listener into a state. http.Server keeps waiting in Accept
 // meanwhile.
+//
+// An error leaves the state as it was, as far as the operating system lets it:
+// a port that somebody else has taken while it was refused cannot be opened
+// again. Going from one fault to another passes through Intact. The caller
+// holds transport.mu, so two never run at once.
 func (l *listener) apply(state Kind) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,18 +157,23 @@ func (l *listener) interrupt() {
 	}
 }
 
+// resetLive breaks what is open. The connections take themselves out of live
+// when http.Server closes them. The lock is held.
 func (l *listener) resetLive() {
 	for c := range l.live {
 		reset(c.TCPConn)
 	}
 }
 
+// reset closes with RST, which a client sees as "connection reset by peer".
 func reset(c *net.TCPConn) {
 	_ = c.SetLinger(0) // close with RST
 	_ = c.Close()
 }
 
 // Close ends the listener and lets Accept return.
+//
+// It may be called more than once.
 func (l *listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -172,11 +198,16 @@ func (l *listener) Close() error {
 type conn struct {
 	*net.TCPConn
 	listener *listener
-	once     sync.Once
-	closed   chan struct{}
+	// once lets Close be called from the server and from a fault.
+	once   sync.Once
+	closed chan struct{}
 }
 
 // Read hides what has arrived while nobody is to hear it.
+//
+// Bytes that arrive are held back until the network is intact, and are then
+// read: a request that was sent into silence is handled late, as a
+// retransmission would be.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
 	if n > 0 && !c.audible() {
@@ -186,6 +217,9 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // Write says nothing while nobody is to hear it.
+//
+// It waits and does not fail, as a write into a dead network fills the kernel's
+// buffer.
 func (c *conn) Write(b []byte) (int, error) {
 	if !c.audible() {
 		return 0, net.ErrClosed
@@ -195,6 +229,8 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // audible waits until the network is not silent, and reports false if the
 // connection was closed first.
+//
+// Close ends the wait, hence a server that is closed leaves no goroutine here.
 func (c *conn) audible() bool {
 	for {
 		state, changed := c.listener.network.get()

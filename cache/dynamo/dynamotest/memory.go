@@ -28,6 +28,9 @@ func (s *Server) HTTPClient() *Client { return &Client{s} }
 const MemoryURL = "http://dynamotest.invalid"
 
 // Do is http.Client.Do.
+//
+// Errors are *url.Error, as those of http.Client; redirects are not followed,
+// for there are none.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	resp, err := c.RoundTrip(req)
 	if err != nil {
@@ -45,6 +48,10 @@ var (
 
 // RoundTrip serves the request on the caller's goroutine, until the request's
 // context is done.
+//
+// The state of the network is looked at once, when the request begins: over TCP
+// a connection may also break later. The response's body has been read to the
+// end when it returns, unless a fault says otherwise.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.server.network.pass(req.Context()); err != nil {
 		if req.Body != nil {

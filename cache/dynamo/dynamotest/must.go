@@ -9,6 +9,7 @@ import (
 // revocation is one that is in force.
 type revocation struct {
 	Revocation
+	// hit: it has denied a request, and not only an answer of Explain.
 	hit bool
 }
 
@@ -24,6 +25,9 @@ type TB interface {
 // SetCorrupt that has hit nothing while it was in force, from now on: most
 // likely a name in it is misspelt, or nothing has asked, and what the test has
 // seen proves nothing.
+//
+// Call it after the server is set up and before the faults are. It may be
+// called more than once; each looks at what comes after it.
 func (s *Server) MustHit(t TB) {
 	t.Helper()
 	s.mu.Lock()
@@ -38,6 +42,9 @@ func (s *Server) MustHit(t TB) {
 }
 
 // unhit says what has hit nothing, since MustHit.
+//
+// What is still in force counts as well: a test may end in the middle of an
+// outage.
 func (s *Server) unhit() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,12 +14,15 @@ import (
 
 // network is the gate that connections pass.
 type network struct {
-	mu          sync.Mutex
+	mu sync.Mutex
+	// state is Intact or one of networkKinds; Accept, conn and pass look at
+	// it.
 	state       Kind
 	changed     chan struct{} // closed at the next change
 	connections atomic.Int64
 }
 
+// The channel is closed when the state is no longer the one returned.
 func (n *network) get() (Kind, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -39,6 +42,9 @@ func (n *network) set(state Kind) {
 }
 
 // pass is the gate for a request in memory.
+//
+// Hang, BlackHole and Backlog are the same here: the request waits until the
+// network is intact or its context ends.
 func (n *network) pass(ctx context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -63,7 +69,8 @@ func (n *network) pass(ctx context.Context) error {
 
 // transport is the TCP side of a Server: everything that Start makes.
 type transport struct {
-	mu     sync.Mutex // guards what follows; held while the listener changes
+	mu sync.Mutex // guards what follows; held while the listener changes
+	// All three are nil while the server is not started.
 	inner  *listener
 	server *http.Server
 	done   *sync.WaitGroup // the serving goroutine, and each connection's
@@ -71,6 +78,10 @@ type transport struct {
 
 // Start listens on Options.Addr and serves in the background until
 // [Server.Close].
+//
+// A state that SetNetwork has set before is in force from the first connection
+// on. The error is that of net.Listen, that it runs already, or that the system
+// cannot do the state.
 func (s *Server) Start() error {
 	t := &s.transport
 	t.mu.Lock()
@@ -103,6 +114,7 @@ func (s *Server) Start() error {
 	return l.apply(s.network.current())
 }
 
+// current is get without the channel.
 func (n *network) current() Kind {
 	state, _ := n.get()
 	return state
@@ -122,6 +134,9 @@ func (s *Server) URL() string {
 
 // Close ends the listener and all connections, and waits for them. The tables
 // stay, and Start may be called again. Without Start it does nothing.
+//
+// Handlers that hang see their request's context end. The state of the network
+// stays for the next Start.
 func (s *Server) Close() {
 	t := &s.transport
 	t.mu.Lock()
@@ -140,6 +155,9 @@ func (s *Server) Close() {
 // [Intact], which mends it. It returns an error if the operating system cannot
 // do it, or if the port was taken by somebody else while it was [Refuse]; the
 // state is then the one before.
+//
+// The listener is changed before the state that connections look at, so that
+// none is accepted in between.
 func (s *Server) SetNetwork(state Kind) error {
 	if state != Intact && !slices.Contains(networkKinds, state) {
 		return fmt.Errorf("dynamotest: SetNetwork: %q is no state of a network; want one of %v", state, networkKinds)

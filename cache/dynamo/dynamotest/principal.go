@@ -109,6 +109,8 @@ type Revocation struct {
 	Action    string // with wildcards, such as "dynamodb:Put*"
 }
 
+// Names are compared exactly, actions with wildcards and without regard to
+// case.
 func (v Revocation) matches(accessKey, table, action string) bool {
 	return (v.AccessKey == "" || v.AccessKey == accessKey) &&
 		(v.Table == "" || v.Table == table) &&
@@ -120,6 +122,9 @@ func (v Revocation) matches(accessKey, table, action string) bool {
 // AccessDeniedException. Without arguments it takes away all access. Further
 // calls add to what is revoked. One that denies nothing, most likely because
 // of a misspelt name, is told of by MustHit.
+//
+// It acts after the policies have allowed something, so a denial that a policy
+// has made already does not count as a hit.
 func (s *Server) Revoke(revocations ...Revocation) {
 	if len(revocations) == 0 {
 		revocations = []Revocation{{}}
@@ -132,6 +137,8 @@ func (s *Server) Revoke(revocations ...Revocation) {
 }
 
 // Restore ends all revocations.
+//
+// Those that have denied nothing are remembered for MustHit.
 func (s *Server) Restore() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,6 +147,10 @@ func (s *Server) Restore() {
 }
 
 // caller is who has an access key, if anybody: nil for nobody.
+//
+// A principal of SetPrincipal wins over one of Options.Principals. An answer
+// for another key than the one asked for is no answer. Policies of
+// Options.Principals are parsed for each request: they may have changed.
 func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, error) {
 	if s.lookup == nil || s.principals.Known(accessKey) {
 		return s.principals.Get(accessKey), nil
@@ -151,6 +162,8 @@ func (s *Server) caller(accessKey string, now time.Time) (*iam.Caller, error) {
 }
 
 // authenticate finds out who signed the request, and whether they did.
+//
+// The order of the errors is iam.Authenticate's.
 func (s *Server) authenticate(r *http.Request, body []byte, sig iam.Signature, now time.Time) (*iam.Caller, *apiError) {
 	c, err := s.caller(sig.AccessKey, now)
 	if err != nil {
@@ -165,6 +178,9 @@ func (s *Server) authenticate(r *http.Request, body []byte, sig iam.Signature, n
 // authorize decides whether the call's principal may do what it asks for on
 // a table ("*" for none in particular), or on the index that it reads: IAM has
 // its own ARN for that, and a policy about the table alone says nothing of it.
+//
+// The lock must not be held: Options.Principals and policies may take their
+// time.
 func (c *call) authorize(table string) *apiError {
 	resource, d := c.decide(table, true)
 	if d.Allowed {
@@ -177,6 +193,10 @@ func (c *call) authorize(table string) *apiError {
 // decide evaluates the identity's policies, the table's own, and what Revoke
 // has taken away, and returns the resource that it was about. count says that a
 // denial is real and not asked for by Explain.
+//
+// Resource policy and tags are read under one lock and used after it; both are
+// replaced or copied, so a change meanwhile is one of the next request. A table
+// that does not exist has neither.
 func (c *call) decide(table string, count bool) (resource string, d iam.Decision) {
 	action := "dynamodb:" + c.op
 	resource = tableARN(c.region, table)
@@ -231,6 +251,8 @@ func (s *Server) Explain(accessKey, action, table string) (allowed bool, why str
 
 // isRevoked reports whether a revocation is about this call; count marks it as
 // having hit something.
+//
+// The first that matches is the one that has hit.
 func (s *Server) isRevoked(accessKey, table, action string, count bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,6 +265,8 @@ func (s *Server) isRevoked(accessKey, table, action string, count bool) bool {
 	return false
 }
 
+// tableARN is the ARN of a table; with "" for its name, the beginning of all of
+// a region's.
 func tableARN(region, table string) string {
 	return "arn:aws:dynamodb:" + region + ":" + accountID + ":table/" + table
 }

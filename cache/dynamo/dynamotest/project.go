@@ -7,6 +7,8 @@ import (
 
 // project is what paths select of an item; nil selects everything. Of a list,
 // the selected elements stand one after another, in their order.
+//
+// Values are shared with it, containers are new where something was left out.
 func (it item) project(only []path) item {
 	if only == nil {
 		return it
@@ -20,6 +22,10 @@ func (it item) project(only []path) item {
 }
 
 // project is what paths select of a document, and nil if there is nothing.
+//
+// It groups the paths by their first step and goes down once for each, O(size
+// of what is selected). A path that leads nowhere selects nothing, and is no
+// error; a document of which nothing is left is left out.
 func (v *value) project(only []path) *value {
 	if v == nil || slices.ContainsFunc(only, func(p path) bool { return len(p) == 0 }) {
 		return v

@@ -11,6 +11,9 @@ import (
 const maxPage = 1 << 20
 
 // reading is what Query and Scan have in common.
+//
+// Limit counts the items that are looked at, not those that the filter lets
+// through: a page may be empty and not be the last.
 type reading struct {
 	target
 	IndexName                 *string
@@ -29,6 +32,10 @@ type reading struct {
 }
 
 // parse reads the expressions. x has read those that come before.
+//
+// has is whether the request has an expression already (the key's condition).
+// The results do not depend on the table: only is nil for all attributes.
+// Select is checked here, as far as that needs no table.
 func (in *reading) parse(x *expression, has bool) (filter condition, only []path, err *apiError) {
 	filter = func(item) bool { return true }
 	if in.FilterExpression != nil {
@@ -67,6 +74,10 @@ func (in *reading) parse(x *expression, has bool) (filter condition, only []path
 
 // find locks the table, finds what is read of it, and checks the start key and
 // what is to be shown.
+//
+// The lock is held on success, and the caller gives it up. The order is the
+// service's: the index's name, the table, the index, the start key, Select, the
+// projection.
 func (c *call) find(in *reading, only []path) (view, *apiError) {
 	if in.IndexName != nil {
 		if c.index = *in.IndexName; !isIndexName(c.index) {
@@ -93,6 +104,7 @@ func (c *call) find(in *reading, only []path) (view, *apiError) {
 	return v, err
 }
 
+// ScanIndexForward nil is true: ascending.
 type queryInput struct {
 	reading
 	KeyConditionExpression *string
@@ -112,6 +124,10 @@ func (in *queryInput) limits(v *violations) {
 
 // query answers with the items of one partition, in the order of their sort
 // keys.
+//
+// The grammar of conditions is read first, and then narrowed: checkKeyCondition
+// wants one equality of the partition key and at most one comparison of the
+// sort key. O(items) per page: partitions are found by looking at all items.
 func (c *call) query(in *queryInput) (any, *apiError) {
 	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
 	if in.KeyConditionExpression == nil {
@@ -168,6 +184,10 @@ func (in *scanInput) limits(v *violations) {
 
 // scan answers with the items of a table or an index, in an order of its own
 // that stays the same.
+//
+// The order is that of keyOf's encoding, which is as good as the service's hash
+// of the key: stable, and of no meaning. A page goes on after its start key in
+// that order, which belongs to one segment only.
 func (c *call) scan(in *scanInput) (any, *apiError) {
 	x := &expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
 	filter, only, err := in.parse(x, false)
@@ -212,10 +232,15 @@ func (c *call) scan(in *scanInput) (any, *apiError) {
 }
 
 // segmentOf is the one of so many segments that a key is in.
+//
+// Each key is in exactly one segment, whatever else there is.
 func segmentOf(key string, total int64) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) % total }
 
 // page answers with as many of the items as fit, those that the filter lets
 // through. The lock is held.
+//
+// Capacity is for what was looked at, before filter and projection. An index
+// shows what it projects, and the filter sees no more than that.
 func (c *call) page(v view, found []item, in *reading, filter condition, only []path) (any, *apiError) {
 	page, size, last := pageOf(found, in.Limit)
 	units := readUnits(size, in.ConsistentRead)
@@ -248,6 +273,9 @@ func (c *call) page(v view, found []item, in *reading, filter condition, only []
 
 // partition is what the key condition selects, in order, from after the start
 // key on. The lock is held.
+//
+// Descending order is the same comparison negated, for the start key, too. It
+// is a new slice: the items in it are shared and never changed.
 func (v view) partition(c *call, in *queryInput, holds condition) []item {
 	found := []item{}
 	for _, it := range v.read(c, in.ConsistentRead) {
@@ -273,6 +301,10 @@ func (v view) partition(c *call, in *queryInput, holds condition) []item {
 
 // pageOf is what one answer looks at: at most limit items, and at most 1 MB.
 // last is where it stopped before the end.
+//
+// The first item always fits. With a limit that is reached exactly at the end
+// there is a last key all the same, and the next page is empty: clients must
+// cope with it, as the service does the same.
 func pageOf(found []item, limit *int64) (page []item, size int, last item) {
 	for i, it := range found {
 		if limit != nil && int64(i) == *limit || i > 0 && size+it.size() > maxPage {
@@ -287,6 +319,8 @@ func pageOf(found []item, limit *int64) (page []item, size int, last item) {
 }
 
 // primaryKey is an item's key alone.
+//
+// It is a new map with the item's own values.
 func (t *table) primaryKey(it item) item {
 	key := item{t.hash.name: it[t.hash.name]}
 	if t.sort != nil {
@@ -298,6 +332,9 @@ func (t *table) primaryKey(it item) item {
 // checkKeyCondition sees that a key condition is an equality of the partition
 // key and at most one comparison of the sort key: the grammar of conditions
 // allows more. The lock is held.
+//
+// It works on tokens rather than on a tree: the condition has been parsed, so
+// its form is known to be right.
 func (v view) checkKeyCondition(in *queryInput) *apiError {
 	name := func(token string) string {
 		if full, ok := in.ExpressionAttributeNames[token]; ok {
@@ -342,6 +379,9 @@ func (v view) checkKeyCondition(in *queryInput) *apiError {
 
 // fits reports whether the values in a clause are of the kind that its key
 // attribute has.
+//
+// Names of attributes and placeholders cannot be mixed up: values begin with a
+// colon.
 func (v view) fits(subject string, clause []string, values item) bool {
 	for _, a := range v.keys() {
 		for _, token := range clause {
@@ -368,6 +408,9 @@ func notForKeys(token string) bool {
 }
 
 // clauses are what AND joins, without brackets around them.
+//
+// The AND of BETWEEN does not join, and the brackets of begins_with belong to
+// it.
 func clauses(tokens []string) (all [][]string) {
 	var clause []string
 	between, function := false, false

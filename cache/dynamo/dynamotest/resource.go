@@ -12,6 +12,7 @@ import (
 
 // Limits of resource policies.
 const (
+	// In bytes, white space included ("Quotas" in the developer guide).
 	maxResourcePolicy = 20 << 10
 	policyBlock       = 15 * time.Second // after each change
 )
@@ -20,12 +21,16 @@ const (
 type tablePolicy struct {
 	document string // "": there is none
 	parsed   *iam.Policy
+	// revision changes with each change of the policy; changed is when that
+	// was made, from which the block of 15 seconds counts.
 	revision string
 	changed  time.Time
 	since    time.Time // when it is in force, and seen by GetResourcePolicy
 }
 
 // policyAt is the resource policy that is in force. The lock is held.
+//
+// Without a delay there is no time in which the one before is in force.
 func (t *table) policyAt(now time.Time) tablePolicy {
 	if now.Before(t.policy.since) {
 		return t.policyBefore
@@ -34,6 +39,9 @@ func (t *table) policyAt(now time.Time) tablePolicy {
 }
 
 // setPolicy replaces the resource policy. The lock is held.
+//
+// A change within the delay of another one keeps what is in force now, and
+// drops the one that never came into force.
 func (t *table) setPolicy(c *call, document string, parsed *iam.Policy) {
 	t.policyBefore = t.policyAt(c.now)
 	t.policy = tablePolicy{
@@ -44,6 +52,8 @@ func (t *table) setPolicy(c *call, document string, parsed *iam.Policy) {
 
 // arnNamed finds a table by its ARN, as named does by its name. The lock is
 // held on success.
+//
+// Indexes and streams have no policies and tags of their own here.
 func (c *call) arnNamed(arn string) (*table, *apiError) {
 	prefix := tableARN(c.region, "")
 	name, ok := strings.CutPrefix(arn, prefix)
@@ -53,11 +63,14 @@ func (c *call) arnNamed(arn string) (*table, *apiError) {
 	return c.named(name)
 }
 
+// ExpectedRevisionID, if given, is the revision that must be the newest;
+// NO_POLICY wants none to be there.
 type resourcePolicyInput struct {
 	ResourceArn        string
 	ExpectedRevisionID *string `json:"ExpectedRevisionId"`
 }
 
+// errNoPolicy is also the answer to a revision that is another one.
 func errNoPolicy(arn string) *apiError {
 	return dynamo("PolicyNotFoundException", "Resource-based policy not found for the provided ResourceArn: Requested policy update on %s was not found or its revision did not match", arn)
 }
@@ -79,6 +92,8 @@ func (c *call) getResourcePolicy(in *struct{ ResourceArn string }) (any, *apiErr
 
 // checkChange refuses a change that expects another revision, or comes too soon
 // after the one before. The lock is held.
+//
+// It compares with the newest revision, also while that is not in force yet.
 func (t *table) checkChange(c *call, in resourcePolicyInput) *apiError {
 	if want := in.ExpectedRevisionID; want != nil {
 		if *want == "NO_POLICY" && t.policy.document != "" || *want != "NO_POLICY" && (*want != t.policy.revision || t.policy.document == "") {
@@ -93,6 +108,9 @@ func (t *table) checkChange(c *call, in resourcePolicyInput) *apiError {
 
 // putResourcePolicy replaces the table's own policy. It is parsed now: a policy
 // that cannot apply is refused, not stored.
+//
+// A principal may lock itself out here: ConfirmRemoveSelfResourceAccess is
+// taken and not looked at.
 func (c *call) putResourcePolicy(in *struct {
 	resourcePolicyInput
 	Policy                          string
@@ -116,6 +134,8 @@ func (c *call) putResourcePolicy(in *struct {
 }
 
 // deleteResourcePolicy works as well without a policy.
+//
+// It returns the revision that was deleted, or an empty one.
 func (c *call) deleteResourcePolicy(in *resourcePolicyInput) (any, *apiError) {
 	t, err := c.arnNamed(in.ResourceArn)
 	if err != nil {
@@ -133,8 +153,7 @@ func (c *call) deleteResourcePolicy(in *resourcePolicyInput) (any, *apiError) {
 	return map[string]any{"RevisionId": revision}, nil
 }
 
-// tag sets tags; a key that is there gets the new value. The caller holds the
-// server's lock, or has the table alone.
+// tag is a tag as DynamoDB writes it.
 type tag struct{ Key, Value string }
 
 // tagResource adds tags to a table, where policies can ask for them
@@ -153,6 +172,8 @@ func (c *call) tagResource(in *struct {
 	return map[string]any{}, nil
 }
 
+// tag sets tags; a key that is there gets the new value. The caller holds the
+// server's lock, or has the table alone.
 func (t *table) tag(tags []tag) {
 	if t.tags == nil {
 		t.tags = map[string]string{}

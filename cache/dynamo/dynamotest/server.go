@@ -51,14 +51,23 @@ type Options struct {
 // All methods are safe for concurrent use, and all switches act from the next
 // request on.
 type Server struct {
+	// The first group is set by New and never changed.
 	now         func() time.Time
 	addr        string
 	policyDelay time.Duration
 	lookup      func(accessKey string) (Principal, bool)
 
+	// principals are those of SetPrincipal; iam.Callers has its own lock.
 	principals iam.Callers
 
-	mu        sync.Mutex // guards what follows
+	// mu is held for a whole operation on items, from the look-up of the
+	// table (named, itemTable, find, lockTables) to the answer's content,
+	// which makes each operation atomic. It is not held while a policy is
+	// evaluated, a hook runs, an answer is encoded, or anybody waits for
+	// latency or the network.
+	mu sync.Mutex // guards what follows
+	// tables are by name. A table that was deleted is no longer changed,
+	// but an answer may still be encoded from its items.
 	tables    map[string]*table
 	revoked   []*revocation
 	hit       bool                  // fault has broken something
@@ -68,20 +77,29 @@ type Server struct {
 	fault     func(*Request) *Fault
 	latency   time.Duration
 	corrupt   bool
-	luck      *luck // nil: good
-	read      bucket
-	write     bucket
-	requests  map[string]int64
+	// luck draws under the lock, in the order in which requests get it.
+	luck *luck // nil: good
+	// read and write are the capacity of all tables together.
+	read     bucket
+	write    bucket
+	requests map[string]int64
 
+	// These are counted where they happen, with or without the lock.
 	denied    atomic.Int64
 	throttled atomic.Int64
 	serial    atomic.Int64 // of request ids
 
+	// network is the state that both ways to the server look at; transport
+	// has the TCP side of it, with a lock that may be taken before the
+	// listener's and the network's, and never after mu.
 	network   network
 	transport transport
 }
 
 // New returns a server without tables that listens nowhere yet.
+//
+// What is not in Options is switched by Set methods, at any time and from any
+// goroutine.
 func New(opts Options) *Server {
 	s := &Server{
 		now: opts.Now,
@@ -134,19 +152,29 @@ func (s *Server) Stats() Stats {
 
 // A call is one request on its way through the server.
 type call struct {
-	server    *Server
-	op        string
+	server *Server
+	op     string
+	// region is the one that the signature is scoped to: it appears in ARNs
+	// and in aws:RequestedRegion. Tables are the same in all regions.
 	region    string
 	now       time.Time
 	principal *iam.Caller
-	keys      map[string]string // condition keys of the request
-	index     string            // that Query or Scan reads; "": the table itself
+	// keys are copied for each decision, since a call may be authorized
+	// more than once: a transaction asks for each of its parts.
+	keys  map[string]string // condition keys of the request
+	index string            // that Query or Scan reads; "": the table itself
 }
 
 // maxBody is the largest request that the service reads.
 const maxBody = 16 << 20
 
 // ServeHTTP answers one request of the DynamoDB protocol (JSON 1.0).
+//
+// The way of a request: the body is read, it is counted, the fault hook is
+// asked, latency and delay pass, a fault that replaces the operation ends it
+// here; then handle authenticates and runs the operation, the answer may get
+// lost (Unlucky), and is written, perhaps through a spoiler.
+// Anything but a POST is answered by a greeting, as health checks of load balancers expect.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		fmt.Fprintf(w, "healthy: %s ", r.Host) // the service's own greeting
@@ -169,6 +197,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out, apiErr := s.handle(op, r, body)
+	// Only what has happened can be lost: an error would have changed
+	// nothing.
 	if apiErr == nil && s.lose(op) {
 		sever(w, errReset, nil)
 		return
@@ -189,6 +219,9 @@ func (s *Server) count(op string) {
 // handle answers one request: the operation, the signature, the principal, then
 // the operation's own function, which does authorization because it knows the
 // table.
+//
+// The operation is looked up first: an unknown one is an error also for
+// somebody without credentials, as with the service.
 func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError) {
 	run := operations[op]
 	if run == nil {
@@ -208,6 +241,11 @@ func (s *Server) handle(op string, r *http.Request, body []byte) (any, *apiError
 }
 
 // answer writes a success or an error with the headers that the SDKs look at.
+//
+// The checksum is CRC-32 (IEEE) of the body, which SDKs compare; the request id
+// counts, so that logs of a test are the same each time. It panics for what
+// cannot be encoded, which only this package could have made. The lock must not
+// be held.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, out any, apiErr *apiError) {
 	status := http.StatusOK
 	if apiErr != nil {
@@ -228,6 +266,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, out any, apiErr 
 }
 
 // operations are the implemented ones, by name.
+//
+// To add an operation: a method on *call with a struct of the parameters that
+// it implements, a row here, a row in the list of docs/guide/dynamotest.md, and
+// its action in what Unlucky.LostAnswers is about if it writes.
 var operations = map[string]func(*call, []byte) (any, *apiError){
 	"CreateTable":        operation((*call).createTable),
 	"DescribeTable":      operation((*call).describeTable),
@@ -256,6 +298,11 @@ var operations = map[string]func(*call, []byte) (any, *apiError){
 }
 
 // operation decodes the request's body for run.
+//
+// The order of the checks is the service's, and clients can tell: JSON and
+// types; the table's name is there; the constraints of the API model, all of
+// them in one error (limited); legacy parameters are translated to expressions
+// (dated); then run. An unknown parameter is refused by name.
 func operation[In any](run func(*call, *In) (any, *apiError)) func(*call, []byte) (any, *apiError) {
 	return func(c *call, body []byte) (any, *apiError) {
 		in := new(In)

@@ -11,19 +11,25 @@ type settings struct {
 	DeletionProtectionEnabled *bool
 }
 
+// throughput is in units a second, both at least 1.
 type throughput struct{ ReadCapacityUnits, WriteCapacityUnits *int64 }
 
+// onDemand limits an on-demand table; -1 has no limit.
 type onDemand struct {
 	MaxReadRequestUnits  *int64 `json:",omitempty"`
 	MaxWriteRequestUnits *int64 `json:",omitempty"`
 }
 
+// encryption is SSESpecification; without it DynamoDB uses a key of its own and
+// does not show it.
 type encryption struct {
 	Enabled        *bool
 	SSEType        string
 	KMSMasterKeyID string `json:"KMSMasterKeyId"`
 }
 
+// limits are the constraints of the model on what both CreateTable and
+// UpdateTable have.
 func (in *settings) limits(v *violations) {
 	in.ProvisionedThroughput.limits(v, "provisionedThroughput")
 	v.enum("tableClass", in.TableClass, "STANDARD", "STANDARD_INFREQUENT_ACCESS")
@@ -32,6 +38,8 @@ func (in *settings) limits(v *violations) {
 	}
 }
 
+// limits notes what is missing or below 1; p may be nil. member is the path to
+// it in the request.
 func (p *throughput) limits(v *violations, member string) {
 	if p == nil {
 		return
@@ -47,10 +55,13 @@ func (p *throughput) limits(v *violations, member string) {
 	}
 }
 
+// billingEnum has the two modes that there are; "" is PROVISIONED.
 func billingEnum(v *violations, mode string) {
 	v.enum("billingMode", mode, "PROVISIONED", "PAY_PER_REQUEST")
 }
 
+// limits adds the names and types of attributes and keys, in the order of the
+// request.
 func (in *createTableInput) limits(v *violations) {
 	in.settings.limits(v)
 	billingEnum(v, in.BillingMode)
@@ -64,12 +75,15 @@ func (in *createTableInput) limits(v *violations) {
 	}
 }
 
+// limits are those of the settings and the billing mode.
 func (in *updateTableInput) limits(v *violations) {
 	in.settings.limits(v)
 	billingEnum(v, in.BillingMode)
 }
 
 // same is the refusal of an update that changes nothing.
+//
+// The text is the service's to its end.
 func (p *throughput) same(old *throughput) *apiError {
 	if old == nil || *p.ReadCapacityUnits != *old.ReadCapacityUnits || *p.WriteCapacityUnits != *old.WriteCapacityUnits {
 		return nil
@@ -79,6 +93,8 @@ func (p *throughput) same(old *throughput) *apiError {
 }
 
 // set takes over what an update says.
+//
+// What it does not mention stays.
 func (s *settings) set(in settings) {
 	if in.ProvisionedThroughput != nil {
 		s.ProvisionedThroughput = in.ProvisionedThroughput
@@ -97,11 +113,15 @@ func (s *settings) set(in settings) {
 	}
 }
 
+// protected reports whether DeleteTable is refused.
 func (s *settings) protected() bool {
 	return s.DeletionProtectionEnabled != nil && *s.DeletionProtectionEnabled
 }
 
 // describe adds to a TableDescription.
+//
+// Each member has the name that TableDescription has, which is not always the
+// request's. keyARN is that of the key which the service manages.
 func (s *settings) describe(d map[string]any, keyARN string) {
 	p := map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
 	if t := s.ProvisionedThroughput; t != nil {

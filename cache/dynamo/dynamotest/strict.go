@@ -23,12 +23,15 @@ func (v *violations) add(value, member, must string) {
 	*v = append(*v, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: Member must %s", value, member, must))
 }
 
+// enum notes a value that is none of those allowed; "" is a parameter that was
+// not given. The order of allowed is the service's, as the message shows it.
 func (v *violations) enum(member, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
 		v.add("'"+value+"'", member, "satisfy enum value set: ["+strings.Join(allowed, ", ")+"]")
 	}
 }
 
+// atLeast notes a number that is too small; nil was not given.
 func (v *violations) atLeast(member string, value *int64, least int64) {
 	if value != nil && *value < least {
 		v.add(fmt.Sprintf("'%d'", *value), member, fmt.Sprintf("have value greater than or equal to %d", least))
@@ -36,6 +39,8 @@ func (v *violations) atLeast(member string, value *int64, least int64) {
 }
 
 // err names all that was wrong with a request, as the service does.
+//
+// It is nil if nothing was.
 func (v violations) err() *apiError {
 	switch len(v) {
 	case 0:
@@ -53,6 +58,8 @@ func (in *target) tableName() string { return in.TableName }
 
 // checkTableGiven sees that there is a name at all, which the service asks
 // before it looks at anything else.
+//
+// body is looked at, since an empty name and a missing one have two messages.
 func checkTableGiven(in tableNamer, body []byte) *apiError {
 	if in.tableName() != "" {
 		return nil
@@ -71,12 +78,16 @@ func checkTableGiven(in tableNamer, body []byte) *apiError {
 // A limited input has constraints of the model.
 type limited interface{ limits(*violations) }
 
+// consumedEnum has the values of ReturnConsumedCapacity.
 func consumedEnum(v *violations, value string) {
 	v.enum("returnConsumedCapacity", value, "INDEXES", "TOTAL", "NONE")
 }
 
+// limits of an operation on one item.
 func (in *target) limits(v *violations) { consumedEnum(v, in.ReturnConsumedCapacity) }
 
+// limits of a write. Which of the ReturnValues an operation knows is found
+// later.
 func (in *conditional) limits(v *violations) {
 	in.target.limits(v)
 	v.enum("returnItemCollectionMetrics", in.ReturnItemCollectionMetrics, "SIZE", "NONE")
@@ -85,12 +96,14 @@ func (in *conditional) limits(v *violations) {
 	v.enum("conditionalOperator", in.ConditionalOperator, "OR", "AND")
 }
 
+// limits of Query and Scan; those of Limit differ.
 func (in *reading) limits(v *violations) {
 	in.target.limits(v)
 	v.enum("select", in.Select, "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES")
 	v.enum("conditionalOperator", in.ConditionalOperator, "OR", "AND")
 }
 
+// limits of a request for many items.
 func (in *batchOptions) limits(v *violations) {
 	consumedEnum(v, in.ReturnConsumedCapacity)
 	v.enum("returnItemCollectionMetrics", in.ReturnItemCollectionMetrics, "SIZE", "NONE")
@@ -119,6 +132,8 @@ type batchOptions struct {
 
 // Limits of expressions.
 const (
+	// Bytes of an expression, operators and functions in it, and operands
+	// of IN ("Quotas" in the developer guide).
 	maxExpression = 4096
 	maxOperators  = 300
 	maxIn         = 100

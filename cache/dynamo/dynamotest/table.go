@@ -13,21 +13,26 @@ import (
 // changed after they were stored, so that an answer can be encoded after the
 // server's lock was released.
 type table struct {
-	name    string
-	hash    keyAttribute
-	sort    *keyAttribute
+	name string
+	hash keyAttribute
+	sort *keyAttribute
+	// billing is PAY_PER_REQUEST, or something else for provisioned.
 	billing string
 	settings
 	created time.Time
 	ttl     string // attribute, "" while disabled
-	items   map[string]item
+	// items are by keyOf of their primary key, in no order; reads sort.
+	items map[string]item
+	// history is there only while the server is unlucky with Stale set.
 	history map[string][]version // states before, of an unlucky server
 	indexes map[string]*index    // global secondary indexes, by name
-	tags    map[string]string
+	// tags are what aws:ResourceTag conditions see.
+	tags map[string]string
 
 	policy, policyBefore tablePolicy // the newest, and what is in force until it is
 }
 
+// keyAttribute is an attribute of a key, with its kind: S, N or B.
 type keyAttribute struct{ name, kind string }
 
 // Limits of the service.
@@ -39,6 +44,10 @@ const (
 
 // keyOf encodes the primary key of an item, or (keyOnly) a key that must be
 // nothing else.
+// The encoding is LENGTH:TEXT for each attribute, so that no two keys are the
+// same; numbers are in their normal form, so 1 and 1.0 are one key. Its order
+// is an order for Scan and no more: it is not that of the values. keyOnly is
+// for parameters named Key, whose error is another one than that of an item.
 func (t *table) keyOf(it item, keyOnly bool) (string, *apiError) {
 	attrs := []keyAttribute{t.hash}
 	if t.sort != nil {
@@ -67,6 +76,8 @@ func (t *table) keyOf(it item, keyOnly bool) (string, *apiError) {
 	return key, nil
 }
 
+// errKeySchema is for a Key with too few or too many attributes, or of other
+// kinds.
 func errKeySchema() *apiError {
 	return validation("The provided key element does not match the schema")
 }
@@ -74,6 +85,7 @@ func errKeySchema() *apiError {
 // checkKeySize refuses what the service does: an empty value of a key
 // attribute, and one of more than 2,048 bytes (partition key) or 1,024 (sort
 // key).
+// The missing space in "limit of2048" is the service's.
 func checkKeySize(name string, v *value, hash bool) *apiError {
 	switch size := v.size(); {
 	case v.kind == "S" && size == 0:
@@ -89,6 +101,8 @@ func checkKeySize(name string, v *value, hash bool) *apiError {
 }
 
 // check returns the key of an item that may be stored. The lock is held.
+// The order of the errors is the service's: the key, the whole item, the keys
+// of indexes.
 func (t *table) check(it item) (string, *apiError) {
 	key, err := t.keyOf(it, false)
 	if err != nil {
@@ -101,6 +115,7 @@ func (t *table) check(it item) (string, *apiError) {
 }
 
 // fits refuses an item that no table can hold.
+// It needs no table, and is asked before one is looked for.
 func (it item) fits() *apiError {
 	if _, ok := it[""]; ok {
 		return invalid("an attribute name may not be empty")
@@ -112,6 +127,9 @@ func (it item) fits() *apiError {
 }
 
 // store replaces the item under a key, with nil by nothing. The lock is held.
+// All changes of items go through here, but Sweep's, so that stale reads find
+// what was before. It never changes an item: next is a new one, and must not be
+// changed by the caller any more.
 func (t *table) store(c *call, key string, next item) {
 	t.remember(c.server.luck, key, c.now)
 	if next == nil {
@@ -125,6 +143,8 @@ var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
 
 // checkTableName has the service's rule: 3 to 255 characters of a to z, A to Z,
 // 0 to 9, "_", "-" and ".".
+// The two messages for "too short" differ as the service's do: an empty name
+// breaks the model's own minimum.
 func checkTableName(name string) *apiError {
 	bad := func(constraint string) *apiError {
 		return validation("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: Member must %s", name, constraint)
@@ -143,6 +163,8 @@ func checkTableName(name string) *apiError {
 }
 
 type createTableInput struct {
+	// AttributeDefinitions are the kinds of all key attributes, of the
+	// table and of its indexes, and of no others.
 	TableName            string
 	AttributeDefinitions []struct{ AttributeName, AttributeType string }
 	KeySchema            []keyElement
@@ -156,6 +178,8 @@ type createTableInput struct {
 
 // createTable makes a table that is active at once. Tags given with it need
 // their own permission, as with the service.
+// TableStatus is ACTIVE from the beginning; a client that waits for it finds it
+// at once. The check of the name's being free comes last, under the lock.
 func (c *call) createTable(in *createTableInput) (any, *apiError) {
 	if err := checkTableName(in.TableName); err != nil {
 		return nil, err
@@ -187,6 +211,7 @@ func (c *call) createTable(in *createTableInput) (any, *apiError) {
 
 // schema checks and takes over the keys of table and indexes. Each attribute
 // that is defined has to be part of a key, and the other way round.
+// Nobody else knows the table yet, so the lock is not needed.
 func (t *table) schema(in *createTableInput) *apiError {
 	switch {
 	case in.BillingMode != "PAY_PER_REQUEST" && in.ProvisionedThroughput == nil:
@@ -218,10 +243,12 @@ func (t *table) schema(in *createTableInput) *apiError {
 	return nil
 }
 
+// keyElement is a member of KeySchema; KeyType is HASH or RANGE.
 type keyElement struct{ AttributeName, KeyType string }
 
 // keySchema reads the key of a table or of an index, and notes the attributes
 // that it uses.
+// Of one or two elements the first has to be HASH and the second RANGE.
 func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (hash keyAttribute, sort *keyAttribute, err *apiError) {
 	for i, k := range in {
 		a := keyAttribute{k.AttributeName, kinds[k.AttributeName]}
@@ -243,6 +270,7 @@ func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (
 }
 
 // kinds are those of all attributes in keys. The lock is held.
+// updateTable checks new definitions against them.
 func (t *table) kinds() map[string]string {
 	kinds := map[string]string{}
 	describeKey(t.hash, t.sort, kinds)
@@ -253,6 +281,8 @@ func (t *table) kinds() map[string]string {
 }
 
 // describe is a TableDescription. The lock is held.
+// It counts items and bytes anew, O(items × indexes), while the service's
+// counts are up to six hours old.
 func (t *table) describe(c *call, status string) map[string]any {
 	kinds := map[string]string{}
 	keys := describeKey(t.hash, t.sort, kinds)
@@ -300,6 +330,8 @@ func describeKey(hash keyAttribute, sort *keyAttribute, kinds map[string]string)
 }
 
 // tableNamed is a table's name, be it given as such or as its ARN.
+// Item operations may have the ARN for TableName as well. ARNs of other
+// accounts and regions are refused by name, as no such table could be here.
 func (c *call) tableNamed(name string) (string, *apiError) {
 	if !strings.HasPrefix(name, "arn:") {
 		return name, nil
@@ -313,6 +345,9 @@ func (c *call) tableNamed(name string) (string, *apiError) {
 
 // named finds the table of an operation on tables, after the checks that come
 // before. The lock is held on success.
+// The order is name, permission, existence: who may not look does not learn
+// whether there is a table. The caller unlocks on success, and must not on an
+// error.
 func (c *call) named(name string) (*table, *apiError) {
 	name, err := c.tableNamed(name)
 	if err != nil {
@@ -332,6 +367,7 @@ func (c *call) named(name string) (*table, *apiError) {
 	return nil, noTableNamed(name)
 }
 
+// describeTable shows the table as it is at this moment.
 func (c *call) describeTable(in *struct{ TableName string }) (any, *apiError) {
 	t, err := c.named(in.TableName)
 	if err != nil {
@@ -341,11 +377,15 @@ func (c *call) describeTable(in *struct{ TableName string }) (any, *apiError) {
 	return map[string]any{"Table": t.describe(c, "ACTIVE")}, nil
 }
 
+// indexUpdate has exactly one of its members; Update (of throughput) is not
+// implemented.
 type indexUpdate struct {
 	Create *indexInput
 	Delete *struct{ IndexName string }
 }
 
+// updateTableInput is what may be changed; streams and replicas are not
+// implemented.
 type updateTableInput struct {
 	TableName                   string
 	AttributeDefinitions        []struct{ AttributeName, AttributeType string }
@@ -355,6 +395,9 @@ type updateTableInput struct {
 }
 
 // updateTable changes a table at once, its indexes included.
+// All is checked before anything is changed, but for the index, which is the
+// last that can fail. AttributeDefinitions may repeat what is defined and must
+// not contradict it.
 func (c *call) updateTable(in *updateTableInput) (any, *apiError) {
 	t, err := c.named(in.TableName)
 	if err != nil {
@@ -411,6 +454,8 @@ func (c *call) updateTable(in *updateTableInput) (any, *apiError) {
 }
 
 // deleteTable takes the table away at once; the answer still describes it.
+// A client that goes on using it gets ResourceNotFoundException from the next
+// request on. Calls that have its lock are over by then.
 func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {
 	t, err := c.named(in.TableName)
 	if err != nil {
@@ -425,6 +470,9 @@ func (c *call) deleteTable(in *struct{ TableName string }) (any, *apiError) {
 }
 
 // listTables pages by name, 100 at most.
+// Names are sorted by bytes. ExclusiveStartTableName need not be the name of a
+// table. The permission is on "*", as the operation is about none in
+// particular.
 func (c *call) listTables(in *struct {
 	ExclusiveStartTableName string
 	Limit                   *int

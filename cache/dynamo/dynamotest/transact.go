@@ -18,11 +18,17 @@ const (
 
 // idempotent is a transaction that was made under a client's token.
 type idempotent struct {
+	// digest is SHA-256 of the parts as this server encodes them; at is
+	// when it was made.
 	digest [32]byte
 	at     time.Time
 }
 
 // reason is why one part of a transaction has cancelled it.
+//
+// Code is None, ConditionalCheckFailed, ValidationError or ThrottlingError
+// here; the service has TransactionConflict as well, which one lock makes
+// impossible.
 type reason struct {
 	Code    string
 	Message string `json:",omitempty"`
@@ -31,6 +37,9 @@ type reason struct {
 
 // cancelled is the error of a transaction, with a reason for each part, in
 // order; those that would have worked have the code None.
+//
+// Clients parse the list in the message, as old SDKs have nothing else;
+// CancellationReasons has the same codes in the same order.
 func cancelled(reasons []reason) *apiError {
 	codes := make([]string, len(reasons))
 	for i, r := range reasons {
@@ -43,6 +52,10 @@ func cancelled(reasons []reason) *apiError {
 
 // lockTables authorizes each part of a transaction as the operation that it is,
 // and finds its table. The lock is held on success.
+//
+// A ConditionCheck has its own permission, dynamodb:ConditionCheckItem, and
+// there is none for transactions themselves. The first part that is denied
+// denies the whole. Permissions are all asked before the lock is taken, once.
 func (c *call) lockTables(parts []part) ([]*table, *apiError) {
 	for _, p := range parts {
 		name, err := c.tableNamed(p.table)
@@ -72,12 +85,18 @@ func (c *call) lockTables(parts []part) ([]*table, *apiError) {
 
 // A part is one action of a transaction.
 type part struct {
+	// table is a name or an ARN, as given.
 	table string
 	op    string // whose permission it needs
-	run   func(t *table) (key string, old, next item, r *reason, err *apiError)
+	// run says what the part would change and changes nothing. r is why it
+	// cancels; err fails the request as a whole. It is nil for reads.
+	run func(t *table) (key string, old, next item, r *reason, err *apiError)
 }
 
 // apart refuses a transaction with two actions on one item.
+//
+// Keys are compared by their encoding, tables by name, so an ARN and a name are
+// the same table.
 func apart(tables []*table, keys []string) *apiError {
 	seen := map[string]bool{}
 	for i, key := range keys {
@@ -92,6 +111,9 @@ func apart(tables []*table, keys []string) *apiError {
 
 // transactGetItems reads all parts under one lock, so that they are of one
 // moment.
+//
+// A part costs twice what a consistent read costs. Unlucky is not asked:
+// a stale state is not within the contract of a transaction.
 func (c *call) transactGetItems(in *struct {
 	TransactItems []struct {
 		Get *struct {
@@ -163,6 +185,8 @@ func (c *call) transactGetItems(in *struct {
 }
 
 // checkCount refuses an empty transaction, and one of more than 100 parts.
+//
+// The service's limit was 25 until 2022.
 func checkCount(n int) *apiError {
 	var v violations
 	switch {
@@ -175,6 +199,8 @@ func checkCount(n int) *apiError {
 }
 
 // overTransaction is a transaction that capacity does not allow.
+//
+// It counts once in Stats.Throttled.
 func (c *call) overTransaction(parts int) *apiError {
 	c.server.throttled.Add(1)
 	reasons := make([]reason, parts)
@@ -184,6 +210,7 @@ func (c *call) overTransaction(parts int) *apiError {
 	return cancelled(reasons)
 }
 
+// transactWrite is a member of TransactItems.
 type transactWrite struct {
 	ConditionCheck *struct {
 		conditional
@@ -201,6 +228,8 @@ type transactWrite struct {
 }
 
 // part reads one action. Exactly one member must be there.
+//
+// The permission that it needs is that of the operation which it stands for.
 func (w *transactWrite) part() (p part, err *apiError) {
 	n := 0
 	if one := w.ConditionCheck; one != nil {
@@ -239,6 +268,8 @@ func (w *transactWrite) part() (p part, err *apiError) {
 
 // part is an action whose outcome does not depend on what was there, but for
 // its condition.
+//
+// resolve is as in write: key, and what is there afterwards.
 func (in *conditional) part(op string, resolve func(*table) (string, item, *apiError)) (part, *apiError) {
 	holds, err := in.condition()
 	return part{in.TableName, op, func(t *table) (string, item, item, *reason, *apiError) {
@@ -257,6 +288,10 @@ func (in *conditional) part(op string, resolve func(*table) (string, item, *apiE
 // transactPart is the update as a part of a transaction: a function of the
 // table that says what would be there afterwards, or why not, and changes
 // nothing.
+//
+// An error of the update itself (a type, a path that is not there) is a reason
+// with the code ValidationError, as with the service; one of the key fails the
+// request.
 func (in *updateInput) transactPart() (part, *apiError) {
 	actions, holds, err := in.parse()
 	return part{in.TableName, "UpdateItem", func(t *table) (string, item, item, *reason, *apiError) {
@@ -277,6 +312,8 @@ func (in *updateInput) transactPart() (part, *apiError) {
 }
 
 // reason is that the condition does not hold.
+//
+// With ALL_OLD the item that is there stands in it.
 func (in *conditional) reason(old item) *reason {
 	r := &reason{Code: "ConditionalCheckFailed", Message: "The conditional request failed"}
 	if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" {
@@ -286,6 +323,8 @@ func (in *conditional) reason(old item) *reason {
 }
 
 // clientToken checks a token: "" if there is none.
+//
+// SDKs send one of 36 characters by themselves; an empty one is refused.
 func clientToken(given *string) (string, *apiError) {
 	if given == nil {
 		return "", nil
@@ -301,6 +340,15 @@ func clientToken(given *string) (string, *apiError) {
 }
 
 // transactWriteItems makes all of the changes or none.
+//
+// The way to "all or none": each part is asked what it would change, under one
+// lock; only if none fails, no item is named twice, and size and capacity allow
+// it, everything is stored. Capacity is taken also by a transaction that is
+// cancelled, as with the service. A part costs twice what the write alone
+// costs.
+//
+// A token that was seen within ten minutes with the same parts is answered with
+// success and changes nothing; with other parts it is an error.
 func (c *call) transactWriteItems(in *struct {
 	batchOptions
 	TransactItems      []transactWrite
@@ -335,6 +383,7 @@ func (c *call) transactWriteItems(in *struct {
 	if again, err := c.repeated(token, text); again || err != nil {
 		return out, err // it was made before, and nothing is made twice
 	}
+	// First pass: look. Nothing has changed until the last loop.
 	keys, nexts, reasons := make([]string, n), make([]item, n), make([]reason, n)
 	units, size, failed := 0.0, 0, false
 	for i, p := range parts {
@@ -373,6 +422,9 @@ func (c *call) transactWriteItems(in *struct {
 
 // repeated reports whether a transaction was made under this token within the
 // last ten minutes. The lock is held.
+//
+// Old tokens are dropped only when there are too many, so the usual request
+// costs one look-up.
 func (c *call) repeated(token string, text []byte) (bool, *apiError) {
 	s := c.server
 	if s.requested == nil {

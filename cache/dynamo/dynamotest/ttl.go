@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// timeToLive is a TimeToLiveSpecification.
 type timeToLive struct {
 	AttributeName string
 	Enabled       bool
@@ -13,6 +14,9 @@ type timeToLive struct {
 
 // updateTimeToLive switches on or off, at once. Doing so twice is an error, as
 // with the service; programs that start up have to ask first.
+//
+// The service takes up to an hour, and refuses another change until then. Items
+// that are expired by the new attribute stay until Sweep.
 func (c *call) updateTimeToLive(in *struct {
 	TableName               string
 	TimeToLiveSpecification *timeToLive
@@ -65,6 +69,10 @@ const maxTTLAge = 5 * 365 * 24 * time.Hour
 // and returns how many. The service does the same in the background, within
 // days; here it happens only when asked for, so that a test decides whether an
 // expired item is still there.
+//
+// It takes no capacity, as the service's deletions do not, and counts as no
+// request. An item without the attribute, or with another type than N in it,
+// never expires.
 func (s *Server) Sweep() int {
 	now := s.now()
 	s.mu.Lock()
@@ -85,6 +93,8 @@ func (s *Server) Sweep() int {
 // expired reports whether v, of the TTL attribute, is a time in the past, in
 // seconds since 1970. One that is more than five years past is ignored, as the
 // service does.
+//
+// A fraction of a second is cut off. The moment itself is not past yet.
 func (v *value) expired(now time.Time) bool {
 	if v.kind != "N" {
 		return false

@@ -41,6 +41,8 @@ type Unlucky struct {
 }
 
 // check refuses what is no probability, NaN included.
+//
+// The error names the field and what it may be.
 func (u *Unlucky) check() error {
 	for name, p := range map[string]float64{"Unprocessed": u.Unprocessed, "LostAnswers": u.LostAnswers, "Throttled": u.Throttled, "Expired": u.Expired} {
 		if !(p >= 0 && p <= 1) {
@@ -77,9 +79,13 @@ func (s *Server) SetUnlucky(u *Unlucky) error {
 // all of its methods.
 type luck struct {
 	Unlucky
+	// random is PCG with the seed, which gives the same draws on all
+	// machines and with all versions of Go.
 	random *rand.Rand
 }
 
+// A probability of 0 draws nothing, so that switching one kind of bad luck off
+// leaves the others' draws in their places.
 func (l *luck) draw(p float64) bool { return p > 0 && l.random.Float64() < p }
 
 func (l *luck) unprocessed() bool { return l != nil && l.draw(l.Unprocessed) }
@@ -87,11 +93,16 @@ func (l *luck) throttled() bool   { return l != nil && l.draw(l.Throttled) }
 
 // version is a state that an item had until it was replaced.
 type version struct {
-	it    item
+	it item
+	// until is when it was replaced, by the server's clock; it is nil for
+	// "was not there".
 	until time.Time
 }
 
 // remember keeps a state that is about to be replaced, for stale reads.
+//
+// The lock is held. Memory is bounded by the writes within Stale, and by a
+// sweep of old keys that is paid by one write in many.
 func (t *table) remember(l *luck, key string, now time.Time) {
 	if l == nil || l.Stale == 0 {
 		return
@@ -119,6 +130,10 @@ func recent(all []version, since time.Time) []version {
 }
 
 // read is what a read of a key finds.
+//
+// On an unlucky server an expired item may be deleted here, and an eventually
+// consistent read may find any state within Stale, each as likely as the
+// newest. The lock is held.
 func (c *call) read(t *table, key string, consistent bool) item {
 	l := c.server.luck
 	if l == nil {
@@ -138,6 +153,8 @@ func (c *call) read(t *table, key string, consistent bool) item {
 }
 
 // lose reports whether the answer to a write that has happened gets lost.
+//
+// It draws once for each write that has succeeded.
 func (s *Server) lose(op string) bool {
 	switch op {
 	case "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems":

@@ -18,6 +18,10 @@ type action struct {
 
 // parseUpdate follows the grammar of the developer guide, "Using update
 // expressions in DynamoDB".
+// The clauses SET, REMOVE, ADD and DELETE may come in any order, each once. Two
+// actions whose paths overlap, or take one attribute for a list and a map, are
+// refused: there would be an order among them. O(actions²), at most 4 KiB of
+// text.
 func (x *expression) parseUpdate(text string) (actions []action, err error) {
 	p := parser{x: x, what: "UpdateExpression"}
 	err = p.run(text, func() {
@@ -78,6 +82,8 @@ func (p *parser) set() action {
 
 // setValue is an operand, or the sum or difference of two, all of it or each
 // in brackets.
+// A bracket may begin the whole value or its first operand: what follows the
+// closing one decides.
 func (p *parser) setValue() func(item) (*value, *apiError) {
 	if p.peek() == "(" {
 		after := closing(p.tokens, p.pos) + 1
@@ -184,6 +190,8 @@ func (p *parser) remove() action {
 
 // add is one action of ADD: a number is added, the elements of a set are united
 // with it, and what is not there begins with the value.
+// The value is the request's own and never a path. A set keeps its order and
+// gets the new elements at its end.
 func (p *parser) add() action {
 	to := p.path()
 	with := p.constant()
@@ -249,6 +257,9 @@ func errOperand() *apiError {
 }
 
 // sum adds or subtracts two numbers, with all their digits.
+// Both numbers are scaled to integers and added as such: 38 digits are more
+// than a float64 has. More digits than 38, or a magnitude out of range, are the
+// errors of parseDecimal.
 func sum(a, b *value, minus bool) (*value, *apiError) {
 	if a.kind != "N" || b.kind != "N" {
 		return nil, errOperand()
@@ -286,6 +297,8 @@ func (d decimal) scaled(scale int) *big.Int {
 
 // put returns a document with v at the path, nil for nothing; what is not on
 // the way is shared with the old one. ok is false if the way does not exist.
+// Maps and lists on the way are copied, O(their size), which is what keeps
+// stored items unchanged. An index at or beyond the end of a list appends.
 func (p path) put(doc *value, v *value) (_ *value, ok bool) {
 	if len(p) == 0 {
 		return v, true
@@ -332,6 +345,8 @@ func (p path) put(doc *value, v *value) (_ *value, ok bool) {
 
 // apply makes the new item. Every action sees the old one; removals from lists
 // come last and backwards, so that indexes mean what they meant.
+// An item that is not there begins as its key alone. Nothing of old is changed;
+// the result may share what was not touched.
 func apply(old item, key item, actions []action) (item, *apiError) {
 	if old == nil {
 		old = key
@@ -387,6 +402,9 @@ type updateInput struct {
 }
 
 // parse reads both expressions.
+// They share their placeholders, each of which has to be used by one of them.
+// Without an update expression there are no actions: UpdateItem then makes the
+// item with its key, or leaves it as it is.
 func (in *updateInput) parse() (actions []action, holds condition, err *apiError) {
 	x := expression{names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues, used: map[string]bool{}}
 	holds = func(item) bool { return true }

@@ -14,6 +14,8 @@ import (
 // A value is one attribute value. kind is the type descriptor of the wire:
 // S, N, B, BOOL, NULL, L, M, SS, NS or BS.
 type value struct {
+	// One of the following is set, as kind says; a value is never changed
+	// once it is part of an item that was stored.
 	kind string
 	str  string            // S
 	num  decimal           // N
@@ -31,10 +33,13 @@ const maxDepth = 32
 
 var errNesting = errors.New("Nesting Levels have exceeded supported limits")
 
+// UnmarshalJSON reads a value at the top of a document.
 func (v *value) UnmarshalJSON(data []byte) error { return v.decode(data, 1) }
 
 // UnmarshalJSON refuses an attribute that is null: it would be a value of no
 // type, which nothing expects.
+//
+// null is a nil item, {} an empty one: expressions tell the two apart.
 func (it *item) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := scalar(data, &members); err != nil {
@@ -57,6 +62,10 @@ func (it *item) UnmarshalJSON(data []byte) error {
 
 // decode reads {"TYPE": value}. depth counts nested documents, which the
 // service bounds as well.
+//
+// Exactly one type descriptor has to be there. Errors are in the service's
+// words; those of JSON itself are serializationErrors, which come out as
+// another exception.
 func (v *value) decode(data []byte, depth int) error {
 	if depth > maxDepth {
 		return errNesting
@@ -144,6 +153,8 @@ func scalar(raw json.RawMessage, into any) error {
 
 // decodeNumber reads a number, which travels as a string so that no JSON
 // library rounds it.
+//
+// A JSON number in place of the string is a SerializationException.
 func (v *value) decodeNumber(raw json.RawMessage) error {
 	var s string
 	if err := scalar(raw, &s); err != nil {
@@ -169,6 +180,9 @@ func (v *value) decodeBinary(raw json.RawMessage) error {
 }
 
 // decodeSet reads SS, NS or BS. A set is not empty and has no duplicates.
+//
+// O(members²) for duplicates: an item has at most 400 KB, and equality is not
+// that of the bytes (1 and 1.0).
 func (v *value) decodeSet(kind string, raw json.RawMessage) error {
 	var elems []json.RawMessage
 	if err := scalar(raw, &elems); err != nil {
@@ -217,6 +231,8 @@ func (v *value) MarshalJSON() ([]byte, error) { return v.append(nil), nil }
 
 // append writes the value in the protocol's JSON. Maps are in the order of
 // their keys, so that equal items are equal bytes.
+//
+// The lock need not be held, as stored values never change.
 func (v *value) append(b []byte) []byte {
 	b = append(b, '{', '"')
 	b = append(b, v.kind...)
@@ -263,8 +279,10 @@ func (v *value) appendScalar(b []byte) []byte {
 	}
 }
 
+// MarshalJSON writes the members in the order of their names.
 func (it item) MarshalJSON() ([]byte, error) { return it.append(nil), nil }
 
+// append is MarshalJSON into a buffer; nil is written as {}.
 func (it item) append(b []byte) []byte {
 	b = append(b, '{')
 	for i, name := range slices.Sorted(maps.Keys(it)) {
@@ -277,6 +295,8 @@ func (it item) append(b []byte) []byte {
 	return append(b, '}')
 }
 
+// appendString writes a JSON string. encoding/json escapes <, > and & as well,
+// which every client reads back.
 func appendString(b []byte, s string) []byte {
 	q, _ := json.Marshal(s) // a string cannot fail to marshal
 	return append(b, q...)
@@ -284,6 +304,9 @@ func appendString(b []byte, s string) []byte {
 
 // size is the number of bytes that the service bills and limits: names and
 // values in UTF-8, numbers two digits to the byte, a little for nesting.
+//
+// The rules are those of "DynamoDB item sizes and formats" in the developer
+// guide: 3 bytes for a list or map, and 1 for each element.
 func (v *value) size() int {
 	switch v.kind {
 	case "S":
@@ -349,6 +372,9 @@ func (v *value) equal(w *value) bool {
 
 // compare orders two strings, numbers or binaries of the same type; for other
 // pairs ok is false.
+//
+// Strings are compared by their bytes in UTF-8, as DynamoDB does, and binaries
+// by unsigned bytes.
 func (v *value) compare(w *value) (c int, ok bool) {
 	if v.kind != w.kind {
 		return 0, false
