@@ -41,6 +41,7 @@ type admission struct {
 // standing is how long a queue may be there before it is no burst any more.
 const standing = int64(50 * time.Millisecond)
 
+// newAdmission has limit slots, all free. now is the cache's clock, in nanoseconds.
 func newAdmission(limit int, now func() int64) *admission {
 	return &admission{limit: limit, now: now}
 }
@@ -67,6 +68,7 @@ type loading struct {
 	keys   []string
 	parent *loading // nil: it was not asked for by a load
 
+	// written by the loader, on any goroutine, and read once when it has answered
 	ttl      atomic.Int64             // what the loader said with SetTTL
 	tags     atomic.Pointer[[]uint64] // what it said with SetTags
 	seq      int64                    // of the cache's tags, when it was asked
@@ -198,6 +200,7 @@ func (a *admission) lend(t *ticket, parent *loading) {
 	}
 	t.parent = parent
 	parent.queued++
+	// its pass is free: t has no reason to stay in the queue
 	if !parent.passTaken {
 		a.remove(t)
 		a.take(t)
@@ -270,6 +273,7 @@ func (a *admission) disclaim(t *ticket) bool {
 
 // exit gives back what t took and lets the next one begin. took is how long
 // the load took, or 0 if there was none. Only the first exit counts.
+// The next begin is called under the mutex, which is why begin must not block.
 func (a *admission) exit(t *ticket, took int64) {
 	a.mu.Lock()
 	if t.returned {
@@ -304,6 +308,7 @@ func (a *admission) learn(took int64) {
 	switch {
 	case took <= 0:
 	case a.usual == 0 || took < a.usual:
+		// quickly down and slowly up: one slow load does not make the others hopeless
 		a.usual += (took - a.usual) / 2
 	default:
 		a.usual += (took - a.usual) / 16
@@ -315,6 +320,7 @@ func (a *admission) learn(took int64) {
 func (a *admission) choose(parent *loading) *ticket {
 	now := a.now()
 	e, step := a.queue.Front(), (*list.Element).Next
+	// a queue that stands: the newest has the most time left
 	if now-a.empty > standing {
 		e, step = a.queue.Back(), (*list.Element).Prev
 	}
@@ -326,6 +332,7 @@ func (a *admission) choose(parent *loading) *ticket {
 		if t.until == forever || t.until-now >= a.usual {
 			return t
 		}
+		// passed over, not removed: its callers leave by themselves, and take it out then
 		tried++
 	}
 	return nil

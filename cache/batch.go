@@ -24,6 +24,7 @@ func (c *Cache[V]) board(ctx context.Context, key string, until int64, parent *l
 		s.mu.Unlock()
 		return c.hit(ctx, s, e, c.opts.Load, now), nil, false
 	}
+	// a loader that asks for what it is loading would wait for itself
 	if parent.has(c, key) {
 		s.mu.Unlock()
 		c.n.failed.Add(1)
@@ -57,6 +58,7 @@ func (c *Cache[V]) searchMany(flights []*flight[V]) {
 // runMany is flight.run for many flights at once.
 func (c *Cache[V]) runMany(flights []*flight[V]) {
 	batch, ok := c.opts.Store.(BatchStore)
+	// the most patient caller of any flight decides how long the store may take
 	until := int64(0)
 	for _, f := range flights {
 		f.s.mu.Lock()
@@ -78,6 +80,8 @@ func (c *Cache[V]) runMany(flights []*flight[V]) {
 }
 
 // searchBatch asks the store once.
+// What came in spite of an error is used; for what did not come, it is not known whether
+// the store has it, so only a call without an error makes a key absent.
 func (c *Cache[V]) searchBatch(batch BatchStore, flights []*flight[V], budget time.Duration) {
 	storeKeys := make([]string, len(flights))
 	for i, f := range flights {
@@ -88,6 +92,7 @@ func (c *Cache[V]) searchBatch(batch BatchStore, flights []*flight[V], budget ti
 		for i, f := range flights {
 			item, found := items[storeKeys[i]]
 			switch {
+			// the fresh ones are done; the others ask the origin, those with a fallback, too
 			case found && f.landFrom(storeKeys[i], item):
 				continue
 			case !found && o.err == nil:

@@ -34,6 +34,7 @@ type breaker struct {
 }
 
 // oneTimer is a timer that replaces the one before.
+// The zero value has none. It is safe for concurrent use.
 type oneTimer struct {
 	mu sync.Mutex
 	t  *time.Timer
@@ -70,6 +71,7 @@ func verdictOf(o outcome) error {
 	return errFault
 }
 
+// change is one that gobreaker told of, and the hooks do not know yet.
 type change struct{ from, to gobreaker.State }
 
 // newBreaker returns a closed breaker. changed is called after each change of
@@ -84,6 +86,8 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 		// The gate opens between 80% and 120% of cooldown, and
 		// gobreaker must be ready when it does.
 		Timeout: cooldown * 7 / 10,
+		// Three reasons: a fault that waiting does not fix; trip faults in a row; or half of at
+		// least 20 calls within the interval, for a store that fails now and then.
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			return b.permanent || int64(n.ConsecutiveFailures) >= int64(trip) ||
 				(n.Requests >= 20 && n.TotalFailures*2 >= n.Requests)
@@ -91,6 +95,7 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 		// Both are called with gobreaker's mutex held: err is one of ours.
 		IsExcluded: func(err error) bool { return err == errNoVerdict },
 		IsSuccessful: func(err error) bool {
+			// by identity, as no method of a foreign error may run under this mutex
 			b.permanent = err == errPermanentFault
 			return err == nil
 		},
@@ -112,6 +117,7 @@ func newBreaker(name string, now func() int64, trip int, cooldown time.Duration,
 }
 
 // tell reports the changes that wait.
+// In their order. Two goroutines may each tell a part at the same time.
 func (b *breaker) tell() {
 	b.mu.Lock()
 	pending := b.pending
@@ -135,6 +141,7 @@ func (b *breaker) allow(now int64) (report func(error), ok bool) {
 		return nil, false
 	}
 	done, err := b.cb.Allow()
+	// the gate has just opened, and this is the probe, or comes beside it
 	if now >= b.shutUntil.Load() && b.shutUntil.Load() != 0 {
 		b.tell() // it became half-open
 	}

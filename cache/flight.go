@@ -82,6 +82,8 @@ const (
 // caller holds s.mu.
 func (c *Cache[V]) join(s *shard[V], hash uint64, key string, load loader[V], until, now int64) (f *flight[V], leads bool) {
 	f = s.flights[key]
+	// Three ways not to join a flight that is there: its stale answer is past its time, it
+	// has just been given up, or there is none. The old one lands by itself, detached.
 	if f != nil && f.answered && (!c.servable(f.fallback, now) || f.fallback.version < f.bar) { // its stale answer has had its time
 		s.overtake(key)
 		f = nil
@@ -114,6 +116,8 @@ func (f *flight[V]) admit(until, now int64) bool {
 	if f.state == queued && !f.c.slots.claim(f.ticket, until, f.waiters == 0) {
 		return false
 	}
+	// A read goes on with the budget of whoever began it; one who has less time must not
+	// spend it on the store.
 	if f.read != nil && until != forever { // it wants to have time for the origin, too
 		f.read.hasten(time.Duration(until-now) / 4)
 	}
@@ -263,6 +267,9 @@ func (c *Cache[V]) until(ctx context.Context) int64 {
 func (f *flight[V]) landFrom(storeKey string, item Item) bool {
 	c := f.c
 	e, err := c.open(f.key, storeKey, item)
+	// In this order: an item that cannot be read; one that is over, by any of the reasons
+	// that this process knows; one that is itself an ending; one that is fresh; and what
+	// is left is past its TTL, and good for want of a better one.
 	switch now := c.now(); {
 	case err != nil:
 		c.n.poison.Add(1)
@@ -411,6 +418,8 @@ func (f *flight[V]) fail(err error) {
 	c.emit(EventServedStale, "", f.key, err)
 	e := old.again()
 	e.hash, e.early, e.stale, e.why = f.hash, 0, true, err
+	// for a moment it is as good as fresh, so that each caller does not wait for the same
+	// failure; but never past what StaleIfError allows
 	e.fresh = min(now+jitter(staleRetry), old.usable)
 	f.land(e, Result[V]{Value: e.value, Source: SourceStale, Age: time.Duration(now - e.created), why: err}, now)
 }
@@ -438,6 +447,8 @@ func (f *flight[V]) land(e *entry[V], r Result[V], now int64) {
 	f.leave()
 	f.state = over
 	dropped := false
+	// What follows is one step under s.mu, so that an Invalidate comes either before it, and
+	// detaches the flight, or after it, and finds the entry.
 	keep := e != nil && !f.detached
 	answered := f.answered
 	if e != nil {

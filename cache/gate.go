@@ -34,7 +34,10 @@ type gate struct {
 	last  error
 }
 
+// failing is a key whose loads have failed, since its last answer.
 type failing struct {
+	// failures; next is when the origin may be asked for it again, on the cache's clock;
+	// last is what it said
 	inRow int
 	next  int64
 	last  error
@@ -49,6 +52,8 @@ const (
 
 // admit returns nil if the origin may be asked for this key now, or the error
 // that stands for its answer.
+// Two keys with one hash share their failures, which costs at most a pause. While
+// nothing fails it is one atomic load.
 func (g *gate) admit(hash uint64, now int64) error {
 	if !g.closed.Load() {
 		return nil
@@ -59,6 +64,7 @@ func (g *gate) admit(hash uint64, now int64) error {
 	if f != nil && (f.inRow >= keyBurst || g.errorTTL > 0) && now < f.next {
 		return f.last
 	}
+	// the whole origin is failing: one question in originPause, for whichever key
 	if g.fresh >= originBurst {
 		if now < g.next {
 			if f != nil {
@@ -89,6 +95,8 @@ func (g *gate) failed(hash uint64, err error, now int64) {
 	if f == nil {
 		g.fresh++
 		if len(g.keys) >= maxFailing {
+			// any one of them: which is forgotten does not matter, since it only may be asked for
+			// again too soon
 			for some := range g.keys {
 				delete(g.keys, some)
 				break
@@ -102,6 +110,7 @@ func (g *gate) failed(hash uint64, err error, now int64) {
 	}
 	f.inRow++
 	f.last = err
+	// 100 ms, 200 ms, … 1.6 s, of which lastPause leaves one second
 	pause := firstPause << min(max(f.inRow-keyBurst, 0), 4)
 	f.next = now + jitter(min(pause, lastPause))
 	if g.errorTTL > 0 {
@@ -110,6 +119,8 @@ func (g *gate) failed(hash uint64, err error, now int64) {
 }
 
 // answered takes note of an answer.
+// One answer ends the pause of the origin; the other keys keep theirs until they are
+// answered themselves.
 func (g *gate) answered(hash uint64) {
 	if !g.closed.Load() {
 		return

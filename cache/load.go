@@ -35,11 +35,13 @@ func (q *question[V]) put() {
 	c := q.c
 	q.asked, q.patience = time.Now(), c.opts.LoadTimeout
 	q.prepare()
+	// all have ended: by their fallback, by the gate's error, or for want of callers
 	if len(q.flights) == 0 {
 		return
 	}
 	first := q.flights[0]
 	q.inside = loading{cache: c, parent: first.parent, keys: q.key[:0]}
+	// for Previous; a LoadMany has no one key whose value that could be
 	if old := first.fallback; !q.many && old != nil && old.kind == kindValue {
 		q.inside.previous = old
 	}
@@ -49,10 +51,12 @@ func (q *question[V]) put() {
 		q.inside.keys = append(q.inside.keys, f.key)
 		f.inside.Store(&q.inside)
 	}
+	// the usual case: a slot is free, and none of the queue's bookkeeping is needed
 	if c.slots.try(t) {
 		q.ask()
 		return
 	}
+	// begin is called with admission's mutex held, so the load starts on another goroutine
 	t.begin = func() { c.do(q.ask) }
 	t.late = q.busy
 	t.giveUp = func() {
@@ -73,6 +77,8 @@ func (q *question[V]) put() {
 }
 
 // prepare keeps the flights that are to be asked for.
+// In place: kept shares the array of q.flights. A flight that is refused here has ended,
+// and must not be touched again.
 func (q *question[V]) prepare() {
 	c := q.c
 	kept := q.flights[:0]
@@ -110,6 +116,8 @@ func (q *question[V]) claim(f *flight[V]) {
 // that nobody waits for ends without a load.
 func (q *question[V]) ask() {
 	c := q.c
+	// What was spent in the queue is not the loader's: its time-out is what is left of the
+	// patience, and the load's version is the moment when it really begins.
 	waited := time.Since(q.asked)
 	if waited > 0 {
 		q.asked = q.asked.Add(waited)
@@ -132,6 +140,7 @@ func (q *question[V]) ask() {
 		return
 	}
 	c.n.loads.Add(1)
+	// before the origin is asked: a tag that ends while it answers ends the answer
 	q.inside.seq = c.tags.seq.Load()
 	version, created := q.asked.UnixMilli(), int64(q.asked.Sub(c.epoch))
 	first := q.flights[0]
@@ -139,6 +148,8 @@ func (q *question[V]) ask() {
 		callContext: callContext{inside: &q.inside},
 		began:       q.asked, timeout: q.patience, where: "loader", late: ErrLoadTimeout, zombies: &c.n.zombies,
 		call: func(ctx context.Context) (a answer[V], err error) {
+			// when the loader has returned, and not when its time is over: a slot is for a call
+			// that the origin is really busy with. exit counts once, so then may come first.
 			defer func() { c.slots.exit(&q.ticket, c.now()-created) }()
 			if q.many {
 				a.many, err = c.opts.LoadMany(ctx, q.inside.keys)
@@ -151,6 +162,7 @@ func (q *question[V]) ask() {
 			} else {
 				a.one, err = first.load(ctx, first.key)
 			}
+			// the origin says that what there was is right: the answer is that value, as new
 			if o := judge(err); o.has(isNotModified) && !q.many {
 				var ok bool
 				if a.one, ok = Previous[V](ctx); !ok {
@@ -173,6 +185,7 @@ func (q *question[V]) ask() {
 }
 
 // busy ends the wait for a slot.
+// Each caller gets its fallback, if there is one, or ErrOriginBusy.
 func (q *question[V]) busy() {
 	q.c.n.loadsBusy.Add(1)
 	for _, f := range q.flights {
@@ -186,6 +199,8 @@ func (q *question[V]) answered(a answer[V], o outcome, version, created int64) {
 		q.flights[0].loaded(a.one, o, version, created)
 		return
 	}
+	// Of many: what is in neither map is absent if the call succeeded, and shares its error
+	// if it did not.
 	absent := o
 	if o.err == nil {
 		absent = outcome{err: ErrNotFound, is: isNotFound}

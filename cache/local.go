@@ -30,12 +30,16 @@ const (
 	entryOverhead = 160 // bytes of an entry beside its key and value, roughly
 )
 
+// table is the buckets of a shard, a power of two of them, each the head of a chain.
 type table[V any] []atomic.Pointer[entry[V]]
 
 func (t table[V]) bucket(hash uint64) *atomic.Pointer[entry[V]] {
 	return &t[hash&uint64(len(t)-1)]
 }
 
+// shard is a part of the local tier. table, moves and slack are read without the lock;
+// the room is set by newLocal and never changed; what is below mu is guarded by it.
+// Never are two shards' mutexes held at the same time.
 type shard[V any] struct {
 	table atomic.Pointer[table[V]]
 	moves atomic.Int64 // entries that were put in front, ever
@@ -54,6 +58,8 @@ type shard[V any] struct {
 	_ [64]byte // a neighbour's mutex does not share our cache line
 }
 
+// local is the local tier. Its own fields are set by newLocal and not changed, but for
+// evicted; there is no lock for all of it, so sums over shards are of several moments.
 type local[V any] struct {
 	seed       maphash.Seed
 	shards     []shard[V]
@@ -91,6 +97,7 @@ func newLocal[V any](maxEntries int, maxBytes int64) *local[V] {
 	return l
 }
 
+// shard takes the highest bits of the hash; the buckets within it take the lowest.
 func (l *local[V]) shard(hash uint64) *shard[V] {
 	return &l.shards[hash>>l.shift]
 }
@@ -111,6 +118,7 @@ func (s *shard[V]) touch(e *entry[V]) {
 	if s.moves.Load()-e.moved.Load() <= s.slack.Load() || !s.mu.TryLock() {
 		return
 	}
+	// it may have been removed since find returned it, without the lock
 	if e.newer != nil { // still in the list
 		s.unlink(e)
 		s.link(e)
@@ -124,6 +132,8 @@ func (l *local[V]) put(s *shard[V], e *entry[V]) {
 	if old := s.find(e.hash, e.key); old != nil {
 		s.remove(old)
 	}
+	// larger than the shard: it would push everything out and not fit even then. The old
+	// entry of the key is gone all the same, as it is not what the key has now.
 	if l.maxBytes > 0 && e.cost > l.maxBytes {
 		l.evicted.Add(1)
 		return
@@ -132,11 +142,14 @@ func (l *local[V]) put(s *shard[V], e *entry[V]) {
 		s.grow(len(t) * 2)
 	}
 	b := s.table.Load().bucket(e.hash)
+	// first the entry's own link and then the bucket: a reader sees the whole chain, with
+	// the entry or without it
 	e.chain.Store(b.Load())
 	b.Store(e)
 	s.link(e)
 	s.linkTags(e)
 	s.count(1, e.cost)
+	// the newest stays, whatever it costs: it is what somebody waits for
 	for s.entries > 1 && (s.entries > l.maxEntries || (l.maxBytes > 0 && s.bytes > l.maxBytes)) {
 		s.remove(s.lru.newer)
 		l.evicted.Add(1)
@@ -213,11 +226,14 @@ func (s *shard[V]) link(e *entry[V]) {
 	e.newer.older, e.older.newer = e, e
 }
 
+// unlink takes e out of the LRU list; its own links stay. The caller holds s.mu.
 func (s *shard[V]) unlink(e *entry[V]) {
 	e.newer.older, e.older.newer = e.older, e.newer
 }
 
 // size returns the number of entries and the sum of their costs.
+// It locks one shard after the other, so the sums are those of no single moment.
+// O(shards).
 func (l *local[V]) size() (entries int, bytes int64) {
 	for i := range l.shards {
 		s := &l.shards[i]
@@ -230,6 +246,7 @@ func (l *local[V]) size() (entries int, bytes int64) {
 }
 
 // latest is the greatest version of all entries.
+// 0 if there are none. O(entries): for InvalidateAll, and not for a request's path.
 func (l *local[V]) latest() (version int64) {
 	for i := range l.shards {
 		s := &l.shards[i]

@@ -46,6 +46,7 @@ func (r *remote) get(ctx context.Context, key string, budget time.Duration, read
 		began: began, timeout: budget, where: "store", late: ErrStoreTimeout, zombies: &r.zombies,
 		call: func(ctx context.Context) (Item, error) {
 			item, err := r.store.Get(ctx, storeKey)
+			// within the same budget: a value whose tags nobody can vouch for is a failed read
 			if err == nil && isTagged(item) {
 				err = r.tags(ctx, item)
 			}
@@ -107,6 +108,8 @@ func (r *remote) getMany(ctx context.Context, store BatchStore, key string, stor
 func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeout time.Duration, force bool, then func(stays int64, o outcome)) (here bool) {
 	report, ok := r.admit(r.writes, r.nWrites)
 	if !ok && force && r.zombies.Load() < maxZombies {
+		// admit has counted it as skipped, and it is not: an ending has to be tried, even if
+		// the breaker thinks that it fails
 		r.nWrites.skipped.Add(-1)
 		r.nWrites.calls.Add(1)
 		report, ok = func(error) {}, true
@@ -139,6 +142,8 @@ func (r *remote) set(ctx context.Context, key, storeKey string, item Item, timeo
 var skipped = outcome{err: ErrStoreSkipped}
 
 // admit asks the breaker, and the number of stuck calls, for permission.
+// If ok, the call is counted, and report must be called exactly once, or a half-open
+// breaker waits for its probe for ever.
 func (r *remote) admit(b *breaker, n *storeCounters) (report func(error), ok bool) {
 	if r.zombies.Load() < maxZombies {
 		report, ok = b.allow(r.now())
@@ -189,6 +194,8 @@ func newRemote[V any](c *Cache[V]) *remote {
 		tags:    c.readTags,
 		fault:   func(op, key string, err error) { c.emit(EventStoreFault, op, key, err) },
 	}
+	// b points to the field, since the breaker that the function tells of is made only
+	// after the function
 	changed := func(op string, n *storeCounters, b **breaker) func(from, to gobreaker.State) {
 		return func(from, to gobreaker.State) {
 			c.logBreaker(op, n, *b, from, to)

@@ -100,8 +100,8 @@ func (t *tagged[V]) again() *tagged[V] {
 	return again
 }
 
-// ids are in the order in which the loader gave the tags. Nil for an entry
-// without any.
+// ids are sorted, each there once, whatever the order in which the loader gave the
+// tags. Nil for an entry without any.
 func (t *tagged[V]) ids() []uint64 {
 	if t == nil {
 		return nil

@@ -35,6 +35,7 @@ type writeback[V any] struct {
 }
 
 // writing is a write in progress, and what waits for its end.
+// next is the latest of what came for the key meanwhile; nil: nothing did.
 type writing[V any] struct{ now, next *entry[V] }
 
 // newWriteback keeps up to limit entries and maxBytes of them waiting for the
@@ -57,6 +58,7 @@ func (q *writeback[V]) add(e *entry[V]) bool {
 		return false
 	}
 	w := q.writing[e.key]
+	// takes the place of the one that waits, so a hot key is one write and keeps its turn
 	if waiting, ok := q.pending[e.key]; ok {
 		old := waiting.Value.(*entry[V])
 		if e.version < old.version {
@@ -66,6 +68,7 @@ func (q *writeback[V]) add(e *entry[V]) bool {
 		q.bytes += e.cost - old.cost
 		return true
 	}
+	// the same, behind a write in progress
 	if w != nil && w.next != nil {
 		if e.version >= w.next.version {
 			q.bytes += e.cost - w.next.cost
@@ -108,6 +111,7 @@ func (q *writeback[V]) hire() {
 }
 
 // wake starts a worker for what more may have.
+// The worker asks more once, and ends if that has nothing.
 func (q *writeback[V]) wake() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,6 +119,7 @@ func (q *writeback[V]) wake() {
 }
 
 // forget drops what waits for key.
+// What is being written cannot be called back; that is for versions to sort out.
 func (q *writeback[V]) forget(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -171,6 +176,7 @@ func (q *writeback[V]) next() *entry[V] {
 		return e
 	}
 	q.workers--
+	// under the mutex, so that add does not hire between the last look and the sign-off
 	if q.workers == 0 && q.drained != nil {
 		close(q.drained)
 		q.drained = nil
@@ -178,6 +184,7 @@ func (q *writeback[V]) next() *entry[V] {
 	return nil
 }
 
+// len is how many keys wait, for Stats.
 func (q *writeback[V]) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -2,6 +2,10 @@
 //
 //	livelint [-sarif] [-paths REGEXP] [-sinks PATHS] PACKAGES...
 //	go vet -vettool=$(which livelint) ./...
+//
+// Start with run: it reads the flags, then the platform's configuration (probers.go),
+// has analyze look at the packages, and writes text or SARIF (sarif.go). What is found,
+// and why, is in package livelint.
 package main
 
 import (
@@ -24,6 +28,7 @@ import (
 )
 
 // Exit codes.
+// They are part of the interface: CI fails on 1, and treats 3 as a broken run.
 const (
 	exitClean = iota
 	exitFound
@@ -33,6 +38,8 @@ const (
 
 // main is two programs: the one of the command line, and the one that go vet
 // starts for each package.
+// The flags and files that go vet hands over are a protocol of its own, which
+// unitchecker speaks; nothing below is used then.
 func main() {
 	if calledByVet(os.Args[1:]) {
 		unitchecker.Main(livelint.Analyzer) // does not return
@@ -42,6 +49,7 @@ func main() {
 
 // calledByVet: go vet asks for the version and the flags, and then hands over
 // a file that describes a package.
+// A pattern of packages never begins with a dash or ends in .cfg.
 func calledByVet(args []string) bool {
 	return slices.ContainsFunc(args, func(a string) bool {
 		return a == "-flags" || strings.HasPrefix(a, "-V") || strings.HasSuffix(a, ".cfg")
@@ -50,6 +58,9 @@ func calledByVet(args []string) bool {
 
 // run is main without the process. It returns the exit code: 0 nothing found, 1
 // findings, 2 wrong usage, 3 something could not be read.
+// Findings go to out, and everything else to errs, so that a redirected report holds
+// nothing but the report. What was found is printed even if something could not be
+// read: half of an answer is of use, if it says that it is one.
 func run(args []string, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("livelint", flag.ContinueOnError)
 	flags.SetOutput(errs)
@@ -58,6 +69,8 @@ func run(args []string, out, errs io.Writer) int {
 	tests := flags.Bool("tests", false, "look at test files, too")
 	k8s := flags.String("k8s", "", "read the probes from the Kubernetes manifests in this `folder`, or file")
 	tasks := flags.String("ecs", "", "read the health checks from the ECS task definition, or CloudFormation template, in this `file`, or folder")
+	// the analyzer's own flags, by the same names; the values are shared, so that to set
+	// one here sets it there
 	livelint.Analyzer.Flags.VisitAll(func(f *flag.Flag) { flags.Var(f.Value, f.Name, f.Usage) })
 	flags.Usage = func() {
 		fmt.Fprint(errs, `Usage: livelint [flags] packages...
@@ -94,6 +107,7 @@ was found in the others is printed.
 		flags.Usage()
 		return exitUsage
 	}
+	// before the packages are loaded: it decides what is a liveness path
 	asked, err := readProbers(flags, *k8s, *tasks)
 	for _, p := range asked {
 		fmt.Fprintln(errs, "livelint:", p)
@@ -119,6 +133,8 @@ was found in the others is printed.
 
 // readProbers reads the configuration of platforms, and makes what is there the
 // liveness paths, unless -paths says otherwise.
+// To find no probe at all is an error: a wrong folder would otherwise leave the usual
+// paths in place, and say nothing of it. What was read before an error is used.
 func readProbers(flags *flag.FlagSet, k8s, tasks string) (asked []prober, err error) {
 	var wrong error
 	if k8s != "" {
@@ -131,6 +147,7 @@ func readProbers(flags *flag.FlagSet, k8s, tasks string) (asked []prober, err er
 	if k8s+tasks != "" && len(asked) == 0 {
 		wrong = errors.Join(wrong, errors.New("no liveness probe that asks for a path is in "+strings.TrimSpace(k8s+" "+tasks)))
 	}
+	// set on the command line, which Visit tells from a default
 	given := false
 	flags.Visit(func(f *flag.Flag) {
 		given = given || f.Name == "paths"
@@ -145,6 +162,8 @@ func readProbers(flags *flag.FlagSet, k8s, tasks string) (asked []prober, err er
 }
 
 // finding is one diagnostic.
+// The order of fields is the order in which findings are sorted, so that two runs print
+// the same, and a test file's variant of a package says nothing twice.
 type finding struct {
 	file      string // relative to the working directory if it is below it
 	line, col int
@@ -153,11 +172,15 @@ type finding struct {
 
 // analyze returns what was found, also when some packages do not compile, which
 // the error says.
+// Both modes load all syntax: facts of dependencies need their source here, where no
+// go command computes them. Files below the working directory are named relative to
+// it, others in full.
 func analyze(patterns []string, tests, whole bool, asked []prober) ([]finding, error) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax | packages.NeedModule, Tests: tests}, patterns...)
 	if err != nil {
 		return nil, err
 	}
+	// errors of parsing and type checking; the analyzer runs all the same
 	var broken []error
 	packages.Visit(pkgs, nil, func(p *packages.Package) {
 		for _, e := range p.Errors {
@@ -189,6 +212,7 @@ func analyze(patterns []string, tests, whole bool, asked []prober) ([]finding, e
 			if rel, err := filepath.Rel(here, at.Filename); err == nil && filepath.IsLocal(rel) {
 				at.Filename = filepath.ToSlash(rel)
 			}
+			// what the platform will do about this route, by its configuration
 			for _, p := range asking(asked, d.Category) {
 				d.Message += fmt.Sprintf(" (%s:%d: %s, %s)", p.file, p.line, p.who, p.then)
 			}

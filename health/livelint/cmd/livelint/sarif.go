@@ -12,6 +12,8 @@ import (
 
 // The part of SARIF 2.1.0 that is needed (OASIS, section 3).
 type (
+	// JSON escapes what is in names and messages; <, > and & come out as \u003c and so on,
+	// so that a report may stand inside of HTML.
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
 		Version string     `json:"version"`
@@ -57,12 +59,16 @@ type (
 )
 
 const (
-	rule     = "liveness-asks"
+	rule = "liveness-asks"
+	// where a viewer of the report sends its reader
 	helpPage = "https://github.com/failopen/failopen/blob/main/docs/guide/livelint.md"
 )
 
 // writeSARIF prints the findings. Fingerprints hold no line numbers, so that a
 // finding stays the same when lines are added above it.
+// A second finding with the same message in the same file has another number in its
+// fingerprint, by order. Results are an empty list if there is nothing: null is for
+// a run that did not happen.
 func writeSARIF(w io.Writer, found []finding) error {
 	var run sarifRun
 	run.Tool.Driver = sarifDriver{
@@ -91,6 +97,8 @@ func writeSARIF(w io.Writer, found []finding) error {
 }
 
 // uri is a file as a URI: relative, or with its scheme.
+// Spaces and the like are escaped (RFC 3986); a colon in the first
+// element gets a ./ in front, or it would be taken for a scheme.
 func uri(file string) string {
 	u := url.URL{Path: filepath.ToSlash(file)}
 	if filepath.IsAbs(file) {
