@@ -119,6 +119,8 @@ func TestCaller_DecideOwned_needs_the_resource_to_agree(t *testing.T) {
 		{"and which allows it", trust("Allow", account), []string{identityAll}, ""},
 		{"the identity alone is not enough", trust("Allow", other), []string{identityAll}, none},
 		{"a deny wins", trust("Allow", named) + "," + trust("Deny", named), []string{identityAll}, `with an explicit deny in a resource-based policy (statement 2, Sid "")`},
+		{"the identity's own deny is told", trust("Allow", other), []string{`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`}, `with an explicit deny in an identity-based policy (statement 1, Sid "")`},
+		{"a condition on the caller", trust("Allow", account), []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"AKIA1"}}}}`}, ""},
 		{"an account and a name", trust("Allow", account) + "," + trust("Allow", named), nil, ""},
 	} {
 		who := caller(t, Principal{Policies: c.policies})
