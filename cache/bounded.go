@@ -61,6 +61,7 @@ const (
 	isNotModified                     // a loader's answer: what there was is right
 )
 
+// has reports whether the error is any of v.
 func (o outcome) has(v verdict) bool { return o.is&v != 0 }
 
 // judge looks at err. It may panic, block and so on: call it where that is
@@ -87,6 +88,7 @@ func judge(err error) outcome {
 			o.is |= sentinel.is
 		}
 	}
+	// an answer needs no text, and a miss should not pay for one
 	if !o.has(isNotFound | isNotModified) {
 		o.text = clip(err.Error())
 	}
@@ -108,6 +110,8 @@ func clip(s string) string {
 // run makes the call. It returns true if then has run, on this goroutine;
 // else it runs, or has run, on another one, and the caller must not go on
 // with what then goes on with.
+// Whoever settles first reports: this goroutine or the watchdog's. The loser only
+// settles the count of zombies.
 func (b *bounded[T]) run(ctx context.Context) (here bool) {
 	if ctx.Done() != nil { // or context.Cause would find ctx's
 		ctx = context.WithoutCancel(ctx)
@@ -128,8 +132,10 @@ func (b *bounded[T]) run(ctx context.Context) (here bool) {
 		}
 		b.end(context.Canceled)
 		switch {
+		// the watchdog has reported: this call was a zombie, and is none any more
 		case !b.settle():
 			b.zombies.Add(-1)
+		// a Goexit: this goroutine runs its deferred functions and ends
 		case o.moved:
 			go b.then(v, o)
 		default:
@@ -144,6 +150,8 @@ func (b *bounded[T]) run(ctx context.Context) (here bool) {
 }
 
 // callContext is the context of one bounded call.
+// It has one timer for both moments, the end of the context and that of the patience
+// after it. What is below mu is guarded by it; timer is set once, under mu too.
 type callContext struct {
 	values   context.Context
 	deadline time.Time
@@ -198,12 +206,14 @@ func (c *callContext) end(err error) bool {
 		return false
 	}
 	c.ended = err
+	// nobody has asked for Done: then there is nothing to close, and Done will see ended
 	if c.done != nil {
 		close(c.done)
 	}
 	after := c.after
 	c.after = nil
 	c.mu.Unlock()
+	// each on a goroutine of its own, as the contract of context.AfterFunc is
 	for _, f := range after {
 		go (*f)()
 	}
@@ -282,6 +292,8 @@ func (c *callContext) AfterFunc(f func()) (stop func() bool) {
 }
 
 // life counts the work in progress, so that Close can wait for it.
+// It is a WaitGroup that can be closed while others still try to enter: whether one has
+// entered, and whether it is closed, is decided by one word.
 type life struct {
 	state  atomic.Int64 // pieces of work, plus closedBit
 	closed chan struct{}

@@ -102,6 +102,7 @@ func newBulletin[V any](c *Cache[V], store BulletinStore) *bulletin[V] {
 }
 
 // digest is the same in every process.
+// Eight bytes: two keys with one digest cost a load.
 func digest(storeKey string) uint64 {
 	sum := sha256.Sum256([]byte(storeKey))
 	return binary.BigEndian.Uint64(sum[:])
@@ -170,6 +171,7 @@ func (b *bulletin[V]) work() {
 
 // flush appends what is pending to this second's set.
 func (b *bulletin[V]) flush(ctx context.Context) {
+	// after a failure: what is pending stays, and grows up to maxPending
 	if b.waits > 0 {
 		b.waits--
 		return
@@ -188,6 +190,8 @@ func (b *bulletin[V]) flush(ctx context.Context) {
 	expires := time.Now().Add(bulletinKeep)
 	err := error(nil)
 	if len(notes) > ownSet {
+		// nine bytes, by which a reader tells it from a note; the set first and its name after,
+		// so that nobody finds a name without a set
 		name := binary.BigEndian.AppendUint64([]byte{'>'}, rand.Uint64())
 		if err = b.append(ctx, b.own(name), notes, expires); err == nil {
 			notes = [][]byte{name}
@@ -206,6 +210,7 @@ func (b *bulletin[V]) flush(ctx context.Context) {
 	b.waits = b.backoff
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// in front again, oldest first; what there is no room for is lost, the oldest first
 	b.pending = append(pending, b.pending...)
 	if over := len(b.pending) - maxPending; over > 0 {
 		b.pending = b.pending[over:]
@@ -213,6 +218,7 @@ func (b *bulletin[V]) flush(ctx context.Context) {
 	}
 }
 
+// set and own are the keys of a second's set and of a set with a name.
 func (b *bulletin[V]) set(second int64) string { return fmt.Sprint(b.prefix, second) }
 func (b *bulletin[V]) own(name []byte) string  { return fmt.Sprintf("%s%x", b.prefix, name[1:]) }
 
@@ -225,6 +231,7 @@ func (b *bulletin[V]) append(ctx context.Context, key string, notes [][]byte, ex
 	return err
 }
 
+// read is one call of Notes, with the bounds of a write: it is nobody's request.
 func (b *bulletin[V]) read(keys []string) (map[string][][]byte, error) {
 	return guarded(background, b.c, func(ctx context.Context) (map[string][][]byte, error) {
 		return b.store.Notes(ctx, keys)
@@ -255,6 +262,8 @@ func guarded[V, T any](ctx context.Context, c *Cache[V], call func(context.Conte
 // one more of a second near by, for instances whose clocks differ.
 func (b *bulletin[V]) look() {
 	began, now := b.c.now(), time.Now().Unix()
+	// seconds by which another instance's clock, and so the set that it writes to, may be
+	// off; each look takes one of them in turn
 	skew := int64(MaxSkew / 2 / time.Second)
 	from := min(b.second, now) - 1
 	tooMuch := now-from > maxMissed
@@ -279,6 +288,7 @@ func (b *bulletin[V]) look() {
 		b.distrust()
 	}
 	b.apply(notes)
+	// only after a read without an error: what was missed is read the next time
 	b.second = now
 	b.looked.Store(began)
 }
@@ -334,6 +344,7 @@ func (b *bulletin[V]) apply(notes []note) {
 		}
 	}
 	for _, n := range notes {
+		// a version from the future would end what is still to be loaded: a wrong clock
 		if n.version <= limit && n.version > b.recent[n.digest].version {
 			b.recent[n.digest] = heard{n.version, until, seq}
 			fresh[n.digest] = n.version

@@ -74,6 +74,7 @@ type ending struct {
 	at      *list.Element
 }
 
+// endingState is also the index in endings.states.
 type endingState uint8
 
 const (
@@ -83,13 +84,17 @@ const (
 )
 
 const (
+	// some 30,000 endings with short keys
 	maxEndingBytes = 8 << 20
 	endingOverhead = 256 // bytes of an ending beside its key, roughly
 	firstBackoff   = 250 * time.Millisecond
-	maxBackoff     = 10 * time.Second
-	closeAttempts  = 3
+	// as long as it may take until a store that is back is told
+	maxBackoff    = 10 * time.Second
+	closeAttempts = 3
 )
 
+// newEndings knows of nothing that is over. The first ending that is owed starts the
+// timer.
 func newEndings(life time.Duration, now func() int64, wake func()) *endings {
 	return &endings{life: int64(life), limit: maxEndingBytes, now: now, wake: wake, byHash: make(map[uint64]*ending)}
 }
@@ -98,6 +103,7 @@ func newEndings(life time.Duration, now func() int64, wake func()) *endings {
 // over. A value with the very version of an ending is, unless it is the one that
 // ended the others: two machines may do something in the same millisecond.
 func (o *endings) has(hash uint64, version int64, kind kind) bool {
+	// without the lock: the usual case is that nothing is known of any key
 	if version < o.floor.Load() {
 		return true
 	}
@@ -173,6 +179,7 @@ func (o *endings) insert(e *ending, state endingState) bool {
 	now := o.now()
 	old := o.byHash[e.hash]
 	switch {
+	// what was known ends more than this does
 	case old != nil && old.version >= e.version:
 		return false
 	case old != nil:
@@ -225,11 +232,15 @@ func (o *endings) enter(e *ending, state endingState) {
 }
 
 // leave takes e out of its state.
+// It stays in byHash: enter puts it elsewhere, or remove drops it. The caller holds
+// o.mu.
 func (o *endings) leave(e *ending) {
 	o.states[e.state].Remove(e.at)
 	o.bytes -= int64(len(e.key) + endingOverhead)
 }
 
+// remove forgets e, without a word about what it ended: see outlive and lose. The
+// caller holds o.mu.
 func (o *endings) remove(e *ending) {
 	o.leave(e)
 	delete(o.byHash, e.hash)
@@ -243,6 +254,9 @@ func (o *endings) lose(e *ending) {
 }
 
 // shrink forgets what is of no use any more, and what there is no room for.
+// The lists are in the order in which endings came into their state, so looking at the
+// front is enough for nearly all; one that changed its state late is found later. The
+// caller holds o.mu.
 func (o *endings) shrink(now int64) {
 	for i := range o.states {
 		for front := o.states[i].Front(); front != nil; front = o.states[i].Front() {
@@ -256,6 +270,7 @@ func (o *endings) shrink(now int64) {
 	for o.bytes > o.limit {
 		e := o.oldest()
 		switch {
+		// lost without a word: see addWeak
 		case e.weak:
 		case e.state != told:
 			o.lose(e)
@@ -269,6 +284,7 @@ func (o *endings) shrink(now int64) {
 // oldest is the ending that is forgotten when there are too many: one that the
 // store knows anyway, if there is one, and one that it is just being told of
 // last of all.
+// Nil if there are none. O(1). The caller holds o.mu.
 func (o *endings) oldest() *ending {
 	for _, state := range [...]endingState{told, owed, carried} {
 		if front := o.states[state].Front(); front != nil {
@@ -354,12 +370,15 @@ func (o *endings) next() (e ending, ok bool) {
 		return e, false
 	}
 	owes := front.Value.(*ending)
+	// carried from here: until it is reported nobody else delivers it
 	o.leave(owes)
 	o.enter(owes, carried)
 	return *owes, true
 }
 
 // hurry makes everything that is owed due, for the last time.
+// Close calls it; from now on a failure is not waited for, and after closeAttempts in a
+// row the store is left alone.
 func (o *endings) hurry() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

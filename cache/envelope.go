@@ -55,6 +55,7 @@ var (
 )
 
 // envelope is a decoded header with its payload.
+// Times are Unix milliseconds, as they are read by other machines.
 type envelope struct {
 	kind    kind
 	version int64
@@ -106,6 +107,7 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 	binary.BigEndian.PutUint64(b[42:], uint64(e.created))
 	if len(e.tags) > 0 {
 		b[3] |= taggedBit
+		// most values are later than their tags by themselves, and save the eight bytes
 		if e.since > e.begun() {
 			b = append(b, byte(len(e.tags))|sinceBit)
 			b = binary.BigEndian.AppendUint64(b, uint64(e.since))
@@ -120,6 +122,7 @@ func (s sealer) seal(key string, e envelope) ([]byte, error) {
 		b = append(b, e.payload...)
 	} else {
 		b[3] |= encryptedBit
+		// before the ciphertext is there, and without the checksum, which covers that
 		more := additional(key, b)
 		sealed, err := contain(s.calls, "AEAD", func() ([]byte, error) {
 			nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(e.payload)+64)
@@ -144,6 +147,8 @@ func begunIn(b []byte) int64 {
 	return envelope{version: int64(binary.BigEndian.Uint64(b[6:])), created: int64(binary.BigEndian.Uint64(b[42:]))}.begun()
 }
 
+// poison is the error of an item that cannot be what this cache wrote. The text never
+// has anything of the item's payload.
 func poison(format string, args ...any) (envelope, error) {
 	return envelope{}, fmt.Errorf("%w: "+format, append([]any{ErrPoison}, args...)...)
 }
@@ -158,6 +163,7 @@ func (s sealer) header(key string, b []byte) (envelope, error) {
 		return poison("not an envelope")
 	case b[2] != envelopeLayout:
 		return poison("layout %d, want %d", b[2], envelopeLayout)
+	// the checksum comes after the layout: another layout may have it elsewhere
 	case binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b):
 		return poison("wrong checksum")
 	}
@@ -183,6 +189,7 @@ func (s sealer) open(key string, b []byte) (envelope, error) {
 	if err != nil {
 		return e, err
 	}
+	// a value of another version of the program: a miss, and to be written anew
 	if schema := binary.BigEndian.Uint16(b[4:]); schema != s.schema {
 		return poison("schema %d, want %d", schema, s.schema)
 	}
@@ -232,6 +239,8 @@ func additional(key string, clear []byte) []byte {
 func isTagged(item Item) bool { return len(item.Value) > 3 && item.Value[3]&taggedBit != 0 }
 
 // tags returns those of an item, if it is one and has some.
+// It is asked before open, by readTags, and says nothing of an item that open will
+// refuse.
 func (s sealer) tags(b []byte) []uint64 {
 	if len(b) < envelopeHeader || !bytes.Equal(b[:2], envelopeMagic) || b[2] != envelopeLayout || b[3]&taggedBit == 0 ||
 		binary.BigEndian.Uint32(b[envelopeSum:]) != checksum(b) {
@@ -264,6 +273,7 @@ func taggedIn(b []byte) (tags []uint64, since int64, later bool, payload []byte)
 	return tags, since, later, payload[8*n:]
 }
 
+// checksum is CRC-32C of everything but its own four bytes.
 func checksum(b []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, b[:envelopeSum])
 	return crc32.Update(sum, castagnoli, b[envelopeHeader:])

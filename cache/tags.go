@@ -26,14 +26,18 @@ import (
 // the business of endings, as for keys.
 
 // tags is what this process knows of the endings of tags.
+// seq is a count and no time: whether a load began before an ending was learned has to
+// be exact within this process, where clocks may stand still; between processes
+// versions decide.
 type tags struct {
 	seq   atomic.Int64 // counts what was learned; a load that began later knows
 	used  atomic.Bool
 	reads atomic.Int64
 
-	mu           sync.Mutex
-	known        map[uint64]tagState
-	reading      map[uint64]chan struct{} // closed when it has been read, or not
+	mu      sync.Mutex
+	known   map[uint64]tagState
+	reading map[uint64]chan struct{} // closed when it has been read, or not
+	// len(known) beyond which put looks for what is of no use any more
 	pruneAt      int
 	floorVersion int64 // of endings that there was no room for
 	floorSeq     int64
@@ -76,6 +80,7 @@ type tagNode[V any] struct {
 }
 
 // newTagged returns nil if there are no tags.
+// ids are copied, sorted, and each kept once.
 func newTagged[V any](ids []uint64, seq int64) *tagged[V] {
 	if len(ids) == 0 {
 		return nil
@@ -174,6 +179,7 @@ func (t *tags) add(id uint64, version, now, until int64) (seq int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	st := t.known[id]
+	// known, or older than what is known: what it ended is over already
 	if version <= st.version {
 		return st.seq
 	}
@@ -190,11 +196,15 @@ func (t *tags) learn(id uint64, version, now, until int64) {
 	if version > st.version {
 		st.version, st.seq, st.until = version, t.seq.Add(1), until
 	}
+	// 0 is never, and the cache's clock may be at 0
 	st.asked = max(now, 1)
 	t.put(id, st, now)
 }
 
 // put stores a state. The caller holds t.mu.
+// It prunes when the map has doubled since the last time, so a put is O(1) amortised.
+// Beyond maxKnownTags a quarter is dropped, with or without use, and what that ended
+// is kept as the floor.
 func (t *tags) put(id uint64, st tagState, now int64) {
 	if t.known == nil {
 		t.known = make(map[uint64]tagState)
@@ -245,6 +255,8 @@ func (c *Cache[V]) endedByTag(e *entry[V]) (ended bool) {
 	if e.tags == nil {
 		return false
 	}
+	// both: it is older by the clocks of the fleet, and its load began before this process
+	// learned of the ending
 	judge := func(version, seq int64) { ended = ended || (e.tags.since < version && e.tags.seq < seq) }
 	t := &c.tags
 	t.mu.Lock()
@@ -302,6 +314,7 @@ func (c *Cache[V]) endTag(id uint64, state endingState) *entry[V] {
 		e.key = c.keys.tag(id)
 		e.version = max(e.version, c.over.top.Load()+1, c.over.floor.Load())
 	}
+	// or other instances would take it for a clock that is wrong, and refuse it
 	e.version = min(e.version, wall.Add(MaxSkew).UnixMilli())
 	seq := c.tags.add(id, e.version, now, now+int64(c.endingLife()))
 	if c.over != nil {
@@ -311,6 +324,7 @@ func (c *Cache[V]) endTag(id uint64, state endingState) *entry[V] {
 	for i := range c.local.shards {
 		s := &c.local.shards[i]
 		s.mu.Lock()
+		// whatever its version: what is here was loaded or set before this call
 		s.dropTagged(id, 0, seq)
 		s.mu.Unlock()
 	}
@@ -339,6 +353,7 @@ func (c *Cache[V]) tagsOf(key string, v V, said said) (*tagged[V], error) {
 		if err != nil {
 			return nil, err
 		}
+		// clipped, as said's array belongs to the load
 		ids = append(ids[:len(ids):len(ids)], c.tagIDs(of)...)
 	}
 	if len(ids) > 0 {
@@ -391,6 +406,7 @@ func (l *loading) keepTags() {
 	}
 }
 
+// tagIDs is for keepTags, which does not know V.
 func (e *entry[V]) tagIDs() []uint64 { return e.tags.ids() }
 
 // said is what the load has said of its result until now; what it says later is

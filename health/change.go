@@ -27,6 +27,7 @@ func (p *Process) OnChange(f func(State)) {
 		return
 	}
 	p.mu.Lock()
+	// busy from the start: this goroutine delivers the first state itself
 	s := &subscriber{f: f, next: p.state(), pending: true, busy: true}
 	if len(p.subscribers) == 0 {
 		p.told = s.next
@@ -84,6 +85,8 @@ func (p *Process) deliver(s *subscriber) {
 	for {
 		p.mu.Lock()
 		state := s.next
+		// in one step under the lock: whoever sets pending after it sees that nobody is busy,
+		// and starts a goroutine
 		s.busy, s.pending = s.pending, false
 		busy := s.busy
 		p.mu.Unlock()
@@ -105,6 +108,7 @@ func (p *Process) contain(f, next func()) {
 		p.mu.Lock()
 		p.panics++
 		p.mu.Unlock()
+		// a Goexit, which cannot be stopped: the loop goes on elsewhere
 		if recover() == nil {
 			next()
 		}
@@ -120,6 +124,7 @@ type journal struct {
 	lost    int64 // records, since there was no room
 }
 
+// It bounds what a logger that blocks can hold; the records beyond it are counted.
 const journalSize = 64
 
 // log hands a record to the logger's goroutine. The caller holds p.mu.
@@ -127,6 +132,7 @@ func (p *Process) log(level slog.Level, text string, args ...any) {
 	if p.Logger == nil {
 		return
 	}
+	// the record is made here, with the time of the change and not that of the writing
 	j := &p.journal
 	if len(j.records) == journalSize {
 		j.lost++

@@ -44,6 +44,9 @@ var (
 )
 
 // outcomeOf runs methods of err, which is the program's.
+// They may panic or block, so it is called by ask alone, without a lock. The text of
+// an error is withheld by default, since it may name hosts and users; a time-out of
+// our own says nothing of the kind.
 func outcomeOf(err error) outcome {
 	if err == nil {
 		return outcome{}
@@ -110,12 +113,15 @@ func (v *verdict) ratio() float64 {
 	return float64(bits.OnesCount32(v.recent)) / float64(v.results)
 }
 
+// flaky reports whether it fails often and in many separate runs; see flakyRatio.
 func (v *verdict) flaky() bool {
 	runs := bits.OnesCount32(v.recent &^ (v.recent >> 1)) // of failures: each has one that comes after a success
 	return v.ratio() >= flakyRatio && runs >= flakyRuns
 }
 
 // add takes one result into account.
+// The first result, if it is a success, is a verdict at once: a start should not wait
+// for a second one. A first failure is none yet.
 func (v *verdict) add(ok bool, now time.Time) {
 	old := v.status
 	v.recent = v.recent << 1 & (1<<recentResults - 1)
@@ -172,6 +178,7 @@ type check struct {
 func (p *Process) add(c *check) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// names are unique within a kind: a detector may be called like a dependency
 	var same []*check
 	for _, other := range p.checks {
 		if other.kind == c.kind {
@@ -211,12 +218,16 @@ func (c *check) start(run context.Context) {
 	c.arm(time.Duration(c.random.Int64N(int64(within))))
 }
 
+// arm replaces the timer. The Run is the present one, so that a timer of the Run before
+// that fires late is told from ours.
 func (c *check) arm(wait time.Duration) {
 	c.stop()
 	run := c.run
 	c.timer = time.AfterFunc(wait, func() { c.tick(run) })
 }
 
+// stop takes the timer away; a goroutine that is inside look goes on, and its result is
+// dropped by returned.
 func (c *check) stop() {
 	if c.timer != nil {
 		c.timer.Stop()
@@ -238,6 +249,7 @@ func (c *check) tick(run context.Context) {
 		p.mu.Unlock()
 		return
 	}
+	// it hangs: the goroutine stays the only one, and the failure counts once a period
 	if c.inside {
 		c.late = true
 		c.result(c.value, timedOut)
@@ -246,11 +258,14 @@ func (c *check) tick(run context.Context) {
 		return
 	}
 	c.inside, c.late, c.began = true, false, time.Now()
+	// the timer is now the watchdog of this check: if it fires while inside is set, the
+	// check is late
 	c.arm(c.deadline())
 	p.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(run, c.timeout)
 	value, o := 0.0, exited
+	// the goroutine is about to end then, and nothing else would clear inside
 	defer func() { // after a Goexit, too
 		cancel()
 		c.returned(run, value, o)
@@ -291,6 +306,7 @@ func (c *check) returned(run context.Context, value float64, o outcome) {
 		}
 		c.result(value, o)
 	}
+	// ± 10 %: checks of a fleet that started together drift apart
 	c.arm(time.Duration(float64(c.next()) * (0.9 + 0.2*c.random.Float64())))
 }
 

@@ -70,6 +70,7 @@ func (p *Process) Depend(d Dependency) error {
 		look: func(ctx context.Context) (float64, error) {
 			began := time.Now()
 			err := d.Check(ctx)
+			// the time of a failure, too: one that times out is told from one that is refused
 			return float64(time.Since(began)) / float64(time.Millisecond), err
 		},
 	})
@@ -79,6 +80,8 @@ func (p *Process) Depend(d Dependency) error {
 const least = time.Millisecond
 
 // units finds times whose unit was forgotten: Period: 10 is ten nanoseconds.
+// named are pairs of a name and a time.Duration. 0 is a default, and what a negative
+// value means is for the caller to say.
 func units(named ...any) error {
 	for i := 0; i+1 < len(named); i += 2 {
 		if d := named[i+1].(time.Duration); d > 0 && d < least {
@@ -151,6 +154,7 @@ func (p *Process) Declare(manifest []byte) error {
 
 // drift compares what is declared with what is checked. The caller holds p.mu.
 func (p *Process) drift() (unchecked, undeclared, disputed []string) {
+	// nothing was declared: then nothing is undeclared either
 	if p.declared == nil {
 		return nil, nil, nil
 	}
@@ -164,6 +168,7 @@ func (p *Process) drift() (unchecked, undeclared, disputed []string) {
 	for _, d := range p.declared {
 		c := checked[d.name]
 		switch {
+		// it was declared before; the first one counts
 		case names[d.name]:
 		case c == nil:
 			unchecked = append(unchecked, d.name)

@@ -49,6 +49,8 @@ func (p *Process) Detect(d Detector) error {
 }
 
 // stateless is the measure of a detector that remembers nothing.
+// The outer function is called by Detect, so that a Detector with a memory has one for
+// each process that it is registered with; this one needs none.
 func stateless(f func() (float64, error)) func() func() (float64, error) {
 	return func() func() (float64, error) { return f }
 }
@@ -103,6 +105,7 @@ func percentileSince(last []uint64, h *metrics.Float64Histogram, q float64) floa
 	added := make([]uint64, len(h.Counts))
 	for i, n := range h.Counts {
 		added[i] = n
+		// the first look has nothing before it, and counts since the start of the process
 		if last != nil {
 			added[i] -= last[i]
 		}
@@ -114,6 +117,7 @@ func percentileSince(last []uint64, h *metrics.Float64Histogram, q float64) floa
 			if i+2 < len(h.Buckets) { // the last edge is +Inf
 				return h.Buckets[i+1]
 			}
+			// of the last bucket the lower edge: infinity would be no measure
 			return h.Buckets[i]
 		}
 	}
@@ -172,6 +176,7 @@ func DiskWritable(dir string) Detector {
 			return 0, err
 		}
 		_, err = f.Write(make([]byte, 4096))
+		// Sync, since a write alone may end in memory. The file goes, whatever failed.
 		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 		return float64(bit(err == nil)), err
 	})}

@@ -150,18 +150,22 @@ func (g *Guard) withDefaults() Guard {
 // detection (panic threshold, maximal ejection).
 func (g *Guard) Step(s GuardState, self Self, peers []Peer, signal bool, now time.Time) (next GuardState, note string) {
 	d := g.withDefaults()
+	// Well, or well as far as is known and in before. The cooling stays: it is about the
+	// fleet, and not about this instance.
 	if !self.Bad && (s.Joined || !self.Unknown) {
 		return GuardState{Joined: true, Cooling: s.Cooling}, ""
 	}
 	if s.BadSince.IsZero() {
 		s.BadSince = now
 	}
+	// from here on this instance is in trouble, or not known yet
 	settled := now.Sub(s.BadSince) >= d.Settle
 	f := d.count(self.ID, peers, now)
 	if part, of := f.trouble(self, s.Joined); signal && of > d.MinPeers && float64(part) > d.Panic*float64(of) {
 		return GuardState{Joined: true, BadSince: s.BadSince, Cooling: now.Add(d.Cool)},
 			fmt.Sprintf("%d of %d are in trouble: everybody stays", part, of)
 	}
+	// before anything lets it leave: without others that serve, traffic would go nowhere
 	if !signal || f.well < d.MinPeers {
 		return s.alone(d.Settle, settled, now, fmt.Sprintf("it sees %d others that are well, and needs %d", f.well, d.MinPeers))
 	}
@@ -169,6 +173,7 @@ func (g *Guard) Step(s GuardState, self Self, peers []Peer, signal bool, now tim
 	if !self.Bad && settled {
 		return GuardState{Joined: true, Cooling: s.Cooling}, "not everything was checked in time; in all the same"
 	}
+	// rounded down, and one at least: 10 % of a fleet of five would be nobody
 	room := max(1, int(d.MaxOut*float64(f.size)))
 	if s.Joined {
 		return s.queue(d, f, self, room, settled, now)
@@ -217,6 +222,9 @@ func (s GuardState) queue(d Guard, f counts, self Self, room int, settled bool, 
 	case f.out >= room:
 		return s, fmt.Sprintf("in trouble; %d others are out already", f.out)
 	}
+	// More are in trouble than may leave: those with the lower IDs go first, without any
+	// message between them, as all sort alike. One that does not go is waited for, and not
+	// for ever; the digest starts the wait anew if it is another one.
 	if over := f.out + f.badBefore - room + 1; over > 0 {
 		if s.Queued, s.For = waited, f.before; waited.IsZero() || digest != f.before {
 			s.Queued = now
@@ -240,15 +248,17 @@ const silent = 4
 
 // counts is the fleet in numbers.
 type counts struct {
+	// the fleet by itself: all numbers but size leave self out
 	size      int // with self
 	well      int // others that are fresh, neither bad nor out
 	bad       int // of the others
 	out       int // of the others, without those who are new
 	outBefore int // those of them whose ID is before self's
 	badBefore int // bad, not out, not new, and before self
-	before    uint64
-	old       int // others that are not new
-	oldBad    int
+	// a digest of the IDs in badBefore, 0 if there are none: who is waited for
+	before uint64
+	old    int // others that are not new
+	oldBad int
 }
 
 // trouble is how much of the fleet is in trouble. Who is new has no say, as
@@ -264,6 +274,8 @@ func (c counts) trouble(self Self, joined bool) (bad, of int) {
 }
 
 // count looks at the peers, each once: the one that was seen last.
+// It copies peers, which belong to the caller. An age is taken without its sign: a peer
+// whose clock is ahead is as far from us as one whose clock is behind. O(n log n).
 func (g *Guard) count(self string, peers []Peer, now time.Time) counts {
 	near := slices.DeleteFunc(slices.Clone(peers), func(p Peer) bool { return p.ID == self || p.ID == "" })
 	slices.SortStableFunc(near, func(a, b Peer) int {
@@ -322,6 +334,8 @@ func (p *Process) guard(run context.Context) {
 	if p.guarding == nil {
 		return
 	}
+	// an answer that is slow is waited for; the rule goes on with what is known, until that
+	// is older than answerAge
 	if !p.fleet.asking {
 		p.fleet.asking = true
 		go p.ask(run, p.guarding)
@@ -340,6 +354,7 @@ func (p *Process) ask(run context.Context, g *Guard) {
 		defer p.mu.Unlock()
 		p.panics += int64(bit(!returned))
 		p.fleet.asking = false
+		// the answer is for a Run that has ended
 		if p.running != run || run.Err() != nil {
 			return
 		}
@@ -377,6 +392,7 @@ func (f *fleet) take(peers []Peer, signal bool, g *Guard, now time.Time) {
 // decide applies the rule. The caller holds p.mu.
 func (p *Process) decide() {
 	f, now := &p.fleet, time.Now()
+	// the log has changes alone; the note is in the report all the time
 	was := f.state.Out
 	signal := !f.at.IsZero() && now.Sub(f.at) <= answerAge
 	f.state, f.note = p.guarding.Step(f.state, p.self(), f.peers, signal, now)

@@ -31,12 +31,14 @@ func (p *Process) Admin() http.Handler {
 	return mux
 }
 
+// routeProbes is what platforms ask; each path has one meaning, and none has the report.
 func (p *Process) routeProbes(mux *http.ServeMux) {
 	mux.HandleFunc("/livez", p.ServeLive)
 	mux.HandleFunc("/readyz", p.ServeReady)
 	mux.HandleFunc("/startupz", p.ServeStarted)
 }
 
+// routeAdmin is what people and monitoring ask.
 func (p *Process) routeAdmin(mux *http.ServeMux) {
 	mux.HandleFunc("/reportz", p.ServeReport)
 	mux.HandleFunc("/metricsz", p.ServeMetrics)
@@ -82,6 +84,7 @@ func answer(w http.ResponseWriter, r *http.Request, ok bool) {
 // begin sets the headers and refuses methods that a probe does not use.
 func begin(w http.ResponseWriter, r *http.Request, contentType []string) bool {
 	h := w.Header()
+	// as a slice that is shared, and not by Set, which would allocate one
 	h["Content-Type"] = contentType
 	h["Cache-Control"] = noStore
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != "" {

@@ -24,9 +24,11 @@ func MergePeers(signals ...func(context.Context) ([]Peer, error)) func(context.C
 			peers []Peer
 			err   error
 		}
+		// room for all: one that answers after ctx was done does not leak its goroutine
 		answers := make(chan answer, len(signals))
 		for _, signal := range signals {
 			go func() {
+				// it stands unless the signal returns
 				a := answer{err: errors.New("health: MergePeers: a signal panicked, or ended its goroutine")}
 				defer func() {
 					_ = recover() // a is its error
@@ -50,6 +52,7 @@ func MergePeers(signals ...func(context.Context) ([]Peer, error)) func(context.C
 						latest[p.ID] = p
 					}
 				}
+			// each signal that is still out counts as failed, one a turn
 			case <-ctx.Done():
 				errs = append(errs, ctx.Err())
 			}

@@ -170,6 +170,7 @@ func (p *Process) writeCounters(b *strings.Builder) {
 	fmt.Fprintf(b, "health_log_records_lost_total %d\n", lost)
 }
 
+// bit is 1 for true, as metrics and sums have it.
 func bit(on bool) int {
 	if on {
 		return 1

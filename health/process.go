@@ -166,10 +166,13 @@ func (p *Process) dependency(name string) *check {
 }
 
 // startIfReady does what StartedWhen has promised.
+// A dependency that has passed once is enough, whatever it does now. Run calls it on
+// each tick, so it does nothing after the start.
 func (p *Process) startIfReady() {
 	p.mu.Lock()
 	ready := len(p.awaited) > 0 && !p.started.Load()
 	for _, d := range p.awaited {
+		// never nil: StartedWhen has seen it, and checks are not removed
 		ready = ready && p.dependency(d).passed > 0
 	}
 	p.mu.Unlock()
@@ -229,6 +232,7 @@ func (p *Process) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
+		// first, as what follows judges by the clock that it moves
 		p.pulse()
 		p.guard(ctx)
 		p.startIfReady()
@@ -280,6 +284,8 @@ func (p *Process) end() {
 }
 
 // name checks the name of something that is about to be registered.
+// what is the kind, for the message; of gets the name of one that is registered. The
+// caller holds p.mu until it has registered the new one, or two could take a name.
 func name[T any](what, name string, taken []T, of func(T) string) error {
 	if name == "" {
 		return fmt.Errorf("health: %s: the name is empty", what)

@@ -132,6 +132,7 @@ func (c *check) report(now time.Time) Check {
 	}
 	r.FailureRatio = c.ratio()
 	switch {
+	// an old verdict says nothing, whatever it was
 	case r.Stale:
 		r.Status = StatusUnknown
 	case r.Status == StatusPass && c.flaky():
@@ -143,6 +144,7 @@ func (c *check) report(now time.Time) Check {
 	return r
 }
 
+// isNumber reports whether v can be written as JSON.
 func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // report is what the watch says of itself at that time, by both clocks: now
@@ -174,6 +176,7 @@ func (p *Process) show(o outcome) string {
 }
 
 // status is the report's. The caller holds p.mu.
+// It never fails because of a dependency: fail is for what Live says, and the rest warns.
 func (p *Process) status(now time.Time) Status {
 	if !p.Live() {
 		return StatusFail
@@ -205,6 +208,7 @@ func (r *Report) UnmarshalJSON(data []byte) error {
 	}
 	for key, list := range r.Checks {
 		for i := range list {
+			// the last colon: names may have some, measurements have none
 			list[i].Name = key[:max(strings.LastIndexByte(key, ':'), 0)]
 		}
 	}

@@ -85,13 +85,17 @@ func (p *Process) Serve(ctx context.Context, srv *http.Server, o ServeOptions) e
 			return fmt.Errorf("health: Serve: %w", err)
 		}
 	}
+	// Run outlives ctx: while the process drains, its probes have to be answered with what
+	// is known now.
 	run, stopRun := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
+	// room for both, so that neither goroutine waits for a reader that has gone
 	broken := make(chan error, 2) // of Run and of the server
 	all.Go(func() { broken <- p.Run(run) })
 	all.Go(func() { broken <- srv.Serve(l) })
 
 	err := p.serveUntil(ctx, o, broken)
+	// one deadline for the server and for Stop, which get what it leaves
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Shutdown)
 	if closed := srv.Shutdown(deadline); closed != nil {
 		err = errors.Join(err, fmt.Errorf("health: Serve: shutting down: %w", closed), srv.Close())
@@ -100,6 +104,7 @@ func (p *Process) Serve(ctx context.Context, srv *http.Server, o ServeOptions) e
 		err = errors.Join(err, stopped(deadline, stop))
 	}
 	cancel()
+	// after Stop: what is being closed is watched to the end
 	stopRun()
 	all.Wait()
 	return err
@@ -145,6 +150,7 @@ func (p *Process) leave() {
 
 // drainUntil drains for up to d, or until the server has ended by itself: then
 // there is nobody to wait for.
+// ctx of the program is done already, so the drain has one of its own.
 func (p *Process) drainUntil(d time.Duration, broken <-chan error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

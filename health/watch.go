@@ -33,6 +33,8 @@ type Watch struct {
 }
 
 // watches are all the watches of a process.
+// It is replaced and never changed, so that Live reads it without a lock; writers hold
+// p.mu.
 type watches struct {
 	epoch epoch
 	all   []*Watch
@@ -62,6 +64,8 @@ func (p *Process) clock(e epoch) int64 {
 }
 
 // pulse is a tick of Run.
+// Only Run's goroutine calls it, so heart has one writer. What the process missed is
+// added before heart moves: clock never goes forward by a freeze in between.
 func (p *Process) pulse() {
 	ws := p.watches.Load()
 	if ws == nil {
@@ -88,6 +92,8 @@ func (p *Process) Watch(watch string, limit time.Duration) (*Watch, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// the first watch sets the epoch for all; it has to be the same, since one clock judges
+	// them
 	next := &watches{epoch: epoch{time.Now()}}
 	if old := p.watches.Load(); old != nil {
 		next.epoch = old.epoch
@@ -146,6 +152,7 @@ func (w *Watch) Wait(f func()) {
 		w.waits.Store(w.p.clock(w.epoch))
 	}
 	defer func() { // also when f panics
+		// an idle watch stays idle; and a Beat that came meanwhile is not undone
 		if old := w.beat.Load(); old != 0 {
 			w.beat.CompareAndSwap(old, w.p.clock(w.epoch))
 		}

@@ -113,6 +113,7 @@ func since(t, now time.Time) float64 {
 	return max(now.Sub(t).Seconds(), 0)
 }
 
+// bit is 1 for true, as metrics have it.
 func bit(on bool) float64 {
 	if on {
 		return 1

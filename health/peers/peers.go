@@ -89,6 +89,8 @@ type Fleet struct {
 	opts   Options
 	scheme string
 
+	// mu guards what follows but drawn and draw, which are of Run's goroutine alone. No
+	// program's code is called while it is held.
 	mu    sync.Mutex
 	peers map[string]member
 	err   error // of the last look-up; nil: there was none, or it was well
@@ -123,6 +125,7 @@ type Stats struct {
 const maxAnswer = 1 << 10
 
 // New checks the options. It makes no request.
+// Zero values are replaced by the defaults; o itself is not changed.
 func New(o Options) (*Fleet, error) {
 	switch {
 	case o.ID == "":
@@ -159,6 +162,7 @@ func New(o Options) (*Fleet, error) {
 	}
 	if o.Client == nil {
 		o.Client = &http.Client{
+			// no Proxy: peers are within the network, and their addresses are not for a proxy's log
 			Transport: &http.Transport{
 				TLSClientConfig:       o.TLS,
 				TLSHandshakeTimeout:   o.Timeout,
@@ -176,6 +180,8 @@ func New(o Options) (*Fleet, error) {
 }
 
 // answer is what instances tell each other, as JSON.
+// The format is ours, and between versions: fields may be added, and none may change
+// its meaning, since a rollout has both.
 type answer struct {
 	ID  string `json:"id"`
 	Bad bool   `json:"bad"`
@@ -219,6 +225,7 @@ func (f *Fleet) ourselves(self func() health.Self) (s health.Self, ok bool) {
 	return s, true
 }
 
+// panicked counts, and must not be called with f.mu held.
 func (f *Fleet) panicked() {
 	f.mu.Lock()
 	f.stats.Panics++
@@ -238,6 +245,7 @@ func (f *Fleet) Peers(context.Context) ([]health.Peer, error) {
 		fresh = fresh || time.Since(m.Seen) <= 3*f.opts.Period
 	}
 	slices.SortFunc(list, func(a, b health.Peer) int { return strings.Compare(a.ID, b.ID) })
+	// somebody has answered: that is a signal, whatever DNS says
 	if fresh {
 		return list, nil
 	}
@@ -284,6 +292,8 @@ func (f *Fleet) close() {
 }
 
 // round looks the fleet up and asks it, all at once.
+// Its context ends after twice Timeout: one for the look-up, and one for the
+// questions. What does not return then goes on by itself, and is not asked again.
 func (f *Fleet) round(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*f.opts.Timeout)
 	defer cancel()
@@ -293,6 +303,7 @@ func (f *Fleet) round(ctx context.Context) {
 	if err != nil {
 		f.stats.LookupErrors++
 	}
+	// from well to failing, or back: the log has each once
 	news := (err == nil) != (f.err == nil)
 	f.err = err
 	f.forget()
@@ -328,6 +339,7 @@ func (f *Fleet) lookup(ctx context.Context) ([]netip.Addr, error) {
 	looking := f.looking
 	f.looking = true
 	f.mu.Unlock()
+	// the Resolver does not listen to its context: one goroutine is enough to find that out
 	if looking {
 		return nil, errors.New("peers: the last look-up has not returned")
 	}
@@ -365,6 +377,7 @@ func (f *Fleet) lookup(ctx context.Context) ([]netip.Addr, error) {
 func (f *Fleet) remembered(addrs []netip.Addr) map[netip.Addr]string {
 	gone := make(map[netip.Addr]string)
 	for _, m := range f.peers {
+		// by address: of two IDs at one address any one is asked for
 		gone[m.addr] = m.ID
 	}
 	for _, a := range addrs {
@@ -398,6 +411,8 @@ func (f *Fleet) some(found []netip.Addr, gone map[netip.Addr]string) []netip.Add
 	if time.Since(f.drawn) > time.Minute { // Run's goroutine only
 		f.draw, f.drawn = rand.Uint64(), time.Now()
 	}
+	// the same draw shuffles the same addresses in the same way, so the choice stays for a
+	// minute although nothing is kept but a number
 	r := rand.New(rand.NewPCG(f.draw, 0))
 	r.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	return addrs[:f.opts.Most]
@@ -442,6 +457,9 @@ func (f *Fleet) ask(ctx context.Context, addr netip.Addr, only string) {
 	}
 }
 
+// get asks one URL, and reads at most maxAnswer of what comes back. An answer counts
+// only with status 200 and an ID; what answers at an address that was given away
+// may be anything.
 func (f *Fleet) get(ctx context.Context, url string) (a answer, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -93,6 +93,8 @@ type Fleet struct {
 
 	large bool // the fleet is too large to be read whole; for who is inside a call
 
+	// mu guards what follows. No call is made while it is held, and nothing of the client's
+	// is asked for its text.
 	mu     sync.Mutex
 	inside bool   // a call has not returned
 	beat   string // last written
@@ -200,6 +202,7 @@ func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
 	var last health.Self
 	var next time.Time
 	for {
+		// a channel, since self may still run when contained has given it up
 		said := make(chan health.Self, 1)
 		if err := f.contained(func() error { said <- self(); return nil }); err != nil {
 			f.mu.Lock() // without it there is nothing to write: silence says the same
@@ -213,6 +216,8 @@ func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
 			}
 		}
 		s := <-said
+		// a change is written at once, and the others are read only when it is time: reads are
+		// what costs
 		changed := s.Bad != last.Bad || s.Out != last.Out || s.New != last.New
 		due := !time.Now().Before(next)
 		if due || changed {
@@ -231,6 +236,7 @@ func (f *Fleet) Run(ctx context.Context, self func() health.Self) error {
 }
 
 // round writes, and reads if read is set.
+// What fails because Run is ending is no failure of the table.
 func (f *Fleet) round(ctx context.Context, s health.Self, read bool) {
 	err := f.contained(func() error {
 		err := f.write(ctx, s)
@@ -243,6 +249,7 @@ func (f *Fleet) round(ctx context.Context, s health.Self, read bool) {
 		return
 	}
 	f.mu.Lock()
+	// from well to failing, or back: the log has each once
 	news := (err == nil) != (f.err == nil)
 	f.err = err
 	f.mu.Unlock()
@@ -259,6 +266,7 @@ func (f *Fleet) contained(call func() error) error {
 	inside := f.inside
 	f.inside = true
 	f.mu.Unlock()
+	// the last one hangs: a second would hang beside it
 	if inside {
 		return errors.New("peersdynamo: a call has not returned")
 	}
@@ -288,6 +296,7 @@ func (f *Fleet) contained(call func() error) error {
 	}
 }
 
+// panicked counts, and must not be called with f.mu held.
 func (f *Fleet) panicked() {
 	f.mu.Lock()
 	f.stats.Panics++

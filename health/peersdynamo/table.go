@@ -48,6 +48,9 @@ func once(o *dynamodb.Options) {
 	o.RetryMaxAttempts = 0
 }
 
+// write puts the heartbeat, without a condition: the item is this instance's own. beat
+// is the time, but others only compare it with what they read before, so clocks need
+// not agree.
 func (f *Fleet) write(ctx context.Context, s health.Self) error {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
@@ -131,6 +134,7 @@ func (f *Fleet) leave(ctx context.Context) {
 	}
 }
 
+// units are the capacity units of a call; 0 if the table does not say.
 func units(c *types.ConsumedCapacity) float64 {
 	if c == nil {
 		return 0
@@ -149,6 +153,7 @@ func (f *Fleet) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 	defer cancel()
 	r := reading{seen: make(map[string]bool)}
+	// one query for all: whole says whether that was so, and large remembers it
 	if !f.large {
 		whole, err := f.part(ctx, &r, "#f = :f", false)
 		if err != nil {
@@ -157,6 +162,7 @@ func (f *Fleet) read(ctx context.Context) error {
 		f.large = !whole
 	}
 	if f.large {
+		// anew, but for the pages: they bound the round and not a part of it
 		r = reading{seen: make(map[string]bool), pages: r.pages}
 		after, err := f.part(ctx, &r, "#f = :f AND id > :self", true)
 		if err != nil {
@@ -173,6 +179,7 @@ func (f *Fleet) read(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id := range f.known {
+		// not read this time: of a fleet that is read in part, others have taken its place
 		if !r.seen[id] {
 			delete(f.known, id)
 		}
@@ -190,6 +197,7 @@ type reading struct {
 // part reads a part of the fleet, a page of what may be small, or pages until
 // there are enough. whole is that there is nothing more in that part.
 func (f *Fleet) part(ctx context.Context, r *reading, condition string, self bool) (whole bool, err error) {
+	// Most, and one each for this instance and to see that there is more
 	in := &dynamodb.QueryInput{
 		TableName: &f.opts.Table, KeyConditionExpression: &condition, Limit: aws.Int32(int32(f.opts.Most + 2)),
 		ExpressionAttributeNames:  map[string]string{"#f": "fleet"},
@@ -212,6 +220,7 @@ func (f *Fleet) part(ctx context.Context, r *reading, condition string, self boo
 		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
 			return true, nil
 		}
+		// the whole was asked for, and did not fit into one page: it is large
 		if !self {
 			return false, nil
 		}
@@ -257,6 +266,7 @@ func (f *Fleet) take(item map[string]types.AttributeValue, seen map[string]bool)
 	if !known {
 		h.since = time.Now()
 	}
+	// it has written since: it lives
 	if known && h.beat != beat.Value {
 		h.Seen = time.Now()
 	}
