@@ -14,4 +14,15 @@
 //
 // Reads are eventually consistent: half the price, and a cache's readers hold
 // copies in memory anyway.
+//
+// # Map
+//
+// Start with store.go: the Store, its options, and the calls. A call waits for
+// the first credentials (coldstart.go), is made, and what it says of the clock
+// (clock.go) and of the units that it took (stats.go) is noted; an error gets
+// its kind (fault.go), and credentials that are of no use are thrown away
+// (renew.go). client.go has the time-outs of connections, table.go makes and
+// checks the table, check.go asks at a start whether all of it can be used,
+// policy.go prints the permissions, and bulletin.go lets instances tell each
+// other of endings through the same table.
 package dynamo
