@@ -170,12 +170,15 @@ func (c *checker) index() {
 		}
 	}
 	for _, f := range c.pass.Files {
-		// A comment behind a statement is about that line, one that stands alone is about
-		// the next one. Which of the two it is, the statement that begins there tells.
-		code := make(map[int]bool) // lines on which a statement begins
+		// A comment behind code is about that line, one that stands alone is about the
+		// next one. Rows of a table and arguments have lines of their own, too.
+		code := make(map[int]bool) // lines on which something begins or ends
 		ast.Inspect(f, func(n ast.Node) bool {
-			if s, ok := n.(ast.Stmt); ok {
-				code[c.pass.Fset.Position(s.Pos()).Line] = true
+			switch n.(type) {
+			case nil, *ast.File, *ast.CommentGroup, *ast.Comment:
+			default:
+				code[c.pass.Fset.Position(n.Pos()).Line] = true
+				code[c.pass.Fset.Position(n.End()-1).Line] = true
 			}
 			return true
 		})
