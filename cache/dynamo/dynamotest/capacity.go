@@ -2,6 +2,7 @@ package dynamotest
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -92,7 +93,7 @@ func (c *call) throttled(t *table) *apiError {
 func overCapacity(c *call, table string) *apiError {
 	e := dynamo("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 	reason := "TableReadProvisionedThroughputExceeded"
-	if c.op != "GetItem" && c.op != "BatchGetItem" && c.op != "Query" {
+	if !slices.Contains([]string{"GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan"}, c.op) {
 		reason = "TableWriteProvisionedThroughputExceeded"
 	}
 	e.extra = map[string]any{"ThrottlingReasons": []any{map[string]any{"reason": reason, "resource": tableARN(c.region, table)}}}

@@ -2,6 +2,7 @@ package dynamotest_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -66,5 +67,32 @@ func TestServer_tags_of_a_table(t *testing.T) {
 	_, err = c.ListTagsOfResource(t.Context(), &dynamodb.ListTagsOfResourceInput{ResourceArn: aws.String(sessionsARN + "/index/x")})
 	if code(err) != "ValidationException" {
 		t.Errorf("an index has no tags of its own: %v", err)
+	}
+}
+
+// The reason of a throttled request names the capacity that it wanted.
+func TestServer_throttling_reasons(t *testing.T) {
+	s := dynamotest.New(dynamotest.Options{})
+	c := accounts(t, s)
+	s.SetCapacity(0, 0)
+	for op, call := range map[string]func() error{
+		"Read scan": func() error {
+			_, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String("accounts")})
+			return err
+		},
+		"Read get": func() error {
+			_, err := c.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("accounts"), Key: map[string]types.AttributeValue{"id": text("a")}})
+			return err
+		},
+		"Write put": func() error {
+			_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("accounts"), Item: map[string]types.AttributeValue{"id": text("a")}})
+			return err
+		},
+	} {
+		kind, _, _ := strings.Cut(op, " ")
+		var e *types.ProvisionedThroughputExceededException
+		if err := call(); !errors.As(err, &e) || len(e.ThrottlingReasons) != 1 || aws.ToString(e.ThrottlingReasons[0].Reason) != "Table"+kind+"ProvisionedThroughputExceeded" {
+			t.Errorf("%s: %v, %+v", op, err, e)
+		}
 	}
 }

@@ -44,9 +44,12 @@ type Unlucky struct {
 //
 // The error names the field and what it may be.
 func (u *Unlucky) check() error {
-	for name, p := range map[string]float64{"Unprocessed": u.Unprocessed, "LostAnswers": u.LostAnswers, "Throttled": u.Throttled, "Expired": u.Expired} {
-		if !(p >= 0 && p <= 1) {
-			return fmt.Errorf("dynamotest: Unlucky.%s is %v; want a probability from 0 to 1", name, p)
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{{"Unprocessed", u.Unprocessed}, {"LostAnswers", u.LostAnswers}, {"Throttled", u.Throttled}, {"Expired", u.Expired}} {
+		if !(p.value >= 0 && p.value <= 1) {
+			return fmt.Errorf("dynamotest: Unlucky.%s is %v; want a probability from 0 to 1", p.name, p.value)
 		}
 	}
 	if u.Stale < 0 {

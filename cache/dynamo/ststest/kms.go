@@ -454,6 +454,9 @@ func (c *call) setAlias(in *aliasInput, exists bool) (any, *apiError) {
 // deleteAlias takes the name away and leaves the key. The permission is that on
 // the key.
 func deleteAlias(c *call, in *struct{ AliasName string }) (any, *apiError) {
+	if !aliasName.MatchString(in.AliasName) { // a key's id finds the key as well
+		return nil, invalid("AliasName is %q; want alias/NAME", in.AliasName)
+	}
 	return c.withKey(in.AliasName, nil, func(*kmsKey) (any, *apiError) {
 		delete(c.server.aliases, in.AliasName)
 		return nil, nil

@@ -184,7 +184,7 @@ func (s *Server) AddRole(r Role) (arn string, err error) {
 		}
 	}
 	if apiErr == nil {
-		apiErr = s.insertRole(made, r.Policies)
+		apiErr = s.insertRole(made, r.Policies, func() {})
 	}
 	if apiErr != nil {
 		return "", fmt.Errorf("ststest: role %q: %w", r.Name, errors.New(apiErr.message))
@@ -242,7 +242,9 @@ func (s *Server) taken(name string) bool {
 // there.
 //
 // policies are those of AddRole; CreateRole has none. It takes the lock.
-func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
+//
+// Added is called with the lock, before anybody else can change the role.
+func (s *Server) insertRole(r *role, policies map[string]string, added func()) *apiError {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,6 +262,7 @@ func (s *Server) insertRole(r *role, policies map[string]string) *apiError {
 		r.policies.set(maps.Clone(policies), now, 0)
 	}
 	s.roles[r.name] = r
+	added()
 	return nil
 }
 
@@ -317,10 +320,11 @@ func createRole(c *call, p *params) (any, *apiError) {
 		return nil, err
 	}
 	r.description = description
-	if err := c.server.insertRole(r, nil); err != nil {
+	made := struct{ Role roleElement }{}
+	if err := c.server.insertRole(r, nil, func() { made.Role = r.element() }); err != nil {
 		return nil, err
 	}
-	return struct{ Role roleElement }{r.element()}, nil
+	return made, nil
 }
 
 // requestTags are the tags of a request as condition keys

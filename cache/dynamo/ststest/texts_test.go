@@ -89,6 +89,8 @@ func TestServer_KMS_disabled_keys_and_aliases(t *testing.T) {
 	want(t, "another key's algorithm", err, "InvalidKeyUsageException")
 	_, err = api.Sign(t.Context(), &kms.SignInput{KeyId: id, Message: []byte("m"), MessageType: kmstypes.MessageTypeDigest, SigningAlgorithm: kmstypes.SigningAlgorithmSpecEcdsaSha256})
 	want(t, "a digest of one byte", err, "ValidationException")
+	_, err = api.DeleteAlias(t.Context(), &kms.DeleteAliasInput{AliasName: id})
+	want(t, "delete by the key's id", err, "ValidationException")
 	_, err = api.DeleteAlias(t.Context(), &kms.DeleteAliasInput{AliasName: alias})
 	want(t, "delete", err, "")
 	_, err = api.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: alias})
