@@ -342,8 +342,15 @@ func TestSink_gives_way_when_evicting(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if st := mustAdd(t, s); !strings.Contains(rec.String(), "--- 200 log records (20000 bytes)") || st.Delivered+st.Dropped.Total() != st.Attempted {
-			t.Errorf("%+v", st)
+		told := int64(0)
+		for _, line := range rec.Lines() {
+			n := int64(0)
+			fmt.Sscanf(line, "--- %d log records", &n) //nolint:errcheck // most lines are no marker
+			told += n
+		}
+		// More than the 200 may have given way, to goroutines of the sink's own.
+		if st := mustAdd(t, s); told != st.Dropped.Total() || st.Delivered+st.Dropped.Total() != st.Attempted {
+			t.Errorf("markers tell of %d: %+v", told, st)
 		}
 	})
 }
