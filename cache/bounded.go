@@ -110,8 +110,8 @@ func clip(s string) string {
 // run makes the call. It returns true if then has run, on this goroutine;
 // else it runs, or has run, on another one, and the caller must not go on
 // with what then goes on with.
-// Whoever settles first reports: this goroutine or the watchdog's. The loser only
-// settles the count of zombies.
+// This goroutine or the watchdog's reports, the one that settles first. The other
+// only settles the count of zombies.
 func (b *bounded[T]) run(ctx context.Context) (here bool) {
 	if ctx.Done() != nil { // or context.Cause would find ctx's
 		ctx = context.WithoutCancel(ctx)

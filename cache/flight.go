@@ -116,8 +116,8 @@ func (f *flight[V]) admit(until, now int64) bool {
 	if f.state == queued && !f.c.slots.claim(f.ticket, until, f.waiters == 0) {
 		return false
 	}
-	// A read goes on with the budget of whoever began it; one who has less time must not
-	// spend it on the store.
+	// A read goes on with the budget of the caller who began it; one with less time
+	// must not spend it on the store.
 	if f.read != nil && until != forever { // it wants to have time for the origin, too
 		f.read.hasten(time.Duration(until-now) / 4)
 	}

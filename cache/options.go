@@ -279,7 +279,7 @@ func (o Options[V]) withDefaults() (Options[V], error) {
 }
 
 // validate finds all that is wrong, each with the field's name, its value, and
-// what it would do: whoever starts the program mends them in one go.
+// what it would do, so that all can be mended in one go.
 func (o *Options[V]) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) {

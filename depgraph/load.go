@@ -69,7 +69,7 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 		err      error
 	}
 	// Each worker writes into the places of its own files, so the order of the results
-	// is that of the names, whoever was first. next hands out files one by one, since
+	// is that of the names, whichever worker was first. next hands out files one by one, since
 	// they differ much in size.
 	results := make([]result, len(files))
 	var next, done atomic.Int64

@@ -542,6 +542,40 @@ func TestLeftovers_of_an_open_gap(t *testing.T) {
 	}
 }
 
+// A marker that the destination has not taken is in what is left, and not only in
+// the memory of the process.
+func TestLeftovers_of_a_marker_that_was_not_taken(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "mapped")
+	asked := make(chan struct{}, 1)
+	dest := writerFunc(func(p []byte) (int, error) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return 0, errors.New("refused")
+	})
+	s := mustNew(t, Options{Dest: dest, MaxBytes: 256 << 10, MaxRecord: 100, Mapped: path, Gap: GapText})
+	io.WriteString(s, strings.Repeat("x", 101)) // too long
+	io.WriteString(s, "y\n")
+	<-asked // it is the marker that is refused
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	s.Shutdown(ctx) //nolint:errcheck // the destination takes nothing
+	var told, records int64
+	for l, err := range Leftovers(path) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		records += int64(len(l.Records))
+		for _, g := range l.Gaps {
+			told += g.Reasons.Oversize
+		}
+	}
+	if told != 1 || records != 1 {
+		t.Errorf("%d records are left, and a marker of %d, want 1 and 1", records, told)
+	}
+}
+
 // refusing is a destination that is not there.
 type refusing struct{}
 

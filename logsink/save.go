@@ -13,7 +13,7 @@ import (
 //
 // While a chunk is on its way to disk nobody waits for it, and the sink goes on.
 // It is pinned, so that its memory is not used again, and stays in the queue.
-// Whoever needs it in the meantime takes it from there, and saved finds out:
+// It may be taken from there in the meantime, and saved finds out:
 //
 //	still in the queue     it leaves the queue, and its memory is free
 //	taken by the drainer   its copy is taken back from the disk: it would come twice

@@ -64,6 +64,7 @@ func hashLines(b, text []byte) []byte {
 func (d *drainer) sealOf(c *chunk) []byte {
 	var hashes []byte
 	if c != nil {
+		d.inherit(c)
 		if hashes = d.hashesOf(c); len(hashes) == 0 {
 			return nil
 		}
@@ -94,9 +95,6 @@ func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
 		switch rec := c.record(i); {
 		case w&flagBad != 0:
 		case w&flagGap != 0:
-			if g := readGap(rec).Reasons; c.earlier {
-				d.inherited = d.inherited.plus(g)
-			}
 			if d.s.opt.Gap != nil {
 				hashes, begun = hashLines(hashes, begun), begun[:0]
 			}
@@ -111,6 +109,15 @@ func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
 		}
 	}
 	return hashLines(hashes, begun)
+}
+
+// inherit adds what an earlier run lost, as the markers in its chunk say.
+func (d *drainer) inherit(c *chunk) {
+	for i := range c.n {
+		if c.earlier && c.word(i)&flagGap != 0 {
+			d.inherited = d.inherited.plus(readGap(c.record(i)).Reasons)
+		}
+	}
 }
 
 // addSeal queues the seal of c, to be written next.

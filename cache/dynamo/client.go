@@ -83,8 +83,8 @@ func tuned(c aws.HTTPClient) aws.HTTPClient {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// bounded gives each dial at most dialTimeout, whoever's dial it is: with
-// BuildableClient.WithDialerOptions the application's own would be lost.
+// bounded gives each dial at most dialTimeout, the application's too: with
+// BuildableClient.WithDialerOptions that one would be lost.
 func bounded(dial dialFunc) dialFunc {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext

@@ -183,8 +183,8 @@ type file struct {
 	idle  int // pairs of services that are named, with no call
 }
 
-// Formats are what Add reads, in words for messages and help. Whoever adds a
-// format names it here, in errFormat's texts and in the guide.
+// Formats are what Add reads, in words for messages and help. A new
+// format is named here, in errFormat's texts and in the guide.
 const Formats = "dependencies of Zipkin or Jaeger, spans of Zipkin (v2), Jaeger or OTLP in JSON, metrics of OpenTelemetry's service graph as Prometheus has them (text, or the answer of a query), or a recording of package observe"
 
 var errFormat = errors.New("the format is unknown; this reads " + Formats)

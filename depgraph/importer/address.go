@@ -147,8 +147,8 @@ func guessKind(image string) depgraph.Kind {
 
 // criticalityOf reads the attribute service.criticality out of OpenTelemetry's resource
 // attributes, "key=value,key=value" as in OTEL_RESOURCE_ATTRIBUTES. The first value
-// that is a level counts; unknown ones are left to whoever wrote them, since the
-// attribute is not ours to check.
+// that is a level counts; unknown ones are not reported, since the attribute is
+// not ours to check.
 func criticalityOf(value string) depgraph.Criticality {
 	for _, pair := range strings.Split(value, ",") {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(pair), "service.criticality="); ok {

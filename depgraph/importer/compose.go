@@ -347,8 +347,8 @@ func (c *compose) reached(host string, links map[string]string) string {
 	return cmp.Or(links[host], c.host[host], c.host[strings.ToLower(host)]) // DNS knows no case
 }
 
-// address claims one address in a variable. For telemetry, and to or from whoever only
-// watches, the edge is soft although nobody says so; evident lets that outweigh the
+// address claims one address in a variable. For telemetry, and to or from a service that
+// only watches, the edge is soft although nobody says so; evident lets that outweigh the
 // guess that depends_on makes.
 func (c *compose) address(own, key string, a found, links map[string]string, at depgraph.Position) {
 	to := c.reached(a.host, links)

@@ -301,7 +301,7 @@ func WhyJSON(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bo
 }
 
 // Summary counts the findings of a check. Summarize fills what the findings
-// tell; whoever applies a baseline or waivers adds Known, Stale and Waived.
+// tell; a caller that applies a baseline or waivers adds Known, Stale and Waived.
 type Summary struct {
 	Services, Edges     int // in the graph
 	Errors, Warns, Info int // findings, by severity

@@ -343,8 +343,8 @@ type request struct {
 	action  string // "" if it is not one that is implemented
 	public  bool   // needs no signature
 	run     func(*call) (any, *apiError)
-	// write is set by whoever has made the request, also for those that
-	// fail.
+	// write writes the answer in the request's protocol. It is set for requests
+	// that fail, too.
 	write func(w http.ResponseWriter, out any, err *apiError, id string)
 }
 

@@ -233,7 +233,7 @@ func TestToday(t *testing.T) {
 	}
 }
 
-// The page is the same bytes for the same input, whoever makes it when.
+// The page is the same bytes for the same input, at any time and on any machine.
 func TestReport_the_same_bytes(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1638835200")
 	dir := systems(t)

@@ -290,8 +290,8 @@ func (s *stalls) end() {
 var dnsWays = []string{"nxdomain", "servfail", "empty", "slow"}
 
 // dnsOptions are how names are answered.
-// how is one of dnsWays or "", for nothing; names are those of --dns-for, none for
-// every name; delay is that of slow.
+// how is one of dnsWays, or "" if they are answered as usual; names are those of
+// --dns-for, none for every name; delay is that of slow.
 type dnsOptions struct {
 	how   string
 	names []string
