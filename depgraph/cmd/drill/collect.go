@@ -73,12 +73,17 @@ func (c *command) collect(dir, format string, command []string) error {
 
 // test runs a command that records verdicts in a file, and says whether it has
 // failed. Its output goes to the standard error, since the table is on the
-// other one. Ctrl-C ends it, with ten seconds for what it leaves behind.
+// other one. Ctrl-C ends it, with ten seconds for what it leaves behind, and is
+// the verdict aborted: half a run of tests says nothing about the services.
 func (c *command) test(file string, command []string) (failed bool, err error) {
 	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.stderr.To, c.stderr.To, 10*time.Second
 	err = cmd.Run()
+	if c.ctx.Err() != nil {
+		fmt.Fprintln(c.stderr, "drill matrix: interrupted")
+		return false, exitCode(drill.Aborted)
+	}
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return true, nil
 	}

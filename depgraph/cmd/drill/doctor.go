@@ -98,9 +98,9 @@ func (c *command) doctor(args []string) error {
 		return err
 	}
 	switch {
-	case f.table != "" && !strings.HasPrefix(f.table, "arn:") || f.table != "" && len(strings.Split(f.table, ":")) != 6:
+	case f.table != "" && !isARN(f.table, "dynamodb", "table/"):
 		return usagef("doctor: --table is %q; want the ARN of one table", f.table)
-	case f.role != "" && (f.table == "" || len(strings.Split(f.role, ":")) != 6):
+	case f.role != "" && (f.table == "" || !isARN(f.role, "iam", "role/")):
 		return usagef("doctor: --role is %q; want the ARN of one role, and --table", f.role)
 	case f.ttl != "" && f.table == "":
 		return usagef("doctor: --ttl wants --table")
@@ -109,9 +109,9 @@ func (c *command) doctor(args []string) error {
 	case f.table == "" && f.log == "" && f.pid == 0 && f.live == "" && f.ready == "" && f.control == "":
 		return usagef("doctor: want something to check: --table, --log, --pid, --live, --ready or --control")
 	}
-	for flag, text := range map[string]string{"--live": f.live, "--ready": f.ready} {
-		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-			return usagef("doctor: %s is %q; want a URL", flag, text)
+	for _, probe := range []struct{ flag, url string }{{"--live", f.live}, {"--ready", f.ready}} {
+		if u, err := url.Parse(probe.url); probe.url != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return usagef("doctor: %s is %q; want a URL", probe.flag, probe.url)
 		}
 	}
 	proxy := f.checkProxy(c.ctx)
@@ -311,7 +311,7 @@ func (f *doctorFlags) checkProcess() {
 		case err != nil:
 			f.add(name, statusWarn, "run this on the service's machine (Linux), as its user or root", "%v", err)
 		case strings.HasPrefix(to, "pipe:"), strings.HasPrefix(to, "socket:"):
-			f.add(name, statusWarn, blocking, "it goes to a %s: when its reader stops, the service blocks in the next write that does not fit", strings.TrimSuffix(to[:strings.IndexByte(to, ':')], ":"))
+			f.add(name, statusWarn, blocking, "it goes to a %s: when its reader stops, the service blocks in the next write that does not fit", to[:strings.IndexByte(to, ':')])
 		default:
 			f.add(name, statusOK, "", "it goes to %s", to)
 		}

@@ -138,8 +138,7 @@ const (
 
 // checkClock compares the machine's clock with the Date of DynamoDB's answer,
 // which has whole seconds.
-// A skew behind AWS is printed as a negative one. The time that the answer took is in
-// it, so less than skewWarn is no skew.
+// The time that the answer took is in the skew, so less than skewWarn is none.
 func (f *doctorFlags) checkClock(m middleware.Metadata) {
 	server, ok := awsmiddleware.GetServerTime(m)
 	at, ok2 := awsmiddleware.GetResponseAt(m)
@@ -147,12 +146,21 @@ func (f *doctorFlags) checkClock(m middleware.Metadata) {
 		f.add("clock", statusWarn, "", "the endpoint does not say what time it is")
 		return
 	}
-	skew := at.Sub(server).Truncate(time.Second) // the answer has whole seconds
+	f.addSkew(at.Sub(server))
+}
+
+// addSkew judges how far this machine's clock is ahead of AWS's; below 0 it is
+// behind. The Date of an answer has whole seconds, and so has what is said.
+func (f *doctorFlags) addSkew(skew time.Duration) {
+	skew, side := skew.Truncate(time.Second), "ahead of"
+	if skew < 0 {
+		skew, side = -skew, "behind"
+	}
 	switch {
-	case skew.Abs() >= skewFail:
-		f.add("clock", statusFail, "start NTP: signatures are refused", "this machine is %v ahead of AWS", skew)
-	case skew.Abs() >= skewWarn:
-		f.add("clock", statusWarn, "start NTP: records expire by the clock", "this machine is %v ahead of AWS", skew)
+	case skew >= skewFail:
+		f.add("clock", statusFail, "start NTP: signatures are refused", "this machine is %v %s AWS", skew, side)
+	case skew >= skewWarn:
+		f.add("clock", statusWarn, "start NTP: records expire by the clock", "this machine is %v %s AWS", skew, side)
 	default:
 		f.add("clock", statusOK, "", "within %v of AWS's", skewWarn)
 	}

@@ -340,9 +340,10 @@ func (c *command) write(d drillFlags, r *drill.Report) error {
 	forms := map[string][]byte{"json": text, "markdown": []byte(r.Markdown()), "html": page, "svg": []byte(r.SVG()), "text": []byte(summary(r))}
 	if d.out != "" {
 		err = os.MkdirAll(d.out, 0o755)
-		for name, form := range map[string]string{"drill.json": "json", "drill.md": "markdown", "drill.html": "html", "drill.svg": "svg"} {
+		// In a fixed order, so that the same error comes first each time.
+		for _, file := range []struct{ name, form string }{{"drill.json", "json"}, {"drill.md", "markdown"}, {"drill.html", "html"}, {"drill.svg", "svg"}} {
 			if err == nil {
-				err = os.WriteFile(filepath.Join(d.out, name), forms[form], 0o644)
+				err = os.WriteFile(filepath.Join(d.out, file.name), forms[file.form], 0o644)
 			}
 		}
 	}

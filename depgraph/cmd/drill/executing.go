@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
@@ -166,7 +167,7 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	}
 	if hit += stopDNS(); code == 0 && f.requireHit && hit == 0 {
 		fmt.Fprintln(c.stderr, "drill exec: void: the program has ended well, and no fault was seen to hit it: nothing is proven")
-		return exitCode(4)
+		return exitCode(drill.Void)
 	}
 	if code != 0 {
 		return exitCode(code)
@@ -189,7 +190,7 @@ func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		s.end()
-		fmt.Fprintf(c.stderr, "drill exec: %v\n", err)
+		fmt.Fprintf(c.stderr, "drill %s: %v\n", c.verb.name, err)
 		return exitCannotRun, nil
 	}
 	s.started()
@@ -313,7 +314,9 @@ func (d *dnsOptions) check() error {
 		return usagef("exec: --dns-delay is %v; want up to 1h", d.delay)
 	}
 	for i, n := range d.names {
-		d.names[i] = strings.ToLower(strings.Trim(n, "."))
+		if d.names[i] = strings.ToLower(strings.Trim(n, ".")); d.names[i] == "" {
+			return usagef("exec: --dns-for is %q; want a name, such as dynamodb.eu-central-1.amazonaws.com", n)
+		}
 	}
 	return nil
 }

@@ -29,7 +29,9 @@ import (
 // TestMain lets the test binary be the program, which a verb in virtual time
 // needs: it ends its process.
 func TestMain(m *testing.M) {
-	if os.Getenv("FAILOPEN_DRILL_CHILD") != "" {
+	// The hidden verb of drill exec --dns, too: as a run of tests it would start
+	// itself again and again.
+	if os.Getenv("FAILOPEN_DRILL_CHILD") != "" || len(os.Args) > 1 && os.Args[1] == insideVerb {
 		what := os.Getenv("FAILOPEN_HELPER")
 		if what != "" && len(os.Args) == 1 { // a program under drill exec
 			os.Exit(helper(what))
@@ -248,8 +250,6 @@ const (
 	revokedTable = "arn:aws:dynamodb:us-east-1:123456789012:table/sessions"
 )
 
-// Without --confirm nothing is changed, and AWS is not called: there is no
-// endpoint that could be.
 // A proof of something else than was cut is refused before anything is.
 func TestProof_isAboutWhatIsCut(t *testing.T) {
 	dir := t.TempDir()
@@ -295,6 +295,8 @@ func TestCommand_fullDisk(t *testing.T) {
 	}
 }
 
+// Without --confirm nothing is changed, and AWS is not called: there is no
+// endpoint that could be.
 func TestRevoke_dryRun(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
 	for _, args := range [][]string{

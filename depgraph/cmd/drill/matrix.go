@@ -120,9 +120,10 @@ func matrixCells(dependencies ...string) (all []matrixCell) {
 	return all
 }
 
-// Of outages of hours there are many cells. Between the changes a request and a probe each other minute are enough: what lasts
-// for hours does not change by the second. For two minutes after each change
-// there are five a second.
+// The load of a cell that lasts for hours, of which there are many. For two
+// minutes after each change there are matrixRate requests a second, and between
+// changes matrixSparse, one in two minutes, as often as the service probes what
+// it has given up: what lasts for hours does not change by the second.
 const (
 	matrixRate   = 5
 	matrixSparse = 1.0 / 120

@@ -40,9 +40,12 @@ func (c *command) plan(args []string) error {
 	fs := c.flags()
 	dir := fs.String("d", ".", "a folder or file with manifests")
 	out := fs.String("o", "", "a folder that gets an experiment for each soft edge")
-	days := fs.Int("max-age", 90, "for how many days a proof counts")
+	days := fs.Int("max-age", 90, "for how many `days` a proof counts, at most 3650")
 	if err := c.parse(fs, args); err != nil {
 		return err
+	}
+	if *days < 1 || *days > 3650 { // more would not be a duration
+		return usagef("plan: --max-age is %d; want 1 to 3650 days", *days)
 	}
 	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{*dir}, AllowUndeclared: true})
 	if err != nil {

@@ -201,6 +201,17 @@ func endpoint(service string) *string {
 	return nil
 }
 
+// isARN reports whether text is the ARN of one resource of a service, such as
+// "iam" and "role/" with a name behind it. It is for verbs that have no plan:
+// revoke.NewPlan is stricter, and says more.
+//
+// An ARN is arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; what is looked up in
+// one by its position relies on this check.
+func isARN(text, service, kind string) bool {
+	parts := strings.SplitN(text, ":", 6)
+	return len(parts) == 6 && parts[0] == "arn" && parts[2] == service && strings.HasPrefix(parts[5], kind) && len(parts[5]) > len(kind)
+}
+
 // region is a table's, from its ARN, which a plan has checked.
 func region(table string) string { return strings.Split(table, ":")[3] }
 
@@ -389,7 +400,7 @@ func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, cana
 		return nil
 	case <-c.ctx.Done():
 		fmt.Fprintln(c.stderr, "interrupted: undoing it now")
-		return exitCode(2)
+		return exitCode(drill.Aborted)
 	}
 }
 
@@ -466,10 +477,13 @@ What is over denies nothing any more; this tidies up after any drill.
 		if err := c.parse(fs, args); err != nil {
 			return err
 		}
+		switch {
+		case *role != "" && !isARN(*role, "iam", "role/"):
+			return usagef("sweep: --role is %q; want the ARN of one role", *role)
+		case (*table != "" || *role == "") && !isARN(*table, "dynamodb", "table/"):
+			return usagef("sweep: --table is %q; want the ARN of one table", *table)
+		}
 		if *role != "" {
-			if strings.Count(*role, ":") < 5 {
-				return usagef("sweep: --role is %q; want the ARN of one role", *role)
-			}
 			api, err := roles(*role)
 			if err == nil {
 				err = revoke.SweepRole(c.ctx, api, *role, time.Now())
@@ -477,9 +491,6 @@ What is over denies nothing any more; this tidies up after any drill.
 			if err != nil || *table == "" {
 				return err
 			}
-		}
-		if strings.Count(*table, ":") < 5 {
-			return usagef("sweep: --table is %q; want the ARN of one table", *table)
 		}
 		api, err := client("", *table)
 		if err != nil {
