@@ -109,8 +109,8 @@ Flags:
 
   -d string
     	a folder or file with manifests (default ".")
-  -max-age int
-    	for how many days a proof counts (default 90)
+  -max-age days
+    	for how many days a proof counts, at most 3650; 0: whatever its age (default 90)
   -o string
     	a folder that gets an experiment for each soft edge
 `, ""},

@@ -18,6 +18,12 @@ import (
 	"github.com/failopen/failopen/depgraph/drill"
 )
 
+// This is drill matrix -d: not a drill, but a table of what the services' own
+// tests have shown. The contract between the two programs is one environment
+// variable, drill.ProofEnv, which names a file; drill.Test appends a verdict to
+// it. A test needs no flag and no import for it, and any command that runs
+// tests will do, go test or another.
+//
 // collect makes a matrix of the verdicts on the services that manifests
 // declare: those that drill.Test records while the command runs their tests or,
 // without a command, those of the proof file beside the manifests.
@@ -26,6 +32,9 @@ import (
 // what is in the proof file stays, and an earlier verdict cannot stand in for
 // one that is missing today. The exit code is the worst of: a test failed or a
 // cell deviated, a soft dependency was not tried.
+//
+// The names of services and dependencies are the manifests'; a proof about an
+// edge that no manifest declares soft is not in the table.
 func (c *command) collect(dir, format string, command []string) error {
 	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{dir}, AllowUndeclared: true})
 	if err != nil {
@@ -53,6 +62,7 @@ func (c *command) collect(dir, format string, command []string) error {
 	if err := c.writeMatrix(format, cells); err != nil {
 		return err
 	}
+	// Missing cells are listed with file and line: they are what is left to do.
 	for _, e := range untested {
 		fmt.Fprintf(c.stderr, "%s: %s -> %s is declared soft, and no drill has tried it\n", e.At, oneLine(e.From), oneLine(e.To))
 	}
@@ -75,6 +85,10 @@ func (c *command) collect(dir, format string, command []string) error {
 // failed. Its output goes to the standard error, since the table is on the
 // other one. Ctrl-C ends it, with ten seconds for what it leaves behind, and is
 // the verdict aborted: half a run of tests says nothing about the services.
+//
+// Standard input is not given to it. An exit code other than 0 is not an error
+// of ours: go test has said what failed, and the table still shows what was
+// tried.
 func (c *command) test(file string, command []string) (failed bool, err error) {
 	cmd := exec.CommandContext(c.ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), drill.ProofEnv+"="+file)
@@ -93,6 +107,9 @@ func (c *command) test(file string, command []string) (failed bool, err error) {
 // recorded are the verdicts in a proof file, one JSON object a line, in their
 // order; none if there is no file. depgraph checks that it is whole.
 // A file that was changed by hand is an error, as it is for depgraph check.
+//
+// The file is read twice, once here and once by depgraph.LoadProofs, which
+// knows its digests: what the check would refuse must not get into a table.
 func recorded(file string) (all []depgraph.Proof, err error) {
 	text, err := readFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -123,6 +140,9 @@ func recorded(file string) (all []depgraph.Proof, err error) {
 // softEdges are the edges of the run time that are declared soft, by the names
 // of their services.
 // It is in the order of the graph's names, and of declaration within a service.
+//
+// Edges of a startup or of a deployment are left out: a drill runs against a
+// service that serves.
 func softEdges(g *depgraph.Graph) (soft []depgraph.Edge) {
 	for name := range slices.Values(g.Names()) {
 		for _, e := range drill.RuntimeEdges(g, name) {
@@ -138,6 +158,9 @@ func softEdges(g *depgraph.Graph) (soft []depgraph.Edge) {
 // have none that proves something. A proof that has hit nothing is void,
 // whatever it says of itself: earlier versions wrote such ones. A verdict of a
 // later version is left out.
+//
+// Cost: edges times proofs, which for a thousand of each is a million
+// comparisons of names.
 func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, untested []depgraph.Edge) {
 	for _, e := range softEdges(g) {
 		tried := false
@@ -155,6 +178,7 @@ func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, 
 			if cell.Verdict != drill.Held {
 				cell.Reason = "declared soft in " + e.At.String() + "; the test's output says more"
 			}
+			// Aborted, not-started and void say nothing about the dependency.
 			tried = tried || cell.Verdict == drill.Held || cell.Verdict == drill.Deviated
 			cells = append(cells, cell)
 		}
@@ -169,6 +193,11 @@ func softCells(g *depgraph.Graph, proofs []depgraph.Proof) (cells []drill.Cell, 
 // that a proof keeps of them: of the faults that drill.Faults makes for the
 // dependency, for any, and for the services of AWS which a manifest may call
 // otherwise. What is none of these is shown by the first eight digits.
+//
+// A digest cannot be turned round, so the candidates are made and compared:
+// some hundred a proof. The services of AWS are those that faults are about
+// most; another one is shown by its digest, which is right, though less
+// readable.
 func faultOf(p depgraph.Proof) string {
 	for _, service := range []string{p.Dependency, "", "dynamodb", "sts", "kms", "logs"} {
 		for _, f := range drill.Faults(service) {

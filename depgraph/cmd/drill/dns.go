@@ -14,6 +14,12 @@ import (
 	"time"
 )
 
+// The file is a server of names in little: what the stub is (dnsStub), how it
+// is asked (serveUDP, serveTCP), what it says (answer, ask), and the bytes of
+// it (dnsName, dnsFailure). It parses no more than the one question of a
+// message; everything that it passes on it passes on unread. The last part is
+// the file that tells programs of it, resolv.conf(5).
+//
 // dnsStub is a server of names on loopback that answers some of them with a
 // failure, and asks the machine's own servers for the others. It speaks UDP and
 // TCP (RFC 1035), and passes on messages of others as they are: EDNS, DNSSEC
@@ -34,6 +40,9 @@ type dnsStub struct {
 	all  sync.WaitGroup
 }
 
+// 256 questions at once are several times what a program asks; five seconds is
+// what resolvers wait by default (resolv.conf(5), timeout); 64 KiB is the
+// longest message that TCP's two bytes of length can announce.
 // Bounds of the stub.
 const (
 	dnsAtOnce  = 256
@@ -76,6 +85,9 @@ func (s *dnsStub) close() {
 
 // slot bounds how many questions are worked on; a question too many is dropped,
 // as a server under load does.
+//
+// It reports whether there was room. A slow answer holds its place for as long
+// as it is slow.
 func (s *dnsStub) slot(f func()) bool {
 	select {
 	case s.slots <- struct{}{}:
@@ -198,6 +210,8 @@ func (s *dnsStub) ask(question []byte, network string) []byte {
 // exchange sends one question to one server, and returns the answer as it is.
 // The answer's ID is not compared: the socket is connected, so that only this server
 // can answer it, and the program compares it itself.
+//
+// ctx must have a deadline: it bounds the write and the read as well.
 func exchange(ctx context.Context, network, server string, question []byte) ([]byte, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, server)
 	if err != nil {

@@ -39,6 +39,9 @@ dependency, which it never should. Exit codes: 0 nothing failed, 1 something did
 // check is a word or two for the left column; detail says what was seen; do is what
 // to do about it, and is left out where all is well. The JSON form is for scripts:
 // members are only added.
+//
+// A check that finds two things makes two findings. Their order is that of the
+// questions that an operator would ask: who am I, where is it, does it work.
 type finding struct {
 	Check  string `json:"check"`
 	Status string `json:"status"` // ok, warn or fail
@@ -69,6 +72,9 @@ type doctorFlags struct {
 
 // add notes a finding. do is left out where there is nothing to do.
 // detail and args are for fmt.Sprintf; do is printed as it is.
+//
+// It belongs to one goroutine, as all checks do: they run one after the other,
+// so that each sees the service as the one before has left it.
 func (f *doctorFlags) add(check, status, do, detail string, args ...any) {
 	if status == statusOK {
 		do = ""
@@ -78,6 +84,9 @@ func (f *doctorFlags) add(check, status, do, detail string, args ...any) {
 
 // doctor makes the checks that were asked for, one after the other. The proxy
 // comes first: with it, the liveness probe is watched.
+//
+// What is wrong with a flag is an error of usage and not a finding: a wrong ARN
+// would otherwise fail in each of the table's checks.
 func (c *command) doctor(args []string) error {
 	var f doctorFlags
 	fs := c.flags()
@@ -248,6 +257,9 @@ func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy 
 // fetch makes one request over a connection of its own, follows no redirect (a
 // probe that redirects to a login page is no probe), and reads at most 1 MiB.
 // A probe is a new connection each time, as a platform's is.
+//
+// Proxies of the environment are not used, since the transport has none set: a
+// platform asks the address itself.
 func fetch(ctx context.Context, url string) (status int, err error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -18,6 +18,10 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
 
+// The checks in this file ask AWS, or an emulator by AWS_ENDPOINT_URL_*. Each
+// calls one operation that only reads, and judges the answer; a denial is a
+// warning with the action to allow, for whoever writes the operator's policy.
+//
 // errorCode is the code of an AWS error, or "".
 // It looks through whatever the SDK has wrapped around it.
 func errorCode(err error) string {
@@ -81,6 +85,8 @@ func (f *doctorFlags) checkIdentity(ctx context.Context) {
 
 // checkRegion compares the region of the environment with the table's: a call
 // to another one takes tens of milliseconds, in which nothing looks wrong.
+//
+// AWS_REGION comes first, as in the SDKs of AWS.
 func (f *doctorFlags) checkRegion() {
 	own := os.Getenv("AWS_REGION")
 	if own == "" {
@@ -192,6 +198,10 @@ func (f *doctorFlags) checkTTL(ctx context.Context, db *dynamodb.Client, name st
 
 // checkPolicy looks for what a drill has left in the table's policy.
 // It looks for the beginning of the drill's Sids anywhere in the text.
+//
+// A policy that names the drill and denies nothing any more is still worth a
+// warning: it is up to 20 KiB that a policy may have, and nobody knows whose it
+// is.
 func (f *doctorFlags) checkPolicy(ctx context.Context, db *dynamodb.Client) {
 	out, err := db.GetResourcePolicy(ctx, &dynamodb.GetResourcePolicyInput{ResourceArn: &f.table})
 	switch {

@@ -17,6 +17,15 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/reference"
 )
 
+// This file is the main path: a preset, or a fault by its name, becomes an
+// experiment, which package drill runs, and its report becomes text, files, a
+// proof and an exit code. From top to bottom:
+//
+//	run, replay    flags -> preset -> experiment
+//	preset         one of ours by its name, or a file
+//	drill          the service that comes with the program, one experiment, close
+//	conclude       write (the report), prove (the proof file), verdict -> exit code
+//
 // runVerb is run: see [command.run]. The text is printed as it is.
 var runVerb = verb{
 	name: "run", formats: drillFormats, about: "Cut a dependency now, and say whether the service kept serving",
@@ -43,6 +52,8 @@ runs it at full length. Examples:
 }
 
 // replayVerb is replay, which ends the process itself: see [command.replay].
+//
+// It has no --watch and no --short: at full length is what it is for.
 var replayVerb = verb{
 	name: "replay", args: "PRESET|FILE", most: 1, words: presetNames(), formats: drillFormats, about: "Run a preset at its full length, in virtual time",
 	help: `
@@ -58,6 +69,8 @@ included, on a clock that jumps to the next thing that happens. Examples:
 // drillFlags are what run and replay have in common.
 // target and format are words that check knows; out and proof are "" where they were
 // not given.
+//
+// report has the two that are about output, too, and no others.
 type drillFlags struct {
 	target, format, out string
 	seed                uint64
@@ -80,6 +93,10 @@ func (d *drillFlags) check() error {
 	return cmp.Or(oneOf("--target", d.target, targets), oneOf("-f", d.format, drillFormats))
 }
 
+// The default is the first: text is for a terminal, json is the journal that
+// report reads again, markdown is for a pull request and html for people who
+// were not there.
+//
 // drillFormats are the forms of a report.
 var drillFormats = []string{"text", "json", "markdown", "html"}
 
@@ -96,6 +113,10 @@ const (
 // --url runs already.
 // file and the three of cut name the fault, exactly one of the four; edge is needed
 // for a proof about a service of the user's.
+//
+// The two embedded structs are shared with other verbs: drillFlags with replay,
+// remoteFlags with infer. What each adds to the flag set is in its own add, so
+// a flag and the field that it sets stand side by side.
 type runFlags struct {
 	drillFlags
 	remoteFlags
@@ -109,6 +130,10 @@ type runFlags struct {
 // run drills now, in real time: the service that comes with the program, or
 // with --url one that runs already. What the flags say is checked in full
 // before anything is started. The windows of a preset's rules shrink with it.
+//
+// Where the fault comes from (preset) and what is drilled (--url or not) are
+// independent of each other; the two meet in finish, which is what --short and
+// the progress change in any experiment.
 func (c *command) run(args []string) error {
 	var f runFlags
 	fs := c.flags()
@@ -122,6 +147,8 @@ func (c *command) run(args []string) error {
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
+	// First what can be told from the flags alone, then files, then the
+	// network.
 	if err := f.without("run", fs); err != nil {
 		return err
 	}
@@ -146,11 +173,15 @@ func (c *command) run(args []string) error {
 		}
 		return e
 	}
+	// A cut of four seconds needs probes each quarter of a second, or the
+	// recovery would be over before the first of them.
 	// The service of ours is made anew, and probed in proportion to how short
 	// it is.
 	if !f.used() {
 		return c.drill(f.drillFlags, length/16, func(svc *reference.Service) drill.Experiment { return finish(svc.Drill(p, 100*time.Millisecond)) })
 	}
+	// From here on it is a service of the user's. Nothing has been asked of it
+	// or its proxy yet; drill.Run asks the guards first.
 	if err := f.remoteFlags.check("run"); err != nil {
 		return err
 	}
@@ -175,6 +206,8 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 	// The first slash splits: a service's name has none in practice, a
 	// dependency's may.
 	before, after, ok := strings.Cut(f.edge, "/")
+	// The cases stand in the order of what the user should hear first: no fault
+	// at all before a bound of one.
 	switch {
 	case given(f.cut.preset, f.file, f.cut.fault, f.cut.rules) != 1:
 		return p, usagef("run: want exactly one of --preset, --file, --fault and --rules; drill presets lists those that there are")
@@ -201,6 +234,9 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 // before that. A name with a dot or a slash is a file; no preset of ours has
 // one. If the service did not hold, the smallest fault that breaks it follows;
 // see explain.
+//
+// A Ctrl-C ends the process at once, without a report: nothing outside of it
+// was touched.
 func (c *command) replay(args []string) error {
 	var d drillFlags
 	fs := c.flags()
@@ -239,6 +275,12 @@ func (c *command) replay(args []string) error {
 // test that shows it. It runs the drill again for each candidate, a new service
 // each time, within the same bubble: some tens of runs, and a second or so of
 // real time.
+//
+// Tried are fewer rules, rules with less to narrow them, and shorter watches;
+// see drill.Shrink for the order in which they are tried. The test is printed
+// to the standard error, so that -f json stays JSON, and put beside the report
+// if there is a folder. Its name ends in .txt, or go build would take it for a
+// part of the folder's package.
 func (c *command) explain(d drillFlags, p presets.Preset) error {
 	rules, watch, err := drill.Shrink(p.Rules, p.Watch, func(rules []fault.Rule, watch time.Duration) (bool, error) {
 		svc, err := reference.New(c.ctx, reference.Options{Naive: d.target == "naive", Seed: d.seed})
@@ -267,6 +309,9 @@ func (c *command) explain(d drillFlags, p presets.Preset) error {
 // preset is one of ours by its name, or one in a file; an unknown name is an
 // error of usage which lists all, a bad file one with its name and line.
 // A preset of the user's is as good as one of ours: it is checked in the same way.
+//
+// There is no search path and no folder of presets: what was replayed can be
+// seen from the command line alone.
 func preset(name, file string) (presets.Preset, error) {
 	if file == "" {
 		p, err := presets.ByName(name)
@@ -277,6 +322,8 @@ func preset(name, file string) (presets.Preset, error) {
 	}
 	text, err := readFile(file)
 	if err != nil {
+		// A preset in all but name: Scaled shortens its watch to --watch, and
+		// leaves its rules alone, as they have no windows.
 		return presets.Preset{}, err
 	}
 	p, err := presets.Parse(text)
@@ -310,6 +357,9 @@ func (c *command) drill(d drillFlags, probe time.Duration, experiment func(*refe
 
 // conclude writes the report and the proof; the verdict is the exit code. The
 // order matters: a verdict whose proof could not be written is an error.
+//
+// Held is exit code 0, and so nothing; the numbers of the other verdicts are
+// those of drill.Verdict, which the help promises.
 func (c *command) conclude(d drillFlags, r *drill.Report) error {
 	if err := c.write(d, r); err != nil {
 		return err
@@ -321,178 +371,4 @@ func (c *command) conclude(d drillFlags, r *drill.Report) error {
 		return exitCode(r.Verdict)
 	}
 	return nil
-}
-
-// write prints the report and fills the folder, with all of its forms before
-// the first is written: one that cannot be rendered leaves the folder as it
-// was.
-// The folder is made if it is not there, and files in it are replaced. Whatever
-// fails first is the error; what is printed then is nothing.
-func (c *command) write(d drillFlags, r *drill.Report) error {
-	text, err := r.JSON()
-	if err != nil {
-		return err
-	}
-	page, err := r.HTML()
-	if err != nil {
-		return err
-	}
-	forms := map[string][]byte{"json": text, "markdown": []byte(r.Markdown()), "html": page, "svg": []byte(r.SVG()), "text": []byte(summary(r))}
-	if d.out != "" {
-		err = os.MkdirAll(d.out, 0o755)
-		// In a fixed order, so that the same error comes first each time.
-		for _, file := range []struct{ name, form string }{{"drill.json", "json"}, {"drill.md", "markdown"}, {"drill.html", "html"}, {"drill.svg", "svg"}} {
-			if err == nil {
-				err = os.WriteFile(filepath.Join(d.out, file.name), forms[file.form], 0o644)
-			}
-		}
-	}
-	if err == nil {
-		_, err = c.stdout.Write(forms[d.format])
-	}
-	return err
-}
-
-// summary is the report for a terminal, the verdict last, where the eye is.
-// Columns are as wide as their heads, for numbers of up to nine digits.
-func summary(r *drill.Report) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.Title)
-	fmt.Fprintf(&b, "  %-9s %9s %9s %9s %6s %6s %6s %9s\n", "phase", "seconds", "requests", "served", "wrong", "late", "failed", "p99 ms")
-	for _, p := range r.Phases {
-		fmt.Fprintf(&b, "  %-9s %9.1f %9d %8.2f%% %6d %6d %6d %9.1f  %s\n", p.Name, p.Until-p.From, p.Asked, 100*p.Success, p.Wrong, p.Slow, p.Failed, p.P99, bar(p.Success))
-	}
-	b.WriteString("\n")
-	for _, i := range r.Invariants {
-		mark := "yes"
-		if !i.Held {
-			mark = "NO "
-		}
-		fmt.Fprintf(&b, "  %s  %-42s %s\n", mark, i.Name, i.Detail)
-	}
-	fmt.Fprintf(&b, "\n%s\n", r.Sentence())
-	return b.String()
-}
-
-// bar is a part of twenty, for a part from 0 to 1.
-// Any other number, which only a journal that was edited can have, is moved to the
-// nearer end.
-func bar(part float64) string {
-	n := int(min(max(part, 0), 1)*20 + 0.5)
-	return strings.Repeat("█", n) + strings.Repeat("·", 20-n)
-}
-
-// progress says on standard error what goes on: the name of each phase as it
-// begins, and a line for each second of it.
-// Its columns fit a terminal of 80; what does not fit moves the rest.
-func (c *command) progress() func(drill.Progress) {
-	return func(p drill.Progress) {
-		if p.Second == nil {
-			fmt.Fprintf(c.stderr, "%s\n", p.Phase)
-			return
-		}
-		s := p.Second
-		fmt.Fprintf(c.stderr, "  %5.0f s  %4d asked  %4d served  %3d failed  %3d late  %3d wrong\n", s.At, s.Asked, s.OK, s.Failed, s.Slow, s.Wrong)
-	}
-}
-
-// reportVerb is report. The exit code is 0 for any journal that can be read: the
-// verdict in it is of another time.
-var reportVerb = verb{
-	name: "report", args: "FILE", most: 1, formats: drillFormats, about: "Render a journal that a drill has written",
-	help: `
-FILE is the JSON that drill run -f json prints. Example:
-
-    drill run --preset throttled -f json > throttled.json
-    drill report throttled.json -f html > throttled.html
-`,
-	run: func(c *command, args []string) error {
-		d := drillFlags{target: "failopen"}
-		fs := c.flags()
-		fs.StringVar(&d.format, "f", "text", "what is printed: text, json, markdown or html")
-		fs.StringVar(&d.out, "o", "", "a folder that gets all forms")
-		if err := c.parse(fs, args); err != nil {
-			return err
-		}
-		if err := d.check(); err != nil {
-			return err
-		}
-		if len(c.args) == 0 {
-			return usagef("report: want the file of a journal")
-		}
-		file := c.args[0]
-		text, err := readFile(file)
-		if err != nil {
-			return err
-		}
-		r, err := drill.ParseReport(text)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		return c.write(d, r)
-	},
-}
-
-// presetsVerb is presets: a line for each, or all about one, with the rules as JSON
-// that --rules takes.
-var presetsVerb = verb{
-	name: "presets", args: "[NAME]", most: 1, words: presetNames(), about: "List the outages that can be had again, or tell all about one",
-	run: func(c *command, args []string) error {
-		fs := c.flags()
-		if err := c.parse(fs, args); err != nil {
-			return err
-		}
-		if len(c.args) == 0 {
-			for _, p := range presets.All() {
-				fmt.Fprintf(c.stdout, "%-22s %8s  %s\n", p.Name, length(p.Watch), p.Title)
-			}
-			return nil
-		}
-		p, err := preset(c.args[0], "")
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.stdout, "%s: %s\n\n", p.Name, p.Title)
-		if p.Clock.Date != "" {
-			fmt.Fprintf(c.stdout, "%s, %s to %s %s\n\n", p.Clock.Date, p.Clock.Began, p.Clock.Ended, p.Clock.Zone)
-		}
-		for _, f := range p.Facts {
-			fmt.Fprintf(c.stdout, "- %s\n", f)
-		}
-		fmt.Fprintf(c.stdout, "\ncuts %s for %s; the service may take %s to recover\n\n", p.Dependency, length(p.Watch), p.Recovery)
-		for _, r := range p.Rules {
-			text, err := r.MarshalJSON()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.stdout, "  %s\n", text)
-		}
-		for _, s := range p.Sources {
-			fmt.Fprintf(c.stdout, "\nsource: %s", s)
-		}
-		if len(p.Sources) > 0 {
-			fmt.Fprintln(c.stdout)
-		}
-		return nil
-	},
-}
-
-// presetNames lists the presets as presets.All does, by name.
-func presetNames() (names []string) {
-	for _, p := range presets.All() {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
-// length is a duration without the parts that are zero, as people write them:
-// 7h22m and not 7h22m0s.
-func length(d time.Duration) string {
-	s := d.String()
-	for _, zero := range []string{"m0s", "h0m"} { // and not the end of 30s
-		if strings.HasSuffix(s, zero) {
-			s = s[:len(s)-len("0s")]
-		}
-	}
-	return s
 }

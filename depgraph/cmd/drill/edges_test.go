@@ -94,9 +94,8 @@ func TestSweep_checksAllBeforeItWrites(t *testing.T) {
 func TestFlags_withoutEffect(t *testing.T) {
 	for args, want := range map[string]string{
 		"exec --dns nxdomain --dns-for . -- true": `exec: --dns-for is "."; want a name, such as dynamodb.eu-central-1.amazonaws.com`,
-		"plan --max-age 0":                        `plan: --max-age is 0; want 1 to 3650 days`,
-		"plan --max-age -90":                      `plan: --max-age is -90; want 1 to 3650 days`,
-		"plan --max-age 200000":                   `plan: --max-age is 200000; want 1 to 3650 days`,
+		"plan --max-age -90":                      `plan: --max-age is -90; want 1 to 3650 days, or 0 for any age`,
+		"plan --max-age 200000":                   `plan: --max-age is 200000; want 1 to 3650 days, or 0 for any age`,
 		"doctor --live x --ready y":               `doctor: --live is "x"; want a URL`,
 	} {
 		for range 5 { // the first that is wrong is the first that is said
@@ -145,4 +144,29 @@ func printed(t *testing.T, f *doctorFlags) string {
 	}
 	before, _, _ := strings.Cut(out.String(), "\n\n")
 	return before + "\n"
+}
+
+// What went wrong beside a verdict is printed, and is no verdict: a revocation
+// that could not be undone must not look like one that was ended early.
+func TestCommand_codeBesideAnError(t *testing.T) {
+	undo := errors.New("the policy could not be put back")
+	for name, c := range map[string]struct {
+		err  error
+		code int
+		want string
+	}{
+		"nothing":             {nil, 0, ""},
+		"a code":              {exitCode(drill.Aborted), 2, ""},
+		"a code, joined":      {errors.Join(nil, errors.Join(exitCode(drill.Void))), 4, ""},
+		"a failure":           {undo, exitFailed, "drill: the policy could not be put back\n"},
+		"a code and failures": {errors.Join(exitCode(drill.Aborted), errors.Join(undo, nil)), exitFailed, "drill: the policy could not be put back\n"},
+		"a usage error":       {usagef("no"), exitUsage, "drill: no\n"},
+		"a code and a usage":  {errors.Join(exitCode(1), usagef("no")), exitUsage, "drill: no\n"},
+	} {
+		var errs bytes.Buffer
+		cmd := &command{stdout: &cli.Output{To: io.Discard}, stderr: &cli.Output{To: &errs}}
+		if code := cmd.code(c.err); code != c.code || errs.String() != c.want {
+			t.Errorf("%s: exit code %d, %q; want %d, %q", name, code, errs.String(), c.code, c.want)
+		}
+	}
 }

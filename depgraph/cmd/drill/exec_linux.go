@@ -36,6 +36,11 @@ const insideVerb = "__inside-private-resolv-conf"
 //
 // The program is started through this one (inside), which mounts and then
 // becomes it: between fork and exec Go runs no code of ours.
+//
+// In order: the machine's servers, which the stub asks for other names; the
+// stub; the file; a trial of the namespace; and then cmd, of which the
+// arguments and attributes are changed and nothing is started. What fails
+// half-way takes down what was there.
 func (d *dnsOptions) isolate(cmd *exec.Cmd, log io.Writer) (stop func() int64, err error) {
 	if d.how == "" {
 		return func() int64 { return 0 }, nil
@@ -127,6 +132,9 @@ func listenDNS(o dnsOptions, servers []string) (stub *dnsStub, err error) {
 // mounts are made private first, or the new one would be seen by everybody.
 // It returns only with an error, or if there is no program; otherwise this process is
 // the program from then on.
+//
+// The thread is locked because namespaces belong to threads: another one of
+// this process would still see the old mounts.
 func inside(args []string) error {
 	if len(args) == 0 {
 		return usagef("%s is for drill exec", insideVerb)

@@ -17,6 +17,16 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// exec starts three things around a program and takes them down again: a proxy
+// (proxying.go), pipes that are not read for a while (stalls, below), and a
+// server of names with a mount namespace in which the program sees it (dns.go,
+// exec_linux.go). The program itself is any program; it is told about them by
+// its environment and its resolv.conf alone.
+//
+//	exec       flags, and all that can be wrong with them
+//	execute    what is around the program, up and down
+//	supervise  the program: start, signals, wait
+//
 // execVerb is exec: see [command.exec].
 var execVerb = verb{
 	name: "exec", most: -1, args: "[FLAGS] -- PROGRAM [ARGS…]", about: "Run a program whose dependencies are broken, without changing it",
@@ -45,6 +55,8 @@ over D-Bus are not reached.
 	run: (*command).exec,
 }
 
+// They are those of POSIX's shell, 2.8.2, so that a script need not know that
+// there is a drill between.
 // Exit codes of a shell for a program that could not be run.
 const (
 	exitCannotRun = 126
@@ -63,6 +75,10 @@ type execFlags struct {
 
 // exec runs a program beside a proxy. Its flags end at the first word that is
 // none, or at "--": what follows is the program's.
+//
+// Every flag is checked before the proxy starts. With none at all it runs the
+// program beside a proxy that breaks nothing, which is how one sees that the
+// program works through one.
 func (c *command) exec(args []string) error {
 	var f execFlags
 	fs := c.flags()
@@ -132,6 +148,8 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, end()) }()
 
+	// Stdin is the file itself, not a copy of it through a pipe: the program
+	// may be an editor or ask for a password.
 	// No context: the program ends by itself or by a signal that is passed on.
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Args[0] = args[0]
@@ -157,6 +175,8 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 	if err := end(); err != nil {
 		return err
 	}
+	// The program has ended by now, and so has the proxy: the numbers are
+	// final.
 	// Calls through the proxy, and questions for names, which stopDNS returns.
 	hit := int64(0)
 	for _, r := range hits {
@@ -181,10 +201,14 @@ func (c *command) execute(f *execFlags, args []string) (err error) {
 // the user's.
 // It returns the program's exit code, or 128 and the signal that has ended it. err is
 // for a program that was started and could not be waited for.
+//
+// Windows has no signals to pass on, and no status with one; there the exit
+// code is what the system says.
 func (c *command) supervise(cmd *exec.Cmd, s *stalls) (code int, err error) {
 	runtime.LockOSThread() // the program ends with the thread that has started it, see dieWithParent
 	defer runtime.UnlockOSThread()
 	dieWithParent(cmd)
+	// Buffered, since package signal drops what nobody takes.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn...)
 	defer signal.Stop(signals)
@@ -241,6 +265,10 @@ type stalls struct {
 // writer is what the program writes to: w itself, or a pipe that is read into w
 // after d, or as soon as the program has ended: what it has written must not be
 // lost.
+//
+// The pipe holds 64 KiB on Linux; a program that has written more blocks in its
+// next write, as it would behind a log driver. Without a delay there is no pipe
+// and no goroutine.
 func (s *stalls) writer(w io.Writer, d time.Duration) (io.Writer, error) {
 	if d == 0 {
 		return w, nil
@@ -301,6 +329,8 @@ type dnsOptions struct {
 
 // check refuses what would do nothing, and makes names comparable: lower case,
 // without dots at their ends.
+//
+// It is called once, before the options are used; matches relies on it.
 func (d *dnsOptions) check() error {
 	if d.how != "" {
 		if err := oneOf("exec: --dns", d.how, dnsWays); err != nil {

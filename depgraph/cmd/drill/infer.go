@@ -18,6 +18,13 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// infer turns the question round: not "does the claim hold?" but "what should
+// have been claimed?". It cuts each dependency in turn, one fault after the
+// other, until one shows that the service needs it (hard), or none does (soft).
+// The experiments come from a starter, of which there are two: virtual makes a
+// new reference service for each, remote cuts the running one through its
+// proxy.
+//
 // inferVerb is infer: see [command.infer].
 var inferVerb = verb{
 	name: "infer", formats: []string{"text", "json"}, about: "Find out which dependencies are soft, by cutting each, and what the manifests say otherwise",
@@ -205,6 +212,9 @@ func (f *inferFlags) service(dependency string) string {
 
 // ways are the faults of a dependency, in the order of --faults if it chooses.
 // The reference service's log can fail in one way only; see matrixFaults.
+//
+// The names in --faults are known to be right by now, but not every dependency
+// has each of them; one that is left with none is reported as unknown.
 func (f *inferFlags) ways(dependency string) []drill.NamedFault {
 	all := drill.Faults(f.service(dependency))
 	if !f.used() {

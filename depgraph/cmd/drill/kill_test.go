@@ -167,6 +167,7 @@ func kills(t *testing.T, usual int) int {
 // nothing denies, whatever has become of the program; and drill revert leaves
 // nothing. FAILOPEN_DRILL_KILLS=1000 is the nightly form.
 func TestRevoke_killedAtAnyMoment(t *testing.T) {
+	t.Parallel() // it mostly waits
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

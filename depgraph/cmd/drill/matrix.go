@@ -35,6 +35,9 @@ Examples:
 
 // matrixFaults are those of a dependency of the reference service: its log has
 // one way to fail.
+//
+// It is for the reference service alone. A service of the user's gets all of
+// drill.Faults, for each dependency: see infer.
 func matrixFaults(dependency string) []drill.NamedFault {
 	if dependency == "logs" {
 		return []drill.NamedFault{{Name: "blackhole", Rules: []fault.Rule{fault.Network("logs", fault.BlackHole)}}}
@@ -46,6 +49,9 @@ func matrixFaults(dependency string) []drill.NamedFault {
 // independent, so that each has a bubble and a service of its own, and as many
 // run at once as there are processors; the table has them in the order of the
 // faults all the same.
+//
+// With -d it goes another way entirely, to collect: there the cells are proofs,
+// and time is real.
 func (c *command) matrix(args []string) error {
 	fs := c.flags()
 	target := fs.String("target", "failopen", "the service that is drilled: failopen or naive")
@@ -71,8 +77,11 @@ func (c *command) matrix(args []string) error {
 	case *watch < time.Second || *watch > 24*time.Hour:
 		return usagef("--watch is %v; want 1s to 24h", *watch)
 	}
+	// --seed makes all of the faults of all cells, so the whole table repeats.
 	// By the clock of the world: what runs in between has clocks of its own.
 	began := drill.RealNow()
+	// origin is not among them: without the system of record nobody can serve
+	// what no cache has, which is what hard means.
 	cells := matrixCells("dynamodb", "logs")
 	return c.inVirtualTimes(len(cells), func(i int) error {
 		cell, err := oneCell(cells[i], *target == "naive", *watch, *seed)
@@ -111,6 +120,9 @@ type matrixCell struct {
 
 // matrixCells lists what is to be tried: dependencies in the order given, and
 // their faults in that of drill.Faults.
+//
+// The result is what the program will do and can be counted before it does it;
+// each row is written to by one goroutine alone.
 func matrixCells(dependencies ...string) (all []matrixCell) {
 	for _, d := range dependencies {
 		for _, f := range matrixFaults(d) {
@@ -134,10 +146,16 @@ const (
 // hour it is asked ten times a second throughout; see matrixRate for longer
 // ones. seed makes a cell repeatable on any machine, together with the virtual
 // clock.
+//
+// drill.Matrix is called for a single cell, so that the cells need not share a
+// bubble: in one, the clock moves only when all of them wait, and they would
+// take turns.
 func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.Cell, error) {
 	ctx := context.Background() // one from outside the bubble would stop its clock
 	cells, err := drill.Matrix(ctx, []string{m.dependency}, func(string) []drill.NamedFault { return []drill.NamedFault{m.fault} }, func(dependency string, rules []fault.Rule) (drill.Experiment, func() error, error) {
 		o := reference.Options{Naive: naive, Seed: seed}
+		// An hour at ten requests a second is 36,000 of them; seven and a half
+		// hours of that would be most of what a matrix costs.
 		long := watch > time.Hour
 		if long {
 			o.Probe = matrixProbe
@@ -162,6 +180,8 @@ func oneCell(m matrixCell, naive bool, watch time.Duration, seed uint64) (drill.
 // writeMatrix prints a table of the cells: a row for each dependency, a column
 // for each fault in Markdown and HTML, and in JSON a list, for other programs.
 // Names are escaped by package drill, for the form that is printed.
+//
+// collect uses it as well, with cells that came from proofs.
 func (c *command) writeMatrix(format string, cells []drill.Cell) error {
 	if format == "json" {
 		return c.printJSON(cells)

@@ -36,16 +36,19 @@ and that a test of the service reads with presets.Parse. Examples:
 // first, with the state of their proof, then hard ones, whose drill is expected
 // to deviate. No such edge at all is an error: the wrong folder would look like
 // a finished job.
+//
+// It reads and, with -o, writes files that are not there yet; nothing is cut.
+// The states are those of depgraph.ProofState, as depgraph check has them.
 func (c *command) plan(args []string) error {
 	fs := c.flags()
 	dir := fs.String("d", ".", "a folder or file with manifests")
 	out := fs.String("o", "", "a folder that gets an experiment for each soft edge")
-	days := fs.Int("max-age", 90, "for how many `days` a proof counts, at most 3650")
+	days := fs.Int("max-age", 90, "for how many `days` a proof counts, at most 3650; 0: whatever its age")
 	if err := c.parse(fs, args); err != nil {
 		return err
 	}
-	if *days < 1 || *days > 3650 { // more would not be a duration
-		return usagef("plan: --max-age is %d; want 1 to 3650 days", *days)
+	if *days < 0 || *days > 3650 { // many more would not be a duration
+		return usagef("plan: --max-age is %d; want 1 to 3650 days, or 0 for any age", *days)
 	}
 	g, err := depgraph.Load(c.ctx, depgraph.LoadOptions{Paths: []string{*dir}, AllowUndeclared: true})
 	if err != nil {
@@ -62,6 +65,7 @@ func (c *command) plan(args []string) error {
 			continue
 		}
 		soft++
+		// Why is empty for what is proven, and in words for all else.
 		state := e.Status.State.String()
 		if e.Status.Why != "" {
 			state += ": " + e.Status.Why
@@ -87,6 +91,9 @@ func (c *command) plan(args []string) error {
 
 // proofFileOf is the proof file beside manifests, which are a folder or one
 // file.
+//
+// depgraph check looks in the same place, or the two would disagree about what
+// is proven.
 func proofFileOf(path string) string {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		path = filepath.Dir(path)
@@ -96,6 +103,9 @@ func proofFileOf(path string) string {
 
 // proofsOf reads the proof file beside manifests, if there is one.
 // nil is no proof file, which is no error: nothing is proven then.
+//
+// One that is there and cannot be read is an error, with its line: taking it
+// for none would list everything as untested.
 func proofsOf(path string) (*depgraph.Proofs, error) {
 	name := proofFileOf(path)
 	if _, err := os.Stat(name); err != nil {
@@ -128,6 +138,10 @@ func planName(e drill.Planned) string {
 // 1, as presets.Parse reads it.
 // A watch of 30 min and a recovery of a minute are a beginning, and meant to be
 // edited.
+//
+// The facts say where the claim was made, so that whoever opens the file in a
+// year finds the line; the rules are those of drill.Plan: refused every other
+// time, and never answered.
 func writePlan(dir string, e drill.Planned) error {
 	rules, err := json.Marshal(e.Rules)
 	if err != nil {

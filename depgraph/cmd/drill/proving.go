@@ -12,11 +12,19 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/presets"
 )
 
+// A proof is a claim that others rely on without having seen the drill:
+// depgraph check --require-proof passes on the strength of it. So this file
+// refuses more than the rest of the program. provable is asked before anything
+// is cut, prove afterwards; both do nothing without --proof.
+//
 // provable sees before a drill that its proof would be one: that the file can
 // be written, and that the rules cut what the proof is about and nothing else.
 // edge says that the dependency has another name in the rules, which cannot be
 // checked. Afterwards it would be too late: the drill has cost its time, and
 // perhaps a real outage.
+//
+// It cannot see everything: the disk may be full by the end. prove says so
+// then, and the exit code is no verdict.
 func (d *drillFlags) provable(p presets.Preset, edge string) error {
 	if d.proof == "" {
 		return nil
@@ -43,6 +51,10 @@ func (d *drillFlags) provable(p presets.Preset, edge string) error {
 // and says held, makes no proof.
 // Without --proof it does nothing. What refers to the record is printed, for the
 // manifest's member evidence.
+//
+// depgraph.AppendProof replaces the file as a whole, under a lock beside it. Two
+// drills that end at the same moment do not lose a line: one of them is refused,
+// and its exit code is no verdict.
 func (c *command) prove(d drillFlags, r *drill.Report) error {
 	if d.proof == "" {
 		return nil

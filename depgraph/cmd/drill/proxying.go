@@ -96,6 +96,9 @@ func faultNames() (names []string) {
 // check reads what the flags name: --map, --tunnel and the fault. want says
 // that there must be a fault; a proxy can be told later. verb begins its
 // messages.
+//
+// What faultproxy.Options says about itself, such as that addresses must be on
+// loopback, is checked by faultproxy.Start, whose errors name the field.
 func (f *proxyFlags) check(verb string, want bool) error {
 	for _, m := range f.maps {
 		host, to, ok := strings.Cut(m, "=")
@@ -201,6 +204,9 @@ func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) +
 // proxy serves until it is interrupted. Standard output is for a shell to read,
 // as "export NAME='VALUE'" and nothing else; what people read is on the other
 // one.
+//
+// It ends with 0 when it is told to end: serving was the job, and there is no
+// verdict. Rules that never hit are in the summary.
 func (c *command) proxy(args []string) error {
 	var f proxyFlags
 	fs := c.flags()

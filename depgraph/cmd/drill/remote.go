@@ -13,6 +13,11 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/presets"
 )
 
+// A service that runs already is never started, stopped or changed from here.
+// It is asked at its own URL, as its users ask it, and its dependencies are cut
+// in the proxy that it was started behind; both addresses are all that is known
+// of it.
+//
 // remoteFlags say which running service is drilled, and through which proxy its
 // dependencies go. check makes the client of the proxy; nothing is asked of it
 // yet.
@@ -82,6 +87,9 @@ func (r *remoteFlags) check(verb string) (err error) {
 // the fault by itself two minutes after the watch, should this process be gone
 // by then; halting it at the proxy stops the drill; and another one's rules in
 // it are a guard.
+//
+// The verdict is void, and not held, if the proxy sees no call that the rules
+// hit: a service that does not use the proxy would pass every drill.
 func (r *remoteFlags) experiment(p presets.Preset) drill.Experiment {
 	// The lease outlasts the watch by what it takes to revert.
 	cut := r.faultProxyControl.Fault(p.Watch+2*time.Minute, p.Rules...)

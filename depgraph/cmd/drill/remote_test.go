@@ -60,6 +60,7 @@ func shop(t *testing.T) (shop *httptest.Server, flags []string) {
 }
 
 func TestRun_yourOwnService(t *testing.T) {
+	t.Parallel() // it mostly waits
 	proofs := filepath.Join(t.TempDir(), depgraph.ProofFile)
 	var all sync.WaitGroup
 	for name, c := range map[string]struct {
@@ -94,6 +95,7 @@ func TestRun_yourOwnService(t *testing.T) {
 }
 
 func TestInfer_yourOwnService(t *testing.T) {
+	t.Parallel() // it mostly waits
 	shop, flags := shop(t)
 	resp, err := http.Get(shop.URL) // the proxy sees what it calls
 	if err != nil {

@@ -10,15 +10,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/revoke"
 )
 
+// This file and session.go are the only ones that change something at AWS. What
+// is written, and how it ends by itself, is package revoke's; here is what
+// surrounds it: the dry run, the word that has to be repeated, whose
+// credentials, who must not call, and the order in which all of that happens
+// (carryOut).
+//
 // revokeVerb is revoke: see [command.revoke]. Its help says what is not known to work.
 var revokeVerb = verb{
 	name: "revoke", most: -1, about: "Take a role's access to a DynamoDB table away for a few minutes, for real",
@@ -149,6 +152,8 @@ func (c *command) printFIS(o revoke.Options) error {
 
 // describe is the dry run: what would be written, to the byte, what its
 // operator must be allowed and no more, and how to carry it out.
+//
+// Its text is long on purpose: it is what a second pair of eyes approves.
 func (c *command) describe(p revoke.Plan, confirm string, offline, canary bool) {
 	fmt.Fprintf(c.stdout, "Dry run: nothing is changed, and AWS is not called.\n\n")
 	fmt.Fprintf(c.stdout, "  role    %s\n  table   %s\n  via     %s\n", p.Role, p.Table, p.Via)
@@ -175,103 +180,10 @@ func (c *command) describe(p revoke.Plan, confirm string, offline, canary bool) 
 	}
 }
 
-// credentials are those of variables of the environment, with a prefix for the
-// second set. Neither files nor the metadata service are looked at: whose
-// access is used must be said by who runs it. Errors name the variables, never
-// their values.
-func credentials(prefix string) (aws.CredentialsProvider, error) {
-	key, secret := os.Getenv(prefix+"AWS_ACCESS_KEY_ID"), os.Getenv(prefix+"AWS_SECRET_ACCESS_KEY")
-	if key == "" || secret == "" {
-		return nil, fmt.Errorf("%sAWS_ACCESS_KEY_ID and %sAWS_SECRET_ACCESS_KEY must be set", prefix, prefix)
-	}
-	return fixed(aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: os.Getenv(prefix + "AWS_SESSION_TOKEN")}), nil
-}
-
-// fixed gives the same credentials each time; they are not renewed.
-func fixed(credentials aws.Credentials) aws.CredentialsProvider {
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
-}
-
-// endpoint is a service's, if it is not AWS's own.
-// nil lets the SDK take AWS's. service is DYNAMODB, IAM or STS.
-func endpoint(service string) *string {
-	if url := os.Getenv("AWS_ENDPOINT_URL_" + service); url != "" {
-		return &url
-	}
-	return nil
-}
-
-// isARN reports whether text is the ARN of one resource of a service, such as
-// "iam" and "role/" with a name behind it. It is for verbs that have no plan:
-// revoke.NewPlan is stricter, and says more.
-//
-// An ARN is arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; what is looked up in
-// one by its position relies on this check.
-func isARN(text, service, kind string) bool {
-	parts := strings.SplitN(text, ":", 6)
-	return len(parts) == 6 && parts[0] == "arn" && parts[2] == service && strings.HasPrefix(parts[5], kind) && len(parts[5]) > len(kind)
-}
-
-// region is a table's, from its ARN, which a plan has checked.
-func region(table string) string { return strings.Split(table, ":")[3] }
-
-// client makes a DynamoDB client from variables of the environment.
-func client(prefix, table string) (*dynamodb.Client, error) {
-	creds, err := credentials(prefix)
-	if err != nil {
-		return nil, err
-	}
-	return dynamodb.New(dynamodb.Options{Region: region(table), Credentials: creds, BaseEndpoint: endpoint("DYNAMODB")}), nil
-}
-
-// roles makes an IAM client.
-func roles(table string) (*iam.Client, error) {
-	creds, err := credentials("")
-	if err != nil {
-		return nil, err
-	}
-	return iam.New(iam.Options{Region: iamRegion(table), Credentials: creds, BaseEndpoint: endpoint("IAM")}), nil
-}
-
-// tokens makes an STS client.
-func tokens(table string) (*sts.Client, error) {
-	creds, err := credentials("")
-	if err != nil {
-		return nil, err
-	}
-	return sts.New(sts.Options{Region: region(table), Credentials: creds, BaseEndpoint: endpoint("STS")}), nil
-}
-
-// caller asks STS whose credentials these are.
-// It gets checkTimeout: somebody waits at a terminal.
-func caller(ctx context.Context, table string) (account, arn string, err error) {
-	api, err := tokens(table)
-	if err != nil {
-		return "", "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	out, err := api.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		return "", "", err
-	}
-	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
-}
-
-// iamRegion is where a partition's IAM is.
-// IAM has one endpoint in each partition, whose requests are signed for this region.
-func iamRegion(arn string) string {
-	switch strings.Split(arn, ":")[1] {
-	case "aws-cn":
-		return "cn-north-1"
-	case "aws-us-gov":
-		return "us-gov-west-1"
-	}
-	return "us-east-1"
-}
-
 // undo reverts a plan that the journal knows.
 // The plan says which client it takes; credentials are the operator's.
+//
+// Undoing what is undone already is no error, so revert may be repeated.
 func undo(ctx context.Context, p revoke.Plan, journal string) error {
 	if p.Via == revoke.RolePolicy {
 		api, err := roles(p.Table)
@@ -297,6 +209,9 @@ type revocation interface {
 // prepare makes the revocation of a plan, with its probe under the role. It makes
 // no call. The probe reads what the sentinel denies, DescribeTimeToLive: that is
 // denied before the window opens, so that the policy is seen to have arrived.
+//
+// It is called twice by carryOut: once to find out what is missing before
+// anything is called, and again with the plan whose window begins now.
 func (c *command) prepare(p revoke.Plan, journal string) (revocation, error) {
 	probe, err := client("PROBE_", p.Table)
 	if err != nil {
@@ -393,6 +308,8 @@ func (c *command) carryOut(o revoke.Options, p revoke.Plan, journal string, cana
 		return c.notStarted(err)
 	}
 	fmt.Fprintf(c.stderr, "revoked until %s; Ctrl-C ends it early\n", p.Until.Format(time.TimeOnly))
+	// The window is closed by AWS's clock whatever happens here; waiting is for
+	// the revert that tidies up, and for Ctrl-C.
 	timer := time.NewTimer(time.Until(p.Until))
 	defer timer.Stop()
 	select {
@@ -427,6 +344,9 @@ func (c *command) finishOthers(p revoke.Plan, journal string) error {
 	return nil
 }
 
+// revertVerb is revert. It goes by the journal, which is written before a
+// policy is: there may be an entry without a policy, and never a policy without
+// an entry. One that cannot be undone does not keep the others from it.
 var revertVerb = verb{
 	name: "revert", about: "Undo every revocation that the journal knows",
 	help: `
@@ -462,6 +382,10 @@ it, or ends it early. Credentials come from the environment.
 	},
 }
 
+// sweepVerb is sweep, for a table or a role whose journal is gone, such as that
+// of a machine that is. It goes by the names of the statements and touches none
+// whose window is still open. Both flags are checked before the first is acted
+// on.
 var sweepVerb = verb{
 	name: "sweep", about: "Remove what drills that are over have left in a table's or a role's policy",
 	help: `

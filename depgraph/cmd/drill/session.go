@@ -42,6 +42,9 @@ func (c *command) deniedSession(p revoke.Plan) (aws.Credentials, error) {
 // written: a document that denies nothing, or a role that is not the one it is
 // taken for, is found out at no cost. With an emulator that has no STS there is
 // no such session, which is said and is no error.
+//
+// It costs one AssumeRole and as many reads as it takes for the denial to be
+// seen.
 func (c *command) canary(o revoke.Options) error {
 	if emulatedWithoutSTS() {
 		fmt.Fprintln(c.stderr, "no canary: the endpoint of DynamoDB or IAM is not AWS's, and that of STS is")

@@ -12,6 +12,15 @@ import (
 	"testing/synctest"
 )
 
+// Virtual time is that of testing/synctest: inside of a bubble time.Now is a
+// clock that jumps to the next timer as soon as every goroutine of the bubble
+// waits. So seven hours of an outage take as long as the work in them. Three
+// consequences shape this file and its callers. A bubble can be had in a test
+// only, so each run is one, started through package testing in a program that
+// is none. Package testing ends the process, so the verb's exit code is given
+// to os.Exit from within. And channels and contexts from outside a bubble must
+// not be waited for inside, so callers replace c.ctx.
+//
 // inVirtualTimes runs f, with 0 to n-1, in as many bubbles at once as there are
 // processors, and then finish, outside of them, whose error decides the exit
 // code. It does not return: only a test can have a bubble, so that each f is
@@ -22,6 +31,9 @@ import (
 // the order in which they came, which for several is not always the same.
 // What f prints must go through c.stdout and c.stderr, which several goroutines may
 // use.
+//
+// The garbage collector is told to take its time: the process does one thing, and
+// ends.
 func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) error) error {
 	var mu sync.Mutex
 	var all error
@@ -36,6 +48,8 @@ func (c *command) inVirtualTimes(n int, f func(i int) error, finish func(error) 
 				defer mu.Unlock()
 				all = errors.Join(all, err)
 			})
+			// Nothing waits under the lock: a wait for it inside of a bubble would
+			// hold up that bubble's clock.
 			mu.Lock()
 			left--
 			last, err := left == 0, all
