@@ -27,44 +27,51 @@ type keysAndAttributes struct {
 // batchGetItem reads what capacity and the size of an answer allow, and hands
 // the other keys back as unprocessed.
 //
-// Tables are read in the order of their names, each under the lock on its own:
-// a batch is not one moment, as the service's is not either. If nothing at all
-// was read for want of capacity, the answer is an error.
+// The order is the service's: what needs no table, permissions, tables, keys,
+// and then capacity, key by key in the order of the tables' names. Tables are
+// looked up once and the lock is held from there on, so that a key that was
+// checked is a key of the table that is read. If nothing at all was read for
+// want of capacity, the answer is an error.
 func (c *call) batchGetItem(in *struct {
 	batchOptions
 	RequestItems map[string]*keysAndAttributes
 },
 ) (any, *apiError) {
-	if err := c.checkBatchGet(in.RequestItems); err != nil {
+	if err := checkBatchGet(in.RequestItems); err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(in.RequestItems))
+	tables, err := c.lockBatch(names)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	keys, err := batchKeys(tables, names, in.RequestItems)
+	if err != nil {
 		return nil, err
 	}
 	responses := map[string][]item{}
 	unprocessed := map[string]*keysAndAttributes{}
 	var consumed []any
-	size, done := 0, 0
-	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
-		want := in.RequestItems[name]
-		t, err := c.itemTable(name)
-		if err != nil {
-			return nil, err
-		}
+	var b batch
+	size := 0
+	for i, name := range names {
+		t, want := tables[i], in.RequestItems[name]
+		only, _ := want.projection() // checked above
 		responses[name] = []item{}
 		rest := *want
 		rest.Keys = nil
 		used := 0.0
-		for _, k := range want.Keys {
-			key, _ := t.keyOf(k, true) // checked above
-			found := c.read(t, key, want.ConsistentRead)
+		for j, k := range want.Keys {
+			found := c.read(t, keys[i][j], want.ConsistentRead)
 			units := readUnits(found.size(), want.ConsistentRead)
-			if size+found.size() > maxBatchAnswer || c.server.luck.unprocessed() || !c.server.read.take(units, c.now) {
+			if size+found.size() > maxBatchAnswer || !b.may(c, &c.server.read, units) {
 				rest.Keys = append(rest.Keys, k)
 				continue
 			}
-			done++
 			size += found.size()
 			used += units
 			if found != nil {
-				only, _ := want.projection()
 				responses[name] = append(responses[name], c.shown(t, found.project(only)))
 			}
 		}
@@ -72,27 +79,62 @@ func (c *call) batchGetItem(in *struct {
 			unprocessed[name] = &rest
 		}
 		consumed = append(consumed, capacity(name, used, in.ReturnConsumedCapacity))
-		c.server.mu.Unlock()
 	}
-	if len(unprocessed) > 0 {
+	return b.answer(c, tables[0], map[string]any{"Responses": responses, "UnprocessedKeys": unprocessed}, len(unprocessed), in.consumed(consumed))
+}
+
+// lockBatch is lockTables for a batch, all of whose tables need the permission
+// for the batch itself.
+func (c *call) lockBatch(names []string) ([]*table, *apiError) {
+	parts := make([]part, len(names))
+	for i, name := range names {
+		parts[i] = part{table: name, op: c.op}
+	}
+	return c.lockTables(parts)
+}
+
+// batch counts what capacity has let through and what it has not. The lock is
+// held in its methods.
+type batch struct {
+	done  int
+	short bool // of capacity, at least once: bad luck is something else
+}
+
+// may takes capacity for one key or item, and reports whether there was any.
+func (b *batch) may(c *call, from *bucket, units float64) bool {
+	switch {
+	case c.server.luck.unprocessed():
+	case !from.take(units, c.now):
+		b.short = true
+	default:
+		b.done++
+		return true
+	}
+	return false
+}
+
+// answer completes an answer with ConsumedCapacity, if it was asked for.
+//
+// A batch of which something was left is one throttled request, however much it
+// is. If nothing was done and capacity was short, it is an error that names the
+// first of the tables, as with the service.
+func (b *batch) answer(c *call, first *table, out map[string]any, left int, consumed []any) (any, *apiError) {
+	if left > 0 {
 		c.server.throttled.Add(1)
 	}
-	if done == 0 && c.server.capped() {
-		return nil, overCapacity(c, slices.Sorted(maps.Keys(in.RequestItems))[0])
+	if b.done == 0 && b.short {
+		return nil, overCapacity(c, first.name)
 	}
-	out := map[string]any{"Responses": responses, "UnprocessedKeys": unprocessed}
-	if wantsCapacity(in.ReturnConsumedCapacity) {
+	if consumed != nil {
 		out["ConsumedCapacity"] = consumed
 	}
 	return out, nil
 }
 
 // projection is what of each item is asked for, from either of the two ways to
-// say it; nil is all. It uses the table's own placeholders, as DynamoDB reads
-// the tables of a batch one by one.
-//
-// Its errors are *apiError.
-func (k *keysAndAttributes) projection() ([]path, error) {
+// say it; nil is all. The placeholders are those of the one table: each table of
+// a batch has its own, and all of them have to be used.
+func (k *keysAndAttributes) projection() ([]path, *apiError) {
 	names, text := k.ExpressionAttributeNames, k.ProjectionExpression
 	if k.AttributesToGet != nil {
 		if err := mixed([]parameter{{"AttributesToGet", true}}, []parameter{{"ProjectionExpression", text != nil}}); err != nil {
@@ -103,25 +145,26 @@ func (k *keysAndAttributes) projection() ([]path, error) {
 		if text, err = t.attributes(k.AttributesToGet); err != nil {
 			return nil, err
 		}
+		if names != nil {
+			return nil, validation("ExpressionAttributeNames can only be specified when using expressions")
+		}
 		names = t.names
 	}
-	if text == nil {
-		return nil, nil
-	}
 	x := expression{names: names, used: map[string]bool{}}
-	paths, err := x.parseProjection(*text)
-	if err == nil {
-		err = x.unused()
+	if text == nil {
+		return nil, x.check(false)
 	}
-	return paths, err
+	paths, err := x.parseProjection(*text)
+	if err != nil {
+		return nil, asAPI(err)
+	}
+	return paths, x.check(true)
 }
 
-// checkBatchGet refuses the whole batch for any wrong part of it.
-//
-// Two keys are the same if their encodings are, so 1 and 1.0 are duplicates. It
-// needs each table, and thus finds missing ones and missing permissions before
-// anything is read.
-func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
+// checkBatchGet refuses the whole batch for whatever is wrong with it that needs
+// no table, in the order of the tables' names so that the message does not
+// depend on a map.
+func checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
 	if len(requests) == 0 {
 		return emptyBatch()
 	}
@@ -140,42 +183,49 @@ func (c *call) checkBatchGet(requests map[string]*keysAndAttributes) *apiError {
 			return validation("Too many items requested for the BatchGetItem call")
 		}
 		if _, err := want.projection(); err != nil {
-			return asAPI(err)
-		}
-		seen := map[string]bool{}
-		err := c.eachKey(name, want.Keys, func(key string) *apiError {
-			if seen[key] {
-				return validation("Provided list of item keys contains duplicates")
-			}
-			seen[key] = true
-			return nil
-		})
-		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// eachKey calls visit for each key of a table, with the server's lock held,
-// until one fails.
+// batchKeys encodes the keys of a BatchGetItem, in the order in which they are
+// asked for. The lock is held.
 //
-// It authorizes the call for the table.
-func (c *call) eachKey(name string, keys []item, visit func(string) *apiError) *apiError {
-	t, err := c.itemTable(name)
-	if err != nil {
-		return err
-	}
-	defer c.server.mu.Unlock()
-	for _, k := range keys {
-		key, err := t.keyOf(k, true)
-		if err != nil {
-			return err
+// Two keys are the same if their encodings are, so 1 and 1.0 are duplicates.
+func batchKeys(tables []*table, names []string, requests map[string]*keysAndAttributes) ([][]string, *apiError) {
+	all := make([][]string, len(names))
+	seen := map[tableKey]bool{}
+	for i, name := range names {
+		for _, k := range requests[name].Keys {
+			key, err := tables[i].keyOf(k, true)
+			if err == nil {
+				err = once(seen, tables[i], key)
+			}
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], key)
 		}
-		if err := visit(key); err != nil {
-			return err
-		}
 	}
+	return all, nil
+}
+
+// tableKey is an item's place in the whole server. A table has two names, its
+// ARN is one, so the table itself stands here.
+type tableKey struct {
+	table *table
+	key   string
+}
+
+// once refuses a key that the batch has named before: the service does not say
+// in which order a batch is done.
+func once(seen map[tableKey]bool, t *table, key string) *apiError {
+	at := tableKey{t, key}
+	if seen[at] {
+		return validation("Provided list of item keys contains duplicates")
+	}
+	seen[at] = true
 	return nil
 }
 
@@ -192,56 +242,50 @@ type writeRequest struct {
 
 // batchWriteItem puts and deletes what capacity allows.
 //
-// Each write is atomic, the batch is not; there are no conditions in it. What
-// has no capacity goes back as unprocessed, and if that is all, the answer is
-// an error.
+// There are no conditions in it, and what has no capacity goes back as
+// unprocessed; if that is all, the answer is an error. Each write is atomic.
+// That the batch is, too, as the lock is held all the while, is no promise of
+// the service's.
 func (c *call) batchWriteItem(in *struct {
 	batchOptions
 	RequestItems map[string][]writeRequest
 },
 ) (any, *apiError) {
-	if err := c.checkBatchWrite(in.RequestItems); err != nil {
+	if err := checkBatchWrite(in.RequestItems); err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(in.RequestItems))
+	tables, err := c.lockBatch(names)
+	if err != nil {
+		return nil, err
+	}
+	defer c.server.mu.Unlock()
+	writes, err := batchWrites(tables, names, in.RequestItems)
+	if err != nil {
 		return nil, err
 	}
 	unprocessed := map[string][]writeRequest{}
 	var consumed []any
-	done := 0
-	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
-		t, err := c.itemTable(name)
-		if err != nil {
-			return nil, err
-		}
-		used := 0.0
-		for _, w := range in.RequestItems[name] {
-			key, next, _ := w.resolve(t) // checked above
-			units := writeUnits(max(t.items[key].size(), next.size()))
-			if c.server.luck.unprocessed() || !c.server.write.take(units, c.now) {
-				unprocessed[name] = append(unprocessed[name], w)
+	var b batch
+	for i, name := range names {
+		t, used := tables[i], 0.0
+		for j, w := range writes[i] {
+			units := writeUnits(max(t.items[w.key].size(), w.next.size()))
+			if !b.may(c, &c.server.write, units) {
+				unprocessed[name] = append(unprocessed[name], in.RequestItems[name][j])
 				continue
 			}
-			done++
 			used += units
-			t.store(c, key, next)
+			t.store(c, w.key, w.next)
 		}
 		consumed = append(consumed, capacity(name, used, in.ReturnConsumedCapacity))
-		c.server.mu.Unlock()
 	}
-	if len(unprocessed) > 0 {
-		c.server.throttled.Add(1)
-	}
-	if done == 0 && c.server.capped() {
-		return nil, overCapacity(c, slices.Sorted(maps.Keys(in.RequestItems))[0])
-	}
-	out := map[string]any{"UnprocessedItems": unprocessed}
-	if wantsCapacity(in.ReturnConsumedCapacity) {
-		out["ConsumedCapacity"] = consumed
-	}
-	return out, nil
+	return b.answer(c, tables[0], map[string]any{"UnprocessedItems": unprocessed}, len(unprocessed), in.consumed(consumed))
 }
 
-// checkBatchWrite refuses the whole batch before any of it is written, in the
-// order of the tables' names so that the message does not depend on a map.
-func (c *call) checkBatchWrite(requests map[string][]writeRequest) *apiError {
+// checkBatchWrite refuses the whole batch for whatever is wrong with it that
+// needs no table, in the order of the tables' names.
+func checkBatchWrite(requests map[string][]writeRequest) *apiError {
 	if len(requests) == 0 {
 		return emptyBatch()
 	}
@@ -256,33 +300,34 @@ func (c *call) checkBatchWrite(requests map[string][]writeRequest) *apiError {
 		if writes += len(requests[name]); writes > maxBatchWrite {
 			return validation("Too many items requested for the BatchWriteItem call")
 		}
-		if err := c.checkWrites(name, requests[name]); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-// checkWrites checks what a batch wants of one table. DynamoDB does not say in
-// which order a batch is done, hence two writes of one key are refused.
-func (c *call) checkWrites(name string, writes []writeRequest) *apiError {
-	t, err := c.itemTable(name)
-	if err != nil {
-		return err
-	}
-	defer c.server.mu.Unlock()
-	seen := map[string]bool{}
-	for _, w := range writes {
-		key, _, err := w.resolve(t)
-		switch {
-		case err != nil:
-			return err
-		case seen[key]:
-			return validation("Provided list of item keys contains duplicates")
+// keyed is a write whose key has been checked against its table.
+type keyed struct {
+	key  string
+	next item // to be there afterwards; nil for a delete
+}
+
+// batchWrites checks each write of a BatchWriteItem against its table. The lock
+// is held.
+func batchWrites(tables []*table, names []string, requests map[string][]writeRequest) ([][]keyed, *apiError) {
+	all := make([][]keyed, len(names))
+	seen := map[tableKey]bool{}
+	for i, name := range names {
+		for _, w := range requests[name] {
+			key, next, err := w.resolve(tables[i])
+			if err == nil {
+				err = once(seen, tables[i], key)
+			}
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], keyed{key, next})
 		}
-		seen[key] = true
 	}
-	return nil
+	return all, nil
 }
 
 // resolve is the key, and the item to be there afterwards; nil for a delete.

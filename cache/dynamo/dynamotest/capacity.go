@@ -113,17 +113,36 @@ func capacity(table string, units float64, mode string) map[string]any {
 	return out
 }
 
+// consumedOf is the ConsumedCapacity of a transaction: what its parts have taken
+// of each table, in the order in which it names the tables.
+func consumedOf(tables []*table, units []float64, mode string) []any {
+	var all []any
+	for i, t := range tables {
+		if slices.Contains(tables[:i], t) {
+			continue
+		}
+		sum := 0.0
+		for j, other := range tables {
+			if other == t {
+				sum += units[j]
+			}
+		}
+		all = append(all, capacity(t.name, sum, mode))
+	}
+	return all
+}
+
+// total is the sum of the parts' units.
+func total(units []float64) (sum float64) {
+	for _, u := range units {
+		sum += u
+	}
+	return sum
+}
+
 // consumed adds ConsumedCapacity to an answer that has asked for it.
 func (in *target) consumed(out map[string]any, units float64) {
 	if wantsCapacity(in.ReturnConsumedCapacity) {
 		out["ConsumedCapacity"] = capacity(in.TableName, units, in.ReturnConsumedCapacity)
 	}
-}
-
-// capped reports whether there is a limit at all: without one, a batch of which
-// nothing was done is bad luck and not a lack of capacity.
-func (s *Server) capped() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.read.rate >= 0 || s.write.rate >= 0
 }

@@ -85,12 +85,15 @@ type contractCase struct {
 	documented string
 }
 
+// contractTables make $T and $C.
+var contractTables = []string{
+	`{"TableName":"$T","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`,
+	`{"TableName":"$C","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"},{"AttributeName":"s","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"},{"AttributeName":"s","KeyType":"RANGE"}]}`,
+}
+
 func runContract(t *testing.T, p *peer) {
 	p.run = fmt.Sprintf("%08x", rand.Uint32())
-	for _, table := range []string{
-		`{"TableName":"$T","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`,
-		`{"TableName":"$C","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"},{"AttributeName":"s","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"},{"AttributeName":"s","KeyType":"RANGE"}]}`,
-	} {
+	for _, table := range contractTables {
 		if p.step(t, "tables", step{op: "CreateTable", body: table}); t.Failed() {
 			return
 		}

@@ -20,7 +20,7 @@ func strictJSON(data []byte, into any) error {
 		return err
 	}
 	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
-		return errors.New("there is text after the JSON value")
+		return serializationError{"there is text after the JSON value"}
 	}
 	return nil
 }

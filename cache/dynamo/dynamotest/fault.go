@@ -2,6 +2,7 @@ package dynamotest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/failopen/failopen/cache/dynamo/internal/hook"
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
 	"github.com/failopen/failopen/cache/dynamo/internal/inmemory"
 )
@@ -169,13 +171,13 @@ func (s *Server) SetCorrupt(corrupt bool) {
 // counts as none.
 func (s *Server) faultFor(op string, r *http.Request, body []byte) *Fault {
 	s.mu.Lock()
-	hook := s.fault
+	ask := s.fault
 	s.mu.Unlock()
-	if hook == nil {
+	if ask == nil {
 		return nil
 	}
 	sig, _ := iam.ParseSignature(r) // an unsigned request has no access key
-	f := hook(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.AccessKey})
+	f := ask(&Request{Operation: op, Tables: tablesOf(body), AccessKey: sig.AccessKey})
 	if f != nil && *f != (Fault{}) { // else nothing goes wrong
 		s.mu.Lock()
 		s.hit = true
@@ -229,19 +231,7 @@ func (s *Server) pause(r *http.Request, f *Fault) bool {
 	if f != nil {
 		d += f.Delay
 	}
-	return d <= 0 || sleep(r, d)
-}
-
-// sleep waits for d, and reports false if the client has gone before.
-func sleep(r *http.Request, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-		return false
-	}
+	return d <= 0 || hook.Sleep(r, d)
 }
 
 // instead answers, or fails to, for the faults that replace the operation. It
@@ -292,35 +282,20 @@ func (f *Fault) wrong() string {
 		return fmt.Sprintf("Kind is %q; want one of %v", f.Kind, possible)
 	case f.Kind != Intact && f.Code != "":
 		return fmt.Sprintf("there are a Kind, %q, and a Code, %q: a request can fail in one way only", f.Kind, f.Code)
-	case f.Code == "" && (f.Status != 0 || f.Message != ""):
-		return fmt.Sprintf("there is no Code to Status %d and Message %q", f.Status, f.Message)
-	case strings.ContainsFunc(f.Code, notInCodes):
-		return fmt.Sprintf("Code is %.100q; want a word such as AccessDeniedException", f.Code)
-	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
-		return fmt.Sprintf("Status is %d; want an error of HTTP, 400 to 599", f.Status)
-	case f.Delay < 0:
-		return fmt.Sprintf("Delay is %v", f.Delay)
 	}
-	return ""
+	return hook.Answer{Delay: f.Delay, Code: f.Code, Message: f.Message, Status: f.Status}.Wrong("AccessDeniedException")
 }
-
-// notInCodes are the characters that no client finds in a code.
-func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("<>&\"'", c) }
 
 // apiError is the error that the hook asks for. A Code with a name space of its
 // own keeps it.
 //
 // Status is 400 unless said, as nearly all of DynamoDB's are.
 func (f *Fault) apiError() *apiError {
-	status := f.Status
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
 	space := spaceDynamo
-	if bytes.ContainsRune([]byte(f.Code), '#') {
+	if strings.Contains(f.Code, "#") {
 		space = ""
 	}
-	return &apiError{status, space, f.Code, f.Message, nil}
+	return &apiError{cmp.Or(f.Status, http.StatusBadRequest), space, f.Code, f.Message, nil}
 }
 
 // around wraps w for the faults that spoil the operation's own answer.
@@ -401,7 +376,7 @@ func (s *spoiler) drip(body []byte) (int, error) {
 		if err := flush.Flush(); err != nil {
 			return i, err
 		}
-		if !sleep(s.r, DripInterval) {
+		if !hook.Sleep(s.r, DripInterval) {
 			return i, s.r.Context().Err()
 		}
 	}

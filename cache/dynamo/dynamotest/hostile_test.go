@@ -49,10 +49,7 @@ func mutant(r *rand.Rand, v any) any {
 func TestServer_mutants(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	p := &peer{url: dynamotest.MemoryURL, do: s.HTTPClient().Do, run: "mutants"}
-	for _, body := range []string{
-		`{"TableName":"$T","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`,
-		`{"TableName":"$C","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"},{"AttributeName":"s","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"},{"AttributeName":"s","KeyType":"RANGE"}]}`,
-	} {
+	for _, body := range contractTables {
 		p.step(t, "tables", step{op: "CreateTable", body: body})
 	}
 	var steps []step

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // An index is a global secondary index: another order of those items of the
@@ -55,7 +56,7 @@ func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string
 	case t.indexes[i.name] != nil:
 		return invalid("Duplicate index name: %s", i.name)
 	case len(t.indexes) == maxIndexes:
-		return invalid("Number of GlobalSecondaryIndexes exceeds per-table limit of %d", maxIndexes)
+		return invalid("GlobalSecondaryIndex count exceeds the per-table limit of %d", maxIndexes)
 	case in.Projection == nil:
 		return invalid("Unknown ProjectionType: null")
 	}
@@ -67,14 +68,51 @@ func (t *table) addIndex(in indexInput, kinds map[string]string, used map[string
 	switch {
 	case i.projection != "ALL" && i.projection != "KEYS_ONLY" && i.projection != "INCLUDE":
 		return invalid("Unknown ProjectionType: %s", i.projection)
-	case (i.projection == "INCLUDE") != (len(i.include) > 0):
-		return invalid("ProjectionType is %s, and NonKeyAttributes has %d members", i.projection, len(i.include))
+	case i.projection == "INCLUDE" && len(i.include) == 0:
+		return invalid("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+	case i.projection != "INCLUDE" && len(i.include) > 0:
+		return invalid("ProjectionType is %s, but NonKeyAttributes is specified", i.projection)
 	}
 	if t.indexes == nil {
 		t.indexes = map[string]*index{}
 	}
 	t.indexes[i.name] = i
 	return nil
+}
+
+// keyElement is a member of KeySchema; KeyType is HASH or RANGE.
+type keyElement struct{ AttributeName, KeyType string }
+
+// keySchema reads the key of a table or of an index, and notes the attributes
+// that it uses.
+// Of one or two elements the first has to be HASH and the second RANGE. The
+// errors are in the service's order.
+func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (hash keyAttribute, sort *keyAttribute, err *apiError) {
+	var names []string
+	for _, k := range in {
+		names = append(names, k.AttributeName)
+	}
+	switch {
+	case slices.ContainsFunc(names, func(name string) bool { return kinds[name] == "" }):
+		err = invalid("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]",
+			strings.Join(names, ", "), strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+	case len(in) == 2 && names[0] == names[1]:
+		err = validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+	case in[0].KeyType != "HASH":
+		err = validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+	case len(in) == 2 && in[1].KeyType != "RANGE":
+		err = validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+	}
+	if err != nil {
+		return hash, nil, err
+	}
+	for _, name := range names {
+		used[name] = true
+	}
+	if len(in) == 2 {
+		sort = &keyAttribute{names[1], kinds[names[1]]}
+	}
+	return keyAttribute{names[0], kinds[names[0]]}, sort, nil
 }
 
 // The rule is the same as for tables.
@@ -307,7 +345,7 @@ func (v view) position(it item) item {
 // It need not be the key of an item that is still there: paging goes on from
 // its place in the order.
 func (v view) checkStart(start item) *apiError {
-	bad := validation("The provided starting key is invalid")
+	const bad = "The provided starting key is invalid"
 	want := v.t.attributes()
 	if v.i != nil {
 		for _, a := range v.i.attributes() {
@@ -316,13 +354,18 @@ func (v view) checkStart(start item) *apiError {
 			}
 		}
 	}
-	if len(start) != len(want) {
-		return bad
-	}
+	fits := len(start) == len(want)
 	for _, a := range want {
-		if v := start[a.name]; v == nil || v.kind != a.kind {
-			return bad
-		}
+		fits = fits && start[a.name] != nil && start[a.name].kind == a.kind
+	}
+	if !fits && v.i != nil {
+		return validation(bad) // the service says no more of an index
+	}
+	if !fits {
+		return validation("%s: %s", bad, errKeySchema().message)
+	}
+	if _, err := v.t.keyOf(v.t.primaryKey(start), true); err != nil {
+		return validation("%s: %s", bad, err.message)
 	}
 	return nil
 }

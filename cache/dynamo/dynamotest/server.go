@@ -61,7 +61,7 @@ type Server struct {
 	principals iam.Callers
 
 	// mu is held for a whole operation on items, from the look-up of the
-	// table (named, itemTable, find, lockTables) to the answer's content,
+	// table (named, itemTable, find, lockTables, lockBatch) to the answer's content,
 	// which makes each operation atomic. It is not held while a policy is
 	// evaluated, a hook runs, an answer is encoded, or anybody waits for
 	// latency or the network.

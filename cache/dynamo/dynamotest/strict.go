@@ -130,6 +130,15 @@ type batchOptions struct {
 	ReturnItemCollectionMetrics string // there are no collections without local indexes
 }
 
+// consumed is what the batch has taken of each table, or nil if nobody has asked
+// for it.
+func (in *batchOptions) consumed(tables []any) []any {
+	if !wantsCapacity(in.ReturnConsumedCapacity) {
+		return nil
+	}
+	return tables
+}
+
 // Limits of expressions.
 const (
 	// Bytes of an expression, operators and functions in it, and operands

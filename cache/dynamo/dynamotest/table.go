@@ -218,10 +218,15 @@ func (t *table) schema(in *createTableInput) *apiError {
 		return invalid("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
 	case in.BillingMode == "PAY_PER_REQUEST" && in.ProvisionedThroughput != nil:
 		return invalid("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
-	case len(in.KeySchema) == 0:
+	case in.KeySchema == nil:
 		return validation("1 validation error detected: Value null at 'keySchema' failed to satisfy constraint: Member must not be null")
+	case len(in.KeySchema) == 0:
+		return validation("1 validation error detected: Value '[]' at 'keySchema' failed to satisfy constraint: Member must have length greater than or equal to 1")
 	case len(in.KeySchema) > 2:
 		return validation("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2")
+	}
+	if len(in.KeySchema) > len(in.AttributeDefinitions) {
+		return validation("Invalid KeySchema: Some index key attribute have no definition")
 	}
 	kinds := map[string]string{}
 	for _, d := range in.AttributeDefinitions {
@@ -241,32 +246,6 @@ func (t *table) schema(in *createTableInput) *apiError {
 		return invalid("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
 	return nil
-}
-
-// keyElement is a member of KeySchema; KeyType is HASH or RANGE.
-type keyElement struct{ AttributeName, KeyType string }
-
-// keySchema reads the key of a table or of an index, and notes the attributes
-// that it uses.
-// Of one or two elements the first has to be HASH and the second RANGE.
-func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (hash keyAttribute, sort *keyAttribute, err *apiError) {
-	for i, k := range in {
-		a := keyAttribute{k.AttributeName, kinds[k.AttributeName]}
-		switch {
-		case a.kind == "":
-			return hash, nil, invalid("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", a.name, slices.Sorted(maps.Keys(kinds)))
-		case i == 0 && k.KeyType == "HASH":
-			hash = a
-		case i == 1 && a.name == hash.name:
-			return hash, nil, validation("Invalid KeySchema: Some index key attribute have no definition")
-		case i == 1 && k.KeyType == "RANGE":
-			sort = &a
-		default:
-			return hash, nil, invalid("Invalid KeySchema: the first element must be of type HASH, the second of type RANGE")
-		}
-		used[a.name] = true
-	}
-	return hash, sort, nil
 }
 
 // kinds are those of all attributes in keys. The lock is held.

@@ -151,8 +151,7 @@ func (c *call) transactGetItems(in *struct {
 		return nil, err
 	}
 	defer c.server.mu.Unlock()
-	keys := make([]string, len(parts))
-	units := 0.0
+	keys, units := make([]string, len(parts)), make([]float64, len(parts))
 	for i, one := range in.TransactItems {
 		if keys[i], err = tables[i].keyOf(one.Get.Key, true); err != nil {
 			reasons := make([]reason, len(parts))
@@ -162,12 +161,12 @@ func (c *call) transactGetItems(in *struct {
 			reasons[i] = reason{Code: "ValidationError", Message: err.message}
 			return nil, cancelled(reasons)
 		}
-		units += 2 * readUnits(tables[i].items[keys[i]].size(), true)
+		units[i] = 2 * readUnits(tables[i].items[keys[i]].size(), true)
 	}
 	if err := apart(tables, keys); err != nil {
 		return nil, err
 	}
-	if !c.server.read.take(units, c.now) {
+	if !c.server.read.take(total(units), c.now) {
 		return nil, c.overTransaction(len(parts))
 	}
 	responses := make([]map[string]any, len(parts))
@@ -179,7 +178,7 @@ func (c *call) transactGetItems(in *struct {
 	}
 	out := map[string]any{"Responses": responses}
 	if wantsCapacity(in.ReturnConsumedCapacity) {
-		out["ConsumedCapacity"] = []any{capacity(tables[0].name, units, in.ReturnConsumedCapacity)}
+		out["ConsumedCapacity"] = consumedOf(tables, units, in.ReturnConsumedCapacity)
 	}
 	return out, nil
 }
@@ -227,13 +226,17 @@ type transactWrite struct {
 	Update *updateInput
 }
 
-// part reads one action. Exactly one member must be there.
+// part reads one action, the i-th of the transaction. Exactly one member must be
+// there.
 //
 // The permission that it needs is that of the operation which it stands for.
-func (w *transactWrite) part() (p part, err *apiError) {
+func (w *transactWrite) part(i int) (p part, err *apiError) {
 	n := 0
 	if one := w.ConditionCheck; one != nil {
 		n++
+		if err := one.inTransaction(i, "conditionCheck"); err != nil {
+			return p, err
+		}
 		if one.ConditionExpression == nil {
 			return p, validation("1 validation error detected: Value null at 'transactItems.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null")
 		}
@@ -244,6 +247,9 @@ func (w *transactWrite) part() (p part, err *apiError) {
 	}
 	if one := w.Put; one != nil {
 		n++
+		if err := one.inTransaction(i, "put"); err != nil {
+			return p, err
+		}
 		p, err = one.part("PutItem", func(t *table) (string, item, *apiError) {
 			key, err := t.check(one.Item)
 			return key, one.Item, err
@@ -251,6 +257,9 @@ func (w *transactWrite) part() (p part, err *apiError) {
 	}
 	if one := w.Delete; one != nil {
 		n++
+		if err := one.inTransaction(i, "delete"); err != nil {
+			return p, err
+		}
 		p, err = one.part("DeleteItem", func(t *table) (string, item, *apiError) {
 			key, err := t.keyOf(one.Key, true)
 			return key, nil, err
@@ -258,12 +267,44 @@ func (w *transactWrite) part() (p part, err *apiError) {
 	}
 	if one := w.Update; one != nil {
 		n++
+		if one.AttributeUpdates != nil {
+			return p, notInTransaction("AttributeUpdates", i, "update")
+		}
+		if err := one.inTransaction(i, "update"); err != nil {
+			return p, err
+		}
 		p, err = one.transactPart()
 	}
 	if n != 1 {
 		return p, validation("TransactItems can only contain one of Check, Put, Update or Delete")
 	}
 	return p, err
+}
+
+// inTransaction checks what a part of a transaction has otherwise than an
+// operation of its own: fewer parameters, and limits with its place in the
+// request.
+func (in *conditional) inTransaction(i int, action string) *apiError {
+	for _, p := range []parameter{
+		{"ReturnValues", in.ReturnValues != ""},
+		{"ReturnConsumedCapacity", in.ReturnConsumedCapacity != ""},
+		{"ReturnItemCollectionMetrics", in.ReturnItemCollectionMetrics != ""},
+		{"Expected", in.Expected != nil},
+		{"ConditionalOperator", in.ConditionalOperator != ""},
+	} {
+		if p.there {
+			return notInTransaction(p.name, i, action)
+		}
+	}
+	var v violations
+	v.enum(member("transactItems", i, action)+".returnValuesOnConditionCheckFailure", in.ReturnValuesOnConditionCheckFailure, "ALL_OLD", "NONE")
+	return v.err()
+}
+
+// notInTransaction refuses a parameter that the service would ignore there: a
+// test that gives it means something by it.
+func notInTransaction(parameter string, i int, action string) *apiError {
+	return validation("%s has no parameter %s", member("transactItems", i, action), parameter)
 }
 
 // part is an action whose outcome does not depend on what was there, but for
@@ -366,7 +407,7 @@ func (c *call) transactWriteItems(in *struct {
 	parts := make([]part, n)
 	for i := range in.TransactItems {
 		var err *apiError
-		if parts[i], err = in.TransactItems[i].part(); err != nil {
+		if parts[i], err = in.TransactItems[i].part(i); err != nil {
 			return nil, err
 		}
 	}
@@ -385,7 +426,7 @@ func (c *call) transactWriteItems(in *struct {
 	}
 	// First pass: look. Nothing has changed until the last loop.
 	keys, nexts, reasons := make([]string, n), make([]item, n), make([]reason, n)
-	units, size, failed := 0.0, 0, false
+	units, size, failed := make([]float64, n), 0, false
 	for i, p := range parts {
 		key, old, next, r, err := p.run(tables[i])
 		if err != nil {
@@ -395,7 +436,7 @@ func (c *call) transactWriteItems(in *struct {
 		if r != nil {
 			reasons[i], failed = *r, true
 		}
-		units += 2 * writeUnits(max(old.size(), next.size()))
+		units[i] = 2 * writeUnits(max(old.size(), next.size()))
 		size += next.size()
 	}
 	switch err := apart(tables, keys); {
@@ -403,7 +444,7 @@ func (c *call) transactWriteItems(in *struct {
 		return nil, err
 	case size > maxTransactionSize:
 		return nil, validation("Transaction request size exceeds the limit of 4 MB")
-	case !c.server.write.take(units, c.now):
+	case !c.server.write.take(total(units), c.now):
 		return nil, c.overTransaction(n)
 	case failed:
 		return nil, cancelled(reasons)
@@ -415,7 +456,7 @@ func (c *call) transactWriteItems(in *struct {
 		c.server.requested[token] = idempotent{sha256.Sum256(text), c.now}
 	}
 	if wantsCapacity(in.ReturnConsumedCapacity) {
-		out["ConsumedCapacity"] = []any{capacity(tables[0].name, units, in.ReturnConsumedCapacity)}
+		out["ConsumedCapacity"] = consumedOf(tables, units, in.ReturnConsumedCapacity)
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package dynamotest
 
 import (
+	"cmp"
 	"maps"
 	"math/big"
 	"slices"
@@ -356,24 +357,20 @@ func apply(old item, key item, actions []action) (item, *apiError) {
 		path path
 		v    *value
 	}
-	var changes []change
+	var sets, removals []change
 	for _, a := range actions {
 		v, err := a.next(old)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case v == nil:
+			removals = append(removals, change{a.path, nil})
+		default:
+			sets = append(sets, change{a.path, v})
 		}
-		changes = append(changes, change{a.path, v})
 	}
-	slices.SortStableFunc(changes, func(a, b change) int {
-		if (a.v == nil) != (b.v == nil) {
-			return bit(a.v == nil) - bit(b.v == nil)
-		}
-		if a.v == nil {
-			return b.path[len(b.path)-1].index - a.path[len(a.path)-1].index
-		}
-		return 0
-	})
-	for _, c := range changes {
+	slices.SortFunc(removals, func(a, b change) int { return b.path.compare(a.path) })
+	for _, c := range append(sets, removals...) {
 		changed, ok := c.path.put(next, c.v)
 		if !ok {
 			if c.v == nil {
@@ -386,11 +383,12 @@ func apply(old item, key item, actions []action) (item, *apiError) {
 	return next.m, nil
 }
 
-func bit(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+// compare orders paths step by step, names by their bytes and indexes by their
+// size. None of an update's paths begins with another.
+func (p path) compare(q path) int {
+	return slices.CompareFunc(p, q, func(a, b step) int {
+		return cmp.Or(strings.Compare(a.name, b.name), a.index-b.index)
+	})
 }
 
 // updateInput is one update, alone or in a transaction.

@@ -1,15 +1,16 @@
 package ststest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/failopen/failopen/cache/dynamo/dynamotest"
+	"github.com/failopen/failopen/cache/dynamo/internal/hook"
 	"github.com/failopen/failopen/cache/dynamo/internal/iam"
 	"github.com/failopen/failopen/cache/dynamo/internal/inmemory"
 )
@@ -36,28 +37,6 @@ type Fault struct {
 	Message string
 	Status  int
 }
-
-// wrong says what cannot be done about a fault, if anything: it would be taken
-// for one that happens.
-//
-// The test's mistake is answered as a ValidationError that begins with
-// "ststest:", in the protocol of the request.
-func (f *Fault) wrong() string {
-	switch {
-	case f.Code == "" && (f.Status != 0 || f.Message != ""):
-		return fmt.Sprintf("there is no Code to Status %d and Message %q", f.Status, f.Message)
-	case strings.ContainsFunc(f.Code, notInCodes):
-		return fmt.Sprintf("Code is %.100q; want a word such as AccessDenied", f.Code)
-	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
-		return fmt.Sprintf("Status is %d; want an error of HTTP, 400 to 599", f.Status)
-	case f.Delay < 0:
-		return fmt.Sprintf("Delay is %v", f.Delay)
-	}
-	return ""
-}
-
-// notInCodes are the characters that no client finds in a code.
-func notInCodes(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("<>&\"'", c) }
 
 // SetFault replaces the fault hook: a function that is asked about each
 // request, on the request's own goroutine, and must be safe for concurrent
@@ -102,40 +81,30 @@ func (s *Server) unhit() bool { return s.fault != nil && !s.hit }
 // on. A hook that answers with an empty Fault has hit nothing.
 func (s *Server) disturb(w http.ResponseWriter, r *http.Request, in request) bool {
 	s.mu.Lock()
-	hook := s.fault
+	ask := s.fault
 	s.mu.Unlock()
-	if hook == nil {
+	if ask == nil {
 		return true
 	}
 	sig, _ := iam.ParseSignature(r) // its absence is found later
-	f := hook(&Request{Service: in.service, Action: in.action, AccessKey: sig.AccessKey})
+	f := ask(&Request{Service: in.service, Action: in.action, AccessKey: sig.AccessKey})
 	if f == nil || *f == (Fault{}) {
 		return true
 	}
 	s.mu.Lock()
 	s.hit = true
 	s.mu.Unlock()
-	if wrong := f.wrong(); wrong != "" {
+	if wrong := hook.Answer(*f).Wrong("AccessDenied"); wrong != "" {
 		in.write(w, nil, invalid("ststest: the fault hook's answer is wrong: %s", wrong), s.requestID())
 		return false
 	}
-	if f.Delay > 0 {
-		timer := time.NewTimer(f.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
-			return false
-		}
+	if f.Delay > 0 && !hook.Sleep(r, f.Delay) {
+		return false
 	}
 	if f.Code == "" {
 		return true
 	}
-	status := f.Status
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
-	in.write(w, nil, &apiError{status, f.Code, f.Message}, s.requestID())
+	in.write(w, nil, &apiError{cmp.Or(f.Status, http.StatusBadRequest), f.Code, f.Message}, s.requestID())
 	return false
 }
 

@@ -344,7 +344,7 @@ func show(v any) string {
 		return "missing"
 	}
 	if len(b) > 60 {
-		return string(b[:60]) + "…"
+		return strings.ToValidUTF8(string(b[:60]), "") + "…"
 	}
 	return string(b)
 }

@@ -121,6 +121,8 @@ func EvaluateOwned(p Policies, a Access) Decision {
 	switch {
 	case named, account && d.Allowed && d.Identity:
 		return d
+	case account && !d.Allowed: // a session's policy does not, and Why says so
+		return d
 	case account:
 		return Decision{Why: "because no identity-based policy allows the " + a.Action + " action"}
 	}
