@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 )
 
 // MinutesPerYear is what an unavailability of 1 costs in a year of 365 days.
@@ -45,9 +47,12 @@ type Avail struct {
 	Low, High, StdErr float64
 	// Target is what the manifest promises, as a share; 0 means nothing.
 	Target float64
-	// Importance lists what costs availability, the most costly first.
+	// Importance lists what costs availability, the most costly first. Costs that
+	// differ by less than can be computed, some 30 microseconds a year, are equal,
+	// and in order of name.
 	Importance []Importance
-	// Savings is filled if asked for, the greatest first.
+	// Savings is filled if asked for, the greatest first, equal ones in order of
+	// name. What saves nothing is left out.
 	Savings []Saving
 	// Assumed names the services without a declared availability; they count
 	// as always up.
@@ -176,12 +181,30 @@ func (g *Graph) savings(ctx context.Context, v int32, base *Avail, o AvailOption
 		if err != nil {
 			return nil, err
 		}
-		if saved := (better.Availability - base.Availability) * MinutesPerYear; saved > 0 && better.Exact && base.Exact {
-			all = append(all, Saving{ref, saved})
+		saved := better.Availability - base.Availability
+		if share(saved) > 0 && better.Exact && base.Exact {
+			all = append(all, Saving{ref, saved * MinutesPerYear})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Saving) int { return cmp.Compare(b.MinutesPerYear, a.MinutesPerYear) })
+	slices.SortFunc(all, func(a, b Saving) int {
+		return cmp.Or(compareCosts(b.MinutesPerYear, a.MinutesPerYear), strings.Compare(a.Edge.To, b.Edge.To))
+	})
 	return all, nil
+}
+
+// share is a share of time, or a difference of two, in steps of 2^-40: some 30
+// microseconds a year. Results are sums and products of numbers up to 1, so each is off by
+// a few times 2^-53; two that should be equal nearly always fall on the same step, and what
+// should be nothing falls on 0. The step is no decimal fraction, so that products of
+// percentages, which are, do not lie just between two of them.
+//
+// Rounding, and not a tolerance: "differs by less than so much" is no order, since it can
+// hold of neighbours in a row and not of its ends.
+func share(x float64) float64 { return math.Round(x * (1 << 40)) }
+
+// compareCosts orders minutes a year by their steps.
+func compareCosts(a, b float64) int {
+	return cmp.Compare(share(a/MinutesPerYear), share(b/MinutesPerYear))
 }
 
 // availability solves one question on the part of the graph that matters, what the root
@@ -299,15 +322,18 @@ func (a *availability) findForced(ctx context.Context) error {
 }
 
 // importance lists the services that cost anything, the most costly first; of equal
-// ones, in order of name, as vertices are. A cost is the derivative times what the
-// service itself lacks.
+// ones, in order of name. A cost is the derivative times what the service itself lacks.
+// A derivative that is no more than rounding is nothing: it would be there for one member
+// of a group and not for the next.
 func (a *availability) importance() []Importance {
 	var all []Importance
 	for i, gain := range a.gain {
-		if minutes := gain * (1 - a.own[i]) * MinutesPerYear; minutes > 0 {
+		if minutes := gain * (1 - a.own[i]) * MinutesPerYear; minutes > 0 && share(gain) > 0 {
 			all = append(all, Importance{a.g.services[a.n.verts[i]].Name, gain, minutes})
 		}
 	}
-	slices.SortStableFunc(all, func(x, y Importance) int { return cmp.Compare(y.MinutesPerYear, x.MinutesPerYear) })
+	slices.SortFunc(all, func(x, y Importance) int {
+		return cmp.Or(compareCosts(y.MinutesPerYear, x.MinutesPerYear), strings.Compare(x.Service, y.Service))
+	})
 	return all
 }

@@ -1,7 +1,6 @@
 package depgraph
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -13,7 +12,7 @@ import (
 // costs (Birnbaum's measure, and minutes a year), and what softening would save.
 func availText(a *Avail) string {
 	text := fmt.Sprintf("%.6g of %d", a.Availability, a.Needs)
-	for _, i := range inOrder(a.Importance) {
+	for _, i := range a.Importance {
 		text += fmt.Sprintf("; %s %.4g %.6g", i.Service, i.Birnbaum, i.MinutesPerYear)
 	}
 	for _, s := range a.Savings {
@@ -32,17 +31,6 @@ func availText(a *Avail) string {
 		text += "; not exact"
 	}
 	return text
-}
-
-// inOrder puts what costs the same in order of name: the two members of a group always
-// do, and which of them comes first is a matter of the last bits.
-func inOrder(all []Importance) []Importance {
-	return slices.SortedStableFunc(slices.Values(all), func(a, b Importance) int {
-		if d := b.MinutesPerYear - a.MinutesPerYear; math.Abs(d) > 1e-6 {
-			return cmp.Compare(d, 0)
-		}
-		return strings.Compare(a.Service, b.Service)
-	})
 }
 
 // own is an attribute of a service.
@@ -169,9 +157,6 @@ func TestAvailability_of_small_systems(t *testing.T) {
 			a, err := system(t, c.system).Availability(t.Context(), "a", c.o)
 			if err != nil {
 				t.Fatal(err)
-			}
-			if !slices.IsSortedFunc(a.Importance, func(a, b Importance) int { return cmp.Compare(b.MinutesPerYear, a.MinutesPerYear) }) {
-				t.Errorf("not the most costly first: %+v", a.Importance)
 			}
 			if got := availText(a); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)

@@ -1,6 +1,7 @@
 package depgraph
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -63,7 +64,7 @@ func LoadBaseline(name string) (*Baseline, error) {
 		return nil, fmt.Errorf("depgraph: baseline: %w", err)
 	}
 	var f baselineFile
-	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec := json.NewDecoder(bytes.NewReader(data))
 	// A field that is misspelt would tolerate less than the file seems to say.
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
@@ -71,6 +72,10 @@ func LoadBaseline(name string) (*Baseline, error) {
 	}
 	if f.Version != 1 {
 		return nil, fmt.Errorf("depgraph: baseline %s: version %d is unknown; this program reads version 1", name, f.Version)
+	}
+	// What a merge has put behind it would be tolerated by nobody, and not be told either.
+	if rest := bytes.TrimSpace(data[dec.InputOffset():]); len(rest) > 0 {
+		return nil, fmt.Errorf("depgraph: baseline %s: there is text after the baseline", name)
 	}
 	b := &Baseline{known: map[BaselineEntry]bool{}}
 	for _, e := range f.Findings {

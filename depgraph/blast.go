@@ -58,13 +58,7 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 			return nil, err
 		}
 		known := sure.report()
-		for _, pair := range [][2][]string{{res.Down, known.Down}, {res.Degraded, known.Degraded}} {
-			for _, name := range pair[0] {
-				if !slices.Contains(pair[1], name) {
-					res.Assumed = append(res.Assumed, name)
-				}
-			}
-		}
+		res.Assumed = append(missing(res.Down, known.Down), missing(res.Degraded, known.Degraded)...)
 		slices.Sort(res.Assumed)
 	}
 	return res, nil
@@ -235,7 +229,9 @@ type FalseRedundancy struct {
 	// Shared are services whose loss leaves the group short of its quorum. What
 	// the owner needs anyway is left out.
 	Shared []string
-	At     Position
+	At     Position // where the group is declared
+
+	number int // of the group, as Edge.Group counts
 }
 
 // FalseRedundancies returns the hard runtime groups whose alternatives share a
@@ -280,7 +276,7 @@ func (g *Graph) allBlasts(ctx context.Context, progress func(Progress), count, s
 			gr := &g.groups[n.groups[i].id]
 			found = append(found, FalseRedundancy{
 				Service: g.services[gr.owner].Name, Members: g.namesOf(gr.members), Need: int(gr.need),
-				Shared: names, At: g.position(gr.file, gr.line),
+				Shared: names, At: g.position(gr.file, gr.line), number: int(n.groups[i].id-g.ownGroup[gr.owner]) + 1,
 			})
 		}
 	}

@@ -396,7 +396,7 @@ func (c *checker) falseRedundancy(r *Rule) error {
 		}
 		edges := make([]Edge, 0, len(f.Members))
 		for _, e := range c.g.EdgesFrom(f.Service) {
-			if e.At == f.At && slices.Contains(f.Members, e.To) {
+			if e.Group == f.number {
 				edges = append(edges, e)
 			}
 		}

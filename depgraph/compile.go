@@ -2,6 +2,7 @@ package depgraph
 
 import (
 	"cmp"
+	"fmt"
 	"runtime"
 	"slices"
 	"strconv"
@@ -295,15 +296,14 @@ func (c *compiler) canonical(deps []Dependency) []int32 {
 	for i := range deps {
 		c.order = append(c.order, int32(i))
 	}
-	// All that tells two groups apart in a graph, their members as a set. Equal ones
-	// stay in order of their places.
+	// All that tells two groups apart in a graph: their members as a set, what is said
+	// of them, and their places. Two that agree in all of it are interchangeable.
 	key := func(d *Dependency) string {
-		names := slices.Sorted(slices.Values(d.AnyOf))
-		return strings.Join(names, "\x00") + "\x01" + itoa(d.need()) + itoa(int(d.phases()))
+		names, t := slices.Sorted(slices.Values(d.AnyOf)), textOf(d)
+		return strings.Join(names, "\x00") + fmt.Sprintf("\x01%d %d %s", d.need(), d.phases(), d.At) +
+			fmt.Sprintf("\x01%d", flagsOf(d)) + strings.Join([]string{t.evidence, t.breakGlass, t.fallback, t.note, t.source}, "\x00")
 	}
-	slices.SortStableFunc(c.order, func(a, b int32) int {
-		return cmp.Or(strings.Compare(key(&deps[a]), key(&deps[b])), comparePositions(deps[a].At, deps[b].At))
-	})
+	slices.SortStableFunc(c.order, func(a, b int32) int { return strings.Compare(key(&deps[a]), key(&deps[b])) })
 	return c.order
 }
 

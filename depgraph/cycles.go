@@ -37,8 +37,9 @@ type Component struct {
 	Edges []Edge
 	// Cycle is a shortest cycle that makes the component what it is: in a
 	// deadlock it has a startup edge, in an ordering cycle a weak one, in a soft
-	// cycle a soft one. It begins at the service with the smallest name. CycleProven is false only if the
-	// search was cut short in a very large component.
+	// cycle a soft one. It begins at the service with the smallest name.
+	// CycleProven is false only if the search was cut short in a very large
+	// component.
 	Cycle       []Edge
 	CycleProven bool
 	// Soften is a set of edges which, made soft, leave no cycle inside the

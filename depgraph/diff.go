@@ -54,7 +54,9 @@ const (
 	Removed  ChangeKind = "removed"
 	Hardened ChangeKind = "hardened" // needed in more phases, or by more than before
 	Softened ChangeKind = "softened"
-	Changed  ChangeKind = "changed" // harder in one phase and softer in another, or only its manner changed
+	// Changed: harder in one phase and softer in another; or as hard as before, in
+	// another manner or with other alternatives beside it.
+	Changed ChangeKind = "changed"
 
 	NewCycle ChangeKind = "new"
 	Grown    ChangeKind = "grown"
@@ -172,11 +174,36 @@ func (c *comparison) edges() {
 		}
 	}
 	slices.SortFunc(refs, compareRefs)
-	for _, ref := range refs {
-		if kind := changeOf(before[ref], after[ref]); kind != "" {
-			c.d.Edges = append(c.d.Edges, EdgeChange{Kind: kind, From: ref.From, To: ref.To, Before: before[ref], After: after[ref]})
+	kinds, told := make([]ChangeKind, len(refs)), map[string]bool{}
+	for i, ref := range refs {
+		if kinds[i] = changeOf(before[ref], after[ref]); kinds[i] != "" {
+			told[ref.From] = true
 		}
 	}
+	for i, ref := range refs {
+		// Where a service needs each of the others as much as before, its groups may still
+		// have exchanged their members. If anything about it changed, that says enough: a
+		// group that gains a member is told at that member.
+		if kinds[i] == "" && !told[ref.From] && !slices.Equal(c.g[0].standIns(before[ref]), c.g[1].standIns(after[ref])) {
+			kinds[i] = Changed
+		}
+		if kinds[i] != "" {
+			c.d.Edges = append(c.d.Edges, EdgeChange{Kind: kinds[i], From: ref.From, To: ref.To, Before: before[ref], After: after[ref]})
+		}
+	}
+}
+
+// standIns lists the groups to which the edges of one pair belong, each by its quorum and
+// its members, sorted; nil if there are none, as for nearly every pair.
+func (g *Graph) standIns(edges []Edge) (groups []string) {
+	for i := range edges {
+		if e := &edges[i]; e.Group > 0 {
+			gr := &g.groups[g.ownGroup[g.index[e.From]]+int32(e.Group)-1]
+			groups = append(groups, itoa(e.Need)+"\x00"+strings.Join(g.namesOf(gr.members), "\x00"))
+		}
+	}
+	slices.Sort(groups)
+	return groups
 }
 
 // changeOf says how the need between two services changed; "" if it did not.

@@ -36,11 +36,11 @@ func (s *ServiceChange) differs() bool {
 // AvailabilityDiffers reports whether the availability changed by more than
 // the noise of an estimate or of floating-point numbers.
 func (s *ServiceChange) AvailabilityDiffers() bool {
-	noise := 1e-12
+	d := math.Abs(s.Availability[0] - s.Availability[1])
 	if s.Estimated {
-		noise = 1e-4
+		return d > 1e-4
 	}
-	return math.Abs(s.Availability[0]-s.Availability[1]) > noise
+	return share(d) > 0
 }
 
 // order compares waves and the critical path of a full start.
@@ -91,8 +91,8 @@ func (c *comparison) touched(g *Graph, backwards bool) []bool {
 	}
 	if backwards { // availability moves with a declared number as well
 		for _, name := range c.common {
-			a, b := c.g[0].services[c.g[0].index[name]].Availability, c.g[1].services[c.g[1].index[name]].Availability
-			if a.Own != b.Own {
+			a, b := &c.g[0].services[c.g[0].index[name]], &c.g[1].services[c.g[1].index[name]]
+			if ownPercent(a) != ownPercent(b) {
 				add(g.index[name])
 			}
 		}

@@ -52,9 +52,9 @@ type exportGroup struct {
 
 // exportEdge is one edge as it is read, before it is added to its owner.
 type exportEdge struct {
-	from, to  string
-	group, of int
-	dep       Dependency
+	from, to string
+	group    int // from 1 among those of from; 0: it is no member
+	dep      Dependency
 }
 
 // export reads a whole graph. Services come first whatever the order in the file, as
@@ -157,8 +157,8 @@ func (r *exportReader) service(n *yaml.Node) {
 			r.place(&s.At, key, v)
 		}
 	})
-	// An export that names no manifest is its own place.
-	if s.At.File == "" { // where the export itself says it
+	// Without the place of a manifest, the place is that in the export.
+	if s.At.File == "" {
 		s.At = r.at(n)
 	}
 	if ok && s.Name == "" {
@@ -231,7 +231,7 @@ func (r *exportReader) edgeField(e *exportEdge, key string, v *yaml.Node) {
 	case "group":
 		e.group = r.integer(v, key)
 	case "of":
-		e.of = r.integer(v, key)
+		r.integer(v, key) // the members that are there are counted; this one is for other readers
 	case "need":
 		e.dep.Need = r.integer(v, key)
 	case "file", "line":

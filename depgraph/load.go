@@ -136,7 +136,7 @@ const stdinName = "standard input"
 // readStdin reads at most limit bytes, and is at fault with one more.
 func readStdin(r io.Reader, limit int64) ([]Service, error) {
 	// One byte more than allowed tells too much from just enough.
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	data, err := io.ReadAll(io.LimitReader(r, max(limit, limit+1)))
 	switch at := (Position{File: stdinName}); {
 	case err != nil:
 		return nil, Problems{{At: at, Message: "cannot read: " + reason(err)}}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -192,7 +193,11 @@ func (d *decoder) wrongType(n *yaml.Node, field, want string) {
 	d.problems.addf(d.at(n), "%s: expected %s, found %s", field, want, describe(n))
 }
 
-// describe says what was found instead, in words and not too long.
+// maxShownValue is how many bytes of a value a message shows.
+const maxShownValue = 40
+
+// describe says what was found instead, in words and not too long. A value is cut between
+// two letters: half of one would be shown as an escape.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -201,8 +206,12 @@ func describe(n *yaml.Node) string {
 		return "a list"
 	}
 	value := n.Value
-	if len(value) > 40 {
-		value = value[:40] + "..."
+	if len(value) > maxShownValue {
+		cut := maxShownValue
+		for cut > 0 && !utf8.RuneStart(value[cut]) {
+			cut--
+		}
+		value = value[:cut] + "..."
 	}
 	switch n.Tag {
 	case "!!null":

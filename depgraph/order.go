@@ -34,7 +34,11 @@ type Order struct {
 	Waves [][]string
 	// Timeline is the same with start durations, in order of begin.
 	Timeline []Slot
-	// Critical is the chain of services that determines Total.
+	// Critical is the chain of services that determines Total, from the first that
+	// begins to the one that is ready last. There may be several: it ends at what
+	// serves last, of equals in the last wave, of these the first by name; and each
+	// step back leads to what was ready last of all that was waited for, of equals
+	// the last by name. It is the same for every order of the input.
 	Critical []string
 	// Total is the time until everything serves.
 	Total time.Duration

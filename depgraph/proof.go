@@ -291,9 +291,54 @@ func (p *Proofs) Status(service, dependency, evidence string, now time.Time, max
 	case chosen.Hits <= 0:
 		return status(Forged, "proves nothing: the fault was never seen to hit")
 	case maxAge > 0 && now.Sub(chosen.At) > maxAge:
-		return status(Stale, "is %d days old; at most %d are allowed", int(now.Sub(chosen.At).Hours()/24), int(maxAge.Hours()/24))
+		return status(Stale, "%s", staleText(now.Sub(chosen.At), maxAge))
 	}
 	return status(Proven, "")
+}
+
+// staleText says by how much a proof is too old. The age is rounded down to its largest
+// unit, which may leave no more than what is allowed; then it is "over" that.
+func staleText(age, allowed time.Duration) string {
+	unit := ageUnits[len(ageUnits)-1]
+	for _, u := range ageUnits {
+		if age >= u.length {
+			unit = u
+			break
+		}
+	}
+	over := ""
+	if age.Truncate(unit.length) <= allowed {
+		over = "over "
+	}
+	most := allowed.String() // of a fraction of a second
+	for _, u := range ageUnits {
+		if allowed%u.length == 0 {
+			most = u.text(allowed)
+			break
+		}
+	}
+	are := "are"
+	if strings.HasPrefix(most, "1 ") {
+		are = "is"
+	}
+	return fmt.Sprintf("is %s%s old; at most %s %s allowed", over, unit.text(age), most, are)
+}
+
+// ageUnit is a unit in which ages are told.
+type ageUnit struct {
+	length time.Duration
+	name   string // of one
+}
+
+// ageUnits are the units of ages, the largest first.
+var ageUnits = []ageUnit{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}}
+
+// text is a duration in whole units, rounded down.
+func (u ageUnit) text(d time.Duration) string {
+	if n := d / u.length; n != 1 {
+		return fmt.Sprintf("%d %ss", n, u.name)
+	}
+	return "1 " + u.name
 }
 
 // ProofStatus says what is proven of every soft edge of the run time, in the

@@ -74,7 +74,7 @@ func TestProof_counts(t *testing.T) {
 		}
 	}
 	text, severity, at := checkProof(t, made[0].ID, proofs, 90*24*time.Hour)
-	if !strings.Contains(text, "is 100 days old; at most 90 are allowed") || severity != Error || at.String() != "depgraph.yaml:3" {
+	if !strings.Contains(text, "is 100 days old; at most 90 days are allowed") || severity != Error || at.String() != "depgraph.yaml:3" {
 		t.Errorf("%s %s %s", severity, text, at)
 	}
 	if text, severity, _ := checkProof(t, "", nil, 0); !strings.HasSuffix(text, "there is no evidence") || severity != Info {

@@ -478,7 +478,7 @@ func (p *queryParser) limits() (keep func(flag) bool, steps int, err error) {
 		phase = Startup | Runtime | Deploy
 	}
 	return func(f flag) bool {
-		return f&flag(phase) != 0 && (plane == PlaneUnknown || planeOf(f) == plane || plane == Data && planeOf(f) == PlaneUnknown) &&
+		return f&flag(phase) != 0 && (plane == PlaneUnknown || planeOf(f) == plane) &&
 			(strength == "" || strength == "hard" && f&(fSoft|fGroup) == 0 || strength == "soft" && f&fSoft != 0)
 	}, steps, nil
 }

@@ -170,7 +170,7 @@ func TestOrder_weak_orders_of_groups(t *testing.T) {
 		"a quorum in the start": {
 			"a: / any-of: [x, y, z], need: 2, order: weak, phase: startup\nx:\ny: / on: x\nz: / on: y",
 			OrderOptions{},
-			"x | y | a z; critical x y z",
+			"x | y | a z; critical x y a",
 		},
 		"too few are in the start": {
 			"a: / any-of: [x, y], soft: true, phase: startup / on: x\nx: / on: w\nw:\ny: / on: y2\ny2: / on: y",

@@ -358,7 +358,7 @@ func move(order []int32, from, to int) {
 	order[to] = v
 }
 
-// prune takes edges back, the dearest first, while no cycle returns.
+// prune takes edges back, the most expensive first, while no cycle returns.
 func (s *subgraph) prune(chosen []bool, weights []int32) []bool {
 	var order []int
 	for i, soft := range chosen {

@@ -67,7 +67,7 @@ func (s *subgraph) units(weights []int32) []unit {
 }
 
 // greedyGroups softens everything a plain order would, then takes units back,
-// the dearest first, while the component still comes up.
+// the most expensive first, while the component still comes up.
 func (s *subgraph) greedyGroups(ctx context.Context, units []unit, weights []int32, works func([]bool) bool) (chosen []bool, total int) {
 	plain := s.heuristic(ctx, weights)
 	chosen = make([]bool, len(s.to))

@@ -193,11 +193,11 @@ func (t *timeline) waitsFor(v int32, in []int32, wave int) bool {
 // what serves last, over what let each service begin. What never serves is left out.
 func (t *timeline) report(res *Order) {
 	// The end of the whole is what serves last; of several, one of the highest wave,
-	// whose chain is the longest to look at.
+	// whose chain has the most to look at, and of these the first by name.
 	last := int32(-1)
 	t.order = slices.DeleteFunc(t.order, func(v int32) bool { return !t.s.serves[v] })
 	for _, v := range t.order {
-		if last < 0 || t.serves[v] > t.serves[last] || t.serves[v] == t.serves[last] && t.wave[v] > t.wave[last] {
+		if last < 0 || t.endsLater(v, last) {
 			last = v
 		}
 	}
@@ -233,6 +233,14 @@ func (t *timeline) report(res *Order) {
 			Wave: int(t.wave[v]), Critical: critical[v],
 		})
 	}
+}
+
+// endsLater reports whether v rather than w is where the critical path ends.
+func (t *timeline) endsLater(v, w int32) bool {
+	if t.serves[v] != t.serves[w] {
+		return t.serves[v] > t.serves[w]
+	}
+	return t.wave[v] > t.wave[w] || t.wave[v] == t.wave[w] && v < w
 }
 
 // waveChain is a chain of starts through the waves, from the last one down.

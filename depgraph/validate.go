@@ -132,9 +132,13 @@ func (c *compiler) checkRepeats(v int32) {
 		for j := i - 1; j >= 0 && c.raw[j].to == b.to; j-- {
 			a := &c.raw[j]
 			if a.group < 0 && b.group < 0 && a.flags&b.flags&phases != 0 {
-				at := Position{File: c.g.files[b.file], Line: int(b.line)}
-				c.problems.addf(at, "%s: depends on %q twice in phase %s; the other place is %s", c.g.services[v].Name,
-					c.g.services[b.to].Name, Phase(a.flags&b.flags&phases), Position{File: c.g.files[a.file], Line: int(a.line)})
+				// The later place is the one too many, whichever was given first.
+				first, second := c.g.position(a.file, a.line), c.g.position(b.file, b.line)
+				if comparePositions(first, second) > 0 {
+					first, second = second, first
+				}
+				c.problems.addf(second, "%s: depends on %q twice in phase %s; the other place is %s",
+					c.g.names[v], c.g.names[b.to], Phase(a.flags&b.flags&phases), first)
 			}
 		}
 	}

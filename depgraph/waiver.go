@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,13 +41,15 @@ func (w *Waiver) covers(f *Finding, to string) bool {
 
 // Waive splits findings into those that stay and those that a waiver of the
 // graph tolerates on a day. What an expired waiver was about stays, and says
-// so. Check has done this already; it is for findings of others. Waived, if set,
-// is called with each finding that is tolerated.
+// so. Check has done this already; it is for findings of others, such as those
+// of package drift. Waived, if set, is called with each finding that is
+// tolerated. The slice that is given stays as it is.
 func (g *Graph) Waive(findings []Finding, now time.Time, waived func(Finding, Waiver)) []Finding {
-	return g.waive(findings, now, waived, map[*Waiver]bool{})
+	return g.waive(slices.Clone(findings), now, waived, map[*Waiver]bool{})
 }
 
-// waive is Waive that notes which waivers are about anything at all.
+// waive is Waive that writes into findings, and notes which waivers are about anything at
+// all.
 func (g *Graph) waive(findings []Finding, now time.Time, waived func(Finding, Waiver), used map[*Waiver]bool) []Finding {
 	// In place: at most what is read already is overwritten.
 	kept := findings[:0]

@@ -114,8 +114,8 @@ func (g *Graph) distances(w int32, keep sel) []int32 {
 // defaultPathLimit is that of WhyOptions.Limit.
 const defaultPathLimit = 100
 
-// maxPathSteps bounds the work between two paths: with a limit on the length,
-// a search can run into many dead ends.
+// maxPathSteps bounds the work of one question: a path that may visit nothing twice
+// can run into many dead ends although each step by itself leads to the target.
 const maxPathSteps = 5_000_000
 
 // allPaths enumerates simple paths by length, by searching again and again
@@ -182,10 +182,9 @@ func (p *pathSearch) walk(ctx context.Context, v, left int32) {
 		}
 		switch {
 		case w == p.target:
+			// With more steps left, this path was found in an earlier round.
 			if left == 1 {
-				p.found = append(p.found, append(append([]int32(nil), p.edges...), e))
-			} else if left < 1 {
-				p.longer = true
+				p.found = append(p.found, append(slices.Clone(p.edges), e))
 			}
 		case p.dist[w] > left-1:
 			p.longer = true

@@ -317,8 +317,8 @@ critical path (5s): db -> web
 		{"avail web -d shop --what-if 'own db=99.999' --what-if 'soften web:db'", "", 0, `web: 99.98% (exact), 105 min down a year
 target 99.9%: kept
 what costs it, a year:
-      53 min  web
       53 min  east
+      53 min  web
       53 min  west
 softening web -> east saves 53 min a year
 softening web -> west saves 53 min a year

@@ -96,7 +96,7 @@ func TestRun_fixed_JSON_forms(t *testing.T) {
 		{
 			[]string{"-d", good, "avail", "web", "-f", "json"},
 			0,
-			`{"service":"web","availability":0.9993000599949999,"exact":true,"importance":[{"service":"db","minutes_per_year":262.747489},{"service":"web","minutes_per_year":52.528464},{"service":"east","minutes_per_year":52.528469},{"service":"west","minutes_per_year":52.528469}]}`,
+			`{"service":"web","availability":0.9993000599949999,"exact":true,"importance":[{"service":"db","minutes_per_year":262.747489},{"service":"east","minutes_per_year":52.528469},{"service":"web","minutes_per_year":52.528464},{"service":"west","minutes_per_year":52.528469}]}`,
 		},
 	} {
 		code, out, errs := run1(t, c.args...)
