@@ -100,9 +100,10 @@ func (b *Baseline) Write(w io.Writer) error {
 	return enc.Encode(f)
 }
 
-// Filter splits findings into new ones and the number of known ones. Stale
-// counts entries of the baseline that nothing matched any more.
+// Filter splits findings into new ones, an empty list if there are none, and the number
+// of known ones. Stale counts entries of the baseline that nothing matched any more.
 func (b *Baseline) Filter(findings []Finding) (fresh []Finding, known, stale int) {
+	fresh = []Finding{}
 	used := map[BaselineEntry]bool{}
 	for i := range findings {
 		// Each entry that matches is used, also one of a finding that is new because of

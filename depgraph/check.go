@@ -49,7 +49,11 @@ type CheckOptions struct {
 }
 
 // Check runs the rules and returns the findings, in order of severity, rule,
-// place and message.
+// place and message. Without any the slice is empty and not nil.
+//
+// An error is that of ctx, of names that are no rules (ErrUnknownRule), or of a rule of
+// one's own that cannot be registered. What goes wrong inside such a rule is a finding of
+// DG020 instead.
 func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	if o.Policy == nil {
 		o.Policy = &Policy{}
@@ -95,6 +99,9 @@ func (g *Graph) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	c.found = nil
 	c.idleWaivers(used, own)
 	found = append(found, c.found...)
+	if found == nil {
+		found = []Finding{}
+	}
 	slices.SortStableFunc(found, compareFindings)
 	return found, ctx.Err()
 }

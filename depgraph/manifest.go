@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/failopen/failopen/depgraph/internal/yamlfault"
 )
 
 // ParseManifest reads the services of one manifest: YAML with any number of
@@ -63,7 +64,7 @@ func (d *decoder) parse(data []byte) {
 		err = yamlDocuments(data, d.document)
 	}
 	if err != nil {
-		d.syntax(err)
+		d.syntax(data, err)
 	} else if len(d.services) == 0 && len(d.problems) == 0 && !d.exported {
 		d.problems.addf(Position{File: d.file, Line: 1}, "no service here; a manifest begins with \"service: NAME\"")
 	}
@@ -86,24 +87,15 @@ func yamlDocuments(data []byte, each func(*yaml.Node)) error {
 	}
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
-
-// syntax reports an error of the parser with the line that it names.
-func (d *decoder) syntax(err error) {
-	msg, at := err.Error(), Position{File: d.file, Line: 1}
-	// The parser says where only in its text, and not always; the prefix is taken off,
-	// as the position says it better.
-	if m := yamlLine.FindStringSubmatch(msg); m != nil {
-		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
-			at.Line = n
-		}
-		msg = msg[len(m[0]):]
-	}
+// syntax reports an error of a parser with its line. The position says where, so the
+// message does not.
+func (d *decoder) syntax(data []byte, err error) {
+	line, msg := yamlfault.Place(data, err)
 	var j *jsonError
 	if errors.As(err, &j) {
-		at.Line = j.line
+		line = j.line
 	}
-	d.problems.addf(at, "cannot parse: %s", msg)
+	d.problems.addf(Position{File: d.file, Line: line}, "cannot parse: %s", msg)
 }
 
 // document takes one document in whichever form it has: a list of services, an export

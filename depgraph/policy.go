@@ -104,7 +104,7 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 		}
 	})
 	if err != nil {
-		d.syntax(err)
+		d.syntax(data, err)
 	}
 	if err := d.problems.err(); err != nil {
 		return nil, err

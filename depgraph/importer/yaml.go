@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/yamlfault"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -88,8 +88,7 @@ func allShown(paths []string) string {
 }
 
 // parseYAML reads the documents of one file; documents without content are left out.
-// Its errors name the file as shown, and the line wherever the parser tells one. The
-// parser is known to panic on some inputs that are no YAML, so that is an error as
+// Its errors name the file as shown, and the line. The parser is known to panic on some inputs that are no YAML, so that is an error as
 // well: an import never ends the program.
 func parseYAML(name string, data []byte) (docs []document, err error) {
 	shown := shown(name)
@@ -104,7 +103,8 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 		if err := dec.Decode(&n); errors.Is(err, io.EOF) {
 			return docs, nil
 		} else if err != nil {
-			return nil, syntax(shown, err)
+			line, msg := yamlfault.Place(data, err)
+			return nil, fmt.Errorf("%s:%d: cannot parse: %s", shown, line, msg)
 		}
 		if len(n.Content) == 0 {
 			continue
@@ -122,23 +122,6 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 		}
 		docs = append(docs, document{shown, root})
 	}
-}
-
-// yamlLine is what the parser puts before its messages; it names no file, and not
-// always a line.
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// syntax puts the line that the parser names behind the name of the file.
-func syntax(file string, err error) error {
-	msg := err.Error()
-	m := yamlLine.FindStringSubmatch(msg)
-	if m == nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	if m[1] != "" {
-		file += ":" + m[1]
-	}
-	return fmt.Errorf("%s: cannot parse: %s", file, msg[len(m[0]):])
 }
 
 // split cuts a file at the lines that begin a document. Each part has as many

@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,13 +54,13 @@ func TestParseYAML_unfolds_aliases_and_merges(t *testing.T) {
 		"a: !reset null\nb: !override [x]":      "{a: null, b: [x]}",
 		"\ufeffa: 1\n":                          "{a: 1}",
 		"a: &x [*x]\n":                          "error f.yaml:1: aliases within aliases are more than 32 deep here, or one contains itself",
-		"a: *gone\n":                            "error f.yaml: cannot parse: unknown anchor 'gone' referenced",
+		"a: *gone\n":                            "error f.yaml:1: cannot parse: unknown anchor 'gone' referenced",
 		"a: [\n":                                "error f.yaml:1: cannot parse: did not find expected node content",
 		"a: 1\n b: 2\n":                         "error f.yaml:2: cannot parse: mapping values are not allowed in this context",
-		"a: \"\\q\"\n":                          "error f.yaml: cannot parse: found unknown escape character",
-		"a: \x00\n":                             "error f.yaml: cannot parse: control characters are not allowed",
-		"a: \xff\n":                             "error f.yaml: cannot parse: invalid leading UTF-8 octet",
-		"\ta: 1\n":                              "error f.yaml: cannot parse: found character that cannot start any token",
+		"a: \"\\q\"\n":                          "error f.yaml:1: cannot parse: found unknown escape character",
+		"a: \x00\n":                             "error f.yaml:1: cannot parse: control characters are not allowed",
+		"a: \xff\n":                             "error f.yaml:1: cannot parse: invalid leading UTF-8 octet",
+		"\ta: 1\n":                              "error f.yaml:1: cannot parse: found character that cannot start any token",
 		"a: 1\nb: {c: 1, d: 2, c: 3}\n":         "error f.yaml:2: the key \"c\" appears twice in a mapping; the first one is in line 2",
 		"a: 1\nb: 2\na: 3\n":                    "error f.yaml:3: the key \"a\" appears twice in a mapping; the first one is in line 1",
 		"ok: 1\n---\na: [\n":                    "error f.yaml:3: cannot parse: did not find expected node content",
@@ -125,14 +124,6 @@ func TestSplit_keeps_lines_and_costs_one_document(t *testing.T) {
 		if strings.Join(got, "|") != strings.Join(want, "|") {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
-	}
-}
-
-func TestSyntax_of_an_error_that_is_not_the_parsers(t *testing.T) {
-	cause := errors.New("disk gone")
-	err := syntax("f.yaml", cause)
-	if err.Error() != "f.yaml: disk gone" || !errors.Is(err, cause) {
-		t.Error(err)
 	}
 }
 

@@ -1,12 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
 	"html"
 	"io"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -81,8 +83,9 @@ const maxMermaidText = 50_000
 
 // Mermaid writes a flowchart. Above MaxMermaidEdges, or 50,000 bytes, it shows
 // owners, or, if nobody says owners, kinds, instead of services, and says so in
-// a comment; if even that is too much, only the edges that occur most.
-// Identifiers are n0, n1 … in order of name, and names occur in quoted labels
+// a comment; if even that is too much, only the edges that occur most, and as
+// many of the owners with the most edges as there is room for. What is left out
+// is counted in a comment. Identifiers are n0, n1 … in order of name, and names occur in quoted labels
 // only, which mermaidLabel escapes.
 func Mermaid(w io.Writer, g *depgraph.Graph) error {
 	text := ""
@@ -96,11 +99,14 @@ func Mermaid(w io.Writer, g *depgraph.Graph) error {
 	return err
 }
 
+// mermaidHead is the first line of a diagram: what depends stands on the right.
+const mermaidHead = "flowchart RL\n"
+
 // flowchart renders a diagram into memory, as its length decides about its use.
 func flowchart(g *depgraph.Graph, draw func(printer, *depgraph.Graph)) string {
 	var b strings.Builder
 	p := newPrinter(&b)
-	p.f("flowchart RL\n")
+	p.f(mermaidHead)
 	draw(p, g)
 	_ = p.w.Flush() // a strings.Builder takes everything
 	return b.String()
@@ -139,61 +145,94 @@ func (p printer) mermaidServices(g *depgraph.Graph) {
 
 // mermaidGroups draws the graph collapsed by owner or by kind. An arrow carries
 // the number of edges that it stands for; edges inside a group are not drawn.
-// Ties are broken by name, so that the cut below is the same every time.
+// Ties are broken by name, so that the cuts below are the same every time.
 func (p printer) mermaidGroups(g *depgraph.Graph) {
-	by, what := func(s *depgraph.Service) string { return s.Owner }, "owner"
+	c := newCollapsed(g)
+	// A large company has more owners than a diagram can hold, of names of any
+	// length, so the number is found by trying: O(log(groups)) drawings in memory.
+	all := len(c.names)
+	cut := sort.Search(all, func(n int) bool { return len(mermaidHead)+len(c.flowchart(g, all-n)) <= maxMermaidText })
+	p.f("%s", c.flowchart(g, all-cut))
+}
+
+// collapsed is a graph in which groups stand for services.
+type collapsed struct {
+	what  string         // that groups are: owner or kind
+	names []string       // of groups, those with the most edges first
+	size  map[string]int // services of each group
+	pairs []groupPair    // of groups with edges between them, the heaviest first
+}
+
+// groupPair are the edges that lead from one group to another.
+type groupPair struct {
+	from, to string
+	weight   int
+}
+
+// newCollapsed sums up edges by owner, or by kind if nobody says owners.
+func newCollapsed(g *depgraph.Graph) *collapsed {
+	c := &collapsed{what: "owner", size: map[string]int{}}
+	by := func(s *depgraph.Service) string { return s.Owner }
 	if !hasOwners(g) {
-		by, what = func(s *depgraph.Service) string { return s.Kind.String() }, "kind"
+		by, c.what = func(s *depgraph.Service) string { return s.Kind.String() }, "kind"
 	}
-	groupOf, size := map[string]string{}, map[string]int{}
+	groupOf, edges := map[string]string{}, map[string]int{}
 	for s := range g.Services() {
-		name := by(&s)
-		if name == "" {
-			name = "(no " + what + ")"
+		name := cmp.Or(by(&s), "(no "+c.what+")")
+		if groupOf[s.Name] = name; c.size[name] == 0 {
+			c.names = append(c.names, name)
 		}
-		groupOf[s.Name] = name
-		size[name]++
+		c.size[name]++
 	}
-	type pair struct{ from, to string }
-	weight := map[pair]int{}
+	weight := map[[2]string]int{}
 	for e := range g.Edges() {
 		// Edges inside a group say nothing about how groups depend on each
 		// other.
 		if a, b := groupOf[e.From], groupOf[e.To]; a != b {
-			weight[pair{a, b}]++
+			weight[[2]string{a, b}]++
+			edges[a]++
+			edges[b]++
 		}
 	}
-	// The heaviest pairs first, as they are those that stay if there are too
-	// many.
-	pairs := make([]pair, 0, len(weight))
-	for k := range weight {
-		pairs = append(pairs, k)
+	// The heaviest first, as they are those that stay if there are too many.
+	for k, n := range weight {
+		c.pairs = append(c.pairs, groupPair{k[0], k[1], n})
 	}
-	slices.SortFunc(pairs, func(x, y pair) int {
-		if d := weight[y] - weight[x]; d != 0 {
-			return d
-		}
-		return strings.Compare(x.from+"\x00"+x.to, y.from+"\x00"+y.to)
+	slices.SortFunc(c.pairs, func(x, y groupPair) int {
+		return cmp.Or(y.weight-x.weight, strings.Compare(x.from+"\x00"+x.to, y.from+"\x00"+y.to))
 	})
-	p.f("  %%%% %d services with %d edges, collapsed by %s\n", g.Len(), g.EdgeCount(), what)
-	if len(pairs) > MaxMermaidEdges {
-		p.f("  %%%% %d of %d edges are shown, those that stand for most\n", MaxMermaidEdges, len(pairs))
-		pairs = pairs[:MaxMermaidEdges]
-	}
-	// All groups are drawn, also those whose edges were cut.
-	names := make([]string, 0, len(size))
-	for n := range size {
-		names = append(names, n)
-	}
-	slices.Sort(names)
+	slices.SortFunc(c.names, func(x, y string) int {
+		return cmp.Or(edges[y]-edges[x], c.size[y]-c.size[x], strings.Compare(x, y))
+	})
+	return c
+}
+
+// flowchart draws the first groups, and of the pairs between them the heaviest.
+func (c *collapsed) flowchart(g *depgraph.Graph, groups int) string {
+	var b strings.Builder
+	names := slices.Sorted(slices.Values(c.names[:groups]))
 	ids := map[string]int{}
 	for i, n := range names {
 		ids[n] = i
-		p.f("  n%d[\"%s (%d)\"]\n", i, mermaidLabel(n), size[n])
+		fmt.Fprintf(&b, "  n%d[\"%s (%d)\"]\n", i, mermaidLabel(n), c.size[n])
 	}
-	for _, k := range pairs {
-		p.f("  n%d -->|%d| n%d\n", ids[k.from], weight[k], ids[k.to])
+	drawn := 0
+	for _, k := range c.pairs {
+		from, ok := ids[k.from]
+		to, too := ids[k.to]
+		if ok && too && drawn < MaxMermaidEdges {
+			drawn++
+			fmt.Fprintf(&b, "  n%d -->|%d| n%d\n", from, k.weight, to)
+		}
 	}
+	head := fmt.Sprintf("  %%%% %d services with %d edges, collapsed by %s\n", g.Len(), g.EdgeCount(), c.what)
+	if groups < len(c.names) {
+		head += fmt.Sprintf("  %%%% %d of %d %ss are shown, those with the most edges\n", groups, len(c.names), c.what)
+	}
+	if drawn < len(c.pairs) {
+		head += fmt.Sprintf("  %%%% %d of %d edges are shown, those that stand for most\n", drawn, len(c.pairs))
+	}
+	return head + b.String()
 }
 
 // hasOwners reports whether anybody says an owner; if nobody does, groups are

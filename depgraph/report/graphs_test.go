@@ -362,3 +362,47 @@ func TestMermaid_collapses_what_is_too_long(t *testing.T) {
 		}
 	}
 }
+
+// However many owners there are, and however long their names, the diagram is one that
+// Mermaid draws, and says what it leaves out.
+func TestMermaid_of_more_owners_than_there_is_room_for(t *testing.T) {
+	for _, c := range []struct {
+		services int
+		owner    func(i int) string
+		head     string // the comments
+		last     string // the last owner that is drawn, by name
+	}{
+		{
+			1201, func(i int) string { return fmt.Sprintf("t%d", i) },
+			"  %% 1201 services with 1200 edges, collapsed by owner\n  %% 500 of 1200 edges are shown, those that stand for most\n", "t999 (1)",
+		},
+		{
+			1201, func(i int) string { return fmt.Sprintf("%04d %s", i, strings.Repeat("n", 40)) },
+			"  %% 1201 services with 1200 edges, collapsed by owner\n  %% 677 of 1201 owners are shown, those with the most edges\n  %% 500 of 1200 edges are shown, those that stand for most\n", "0677 " + strings.Repeat("n", 40) + " (1)",
+		},
+		{
+			601, func(i int) string { return fmt.Sprintf("%c%s", 'a'+i%2, strings.Repeat("n", 60_000*(i%2))) },
+			"  %% 601 services with 600 edges, collapsed by owner\n  %% 1 of 2 owners are shown, those with the most edges\n  %% 0 of 2 edges are shown, those that stand for most\n", "a (301)",
+		},
+		{
+			601, func(i int) string { return strings.Repeat("n", 60_000) + fmt.Sprint(i%2) },
+			"  %% 601 services with 600 edges, collapsed by owner\n  %% 0 of 2 owners are shown, those with the most edges\n  %% 0 of 2 edges are shown, those that stand for most\n", "",
+		},
+	} {
+		g := chain(t, c.services, func(i int, s *depgraph.Service) { s.Owner = c.owner(i) })
+		text := written(t, func(w io.Writer) error { return report.Mermaid(w, g) })
+		head, rest, _ := strings.Cut(strings.TrimPrefix(text, "flowchart RL\n"), "  n0[")
+		if head != c.head || len(text) > 50_000 {
+			t.Errorf("%d bytes, and the head is\n%s\nwant\n%s", len(text), head, c.head)
+		}
+		last := ""
+		for line := range strings.Lines("  n0[" + rest) {
+			if label, ok := strings.CutSuffix(line, "\"]\n"); ok {
+				_, last, _ = strings.Cut(label, "[\"")
+			}
+		}
+		if last != c.last {
+			t.Errorf("the last owner is %.80s, want %.80s", last, c.last)
+		}
+	}
+}

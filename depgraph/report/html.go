@@ -35,8 +35,9 @@ type HTMLOptions struct {
 	Proofs   *depgraph.Proofs
 	ProofAge time.Duration
 	ProofNow time.Time
-	// Findings are listed, if given. The verdict in the head is about them.
-	// Findings are listed, if given.
+	// Findings are listed, and the verdict in the head is about them. They are
+	// those of Graph.Check, which returns an empty list and not nil where it finds
+	// nothing: nil means that nobody has checked, and the page says that.
 	Findings []depgraph.Finding
 	// MaxAvailability limits for how many services availability is computed:
 	// those with a target first, then the most critical. Zero means 300.
@@ -82,9 +83,21 @@ func HTML(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOptions) er
 	p.f("<style>%s</style>\n</head>\n<body>\n", pageCSS)
 	// The head is readable without the script; the rest of the page is built by
 	// it.
-	p.f("<header><h1>%s</h1>%s<p id=\"verdict\">%s</p><ul id=\"health\"></ul><p id=\"summary\"></p></header>\n<main id=\"main\"><noscript>This page needs JavaScript. \"depgraph export -f markdown\" writes the same as text.</noscript></main>\n", title, about(o), html.EscapeString(Verdict(g, o.Findings)))
+	p.f("<header><h1>%s</h1>%s<p id=\"verdict\">%s</p><ul id=\"health\"></ul><p id=\"summary\"></p></header>\n<main id=\"main\"><noscript>This page needs JavaScript. \"depgraph export -f markdown\" writes the same as text.</noscript></main>\n", title, about(o), html.EscapeString(pageVerdict(g, o.Findings)))
 	p.f("<script type=\"application/json\" id=\"data\">%s</script>\n<script>%s</script>\n</body>\n</html>\n", text, pageJS)
 	return p.w.Flush()
+}
+
+// notChecked stands for findings on a page that was made without a check.
+const notChecked = "Not checked: the rules were not run for this page"
+
+// pageVerdict is the sentence in the head. A page without findings must not read like one
+// of a system that is sound.
+func pageVerdict(g *depgraph.Graph, findings []depgraph.Finding) string {
+	if findings == nil {
+		return notChecked
+	}
+	return Verdict(g, findings)
 }
 
 // about is the line with date and commit, as HTML; empty if neither is given.

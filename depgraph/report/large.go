@@ -52,7 +52,7 @@ func largePage(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOption
 	p.f("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
 	p.f("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '%s'; base-uri 'none'; form-action 'none'\">\n", hash(pageCSS))
 	p.f("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>%s</title>\n<style>%s</style>\n</head>\n<body>\n", title, pageCSS)
-	p.f("<header><h1>%s</h1>%s<p id=\"verdict\">%s</p>", title, about(o), html.EscapeString(Verdict(g, o.Findings)))
+	p.f("<header><h1>%s</h1>%s<p id=\"verdict\">%s</p>", title, about(o), html.EscapeString(pageVerdict(g, o.Findings)))
 	p.f("<p id=\"summary\">%s, %s, %s. Above %d services there is no drawing: these are groups and tables. Export a part of the graph, or one team's manifests, to see it drawn.</p></header>\n<main>\n",
 		count(g.Len(), "service"), count(g.EdgeCount(), "edge"), count(len(order.Waves), "wave"), MaxPageServices)
 	p.largeCycles(components)
@@ -168,8 +168,12 @@ func (p printer) largeGroups(g *depgraph.Graph) {
 }
 
 // largeFindings has a table of rules with the number of findings of each, and
-// then a table for each rule.
+// then a table for each rule. nil is no check, and is told as such.
 func (p printer) largeFindings(findings []depgraph.Finding) {
+	if findings == nil {
+		p.f("<section id=\"findings\"><h2>Findings</h2>\n<p>%s.</p>\n</section>\n", notChecked)
+		return
+	}
 	groups := byRule(findings)
 	p.rows("findings", fmt.Sprintf("Findings (%d)", len(findings)), []string{"severity", "rule", "how many"}, len(groups), maxLargeRows, func(i int) []string {
 		f := groups[i][0]

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -126,6 +127,40 @@ func TestLargePage_in_full(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "<script") || strings.Contains(b.String(), "<b>") {
 		t.Error("a name became markup")
+	}
+}
+
+// A page that was made without a check does not read like one of a sound system.
+func TestHTML_without_a_check_says_so(t *testing.T) {
+	g := graphOf(t, depgraph.Service{Name: "a"})
+	for name, write := range map[string]func(io.Writer, HTMLOptions) error{
+		"drawn": func(w io.Writer, o HTMLOptions) error { return HTML(t.Context(), w, g, o) },
+		"large": func(w io.Writer, o HTMLOptions) error { return largePage(t.Context(), w, g, o) },
+	} {
+		found, err := g.Check(t.Context(), depgraph.CheckOptions{Only: []string{"DG001"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, _, _ := depgraph.NewBaseline(nil).Filter(found)
+		for want, o := range map[string]HTMLOptions{
+			"Not checked: the rules were not run for this page":                    {},
+			"✓ No errors and no warnings: 1 service comes up from a full stop":     {Findings: found},
+			"✓ No errors and no warnings: 1 service comes up from a full stop</p>": {Findings: left},
+		} {
+			var b strings.Builder
+			if err := write(&b, o); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(b.String(), `<p id="verdict">`+want) {
+				t.Errorf("%s: no %q", name, want)
+			}
+			if checked := o.Findings != nil; strings.Contains(b.String(), `"checked":true`) != checked && name == "drawn" {
+				t.Errorf("%s: the script is told the contrary of %v", name, checked)
+			}
+			if section := tables(t, b.String())["findings"]; name == "large" && strings.Contains(section, "Not checked") != (o.Findings == nil) {
+				t.Errorf("%s: %q", name, section)
+			}
+		}
 	}
 }
 

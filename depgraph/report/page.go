@@ -46,6 +46,8 @@ type page struct {
 	// How many others each of Services takes down.
 	Impact   []int         `json:"impact"`
 	Findings []findingJSON `json:"findings"`
+	// Whether Findings are those of a check; without one there are none.
+	Checked bool `json:"checked"`
 }
 
 // pageHealth is one number of the headline; a bad one is marked in red.
@@ -131,7 +133,7 @@ func newPage(ctx context.Context, g *depgraph.Graph, o HTMLOptions) (*page, erro
 	}
 	p := &page{
 		Columns: emptyNotNull(l.Columns), Size: [4]float64{l.Width, l.Height, NodeWidth, NodeHeight}, Gap: rowGap, Cycles: componentsJSON(components),
-		Order: newOrderJSON(order), Assume: Assumptions, Impact: emptyNotNull(impact), Findings: findingsJSON(o.Findings), Groups: []pageGroup{{}}, CycleFixes: []string{},
+		Order: newOrderJSON(order), Assume: Assumptions, Impact: emptyNotNull(impact), Findings: findingsJSON(o.Findings), Checked: o.Findings != nil, Groups: []pageGroup{{}}, CycleFixes: []string{},
 		Services: []pageService{}, Edges: [][7]int{},
 	}
 	for i := range components {

@@ -514,8 +514,8 @@ section("availability", "Availability",
     el("td", {}, a.i.map((x) => x.service + " " + minutes(x.minutes_per_year)).join(", ")))))) : el("p", { class: "dim" }, "No manifest declares an availability."),
   D.availLeft && D.avail.length ? el("p", { class: "dim" }, D.availLeft + " less critical services are left out.") : null,
   el("ul", { class: "dim" }, ...D.assumptions.map((a) => el("li", {}, a))));
-section("findings", "Findings (" + D.findings.length + ")", D.findings.length ? el("table", {}, head("severity", "rule", "finding", "place", "fix"), el("tbody", {}, ...D.findings.slice(0, 1000).map((f) =>
-  el("tr", {}, el("td", { class: f.severity === "error" ? "bad" : "" }, f.severity), el("td", {}, f.rule), el("td", {}, f.message), el("td", {}, f.file + (f.line ? ":" + f.line : "")), el("td", { class: "dim" }, f.fix || ""))))) : el("p", {}, "None."));
+section("findings", D.checked ? "Findings (" + D.findings.length + ")" : "Findings", D.findings.length ? el("table", {}, head("severity", "rule", "finding", "place", "fix"), el("tbody", {}, ...D.findings.slice(0, 1000).map((f) =>
+  el("tr", {}, el("td", { class: f.severity === "error" ? "bad" : "" }, f.severity), el("td", {}, f.rule), el("td", {}, f.message), el("td", {}, f.file + (f.line ? ":" + f.line : "")), el("td", { class: "dim" }, f.fix || ""))))) : el("p", {}, D.checked ? "None." : "Not checked: the rules were not run for this page."));
 section("services", "Services (" + S.length + ")", el("table", {}, head("service", "owner", "kind", "criticality", "wave", "takes down", "place"), el("tbody", {}, ...S.map((s, i) =>
   el("tr", {}, el("td", {}, serviceLink(s.n)), el("td", {}, s.o || ""), el("td", {}, s.k || ""), el("td", {}, s.c || ""), el("td", {}, s.b ? "blocked" : String(s.w)), el("td", {}, String(D.impact[i])), el("td", { class: "dim" }, place(s.f, s.l)))))));
 main.append(el("datalist", { id: "names" }, ...S.slice(0, 5000).map((s) => el("option", { value: s.n }))));

@@ -326,7 +326,8 @@ func TestHTML_head_says_what_it_is_about(t *testing.T) {
 		o    HTMLOptions
 		want string
 	}{
-		{HTMLOptions{}, `<header><h1>Dependencies</h1><p id="verdict">✓ No errors and no warnings: 1 service comes up from a full stop</p>`},
+		{HTMLOptions{}, `<header><h1>Dependencies</h1><p id="verdict">Not checked: the rules were not run for this page</p>`},
+		{HTMLOptions{Findings: []depgraph.Finding{}}, `<header><h1>Dependencies</h1><p id="verdict">✓ No errors and no warnings: 1 service comes up from a full stop</p>`},
 		{HTMLOptions{Title: "a <shop>", Date: "2026-01-02"}, `<header><h1>a &lt;shop&gt;</h1><p id="about">2026-01-02</p><p id="verdict">`},
 		{HTMLOptions{Commit: "abc\x1b<i>"}, `<h1>Dependencies</h1><p id="about">commit abc\u001b&lt;i&gt;</p><p id="verdict">`},
 		{HTMLOptions{Date: "2026-01-02", Commit: "abc"}, `<p id="about">2026-01-02 · commit abc</p>`},
