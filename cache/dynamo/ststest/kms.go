@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -117,6 +118,13 @@ func kmsOperation[In any](run func(*call, *In) (any, *apiError)) kmsAction {
 		if err := dec.Decode(in); err != nil {
 			if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 				return nil, invalid("ststest does not implement the parameter %s of %s", name, c.action)
+			}
+			if shape := (*json.UnmarshalTypeError)(nil); errors.As(err, &shape) {
+				what := "the request"
+				if shape.Field != "" {
+					what = "the parameter " + shape.Field
+				}
+				return nil, &apiError{400, "SerializationException", fmt.Sprintf("%s is a JSON %s, which it cannot be", what, shape.Value)}
 			}
 			return nil, &apiError{400, "SerializationException", err.Error()}
 		}

@@ -70,7 +70,7 @@ func readQuery(r *http.Request, body []byte) request {
 	}
 	action, version := form.Get("Action"), form.Get("Version")
 	if version == versionIAM {
-		in.service = "iam"
+		in.service, in.write = "iam", queryWriter(r, "", versionIAM)
 	}
 	run := queryActions[in.service][action]
 	switch {
@@ -123,9 +123,9 @@ func formOf(r *http.Request, body []byte) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range form {
-		if len(values) > 1 {
-			return nil, fmt.Errorf("the parameter %s comes %d times", name, len(values))
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		if n := len(form[name]); n > 1 {
+			return nil, fmt.Errorf("the parameter %s comes %d times", name, n)
 		}
 		if strings.HasPrefix(name, "X-Amz-") {
 			delete(form, name) // of the signature, which has been read
