@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -205,7 +206,7 @@ func (sig Signature) checkHeaders(r *http.Request, dateHeader string) *Signature
 	if !slices.Contains(sig.headers, "host") || !slices.Contains(sig.headers, dateHeader) {
 		return mismatch("'Host' and 'X-Amz-Date' must be 'SignedHeaders' in the AWS Authorization.")
 	}
-	for name := range r.Header {
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		if h := strings.ToLower(name); strings.HasPrefix(h, "x-amz-") && !slices.Contains(sig.headers, h) {
 			return mismatch("'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 		}
