@@ -228,19 +228,11 @@ func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy 
 	status, err := fetch(ctx, probe)
 	took := time.Since(began).Round(time.Millisecond)
 	after, afterErr := calls()
-	switch {
-	case err != nil:
+	if err != nil {
 		f.add(name, statusFail, "is the service running, and is this its URL?", "%s: %v", probe, err)
 		return
-	case status < 200 || status > 399:
-		f.add(name, statusFail, "a drill starts from a service that works", "%s: status %d", probe, status)
-	case took > probeBudget:
-		f.add(name, statusFail, "a probe looks at state that the process has already; see docs/guide/health.md", "%s: status %d, after %v; platforms give it %v", probe, status, took, probeBudget)
-	case took > probeBudget/4:
-		f.add(name, statusWarn, "a probe looks at state that the process has already; see docs/guide/health.md", "%s: status %d, after %v", probe, status, took)
-	default:
-		f.add(name, statusOK, "", "%s: status %d, after %v", probe, status, took)
 	}
+	f.addProbe(name, probe, status, took)
 	if proxy == nil {
 		return
 	}
@@ -254,8 +246,24 @@ func (f *doctorFlags) checkProbe(ctx context.Context, name, probe string, proxy 
 	}
 }
 
-// fetch makes one request over a connection of its own, follows no redirect (a
-// probe that redirects to a login page is no probe), and reads at most 1 MiB.
+// addProbe judges an answer to a probe: its status first, since an error page
+// that comes quickly is no better than one that comes late. Redirects count as
+// well, as they do for Kubernetes.
+func (f *doctorFlags) addProbe(name, probe string, status int, took time.Duration) {
+	switch {
+	case status < 200 || status > 399:
+		f.add(name, statusFail, "a drill starts from a service that works", "%s: status %d", probe, status)
+	case took > probeBudget:
+		f.add(name, statusFail, "a probe looks at state that the process has already; see docs/guide/health.md", "%s: status %d, after %v; platforms give it %v", probe, status, took, probeBudget)
+	case took > probeBudget/4:
+		f.add(name, statusWarn, "a probe looks at state that the process has already; see docs/guide/health.md", "%s: status %d, after %v", probe, status, took)
+	default:
+		f.add(name, statusOK, "", "%s: status %d, after %v", probe, status, took)
+	}
+}
+
+// fetch makes one request over a connection of its own, follows no redirect, as
+// what is judged is the probe and not where it points, and reads at most 1 MiB.
 // A probe is a new connection each time, as a platform's is.
 //
 // Proxies of the environment are not used, since the transport has none set: a
@@ -277,8 +285,6 @@ func fetch(ctx context.Context, url string) (status int, err error) {
 
 // checkLog looks at where the service writes its log: a pipe can block it, and
 // a full disk stops it as surely.
-// The bounds are 64 MiB, minutes for a busy service, and 1 GiB. Where the free space
-// cannot be told, it is not judged.
 func (f *doctorFlags) checkLog(path string) {
 	info, err := os.Stat(path)
 	switch {
@@ -294,14 +300,21 @@ func (f *doctorFlags) checkLog(path string) {
 		f.add("log", statusWarn, blocking, "%s is a %s, which may block", path, info.Mode().Type())
 	default:
 		free, known := freeSpace(path)
-		switch {
-		case known && free < 64<<20:
-			f.add("log", statusFail, "make room: a full disk stops a log as surely as a dead server", "%s: %d MiB are free on its disk", path, free>>20)
-		case known && free < 1<<30:
-			f.add("log", statusWarn, "make room, or bound the log", "%s: %d MiB are free on its disk", path, free>>20)
-		default:
-			f.add("log", statusOK, "", "%s is a file of %d KiB; last written %v ago", path, info.Size()>>10, time.Since(info.ModTime()).Round(time.Second))
-		}
+		f.addSpace(path, info, free, known)
+	}
+}
+
+// addSpace judges a log that is a file by what is left of its disk. Where that
+// cannot be told, known is false, and it is not judged. The bounds are 64 MiB,
+// minutes for a busy service, and 1 GiB.
+func (f *doctorFlags) addSpace(path string, info os.FileInfo, free int64, known bool) {
+	switch {
+	case known && free < 64<<20:
+		f.add("log", statusFail, "make room: a full disk stops a log as surely as a dead server", "%s: %d MiB are free on its disk", path, free>>20)
+	case known && free < 1<<30:
+		f.add("log", statusWarn, "make room, or bound the log", "%s: %d MiB are free on its disk", path, free>>20)
+	default:
+		f.add("log", statusOK, "", "%s is a file of %d KiB; last written %v ago", path, info.Size()>>10, time.Since(info.ModTime()).Round(time.Second))
 	}
 }
 

@@ -90,7 +90,7 @@ func fakeAWS(t *testing.T, well, changed map[string]string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, operation, ok := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 		if !ok {
-			operation = "GetCallerIdentity" // which says so in its body
+			operation = r.FormValue("Action") // STS says it in its body
 		}
 		body, ok := changed[operation]
 		if !ok {

@@ -50,8 +50,8 @@ func TestSupervise_saysWhichVerb(t *testing.T) {
 		t.Errorf("exit code %d, %q, %q; want %q", code, stdout, stderr, want)
 	}
 	fakeAWS(t, nil, map[string]string{
-		"GetCallerIdentity": `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
-		"Scan":              `!{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"with an explicit deny in a session policy"}`,
+		"AssumeRole": `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
+		"Scan":       `!{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"with an explicit deny in a session policy"}`,
 	})
 	code, stdout, stderr = here(t, "revoke", "--via", "session", "--role", revokedRole, "--table", revokedTable, "--confirm", "app/sessions", "--", script)
 	if want := "drill revoke: fork/exec " + script + ": exec format error\n"; code != exitCannotRun || stdout != "" || !strings.HasSuffix(stderr, want) {
