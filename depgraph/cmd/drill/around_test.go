@@ -35,8 +35,8 @@ func TestExec_endsBeforeTheStall(t *testing.T) {
 
 // What the program finds in its environment, and under which name it was started.
 func TestExec_whatTheProgramSees(t *testing.T) {
-	code, stdout, stderr := here(t, "exec", "--upstream", "http://127.0.0.1:1", "--", "sh", "-c", `echo "$0 $AWS_ENDPOINT_URL_DYNAMODB $HTTPS_PROXY"`, "name")
-	if code != 0 || stderr != "" || !regexp.MustCompile(`^name (http://127\.0\.0\.1:\d+) http://127\.0\.0\.1:\d+\n$`).MatchString(stdout) {
+	code, stdout, stderr := here(t, "exec", "--upstream", "http://127.0.0.1:1", "--", "sh", "-c", `echo "$0 $AWS_ENDPOINT_URL_DYNAMODB $HTTPS_PROXY"`)
+	if code != 0 || stderr != "" || !regexp.MustCompile(`^sh (http://127\.0\.0\.1:\d+) http://127\.0\.0\.1:\d+\n$`).MatchString(stdout) {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 	for status, want := range map[string]int{"exit 0": 0, "exit 1": 1, "exit 130": 130, "kill -TERM $$": exitSignal + 15, "kill -KILL $$": exitSignal + 9} {
@@ -172,12 +172,13 @@ func TestDNSFailure(t *testing.T) {
 	if err != nil || name != "a.example" || end != len(q) {
 		t.Fatalf("%q, %d, %v", name, end, err)
 	}
+	withEDNS[2] = 0x7f // every bit but that of an answer; kind and recursion are repeated, and the rest is not
 	got := dnsFailure(withEDNS, end, rcodeNXDomain)
-	want := append([]byte{0x12, 0x34, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0}, q[dnsHeader:]...)
+	want := append([]byte{0x12, 0x34, 0xf9, 0x83, 0, 1, 0, 0, 0, 0, 0, 0}, q[dnsHeader:]...)
 	if !bytes.Equal(got, want) {
 		t.Errorf("got\n%x\nwant\n%x", got, want)
 	}
-	if withEDNS[2] != 1 {
+	if withEDNS[2] != 0x7f {
 		t.Error("the question itself was changed")
 	}
 	// 63 bytes are a label, and 255 with all lengths are a name.

@@ -78,6 +78,7 @@ func TestSweep_checksAllBeforeItWrites(t *testing.T) {
 		"sweep --table " + revokedRole:                               `sweep: --table is "` + revokedRole + `"; want the ARN of one table`,
 		"sweep --role " + revokedTable:                               `sweep: --role is "` + revokedTable + `"; want the ARN of one role`,
 		"sweep --table arn:aws:dynamodb:a:b:":                        `sweep: --table is "arn:aws:dynamodb:a:b:"; want the ARN of one table`,
+		"sweep --table arn:aws:dynamodb:a:b:table/":                  `sweep: --table is "arn:aws:dynamodb:a:b:table/"; want the ARN of one table`,
 		"doctor --table arn:aws:sns:a:b:table/x":                     `doctor: --table is "arn:aws:sns:a:b:table/x"; want the ARN of one table`,
 		"doctor --table " + revokedTable + " --role " + revokedTable: `doctor: --role is "` + revokedTable + `"; want the ARN of one role, and --table`,
 	} {
