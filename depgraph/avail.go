@@ -94,6 +94,9 @@ type Saving struct {
 // of the any-of groups is split into parts that share nothing, and each part
 // is a binary decision diagram. Cycles count as up unless something is down
 // (the greatest fixpoint).
+//
+// A service without a declared availability counts as always up and is listed in Assumed.
+// Only needs of the run time count: a deploy that fails loses no request.
 func (g *Graph) Availability(ctx context.Context, name string, o AvailOptions) (*Avail, error) {
 	v, ok := g.index[name]
 	if !ok {
@@ -123,6 +126,8 @@ func (g *Graph) Availability(ctx context.Context, name string, o AvailOptions) (
 // softened resolves the edges of AvailOptions.Soften to their numbers, all edges
 // between the two services, whatever their phase. An edge that is not there is an
 // error: a question about it would be answered as if nothing changed.
+//
+// Numbers are of edges, as rows have them.
 func (g *Graph) softened(refs []EdgeRef) (map[int32]bool, error) {
 	soft := map[int32]bool{}
 	for _, r := range refs {
@@ -166,6 +171,9 @@ const maxSavings = 100
 // it alone would gain, beside what is softened already. Estimates are left out: the
 // difference of two of them is mostly noise. Edges to one service count once, as
 // softening is asked for by names.
+//
+// o is a copy; base is the answer without any of these. At most maxSavings are computed, in
+// order of name.
 func (g *Graph) savings(ctx context.Context, v int32, base *Avail, o AvailOptions) ([]Saving, error) {
 	o.Savings = false
 	already := o.Soften
@@ -312,6 +320,9 @@ func (a *availability) solve(ctx context.Context) (*Avail, error) {
 
 // findForced finds the services whose loss alone takes the root down: the
 // root, its hard dependencies, and what the alternatives of a group share.
+//
+// One pass over the part of the graph that matters answers that for all of it, see
+// impact.go.
 func (a *availability) findForced(ctx context.Context) error {
 	a.forced = make([]bool, len(a.own))
 	return a.n.impact(ctx, nil, func(block int, p *impactPass) {

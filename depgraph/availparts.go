@@ -11,6 +11,9 @@ import (
 // openPart is a set of groups that share services with each other and with no
 // other part. Given that all forced services work, the root is up if and only
 // if the quorum of every top group of every part is.
+//
+// Splitting is what makes real graphs possible: a diagram over twenty groups that share
+// nothing would have the product of their sizes, and twenty diagrams have the sum.
 type openPart struct {
 	a    *availability
 	tops []openGroup
@@ -28,6 +31,8 @@ type openGroup struct {
 // them into parts that share nothing and can be multiplied. Vertices keep the order in
 // which a depth-first walk reaches them: it puts what belongs together close together
 // in the decision diagrams, which keeps them small.
+//
+// O(vertices + edges), but for the walk along parents.
 func (a *availability) openParts() []*openPart {
 	n := a.n
 	// A group of a service that is not forced is no condition of its own; it says when
@@ -100,6 +105,8 @@ func (a *availability) openParts() []*openPart {
 }
 
 // open is what is left of a group once forced members are taken as up.
+//
+// A need of 0 or less is met by what is forced alone.
 func (a *availability) open(gr *netGroup) openGroup {
 	o := openGroup{need: int(gr.need)}
 	for _, m := range gr.members {
@@ -117,6 +124,9 @@ const defaultMaxNodes = 2_000_000
 
 // exact returns the probability that the part is up, and leaves the
 // derivatives in gain.
+//
+// A diagram that grows beyond the limit panics with errTooLarge, since it is built in deep
+// recursion; that is caught here, and nothing else is.
 func (p *openPart) exact(maxNodes int) (probability float64, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -154,6 +164,8 @@ func (p *openPart) scale(factor float64) {
 // functions returns, for each vertex of the part, the function that says when
 // it is up. Components are visited dependencies first; inside one, functions
 // start as true and sink to the greatest fixpoint.
+//
+// 1 and 0 in the map are the constants, up and down whatever happens.
 func (p *openPart) functions(b *bdd) map[int32]int32 {
 	up := make(map[int32]int32, len(p.vars))
 	variable := make(map[int32]int32, len(p.vars))
@@ -181,6 +193,8 @@ func (p *openPart) functions(b *bdd) map[int32]int32 {
 
 // function is when one vertex is up, by what is known of the others so far: its own
 // variable, every hard dependency that is not forced, and the quorum of every group.
+//
+// Forced services are taken as up: the whole is multiplied by theirs afterwards.
 func (p *openPart) function(b *bdd, v, variable int32, up map[int32]int32) int32 {
 	n, f := p.a.n, variable
 	for e := n.out[v]; e < n.out[v+1]; e++ {
@@ -233,6 +247,9 @@ const defaultSamples = 200_000
 
 // estimate is what is left when the exact method gives up: certain bounds, and
 // a Monte Carlo estimate from a fixed seed.
+//
+// res has what is known so far, and is filled. It takes O(samples × services that can
+// fail), and asks the context in between.
 func (a *availability) estimate(ctx context.Context, res *Avail, series float64, parts []*openPart) (*Avail, error) {
 	res.Exact, res.High = false, series
 	res.Low = 1
@@ -289,6 +306,8 @@ type inRef struct{ from, group int32 } // group -1: hard
 
 // incoming turns the edges round, since failures spread from what is needed to who
 // needs it.
+//
+// O(vertices + edges), once for all samples.
 func (a *availability) incoming() [][]inRef {
 	in := make([][]inRef, len(a.own))
 	for v := range a.own {

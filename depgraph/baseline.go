@@ -14,11 +14,16 @@ import (
 // Baseline is a list of findings that are known and tolerated. It is compared
 // edge by edge, never by count: a component that gains an edge is a new
 // finding, even if another one lost an edge.
+//
+// It is for a system that had findings when checks began: they are known, and every new one
+// fails. A waiver, in the manifest, has a reason and an end; a baseline has neither.
 type Baseline struct {
 	known map[BaselineEntry]bool
 }
 
 // BaselineEntry is one tolerated edge, or service, of one rule.
+//
+// Service is empty if From and To are set.
 type BaselineEntry struct {
 	Rule    string `json:"rule"`              // ID or name of the rule
 	From    string `json:"from,omitempty"`    // the edge, if the finding is about one
@@ -26,6 +31,7 @@ type BaselineEntry struct {
 	Service string `json:"service,omitempty"` // the service, if the finding is about no edge
 }
 
+// baselineFile is the form on disk, version 1.
 type baselineFile struct {
 	Version  int             `json:"version"`
 	Findings []BaselineEntry `json:"findings"`
@@ -58,6 +64,8 @@ func (f *Finding) entries() []BaselineEntry {
 }
 
 // LoadBaseline reads a baseline file.
+//
+// An error names the file, and wraps that of the operating system if it cannot be read.
 func LoadBaseline(name string) (*Baseline, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {

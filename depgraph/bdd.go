@@ -6,9 +6,15 @@ import "errors"
 // availability of services. Only monotone functions are built, so that "and"
 // and "or" are all it needs. Nodes 0 and 1 are the constants; children have
 // lower numbers than their parents, so probabilities are one loop.
+//
+// Terms: a node asks about one variable, its level; lo and hi are where to go on if that
+// service is down, and up. Reduced means that no node has two equal children and no two
+// nodes are equal, so a function has one node and comparing is one number. The order of the
+// variables decides about the size; openParts chooses it.
 type bdd struct {
 	level  []int32 // variable of each node; constants are below all variables
 	lo, hi []int32
+	// By level, lo and hi, the node that is that; by operation and operands, its result.
 	unique hashTable
 	cache  hashTable
 	limit  int
@@ -29,6 +35,8 @@ func newBDD(limit int) *bdd {
 }
 
 // node returns the node for "if variable then hi else lo".
+//
+// Everything goes through here, which keeps the diagram reduced.
 func (b *bdd) node(level, lo, hi int32) int32 {
 	if lo == hi {
 		return lo
@@ -46,6 +54,8 @@ func (b *bdd) node(level, lo, hi int32) int32 {
 }
 
 // variable is the function "the service of this level is up".
+//
+// A level has one function, however often it is asked for.
 func (b *bdd) variable(level int32) int32 { return b.node(level, 0, 1) }
 
 // and decides what needs no new node, and leaves the rest to apply. As the operation is
@@ -129,6 +139,9 @@ func (b *bdd) atLeast(need int, fs []int32) int32 {
 // loop upwards gives the probability of every node, and one downwards how likely a walk
 // from f comes by it; the derivative at a node is that, times the difference of its two
 // children.
+//
+// gain may be called several times for one level, once for each of its nodes. O(nodes below
+// f's number), those of other functions included.
 func (b *bdd) probability(f int32, up func(level int32) float64, gain func(level int32, derivative float64)) float64 {
 	p := make([]float64, f+1)
 	reach := make([]float64, f+1)

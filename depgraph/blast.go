@@ -8,6 +8,9 @@ import (
 )
 
 // Blast is what the loss of some services does to a running system.
+//
+// Every service is in at most one of Of and Down; a service that stays up may be in several
+// of the others.
 type Blast struct {
 	// Of are the services that were lost; they are in no other list.
 	Of []string
@@ -68,6 +71,8 @@ func (g *Graph) Blast(o BlastOptions, lost ...string) (*Blast, error) {
 // first hard dependency, or when a group of its own is short of its quorum, that is
 // after losing as many members as it can spare and one more. O(services) to set up, and
 // then what is reached.
+//
+// A name that occurs twice is lost once.
 func (g *Graph) blast(o BlastOptions, without flag, lost []string) (*blaster, error) {
 	b := &blaster{g: g, without: without, plane: o.Plane, state: make([]blastState, len(g.services))}
 	b.fix = fixpoint{in: g.in, from: g.from, mark: b.state, as: blastDown, groupLeft: make([]int32, len(g.groups))}
@@ -113,6 +118,8 @@ func (b *blaster) counts(i, w int32) (group int32, is bool) {
 
 // unknown picks the services that wait for something lost at startup, as more
 // than a job, and say nothing about it at run time.
+//
+// An importer that reads only orders of a start, from systemd say, leaves such edges.
 func (b *blaster) unknown(names []string) (unknown []string) {
 	g := b.g
 	for _, name := range names {
@@ -159,6 +166,8 @@ type blaster struct {
 
 // report looks at the neighbours of what is down: those that stay up may be degraded,
 // thin, or unable to start again, or several of these. O(edges into what is down).
+//
+// O(edges into what is down), and a sort.
 func (b *blaster) report() *Blast {
 	g := b.g
 	touched := slices.Clone(b.fix.fired)
@@ -195,6 +204,8 @@ func (b *blaster) report() *Blast {
 }
 
 // harm says what the loss of edge e's target does to an owner that stays up.
+//
+// For a group, groupLeft minus one is how many more members it can lose.
 func (b *blaster) harm(e int32, f flag) blastState {
 	if f&fGroup != 0 {
 		switch spare := b.fix.groupLeft[b.g.group[e]] - 1; {
@@ -216,6 +227,8 @@ func (b *blaster) harm(e int32, f flag) blastState {
 // BlastAll returns, for every service in order of name, how many others go
 // down with it alone. It answers all of them in one pass over the graph for
 // each 512 services.
+//
+// progress may be nil; it is called by the goroutine that called BlastAll.
 func (g *Graph) BlastAll(ctx context.Context, progress func(Progress)) ([]int, error) {
 	counts, _, err := g.allBlasts(ctx, progress, true, false)
 	return counts, err
@@ -285,6 +298,9 @@ func (g *Graph) allBlasts(ctx context.Context, progress func(Progress), count, s
 
 // sharedBy returns the sources of the block that leave a group short of its
 // quorum, but for those that its owner needs anyway.
+//
+// What the owner needs anyway takes it down with or without the group, so the group is not
+// to blame.
 func (p *impactPass) sharedBy(group int) (bits []int) {
 	common := p.threshold(group)
 	if common == (bitrow{}) {

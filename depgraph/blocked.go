@@ -7,6 +7,9 @@ import "slices"
 // far somebody waits for it to be.
 
 // Hold is one step of what holds a service: it waits for an edge.
+//
+// Read in a row, holds are sentences: "web is down; it waits for db, which is starting and
+// must serve".
 type Hold struct {
 	Edge Edge // the edge that holds it up
 	// State is how far the service at the end of the edge is, and Wanted how far
@@ -15,6 +18,9 @@ type Hold struct {
 }
 
 // Blocked says what keeps a service from serving.
+//
+// A root is what somebody has to go and look at; a circle is what has to be broken, as in
+// Order.Broken.
 type Blocked struct {
 	Service string   // its name
 	State   RunState // how far it comes
@@ -35,6 +41,9 @@ type Blocked struct {
 }
 
 // WhyBlocked finds what keeps a service from serving, given who is up.
+//
+// A service that serves is held by nothing, and its answer has no roots. Assumed edges count
+// like any other; soft and weak ones never hold a service.
 func (g *Graph) WhyBlocked(name string, running Running) (*Blocked, error) {
 	v, ok := g.index[name]
 	if !ok {
@@ -59,6 +68,8 @@ func (g *Graph) WhyBlocked(name string, running Running) (*Blocked, error) {
 }
 
 // goal is how far a service must be.
+//
+// The state that is wanted is one of IsStarted to IsDone.
 type goal struct {
 	v    int32
 	want RunState
@@ -156,6 +167,9 @@ func (w *waiting) deadlocked() map[goal]bool {
 }
 
 // comes reports whether nothing that is stuck holds a goal.
+//
+// It asks about the members of a group one by one: which of them is free changes while
+// deadlocked runs.
 func (w *waiting) comes(at goal, stuck map[goal]bool) bool {
 	// A plain edge that is stuck decides at once. A group is decided at the end: it
 	// needs as many of its free members as its quorum lacks.
@@ -195,6 +209,8 @@ func (w *waiting) missing(e int32, at goal) int32 {
 }
 
 // wants is how far the end of an edge must be for the owner's next step.
+//
+// The owner's state decides which phase matters, not what the edge says alone.
 func (w *waiting) wants(e int32, at goal) RunState {
 	// What is started has all that it needed for that.
 	if w.state(at.v) >= IsStarted {
@@ -214,6 +230,8 @@ func (w *waiting) wants(e int32, at goal) RunState {
 // unmet lists the edges that hold a service on its way to a goal; none if
 // nothing but itself does. A group that lacks its quorum holds with every
 // member that is not far enough.
+//
+// O(edges of the service). It is asked more than once for a goal, as nothing is kept.
 func (w *waiting) unmet(at goal) (edges []int32) {
 	g, state := w.g, w.state(at.v)
 	needs := hardStartup
@@ -266,6 +284,8 @@ const maxCircleSearch = 2000
 
 // circle finds a service that waits for itself, the nearest one unless very
 // many wait: what is stuck waits for something that is, so every walk closes.
+//
+// If there is no root at all, the chain leads to where the circle closes.
 func (w *waiting) circle(b *Blocked) {
 	var starts []goal
 	for _, at := range w.order {
@@ -294,6 +314,8 @@ func (w *waiting) circle(b *Blocked) {
 }
 
 // walk follows the first needs that are stuck until it comes to a goal for the second time.
+//
+// What is stuck has a need that is stuck, so it never runs out.
 func (w *waiting) walk() goal {
 	seen := map[goal]bool{}
 	at := w.order[0]
@@ -310,6 +332,8 @@ func (w *waiting) walk() goal {
 }
 
 // loop is a shortest way from a goal over unmet needs back to it.
+//
+// nil if start is held by a circle and not on it.
 func (w *waiting) loop(start goal) []int32 {
 	from := map[goal]step{}
 	for queue := []goal{start}; len(queue) > 0; queue = queue[1:] {

@@ -59,3 +59,41 @@ func TestGraph_unknown_services_are_named(t *testing.T) {
 		t.Error("WithSoft accepted an edge that is not there")
 	}
 }
+
+// A progress that panics does so where its caller can recover, and leaves nothing locked:
+// the next question is answered.
+func TestGraph_progress_is_called_by_who_asked(t *testing.T) {
+	g := chain(t, 2*blockSize+1)
+	folder := writeTree(t, map[string]string{"a/depgraph.yaml": "service: a\n", "b/depgraph.yaml": "service: b\n"})
+	for name, ask := range map[string]func(func(Progress)){
+		"BlastAll": func(p func(Progress)) { _, _ = g.BlastAll(t.Context(), p) },
+		"FalseRedundancies": func(p func(Progress)) {
+			_, _ = g.FalseRedundancies(t.Context(), p)
+		},
+		"Load": func(p func(Progress)) {
+			_, _ = Load(t.Context(), LoadOptions{Paths: []string{folder}, Progress: p})
+		},
+		"Cycles": func(p func(Progress)) {
+			_, _ = system(t, "a: / on: b\nb: / on: a").Cycles(t.Context(), CyclesOptions{Progress: p})
+		},
+		"Check": func(p func(Progress)) {
+			_, _ = g.Check(t.Context(), CheckOptions{Progress: p, Only: []string{"DG013"}})
+		},
+	} {
+		for range 2 {
+			func() {
+				defer func() {
+					if r := recover(); r != "enough" {
+						t.Errorf("%s: recovered %v", name, r)
+					}
+				}()
+				ask(func(Progress) { panic("enough") })
+			}()
+		}
+		calls, last := 0, Progress{}
+		ask(func(p Progress) { calls, last = calls+1, p })
+		if calls == 0 || name != "Cycles" && last.Done != last.Total {
+			t.Errorf("%s: %d calls, the last %+v", name, calls, last)
+		}
+	}
+}

@@ -11,9 +11,11 @@ import (
 
 // Finding is one result of a check.
 type Finding struct {
-	// Rule is the ID of a built-in rule or the name of a policy's.
-	Rule     string
-	Name     string
+	// Rule is the ID of a built-in rule, such as "DG002", or the name of a policy's or of
+	// one's own. Name is the built-in rule's name, "runtime-cycle", or the same as Rule.
+	Rule, Name string
+	// Severity is that of the rule, unless the finding rests on a guess or the policy
+	// says otherwise. It is never Off.
 	Severity Severity
 	// Service is what the finding is about; for a cycle, its first service.
 	Service string
@@ -22,7 +24,8 @@ type Finding struct {
 	Edges []Edge
 	// Message is one line; Fix says what to do.
 	Message, Fix string
-	At           Position
+	// At is where to look first: the first edge, or the service.
+	At Position
 	// Component is set for cycles.
 	Component *Component
 }
@@ -32,8 +35,9 @@ type CheckOptions struct {
 	Policy *Policy // nil: the built-in rules with their defaults
 	// Only and Skip hold IDs or names of rules. An empty Only means all.
 	Only, Skip []string
-	// Rules are run besides the built-in ones.
-	Rules    []Rule
+	// Rules are run besides the built-in ones, in their order, each once.
+	Rules []Rule
+	// Progress, if set, is called now and then during the rules that take long.
 	Progress func(Progress)
 
 	// Proofs are the verdicts of drills, which evidence refers to; nil:
@@ -133,6 +137,9 @@ func (o *CheckOptions) wants(id, name string) bool {
 // checker runs rules over one graph and shares what several of them need. Its methods
 // are the rules, called one after the other by the table in rules.go; setting is the
 // policy's for the rule that runs.
+//
+// What is found by several rules is computed by the first of them that runs: cycles by
+// hardCycles, counts and shared by blasts.
 type checker struct {
 	ctx     context.Context
 	g       *Graph
@@ -146,11 +153,14 @@ type checker struct {
 }
 
 // blasts answers DG010 and DG013 together, as both need the same passes.
+//
+// It asks for no more than the rules that will run: on a large graph this is most of a
+// check. O(services × edges / 512).
 func (c *checker) blasts() error {
 	if c.counts != nil {
 		return nil
 	}
-	points := c.g.Len() >= minSinglePoint && c.asks("DG013")
+	points := c.g.Len() >= minSinglePoint && c.asks(singlePointRule)
 	var err error
 	c.counts, c.shared, err = c.g.allBlasts(c.ctx, c.o.Progress, points, len(c.g.groups) > 0 && c.asks("DG010"))
 	return err
@@ -168,6 +178,9 @@ func (c *checker) asks(id string) bool {
 // report completes a finding with what its rule says: name, severity, fix, and as its
 // place the first edge's. One that rests on an assumed edge is a warning at most, since
 // a guess must not fail a build; a component says for itself how it rests on guesses.
+//
+// Findings of a policy and of one's own rules do not come by here; they say everything
+// themselves.
 func (c *checker) report(r *Rule, f Finding) {
 	f.Rule, f.Name = r.ID, r.Name
 	if f.Severity == Off {
@@ -187,6 +200,9 @@ func (c *checker) report(r *Rule, f Finding) {
 }
 
 // edges runs a test on every edge and reports a finding for each message.
+//
+// test returns "" for an edge that is all right. It gets numbers and not an Edge, which
+// would be built for each of a million edges.
 func (c *checker) edges(r *Rule, test func(v, e int32) string) error {
 	g := c.g
 	for v := range g.services {
@@ -202,6 +218,8 @@ func (c *checker) edges(r *Rule, test func(v, e int32) string) error {
 }
 
 // hardCycles finds the cycles that three rules report, once for all of them.
+//
+// An error is kept by none of them: the check ends with it.
 func (c *checker) hardCycles() ([]Component, error) {
 	if c.solved {
 		return c.cycles, nil
@@ -212,19 +230,23 @@ func (c *checker) hardCycles() ([]Component, error) {
 	return c.cycles, err
 }
 
+// deadlocks is DG001.
 func (c *checker) deadlocks(r *Rule) error {
 	return c.reportCycles(r, BootstrapDeadlock, "bootstrap deadlock: %d services wait for each other at startup")
 }
 
+// runtimeCycles is DG002.
 func (c *checker) runtimeCycles(r *Rule) error {
 	return c.reportCycles(r, RuntimeCycle, "runtime cycle: %d services need each other to serve")
 }
 
+// orderingCycles is DG017.
 func (c *checker) orderingCycles(r *Rule) error {
 	return c.reportCycles(r, OrderingCycle, "ordering cycle: %d services are ordered in a circle")
 }
 
-// deployCycles asks for its own cycles: they run over edges that the others leave out.
+// deployCycles is DG003. It asks for its own cycles: they run over edges that the others
+// leave out.
 func (c *checker) deployCycles(r *Rule) error {
 	components, err := c.g.Cycles(c.ctx, CyclesOptions{Deploy: true})
 	for i := range components {
@@ -234,6 +256,9 @@ func (c *checker) deployCycles(r *Rule) error {
 }
 
 // reportCycles reports the hard components of one kind.
+//
+// format has one %d for the number of services on the shortest cycle: a reader can follow
+// that one, and not a component of hundreds.
 func (c *checker) reportCycles(r *Rule, kind ComponentKind, format string) error {
 	components, err := c.hardCycles()
 	for i := range components {
@@ -270,231 +295,4 @@ func (c *checker) reportCycle(r *Rule, k *Component, format string) {
 		f.Message += "; people can get past it by hand"
 	}
 	c.report(r, f)
-}
-
-// tierInversion is DG004: a service needs one that is less critical, and alternatives
-// do not help. One whose criticality is not said is left alone.
-func (c *checker) tierInversion(r *Rule) error {
-	return c.edges(r, func(v, e int32) string {
-		a, b := &c.g.services[v], &c.g.services[c.g.to[e]]
-		if c.g.flags[e]&(fSoft|fGroup) != 0 || b.Criticality == CriticalityUnknown || b.Criticality >= a.Criticality {
-			return ""
-		}
-		return fmt.Sprintf("%s (%s) has a hard dependency on %s (%s)", a.Name, a.Criticality, b.Name, b.Criticality)
-	})
-}
-
-// sloInversion is DG005: a dependency should fail a tenth as often as what needs it
-// may, the rule of the extra nine (Treynor and others, The Calculus of Service
-// Availability, 2017). Numbers that differ only by rounding are equal.
-func (c *checker) sloInversion(r *Rule) error {
-	return c.edges(r, func(v, e int32) string {
-		a, b := &c.g.services[v], &c.g.services[c.g.to[e]]
-		promised := cmp.Or(b.Availability.Target, b.Availability.Own)
-		target := a.Availability.Target
-		if !hardRuntime.has(c.g.flags[e]) || target == 0 || promised == 0 {
-			return ""
-		}
-		needed := 100 - (100-target)/10
-		if promised >= needed-1e-9 {
-			return ""
-		}
-		return fmt.Sprintf("%s targets %v%%, so %s should promise %.6g%% and promises %v%%", a.Name, target, b.Name, needed, promised)
-	})
-}
-
-// liveness is DG006: a liveness check that touches a dependency, soft or not.
-func (c *checker) liveness(r *Rule) error {
-	return c.edges(r, func(v, e int32) string {
-		if c.g.flags[e]&fLiveness == 0 {
-			return ""
-		}
-		return fmt.Sprintf("the liveness check of %s touches %s", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)
-	})
-}
-
-// controlPlane is DG007: a hard need of the start, on a control plane.
-func (c *checker) controlPlane(r *Rule) error {
-	return c.edges(r, func(v, e int32) string {
-		if f := c.g.flags[e]; !hardStartup.has(f) || f&fControl == 0 {
-			return ""
-		}
-		return fmt.Sprintf("%s needs the control plane of %s to start", c.g.services[v].Name, c.g.services[c.g.to[e]].Name)
-	})
-}
-
-// dangling is DG008: with Options.AllowUndeclared, what others name and nobody
-// declares. Only the first few get a hint about a name that is near, since each costs a
-// comparison with all names.
-func (c *checker) dangling(r *Rule) error {
-	var known []string
-	for i := range c.g.services {
-		if !c.g.services[i].Undeclared {
-			known = append(known, c.g.services[i].Name)
-		}
-	}
-	hints := 0
-	return c.edges(r, func(v, e int32) string {
-		name := c.g.services[c.g.to[e]].Name
-		if !c.g.services[c.g.to[e]].Undeclared {
-			return ""
-		}
-		msg := fmt.Sprintf("%s depends on %q, which is not declared", c.g.services[v].Name, name)
-		if hints++; hints <= maxHints {
-			if near := nearest(name, known); near != "" {
-				msg += fmt.Sprintf("; did you mean %q?", near)
-			}
-		}
-		return msg
-	})
-}
-
-// noOwner leaves out what somebody else runs, and what nobody declared.
-func (c *checker) noOwner(r *Rule) error {
-	for i := range c.g.services {
-		s := &c.g.services[i]
-		if s.Owner == "" && s.Kind != Cloud && s.Kind != External && !s.Undeclared {
-			c.report(r, Finding{Service: s.Name, Message: s.Name + " has no owner", At: s.At})
-		}
-	}
-	return nil
-}
-
-// implausible is DG018, for both numbers of a service.
-func (c *checker) implausible(r *Rule) error {
-	for i := range c.g.services {
-		s := &c.g.services[i]
-		for _, text := range s.Availability.doubts() {
-			c.report(r, Finding{Service: s.Name, Message: s.Name + ": availability." + text, At: s.At})
-		}
-	}
-	return nil
-}
-
-// doubts questions numbers that are probably fractions.
-func (a Availability) doubts() (doubts []string) {
-	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"target", a.Target}, {"own", a.Own}} {
-		switch {
-		case f.value > 0 && f.value <= 1:
-			doubts = append(doubts, fmt.Sprintf("%s is %s%%; did you mean %.10g?", f.name, number(f.value), f.value*100))
-		case f.value > 0 && f.value < 50:
-			doubts = append(doubts, fmt.Sprintf("%s is %s%%, down more than half of the time; is that right?", f.name, number(f.value)))
-		}
-	}
-	return doubts
-}
-
-// falseRedundancy is DG010: a group whose members fail together. Five of what they
-// share are named; often it is a region and everything in it.
-func (c *checker) falseRedundancy(r *Rule) error {
-	if len(c.g.groups) == 0 {
-		return nil
-	}
-	if err := c.blasts(); err != nil {
-		return err
-	}
-	for _, f := range c.shared {
-		shared := strings.Join(f.Shared[:min(5, len(f.Shared))], ", ")
-		if len(f.Shared) > 5 {
-			shared += fmt.Sprintf(" and %d more", len(f.Shared)-5)
-		}
-		edges := make([]Edge, 0, len(f.Members))
-		for _, e := range c.g.EdgesFrom(f.Service) {
-			if e.Group == f.number {
-				edges = append(edges, e)
-			}
-		}
-		c.report(r, Finding{
-			Service: f.Service, Edges: edges, At: f.At,
-			Message: fmt.Sprintf("%s needs %d of %s, but they all fail with %s", f.Service, f.Need, strings.Join(f.Members, ", "), shared),
-		})
-	}
-	return nil
-}
-
-// softUnverified is DG012: soft edges without a proof that holds. That is a reminder,
-// and an error as soon as proofs are required, unless the policy sets the severity. A
-// weak edge claims nothing that could be proved.
-func (c *checker) softUnverified(r *Rule) error {
-	if c.o.RequireProof > 0 && !c.setting.Set {
-		r.Severity = Error
-	}
-	now := c.o.now()
-	return c.edges(r, func(v, e int32) string {
-		if c.g.flags[e]&(fSoft|fWeak) != fSoft {
-			return ""
-		}
-		from, to := c.g.services[v].Name, c.g.services[c.g.to[e]].Name
-		s := c.o.Proofs.Status(from, to, c.g.texts[c.g.text[e]].evidence, now, c.o.RequireProof)
-		if s.State == Proven {
-			return ""
-		}
-		return fmt.Sprintf("%s says it fails open without %s; %s", from, to, s.Why)
-	})
-}
-
-// A graph below minSinglePoint services has no meaningful share.
-const (
-	minSinglePoint     = 10
-	defaultSinglePoint = 50 // percent
-)
-
-// singlePoints is DG013: services that take down more than a share of all others.
-func (c *checker) singlePoints(r *Rule) error {
-	if c.g.Len() < minSinglePoint {
-		return nil
-	}
-	percent := cmp.Or(c.setting.Percent, defaultSinglePoint)
-	if err := c.blasts(); err != nil {
-		return err
-	}
-	for v, n := range c.counts {
-		if share := 100 * float64(n) / float64(len(c.counts)-1); share > percent {
-			s := &c.g.services[v]
-			c.report(r, Finding{Service: s.Name, At: s.At, Message: fmt.Sprintf("%s takes %d of %d other services down", s.Name, n, len(c.counts)-1)})
-		}
-	}
-	return nil
-}
-
-// externals is DG014: a hard need of somebody else's service without a word on what to
-// do when it is away.
-func (c *checker) externals(r *Rule) error {
-	return c.edges(r, func(v, e int32) string {
-		s := &c.g.services[c.g.to[e]]
-		if !hardRuntime.has(c.g.flags[e]) || s.Kind != External || c.g.texts[c.g.text[e]].fallback != "" {
-			return ""
-		}
-		return fmt.Sprintf("%s has a hard dependency on %s, which is external, and no fallback", c.g.services[v].Name, s.Name)
-	})
-}
-
-// observers reports each observer that needs, directly or not, something that
-// the services it watches need as well: it goes dark together with them.
-func (c *checker) observers(r *Rule) error {
-	g := c.g
-	used := make([]bool, len(g.services)) // by something that is no observer
-	for v := range g.services {
-		for e := g.out[v]; e < g.out[v+1]; e++ {
-			if g.services[v].Kind != Observer && hardAny.has(g.flags[e]) {
-				used[g.to[e]] = true
-			}
-		}
-	}
-	for v := range g.services {
-		if g.services[v].Kind != Observer {
-			continue
-		}
-		if path := g.pathTo(int32(v), hardAny, func(w int32) bool { return used[w] && g.services[w].Kind != Observer }); path != nil {
-			edges := g.edgeList(path)
-			c.report(r, Finding{
-				Service: g.services[v].Name, Edges: edges,
-				Message: fmt.Sprintf("observer %s needs %s, which the services it watches need too", g.services[v].Name, edges[len(edges)-1].To),
-			})
-		}
-	}
-	return nil
 }

@@ -11,11 +11,15 @@ import (
 
 // DiffOptions says what Diff computes.
 type DiffOptions struct {
-	// Check is how both graphs are checked.
+	// Check is how both graphs are checked, each with its own waivers. Waived is called
+	// for the second one alone.
 	Check CheckOptions
 }
 
 // Diff is what changed from one graph to another.
+//
+// It is what a reviewer of a pull request wants to know: not which lines changed, but which
+// answers of an outage. Everything is in a fixed order, so that two runs print the same.
 type Diff struct {
 	// Before and After count the services and edges of each.
 	Before, After Size
@@ -46,6 +50,8 @@ type Diff struct {
 type Size struct{ Services, Edges int }
 
 // ChangeKind says how an edge or a component changed.
+//
+// The first five are of edges, the last four of components.
 type ChangeKind string
 
 // The kinds of changes.
@@ -66,6 +72,8 @@ const (
 
 // EdgeChange is what changed between two services. Before and After hold all
 // edges of the pair, one for each phase or group that differs.
+//
+// Edges are compared by pair, since one need may be written as one edge or as two.
 type EdgeChange struct {
 	Kind          ChangeKind // added, removed or changed
 	From, To      string     // the two services
@@ -103,6 +111,9 @@ const (
 )
 
 // Compare computes what changed from before to after. Either may be empty.
+//
+// It checks both graphs, orders both, and asks for blast radii and availabilities where a
+// change can be felt; see diffservices.go. An error is that of ctx or of a check.
 func Compare(ctx context.Context, before, after *Graph, o DiffOptions) (*Diff, error) {
 	c := comparison{ctx: ctx, g: [2]*Graph{before, after}, o: o, d: &Diff{
 		Before: Size{before.Len(), before.EdgeCount()}, After: Size{after.Len(), after.EdgeCount()},
@@ -150,6 +161,8 @@ func (c *comparison) names() {
 }
 
 // pairs collects the edges between each two services.
+//
+// The edges of a pair are next to each other in a row, so each list is in a fixed order.
 func pairs(g *Graph) map[EdgeRef][]Edge {
 	all := make(map[EdgeRef][]Edge, g.EdgeCount())
 	for e := range g.Edges() {
@@ -159,6 +172,7 @@ func pairs(g *Graph) map[EdgeRef][]Edge {
 	return all
 }
 
+// By From, then To.
 func compareRefs(a, b EdgeRef) int {
 	return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To))
 }
@@ -207,6 +221,9 @@ func (g *Graph) standIns(edges []Edge) (groups []string) {
 }
 
 // changeOf says how the need between two services changed; "" if it did not.
+//
+// What says nothing of an outage is no change: a note, a source, a place, the text of an
+// evidence or of a fallback.
 func changeOf(before, after []Edge) ChangeKind {
 	switch {
 	case len(before) == 0:
@@ -243,6 +260,9 @@ const (
 
 // needIn is the strongest need of a phase. Of two groups that can lose
 // members, the one that can lose fewer is needed more.
+//
+// Edges of one pair need as much as the strongest of them: a soft edge beside a hard one
+// changes nothing.
 func needIn(edges []Edge, p Phase) (need int) {
 	for _, e := range edges {
 		if e.Phase&p == 0 {
@@ -284,6 +304,8 @@ func manners(edges []Edge) []manner {
 }
 
 // allCycles are the components of all kinds.
+//
+// Deploy cycles are asked for by themselves, since they run over other edges.
 func (c *comparison) allCycles(g *Graph) ([]Component, error) {
 	all, err := g.Cycles(c.ctx, CyclesOptions{Progress: c.o.Check.Progress})
 	if err != nil {
@@ -300,6 +322,8 @@ type kindEdge struct {
 }
 
 // edgesOfKinds is in which kinds of components an edge lies.
+//
+// Components of different kinds can overlap: a soft one contains hard ones.
 func edgesOfKinds(components []Component) map[kindEdge]bool {
 	in := map[kindEdge]bool{}
 	for i := range components {
@@ -356,6 +380,9 @@ func (c *comparison) cycles() error {
 }
 
 // meets finds the component of the same kind that shares an edge with k.
+//
+// It is the other side of one that grew or shrank. If it was split or merged there are
+// several; the first is enough to show what it was.
 func meets(k *Component, others []Component) *Component {
 	own := edgesOfKinds([]Component{*k})
 	for i := range others {
@@ -367,6 +394,9 @@ func meets(k *Component, others []Component) *Component {
 }
 
 // findings compares the results of both checks by rule and edge.
+//
+// A known finding that became more severe is new: a warning that turns into an error
+// fails a build. A rule of one's own that could not be run is never known.
 func (c *comparison) findings() error {
 	var all [2][]Finding
 	for i, g := range c.g {

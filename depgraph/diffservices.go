@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// services compares what an outage asks for every service that is in both.
+// services compares what an outage asks for every service that is in both: its wave, who
+// goes down with it, how available it is. diff.go compares what is declared.
 func (c *comparison) services() error {
 	// One record a service, filled by three steps and kept only if something differs.
 	// What is new or gone has no other side to be compared with.
@@ -28,6 +29,8 @@ func (c *comparison) services() error {
 }
 
 // differs reports whether there is anything to tell.
+//
+// Reports leave the others out: in a pull request nearly all services stay as they are.
 func (s *ServiceChange) differs() bool {
 	return s.Down[0] != s.Down[1] || len(s.GoesDown)+len(s.StaysUp) > 0 || s.Wave[0] != s.Wave[1] ||
 		s.Critical[0] != s.Critical[1] || s.AvailabilityDiffers()
@@ -35,6 +38,9 @@ func (s *ServiceChange) differs() bool {
 
 // AvailabilityDiffers reports whether the availability changed by more than
 // the noise of an estimate or of floating-point numbers.
+//
+// The standard error of an estimate, from 200,000 samples, is below 1e-4 for what is up
+// 99.8 percent of the time or more; exact numbers are off by their last bits.
 func (s *ServiceChange) AvailabilityDiffers() bool {
 	d := math.Abs(s.Availability[0] - s.Availability[1])
 	if s.Estimated {
@@ -44,6 +50,9 @@ func (s *ServiceChange) AvailabilityDiffers() bool {
 }
 
 // order compares waves and the critical path of a full start.
+//
+// The order of a whole graph is computed once for each side, whatever changed: one edge
+// can move every wave.
 func (c *comparison) order(changes map[string]*ServiceChange) error {
 	for i, g := range c.g {
 		// Waves count from 1, so that 0 says that a service is in none.
@@ -70,6 +79,9 @@ func (c *comparison) order(changes map[string]*ServiceChange) error {
 
 // touched marks the vertices of one graph from which a change can be reached,
 // or which can be reached from one, over edges of run time.
+//
+// Backwards, it marks who needs a change, directly or not: availability. Forwards, what a
+// change needs: blast radii. O(services + edges).
 func (c *comparison) touched(g *Graph, backwards bool) []bool {
 	mark := make([]bool, g.Len())
 	var queue []int32
@@ -114,6 +126,8 @@ func (c *comparison) touched(g *Graph, backwards bool) []bool {
 }
 
 // among lists the common services that are touched in one of the graphs.
+//
+// Both sides count, as an edge that is gone can be followed in the first graph alone.
 func (c *comparison) among(backwards bool) (names []string) {
 	a, b := c.touched(c.g[0], backwards), c.touched(c.g[1], backwards)
 	for _, name := range c.common {
@@ -125,6 +139,8 @@ func (c *comparison) among(backwards bool) (names []string) {
 }
 
 // blasts compares who goes down with each service that a change can reach.
+//
+// Above maxDiffBlasts services the names are not compared, and Diff.Limits says so.
 func (c *comparison) blasts(changes map[string]*ServiceChange) error {
 	// A blast radius spreads from what is needed to who needs it, so it changes for
 	// what a changed edge's ends can reach.
@@ -153,6 +169,8 @@ func (c *comparison) blasts(changes map[string]*ServiceChange) error {
 }
 
 // blastCounts compares numbers alone, which one pass gives for all services.
+//
+// GoesDown and StaysUp stay empty.
 func (c *comparison) blastCounts(changes map[string]*ServiceChange) error {
 	for i, g := range c.g {
 		counts, err := g.BlastAll(c.ctx, c.o.Check.Progress)
@@ -169,6 +187,8 @@ func (c *comparison) blastCounts(changes map[string]*ServiceChange) error {
 }
 
 // missing returns what a has and b has not; both are sorted.
+//
+// O(a log b).
 func missing(a, b []string) (only []string) {
 	for _, name := range a {
 		if _, ok := slices.BinarySearch(b, name); !ok {
@@ -179,6 +199,9 @@ func missing(a, b []string) (only []string) {
 }
 
 // availabilities compares what can be computed on both sides.
+//
+// Above maxDiffAvail services none is compared, and Diff.Limits says so: each costs a
+// computation on both sides.
 func (c *comparison) availabilities(changes map[string]*ServiceChange) error {
 	// An availability depends on all that is needed, so it changes for whatever can
 	// reach a change.

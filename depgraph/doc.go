@@ -26,19 +26,23 @@
 //	load.go           files; manifest.go, manifestjson.go, exported.go, waiver.go parse them
 //	fields.go         every field of a dependency, one by one: begin here to add one
 //	compile.go        checks (validate.go) and numbers everything; graph.go is the result
-//	check.go          runs the table of rules.go; policy.go and ownrule.go bring more
+//	check.go          runs the table of rules.go over checkrules.go; policy.go and
+//	                  ownrule.go bring more
 //	proof.go          what drills have proved about soft edges
 //
 // The questions, each with its entry and what it stands on:
 //
 //	cycles.go         Cycles: events.go (what waits for what), scc.go, subgraph.go, and
 //	                  soften.go, softengroups.go, unlock.go for the cheapest way out
-//	order.go          Order, Waves: start.go simulates a start, startorder.go keeps weak
-//	                  orders, timeline.go adds the clock
+//	order.go          Order, Waves: start.go simulates a start, startunits.go those who
+//	                  serve together, startorder.go keeps weak orders, timeline.go adds
+//	                  the clock
 //	blast.go          Blast, BlastAll: fix.go (the fixpoint), impact.go (512 services at once)
 //	avail.go          Availability: availparts.go splits, bdd.go computes exactly
 //	blocked.go        WhyBlocked: running.go reads who is up
-//	query.go, why.go, slice.go, soft.go, diff.go, view.go
+//	query.go          Query: a parser that computes; queryreach.go follows edges
+//	diff.go           Compare: what is declared; diffservices.go for what is answered
+//	why.go, slice.go, soft.go, view.go
 //	                  the rest, each by itself
 //
 // The words: a vertex is a service by number, in order of name; an edge is one of its

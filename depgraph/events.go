@@ -12,6 +12,13 @@ import "slices"
 // Every edge of the graph is at most one arc: from the launch of its owner if
 // the phase of startup is looked at, else from its serving. One more arc leads
 // from each serving node to the launch that it needs.
+//
+// Example: a waits until b is started, and b needs a to serve. b has a launch of its own,
+// to which the arc of a's edge leads, and b's serving leads to a; but nothing leads from
+// b's launch on to its serving, so there is no cycle.
+//
+// arc, flags and to are parallel, by arc; in, inArc and inFrom are the same arcs by their
+// ends.
 type events struct {
 	g       *Graph
 	n       int32   // services; nodes from n on are launches
@@ -27,6 +34,10 @@ type events struct {
 
 // events builds the graph for some phases. With a graph that has no edges of
 // fEarly it is the graph of services itself, and nothing is copied.
+//
+// The services with a launch of their own are those that an early edge leads to. Nodes
+// keep the order of services, and launches follow in the order in which edges name them,
+// so components come out in the same order every time. O(services + edges).
 func (g *Graph) events(phases flag) *events {
 	ev := &events{g: g, n: int32(len(g.services))}
 	if g.union&fEarly == 0 || phases&fStartup == 0 {
@@ -46,6 +57,8 @@ func (g *Graph) events(phases flag) *events {
 	}
 	ev.out = make([]int32, 1, ev.nodes()+1)
 	for v := range ev.n {
+		// With a launch of its own, only what does not belong to the start stays at the
+		// serving node; the rest moves to the launch, one step before it.
 		shared := ev.launch[v] == v
 		ev.row(v, func(f flag) bool { return shared || f&fStartup == 0 })
 		if !shared {
@@ -65,6 +78,9 @@ func (g *Graph) events(phases flag) *events {
 func (ev *events) nodes() int32 { return ev.n + int32(len(ev.owner)) }
 
 // row adds the arcs of v's edges for which own holds.
+//
+// An early edge ends at the launch of the other service: whether ready is a little later
+// makes no difference to a cycle.
 func (ev *events) row(v int32, own func(flag) bool) {
 	g := ev.g
 	for e := g.out[v]; e < g.out[v+1]; e++ {
@@ -136,6 +152,9 @@ func (ev *events) cyclic(keep sel) [][]int32 {
 }
 
 // cyclicOver is cyclic for a selection that is no sel.
+//
+// Arcs inside a service are always kept, or its launch would not hold back its serving.
+// The kept ones get one flag, so that the search is the same as for a sel.
 func (ev *events) cyclicOver(keep func(flag) bool) [][]int32 {
 	flags := make([]flag, len(ev.flags))
 	for a, f := range ev.flags {
@@ -147,6 +166,8 @@ func (ev *events) cyclicOver(keep func(flag) bool) [][]int32 {
 }
 
 // waiter returns the node that waits for the quorum of a group.
+//
+// A group of the run time alone holds back the serving, any other one the launch.
 func (ev *events) waiter(gr *group) int32 {
 	if ev.launch != nil && gr.flags&fStartup != 0 {
 		return ev.launch[gr.owner]

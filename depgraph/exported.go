@@ -21,6 +21,9 @@ var (
 )
 
 // isExport reports whether a document is a whole graph, not one service.
+//
+// It decides before anything is read, by the names of fields alone; what is wrong inside is
+// told in the terms of the form that it looks like.
 func isExport(n *yaml.Node) bool {
 	if n.Kind != yaml.MappingNode {
 		return false
@@ -39,6 +42,8 @@ func isExport(n *yaml.Node) bool {
 // manifest and not to the copy.
 type exportReader struct {
 	*decoder
+	// By name, the place of a service among those of the decoder; by number, the group
+	// that is being put together; and the numbers in order of their first edges.
 	index  map[string]int
 	groups map[exportGroup]*Dependency
 	order  []exportGroup
@@ -108,6 +113,8 @@ func (r *exportReader) list(n *yaml.Node, field string) []*yaml.Node {
 }
 
 // place reads one half of a position.
+//
+// Lines beyond 2^30 are refused, so that positions fit everywhere.
 func (r *exportReader) place(at *Position, key string, v *yaml.Node) {
 	if key == "file" {
 		at.File = r.str(v, key)
@@ -122,6 +129,9 @@ func (r *exportReader) place(at *Position, key string, v *yaml.Node) {
 }
 
 // service reads one service of the export, with the place that it had in its manifest.
+//
+// Fields of availability are flat here, and start is a number of seconds: JSON for programs
+// has no durations.
 func (r *exportReader) service(n *yaml.Node) {
 	if n = r.follow(n); n == nil {
 		return
@@ -186,6 +196,8 @@ func (r *exportReader) seconds(v *yaml.Node, field string) time.Duration {
 }
 
 // edge reads one edge and adds it to its owner's dependencies, or to its group.
+//
+// Only the owner must be there; where an edge leads is checked by Compile.
 func (r *exportReader) edge(n *yaml.Node) {
 	if n = r.follow(n); n == nil {
 		return

@@ -12,6 +12,9 @@ package depgraph
 // 1984). A greatest fixpoint is the same run on the complement: what stays up
 // is what does not go down, where the first failed edge is enough, and a group
 // fails with one member more than it can lose.
+//
+// Who uses it: blocking (cycles.go), comesUpAlone (subgraph.go), blast (blast.go). Each
+// fills the counters in its own way; run is the same for all.
 type fixpoint struct {
 	in, from  []int32 // rows of incoming arcs, and the nodes that these leave
 	left      []int32

@@ -40,6 +40,9 @@ type Graph struct {
 }
 
 // group is a quorum of alternatives.
+//
+// Its place and texts are kept here as well as at its edges, so that a group can be shown
+// without looking for one of them.
 type group struct {
 	owner   int32
 	need    int32
@@ -80,6 +83,9 @@ func (g *Graph) Names() []string {
 }
 
 // Service returns one service with its dependencies, in canonical order.
+//
+// Plain dependencies come in order of name, then groups in order of their members. The
+// result is made anew each time, but for Waivers, which belong to the graph.
 func (g *Graph) Service(name string) (Service, bool) {
 	v, ok := g.index[name]
 	if !ok {
@@ -89,6 +95,9 @@ func (g *Graph) Service(name string) (Service, bool) {
 }
 
 // Services yields every service in order of name.
+//
+// Each is made as it is asked for: a loop over a large graph that needs names alone should
+// take Names.
 func (g *Graph) Services() iter.Seq[Service] {
 	return func(yield func(Service) bool) {
 		for v := range g.services {
@@ -119,6 +128,7 @@ func (g *Graph) serviceAt(v int32) Service {
 	return s
 }
 
+// position is a place as it was given.
 func (g *Graph) position(file, line int32) Position {
 	return Position{File: g.files[file], Line: int(line)}
 }
@@ -181,6 +191,8 @@ func (g *Graph) edge(v, e int32) (edge Edge) {
 func (g *Graph) edgeOf(e int32) Edge { return g.edge(g.owner(e), e) }
 
 // owner finds the vertex that edge e leaves.
+//
+// O(log services). Algorithms that walk rows know the owner.
 func (g *Graph) owner(e int32) int32 {
 	v, found := slices.BinarySearch(g.out, e)
 	if !found {
@@ -202,6 +214,8 @@ func (g *Graph) namesOf(vs []int32) []string {
 }
 
 // sortedNames returns the names of the vertices for which in holds.
+//
+// The list is empty and not nil if there are none, as reports write it.
 func (g *Graph) sortedNames(in func(v int32) bool) []string {
 	names := []string{}
 	for v, name := range g.names {

@@ -11,6 +11,9 @@ import (
 
 // net is the part of a graph that decides what is up at run time: hard
 // dependencies and groups, over some of the vertices.
+//
+// It is a graph of its own with rows as in Graph, so that a question about one service does
+// not walk the others. to and members are positions in verts.
 type net struct {
 	verts  []int32 // the vertex in the graph
 	out    []int32
@@ -39,6 +42,8 @@ func (g *Graph) wholeNet() *net {
 // netOf covers the given vertices (sorted), which must be closed under the
 // edges that count. local maps vertices of g to positions in verts; nil means
 // that they are the same. Edges in soft count as soft.
+//
+// Groups that need all members are plain edges in it, and soft groups are left out.
 func (g *Graph) netOf(verts []int32, local func(v int32) int32, soft map[int32]bool) *net {
 	if local == nil {
 		local = func(v int32) int32 { return v }
@@ -70,6 +75,8 @@ func (g *Graph) netOf(verts []int32, local func(v int32) int32, soft map[int32]b
 }
 
 // groupEdge is one edge of the group, which stands for all of them.
+//
+// -1 if it has none, which cannot be: a group has a member.
 func (g *Graph) groupEdge(v, group int32) int32 {
 	for e := g.out[v]; e < g.out[v+1]; e++ {
 		if g.group[e] == group {
@@ -84,6 +91,8 @@ func (g *Graph) groupEdge(v, group int32) int32 {
 const blockSize = 512
 
 // bitrow holds one bit for each source of a block.
+//
+// It is a value: copying 64 bytes is cheaper than following a pointer to them.
 type bitrow [blockSize / 64]uint64
 
 func (r *bitrow) or(o *bitrow) {
@@ -96,6 +105,8 @@ func (r *bitrow) has(bit int) bool { return r[bit/64]&(1<<(bit%64)) != 0 }
 
 // plan is a net condensed for passes: services that need each other share one
 // row, as they go down together. Rows are numbered dependencies first.
+//
+// It is made once, read by all workers, and never changed.
 type plan struct {
 	n       *net
 	row     []int32 // of each vertex
@@ -207,14 +218,17 @@ func (p *impactPass) of(v int32) *bitrow { return &p.rows[p.row[v]] }
 // impact computes for every vertex the set of services whose loss alone takes
 // it down, in blocks of sources, and calls visit after each block, one call at
 // a time but in any order.
+//
+// visit must not keep p: its rows are overwritten by the next block. An error is that of
+// ctx; some blocks have been visited by then. O(vertices × (vertices + edges) / 512).
 func (n *net) impact(ctx context.Context, progress func(Progress), visit func(block int, p *impactPass)) error {
 	// The plan is shared and only read; rows are each worker's own, 64 bytes a row. A
 	// worker takes the next block as it finishes one, since blocks differ much in cost.
 	plan := n.newPlan()
 	blocks := (len(n.verts) + blockSize - 1) / blockSize
 	var next atomic.Int64
-	var mu sync.Mutex // guards visit, progress and finished
-	finished := 0
+	var mu sync.Mutex // held by visit
+	finished := make(chan struct{}, blocks)
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), blocks) {
 		wg.Go(func() {
@@ -229,14 +243,23 @@ func (n *net) impact(ctx context.Context, progress func(Progress), visit func(bl
 				// beside run.
 				mu.Lock()
 				visit(p.block, p)
-				if finished++; progress != nil {
-					progress(Progress{Stage: "computing blast radii", Done: finished, Total: blocks})
-				}
 				mu.Unlock()
+				finished <- struct{}{} // there is room for every block
 			}
 		})
 	}
-	wg.Wait()
+	go func() {
+		wg.Wait()
+		close(finished)
+	}()
+	// The caller's function is called by the caller, one call at a time and under no
+	// lock: whatever it does, it does to nobody else.
+	done := 0
+	for range finished {
+		if done++; progress != nil {
+			progress(Progress{Stage: "computing blast radii", Done: done, Total: blocks})
+		}
+	}
 	return ctx.Err()
 }
 
@@ -270,6 +293,8 @@ func (p *impactPass) run() {
 }
 
 // update recomputes one row.
+//
+// A row only ever gains bits.
 func (p *impactPass) update(r int32) {
 	row := p.rows[r]
 	for _, w := range p.to[p.out[r]:p.out[r+1]] {
@@ -284,6 +309,8 @@ func (p *impactPass) update(r int32) {
 
 // threshold returns the sources that take so many members of a group down
 // that the quorum is lost: at[j] holds the sources that take more than j down.
+//
+// O(members × tolerated) operations on rows.
 func (p *impactPass) threshold(group int) bitrow {
 	members := p.members[group]
 	tolerated := len(members) - int(p.n.groups[group].need)
@@ -374,6 +401,8 @@ func (c *counter) at(bit int) int {
 }
 
 // reachable returns what v needs at run time, directly or not, sorted.
+//
+// v is part of it. The marks are bits, as they are made anew for each question.
 func (g *Graph) reachable(v int32, soft map[int32]bool) []int32 {
 	seen := make([]uint64, (len(g.services)+63)/64)
 	seen[v/64] |= 1 << (v % 64)

@@ -36,7 +36,8 @@ type LoadOptions struct {
 	MaxFileBytes int64
 	// AllowUndeclared is passed to Compile.
 	AllowUndeclared bool
-	// Progress, if set, is called now and then, from several goroutines.
+	// Progress, if set, is called now and then, as everywhere in this package by the
+	// goroutine that asked, one call at a time.
 	Progress func(Progress)
 }
 
@@ -50,6 +51,9 @@ type Progress struct {
 // Load finds, reads and compiles manifests. It is all or nothing: if any file
 // cannot be read or is at fault, there is no graph, and the error is a
 // Problems with every fault. On cancellation the error is the context's.
+//
+// A path without any manifest is a fault, too: nothing to check must not look like nothing
+// found.
 func Load(ctx context.Context, o LoadOptions) (*Graph, error) {
 	services, err := LoadServices(ctx, o)
 	if err != nil {
@@ -59,6 +63,8 @@ func Load(ctx context.Context, o LoadOptions) (*Graph, error) {
 }
 
 // LoadServices is Load without the compilation.
+//
+// Files are read on all cores. The services are in order of file, and of place inside one.
 func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 	files, err := findManifests(ctx, o)
 	if err != nil {
@@ -72,7 +78,8 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 	// is that of the names, whichever worker was first. next hands out files one by one, since
 	// they differ much in size.
 	results := make([]result, len(files))
-	var next, done atomic.Int64
+	var next atomic.Int64
+	finished := make(chan struct{}, len(files))
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(files)) {
 		wg.Go(func() {
@@ -82,13 +89,20 @@ func LoadServices(ctx context.Context, o LoadOptions) ([]Service, error) {
 					return
 				}
 				results[i].services, results[i].err = readManifest(files[i], o)
-				if n := done.Add(1); o.Progress != nil && (n%256 == 0 || int(n) == len(files)) {
-					o.Progress(Progress{Stage: "reading manifests", Done: int(n), Total: len(files)})
-				}
+				finished <- struct{}{} // there is room for every file
 			}
 		})
 	}
-	wg.Wait()
+	go func() {
+		wg.Wait()
+		close(finished)
+	}()
+	done := 0
+	for range finished {
+		if done++; o.Progress != nil && (done%256 == 0 || done == len(files)) {
+			o.Progress(Progress{Stage: "reading manifests", Done: done, Total: len(files)})
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -147,6 +161,8 @@ func readStdin(r io.Reader, limit int64) ([]Service, error) {
 }
 
 // findManifests lists the files to read, each once, sorted.
+//
+// A folder that cannot be read is a fault of its own, and the rest is still searched.
 func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 	paths := o.Paths
 	if len(paths) == 0 {
@@ -205,6 +221,8 @@ func findManifests(ctx context.Context, o LoadOptions) ([]string, error) {
 	return slices.Compact(files), problems.err()
 }
 
+// skippedFolder reports whether a folder is left out by its name: it holds what others
+// wrote, or what is no part of the system.
 func skippedFolder(name string) bool {
 	return strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor" || name == "testdata"
 }

@@ -24,6 +24,9 @@ import (
 //
 // The error is a Problems with every fault of the file. Nothing is skipped:
 // an unknown field, a wrong type or a duplicate key is a fault.
+//
+// What is read is one file's view: that names lead anywhere, and that nothing is declared
+// twice, is checked by Compile. Escapes, aliases and anchors of YAML work; merge keys do not.
 func ParseManifest(name string, data []byte) ([]Service, error) {
 	d := decoder{file: name, budget: maxAliasNodes}
 	d.parse(data)
@@ -39,8 +42,12 @@ const maxAliasNodes = 10_000
 
 // decoder turns the nodes of one file into services. It keeps going after a
 // fault, to report all of them in one run.
+//
+// Each method reads one node, reports what is wrong with it in problems, and returns the
+// zero value then. Policies are read by the same methods.
 type decoder struct {
-	file     string
+	file string
+	// What has been read, in order of the file.
 	services []Service
 	problems Problems
 	budget   int
@@ -100,6 +107,8 @@ func (d *decoder) syntax(data []byte, err error) {
 
 // document takes one document in whichever form it has: a list of services, an export
 // of a whole graph, or a service.
+//
+// An empty one, as a "---" at the end leaves it, is passed over.
 func (d *decoder) document(n *yaml.Node) {
 	switch n = d.follow(n); {
 	case n == nil, n.Kind == yaml.ScalarNode && n.Tag == "!!null":
@@ -115,6 +124,8 @@ func (d *decoder) document(n *yaml.Node) {
 }
 
 // follow resolves an alias, within the budget.
+//
+// nil means that there is nothing to be read here, and that a fault has been reported.
 func (d *decoder) follow(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		// Told once, when the budget is met; from then on every alias is as good as
@@ -131,9 +142,13 @@ func (d *decoder) follow(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+// at is the place of a node.
 func (d *decoder) at(n *yaml.Node) Position { return Position{File: d.file, Line: n.Line} }
 
 // fields calls set for every key of a mapping.
+//
+// set gets known keys alone, each once, with aliases resolved. what names the mapping in
+// faults. The result is false if n is no mapping at all.
 func (d *decoder) fields(n *yaml.Node, what string, known []string, set func(key string, value *yaml.Node)) bool {
 	if n.Kind != yaml.MappingNode {
 		d.wrongType(n, what, "a mapping with "+strings.Join(known, ", "))
@@ -181,6 +196,7 @@ func (d *decoder) unknownField(key *yaml.Node, what string, known []string) {
 	d.problems.addf(d.at(key), "%s", msg)
 }
 
+// wrongType reports a value of another type than the field has.
 func (d *decoder) wrongType(n *yaml.Node, field, want string) {
 	d.problems.addf(d.at(n), "%s: expected %s, found %s", field, want, describe(n))
 }
@@ -224,6 +240,8 @@ var (
 
 // service reads one service. After a fault it reads on, and the service is kept as far
 // as it goes: the error will refuse the file, and more of its faults are found.
+//
+// The place of a service is that of its name, not of the first line of its document.
 func (d *decoder) service(n *yaml.Node) {
 	if n = d.follow(n); n == nil {
 		return
@@ -304,6 +322,8 @@ func (d *decoder) dependencies(n *yaml.Node) []Dependency {
 // dependency reads one item of depends into its place. What it leads to is checked
 // here, since only the nodes tell "need: 0" from no need at all; the rest is in the
 // table of fields.go.
+//
+// dep.At is set already.
 func (d *decoder) dependency(n *yaml.Node, dep *Dependency) {
 	var on, anyOf, need *yaml.Node
 	ok := d.fields(n, "depends", dependencyFields, func(key string, v *yaml.Node) {
@@ -373,6 +393,8 @@ func (d *decoder) str(n *yaml.Node, field string) string {
 }
 
 // strs reads a list of texts.
+//
+// Texts that cannot be read are in the list as "", so that its length stays right.
 func (d *decoder) strs(n *yaml.Node, field string) []string {
 	if n.Kind != yaml.SequenceNode {
 		d.wrongType(n, field, "a list of names")
@@ -388,6 +410,8 @@ func (d *decoder) strs(n *yaml.Node, field string) []string {
 }
 
 // boolean reads true or false, in the spellings of YAML 1.2.
+//
+// yes and no, which YAML 1.1 takes for booleans, are refused as the texts that they are.
 func (d *decoder) boolean(n *yaml.Node, field string) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
 		d.wrongType(n, field, "true or false")
@@ -408,6 +432,8 @@ func (d *decoder) integer(n *yaml.Node, field string) int {
 
 // percent reads a number above 0, up to 100. The condition is written so that NaN fails
 // it.
+//
+// 0 is refused, since it would mean "not said".
 func (d *decoder) percent(n *yaml.Node, field string) float64 {
 	f, err := strconv.ParseFloat(n.Value, 64)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
@@ -436,6 +462,8 @@ func (d *decoder) duration(n *yaml.Node, field string) time.Duration {
 }
 
 // enum parses a scalar with one of the Parse functions.
+//
+// parse has the words of its error, a hint at the nearest name included.
 func enum[T any](d *decoder, n *yaml.Node, field string, parse func(string) (T, error)) T {
 	var zero T
 	s := d.str(n, field)

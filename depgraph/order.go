@@ -70,6 +70,9 @@ type Slot struct {
 
 // Order computes waves, timeline and critical path. A cycle is not an error:
 // the order then breaks as few edges as it can, and names them.
+//
+// It is linear but for the clock and for deadlocks: breaking one costs what Cycles does for
+// it. An error is that of ctx, of options that exclude each other, or ErrUnknownService.
 func (g *Graph) Order(ctx context.Context, o OrderOptions) (*Order, error) {
 	if o.MaxParallel < 0 {
 		return nil, fmt.Errorf("depgraph: OrderOptions.MaxParallel is %d", o.MaxParallel)
@@ -119,6 +122,8 @@ func (g *Graph) Order(ctx context.Context, o OrderOptions) (*Order, error) {
 
 // mention lists the edges that people get past by hand, and those whose order
 // is not kept.
+//
+// They are told of the start as it was ordered in the end, with broken edges left out.
 func (g *Graph) mention(res *Order, s *starter, cold bool) {
 	for e, f := range g.flags {
 		if cold && f&fBreakGlass != 0 && hardAny.has(f&^fGroup) {
@@ -136,6 +141,9 @@ const maxRounds = 100
 
 // breaks finds the edges to break so that all of s comes up, and returns a
 // simulation without them.
+//
+// res gets Broken and BrokenProven. On cancellation the result is worth nothing, and the
+// caller asks the context.
 func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
 	whole := g
 	if s.skip != 0 { // what people get past by hand need not be broken
@@ -188,6 +196,9 @@ func (g *Graph) breaks(ctx context.Context, s *starter, res *Order) *starter {
 
 // shutdown orders a full stop: a service stops after everything that needs it
 // at any time. Services that need each other stop together.
+//
+// A member of a group keeps running as long as its owner does: while the others are taken
+// down it may be the one that is needed.
 func (g *Graph) shutdown() *Order {
 	keep := sel{fStartup | fRuntime, fSoft}
 	comp, count := g.components(keep)

@@ -17,7 +17,9 @@ import (
 // Policy changes the severities of rules and adds rules of one's own.
 type Policy struct {
 	// Rules holds settings by rule ID.
-	Rules  map[string]RuleSetting
+	// Rules holds settings by rule ID. What is not there is as built in.
+	Rules map[string]RuleSetting
+	// Custom are rules about edges, in the order of the file.
 	Custom []CustomRule
 }
 
@@ -44,10 +46,13 @@ type CustomRule struct {
 	// Comment says why the rule exists and how to follow it.
 	Comment string
 	Mode    RuleMode
-	From    Match
-	To      Match
+	// From selects whose edges are looked at, To what they lead to. For Required, To is
+	// what must be among it.
+	From Match
+	To   Match
 	// Edge limits the rule to some edges.
 	Edge EdgeMatch
+	// Over edges that Edge selects: "hard" follows hard edges alone.
 	// Reach also counts services that are reached over others.
 	Reach bool
 	At    Position
@@ -82,6 +87,9 @@ type EdgeMatch struct {
 
 // LoadPolicy reads a policy file. The error, if the file can be read, is a
 // Problems.
+//
+// A file that cannot be read is an error that wraps that of the operating system. There is
+// no default place: the command line looks for one and calls this.
 func LoadPolicy(name string) (*Policy, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -91,6 +99,9 @@ func LoadPolicy(name string) (*Policy, error) {
 }
 
 // ParsePolicy reads a policy from YAML. The name appears in positions.
+//
+// It shares the decoder of manifests, so the same things are refused: unknown fields,
+// duplicate keys, wrong types, aliases without end.
 func ParsePolicy(name string, data []byte) (*Policy, error) {
 	d := policyDecoder{decoder: decoder{file: name, budget: maxAliasNodes}, p: &Policy{Rules: map[string]RuleSetting{}}}
 	// Everything is read, and all faults are told at once, as with manifests. An empty
@@ -114,6 +125,10 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 
 // Knows checks names of rules given by a user, with those of rules of one's
 // own. The error matches ErrUnknownRule.
+//
+// A name may be an ID, "DG012", or a name, in any case. One that is unknown is an error and
+// not ignored: --skip with a typing error would run what was to be left out, and --only
+// nothing.
 func (p *Policy) Knows(names []string, own ...string) error {
 	all := slices.Clone(own)
 	for _, r := range rules() {
@@ -144,12 +159,15 @@ func (p *Policy) Knows(names []string, own ...string) error {
 // is built in nor in the policy.
 var ErrUnknownRule = errors.New("depgraph: unknown rule")
 
+// policyDecoder reads a policy with the means of a manifest's decoder.
 type policyDecoder struct {
 	decoder
 	p *Policy
 }
 
 var (
+	// The fields of a policy file. docs/guide describes them, and its examples are read by
+	// a test.
 	policyFields     = []string{"rules", "forbidden", "allowed", "required"}
 	settingFields    = []string{"severity", "percent"}
 	customRuleFields = []string{"name", "severity", "comment", "from", "to", "edge", "reach"}
@@ -158,6 +176,8 @@ var (
 )
 
 // policy reads the one document of a policy file.
+//
+// A scalar, a list or a mapping of something else is a fault of the whole file.
 func (d *policyDecoder) policy(n *yaml.Node) {
 	d.fields(n, "policy", policyFields, func(key string, v *yaml.Node) {
 		switch key {
@@ -175,6 +195,8 @@ func (d *policyDecoder) policy(n *yaml.Node) {
 
 // settings reads rules by ID, each a severity or a mapping. A name for a rule that does
 // not exist is a fault like any unknown field, with a hint.
+//
+// percent belongs to DG013; anywhere else it is a mistake and would have no effect.
 func (d *policyDecoder) settings(n *yaml.Node) {
 	// IDs alone: two spellings of one rule in one file could contradict each other.
 	var ids []string
@@ -190,8 +212,8 @@ func (d *policyDecoder) settings(n *yaml.Node) {
 			d.fields(v, id, settingFields, func(key string, v *yaml.Node) {
 				if key == "severity" {
 					s.Severity, s.Set = enum(&d.decoder, v, key, ParseSeverity), true
-				} else {
-					s.Percent = d.percent(v, key)
+				} else if s.Percent = d.percent(v, key); id != singlePointRule {
+					d.problems.addf(d.at(v), "%s: percent goes with %s alone", id, singlePointRule)
 				}
 			})
 		}
@@ -201,6 +223,9 @@ func (d *policyDecoder) settings(n *yaml.Node) {
 
 // customs reads the rules of one mode. They share one space of names with the built-in
 // ones and those of other modes, as findings and --skip go by names.
+//
+// Faulty rules are kept, as all faults of the file are told together and none of it is used
+// afterwards.
 func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
 	if n.Kind != yaml.SequenceNode {
 		d.wrongType(n, field, "a list of rules")
@@ -228,6 +253,8 @@ func (d *policyDecoder) customs(n *yaml.Node, field string, mode RuleMode) {
 }
 
 // custom reads one field of a rule.
+//
+// fields has checked that the key is one of customRuleFields, and there once.
 func (d *policyDecoder) custom(r *CustomRule, key string, v *yaml.Node) {
 	switch key {
 	case "name":
@@ -287,6 +314,8 @@ func checkPatterns[T fmt.Stringer](d *policyDecoder, v *yaml.Node, patterns []st
 }
 
 // edgeMatch reads what selects edges.
+//
+// A plane or a phase that is not given matches any.
 func (d *policyDecoder) edgeMatch(n *yaml.Node) (m EdgeMatch) {
 	d.fields(n, "edge", edgeMatchFields, func(key string, v *yaml.Node) {
 		switch key {
@@ -304,6 +333,9 @@ func (d *policyDecoder) edgeMatch(n *yaml.Node) (m EdgeMatch) {
 }
 
 // matches reports whether the service is selected.
+//
+// An owner, kind or criticality that is not said is "", which * matches and nothing else
+// but "".
 func (m *Match) matches(s *Service) bool {
 	return oneOf(m.Service, s.Name) && oneOf(m.Owner, s.Owner) && oneOf(m.Kind, s.Kind.String()) && oneOf(m.Criticality, s.Criticality.String())
 }
@@ -329,6 +361,8 @@ func oneOf(patterns []string, value string) bool {
 
 // sel is the part of the selection that a sel can express. The rest, if there is any,
 // has to be looked at edge by edge.
+//
+// The second result says whether that is the case.
 func (m *EdgeMatch) sel() (sel, bool) {
 	// "hard" leaves soft edges out, and those of groups stay: a rule about who may talk
 	// to whom is about them too. Data is the default plane, so it is whatever is not
@@ -431,6 +465,9 @@ func way(all []target, t target) (edges []int32) {
 }
 
 // violation reports one edge too many, or the way to what is not allowed.
+//
+// Its edges are the whole way, so a waiver has to cover each of them, and a baseline knows
+// the finding until one of them changes.
 func (c *checker) violation(r *CustomRule, v, to int32, path []int32, verb string) {
 	g := c.g
 	edges := g.edgeList(path)

@@ -13,6 +13,8 @@ import (
 var ErrInvalid = errors.New("depgraph: invalid declaration")
 
 // Problem is one fault of the input.
+//
+// A Problem is a value, so that it can be compared and written as JSON.
 type Problem struct {
 	// At is where the fault is.
 	At Position
@@ -33,12 +35,16 @@ func (p Problem) String() string {
 }
 
 // Problems is an error that holds every fault found, in order of place.
+//
+// errors.As finds it in what Load, Compile, ParseManifest and ParsePolicy return.
 type Problems []Problem
 
 // maxShown is how many faults an error message prints before it only counts.
 const maxShown = 50
 
 // Error returns one fault a line.
+//
+// Beyond 50 it only counts them: the faults of a generated file fill a screen.
 func (ps Problems) Error() string {
 	var b strings.Builder
 	for i, p := range ps {
@@ -57,11 +63,15 @@ func (ps Problems) Error() string {
 // Is makes errors.Is(err, ErrInvalid) true.
 func (ps Problems) Is(target error) bool { return target == ErrInvalid }
 
+// addf adds one fault.
 func (ps *Problems) addf(at Position, format string, args ...any) {
 	*ps = append(*ps, Problem{At: at, Message: fmt.Sprintf(format, args...)})
 }
 
 // err returns the sorted problems as an error, or nil if there are none.
+//
+// It sorts in place. A nil Problems in an error would not be a nil error, so callers return
+// this and never the slice.
 func (ps Problems) err() error {
 	if len(ps) == 0 {
 		return nil
@@ -80,6 +90,9 @@ func comparePositions(a, b Position) int {
 // nearest returns the candidate that a typing mistake turns into got, or "".
 // It uses the optimal string alignment distance: insert, delete, replace and
 // swap of neighbours cost 1 each.
+//
+// A third of the letters may be wrong, one at least and three at most; of candidates that are as near, the
+// first one is taken. Bytes are compared, so a letter outside ASCII counts more than once.
 func nearest(got string, candidates []string) string {
 	limit := min(max(1, min(3, len(got)/3)), len(got)-1) // something must be left of it
 	best, bestDist := "", limit+1
@@ -95,6 +108,9 @@ func nearest(got string, candidates []string) string {
 }
 
 // alignment returns the distance between a and b, or limit if it is not less.
+//
+// Three rows of the table are enough, as a swap looks two back. A row whose least is the
+// limit cannot lead to less. O(len(a) × len(b)).
 func alignment(a, b string, limit int) int {
 	two, one, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range one {
@@ -122,6 +138,7 @@ func alignment(a, b string, limit int) int {
 	return one[len(b)]
 }
 
+// abs is the absolute value.
 func abs(x int) int {
 	if x < 0 {
 		return -x

@@ -44,6 +44,9 @@ type Proof struct {
 }
 
 // Sum is the digest that the proof should have.
+//
+// It is the SHA-256 of the JSON of all other members, in the order of the struct; a field
+// that is added must be left out when it is empty, or older proofs would not fit any more.
 func (p Proof) Sum() string {
 	// ID and digest are made from the sum, so they cannot be in it. Zones of one moment
 	// must give one sum.
@@ -57,12 +60,17 @@ func (p Proof) Sum() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// id is what a person writes into evidence: the dependency, the day, and enough of the
+// digest to tell two drills of one day apart.
 func (p Proof) id() string {
 	digest := strings.TrimPrefix(p.Sum(), "sha256:")
 	return fmt.Sprintf("%s@%s-%s", p.Dependency, p.At.UTC().Format("2006-01-02"), digest[:min(8, len(digest))])
 }
 
 // Proofs are those of one file, in its order.
+//
+// A file may hold proofs of several services. Looking one up walks the list, which is as
+// long as drills were run.
 type Proofs struct {
 	list []located
 	file string
@@ -76,6 +84,8 @@ type located struct {
 }
 
 // LoadProofs reads a proof file.
+//
+// A file that is not there is an error that errors.Is(err, os.ErrNotExist) tells.
 func LoadProofs(name string) (*Proofs, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -86,6 +96,8 @@ func LoadProofs(name string) (*Proofs, error) {
 
 // ParseProofs reads proofs, one JSON object a line. A line that is none is an
 // error; one whose digest does not fit is kept, and proves nothing.
+//
+// Errors name file and line.
 func ParseProofs(name string, data []byte) (*Proofs, error) {
 	p := &Proofs{file: name}
 	n := 0
@@ -190,6 +202,8 @@ func AppendProof(name string, proof Proof) (_ Proof, err error) {
 
 // replaceFile writes a file that appears whole or not at all: beside it, synced, then
 // renamed over it.
+//
+// A crash leaves the old file or the new one, and perhaps a temporary one beside it.
 func replaceFile(name string, data []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".proof-*")
 	if err != nil {
@@ -245,6 +259,8 @@ const clockSlack = 10 * time.Minute
 // Status says what is proven of an edge. evidence is what the manifest refers
 // to, "" if it names none; then the edge's newest proof counts. maxAge 0: any
 // age. A later proof that disproves the edge outweighs the one referred to.
+//
+// A nil Proofs has none. The answer for one edge never depends on proofs of another one.
 func (p *Proofs) Status(service, dependency, evidence string, now time.Time, maxAge time.Duration) ProofStatus {
 	if p == nil {
 		p = &Proofs{}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,6 +17,8 @@ import (
 var ErrQuery = errors.New("depgraph: query")
 
 // QueryError says what is wrong with a query, and where.
+//
+// Offset is where the word begins that is not understood, or the end of the query.
 type QueryError struct {
 	Query   string // as it was given
 	Offset  int    // in bytes
@@ -34,6 +35,9 @@ func (e *QueryError) Error() string {
 }
 
 // onOneLine replaces what moves the cursor, and bytes that are no text.
+//
+// The mark would otherwise stand below another character, or a query would move the cursor
+// of the terminal that prints it.
 func onOneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -51,6 +55,8 @@ func (e *QueryError) Is(target error) bool { return target == ErrQuery }
 
 // What a query may be at most.
 const (
+	// Queries come from a command line or a URL. The depth bounds the recursion; a set is
+	// a bool for each service, and one is made for each level and each term at hand.
 	maxQueryBytes = 64 << 10
 	maxQueryDepth = 200
 )
@@ -73,6 +79,9 @@ const (
 // Limits of deps, rdeps and paths are a number of steps, hard, soft, startup,
 // runtime, deploy, data and control. A service that an any-of group does not
 // need alone counts as neither hard nor soft.
+//
+// An error is a *QueryError, or that of ctx. Each function costs one walk over the graph at
+// most, and cycles() one search for them.
 func (g *Graph) Query(ctx context.Context, expr string) ([]string, error) {
 	p := queryParser{g: g, ctx: ctx, text: expr}
 	if len(expr) > maxQueryBytes {
@@ -85,7 +94,8 @@ func (g *Graph) Query(ctx context.Context, expr string) ([]string, error) {
 	return g.sortedNames(func(v int32) bool { return set[v] }), ctx.Err()
 }
 
-// vertexSet has one entry for each service.
+// vertexSet has one entry for each service, by vertex. Operators write into their left
+// operand: each set is made by one term and used once.
 type vertexSet []bool
 
 // queryParser reads an expression and computes it on the way.
@@ -110,6 +120,7 @@ type queryParser struct {
 	token string
 }
 
+// failf is the error for what begins at an offset.
 func (p *queryParser) failf(at int, format string, args ...any) error {
 	return &QueryError{p.text, at, fmt.Sprintf(format, args...)}
 }
@@ -156,6 +167,9 @@ func (p *queryParser) next() error {
 }
 
 // whole is the entry: an expression, and nothing behind it.
+//
+// A query without any word would select nothing, which is hardly what was meant, so it is
+// refused.
 func (p *queryParser) whole() (vertexSet, error) {
 	if err := p.next(); err != nil {
 		return nil, err
@@ -174,6 +188,8 @@ func (p *queryParser) whole() (vertexSet, error) {
 }
 
 // union reads terms joined by | and -, from left to right.
+//
+// Both bind equally: a - b | c is what is in a and not in b, and all of c.
 func (p *queryParser) union() (vertexSet, error) {
 	// Only union calls itself, through parentheses and arguments, so the bound here is
 	// one on the whole recursion.
@@ -222,6 +238,8 @@ func (p *queryParser) intersection() (vertexSet, error) {
 
 // term reads a name, a pattern, a function or something in parentheses. It asks the
 // context, as every function can walk the whole graph.
+//
+// A word in quotes is always a name, also with a *, so that every service can be named.
 func (p *queryParser) term() (vertexSet, error) {
 	if err := p.ctx.Err(); err != nil {
 		return nil, err
@@ -272,6 +290,9 @@ func (p *queryParser) expect(kind rune) error {
 
 // named is the set of one service. The likeliest mistakes are a typing error, and a
 // minus that became part of a name.
+//
+// A service that is not there is an error and no empty set: an answer about nobody would
+// look like good news.
 func (p *queryParser) named(name string, at int) (vertexSet, error) {
 	v, ok := p.g.index[name]
 	if !ok {
@@ -299,12 +320,16 @@ func (p *queryParser) match(is func(*Service) bool) vertexSet {
 	return set
 }
 
+// The functions of the language, with other spellings of some: path is somepath,
+// criticality is tier, and all() selects everything.
 var queryFunctions = []string{
 	"deps", "rdeps", "somepath", "path", "allpaths", "down", "owner", "kind", "tier", "criticality", "name",
 	"cycles", "roots", "leaves", "undeclared", "all",
 }
 
 // call reads the arguments of a function and computes it.
+//
+// The word and its opening parenthesis have been read.
 func (p *queryParser) call(name string, at int) (set vertexSet, err error) {
 	if !slices.Contains(queryFunctions, name) {
 		msg := fmt.Sprintf("there is no function %q", name)
@@ -334,6 +359,9 @@ func (p *queryParser) call(name string, at int) (set vertexSet, err error) {
 }
 
 // byField reads a pattern.
+//
+// Kinds and criticalities are checked, as a name that no service can have would match
+// nothing. "" selects what says nothing.
 func (p *queryParser) byField(name string) (vertexSet, error) {
 	pattern, at := p.token, p.at
 	if p.kind != 'w' && p.kind != 'q' {
@@ -366,6 +394,8 @@ func (p *queryParser) byField(name string) (vertexSet, error) {
 
 // noArguments computes the functions of the whole graph. Roots are what nothing needs,
 // leaves what needs nothing, by edges of any sort.
+//
+// What stands between the parentheses is refused by call, which expects the closing one.
 func (p *queryParser) noArguments(name string) (vertexSet, error) {
 	g := p.g
 	switch name {
@@ -396,89 +426,4 @@ func (p *queryParser) noArguments(name string) (vertexSet, error) {
 		set[v] = rows[v] == rows[v+1]
 	}
 	return set, nil
-}
-
-// reach reads the functions that follow edges: one set or two, then limits.
-func (p *queryParser) reach(name string) (vertexSet, error) {
-	first, err := p.union()
-	if err != nil {
-		return nil, err
-	}
-	var second vertexSet
-	if name == "somepath" || name == "path" || name == "allpaths" {
-		if err := p.expect(','); err != nil {
-			return nil, err
-		}
-		if second, err = p.union(); err != nil {
-			return nil, err
-		}
-	}
-	keep, steps, err := p.limits()
-	if err != nil {
-		return nil, err
-	}
-	g := p.g
-	switch name {
-	case "deps":
-		return g.reach(first, steps, keep, false), nil
-	case "rdeps":
-		return g.reach(first, steps, keep, true), nil
-	case "down":
-		return p.down(first)
-	case "allpaths":
-		return g.onPaths(first, second, keep, steps), nil
-	}
-	return g.somePath(first, second, keep, steps), nil
-}
-
-// limits reads a number of steps and the sorts of edges.
-func (p *queryParser) limits() (keep func(flag) bool, steps int, err error) {
-	steps = -1
-	var phase Phase
-	strength, plane := "", PlaneUnknown
-	for p.kind == ',' {
-		if err := p.next(); err != nil {
-			return nil, 0, err
-		}
-		word := p.token
-		// The word says by its form what it limits, so limits come in any order. The
-		// same one twice is harmless, another one of its sort is a contradiction;
-		// phases add up.
-		n, numberErr := strconv.Atoi(word)
-		ph, phaseErr := ParsePhase(word)
-		pl, planeErr := ParsePlane(word)
-		switch {
-		case p.kind != 'w':
-			return nil, 0, p.failf(p.at, "expected a number of steps, hard, soft, startup, runtime, deploy, data or control, found %q", word)
-		case numberErr == nil && n >= 0:
-			if steps >= 0 && steps != n {
-				return nil, 0, p.failf(p.at, "the number of steps is %d already", steps)
-			}
-			steps = n
-		case word == "hard", word == "soft":
-			if strength != "" && strength != word {
-				return nil, 0, p.failf(p.at, "no dependency is hard and soft; leave both out, or write X | Y")
-			}
-			strength = word
-		case phaseErr == nil:
-			phase |= ph
-		case planeErr == nil:
-			if plane != PlaneUnknown && plane != pl {
-				return nil, 0, p.failf(p.at, "no dependency is on two planes; leave both out, or write X | Y")
-			}
-			plane = pl
-		default:
-			return nil, 0, p.failf(p.at, "%s", notOneOf("limit", []string{"a number of steps", "hard", "soft", "startup", "runtime", "deploy", "data", "control"}, word))
-		}
-		if err := p.next(); err != nil {
-			return nil, 0, err
-		}
-	}
-	if phase == 0 {
-		phase = Startup | Runtime | Deploy
-	}
-	return func(f flag) bool {
-		return f&flag(phase) != 0 && (plane == PlaneUnknown || planeOf(f) == plane) &&
-			(strength == "" || strength == "hard" && f&(fSoft|fGroup) == 0 || strength == "soft" && f&fSoft != 0)
-	}, steps, nil
 }

@@ -108,6 +108,7 @@ func TestQuery_faults_have_a_place(t *testing.T) {
 		"deps(web":                 {8, `the query ends too early; expected ")"`},
 		"deps(web))":               {9, `expected &, |, - or the end, found ")"`},
 		"deps()":                   {5, `expected a name, a function or (, found ")"`},
+		"down(web, 3)":             {8, "down takes no limits: a failure spreads as far as it does"},
 		"deps(web, hard, soft)":    {16, "no dependency is hard and soft"},
 		"deps(web, data, control)": {16, "no dependency is on two planes"},
 		"deps(web, 1, 2)":          {13, "the number of steps is 1 already"},

@@ -1,8 +1,101 @@
 package depgraph
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
-// What queries compute over edges.
+// reach reads the functions that follow edges: one set or two, then limits.
+// down takes no limits, and refuses them: an answer that left them out would look like one
+// that kept to them.
+func (p *queryParser) reach(name string) (vertexSet, error) {
+	first, err := p.union()
+	if err != nil {
+		return nil, err
+	}
+	var second vertexSet
+	if name == "somepath" || name == "path" || name == "allpaths" {
+		if err := p.expect(','); err != nil {
+			return nil, err
+		}
+		if second, err = p.union(); err != nil {
+			return nil, err
+		}
+	}
+	if name == "down" && p.kind == ',' {
+		return nil, p.failf(p.at, "down takes no limits: a failure spreads as far as it does")
+	}
+	keep, steps, err := p.limits()
+	if err != nil {
+		return nil, err
+	}
+	g := p.g
+	switch name {
+	case "deps":
+		return g.reach(first, steps, keep, false), nil
+	case "rdeps":
+		return g.reach(first, steps, keep, true), nil
+	case "down":
+		return p.down(first)
+	case "allpaths":
+		return g.onPaths(first, second, keep, steps), nil
+	}
+	return g.somePath(first, second, keep, steps), nil
+}
+
+// limits reads a number of steps and the sorts of edges.
+//
+// steps is -1 without a number of them. keep selects edges by their flags.
+func (p *queryParser) limits() (keep func(flag) bool, steps int, err error) {
+	steps = -1
+	var phase Phase
+	strength, plane := "", PlaneUnknown
+	for p.kind == ',' {
+		if err := p.next(); err != nil {
+			return nil, 0, err
+		}
+		word := p.token
+		// The word says by its form what it limits, so limits come in any order. The
+		// same one twice is harmless, another one of its sort is a contradiction;
+		// phases add up.
+		n, numberErr := strconv.Atoi(word)
+		ph, phaseErr := ParsePhase(word)
+		pl, planeErr := ParsePlane(word)
+		switch {
+		case p.kind != 'w':
+			return nil, 0, p.failf(p.at, "expected a number of steps, hard, soft, startup, runtime, deploy, data or control, found %q", word)
+		case numberErr == nil && n >= 0:
+			if steps >= 0 && steps != n {
+				return nil, 0, p.failf(p.at, "the number of steps is %d already", steps)
+			}
+			steps = n
+		case word == "hard", word == "soft":
+			if strength != "" && strength != word {
+				return nil, 0, p.failf(p.at, "no dependency is hard and soft; leave both out, or write X | Y")
+			}
+			strength = word
+		case phaseErr == nil:
+			phase |= ph
+		case planeErr == nil:
+			if plane != PlaneUnknown && plane != pl {
+				return nil, 0, p.failf(p.at, "no dependency is on two planes; leave both out, or write X | Y")
+			}
+			plane = pl
+		default:
+			return nil, 0, p.failf(p.at, "%s", notOneOf("limit", []string{"a number of steps", "hard", "soft", "startup", "runtime", "deploy", "data", "control"}, word))
+		}
+		if err := p.next(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if phase == 0 {
+		phase = Startup | Runtime | Deploy
+	}
+	return func(f flag) bool {
+		return f&flag(phase) != 0 && (plane == PlaneUnknown || planeOf(f) == plane) &&
+			(strength == "" || strength == "hard" && f&(fSoft|fGroup) == 0 || strength == "soft" && f&fSoft != 0)
+	}, steps, nil
+}
 
 // down is a set and what goes down with it; of the empty set, nothing.
 //

@@ -6,13 +6,20 @@ import (
 )
 
 // Severity is how bad a finding is.
+//
+// The numbers are in order, so that min and max of two severities mean what they say.
 type Severity uint8
 
 // The severities, from none to worst.
 const (
+	// Off: a rule that is not run; on a finding, the rule's own severity.
 	Off Severity = iota
+	// Info: worth knowing, nothing to do at once.
 	Info
+	// Warn: an outage will be worse than it has to be. "depgraph check" passes, unless
+	// told otherwise.
 	Warn
+	// Error: the check fails.
 	Error
 )
 
@@ -197,6 +204,8 @@ func rules() []Rule {
 func Rules() []Rule { return rules() }
 
 // FindRule looks a rule up by ID or name, in any case.
+//
+// It does not know rules of a policy or of one's own; Policy.Knows does.
 func FindRule(name string) (Rule, bool) {
 	for _, r := range rules() {
 		if strings.EqualFold(r.ID, name) || strings.EqualFold(r.Name, name) {

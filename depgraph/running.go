@@ -12,6 +12,8 @@ import (
 )
 
 // Running says how far each service is. What it does not name is down.
+//
+// ParseRunning makes one from what a tool prints; a program may make its own.
 type Running map[string]RunState
 
 // RunState is how far a service is in its start, in order.
@@ -46,6 +48,9 @@ func ParseRunState(s string) (RunState, error) {
 // means the same and false means down; or what "docker compose ps --all
 // --format json" prints, one object a line. A container without a health check
 // counts as serving once it runs.
+//
+// Several values may follow each other, and add up. An error names the line. A name that is
+// in two states is one; of the containers of one service, the furthest counts.
 func ParseRunning(data []byte) (Running, error) {
 	r := Running{}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -85,6 +90,8 @@ var errRunning = errors.New("expected a list of names, an object of names and st
 // document takes one JSON value in whichever of the three forms it has. The forms are
 // told apart by trying: a list of names, a list of containers, an object with a field
 // "Service" as docker prints it, and else names with states.
+//
+// json.Unmarshal accepts a null inside a list of names as "", which set refuses.
 func (r Running) document(raw json.RawMessage) error {
 	// null would pass as an empty value of every form.
 	if string(raw) == "null" {
@@ -127,6 +134,8 @@ func (r Running) document(raw json.RawMessage) error {
 
 // object reads names and states one by one: a map would hide a name that is
 // there twice.
+//
+// raw is known to be a JSON object, so syntax cannot be at fault; values can.
 func (r Running) object(raw json.RawMessage) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if _, err := dec.Token(); err != nil {

@@ -11,6 +11,8 @@ import (
 // them. A group of alternatives that loses members keeps the others, and its
 // quorum as far as they reach. It is for drawings and exports: what a slice
 // says about an outage leaves out what was cut off.
+//
+// A name that is not there is an error; one that occurs twice counts once.
 func (g *Graph) Slice(names []string) (*Graph, error) {
 	in := make(map[string]bool, len(names))
 	for _, n := range names {
@@ -30,6 +32,8 @@ func (g *Graph) Slice(names []string) (*Graph, error) {
 
 // sliced is a service with what is left of it: dependencies within the set, groups that
 // lost members, and waivers about what is still there.
+//
+// A group without members is gone.
 func (g *Graph) sliced(v int32, in map[string]bool) Service {
 	s := g.serviceAt(v)
 	var kept []Dependency
@@ -74,6 +78,9 @@ func ParseCollapse(s string) (CollapseBy, error) {
 // an any-of group does not need alone counts as soft. Its note says how many
 // there are, and its place is that of the first. What lies inside a group is
 // gone.
+//
+// It is for drawings of what is too large to be drawn, and for the question which team
+// depends on which.
 func (g *Graph) Collapse(by CollapseBy) (*Graph, error) {
 	groups := map[string]*Service{}
 	sizes := map[string]int{}
@@ -139,6 +146,8 @@ type groupEdge struct {
 }
 
 // between merges the edges between groups.
+//
+// In the order of the first edge of each, which is that of names.
 func (g *Graph) between(of []string) []groupEdge {
 	type key struct {
 		from, to string

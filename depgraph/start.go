@@ -10,6 +10,11 @@ import "slices"
 //
 // An order that never blocks, of a weak or a soft edge, is kept if both ends
 // are part of the start, unless it contradicts others; see release.
+//
+// One simulation is: reset, then run (in waves) or timeline.run (by the clock). Both call
+// the same events: launch, finish, settle; tell passes each on to what waits for it, and
+// met counts it off. startorder.go decides which orders are kept. Nothing here is shared,
+// so one starter belongs to one goroutine.
 type starter struct {
 	g       *Graph
 	skip    flag           // hard edges with this flag do not count
@@ -17,6 +22,7 @@ type starter struct {
 	active  []bool         // what takes part
 	limited bool           // active is not all true
 
+	// Counters of what has not happened yet; at 0 the step is taken.
 	launchWait []int32 // needs of v that keep it from being launched
 	weakWait   []int32 // orders of v that do so for now; nil: there are none
 	serveWait  []int32 // what v waits for before it serves, its being ready included
@@ -44,6 +50,8 @@ type starter struct {
 
 // newStarter simulates a start of all services. cold leaves out what people get past by
 // hand.
+//
+// The caller may then limit it, and must call waves, or reset and run.
 func newStarter(g *Graph, cold bool) *starter {
 	n := len(g.services)
 	s := &starter{g: g, active: make([]bool, n), launched: make([]bool, n), ready: make([]bool, n), serves: make([]bool, n)}
@@ -57,6 +65,9 @@ func newStarter(g *Graph, cold bool) *starter {
 }
 
 // limitTo keeps only v and what it needs to start and to serve.
+//
+// Soft dependencies are left out, as a restart does not need them; of a group, all members
+// are kept, since it is not known which of them is up.
 func (s *starter) limitTo(v int32) {
 	clear(s.active)
 	s.active[v], s.limited = true, true
@@ -74,11 +85,15 @@ func (s *starter) limitTo(v int32) {
 }
 
 // counts reports whether an edge holds back a launch or only the serving.
+//
+// Edges to ship a fix alone, soft ones, and what people get past by hand hold nothing.
 func (s *starter) counts(f flag) bool {
 	return f&(fStartup|fRuntime) != 0 && f&(fSoft|s.skip) == 0
 }
 
 // orders reports whether edge e holds back a launch, for good or for a while.
+//
+// Only edges of the startup phase can.
 func (s *starter) orders(e int32, f flag) bool {
 	return f&fStartup != 0 && (s.counts(f) || s.honoured != nil && s.honoured[e])
 }
@@ -86,6 +101,10 @@ func (s *starter) orders(e int32, f flag) bool {
 // waves runs the simulation in steps of one wave. The first run leaves the
 // orders out, and finds what is part of the start; units are only computed if
 // services wait for each other at run time.
+//
+// Up to four runs, each linear: without units, with them, with orders, and without the
+// orders that were dropped. A graph without cycles of the run time, alternatives and soft
+// edges, which is most of the large ones, needs one.
 func (s *starter) waves() [][]int32 {
 	var waves [][]int32
 	complete := false
@@ -110,53 +129,14 @@ func (s *starter) waves() [][]int32 {
 }
 
 // drops returns the orders that contradict others, by edge.
+//
+// All false if nothing is ordered at all.
 func (s *starter) drops() []bool {
 	s.waves()
 	if s.dropped == nil {
 		return make([]bool, len(s.g.to))
 	}
 	return s.dropped
-}
-
-// runtimeGroups reports whether alternatives are needed only to serve. Then a
-// cycle may come up through one member late, or together at once.
-func (s *starter) runtimeGroups() bool {
-	for i := range s.g.groups {
-		if f := s.g.groups[i].flags; s.counts(f) && f&fStartup == 0 && s.g.partial(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// makeUnits groups services that need each other at run time. Edges that are
-// needed at startup as well are not looked at: what is launched has them.
-func (s *starter) makeUnits() {
-	g := s.g
-	comp, count := g.components(sel{fRuntime, fSoft | fStartup | s.skip})
-	s.unit, s.members, s.tangled, s.isDirty = comp, make([][]int32, count), make([]bool, count), make([]bool, count)
-	for v, c := range comp {
-		s.members[c] = append(s.members[c], int32(v))
-	}
-	for i := range g.groups {
-		if gr := &g.groups[i]; s.serveGroup(i) && slices.ContainsFunc(gr.members, func(m int32) bool { return comp[m] == comp[gr.owner] }) {
-			s.tangled[comp[gr.owner]] = true
-		}
-	}
-}
-
-// serveGroup reports whether a group is needed only to serve.
-func (s *starter) serveGroup(i int) bool {
-	f := s.g.groups[i].flags
-	return s.counts(f) && f&fStartup == 0 && s.g.partial(i)
-}
-
-// inside reports whether a need of v is met together with v, in its unit.
-func (s *starter) inside(v, w int32) bool { return s.unit != nil && s.unit[v] == s.unit[w] }
-
-// innerGroup reports whether some alternative of the group is in the owner's unit.
-func (s *starter) innerGroup(gr *group) bool {
-	return s.unit != nil && s.tangled[s.unit[gr.owner]] && slices.ContainsFunc(gr.members, func(m int32) bool { return s.inside(gr.owner, m) })
 }
 
 // groupEdges returns the edges of a group.
@@ -171,6 +151,8 @@ func (g *Graph) groupEdges(i int32) (edges []int32) {
 }
 
 // reset counts what each service waits for.
+//
+// It can be called again at any time; honoured, dropped and the units stay.
 func (s *starter) reset() {
 	g, n := s.g, len(s.g.services)
 	s.launchWait, s.serveWait, s.have = make([]int32, n), make([]int32, n), make([]int32, len(g.groups))
@@ -227,6 +209,8 @@ func (s *starter) reset() {
 }
 
 // begin returns what nothing holds back.
+//
+// In order of name.
 func (s *starter) begin() []int32 {
 	var free []int32
 	for v := range s.active {
@@ -281,6 +265,8 @@ func (s *starter) run() (waves [][]int32, complete bool) {
 }
 
 // take returns what was found launchable since the last call.
+//
+// They are in the order in which they were found, and run sorts them.
 func (s *starter) take() []int32 {
 	taken := s.launchable
 	s.launchable = nil
@@ -288,6 +274,8 @@ func (s *starter) take() []int32 {
 }
 
 // launch tells the others that v is launched.
+//
+// Without an early edge in the whole graph nobody waits for that.
 func (s *starter) launch(v int32) {
 	s.launched[v] = true
 	if s.g.union&fEarly != 0 {
@@ -296,6 +284,8 @@ func (s *starter) launch(v int32) {
 }
 
 // finish tells the others that v is ready.
+//
+// Being ready is the last thing but its needs that it waits for before it serves.
 func (s *starter) finish(v int32) {
 	s.ready[v] = true
 	if s.g.union&fEarly != 0 {
@@ -306,6 +296,8 @@ func (s *starter) finish(v int32) {
 
 // settle lets everything serve that can, and returns how much that was. each
 // sees them in the order of their discovery.
+//
+// It ends, as each service serves once and a unit becomes dirty only when one does.
 func (s *starter) settle(each func(v int32)) (served int) {
 	for {
 		// The queue grows while it is walked: each that serves may let others serve.
@@ -393,6 +385,9 @@ func (s *starter) met(v, w, e int32, f flag) {
 }
 
 // count takes one from what v waits for before it serves.
+//
+// With units, the members of one serve at the moment at which none of them waits for
+// anything outside it.
 func (s *starter) count(v int32) {
 	s.serveWait[v]--
 	if s.unit == nil {
@@ -415,73 +410,10 @@ func (s *starter) count(v int32) {
 	}
 }
 
-// touch notes a tangled unit to be looked at again, once.
-func (s *starter) touch(c int32) {
-	if !s.isDirty[c] {
-		s.isDirty[c] = true
-		s.dirty = append(s.dirty, c)
-	}
-}
-
 // serve lets v serve; settle tells the others.
 func (s *starter) serve(v int32) {
 	if !s.serves[v] {
 		s.serves[v] = true
 		s.queue = append(s.queue, v)
 	}
-}
-
-// untangle finds the greatest set of ready members of a unit each of which has
-// what it needs among them and what serves already.
-func (s *starter) untangle(c int32) {
-	// All that are ready are taken in, and those whose needs are not met inside are put
-	// out until nothing changes. What is left needs nobody else: the greatest fixpoint,
-	// O(rounds × edges inside).
-	in := map[int32]bool{}
-	for _, v := range s.members[c] {
-		if s.active[v] && s.serveWait[v] == 0 && !s.serves[v] {
-			in[v] = true
-		}
-	}
-	for changed := true; changed; {
-		changed = false
-		for _, v := range s.members[c] {
-			if in[v] && !s.servesWith(v, in) {
-				delete(in, v)
-				changed = true
-			}
-		}
-	}
-	for _, v := range s.members[c] {
-		if in[v] {
-			s.serve(v)
-		}
-	}
-}
-
-// servesWith reports whether the needs of v inside its unit are met.
-func (s *starter) servesWith(v int32, in map[int32]bool) bool {
-	g := s.g
-	for e := g.out[v]; e < g.out[v+1]; e++ {
-		w, f := g.to[e], g.flags[e]
-		if s.counts(f) && f&(fStartup|fGroup) == 0 && s.inside(v, w) && !s.serves[w] && !in[w] {
-			return false
-		}
-	}
-	for i := g.ownGroup[v]; i < g.ownGroup[v+1]; i++ {
-		gr := &g.groups[i]
-		if !s.serveGroup(int(i)) || !s.innerGroup(gr) {
-			continue
-		}
-		up := int32(0)
-		for _, m := range gr.members {
-			if s.serves[m] || in[m] {
-				up++
-			}
-		}
-		if up < gr.need {
-			return false
-		}
-	}
-	return true
 }

@@ -6,6 +6,8 @@ import "slices"
 // part of it, but for those that contradict others. See starter.
 
 // honour marks the soft orders whose both ends are part of the start.
+//
+// It reports whether there are any; if not, the run that has been made is the answer.
 func (s *starter) honour() bool {
 	g, any := s.g, false
 	if g.union&fSoft == 0 {
@@ -43,6 +45,8 @@ func (s *starter) honour() bool {
 
 // honourGroup takes the orders of a group back if fewer of its members than its quorum
 // are part of the start: they would order for ever.
+//
+// O(edges of the owner).
 func (s *starter) honourGroup(i int32, gr *group) {
 	count := int32(0)
 	edges := s.g.groupEdges(i)
@@ -100,6 +104,8 @@ func (s *starter) release() {
 }
 
 // free reports whether only orders hold v back.
+//
+// Such a service can be launched at once if its orders are given up.
 func (s *starter) free(v int32) bool {
 	return s.active[v] && !s.launched[v] && s.launchWait[v] == 0 && s.weakWait[v] > 0
 }
@@ -124,6 +130,8 @@ func (s *starter) drop(v int32) {
 }
 
 // happened reports whether the event that edge e waits for is past.
+//
+// For a job, which is done, that is being ready: its own start is all that it does.
 func (s *starter) happened(e int32) bool {
 	if w := s.g.to[e]; s.g.flags[e]&fEarly == 0 {
 		return s.serves[w]
@@ -136,6 +144,8 @@ func (s *starter) happened(e int32) bool {
 
 // pending is the graph of what still waits for what: node v is the launch of
 // v, node n+v its serving. What never happens is left out.
+//
+// It is made again for each release, since every launch changes it.
 func (s *starter) pending() *net {
 	g, n := s.g, int32(len(s.g.services))
 	p := &net{out: make([]int32, 1, 2*n+1)}

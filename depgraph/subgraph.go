@@ -4,10 +4,18 @@ import "slices"
 
 // subgraph is the part of the graph of events inside one component, with nodes
 // renumbered from 0: first what serves, in order of name, then launches.
+//
+// Everything that explains a component works on one: whether it is a deadlock
+// (deadlocked, comesUp), its shortest cycle (cycleSearch, below), and the cheapest way
+// out (soften.go, softengroups.go, unlock.go). What lies outside counts as up, since a
+// component has to be judged by itself. An arc is an edge, or the step from the serving
+// of a service to its own launch, which no edge stands for. A []bool by arc, called soft,
+// chosen or gone, is a set of arcs that are taken away.
 type subgraph struct {
-	g      *Graph
-	ev     *events
-	verts  []int32 // the node in ev
+	g     *Graph
+	ev    *events
+	verts []int32 // the node in ev
+	// Arcs in rows, as in Graph: the arcs of node v run from out[v] to out[v+1].
 	out    []int32 // offsets into to and edgeID
 	to     []int32
 	edgeID []int32 // the edge in g; -1 for the arc from serving to the launch
@@ -15,6 +23,8 @@ type subgraph struct {
 	launch []int32 // the launch of a serving node, if both are here, else -1; nil: none
 	groups bool    // an edge belongs to a group that can lose a member
 
+	// The rest is made by reverse when it is first asked for: most components are
+	// explained without.
 	// Of reverse: incoming rows, and the groups by numbers of their own.
 	in, inFrom, inArc []int32
 	inGroup           []int32 // of each arc, or -1
@@ -34,6 +44,8 @@ func (ev *events) subgraph(members []int32, keep func(e int32) bool) *subgraph {
 	}
 	for i, v := range members {
 		for a := ev.out[v]; a < ev.out[v+1]; a++ {
+			// Arcs that leave the component are dropped, and with them every group member that
+			// is outside; quorum takes those as up.
 			e := ev.edge(a)
 			w, inside := local[ev.to[a]]
 			if !inside || e >= 0 && !keep(e) {
@@ -52,11 +64,16 @@ func (ev *events) subgraph(members []int32, keep func(e int32) bool) *subgraph {
 }
 
 // edges returns the edges of g inside.
+//
+// The order is that of the arcs, by node; fill sorts them for the reader.
 func (s *subgraph) edges() []int32 {
 	return slices.DeleteFunc(slices.Clone(s.edgeID), func(e int32) bool { return e < 0 })
 }
 
 // flags returns those of a local arc.
+//
+// The arc inside a service has none: it is no edge, cannot be softened, and no phase is
+// said of it.
 func (s *subgraph) flags(i int) flag {
 	if e := s.edgeID[i]; e >= 0 {
 		return s.g.flags[e]
@@ -65,6 +82,9 @@ func (s *subgraph) flags(i int) flag {
 }
 
 // cyclic returns the cyclic components inside the subgraph, as nodes of ev.
+//
+// Removing arcs can split a component, so one set of nodes may give several, or none.
+// O(nodes + arcs).
 func (s *subgraph) cyclic() [][]int32 {
 	all := make([]flag, len(s.to))
 	for i := range all {
@@ -82,6 +102,9 @@ func (s *subgraph) cyclic() [][]int32 {
 // deadlocked reports whether some member never starts even though everything
 // outside is up. Without groups, one startup edge inside is enough: what waits
 // for it waits for itself.
+//
+// With groups that is not enough, since the edge may belong to an alternative that is
+// not needed, and only the simulation tells.
 func (s *subgraph) deadlocked() bool {
 	startup := false
 	for i := range s.edgeID {
@@ -94,12 +117,18 @@ func (s *subgraph) deadlocked() bool {
 // outside up, where soft[i] removes edge i. Starting is a least fixpoint, as a
 // service must wait; serving is a greatest one inside it, as services that
 // have started may begin to serve together.
+//
+// Both alternate until nothing moves. O(nodes × arcs) in the worst case, a chain in which
+// each round starts one service; components are small, and the simulation of a whole
+// graph is in start.go.
 func (s *subgraph) comesUp(soft []bool) bool {
 	n := len(s.verts)
 	launched, up := make([]bool, n), make([]bool, n) // the launch of a node's service; its own event
 	for moved := true; moved; {
 		s.serveTogether(launched, up, soft)
 		moved = false
+		// Two kinds of nodes: one with a launch of its own inside waits for that; one
+		// that shares it, l < 0, is held by its own startup edges.
 		for v := range n {
 			if l := s.launchOf(v); !launched[v] && (l >= 0 && launched[l] || l < 0 && s.satisfied(v, fStartup, up, soft)) {
 				launched[v], moved = true, true
@@ -120,6 +149,9 @@ func (s *subgraph) launchOf(v int) int32 {
 
 // serveTogether marks the greatest set of launched services each of which has
 // what it needs at run time.
+//
+// It begins with all that are launched and takes out what lacks a need, until nothing
+// changes: what is left supports itself.
 func (s *subgraph) serveTogether(launched, up, soft []bool) {
 	copy(up, launched)
 	for changed := true; changed; {
@@ -134,11 +166,16 @@ func (s *subgraph) serveTogether(launched, up, soft []bool) {
 
 // comesUpAlone is comesUp without services that begin to serve together: it
 // reports whether no cycle of any kind is left.
+//
+// It is the counting of fix.go and linear, unlike comesUp: every arc is waited for,
+// whatever its phase.
 func (s *subgraph) comesUpAlone(soft []bool) bool {
 	s.reverse()
 	x := fixpoint{in: s.in, from: s.inFrom, left: make([]int32, len(s.verts)), groupLeft: slices.Clone(s.needs)}
 	gone := func(i int32) bool { return soft != nil && soft[i] }
 	for i := range int32(len(s.to)) {
+		// An arc of a group counts for the group; one that is gone has been met, so the group
+		// needs one member less.
 		switch {
 		case s.inGroup[i] < 0 && !gone(i):
 			x.left[s.from[i]]++
@@ -146,12 +183,15 @@ func (s *subgraph) comesUpAlone(soft []bool) bool {
 			x.groupLeft[s.inGroup[i]]--
 		}
 	}
+	// A group is one thing to wait for, and none at all if it has its quorum already.
 	for k, owner := range s.groupOwner {
 		if x.groupLeft[k] > 0 {
 			x.left[owner]++
 		}
 	}
 	x.start()
+	// A group whose need is 0 or less was not counted above, so its arcs must not be
+	// counted off.
 	x.run(func(at, _ int32) (group int32, is bool) {
 		i := s.inArc[at]
 		if gone(i) || s.inGroup[i] >= 0 && x.groupLeft[s.inGroup[i]] <= 0 {
@@ -198,6 +238,9 @@ func (s *subgraph) reverse() {
 }
 
 // satisfied reports whether what v needs in the phases is up.
+//
+// A member of a group that is down is no reason by itself: the quorum decides, and is
+// asked once for each such member, which a group has few of.
 func (s *subgraph) satisfied(v int, phases flag, up, soft []bool) bool {
 	g := s.g
 	for i := s.out[v]; i < s.out[v+1]; i++ {
@@ -237,6 +280,10 @@ const maxCycleSteps = 50_000_000
 // holds; nil means that there is none. It searches from every vertex, each
 // time no further than the best length so far, so a result is proven shortest
 // unless the bound on steps was reached.
+//
+// O(nodes × arcs). The loop ends early with a cycle of two edges, limit 3: there is no
+// shorter one. Of several shortest cycles the first found is told, which is the same for
+// every order of the input, as nodes are numbered by name.
 func (s *subgraph) shortestCycle(must func(e int32) bool) (cycle []int32, proven bool) {
 	n := int32(len(s.verts))
 	search := cycleSearch{s: s, must: must, dist: make([]int32, n), via: make([]int32, n), limit: n + 2}
@@ -248,6 +295,9 @@ func (s *subgraph) shortestCycle(must func(e int32) bool) (cycle []int32, proven
 
 // cycleSearch is a breadth-first search that is run from many vertices. Its slices are
 // used again; limit and best carry the shortest cycle from one run to the next.
+//
+// dist is 0 between two runs, so that a run costs what it touches and not the whole
+// component.
 type cycleSearch struct {
 	s     *subgraph
 	must  func(e int32) bool
@@ -271,8 +321,10 @@ func (c *cycleSearch) from(start int32) {
 			c.visit(s.to[i], i, 1, start)
 		}
 	}
+	// Breadth first, so the first time that start is reached is over a shortest way.
 	for head := 0; head < len(c.queue) && c.dist[start] == 0; head++ {
 		v := c.queue[head]
+		// All that follows in the queue is as far away or farther.
 		if c.dist[v]+1 >= c.limit {
 			break
 		}
@@ -280,6 +332,7 @@ func (c *cycleSearch) from(start int32) {
 			c.visit(s.to[i], i, c.dist[v], start)
 		}
 	}
+	// via leads back from start, whose own via is the arc that closed the cycle.
 	if d := c.dist[start]; d > 0 && d < c.limit {
 		c.limit, c.best = d, c.best[:0]
 		for v, more := start, true; more; more = v != start {
@@ -296,6 +349,9 @@ func (c *cycleSearch) from(start int32) {
 
 // visit reaches w over an arc from a node with the given dist, and at once the
 // launch that w needs, which is no step.
+//
+// Without that, a shortest cycle would be looked for in events, where a reader counts
+// services. The recursion is one deep: a launch has no launch.
 func (c *cycleSearch) visit(w, arc, dist, start int32) {
 	c.steps++
 	if c.skip != nil && c.skip(arc) {
@@ -321,6 +377,9 @@ func (c *cycleSearch) visit(w, arc, dist, start int32) {
 
 // rotate turns a cycle of local arcs into one of edges of g that begins at the
 // service with the smallest name.
+//
+// Any rotation is the same cycle; a fixed one keeps reports and baselines equal from run
+// to run.
 func (s *subgraph) rotate(cycle []int32) []int32 {
 	cycle = slices.DeleteFunc(slices.Clone(cycle), func(i int32) bool { return s.edgeID[i] < 0 })
 	if len(cycle) == 0 {

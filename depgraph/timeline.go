@@ -9,6 +9,9 @@ import (
 // timeline adds durations to the waves. Without a limit on parallel starts, a
 // service begins as soon as it can; with one, those with the longest way to
 // the end of the whole start go first (list scheduling).
+//
+// All slices are by vertex. List scheduling (Graham 1966) is no optimum with a limit, but
+// never takes twice as long as one, and needs no search.
 type timeline struct {
 	s                    *starter
 	wave                 []int32
@@ -62,6 +65,9 @@ func newTimeline(s *starter, waves [][]int32) *timeline {
 func (t *timeline) duration(v int32) time.Duration { return t.s.g.services[v].Start + t.unit }
 
 // longestAfter is the longest chain of starts that waits for v directly.
+//
+// Orders that were dropped do not count, needs of the run time neither: they hold back no
+// launch.
 func (t *timeline) longestAfter(v int32) (longest time.Duration) {
 	g := t.s.g
 	for i := g.in[v]; i < g.in[v+1]; i++ {
@@ -74,6 +80,9 @@ func (t *timeline) longestAfter(v int32) (longest time.Duration) {
 
 // startQueue orders services that could begin: the longest remaining chain
 // first, then by wave, then by name.
+//
+// It is a heap of container/heap, in which a comparison decides every tie, so that the
+// clock runs the same way each time.
 type startQueue struct {
 	t  *timeline
 	vs []int32
@@ -92,6 +101,7 @@ func (q *startQueue) Less(i, j int) bool {
 	return a < b
 }
 
+// Pop takes the last one of the slice, where container/heap has put the first in order.
 func (q *startQueue) Pop() any {
 	v := q.vs[len(q.vs)-1]
 	q.vs = q.vs[:len(q.vs)-1]
@@ -114,6 +124,8 @@ func (q *readyQueue) Less(i, j int) bool {
 // begin, as far as there is room, and what is starting, of which the first to be ready
 // moves the clock. because notes, for the critical path, whose readiness let a service
 // begin: that of a need, or of the one that made room.
+//
+// O((services + edges) log services).
 func (t *timeline) run(maxParallel int) {
 	s := t.s
 	s.reset()
@@ -146,6 +158,8 @@ func (t *timeline) run(maxParallel int) {
 }
 
 // free queues what nothing holds back any more.
+//
+// because is the service whose event did that.
 func (t *timeline) free(waiting *startQueue, because int32) {
 	for _, u := range t.s.launchable {
 		t.because[u] = because
@@ -156,6 +170,8 @@ func (t *timeline) free(waiting *startQueue, because int32) {
 
 // byClock returns waves of what begins at the same time, at most limit
 // services each. What waits for the launch of another one comes after it.
+//
+// What never serves is in no wave, as everywhere.
 func (t *timeline) byClock(limit int) (waves [][]int32) {
 	// A wave ends when the clock moves, when it is full, and before what waits for one
 	// of its own: two services may begin at one time in this order alone.

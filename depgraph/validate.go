@@ -12,6 +12,11 @@ import (
 // What the compiler reports. Faults are collected, so that one run names all.
 
 // checkService reports numbers out of range.
+//
+// This file is what the compiler refuses. The decoder of manifests has found most of it by
+// then; a program that declares services in Go has no decoder, and meets it here. Faults are
+// collected, so that one run names all, and every message begins with the owner's name, as
+// such a program has no lines to point at.
 func (c *compiler) checkService(s *Service) {
 	// A NaN passes every comparison, so it is asked for by itself.
 	for _, f := range []struct {
@@ -28,6 +33,8 @@ func (c *compiler) checkService(s *Service) {
 }
 
 // checkWaivers reports a waiver that says too little, or is about nothing.
+//
+// A waiver without On is about all of its service, so there is nothing to look up.
 func (c *compiler) checkWaivers(v int32) {
 	s := &c.g.services[v]
 	for i := range s.Waivers {
@@ -60,6 +67,8 @@ func (c *compiler) checkWaivers(v int32) {
 const maxStart = 30 * 24 * time.Hour
 
 // checkDependency reports a dependency that contradicts itself.
+//
+// It reports whether the dependency makes sense; edges are made of those that do alone.
 func (c *compiler) checkDependency(v int32, d *Dependency) bool {
 	before, owner := len(c.problems), c.g.names[v]
 	// The first contradiction is told, not each: the others often follow from it.
@@ -89,6 +98,8 @@ func (c *compiler) checkDependency(v int32, d *Dependency) bool {
 }
 
 // checkTarget reports a name that leads nowhere, or back to the owner.
+//
+// to is -1 for a name that was not found. It reports whether there is an edge to make.
 func (c *compiler) checkTarget(v, to int32, d *Dependency, name string) bool {
 	if to >= 0 && to != v {
 		return true
@@ -110,6 +121,8 @@ const maxHints = 100
 
 // dangle reports a name that is not declared. Only the first maxHints get a hint, since
 // each costs a comparison with all names.
+//
+// Problem.Dangling lets the command line propose a manifest for what is missing.
 func (c *compiler) dangle(owner, name string, at Position) {
 	p := Problem{At: at, Dangling: true, From: owner, To: name, Message: owner + ": depends on " + strconv.Quote(name) + ", which is not declared"}
 	if c.dangling++; c.dangling <= maxHints {

@@ -22,6 +22,9 @@ func Schema() []byte { return slices.Clone(schema) }
 
 // WriteManifest writes services as YAML, one document each, in the order
 // given, in a form that people would write and that ParseManifest reads back.
+//
+// Defaults are left out, positions too: they are those of the file that is written. A text
+// that YAML cannot hold, invalid UTF-8, is an error, and nothing is written then.
 func WriteManifest(w io.Writer, services ...Service) error {
 	m := manifestWriter{}
 	for i := range services {
@@ -44,6 +47,7 @@ type manifestWriter struct {
 	err error
 }
 
+// line writes a line; what is from outside has gone through quote.
 func (m *manifestWriter) line(format string, args ...any) {
 	fmt.Fprintf(&m.b, format+"\n", args...)
 }
@@ -73,6 +77,8 @@ func (m *manifestWriter) quote(s string) string {
 }
 
 // service writes one document. Fields that say nothing are left out.
+//
+// The name comes first, since a document with it is a service.
 func (m *manifestWriter) service(s *Service) {
 	m.line("service: %s", m.quote(s.Name))
 	m.text("", "owner", s.Owner)
@@ -134,6 +140,8 @@ func (m *manifestWriter) dependency(d *Dependency) {
 }
 
 // list writes names in one line, as YAML's flow style.
+//
+// Names without quotes must not hold what ends an item; plainYAML sees to that.
 func (m *manifestWriter) list(names []string) string {
 	quoted := make([]string, len(names))
 	for i, n := range names {
@@ -142,6 +150,7 @@ func (m *manifestWriter) list(names []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
+// number is a number without an exponent, in as few digits as read back the same.
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // plainYAML are strings that mean the same with and without quotes, also
@@ -150,6 +159,10 @@ var plainYAML = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@
 
 // QuoteYAML returns s as a YAML scalar on one line, in quotes where plain text
 // would mean something else.
+//
+// Importers and init write what they found in files of others by it, so whatever s holds,
+// it stays one scalar (YAML 1.2, 7.3.1, double-quoted style). The error is for invalid
+// UTF-8.
 func QuoteYAML(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", errors.New("depgraph: " + strconv.Quote(s) + " is not valid UTF-8")
