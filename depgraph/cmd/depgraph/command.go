@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,19 +19,23 @@ import (
 	"github.com/failopen/failopen/depgraph/wasmrule"
 )
 
+// This file is everything that verbs have in common before they differ: flags,
+// the checks that the table of verbs calls for, the options of every check, and
+// how wide a terminal is. What is read is in reading.go.
+//
 // command holds what the flags of one run say. It lives as long as the run and
 // is used by one goroutine, but for progress, which has a lock of its own.
 type command struct {
 	ctx            context.Context
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	args           []string // positional
+	said           *cli.Output // to stdout, of verbs that print lines as they go; it remembers what could not be written
+	args           []string    // positional
 
 	// Flags of every verb. Their zero values mean: the current folder, the
 	// verb's first format, the standard output, the policy and the proofs of
 	// the first folder if there are any, the verb's own threshold, all rules,
 	// no baseline.
-	// Flags of every verb.
 	paths    cli.List
 	format   string
 	output   string
@@ -44,7 +47,6 @@ type command struct {
 
 	// Flags of single verbs. Some are declared by several verbs, each with a
 	// text of its own; one run has one verb, so they do not meet.
-	// Flags of single verbs.
 	// Several answers take --all to mean "do not shorten"; hard and noSoft are
 	// why's and cycles' --hard, which leave soft edges out.
 	all, hard, cold, shutdown, noSoft bool
@@ -74,8 +76,12 @@ type command struct {
 }
 
 // age is a flag such as 90d or 36h.
+//
+// It is a type of its own since package flag knows no days, and 2160h is what
+// nobody says for 90d.
 type age time.Duration
 
+// String is for package flag, which compares it with that of the zero value.
 func (a *age) String() string { return time.Duration(*a).String() }
 
 // Set takes whole days, up to ten years, or a duration of Go above 0. Days are
@@ -115,6 +121,9 @@ func (c *command) ruleFlags(fs *flag.FlagSet) {
 // checkOptions is what every check of this run has in common. Rules are
 // compiled here, once, before any manifest is read: a rule that cannot be
 // loaded is found out in the first second, and names its file.
+//
+// The order is that of reading: policy, proofs, rules. A verb that has no flags
+// for rules has none, and the bounds keep their zero values.
 func (c *command) checkOptions() (depgraph.CheckOptions, error) {
 	policy, err := c.policy()
 	if err != nil {
@@ -146,23 +155,14 @@ func (c *command) checkOptions() (depgraph.CheckOptions, error) {
 	return o, nil
 }
 
-// proofs reads the verdicts of drills; nil if there are none. A file that was
-// named must be there; the one beside the manifests need not.
-func (c *command) proofs() (*depgraph.Proofs, error) {
-	name := c.proof
-	if name == "" {
-		name = filepath.Join(c.folder(), depgraph.ProofFile)
-		if !exists(name) {
-			return nil, nil // none was asked for, and none is there
-		}
-	}
-	return depgraph.LoadProofs(name)
-}
-
 // commaList is a flag that can be repeated and takes commas; where a comma may be
 // part of a path, it is a cli.List.
+//
+// Names of rules, services and phases have no comma in them as far as the
+// command line is concerned.
 type commaList []string
 
+// String is for package flag's default in a help, which we print ourselves.
 func (l *commaList) String() string { return strings.Join(*l, ",") }
 
 // Set takes one or more values; empty ones between commas are nothing, so that
@@ -178,12 +178,16 @@ func (l *commaList) Set(s string) error {
 
 // newCommand is a run that has read no flag yet.
 func newCommand(ctx context.Context, stdout, stderr io.Writer) *command {
-	return &command{ctx: ctx, stdin: os.Stdin, stdout: stdout, stderr: stderr}
+	return &command{ctx: ctx, stdin: os.Stdin, stdout: stdout, stderr: stderr, said: &cli.Output{To: stdout}}
 }
 
 // globals declares the flags of every verb. The defaults are the present
 // values, so that a flag before the verb survives when the flags behind it are
 // read.
+//
+// It is called twice in a run, for the flags before the verb and for those
+// behind it, both of which write to the same fields. So the last one that was
+// given wins, and lists collect from both places.
 func (c *command) globals(fs *flag.FlagSet) {
 	fs.Var(&c.paths, "d", "folder, `file` or pattern with manifests, or - for the standard input; can be repeated (default: the current folder)")
 	fs.StringVar(&c.format, "f", c.format, "output `format`")
@@ -205,6 +209,8 @@ func (c *command) globals(fs *flag.FlagSet) {
 // one -d and several words. Words that name files and no verb are taken for the
 // rest of it, up to the first that does not; a file that is called like a verb
 // is the verb.
+//
+// The loop cannot run away: each turn takes one word off rest.
 func (c *command) verb(args []string) (name string, rest []string, err error) {
 	fs := c.flagSet("depgraph")
 	if err := fs.Parse(args); err != nil {
@@ -213,7 +219,7 @@ func (c *command) verb(args []string) (name string, rest []string, err error) {
 	rest = fs.Args()
 	// Each further file may be followed by more flags, so they are parsed
 	// again.
-	for len(c.paths) > 0 && len(rest) > 1 { // "-d *.yaml check": the shell made several words of it
+	for len(c.paths) > 0 && len(rest) > 1 {
 		if _, ok := findVerb(rest[0]); ok || !exists(rest[0]) {
 			break
 		}
@@ -229,17 +235,13 @@ func (c *command) verb(args []string) (name string, rest []string, err error) {
 	return rest[0], rest[1:], nil
 }
 
-// exists reports whether a name leads to something that can be looked at. What
-// may not be looked at is not there for our purposes; reading it reports why.
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
 // parse reads the flags after the verb, which may stand between arguments, and
 // checks all that the table of verbs says about them: how many arguments, which
 // format, and, for all verbs alike, --fail-on. After it, format and failOn are
 // set.
+//
+// All that is checked here could be checked by each verb, and would then be
+// forgotten by one of them.
 func (c *command) parse(v verb, args []string) error {
 	fs := c.flagSet(v.name)
 	if v.flags != nil {
@@ -249,6 +251,7 @@ func (c *command) parse(v verb, args []string) error {
 	if c.args, err = cli.Parse(fs, args); err != nil {
 		return asUsage(err)
 	}
+	// A verb whose arguments are paths has no others.
 	if v.paths { // as every linter does
 		c.paths, c.args = append(c.paths, c.args...), nil
 	}
@@ -275,6 +278,9 @@ func (c *command) parse(v verb, args []string) error {
 
 // threshold is the lowest severity that counts; above Error means none.
 // "warning" is taken for warn, as other linters call it.
+//
+// Error + 1 is more than any severity that a finding can have, so "none" needs
+// no case of its own where it is compared.
 func (c *command) threshold() (depgraph.Severity, error) {
 	switch c.failOn {
 	case "none":
@@ -291,6 +297,9 @@ func (c *command) threshold() (depgraph.Severity, error) {
 
 // flagSet is one that prints nothing itself: errors and help are written by
 // run.
+//
+// ContinueOnError, since package flag would end the process otherwise, with a
+// code that is not ours to choose.
 func (c *command) flagSet(name string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -307,99 +316,12 @@ func asUsage(err error) error {
 	return usagef("%s", err)
 }
 
-// load reads the manifests. Whether a name that nothing declares is an error
-// depends on the verb: check reports it as a finding among others, but an order
-// or an availability computed around a hole would be wrong.
-func (c *command) load(allowUndeclared bool) (*depgraph.Graph, error) {
-	paths, err := expandPatterns(c.paths)
-	if err != nil {
-		return nil, err
-	}
-	g, err := depgraph.Load(c.ctx, c.loadOptions(paths, allowUndeclared))
-	if err != nil {
-		return nil, err
-	}
-	return g, c.spares(g)
-}
-
-// maxNamedBytes is how large a file may be that somebody named: an exported
-// graph of 100,000 services has 64 MiB.
-const maxNamedBytes = 128 << 20
-
-// loadOptions are those of manifests below folders; files that are named by
-// themselves may be whole graphs, written by export, and so may be larger. One
-// folder among them keeps the limit of single manifests.
-func (c *command) loadOptions(paths []string, allowUndeclared bool) depgraph.LoadOptions {
-	o := depgraph.LoadOptions{Paths: paths, Stdin: c.stdin, AllowUndeclared: allowUndeclared, Progress: c.progress()}
-	named := func(p string) bool {
-		info, err := os.Stat(p)
-		return p == "-" || err == nil && info.Mode().IsRegular()
-	}
-	// The standard input counts as named: an export is piped as often as
-	// stored.
-	if len(paths) > 0 && !slices.ContainsFunc(paths, func(p string) bool { return !named(p) }) {
-		o.MaxFileBytes = maxNamedBytes
-	}
-	return o
-}
-
-// spares refuses to write what a verb says over one of the manifests it read:
-// "export -f yaml -o depgraph.yaml" would replace what people wrote by what was
-// understood of it. It compares files, not names, so links do not get past it.
-func (c *command) spares(g *depgraph.Graph) error {
-	if c.output == "" || c.output == "-" {
-		return nil
-	}
-	for s := range g.Services() {
-		if c.sparesFiles(s.At.File) != nil {
-			return usagef("-o %s: declares %s; write to another file", c.output, s.Name)
-		}
-	}
-	return nil
-}
-
-// sparesFiles refuses to write what a verb says over a file that it reads, by
-// whatever name and link. A device is no such file, and what cannot be written at
-// all is reported when it is tried.
-func (c *command) sparesFiles(names ...string) error {
-	target, err := os.Stat(c.output)
-	if err != nil || c.output == "-" || !target.Mode().IsRegular() {
-		return nil
-	}
-	for _, name := range names {
-		if read, err := os.Stat(name); err == nil && os.SameFile(read, target) {
-			return usagef("-o %s: is read by this command; write to another file", c.output)
-		}
-	}
-	return nil
-}
-
-// expandPatterns replaces patterns that the shell left alone by what they
-// match: that of Windows always does, and others do within quotes. A name that
-// exists is no pattern, whatever is in it; a pattern without a match is an
-// error, since a check of nothing would pass.
-func expandPatterns(paths []string) ([]string, error) {
-	var all []string
-	for _, p := range paths {
-		if !strings.ContainsAny(p, "*?[") || exists(p) {
-			all = append(all, p)
-			continue
-		}
-		found, err := filepath.Glob(p)
-		if err != nil {
-			return nil, usagef("the pattern %q: %s", p, err)
-		}
-		if len(found) == 0 {
-			return nil, fmt.Errorf("%s: no file matches the pattern", p)
-		}
-		all = append(all, found...)
-	}
-	return all, nil
-}
-
 // textOptions says how wide the terminal is, and whether it has colours. What
 // goes into a file or a pipe has neither: it is the same on every machine.
 // NO_COLOR (no-color.org), TERM=dumb and COLUMNS are obeyed.
+//
+// Width 0 lets package report choose: 100 columns. Below 40 there is no column
+// for a name, and COLUMNS is not believed.
 func (c *command) textOptions() report.TextOptions {
 	o := report.TextOptions{All: c.all, Verbose: c.verbose}
 	if c.output != "" && c.output != "-" || !cli.IsTerminal(c.stdout) {
@@ -415,36 +337,13 @@ func (c *command) textOptions() report.TextOptions {
 	return o
 }
 
-// policy reads the policy file, if there is one. Like proofs, a file that was
-// named must be there.
-func (c *command) policy() (*depgraph.Policy, error) {
-	name := c.config
-	if name == "" {
-		name = filepath.Join(c.folder(), ".depgraph.yaml")
-		if !exists(name) {
-			return &depgraph.Policy{}, nil // none was asked for, and none is there
-		}
-	}
-	return depgraph.LoadPolicy(name)
-}
-
-// folder is the first one that was named, or that of the first file; the
-// current one for the standard input and for patterns. The policy, the proofs,
-// the commit and the title of a page are those of this folder.
-func (c *command) folder() string {
-	if len(c.paths) == 0 || c.paths[0] == "-" || strings.ContainsAny(c.paths[0], "*?[") && !exists(c.paths[0]) {
-		return "."
-	}
-	if info, err := os.Stat(c.paths[0]); err == nil && !info.IsDir() {
-		return filepath.Dir(c.paths[0])
-	}
-	return c.paths[0]
-}
-
 // progress returns a reporter that writes to a terminal, and only if the work
 // takes longer than a second; nil if the standard error is no terminal. It may
 // be called by several goroutines, redraws one line at most five times a
 // second, and wipes it when the work is done.
+//
+// nil is what package depgraph takes for "nobody is watching", and costs
+// nothing.
 func (c *command) progress() func(depgraph.Progress) {
 	if !cli.IsTerminal(c.stderr) {
 		return nil

@@ -337,7 +337,7 @@ func TestImport_says_what_it_did(t *testing.T) {
 		out  string
 		errs string
 	}{
-		{"import compose compose.yaml --check", 2, "", "read 1 file: 3 services, 2 dependencies, 1 of them guesses (assumed)\ndepgraph: import: --check compares with the folder given with -o\n"},
+		{"import compose compose.yaml --check", 2, "", "depgraph: import: --check compares with the folder given with -o\n"},
 		{"import compose compose.yaml -o out --check", 1, "missing: out/cache.depgraph.yaml\nmissing: out/db.depgraph.yaml\nmissing: out/web.depgraph.yaml\n0 services as declared, 3 missing, 0 differences\n", "read 1 file: 3 services, 2 dependencies, 1 of them guesses (assumed)\n"},
 		{"import compose compose.yaml -o out", 0, "", ""},
 		{"import compose compose.yaml -o out --check", 0, "3 services as declared, 0 missing, 0 differences\n", ""},

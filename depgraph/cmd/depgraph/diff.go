@@ -12,6 +12,11 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
+// A diff has two sides, and each may be a revision, a folder, an exported graph
+// or the work tree. sides sorts out which (git's own spellings with two and
+// three dots among them), side and revision read one, and package depgraph
+// compares.
+//
 // side is one of the two graphs of a diff, with what the report calls it.
 type side struct {
 	title string
@@ -22,6 +27,9 @@ type side struct {
 // is there now. Both are judged by one policy and one set of rules, those of
 // the work tree: a change of the policy is not a change of the system. The exit
 // code is about new findings alone.
+//
+// Findings are compared by what they are about and not by their line, so moving
+// a file or adding a line above is no change.
 func (c *command) diff() error {
 	if err := c.sparesFiles(c.args...); err != nil {
 		return err
@@ -129,6 +137,9 @@ func (c *command) sinceMergeBase(a, b string) (before, after side, err error) {
 
 // side reads one graph. What is there as a file or a folder is not a revision;
 // "git:NAME" is one in any case.
+//
+// The disk comes first since that is what people see; git: is for the folder
+// that is called like a branch.
 func (c *command) side(name string) (side, error) {
 	rev, forced := strings.CutPrefix(name, "git:")
 	if !forced && (name == "-" || exists(name)) {
@@ -159,6 +170,9 @@ func (c *command) repository() (repository, error) {
 
 // revisionError says what else the name could have been; git does not know that
 // files and folders were possible.
+//
+// Its cases are recognised by git's own words, under LC_ALL=C; another version
+// of git that says it otherwise gets its own message through.
 func revisionError(err error) error {
 	switch {
 	case errors.Is(err, errNoRevision):

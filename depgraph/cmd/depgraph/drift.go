@@ -16,6 +16,11 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
+// drift has two inputs that disagree in their spelling: manifests, and
+// recordings that know pods, images and addresses. Most of the file is about
+// getting the second to the names of the first (nameMap), and about telling
+// what kind of recording a file is (recorded, kindOf).
+//
 // drift compares the declaration with what was seen. Names are mapped before
 // anything is compared, and the baseline comes after the rules, as in check.
 //
@@ -58,8 +63,7 @@ func (c *command) drift() error {
 	if err := c.write(func(w io.Writer) error { return c.driftReport(w, r) }); err != nil {
 		return err
 	}
-	// The other formats have a place for notes.
-	if c.format == "github" || c.format == "sarif" { // which have no place for them
+	if c.format == "github" || c.format == "sarif" { // which have no place for notes
 		for _, note := range r.Notes {
 			cli.Say(c.stderr, "note: %s\n", note)
 		}
@@ -80,6 +84,8 @@ func (c *command) drift() error {
 
 // driftReport writes the report in the format that was asked for; yaml is a
 // first manifest of what was seen.
+//
+// yaml ignores what is declared: it is for the start, when nothing is.
 func (c *command) driftReport(w io.Writer, r *drift.Report) error {
 	switch c.format {
 	case "json":
@@ -97,6 +103,8 @@ func (c *command) driftReport(w io.Writer, r *drift.Report) error {
 }
 
 // declaration is what the manifests say; nothing, if that is wanted.
+//
+// --no-declaration is an empty graph, so that everything that was seen is new.
 func (c *command) declaration() (*depgraph.Graph, error) {
 	if !c.nothing {
 		return c.load(true)
@@ -204,6 +212,8 @@ func (c *command) kindOf(name string) (string, error) {
 }
 
 // record adds one recording; its format is recognised by its content.
+//
+// Gzip is unpacked, and a file that was named twice counts once.
 func (c *command) record(col *drift.Collector, name string) error {
 	if name == "-" {
 		return col.Add("standard input", c.stdin)

@@ -119,6 +119,8 @@ func (r repository) resolve(rev string) (string, error) {
 
 // mergeBase is the last commit that two revisions have in common. In CI the
 // usual reason for having none is a shallow clone, which the error says.
+//
+// Of several, as after a criss-cross merge, git chooses one.
 func (r repository) mergeBase(a, b string) (string, error) {
 	out, err := r.git(nil, "merge-base", a, b)
 	if err != nil {
@@ -129,6 +131,8 @@ func (r repository) mergeBase(a, b string) (string, error) {
 
 // blob is a file of a commit; name is where it would be on disk, path where it
 // is in the tree, and mode what git says it is: 120000 is a symbolic link.
+//
+// Its content is not here: all are read together, by parse.
 type blob struct{ name, path, hash, mode string }
 
 // services reads the manifests of a commit below a folder, or in a file: the

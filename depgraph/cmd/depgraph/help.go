@@ -8,6 +8,9 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// The order is that of usefulness to somebody new: check first, then the
+// questions, then what writes files, then the program's own.
+//
 // verbs lists everything the program does, in the order of help. Help,
 // completion, suggestions and the checks of arguments, formats and flags all
 // come from here. A new verb is a row: see the fields of verb. The last one
@@ -286,6 +289,7 @@ Then, as the first line of a manifest, for editors:
 }
 
 // introduction is the help without a verb, up to the list of them.
+// It shows a manifest before any verb, since nothing works without one.
 const introduction = `depgraph: know what depends on what, before an outage shows you.
 
 Put a depgraph.yaml beside each service:
@@ -316,6 +320,9 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage, 3 could not read or anal
 // for, examples, formats, its own flags, and those of every verb. Each default
 // is in the text of its flag. An unknown verb is an error of usage, with a
 // suggestion.
+//
+// It is written in one call, so that a pipe that is closed early, as by head,
+// cannot cut it within a line.
 func (c *command) help(args []string) error {
 	var b strings.Builder
 	if len(args) == 1 {

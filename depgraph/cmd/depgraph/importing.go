@@ -41,10 +41,16 @@ func importNames() []string {
 // source are reported before a folder is half filled. With --force it
 // overwrites; what of the folder's manifests the source knows nothing about is
 // printed, never deleted.
+//
+// Four ways lead out of it: to the standard output, a comparison (--check), a
+// careful second import (the default), and one that overwrites (--force).
 func (c *command) importFrom() error {
 	i := slices.Index(importNames(), c.args[0])
 	if i < 0 {
 		return usagef("import: %q is not one of %s", c.args[0], strings.Join(importNames(), ", "))
+	}
+	if c.checkOnly && (c.output == "" || c.output == "-") {
+		return usagef("import: --check compares with the folder given with -o")
 	}
 	res, err := importers[i].read(c.args[1:]...)
 	if err != nil {
@@ -61,9 +67,6 @@ func (c *command) importFrom() error {
 	if len(res.Services) == 0 {
 		return fmt.Errorf("depgraph: nothing to import in %s: no service was found", strings.Join(c.args[1:], ", "))
 	}
-	if c.checkOnly && (c.output == "" || c.output == "-") {
-		return usagef("import: --check compares with the folder given with -o")
-	}
 	if c.output == "" || c.output == "-" {
 		_, err := res.WriteTo(c.stdout)
 		return err
@@ -77,7 +80,7 @@ func (c *command) importFrom() error {
 		return err
 	}
 	for _, d := range gone {
-		cli.Say(c.stdout, "differs: %s\n", d)
+		fmt.Fprintf(c.said, "differs: %s\n", d)
 	}
 	files, err := res.WriteDir(c.output, c.force)
 	if err != nil {
@@ -91,19 +94,22 @@ func (c *command) importFrom() error {
 // differs; with --check it writes nothing, and a difference is a finding,
 // unless --fail-on none only wants the list. The first import into an empty
 // folder has nothing to keep, and says the same as one with --force.
+//
+// Kept is the rule that makes an import repeatable: what people have written
+// wins over what a compose file says, and they are told of the difference.
 func (c *command) importAgain(res *importer.Result) error {
 	u, err := res.Compare(c.ctx, c.output)
 	if err != nil {
 		return err
 	}
 	for _, d := range u.Differences {
-		cli.Say(c.stdout, "differs: %s\n", d)
+		fmt.Fprintf(c.said, "differs: %s\n", d)
 	}
 	if c.checkOnly {
 		for _, file := range u.New {
-			cli.Say(c.stdout, "missing: %s\n", file)
+			fmt.Fprintf(c.said, "missing: %s\n", file)
 		}
-		cli.Say(c.stdout, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
+		fmt.Fprintf(c.said, "%d services as declared, %d missing, %s\n", u.Kept, len(u.New), plural(len(u.Differences), "difference"))
 		if len(u.New)+len(u.Differences) > 0 && c.failOn != "none" {
 			return errFindings
 		}
@@ -118,18 +124,18 @@ func (c *command) importAgain(res *importer.Result) error {
 		return nil
 	}
 	for _, file := range u.New {
-		cli.Say(c.stdout, "new: %s\n", file)
+		fmt.Fprintf(c.said, "new: %s\n", file)
 	}
-	cli.Say(c.stdout, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
+	fmt.Fprintf(c.said, "kept %s as edited, wrote %d new, %s (--force overwrites)\n", plural(u.Kept, "manifest"), len(u.New), plural(len(u.Differences), "difference"))
 	return nil
 }
 
 // wrote is the last thing that an import says: what was written, and what of
 // the source it could not make sense of.
 func (c *command) wrote(res *importer.Result, files int) {
-	cli.Say(c.stdout, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
+	fmt.Fprintf(c.said, "wrote %s with %s to %s%s\n", plural(files, "manifest"), dependencies(res), c.output, sourceCounts(res))
 	for _, line := range res.Unknown {
-		cli.Say(c.stdout, "%s\n", line)
+		fmt.Fprintf(c.said, "%s\n", line)
 	}
 }
 
@@ -176,6 +182,8 @@ func sourceCounts(res *importer.Result) string {
 }
 
 // dependencies counts the edges; a group counts once for each of its members.
+//
+// The plural of dependency is the only one here that does not take an s.
 func dependencies(res *importer.Result) string {
 	return strings.Replace(plural(res.Edges(), "dependency"), "ys", "ies", 1)
 }

@@ -10,7 +10,8 @@
 //
 //	main.go       run and dispatch: the verb, and the exit code of its error
 //	help.go       the table of verbs, with flags, formats and help; the place for a new one
-//	command.go    the flags, what is read (load, policy, proofs)
+//	command.go    the flags, and what every check and every text has in common
+//	reading.go    what is read (load, policy, proofs), and what must not be overwritten
 //	writing.go    where output goes: a stream, or a file that is replaced whole
 //	verbs.go      check, cycles, order, blast, avail, why, baseline
 //	output.go     report, export, query: what draws the graph, and the part of it that is wanted
@@ -19,6 +20,13 @@
 //	runbook.go    runbook and why-blocked
 //	importing.go  import
 //	misc.go       explain, schema, init, completion, version
+//
+// The words: a service declares what it depends on in a manifest,
+// depgraph.yaml; an edge is one such dependency, hard or soft. A finding is
+// what a rule says about the graph. A waiver, in a manifest, tolerates one
+// finding for a reason; a baseline, in a file of its own, tolerates those of a
+// day. A proof is the verdict of a drill on a soft edge. What was observed is
+// drift's other side: calls that were seen, whatever anybody has declared.
 //
 // A verb is a method of command without arguments. It reads, asks package
 // depgraph, and gives package report a writer; it computes and renders nothing
@@ -50,6 +58,9 @@ const (
 
 // main hands over to the rule's interpreter where this process is one: a rule
 // in WebAssembly runs in a child, which can be ended.
+//
+// The child is this same program, so that a rule needs nothing that is
+// installed beside it; wasmrule.Child returns at once in any other process.
 func main() {
 	wasmrule.Child() // this may be the process that runs a rule
 	cli.Main(run)
@@ -60,7 +71,6 @@ func usagef(format string, args ...any) error { return cli.Usagef(format, args..
 
 // errFindings ends a verb that found something. It is not printed: the findings
 // have been.
-// errFindings ends a verb that found something.
 var errFindings = errors.New("findings")
 
 // run is main without the process; tests call it. What the verb says goes to
@@ -68,6 +78,9 @@ var errFindings = errors.New("findings")
 // and the one line that says why there is no answer. Only errors of usage have
 // the program's name before them: those of an input begin with file and line,
 // which editors and pipelines turn into links.
+//
+// A panic of ours is exit code 3, like anything else that has kept an answer
+// from coming; see cli.Contain. Interrupted is told apart only in its text.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer cli.Contain("depgraph", stderr, exitFailed, &code)
 	err := dispatch(ctx, args, stdout, stderr)
@@ -91,6 +104,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 // dispatch finds the verb, gives it its flags and runs it. Flags stand before
 // the verb, behind it, or both; asked for help with either, it prints that and
 // the exit code is 0.
+//
+// Three ways to ask for help end here: a flag before the verb, one behind it,
+// and the verb help, which is a row of the table like the others.
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c := newCommand(ctx, stdout, stderr)
 	name, rest, err := c.verb(args)
@@ -112,5 +128,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	} else if err != nil {
 		return err
 	}
-	return v.run(c)
+	err = v.run(c)
+	if lost := c.said.Err(); lost != nil && (err == nil || errors.Is(err, errFindings)) {
+		return lost // what it has found out is not there to read
+	}
+	return err
 }

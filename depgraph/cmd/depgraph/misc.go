@@ -15,6 +15,9 @@ import (
 	"github.com/failopen/failopen/depgraph/internal/cli"
 )
 
+// The verbs that need no graph: they are about the program and its rules, and
+// work in a folder without a manifest.
+//
 // explain prints the rule that is named in full, or all in a line each.
 //
 // As JSON it is always a list, so that one rule needs no other reader than all.
@@ -80,6 +83,8 @@ func (c *command) completion() error {
 
 // version is the module's, as "go install" has noted it: "(devel)" for a build
 // in a work tree, "unknown" for one without module information.
+//
+// It writes to the standard output whatever -o says: it is one line.
 func (c *command) version() error {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -124,6 +129,9 @@ rules:
 // it is not there, and never overwrites: a file that exists is left as it is
 // and said to be, also if it was made by somebody else in the meantime. The
 // service has the folder's name unless another is given.
+//
+// Both files are written with cli.WriteNew, which cannot replace one, rather
+// than after a look that could be out of date.
 func (c *command) initialize() error {
 	dir := "."
 	if len(c.paths) > 1 {
@@ -155,12 +163,12 @@ func (c *command) initialize() error {
 	} {
 		path := filepath.Join(dir, f.name)
 		if err := cli.WriteNew(path, []byte(f.text)); errors.Is(err, os.ErrExist) {
-			fmt.Fprintf(c.stdout, "%s exists already; left as it is\n", path)
+			fmt.Fprintf(c.said, "%s exists already; left as it is\n", path)
 			continue
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.stdout, "wrote %s\n", path)
+		fmt.Fprintf(c.said, "wrote %s\n", path)
 	}
 	return nil
 }

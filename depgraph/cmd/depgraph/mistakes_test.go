@@ -103,7 +103,7 @@ func TestAnswers_whenSomethingIsWrong(t *testing.T) {
 		{"init -d x -d y", 2, `depgraph: init takes one folder`},
 		{"import docker x", 2, `depgraph: import: "docker" is not one of compose, kubernetes, backstage, systemd, resilience-hub`},
 		{"import compose gone.yaml", 3, `stat gone.yaml: no such file or directory`},
-		{"import compose loop.yaml --check", 3, `loop.yaml:1: no services here; is it a compose file?`},
+		{"import compose loop.yaml --check -o out", 3, `loop.yaml:1: no services here; is it a compose file?`},
 		{"import kubernetes shop -o shop --check", 3, `read 1 file: 0 services, 0 dependencies, 0 of them guesses (assumed)
 skipped 4 documents without a kind: shop/depgraph.yaml:1, shop/depgraph.yaml:16, shop/depgraph.yaml:18, shop/depgraph.yaml:20
 skipped 1 objects of kind datastore: shop/depgraph.yaml:14

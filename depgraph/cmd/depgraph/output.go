@@ -19,6 +19,11 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
+// What draws: report (one page for people who were not there), export (the
+// graph for other programs), query (a part of it), and the parts that they
+// share. Which revision the page is of is read from git's files without git;
+// diff, which reads old manifests, runs git itself (git.go).
+//
 // report writes the page with everything. It has no verdict: check has.
 func (c *command) report() error {
 	g, findings, err := c.analyse()
@@ -30,6 +35,9 @@ func (c *command) report() error {
 
 // html writes the page. All that changes from run to run comes from outside:
 // the date, the commit, and the age of proofs.
+//
+// The page loads nothing from elsewhere, so that it can be mailed and opened in
+// five years.
 func (c *command) html(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	proofs, err := c.proofs()
 	if err != nil {
@@ -77,6 +85,8 @@ func commit(dir string) string {
 // work trees and submodules. HEAD is a hash, or names a reference, which is a
 // file of its own or a line in packed-refs; a work tree has these in the folder
 // that its commondir names.
+//
+// The layout is that of gitrepository-layout(5).
 func headOf(git string) string {
 	common := git
 	if data, err := os.ReadFile(git); err == nil {
@@ -143,6 +153,9 @@ func (c *command) title() string {
 
 // export writes the graph in one of many formats. Findings go along where a
 // format can show them: a service that a rule complains about is marked.
+//
+// resilience-hub is not a drawing and has no view: what it classifies are all
+// dependencies that the Hub has listed.
 func (c *command) export() error {
 	g, findings, err := c.analyse()
 	if err != nil {
@@ -160,6 +173,9 @@ func (c *command) export() error {
 
 // draw writes a graph in the format that was asked for; JSON if none was.
 // Escaping is each format's own, in package report.
+//
+// markdown and svg take the context, as they lay out or count over the whole
+// graph; the others write as they go.
 func (c *command) draw(w io.Writer, g *depgraph.Graph, findings []depgraph.Finding) error {
 	switch c.format {
 	case "dot":
@@ -196,6 +212,9 @@ func (c *command) viewFlags(fs *flag.FlagSet) {
 
 // view cuts the graph down to what was asked for. Findings stay if all that
 // they are about does; groups have no findings, which are about services.
+//
+// With neither --focus, --reaches nor --collapse it gives back what it was
+// given.
 func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgraph.Graph, []depgraph.Finding, error) {
 	if c.depth < 0 {
 		return nil, nil, usagef("--depth: %d is below 0", c.depth)
@@ -234,6 +253,9 @@ func (c *command) view(g *depgraph.Graph, findings []depgraph.Finding) (*depgrap
 // query of the user is run by itself first: a mistake in it is then reported at
 // its own place, and not at one in the query that is made of it. As a part of
 // that one it is in brackets, so that its operators cannot reach out.
+//
+// --focus is what it selects with its neighbours on both sides, to --depth;
+// with --reaches it is everything that needs it, to any depth.
 func (c *command) selected(g *depgraph.Graph) ([]string, error) {
 	query := c.focus + c.reaches
 	if _, err := g.Query(c.ctx, query); err != nil { // as it was written, for the place of a mistake
@@ -259,6 +281,8 @@ func queryError(err error) error {
 // query prints what an expression selects, or draws it with the edges between
 // what it selects. Unknown names are part of the graph here: one may ask for
 // them, by undeclared().
+//
+// The language is described in docs/guide/depgraph-pipeline.md and at Graph.Query.
 func (c *command) query() error {
 	g, err := c.load(true)
 	if err != nil {

@@ -12,6 +12,10 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
+// Two verbs for the night itself. runbook is written before, and kept where it
+// can be read without the systems that are down; why-blocked is asked during a
+// start, again and again, with what is up so far.
+//
 // runbook writes a procedure for people. It has neither date nor commit, so
 // that it changes if and only if the procedure does, and can be kept in git.
 // Names that nothing declares are part of it: they have to be started as well.
@@ -75,6 +79,10 @@ func (c *command) whyBlocked() error {
 
 // running reads --state: a list, an object, or what docker compose prints.
 // With "-" it is piped in.
+//
+// The forms, and which state means what, are depgraph.ParseRunning's. A list
+// that is too large is refused rather than cut: a service that is missing from
+// it would count as down.
 func (c *command) running() (depgraph.Running, error) {
 	in, name := c.stdin, "standard input"
 	if c.state != "-" {

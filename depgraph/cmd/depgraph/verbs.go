@@ -13,6 +13,10 @@ import (
 	"github.com/failopen/failopen/depgraph/report"
 )
 
+// The verbs that ask the graph itself. Each has the same four steps, which are
+// why none is longer than a screen: flags into options, load, ask package
+// depgraph, and show what came back in text or JSON.
+//
 // verb is one question, or one thing to do: a row of the table in help.go.
 type verb struct {
 	name, usage, summary string
@@ -33,6 +37,9 @@ type verb struct {
 
 // findVerb looks a verb up by its exact name; a mistake gets a suggestion
 // elsewhere.
+//
+// Some twenty comparisons, once a run: a map would be larger than what it
+// saves.
 func findVerb(name string) (verb, bool) {
 	for _, v := range verbs() {
 		if v.name == name {
@@ -47,6 +54,8 @@ func findVerb(name string) (verb, bool) {
 //
 // Nothing is read or written for it, so that a completion costs no more than
 // the start of a process.
+//
+// Words are for flags that mean the same in every verb; formats are the row's.
 func table() *cli.Program {
 	c := &command{}
 	p := &cli.Program{Name: "depgraph", Flags: c.flagSet(""), Words: map[string][]string{
@@ -82,6 +91,10 @@ func lookup(err error) error {
 //
 // The order is fixed: rules first, then the baseline, then the output, and the
 // verdict last, so that a report is complete even if the check fails.
+//
+// Formats: text for people, json for programs, sarif (OASIS SARIF 2.1.0) for
+// code scanning, junit for CI that shows tests, github for annotations in a
+// pull request (workflow commands), markdown for a comment or a job's summary.
 func (c *command) check() error {
 	g, findings, err := c.analyse()
 	if err != nil {
@@ -126,6 +139,9 @@ func (c *command) judge(findings []depgraph.Finding) error {
 
 // unknown leaves out the findings that --baseline tolerates. known counts those,
 // and stale what the baseline has and nobody finds any more.
+//
+// It is used by check, diff and drift, which have findings of their own each.
+// stale is only shown: a baseline that has too much in it hides nothing.
 func (c *command) unknown(findings []depgraph.Finding) (left []depgraph.Finding, known, stale int, err error) {
 	if c.baseline == "" {
 		return findings, 0, 0, nil
@@ -140,6 +156,9 @@ func (c *command) unknown(findings []depgraph.Finding) (left []depgraph.Finding,
 
 // analyse loads and checks. Unknown names do not stop it: DG008 reports them,
 // so that one misspelt name does not hide all other findings.
+//
+// It is for check, report, export and baseline, which must agree on what the
+// findings are. Flags and rules are looked at before manifests are read.
 func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 	o, err := c.checkOptions()
 	if err != nil {
@@ -157,6 +176,10 @@ func (c *command) analyse() (*depgraph.Graph, []depgraph.Finding, error) {
 // deploy by itself: a cycle through how a fix is shipped is another question
 // than one through what runs. Which severity fails is decided as check would
 // decide it.
+//
+// Exit code 1 means that there is a cycle as severe as --fail-on; the default
+// is warn, since somebody who asks for cycles wants to know of all that can
+// hurt.
 func (c *command) cycles() error {
 	o := depgraph.CyclesOptions{HardOnly: c.noSoft, Progress: c.progress()}
 	for _, name := range splitList(c.phase) {
@@ -194,6 +217,8 @@ func (c *command) cycles() error {
 
 // severityOf is the severity of the rule of check that reports such a component.
 // What rests on an import's guess (Assumed) counts one level less.
+//
+// It must say what the rules about cycles say: DG001 to DG003.
 func severityOf(c *depgraph.Component) depgraph.Severity {
 	switch {
 	case c.Kind == depgraph.SoftCycle, c.Kind == depgraph.OrderingCycle && c.Assumed > 0:
@@ -215,6 +240,10 @@ func splitList(s string) []string {
 // order prints in which waves everything starts, or stops. That something is
 // blocked by a cycle is a finding whatever --fail-on says, but for none: the
 // order that was asked for does not exist.
+//
+// Which of the answer's edges were assumed to be broken is in the output: an
+// order of a system with a cycle holds only if somebody breaks it by hand
+// there.
 func (c *command) order() error {
 	if c.maxParallel < 0 {
 		return usagef("--max-parallel: %d is negative", c.maxParallel)
@@ -240,6 +269,9 @@ func (c *command) order() error {
 // blast prints what goes down with some services, all lost at the same time, or
 // with --all and no service the number for each one alone. With services, --all
 // means what it means for other verbs: lists are not shortened.
+//
+// Unknown names are refused, with the nearest known one. --all is one pass over
+// the graph for each 512 services.
 func (c *command) blast() error {
 	if !c.all && len(c.args) == 0 {
 		return usagef("blast takes either services or --all")
@@ -296,6 +328,9 @@ func (c *command) avail() error {
 // first counts at which there is such an edge; for own it is the last equals
 // sign. Which part of a name is unknown is left for package depgraph to say,
 // which has suggestions.
+//
+// Percent is of the service alone, without what it depends on, as own is in a
+// manifest; the answer is the whole.
 func addWhatIf(g *depgraph.Graph, o *depgraph.AvailOptions, what string) error {
 	if rest, ok := strings.CutPrefix(what, "own "); ok {
 		at := max(strings.LastIndexByte(rest, '='), 0)
@@ -340,6 +375,10 @@ func dependsOn(g *depgraph.Graph, from, to string) bool {
 // why prints how one service depends on another: the shortest way, or with
 // --all every way there is, the shortest first and at most 100. "It does not"
 // is an answer, so the exit code is 0 for it.
+//
+// The paths are simple ones, without a service twice. There can be
+// exponentially many, hence the hundred; the text says when it has left some
+// out.
 func (c *command) why() error {
 	g, err := c.load(false)
 	if err != nil {
@@ -355,6 +394,9 @@ func (c *command) why() error {
 // writeBaseline writes today's findings, without a verdict: who asks for it
 // means to tolerate them. It has no lines and no counts, so it survives edits
 // elsewhere.
+//
+// check --fail-on does not matter here: also what is only information is
+// written.
 func (c *command) writeBaseline() error {
 	_, findings, err := c.analyse()
 	if err != nil {

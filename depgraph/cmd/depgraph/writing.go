@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 )
 
+// All that a verb says goes through this file, but for the lines of init and
+// import, which come one by one (command.said). Names in it are made harmless
+// by the format they are written in, in package report.
+//
 // write sends the output of a verb to where it belongs. A file appears whole or
 // not at all: what fails while it renders leaves the one of yesterday alone.
 // That takes the memory of the whole output once; the standard output is
@@ -39,6 +43,10 @@ func (c *command) show(text, json func(w io.Writer) error) error {
 // The temporary file is in the same folder, since only within a file system is
 // a rename one step; it begins with a dot, so that no tool takes it for a
 // manifest.
+//
+// It does not sync: a report can be made again. It may fail where the folder
+// cannot be written to though the file could; that is the price of never
+// showing half.
 func writeFile(name string, data []byte) (err error) {
 	// CreateTemp makes files for their owner alone; a report is for everybody.
 	mode := os.FileMode(0o644)
@@ -59,6 +67,7 @@ func writeFile(name string, data []byte) (err error) {
 		}
 		return fmt.Errorf("%s: cannot write: %w", name, err)
 	}
+	// From here on there is a temporary file, which must not stay.
 	defer func() {
 		if err != nil {
 			_ = os.Remove(tmp.Name()) // the first error is the one that matters
@@ -72,6 +81,9 @@ func writeFile(name string, data []byte) (err error) {
 }
 
 // writeInto writes to what is there and is no regular file.
+//
+// O_TRUNC and O_CREATE are left out: a pipe has nothing to cut off, and one
+// that has gone in the meantime must not become a file.
 func writeInto(name string, data []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
