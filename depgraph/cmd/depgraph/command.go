@@ -348,7 +348,13 @@ func (c *command) progress() func(depgraph.Progress) {
 	if !cli.IsTerminal(c.stderr) {
 		return nil
 	}
-	f := c.stderr
+	return progressOn(c.stderr)
+}
+
+// progressOn is progress on a stream that is known to be a terminal. What it
+// writes ends in a carriage return, so that an error which comes in between is
+// written over it and not behind it.
+func progressOn(w io.Writer) func(depgraph.Progress) {
 	var mu sync.Mutex
 	// Most answers take less than a second, and flicker for nobody.
 	next, shown := time.Now().Add(time.Second), false
@@ -356,7 +362,7 @@ func (c *command) progress() func(depgraph.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		if p.Done == p.Total && shown {
-			fmt.Fprint(f, "\r\x1b[K") // the answer begins on a clean line
+			fmt.Fprint(w, "\r\x1b[K") // the answer begins on a clean line
 			shown = false
 			return
 		}
@@ -365,6 +371,6 @@ func (c *command) progress() func(depgraph.Progress) {
 		}
 		shown = true
 		next = time.Now().Add(200 * time.Millisecond)
-		fmt.Fprintf(f, "\r\x1b[K%s: %d of %d\r", p.Stage, p.Done, p.Total)
+		fmt.Fprintf(w, "\r\x1b[K%s: %d of %d\r", p.Stage, p.Done, p.Total)
 	}
 }
