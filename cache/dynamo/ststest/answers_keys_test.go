@@ -98,6 +98,8 @@ var keyAnswers = []exchange{
 			refuses("MalformedPolicyDocumentException", `"Invalid principal in policy: \"AWS\":\"arn:aws:iam::123456789012:role/gone\""`),
 	}},
 	{"messages that are none", []step{
+		ask("kms:Verify", `{"KeyId":"alias/one","Message":"AA==","SigningAlgorithm":"ECDSA_SHA_256","Signature":"AAAA"}`).
+			refuses("KMSInvalidSignatureException", `""`),
 		ask("kms:Sign", `{"KeyId":"alias/one","SigningAlgorithm":"ECDSA_SHA_256"}`).
 			refuses("ValidationException", `"the message has 0 bytes and MessageType is \"\"; want 1 to 4096 bytes, RAW or DIGEST"`),
 		ask("kms:Sign", `{"KeyId":"alias/one","Message":"aGk=","MessageType":"DIGEST","SigningAlgorithm":"ECDSA_SHA_256"}`).

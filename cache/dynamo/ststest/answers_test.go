@@ -162,11 +162,16 @@ func (s step) send(t *testing.T, server *ststest.Server) (status int, answer str
 	if err != nil {
 		t.Fatal(err)
 	}
+	status = resp.StatusCode
+	kinds := map[string]string{"kms": "application/x-amz-json-1.1", "iam": "text/xml"} // of sts there are documents, too
+	if want := kinds[service]; want != "" && status != http.StatusRequestEntityTooLarge && resp.Header.Get("Content-Type") != want {
+		t.Errorf("%s: Content-Type %q; want %q", s.to, resp.Header.Get("Content-Type"), want)
+	}
 	cut := chance.ReplaceAllStringFunc(string(body), func(s string) string {
 		if name, _, ok := strings.Cut(s, ">"); ok {
 			return name + ">*"
 		}
 		return s[:4] + "*"
 	})
-	return resp.StatusCode, requestID.ReplaceAllString(cut, "$1*")
+	return status, requestID.ReplaceAllString(cut, "$1*")
 }

@@ -224,6 +224,8 @@ func TestServer_DeletePrincipal(t *testing.T) {
 	if n := s.Stats().Sessions; n != 0 {
 		t.Errorf("%d sessions; want none", n)
 	}
+	_, err = sts.NewFromConfig(root(s)).GetCallerIdentity(t.Context(), nil)
+	want(t, "the development credentials, after a session was deleted", err, "")
 	if err := s.SetPrincipal(dynamotest.Principal{AccessKey: "ANN", SecretKey: "s"}); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ func TestNewCaller_refuses(t *testing.T) {
 		{"no secret", Principal{AccessKey: "A"}, `a principal needs AccessKey and SecretKey`},
 		{"a key that would end the credential", Principal{AccessKey: "A/B", SecretKey: "hush"}, `access key "A/B" cannot be part of a signature`},
 		{"no ARN", Principal{AccessKey: "A", SecretKey: "hush", ARN: "ann"}, `principal A: ARN is "ann"; want one of six parts, arn:aws:iam::123456789012:user/NAME`},
+		{"another scheme", Principal{AccessKey: "A", SecretKey: "hush", ARN: "urn:aws:iam::1:user/x"}, `principal A: ARN is "urn:aws:iam::1:user/x"; want one of six parts, arn:aws:iam::123456789012:user/NAME`},
+		{"five parts", Principal{AccessKey: "A", SecretKey: "hush", ARN: "arn:aws:iam:1:user/x"}, `principal A: ARN is "arn:aws:iam:1:user/x"; want one of six parts, arn:aws:iam::123456789012:user/NAME`},
 		{"a bucket", Principal{AccessKey: "A", SecretKey: "hush", ARN: "arn:aws:s3:::b/x"}, `principal A: ARN is "arn:aws:s3:::b/x"; want a user, a role, an assumed-role or root`},
 		{"a policy", Principal{AccessKey: "A", SecretKey: "hush", Policies: []string{identityAll, `{}`}}, `principal A: policy 2: policy: Version is missing; IAM knows "2012-10-17" and "2008-10-17"`},
 		{"a session's policy", Principal{AccessKey: "A", SecretKey: "hush", SessionPolicies: []string{identityAll + strings.Repeat(" ", 2048)}}, `principal A: session policy 1: policy: 2131 bytes, the limit is 2048`},
@@ -158,6 +160,13 @@ func TestPolicy_Principals_each_once(t *testing.T) {
 }
 
 func TestCallers_developer_until_somebody_is_set(t *testing.T) {
+	var gone Callers
+	if gone.Delete("A"); gone.Get(DeveloperAccessKey) == nil {
+		t.Error("that somebody else was deleted has taken the development credentials along")
+	}
+	if gone.Delete(DeveloperAccessKey); gone.Get(DeveloperAccessKey) != nil {
+		t.Error("the development credentials are known after they were deleted")
+	}
 	var c Callers
 	arn := "arn:aws:iam::123456789012:user/DYNAMOTEST"
 	if c.Get(DeveloperAccessKey) == nil || !c.Named(arn) || c.Known(DeveloperAccessKey) {
