@@ -151,7 +151,13 @@ func (e *evaluation) value(v ssa.Value, fr *frame) {
 	case *ssa.Lookup:
 		e.cell(v.X, v.X.Type(), element, constantOf(v.Index), fr)
 	case *ssa.Index:
-		e.cell(v.X, v.X.Type(), element, nil, fr)
+		// An array that is a value is a copy of the variable that it was loaded from, and
+		// its elements are what is stored into that.
+		array := v.X
+		if load, ok := array.(*ssa.UnOp); ok && load.Op == token.MUL {
+			array = load.X
+		}
+		e.cell(array, v.X.Type(), element, nil, fr)
 	case *ssa.Field:
 		e.field(v.X, v.X.Type(), selector(v.Field), fr)
 	case *ssa.Parameter:

@@ -1,10 +1,13 @@
 package livelint_test
 
 import (
+	"errors"
 	"go/ast"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/tools/go/analysis"
@@ -19,17 +22,39 @@ func TestAnalyzer(t *testing.T) {
 	analysistest.Run(t, analysistest.TestData(), livelint.Analyzer, "store", "handlers", "libraries", "others")
 }
 
-// load reads packages of testdata with all that they import.
-func load(t *testing.T, names ...string) []*packages.Package {
-	t.Helper()
+// loaded are the packages of testdata, and those of sources, with all that they
+// import. Most of the time goes into reading the standard library, so that all of
+// them are read together, once.
+var loaded = sync.OnceValues(func() (map[string]*packages.Package, error) {
+	dir := filepath.Join(analysistest.TestData(), "src", "cases")
+	names := []string{"corpus", "wiring", "handlers", "libraries", "others", "store"}
+	overlay := map[string][]byte{}
+	for _, s := range sources {
+		overlay[filepath.Join(dir, s.name, s.name+".go")] = []byte("package " + s.name + "\n" + s.code)
+		names = append(names, "cases/"+s.name)
+	}
 	pkgs, err := packages.Load(&packages.Config{
-		Mode: packages.LoadAllSyntax | packages.NeedModule, Dir: analysistest.TestData(),
+		Mode: packages.LoadAllSyntax | packages.NeedModule, Dir: analysistest.TestData(), Overlay: overlay,
 		Env: append(os.Environ(), "GO111MODULE=off", "GOPATH="+analysistest.TestData(), "GOWORK=off"),
 	}, names...)
-	if err != nil || packages.PrintErrors(pkgs) > 0 {
-		t.Fatal("testdata is broken: ", err)
+	if err == nil && packages.PrintErrors(pkgs) > 0 {
+		err = errors.New("it does not compile")
 	}
-	return pkgs
+	byPath := map[string]*packages.Package{}
+	for _, p := range pkgs {
+		byPath[p.PkgPath] = p
+	}
+	return byPath, err
+})
+
+// load is one of the packages that are loaded.
+func load(t *testing.T, name string) []*packages.Package {
+	t.Helper()
+	all, err := loaded()
+	if err != nil || all[name] == nil {
+		t.Fatalf("%s in testdata: %v", name, err)
+	}
+	return []*packages.Package{all[name]}
 }
 
 // The corpus: one function for each way to write a liveness check, bad… if an

@@ -353,15 +353,10 @@ func (c *checker) table(lit *ast.CompositeLit) {
 	}
 }
 
-// byPath finds handlers that look at the path themselves: switch r.URL.Path and
-// if r.URL.Path == "/livez".
+// byPath finds handlers that look at the path themselves: switch r.URL.Path, a
+// switch without a tag, and if r.URL.Path == "/livez", also together with other
+// conditions.
 func (c *checker) byPath(n ast.Node) {
-	// of a URL, or of what else has a field of that name: a finding needs a body that
-	// reaches the network, too
-	isPath := func(e ast.Expr) bool {
-		sel, ok := ast.Unparen(e).(*ast.SelectorExpr)
-		return ok && sel.Sel.Name == "Path"
-	}
 	answers := func(pos token.Pos, e ast.Expr, body ast.Node) {
 		if s, ok := c.path(e, mostResolve); ok && c.isLivePath(s) {
 			c.reportRoute(pos, s, c.body(body))
@@ -370,21 +365,52 @@ func (c *checker) byPath(n ast.Node) {
 	}
 	switch n := n.(type) {
 	case *ast.SwitchStmt:
-		if n.Tag == nil || !isPath(n.Tag) {
+		if n.Tag != nil && !isPath(n.Tag) {
 			return
 		}
 		for _, clause := range n.Body.List {
-			if clause, ok := clause.(*ast.CaseClause); ok {
-				for _, e := range clause.List {
-					answers(clause.Pos(), e, &ast.BlockStmt{List: clause.Body})
-				}
+			clause, ok := clause.(*ast.CaseClause)
+			if !ok {
+				continue
+			}
+			asked := clause.List
+			if n.Tag == nil {
+				asked = pathsIn(clause.List...)
+			}
+			for _, e := range asked {
+				answers(clause.Pos(), e, &ast.BlockStmt{List: clause.Body})
 			}
 		}
 	case *ast.IfStmt:
-		if cmp, ok := ast.Unparen(n.Cond).(*ast.BinaryExpr); ok && cmp.Op == token.EQL && isPath(cmp.X) {
-			answers(n.Pos(), cmp.Y, n.Body)
+		for _, e := range pathsIn(n.Cond) {
+			answers(n.Pos(), e, n.Body)
 		}
 	}
+}
+
+// isPath reports whether an expression is the path of a URL, or of what else has a
+// field of that name: a finding needs a body that reaches the network, too.
+func isPath(e ast.Expr) bool {
+	sel, ok := ast.Unparen(e).(*ast.SelectorExpr)
+	return ok && sel.Sel.Name == "Path"
+}
+
+// pathsIn are what conditions compare a path with, on either side of ==, and below
+// && and ||. What is below a negation is not answered there.
+func pathsIn(conditions ...ast.Expr) (all []ast.Expr) {
+	for _, cond := range conditions {
+		cmp, ok := ast.Unparen(cond).(*ast.BinaryExpr)
+		switch {
+		case !ok:
+		case cmp.Op == token.LAND || cmp.Op == token.LOR:
+			all = append(all, pathsIn(cmp.X, cmp.Y)...)
+		case cmp.Op == token.EQL && isPath(cmp.X):
+			all = append(all, cmp.Y)
+		case cmp.Op == token.EQL && isPath(cmp.Y):
+			all = append(all, cmp.X)
+		}
+	}
+	return all
 }
 
 // isHandler reports whether values of a type answer requests: http.Handler,
