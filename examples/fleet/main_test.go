@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -58,5 +59,14 @@ func TestConfigure(t *testing.T) {
 	show(&out)
 	if strings.Count(out.String(), "\n") != 3+10+3+5 {
 		t.Errorf("%s", &out)
+	}
+}
+
+// A speed that no ticker can have is the nearest that one can.
+func TestPacer(t *testing.T) {
+	for _, speed := range []float64{0, -1, 1e30, 1e-30, math.Inf(1), math.NaN(), 1e9} {
+		if pace := pacer(speed); pace == nil {
+			t.Errorf("%v: no pace", speed)
+		}
 	}
 }

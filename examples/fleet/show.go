@@ -20,10 +20,11 @@ const (
 
 // pacer returns a function that waits for the real time of a frame.
 func pacer(speed float64) func() {
-	if speed <= 0 {
+	if !(speed > 0) { // NaN too
 		return func() {}
 	}
-	ticks := time.NewTicker(time.Duration(float64(frame) / speed))
+	// What no Duration can hold would be below zero, at which a ticker panics.
+	ticks := time.NewTicker(time.Duration(min(max(float64(frame)/speed, 1), float64(24*time.Hour))))
 	return func() { <-ticks.C }
 }
 

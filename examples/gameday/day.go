@@ -27,7 +27,7 @@ func plan(s *stack.Stack) []phase {
 	for _, f := range s.Faults() {
 		begin := func() error { return errors.Join(s.Restore(), f.Begin()) }
 		phases = append(phases, phase{name: f.Name, fault: &f, begin: begin})
-		if f.Name != "throttled" && f.Name != "corrupt-items" { // the next one follows at once
+		if !f.NoRest {
 			phases = append(phases, restored)
 		}
 	}

@@ -69,10 +69,11 @@ func (p page) save(dir, name string, data []byte, rows *rows) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for ending, content := range map[string][]byte{
-		".json": data, ".md": []byte(p.markdown()), ".html": html, ".svg": []byte(p.picture.SVG(autoStyle)),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name+ending), content, 0o644); err != nil {
+	for _, file := range []struct {
+		ending string
+		text   []byte
+	}{{".json", data}, {".md", []byte(p.markdown())}, {".html", html}, {".svg", []byte(p.picture.SVG(autoStyle))}} {
+		if err := os.WriteFile(filepath.Join(dir, name+file.ending), file.text, 0o644); err != nil {
 			return err
 		}
 	}

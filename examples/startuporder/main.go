@@ -98,8 +98,12 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	told := 0
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; a story is chosen with -story", flags.Arg(0))
+	}
+	told, names := 0, make([]string, 0, len(stories))
 	for _, s := range stories {
+		names = append(names, s.name)
 		if *only != "" && s.name != *only {
 			continue
 		}
@@ -119,7 +123,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	}
 	switch {
 	case told == 0:
-		return fmt.Errorf("there is no story named %q", *only)
+		return fmt.Errorf("there is no story %q; there are %s", *only, strings.Join(names, ", "))
 	case !*full:
 		fmt.Fprintln(w, "-full prints the whole reports, and -html FOLDER writes them as pages.")
 	}

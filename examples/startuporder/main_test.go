@@ -88,7 +88,13 @@ func TestRun_writes_pages_and_refuses_unknown_stories(t *testing.T) {
 	if pages, err := filepath.Glob(filepath.Join(dir, "*.html")); len(pages) != len(stories) || err != nil {
 		t.Errorf("pages %v, %v", pages, err)
 	}
-	if err := run(context.Background(), []string{"-story", "none"}, &bytes.Buffer{}); err == nil {
-		t.Error("an unknown story was told")
+	for want, args := range map[string][]string{
+		`there is no story "none"; there are datadog-2023, roblox-2021, kinesis-2020, dynamodb-2021, mutual`: {"-story", "none"},
+		`unexpected argument "mutual"; a story is chosen with -story`:                                        {"mutual"},
+		"open " + filepath.Join(dir, "gone", "mutual.html") + ": no such file or directory":                  {"-story", "mutual", "-html", filepath.Join(dir, "gone")},
+	} {
+		if err := run(context.Background(), args, &bytes.Buffer{}); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
 	}
 }

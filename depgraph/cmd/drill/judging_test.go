@@ -127,7 +127,7 @@ func TestDoctor_proxyInUse(t *testing.T) {
 
 // guessing runs infer's second half on a service that needs "stock", does without
 // "prices", and never calls "ads", in a bubble of its own.
-func guessing(t *testing.T, f inferFlags, dependencies ...string) (err error, stdout string) {
+func guessing(t *testing.T, f inferFlags, dependencies ...string) (stdout string, err error) {
 	t.Helper()
 	var out bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func guessing(t *testing.T, f inferFlags, dependencies ...string) (err error, st
 		c := &command{ctx: t.Context(), stdout: &cli.Output{To: &out}, stderr: &cli.Output{To: &out}}
 		err = c.inferred(&f, dependencies, start)
 	})
-	return err, out.String()
+	return out.String(), err
 }
 
 func TestInfer_whatItSays(t *testing.T) {
@@ -178,7 +178,7 @@ func TestInfer_whatItSays(t *testing.T) {
 		"a hostile name":  {inferFlags{faults: "503"}, []string{"a\n::error::b"}, nil, "unused   a ::error::b              1 faults tried  it was never called while it was cut\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err, out := guessing(t, c.f, c.dependencies...)
+			out, err := guessing(t, c.f, c.dependencies...)
 			if !errors.Is(err, c.err) || c.err == nil && err != nil || !strings.HasPrefix(out, c.want) {
 				t.Errorf("%v, %q; want %v, %q", err, out, c.err, c.want)
 			}
@@ -187,10 +187,10 @@ func TestInfer_whatItSays(t *testing.T) {
 			}
 		})
 	}
-	if err, out := guessing(t, inferFlags{faults: "503", format: "json", name: "shop"}, "prices"); err != nil || !strings.HasPrefix(out, "{\n  \"dependencies\": [\n    {\n") || !strings.Contains(out, "\n  \"differences\": [],\n  \"service\": \"shop\"\n}\n") {
+	if out, err := guessing(t, inferFlags{faults: "503", format: "json", name: "shop"}, "prices"); err != nil || !strings.HasPrefix(out, "{\n  \"dependencies\": [\n    {\n") || !strings.Contains(out, "\n  \"differences\": [],\n  \"service\": \"shop\"\n}\n") {
 		t.Errorf("%v, %s", err, out)
 	}
-	if err, out := guessing(t, inferFlags{faults: "503"}, "prices", "broken"); err == nil || !strings.Contains(err.Error(), "it could not be started") || out != "" {
+	if out, err := guessing(t, inferFlags{faults: "503"}, "prices", "broken"); err == nil || !strings.Contains(err.Error(), "it could not be started") || out != "" {
 		t.Errorf("one that cannot be started: %v, %q", err, out)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -302,7 +303,7 @@ func (v *Verifier) warn(what, issuer string, err error) {
 // Check fetches the keys of all issuers, for the start and for package health.
 // It fails if there is an issuer whose tokens cannot be verified now.
 func (v *Verifier) Check(ctx context.Context) error {
-	for name := range v.issuers {
+	for _, name := range slices.Sorted(maps.Keys(v.issuers)) { // the same one is named first each time
 		set, err := v.keys.Get(ctx, name)
 		if err == nil && len(set.keys) == 0 {
 			err = errors.New("all of its keys are revoked")

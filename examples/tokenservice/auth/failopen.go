@@ -13,6 +13,9 @@ import (
 )
 
 // FailOpen validates tokens through a two-tier cache that cannot take you down.
+// It has three fields on purpose: where sessions are cached, where they come
+// from, and where to say what went wrong. Everything that an outage needs
+// (time-outs, breakers, coalescing, a bound on memory) is in the cache.
 type FailOpen struct {
 	sessions *cache.Cache[record.Session]
 	origin   *record.Client
@@ -22,6 +25,10 @@ type FailOpen struct {
 // NewFailOpen puts a cache between the service and the system of record.
 // store is the shared tier; secret keeps the tokens themselves out of it.
 // local is the number of sessions to keep in memory.
+//
+// What to copy is the shape: one loader that tells "there is none" from "it
+// failed", a TTL, and an expiry that comes from the value itself. The rest are
+// defaults.
 func NewFailOpen(origin *record.Client, store cache.Store, secret []byte, local int, log *slog.Logger) (*FailOpen, error) {
 	sessions, err := cache.New(cache.Options[record.Session]{
 		Name:  "sessions",
@@ -35,8 +42,13 @@ func NewFailOpen(origin *record.Client, store cache.Store, secret []byte, local 
 			}
 			return s, err
 		},
-		TTL:        time.Minute,
-		Expires:    func(s record.Session) time.Time { return s.Expires },
+		// How long a session that was ended elsewhere may still be served, at
+		// the worst.
+		TTL: time.Minute,
+		// Never longer than the session itself, in either tier.
+		Expires: func(s record.Session) time.Time { return s.Expires },
+		// Whoever can read the table must not get tokens: keys are hashed with
+		// a secret.
 		KeySecret:  secret,
 		Cooldown:   500 * time.Millisecond, // a demonstration likes to recover soon
 		MaxEntries: local,
@@ -49,6 +61,11 @@ func NewFailOpen(origin *record.Client, store cache.Store, secret []byte, local 
 }
 
 // Middleware implements Authenticator.
+//
+// The three answers are what a caller must be able to tell apart: 200, 401 if
+// the system of record has said so, and 503, which asks for patience, if nobody
+// could be asked. A fault is never turned into 401: that would log everybody
+// out.
 func (f *FailOpen) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var found cache.Result[record.Session]
@@ -57,6 +74,8 @@ func (f *FailOpen) Middleware(next http.Handler) http.Handler {
 		})
 		w.Header().Set(SourceHeader, found.Source.String())
 		switch {
+		// The expiry is looked at again here, since a stale value may be served
+		// while the system of record is down.
 		case found.Err == nil && time.Now().Before(found.Value.Expires):
 			pass(next, w, r, found.Value)
 		case found.Err == nil, errors.Is(found.Err, cache.ErrNotFound):

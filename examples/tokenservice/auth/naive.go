@@ -29,11 +29,13 @@ type Naive struct {
 	limit int
 }
 
+// localSession is a session with the time until which memory may answer for it.
 type localSession struct {
 	record.Session
 	until time.Time
 }
 
+// naiveTTL is FailOpen's TTL, so that the two can be compared.
 const naiveTTL = time.Minute
 
 // NewNaive returns the naive authenticator, with room for limit sessions in
@@ -47,6 +49,8 @@ func NewNaive(origin *record.Client, client *dynamodb.Client, table string, limi
 }
 
 // Middleware implements Authenticator.
+//
+// Every fault becomes 500, and is a user who is turned away.
 func (n *Naive) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, source, err := n.session(r.Context(), record.Bearer(r))
@@ -64,6 +68,11 @@ func (n *Naive) Middleware(next http.Handler) http.Handler {
 }
 
 // session looks in memory, in the table, and at the system of record.
+//
+// It is right as long as the table is there: three tiers, each filled from the
+// next. What is missing is what to do when the second one fails in a way that
+// nobody has thought of. No time-out of its own, either: it waits for the SDK's
+// retries.
 func (n *Naive) session(ctx context.Context, token string) (s record.Session, source string, err error) {
 	if s, ok := n.fromLocal(token); ok {
 		return s, "local", nil
@@ -87,6 +96,7 @@ func (n *Naive) session(ctx context.Context, token string) (s record.Session, so
 	return s, "origin", nil
 }
 
+// fromLocal looks in memory; the lock is held for a map access only.
 func (n *Naive) fromLocal(token string) (record.Session, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -94,6 +104,8 @@ func (n *Naive) fromLocal(token string) (record.Session, bool) {
 	return s.Session, ok && time.Now().Before(s.until)
 }
 
+// keep makes room for one more, by throwing out whichever sessions the map
+// happens to give first: fine on average, and bad luck for a busy user.
 func (n *Naive) keep(token string, s record.Session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -107,6 +119,9 @@ func (n *Naive) keep(token string, s record.Session) {
 }
 
 // Logout implements Authenticator.
+//
+// Its error is the table's, too: with the table gone, nobody can log out,
+// although the session is over.
 func (n *Naive) Logout(ctx context.Context, token string) error {
 	if err := n.origin.Logout(ctx, token); err != nil {
 		return err
@@ -129,6 +144,9 @@ type sessionTable struct {
 	name   string
 }
 
+// get is the line that mattered. A denial, a time-out, a throttled call, a
+// broken answer: all of them come back as an error that is not
+// errTokenNotFound.
 func (t *sessionTable) get(ctx context.Context, token string) (s record.Session, err error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: t.key(token)})
 	if err != nil {
@@ -142,6 +160,8 @@ func (t *sessionTable) get(ctx context.Context, token string) (s record.Session,
 	return s, err
 }
 
+// put writes a session under the token as it is: whoever can read the table can
+// log in as anybody. FailOpen's KeySecret is for that.
 func (t *sessionTable) put(ctx context.Context, token string, s record.Session) error {
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -158,6 +178,8 @@ func (t *sessionTable) delete(ctx context.Context, token string) error {
 	return err
 }
 
+// key is the item's only key; the item has no expiry, so the table grows for
+// ever.
 func (t *sessionTable) key(token string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"key": &types.AttributeValueMemberS{Value: token}}
 }

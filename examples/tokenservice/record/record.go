@@ -1,6 +1,11 @@
 // Package record is the system of record of the token service: a slow HTTP
 // server that knows which sessions exist. It stands for the directory in a
 // company's own data centre.
+//
+// It also knows the truth ([Server.Truth]), so that a test can tell a wrong
+// answer from a right one. Nothing of this package is for copying but [Client],
+// which shows what a loader needs from a client: one error that means "there is
+// none", and a bound on what it reads.
 package record
 
 import (
@@ -111,6 +116,9 @@ func (s *Server) Close() { s.http.Close() }
 func (s *Server) Tokens() []string { return s.tokens }
 
 // Served returns how many questions were answered.
+//
+// It is what an outage of the cache costs: every request that is not answered
+// from memory comes here.
 func (s *Server) Served() int64 { return s.served.Load() }
 
 // Truth says, without delay, whether the token is good right now.
@@ -121,6 +129,8 @@ func (s *Server) Truth(token string) (Session, bool) {
 	return session, ok && time.Now().Before(session.Expires)
 }
 
+// serveSession answers after the latency, with what was true when it was asked.
+// A client that hangs up is not waited for.
 func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 	s.served.Add(1)
 	token := Bearer(r)
@@ -143,6 +153,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(session)
 }
 
+// serveLogout ends a session for good; one that there is not is ended, too.
 func (s *Server) serveLogout(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	delete(s.sessions, Bearer(r))
@@ -182,6 +193,10 @@ func (c *Client) Logout(ctx context.Context, token string) error {
 	return err
 }
 
+// do makes one request. Three outcomes are kept apart: 404 is an answer
+// (ErrNoSession), anything else that is not 2xx is a fault, and so is whatever
+// the network does. The body is read to a bound, so a broken server cannot fill
+// memory.
 func (c *Client) do(ctx context.Context, method, token string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.URL+"/session", nil)
 	if err != nil {

@@ -16,6 +16,7 @@ type nameServer struct {
 	done  chan struct{}
 }
 
+// startNameServer listens on a free port, and answers until close.
 func startNameServer() (*nameServer, error) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -37,11 +38,13 @@ func (n *nameServer) resolver() *net.Resolver {
 	}
 }
 
+// close ends the server, and waits for its goroutine.
 func (n *nameServer) close() {
 	_ = n.conn.Close()
 	<-n.done
 }
 
+// serve answers one packet after the other; it needs no more for a test.
 func (n *nameServer) serve() {
 	defer close(n.done)
 	buf := make([]byte, 1500)

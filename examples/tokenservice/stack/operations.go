@@ -19,6 +19,11 @@ import (
 	"github.com/failopen/failopen/logsink"
 )
 
+// The work itself is in package auth; here are the two things beside it by
+// which an outage of somebody else stops a service: a log that blocks, and a
+// liveness probe that asks a dependency. Both are here twice, the right way
+// first.
+//
 // operations is what a service has besides its work: an access log, and an
 // answer to the platform's liveness probe.
 type operations interface {
@@ -35,6 +40,10 @@ type failOpenOperations struct {
 	done   chan struct{}
 }
 
+// newFailOpenOperations is the part to copy. The sink is given to whatever
+// logs; the dependency is declared soft, so it shows in /healthz and in no
+// probe; Run does the checks in the background, so that a probe reads state and
+// calls nobody.
 func newFailOpenOperations(driver io.Writer, table string, store cache.Store) (*failOpenOperations, error) {
 	sink, err := logsink.New(logsink.Options{Dest: driver})
 	if err != nil {
@@ -56,6 +65,8 @@ func newFailOpenOperations(driver io.Writer, table string, store cache.Store) (*
 	return o, nil
 }
 
+// handler puts the probes beside the service. In a real one they have a port of
+// their own, which is not public.
 func (o *failOpenOperations) handler(service http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", logged(service, o.sink))
@@ -64,6 +75,8 @@ func (o *failOpenOperations) handler(service http.Handler) http.Handler {
 	return mux
 }
 
+// close ends the checks, and then gives the sink until ctx ends to deliver what
+// it has. What is left is counted, and not waited for.
 func (o *failOpenOperations) close(ctx context.Context) error {
 	o.stop()
 	<-o.done
@@ -78,8 +91,11 @@ type naiveOperations struct {
 	table  string
 }
 
+// testRecord is the record that the naive probe reads. Whoever deletes it takes
+// every instance down, which examples/fleet has as a scenario.
 const testRecord = "test-record"
 
+// newNaiveOperations writes the record that its probe is going to read.
 func newNaiveOperations(ctx context.Context, driver io.Writer, table string, client *dynamodb.Client) (*naiveOperations, error) {
 	o := &naiveOperations{driver: driver, client: client, table: table}
 	session, err := json.Marshal(map[string]string{"user": testRecord})
@@ -92,10 +108,13 @@ func newNaiveOperations(ctx context.Context, driver io.Writer, table string, cli
 	return o, err
 }
 
+// key is that of the record, in the same table as the sessions.
 func (o *naiveOperations) key() map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"key": &types.AttributeValueMemberS{Value: testRecord}}
 }
 
+// handler has a probe with a deadline, which is more than most have, and still
+// takes the service down with the table.
 func (o *naiveOperations) handler(service http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", logged(service, o.driver))
@@ -131,8 +150,12 @@ type logDriver struct {
 	blocked chan struct{} // closed when it reads again; nil: it reads
 }
 
+// newLogDriver is a driver that reads.
 func newLogDriver() *logDriver { return new(logDriver) }
 
+// Write blocks while the driver is blocked, as a write to a full pipe does. It
+// counts the lines that found it so: a fault that nobody ran into proves
+// nothing.
 func (d *logDriver) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	blocked := d.blocked
@@ -144,6 +167,7 @@ func (d *logDriver) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// set blocks the driver, or lets all who wait go on. It may be called twice.
 func (d *logDriver) set(blocked bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

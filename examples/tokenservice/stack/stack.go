@@ -24,6 +24,8 @@ import (
 	"github.com/failopen/failopen/examples/tokenservice/record"
 )
 
+// The account is the one that dynamotest has; host is a name that no real
+// resolver knows, so that nothing of this leaves the machine.
 const (
 	region  = "us-east-1"
 	account = "123456789012" // dynamotest's
@@ -50,6 +52,9 @@ type Service struct {
 func (svc *Service) HeldLines() int64 { return svc.driver.held.Load() }
 
 // Stack is everything.
+//
+// It is started by Start and closed by Close, and is used by tests and programs
+// alike: examples/gameday drives it, main.go lets a person do it.
 type Stack struct {
 	Dynamo   *dynamotest.Server
 	FailOpen *Service
@@ -64,6 +69,8 @@ type Options struct {
 }
 
 // Start starts everything. The caller closes it.
+//
+// What has been started when something fails is closed again.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -89,6 +96,9 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	return s, nil
 }
 
+// startFailOpen wires the service to copy: a store, a cache over it (auth), a
+// sink and a health process (operations). It is all that a service of yours
+// needs.
 func (s *Stack) startFailOpen(ctx context.Context, o Options) error {
 	const table = "sessions"
 	cfg, err := s.config(ctx, "failopen", table)
@@ -114,6 +124,7 @@ func (s *Stack) startFailOpen(ctx context.Context, o Options) error {
 	return nil
 }
 
+// startNaive wires its twin, with the SDK's client as it comes.
 func (s *Stack) startNaive(ctx context.Context, o Options) error {
 	const table = "sessions-naive"
 	cfg, err := s.config(ctx, "naive", table)
@@ -134,6 +145,10 @@ func (s *Stack) startNaive(ctx context.Context, o Options) error {
 // config makes a table, a user who may use it, and the configuration of that
 // user's AWS clients: the SDK's defaults, but for the address and the name
 // server.
+//
+// Each service has a user with the smallest policy that works (dynamo.Policy),
+// so that revoking it is a thing that can happen, and a table of its own, so
+// that the two cannot help each other.
 func (s *Stack) config(ctx context.Context, user, table string) (aws.Config, error) {
 	policy, err := dynamo.Policy(dynamo.PolicyScope{Region: region, Account: account, Table: table})
 	if err != nil {
@@ -164,6 +179,9 @@ func (s *Stack) config(ctx context.Context, user, table string) (aws.Config, err
 	return cfg, err
 }
 
+// newService is a service with a record and a log driver, and no server yet.
+// Its client keeps many idle connections, or the load of a game day would dial
+// for each request.
 func newService(name string, seed uint64) *Service {
 	return &Service{
 		Name:   name,
@@ -173,15 +191,20 @@ func newService(name string, seed uint64) *Service {
 	}
 }
 
+// recordClient asks this service's own record.
 func (svc *Service) recordClient() *record.Client {
 	return &record.Client{URL: svc.Record.URL(), HTTP: svc.client}
 }
 
+// serve begins to listen; everything behind it is ready by now.
 func (svc *Service) serve() {
 	svc.http = httptest.NewServer(svc.ops.handler(auth.Service(svc.Auth)))
 	svc.URL = svc.http.URL
 }
 
+// close is the order of a shutdown: the driver is let go first, since a log
+// line that is held holds its request; then the server, what runs beside it,
+// the cache, and the record last, which the others may still ask.
 func (svc *Service) close(ctx context.Context) error {
 	if svc == nil {
 		return nil
@@ -213,6 +236,8 @@ func (s *Stack) Close(ctx context.Context) error {
 	return err
 }
 
+// A proof is about an edge of the manifest, so the names have to be the same.
+//
 // Names of what is cut, as in the manifest depgraph.yaml of the example.
 const (
 	Sessions  = "sessions-table"
@@ -224,18 +249,22 @@ type Fault struct {
 	Name       string
 	Dependency string // Sessions or LogDriver
 	About      string
+	NoRest     bool // the next one begins at once: outages do not wait for each other
 	Begin      func() error
 }
 
 // Faults are all that this stack knows.
+//
+// To add one, add a row: the commands of main.go, the phases of
+// examples/gameday and the test of the service take it from here.
 func (s *Stack) Faults() []Fault {
 	do := func(f func()) func() error { return func() error { f(); return nil } }
 	return []Fault{
-		{"iam-revoked", Sessions, "the services lose their permission to use the tables", do(func() { s.Dynamo.Revoke() })},
-		{"black-hole", Sessions, "packets to DynamoDB vanish, as behind a failed VPC endpoint", func() error { return s.Dynamo.SetNetwork(dynamotest.BlackHole) }},
-		{"throttled", Sessions, "every request exceeds the table's capacity", do(func() { s.Dynamo.SetCapacity(0, 0) })},
-		{"corrupt-items", Sessions, "items come back as garbage, in valid answers", do(func() { s.Dynamo.SetCorrupt(true) })},
-		{"dns-gone", Sessions, "DynamoDB's name no longer resolves, and open connections end", func() error {
+		{"iam-revoked", Sessions, "the services lose their permission to use the tables", false, do(func() { s.Dynamo.Revoke() })},
+		{"black-hole", Sessions, "packets to DynamoDB vanish, as behind a failed VPC endpoint", false, func() error { return s.Dynamo.SetNetwork(dynamotest.BlackHole) }},
+		{"throttled", Sessions, "every request exceeds the table's capacity", true, do(func() { s.Dynamo.SetCapacity(0, 0) })},
+		{"corrupt-items", Sessions, "items come back as garbage, in valid answers", true, do(func() { s.Dynamo.SetCorrupt(true) })},
+		{"dns-gone", Sessions, "DynamoDB's name no longer resolves, and open connections end", false, func() error {
 			s.dns.empty.Store(true)
 			// End the live connections, as their age or a deployment would.
 			if err := s.Dynamo.SetNetwork(dynamotest.Refuse); err != nil {
@@ -243,7 +272,7 @@ func (s *Stack) Faults() []Fault {
 			}
 			return s.Dynamo.SetNetwork(dynamotest.Intact)
 		}},
-		{"logs-blocked", LogDriver, "the log driver stops reading, as Docker's did on 25 November 2020", do(func() {
+		{"logs-blocked", LogDriver, "the log driver stops reading, as Docker's did on 25 November 2020", false, do(func() {
 			s.FailOpen.driver.set(true)
 			s.Naive.driver.set(true)
 		})},
@@ -251,6 +280,8 @@ func (s *Stack) Faults() []Fault {
 }
 
 // Restore repairs everything.
+//
+// Each fault is taken back whether or not it is in force.
 func (s *Stack) Restore() error {
 	s.Dynamo.Restore()
 	s.Dynamo.SetCapacity(-1, -1)
