@@ -57,24 +57,30 @@ type decoder struct {
 // parse reads all documents of the file in the form that its name says. A file without
 // any service is at fault: it is probably not the one that was meant.
 func (d *decoder) parse(data []byte) {
-	// The YAML parser has panicked on hostile input before. What it has read by then is
-	// refused with the rest.
+	d.guard(func() {
+		var err error
+		if strings.EqualFold(filepath.Ext(d.file), ".json") {
+			err = jsonDocuments(data, d.document)
+		} else {
+			err = yamlDocuments(data, d.document)
+		}
+		if err != nil {
+			d.syntax(data, err)
+		} else if len(d.services) == 0 && len(d.problems) == 0 && !d.exported {
+			d.problems.addf(Position{File: d.file, Line: 1}, "no service here; a manifest begins with \"service: NAME\"")
+		}
+	})
+}
+
+// guard makes a panic a fault of the file: the YAML parser has panicked on hostile input
+// before. What has been read by then is refused with the rest.
+func (d *decoder) guard(read func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.problems.addf(Position{File: d.file}, "the parser failed: %v", p)
 		}
 	}()
-	var err error
-	if strings.EqualFold(filepath.Ext(d.file), ".json") {
-		err = jsonDocuments(data, d.document)
-	} else {
-		err = yamlDocuments(data, d.document)
-	}
-	if err != nil {
-		d.syntax(data, err)
-	} else if len(d.services) == 0 && len(d.problems) == 0 && !d.exported {
-		d.problems.addf(Position{File: d.file, Line: 1}, "no service here; a manifest begins with \"service: NAME\"")
-	}
+	read()
 }
 
 // yamlDocuments calls each with the root of every document; one without content is left
@@ -182,6 +188,8 @@ func (d *decoder) fields(n *yaml.Node, what string, known []string, set func(key
 func (d *decoder) unknownField(key *yaml.Node, what string, known []string) {
 	msg := fmt.Sprintf("%s: unknown field %q", what, key.Value)
 	switch {
+	case key.Kind != yaml.ScalarNode: // YAML allows anything for a key
+		msg = fmt.Sprintf("%s: a field has %s for a name; it takes %s", what, describe(key), strings.Join(known, ", "))
 	case key.Value == "<<":
 		msg += "; merge keys are not supported"
 	case key.Value == "hard":
@@ -254,7 +262,7 @@ func (d *decoder) service(n *yaml.Node) {
 			s.Name, named = d.str(v, key), true
 			// The line of the name, which is where a reader looks.
 			s.At = d.at(v)
-			if strings.TrimSpace(s.Name) == "" && v.Kind == yaml.ScalarNode {
+			if strings.TrimSpace(s.Name) == "" && v.Kind == yaml.ScalarNode && v.Tag == "!!str" {
 				d.problems.addf(d.at(v), "service: the name is empty")
 			}
 		case "owner":

@@ -28,12 +28,14 @@ const maxJSONDepth = 64
 // tabs and some escapes differ.
 type jsonReader struct {
 	dec      *json.Decoder
-	newlines []int64 // offsets
+	data     []byte
+	newlines []int64 // offsets in data
+	start    int64   // offset of the value at hand, a whole document
 }
 
 // jsonDocuments calls each with the nodes of every JSON value of a file.
 func jsonDocuments(data []byte, each func(*yaml.Node)) error {
-	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(data))}
+	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(data)), data: data}
 	// Numbers stay as they were written: a float64 would round large ones, and a fault
 	// should quote what is in the file.
 	r.dec.UseNumber()
@@ -43,6 +45,7 @@ func jsonDocuments(data []byte, each func(*yaml.Node)) error {
 		}
 	}
 	for {
+		r.start = r.dec.InputOffset()
 		tok, err := r.dec.Token()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -59,20 +62,29 @@ func jsonDocuments(data []byte, each func(*yaml.Node)) error {
 func (r *jsonReader) line() int {
 	// The offset is behind the token, so the line is one more than the line ends before
 	// its last byte.
-	end := r.dec.InputOffset() - 1
-	return 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= end })
+	return r.lineAt(r.dec.InputOffset() - 1)
+}
+
+// lineAt is the line of a byte, from 1.
+func (r *jsonReader) lineAt(offset int64) int {
+	return 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= offset })
 }
 
 // fail adds the line to an error: where the syntax is wrong, or else where the reader
 // is.
+//
+// The offsets that a json.Decoder gives in errors are of no use once tokens are read: they
+// leave out what stands between values, and count from 0 or from 1. So the value at fault
+// is scanned once more, as a whole.
 func (r *jsonReader) fail(err error) error {
 	line := r.line()
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		line = 1 + sort.Search(len(r.newlines), func(i int) bool { return r.newlines[i] >= syntax.Offset-1 })
-	}
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = io.ErrUnexpectedEOF
+		line = r.lineAt(int64(len(bytes.TrimRight(r.data, " \t\r\n"))))
+	case errors.As(err, &syntax) && errors.As(json.Unmarshal(r.data[r.start:], new(any)), &syntax):
+		line = r.lineAt(r.start + syntax.Offset - 1)
 	}
 	return &jsonError{line: line, err: err}
 }

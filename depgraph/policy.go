@@ -107,16 +107,18 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 	// Everything is read, and all faults are told at once, as with manifests. An empty
 	// file is a policy that changes nothing.
 	documents := 0
-	err := yamlDocuments(data, func(n *yaml.Node) {
-		if documents++; documents > 1 {
-			d.problems.addf(d.at(n), "a policy file holds one document")
-		} else if n.Tag != "!!null" {
-			d.policy(n)
+	d.guard(func() {
+		err := yamlDocuments(data, func(n *yaml.Node) {
+			if documents++; documents > 1 {
+				d.problems.addf(d.at(n), "a policy file holds one document")
+			} else if n.Tag != "!!null" {
+				d.policy(n)
+			}
+		})
+		if err != nil {
+			d.syntax(data, err)
 		}
 	})
-	if err != nil {
-		d.syntax(data, err)
-	}
 	if err := d.problems.err(); err != nil {
 		return nil, err
 	}

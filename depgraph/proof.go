@@ -141,10 +141,10 @@ func (p *Proofs) add(proof Proof, at Position) {
 	switch {
 	case proof.Digest != proof.Sum(), proof.ID != proof.id():
 		l.fault = "it was edited: its digest does not fit"
-	case proof.Previous != previous:
-		l.fault = "a proof before it is missing: the chain of digests is broken"
 	case slices.ContainsFunc(p.list, func(o located) bool { return o.Digest == proof.Digest }):
 		l.fault = "it is there twice"
+	case proof.Previous != previous:
+		l.fault = "a proof before it is missing: the chain of digests is broken"
 	case !digestForm.MatchString(proof.Rules):
 		l.fault = "it does not say which fault was tried"
 	}

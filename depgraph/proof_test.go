@@ -126,7 +126,7 @@ func TestProof_forgeriesAreRefused(t *testing.T) {
 		"no fault is named":            {[]Proof{with(held(1), func(p *Proof) { p.Rules = "" })}, same, nil, "does not say which fault"},
 		"a disproof was taken out":     {[]Proof{held(3), deviated, held(0)}, func(s string) string { l := strings.SplitAfter(s, "\n"); return l[0] + l[2] }, nil, "a proof before it is missing"},
 		"the first proof was put last": {[]Proof{held(3), deviated}, func(s string) string { l := strings.SplitAfter(s, "\n"); return l[1] + l[0] }, nil, "cannot count"},
-		"a proof is there twice":       {[]Proof{held(3), held(2)}, func(s string) string { return s + strings.SplitAfter(s, "\n")[1] }, nil, "cannot count"},
+		"a proof is there twice":       {[]Proof{held(3), held(2)}, func(s string) string { return s + strings.SplitAfter(s, "\n")[1] }, nil, "cannot count: it is there twice"},
 	} {
 		path, made := proofFile(t, c.proofs...)
 		var proofs *Proofs

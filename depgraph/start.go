@@ -172,12 +172,10 @@ func (s *starter) reset() {
 			case f&fGroup != 0:
 			case s.honoured != nil && s.honoured[e]:
 				s.weakWait[v]++
-			case !s.counts(f):
-			case f&fStartup != 0:
-				s.launchWait[v]++
-			// What is inside the unit serves at the same moment, so there is nothing to
+			// A need of the start is in the first case, so what is left is one of the
+			// run time. What is inside the unit serves at the same moment, so there is nothing to
 			// wait for.
-			case !s.inside(int32(v), g.to[e]):
+			case s.counts(f) && !s.inside(int32(v), g.to[e]):
 				s.serveWait[v]++
 			}
 		}

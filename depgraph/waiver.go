@@ -136,7 +136,7 @@ func (c *checker) idleWaivers(used map[*Waiver]bool, own []string) {
 				continue // it may be one of a user's own, which was not given here
 			case err != nil:
 				f.Message = fmt.Sprintf("%s waives %s", s.Name, strings.TrimPrefix(err.Error(), "depgraph: "))
-			case used[w], builtIn && rule.Drift, !c.o.wants(cmp.Or(rule.ID, w.Rule), cmp.Or(rule.Name, w.Rule)):
+			case used[w], builtIn && (rule.Drift || !c.asks(rule.ID)), !builtIn && !c.asksOwn(w.Rule):
 				continue
 			default:
 				f.Severity = min(r.Severity, Info)
@@ -145,6 +145,12 @@ func (c *checker) idleWaivers(used map[*Waiver]bool, own []string) {
 			c.report(&r, f)
 		}
 	}
+}
+
+// asksOwn reports whether a rule of a policy or of one's own is run.
+func (c *checker) asksOwn(name string) bool {
+	off := func(r CustomRule) bool { return r.Severity == Off && strings.EqualFold(r.Name, name) }
+	return c.o.wants(name, name) && !slices.ContainsFunc(c.o.Policy.Custom, off)
 }
 
 // waivers reads the tolerated findings of a service or a dependency.
