@@ -15,12 +15,14 @@ import (
 type Bulletin struct {
 	*Store
 
-	mu     sync.Mutex
-	sets   map[string][]added
+	mu   sync.Mutex         // guards what follows; taken after the Store's, if both are
+	sets map[string][]added // by key, in the order of adding; they never expire
+	// reads and writes are capacity units so far, for Units.
 	reads  float64
 	writes float64
 }
 
+// added is a note, and when it came: a bulletin that lags shows it later.
 type added struct {
 	at   time.Time
 	note string
@@ -28,7 +30,9 @@ type added struct {
 
 var _ cache.BulletinStore = (*Bulletin)(nil)
 
-// Append implements [cache.BulletinStore].
+// Append implements [cache.BulletinStore]. A note that is in the set already is not
+// added again, and the whole set is paid for, as in DynamoDB. The expiry is not
+// looked at: nothing here is deleted.
 func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, _ time.Time) error {
 	defer b.end()
 	if err := b.begin(ctx, Append, key); err != nil {
@@ -48,7 +52,8 @@ func (b *Bulletin) Append(ctx context.Context, key string, notes [][]byte, _ tim
 	return nil
 }
 
-// Notes implements [cache.BulletinStore].
+// Notes implements [cache.BulletinStore]. It costs half a unit for a set that is not
+// there, too; what the lag hides is paid for.
 func (b *Bulletin) Notes(ctx context.Context, keys []string) (map[string][][]byte, error) {
 	defer b.end()
 	if err := b.begin(ctx, Notes, ""); err != nil {

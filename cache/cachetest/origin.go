@@ -13,11 +13,12 @@ import (
 // The zero value knows nothing and answers at once. Its Load method fits
 // cache.Options.Load. It is safe for concurrent use.
 type Origin[V any] struct {
-	mu      sync.Mutex
-	values  map[string]V
-	delay   time.Duration
-	err     error
-	calls   map[string]int
+	mu     sync.Mutex // guards what follows; not held while an answer takes its time
+	values map[string]V
+	delay  time.Duration  // of every answer, errors included
+	err    error          // nil: it works
+	calls  map[string]int // by key
+	// active are the questions in progress, and busiest is the most that it was.
 	active  int
 	busiest int
 }
@@ -39,7 +40,7 @@ func (o *Origin[V]) Remove(key string) {
 	delete(o.values, key)
 }
 
-// Slow makes every answer take d.
+// Slow makes every answer from now on take d, errors as well; 0 is at once.
 func (o *Origin[V]) Slow(d time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -78,7 +79,9 @@ func (o *Origin[V]) Busiest() int {
 	return o.busiest
 }
 
-// Load answers for key, with what was true when it was asked.
+// Load answers for key, with what was true when it was asked: a value that is put
+// while the answer is on its way is the next answer's. A key that is not known is
+// an error that wraps cache.ErrNotFound; a context that ends is its error.
 func (o *Origin[V]) Load(ctx context.Context, key string) (V, error) {
 	o.mu.Lock()
 	if o.calls == nil {

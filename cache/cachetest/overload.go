@@ -43,6 +43,10 @@ func (g Goodput) Share() float64 {
 
 // Run lets the callers come. The i-th calls get with i, which should make a key
 // of it that nobody else asks for. It returns when all have been answered.
+//
+// Each caller is a goroutine, so there are as many as have not been answered: in a
+// bubble, tens of thousands are fine. A caller is late only if the machine is, and
+// then those after it are not shifted: the next one is due by its own number.
 func (o Overload) Run(get func(ctx context.Context, i int) error) (g Goodput) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -84,6 +88,8 @@ func (o Overload) call(get func(ctx context.Context, i int) error, i int) bool {
 	return false
 }
 
+// wait waits by a context's timer, which a bubble advances like any other; 0 and
+// less is no wait.
 func wait(d time.Duration) {
 	if d <= 0 {
 		return

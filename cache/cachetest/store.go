@@ -22,23 +22,29 @@ import (
 // compared, and items stay until they are overwritten, expired or not, as in
 // DynamoDB.
 type Store struct {
-	mu     sync.Mutex
-	items  map[string]cache.Item
-	fault  map[Op]Fault
-	calls  map[Op]int
+	// mu guards all that follows. It is never held while a fault runs, so that one
+	// that hangs does not keep a test from looking at the store.
+	mu    sync.Mutex
+	items map[string]cache.Item // by key; Values are the store's own
+	fault map[Op]Fault          // before operations; nil: none
+	calls map[Op]int            // begun, whatever became of them
+	// active are the calls that have begun and not ended, those in a fault included.
 	active int
-	lag    time.Duration
-	past   map[string][]past
+	// lag is how long a write is not seen by reads; past has what they see instead,
+	// by key, the oldest first. past is nil without a lag.
+	lag  time.Duration
+	past map[string][]past
 }
 
 // past is what was under a key until it was replaced.
 type past struct {
-	until time.Time
-	item  cache.Item
-	there bool
+	until time.Time  // when it was replaced
+	item  cache.Item // shared, and never changed
+	there bool       // false: there was nothing
 }
 
-// Op is one direction of a store's traffic.
+// Op is one direction of a store's traffic: what [Store.Inject] breaks and
+// [Store.Calls] counts.
 type Op string
 
 // The operations of a [Store].
@@ -50,8 +56,10 @@ const (
 	Notes   Op = "notes"
 )
 
-// Fault is called before an operation. If it returns an error, that is what
-// the operation returns; if it does not return, neither does the operation.
+// Fault is called before an operation, on its goroutine and without a lock. If it
+// returns an error, that is what the operation returns, and nothing was read or
+// written; if it does not return, neither does the operation. key is "" for
+// operations on many keys. It is called by many goroutines at the same time.
 type Fault func(ctx context.Context, op Op, key string) error
 
 // Kind is a fault by its word in docs/guide/faults.md, where each means the same
@@ -116,7 +124,8 @@ func Slow(d time.Duration) Fault {
 }
 
 // Flaky is a Fault that lets n-1 operations of n pass, and fails the first one
-// of them with err.
+// of them with err. It counts all operations that it is injected for together; n
+// below 1 is 1: all of them fail.
 func Flaky(n int, err error) Fault {
 	var calls atomic.Int64
 	return func(context.Context, Op, string) error {
@@ -158,7 +167,8 @@ func Goexit(context.Context, Op, string) error {
 }
 
 // Inject puts a fault before the given operations (all of them if none is
-// given), until it is replaced. A nil fault ends it.
+// given), until it is replaced. A nil fault ends it. Calls that are in the fault
+// before stay there: what lets them go is that fault's own business.
 func (s *Store) Inject(f Fault, ops ...Op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,14 +183,16 @@ func (s *Store) Inject(f Fault, ops ...Op) {
 	}
 }
 
-// Calls returns how often the operation was called.
+// Calls returns how often the operation was called, broken calls included.
+// [Store.SetNewer] counts as Set.
 func (s *Store) Calls(op Op) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[op]
 }
 
-// Active returns how many calls are in progress.
+// Active returns how many calls are in progress: at the end of a test, 0 says that
+// nothing was left behind in the store.
 func (s *Store) Active() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +206,8 @@ func (s *Store) Keys() []string {
 	return slices.Sorted(maps.Keys(s.items))
 }
 
-// Item returns the item under key.
+// Item returns the item under key as it is now, whatever the lag, and a copy of
+// its Value. It is no call, and no fault breaks it.
 func (s *Store) Item(key string) (cache.Item, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +216,8 @@ func (s *Store) Item(key string) (cache.Item, bool) {
 	return item, ok
 }
 
-// Put places an item under key, whatever its version.
+// Put places an item under key, whatever its version: what another instance has
+// written, or damage. It is no call, and no fault breaks it.
 func (s *Store) Put(key string, item cache.Item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,7 +284,8 @@ func (s *Store) Delete(key string) {
 	delete(s.items, key)
 }
 
-// read is what a read finds under key now.
+// read is what a read finds under key now: with a lag, what was there that long
+// ago. It drops the states that no read will see any more, O(those of the key).
 func (s *Store) read(key string) (cache.Item, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -287,7 +302,10 @@ func (s *Store) read(key string) (cache.Item, bool) {
 	return item, ok
 }
 
-// begin counts a call and lets the fault of op have its way.
+// begin counts a call and lets the fault of op have its way. Each begin has its
+// end, also if the fault panics or ends the goroutine, hence the defer in all of
+// its callers. After the fault the context decides: a store that was slow must not
+// work for a caller who is gone.
 func (s *Store) begin(ctx context.Context, op Op, key string) error {
 	s.mu.Lock()
 	if s.calls == nil {
@@ -331,6 +349,9 @@ func (s *Store) Set(ctx context.Context, key string, item cache.Item) error {
 }
 
 // SetNewer implements [cache.ConditionalStore]. Its faults are those of Set.
+//
+// The comparison and the write are one step, as in DynamoDB. A version from a clock
+// that is broken (cache.MaxSkew) does not stay.
 func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stays int64, err error) {
 	defer s.end()
 	if err := s.begin(ctx, Set, key); err != nil {
@@ -347,7 +368,8 @@ func (s *Store) SetNewer(ctx context.Context, key string, item cache.Item) (stay
 	return 0, nil
 }
 
-// GetMany implements [cache.BatchStore].
+// GetMany implements [cache.BatchStore]. It is one call however many keys there
+// are, and has no limit of them.
 func (s *Store) GetMany(ctx context.Context, keys []string) (map[string]cache.Item, error) {
 	defer s.end()
 	if err := s.begin(ctx, GetMany, ""); err != nil {

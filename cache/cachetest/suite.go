@@ -28,6 +28,10 @@ func TestStore(t *testing.T, open func(t *testing.T) cache.Store) {
 	}
 }
 
+// storeCases are the promises of Store, and of the two interfaces that a store may
+// have besides; a case for one that it has not is skipped. ctx ends after 30 s, and
+// key is one that no other run uses. To add a promise, add a row, and a store that
+// breaks it to bad_test.go.
 var storeCases = []struct {
 	name string
 	run  func(ctx context.Context, t *testing.T, s cache.Store, key string)
@@ -142,9 +146,19 @@ var storeCases = []struct {
 			t.Fatalf("GetMany: %v", err)
 		}
 		for i, k := range keys {
-			if it, ok := got[k]; ok != (i%2 == 0) || (ok && string(it.Value) != k) {
-				t.Errorf("key %d: found %t, value %q", i, ok, it.Value)
+			it, ok := got[k]
+			if ok != (i%2 == 0) || ok && (string(it.Value) != k || it.Version != item(1, k).Version) {
+				t.Errorf("key %d: found %t, value %q, version %d", i, ok, it.Value, it.Version)
 			}
+		}
+		for _, it := range got {
+			clear(it.Value)
+		}
+		wantValue(ctx, t, s, keys[0], keys[0])
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := b.GetMany(ctx, keys); err == nil {
+			t.Error("GetMany with a canceled context: no error")
 		}
 	}},
 }
@@ -155,6 +169,8 @@ func item(n int64, value string) cache.Item {
 	return cache.Item{Value: []byte(value), Version: first + n, Expires: time.Now().Add(time.Hour)}
 }
 
+// set, get and wantValue end the case at the first error of the store: what follows
+// would only repeat it.
 func set(ctx context.Context, t *testing.T, s cache.Store, key string, it cache.Item) {
 	t.Helper()
 	if err := s.Set(ctx, key, it); err != nil {
@@ -180,6 +196,10 @@ func wantValue(ctx context.Context, t *testing.T, s cache.Store, key, want strin
 
 // TestBulletin checks that a BulletinStore keeps the contract that package
 // cache relies on. open returns a working one; the suite uses keys of its own.
+//
+// Notes may come back in any order and more than once: they are a set. What is
+// checked is that none is lost, also of those who append at the same time, and that
+// none is invented.
 func TestBulletin(t *testing.T, open func(t *testing.T) cache.BulletinStore) {
 	t.Helper()
 	note := func(i int) []byte { return fmt.Appendf(nil, "%016d", i) }
