@@ -1,6 +1,18 @@
 // Fleet shows, in virtual time, what a platform does to a fleet whose health
 // checks call a dependency, and to one whose checks do not: ten instances, an
 // outage of half an hour, the policies side by side.
+//
+// What it shows: a health check that asks a dependency turns the dependency's
+// outage into the service's own, since the platform does what it was told and
+// stops the instances. The simulation has real handlers, of package health and
+// of the kind that most services begin with, behind a model of ECS or
+// Kubernetes. Where to read:
+//
+//	sim/policy.go    the two ways to answer a probe: ours is the part to copy, Naive the one to avoid
+//	sim/scenario.go  what goes wrong
+//	sim/platform.go  what the platform does about it
+//	sim/sim.go       the fleet, second by second
+//	show.go          how it is drawn
 package main
 
 import (
@@ -16,8 +28,10 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// policies are those that can be named; the first two are shown if none is.
 var policies = []sim.Policy{sim.Naive, sim.Ours, sim.OursGuard, sim.OursBeatOnly, sim.OursNoDrain}
 
+// main checks the flags before it enters virtual time, which ends the process.
 func main() {
 	scenario := flag.String("scenario", sim.Scenarios[0].Name, "what goes wrong; -list shows all")
 	platform := flag.String("platform", sim.ECS.Name, "which platform sends the probes")
@@ -59,6 +73,7 @@ the fleets are drawn as they go; elsewhere a row is printed every two minutes.
 	})
 }
 
+// show lists what the flags take.
 func show(w io.Writer) {
 	fmt.Fprintln(w, "scenarios:")
 	for _, s := range sim.Scenarios {
@@ -98,6 +113,7 @@ func configure(scenario, platform, list string) (configs []sim.Config, err error
 	return configs, nil
 }
 
+// find looks a thing up by its name; the error lists all names there are.
 func find[T any](what, name string, all []T, of func(T) string) (found T, err error) {
 	var names []string
 	for _, t := range all {

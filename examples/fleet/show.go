@@ -10,6 +10,9 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// The simulation comes first, as fast as it can, and is shown afterwards:
+// drawing would cost more than the run itself.
+//
 // How much virtual time a frame on a terminal, a row elsewhere, and a cell of a
 // strip show.
 const (
@@ -18,6 +21,8 @@ const (
 	cell  = time.Minute
 )
 
+// speed is virtual seconds a second; 0, less, or no number: do not wait.
+//
 // pacer returns a function that waits for the real time of a frame.
 func pacer(speed float64) func() {
 	if !(speed > 0) { // NaN too
@@ -80,6 +85,7 @@ func width(lanes []*lane) (cells int) {
 	return cells
 }
 
+// colour is that of a share of requests: all, most, or fewer.
 func colour(served float64) screen.Colour {
 	switch {
 	case served >= 0.999:
@@ -164,8 +170,11 @@ func film(lanes []*lane, out *screen.Screen, pace func()) {
 	}
 }
 
+// glyphs are one character for an instance, the same on a terminal and in a
+// file.
 var glyphs = map[sim.State]string{sim.Booting: ".", sim.InService: "#", sim.OutOfService: "o"}
 
+// states draws the fleet of one second, in the order of its places.
 func states(s sim.Second) string {
 	var b strings.Builder
 	for _, state := range s.States {

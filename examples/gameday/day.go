@@ -20,6 +20,10 @@ type phase struct {
 	begin func() error
 }
 
+// A day begins with a steady phase, and each fault is followed by one in which
+// everything works, unless the fault says that the next one comes at once. The
+// last phase is always a quiet one: recovery is part of the claim.
+//
 // plan puts the stack's faults into the order of the day.
 func plan(s *stack.Stack) []phase {
 	restored := phase{name: "restored", begin: s.Restore}
@@ -34,6 +38,8 @@ func plan(s *stack.Stack) []phase {
 	return phases
 }
 
+// It is the seam between the day and how it is shown; rows implements it.
+//
 // watcher is told how the day goes on.
 type watcher interface {
 	// phase begins to show a phase; the function that it returns ends that.
@@ -50,6 +56,10 @@ type day struct {
 	report *Report
 }
 
+// Both get the same faults at the same moment, or a difference could be luck.
+// Beside them runs drill.Stalls, which notes when this machine itself stood
+// still: an answer that was late for that reason is nobody's fault.
+//
 // gameday plays all phases against both services at the same time.
 func gameday(ctx context.Context, o options, w watcher) (report *Report, err error) {
 	s, err := stack.Start(ctx, stack.Options{Seed: o.seed})
@@ -64,6 +74,7 @@ func gameday(ctx context.Context, o options, w watcher) (report *Report, err err
 		}
 	}()
 	d := &day{options: o, began: time.Now(), stack: s, stalls: new(drill.Stalls), report: &Report{Seed: o.seed}}
+	// Measured until everything else has ended.
 	measuring, measured := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); d.stalls.Run(measuring) }()
@@ -86,6 +97,10 @@ func gameday(ctx context.Context, o options, w watcher) (report *Report, err err
 	return d.report, nil
 }
 
+// Counters are read before and after, so that a fault's hits are its own. On
+// the last phase the traffic goes on until the shared tier is used again; see
+// recovered.
+//
 // play is one phase, against both services.
 func (d *day) play(ctx context.Context, n int, p phase, last bool, w watcher) error {
 	if err := p.begin(); err != nil {
@@ -95,6 +110,7 @@ func (d *day) play(ctx context.Context, n int, p phase, last bool, w watcher) er
 	for _, l := range d.loads {
 		l.forget() // before anything is shown
 	}
+	// The same function sums up what is shown meanwhile and what is reported.
 	summary := func(get func(i int) ([]sample, probes)) (both [2]Phase) {
 		for i, l := range d.loads {
 			samples, probes := get(i)
@@ -127,6 +143,8 @@ func (d *day) play(ctx context.Context, n int, p phase, last bool, w watcher) er
 	return nil
 }
 
+// A fault that nobody ran into proves nothing, however well the service did.
+//
 // hits counts how often each service was seen to run into the fault of a phase:
 // log lines that were held, or calls to DynamoDB that failed. The naive service
 // does not count those; for it, note counts the answers that were not right.
@@ -148,6 +166,9 @@ func (d *day) hits(p phase) (n [2]int64) {
 // comes after it, on a busy machine.
 const recoverWithin = 10 * time.Second
 
+// A bound instead of a fixed wait: a fast machine does not wait, and a slow one
+// is not blamed.
+//
 // recovered goes on with the traffic of the last phase until the shared tier is
 // in use again, up to the bound: how soon that is depends on the breaker, not
 // on the length of a phase.

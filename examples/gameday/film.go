@@ -11,6 +11,9 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// It holds no state of the outage: each frame is drawn from the replay as it
+// is.
+//
 // film shows a replay: on a terminal as it goes, elsewhere a row each half hour.
 type film struct {
 	rows *rows
@@ -18,6 +21,9 @@ type film struct {
 	err  error
 }
 
+// The code is the verdict on the service with failopen: the other one is there
+// for comparison, and is expected to suffer.
+//
 // play runs the replay and returns the exit code. It must be called in virtual
 // time.
 func (f *film) play(s settings, stdout io.Writer) int {
@@ -72,6 +78,8 @@ func (f *film) frame(r *Replay, now time.Duration) {
 	f.rows.Keep(strings.TrimRight(line, " "))
 }
 
+// colourOf is green for "nobody noticed", yellow for "some did", red for "all
+// did".
 func colourOf(part float64) screen.Colour {
 	switch {
 	case part >= 0.999:
@@ -82,6 +90,7 @@ func colourOf(part float64) screen.Colour {
 	return screen.Red
 }
 
+// laneName is how wide the column of names is, in cells.
 const laneName = 15
 
 // lanes are the strips of both services up to now, on one clock.

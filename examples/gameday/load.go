@@ -18,6 +18,9 @@ import (
 	"github.com/failopen/failopen/examples/tokenservice/stack"
 )
 
+// Nothing in it is the service's own opinion but source, which says where the
+// answer came from and counts for nothing in the verdict.
+//
 // sample is one request as its client saw it.
 type sample struct {
 	began   time.Time
@@ -31,6 +34,7 @@ type sample struct {
 	excused bool
 }
 
+// verdict is what a sample is judged to be; the zero value is the good one.
 type verdict int
 
 const (
@@ -46,6 +50,10 @@ const (
 	mixedUp = "other user" // the session belongs to someone else
 )
 
+// The mixture is that of a real service in what matters here: popular keys,
+// which local memory can answer; rare ones, which need the tiers that are cut;
+// keys that do not exist; and sessions that end while they are cached.
+//
 // load is the traffic of one service: clients that validate tokens, most of
 // them often and a few of them rarely (Zipf), now and then one that is not
 // good, and log-outs.
@@ -75,12 +83,16 @@ type logout struct {
 // are in neither: they say nothing on a busy machine.
 type probes struct{ all, failed int }
 
+// The rates make some hundred requests even of a short phase, among which a
+// single wrong answer shows.
 const (
 	clients = 32
 	pace    = 50 * time.Millisecond // between two requests of a client
 	invalid = 20                    // one request in so many has a token that never existed
 )
 
+// newLoad shuffles the tokens by the seed: which of them are popular must not
+// depend on the order in which the record made them.
 func newLoad(svc *stack.Service, seed uint64, timeout time.Duration, stalls *drill.Stalls) *load {
 	tokens := append([]string(nil), svc.Record.Tokens()...)
 	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(tokens), func(i, j int) { tokens[i], tokens[j] = tokens[j], tokens[i] })
@@ -91,6 +103,9 @@ func newLoad(svc *stack.Service, seed uint64, timeout time.Duration, stalls *dri
 	}
 }
 
+// Each client draws from a generator of its own, made of the seed, the phase
+// and its number: the same day asks the same questions in the same order.
+//
 // run sends traffic for d and returns what came back, and what was answered to
 // the liveness probe. Requests that were sent within d are waited for.
 func (l *load) run(ctx context.Context, phase int, d time.Duration) ([]sample, probes) {
@@ -127,6 +142,8 @@ func (l *load) run(ctx context.Context, phase int, d time.Duration) ([]sample, p
 	return l.samples, l.probes
 }
 
+// An unanswered probe is not counted; see probes.
+//
 // probe asks whether the service is alive, as its platform would.
 func (l *load) probe() {
 	resp, err := l.http.Get(l.svc.URL + "/livez")
@@ -154,6 +171,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// add notes a sample.
 func (l *load) add(s sample) {
 	l.mu.Lock()
 	l.samples = append(l.samples, s)
@@ -167,6 +185,9 @@ func (l *load) forget() {
 	l.samples, l.probes = nil, probes{}
 }
 
+// The slice is cut off at its length, so that what is added later does not
+// show.
+//
 // soFar returns what came back in the present phase.
 func (l *load) soFar() ([]sample, probes) {
 	l.mu.Lock()
@@ -174,6 +195,11 @@ func (l *load) soFar() ([]sample, probes) {
 	return l.samples[:len(l.samples):len(l.samples)], l.probes
 }
 
+// This is the heart of the example. Truth is asked before and after, without
+// delay and past the service; an answer is wrong only if it was wrong all the
+// time in between. So every wrong answer that is reported is one, and none is
+// explained away.
+//
 // request validates a token and judges the answer by what is true at the
 // system of record. What changed while the request was under way may be
 // answered either way.
@@ -186,6 +212,8 @@ func (l *load) request(token string) sample {
 	status, source, session, err := l.ask(token)
 	s := sample{began: began, took: time.Since(began), source: source}
 	_, goodAfter := l.svc.Record.Truth(token)
+	// What would be right: to pass, to refuse, or, where something changed
+	// meanwhile, either.
 	mayPass, mayRefuse := goodBefore, !goodBefore || !goodAfter
 	if !judged {
 		mayPass, mayRefuse = true, true
@@ -213,6 +241,7 @@ func (l *load) request(token string) sample {
 	return s
 }
 
+// ask makes the request, and reads the session out of a good answer.
 func (l *load) ask(token string) (status int, source string, session record.Session, err error) {
 	req, err := http.NewRequest(http.MethodGet, l.svc.URL+"/me", nil)
 	if err != nil {
@@ -231,8 +260,12 @@ func (l *load) ask(token string) (status int, source string, session record.Sess
 	return resp.StatusCode, resp.Header.Get(auth.SourceHeader), session, err
 }
 
+// timedOut is what a failure is called that may be the machine's and not the
+// service's.
 const timedOut = "time-out"
 
+// describe puts an error of the network into one of two kinds: no answer in
+// time, or none at all.
 func describe(err error) string {
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {
@@ -241,6 +274,9 @@ func describe(err error) string {
 	return "broken"
 }
 
+// A cache that does not hear of it goes on letting the token in, which is the
+// mistake that request looks for.
+//
 // logOut ends the session of a token that is asked for often enough for a
 // mistake to show.
 func (l *load) logOut() {

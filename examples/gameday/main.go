@@ -2,6 +2,26 @@
 // library and one as such services were written before the outage of
 // 7 December 2021, while 32 clients use each of them, and reports what the
 // clients saw. With -replay it plays that outage, seven hours of it, in seconds.
+//
+// What it shows: how to prove a claim. examples/tokenservice declares two
+// dependencies soft; a game day cuts each of them for real, in several ways,
+// under load, and judges every single answer by what is true at the system of
+// record. What comes out is a verdict for each dependency, which depgraph check
+// takes for evidence (-proof). Where to read:
+//
+//	day.go      the day: phases in order, both services at the same time
+//	load.go     the clients: what they ask, and when an answer counts as wrong
+//	report.go   what the samples add up to, the verdict, and when there is none
+//	rows.go     the report on a terminal, while it comes about
+//	replay.go   another way to spend the day: the outage of 2021 in virtual time
+//	film.go     that one on a terminal
+//	page.go     either one as Markdown, HTML and SVG; picture.go draws
+//
+// What to copy for a game day of your own is the order of things: a steady
+// state first, or nothing can be learned; one cut at a time; answers judged by
+// a truth that the service cannot reach; a look at whether the fault has hit at
+// all; recovery; and "not started" as an honest third verdict beside held and
+// deviated.
 package main
 
 import (
@@ -41,6 +61,8 @@ is too slow or too busy for a verdict, or something else, which is printed.
 
 `
 
+// Durations are chosen so that the whole day fits a minute and a short one CI.
+//
 // options of a game day.
 type options struct {
 	seed     uint64
@@ -50,6 +72,8 @@ type options struct {
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
+// check fills in options from short; the rest is as it was given.
+//
 // settings are the flags.
 type settings struct {
 	options
@@ -58,6 +82,8 @@ type settings struct {
 	pace               time.Duration
 }
 
+// command is main without the process. Flags are checked in full before
+// anything is started; -help is no error.
 func command(args []string, stdout, stderr io.Writer) int {
 	var s settings
 	flags := flag.NewFlagSet("gameday", flag.ContinueOnError)
@@ -107,6 +133,10 @@ func (s *settings) check(rest []string) error {
 	return nil
 }
 
+// With -json the standard output has the report and nothing else, so that it
+// can be piped; what people read goes to the other one. The verdict is the last
+// line in any case, also if the report could not be saved.
+//
 // live plays the day in real time.
 func (s *settings) live(stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

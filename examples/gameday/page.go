@@ -12,6 +12,9 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// One structure for both forms, so that they cannot say different things. The
+// day and the replay each have a method that fills it in.
+//
 // page is a report as text with a table: Markdown, or HTML with the picture.
 type page struct {
 	Title, Sentence string
@@ -81,6 +84,8 @@ func (p page) save(dir, name string, data []byte, rows *rows) error {
 	return nil
 }
 
+// markdown is the page in GitHub's dialect. All text in it is ours: names of
+// phases and numbers.
 func (p page) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s\n\n", p.Title, p.Sentence)
@@ -100,6 +105,9 @@ func (p page) markdown() string {
 	return b.String()
 }
 
+// html is the page for a browser. html/template escapes every value; the
+// picture is the one thing that is passed as it is, and SVG has escaped what is
+// in it.
 func (p page) html() ([]byte, error) {
 	var b bytes.Buffer
 	err := pageTemplate.Execute(&b, map[string]any{
@@ -109,6 +117,8 @@ func (p page) html() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// pageTemplate is a page that loads nothing: its policy forbids it to. Colours
+// follow the reader's preference.
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -28,6 +28,8 @@ func (s Slice) served() float64 {
 
 // A Picture shows services on one clock: for each a strip of bars, each bar the
 // requests of a slice; above them what was cut when.
+//
+// It is plain data: both the day and the replay fill one in, and SVG draws it.
 type Picture struct {
 	Title, Alt, Note string
 	Seconds          float64
@@ -63,6 +65,7 @@ var (
 	dark  = theme{"#0d1117", "#e6edf3", "#9198a1", "#3d444d", "#3fb950", "#d29922", "#f85149", "#bc8cff", "#3c1618"}
 )
 
+// css is the theme as custom properties, which the drawing refers to by name.
 func (t theme) css() string {
 	return fmt.Sprintf("--bg:%s;--fg:%s;--dim:%s;--rule:%s;--ok:%s;--late:%s;--bad:%s;--wrong:%s;--band:%s",
 		t.bg, t.fg, t.dim, t.rule, t.ok, t.late, t.bad, t.wrong, t.band)
@@ -86,8 +89,15 @@ const (
 )
 
 // SVG draws the picture. Everything that is not a number of its own is escaped.
+//
+// It is SVG 1.1 with an inline style, without script, fonts or links, so that a
+// page with a strict policy may show it; style is one of the three above, or ""
+// where the page around it has the colours. Titles and labels go through
+// html.EscapeString.
 func (p Picture) SVG(style string) string {
 	height := stripTop + stripStep*float64(len(p.Strips)) + 34
+	// From seconds to the drawing's units; what lies outside is moved to the
+	// edge.
 	x := func(s float64) float64 {
 		return picLeft + (picWidth-picLeft-picRight)*min(max(s/max(p.Seconds, 1e-9), 0), 1)
 	}
@@ -123,6 +133,8 @@ func (p Picture) SVG(style string) string {
 	return b.String()
 }
 
+// A bar is stacked from the bottom: served, late, failed, wrong.
+//
 // strip draws the bars of one service.
 func (p Picture) strip(b *strings.Builder, x func(float64) float64, top float64, strip Strip) {
 	for i, s := range strip.Slices {
@@ -150,6 +162,8 @@ func (p Picture) strip(b *strings.Builder, x func(float64) float64, top float64,
 	}
 }
 
+// legend explains the colours that occur: two always, the others if there are
+// any.
 func (p Picture) legend(b *strings.Builder, y float64) {
 	at := picLeft
 	used := map[string]bool{"served": true, "failed": true}
@@ -170,6 +184,8 @@ func (p Picture) legend(b *strings.Builder, y float64) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="end" fill="var(--dim)" font-size="12">%s</text>`+"\n", picWidth-picRight, y, html.EscapeString(p.Note))
 }
 
+// Bands are the faults, strips the two services; ticks are at most eight.
+//
 // picture shows the whole day.
 func (r *Report) picture() Picture {
 	p := Picture{Title: "A game day: what the clients of two services saw", Alt: r.Sentence, Seconds: r.Seconds, Note: fmt.Sprintf("gameday, seed %d", r.Seed)}

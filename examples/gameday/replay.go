@@ -19,6 +19,11 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// A replay has no real servers: virtual time jumps whenever all goroutines
+// wait, and would not wait for a socket. So the services are those of package
+// reference, which are the same code on a network in memory, and seven hours
+// take some seconds.
+//
 // The outage that is replayed, and how long before and after it the replay
 // begins and ends.
 const (
@@ -65,6 +70,9 @@ type Lane struct {
 	mu   sync.Mutex
 }
 
+// The preset's rules are the facts; these are captions for the same stretches of
+// time.
+//
 // faultBands says in a few words what the rules of the preset do when.
 var faultBands = []Band{
 	{0, (10 * time.Minute).Seconds(), "slow"},
@@ -72,6 +80,7 @@ var faultBands = []Band{
 	{(5*time.Hour + 30*time.Minute).Seconds(), (6*time.Hour + 52*time.Minute).Seconds(), "30% fail, 35% are slow"},
 }
 
+// newReplay is the replay before it begins, and the preset that it runs.
 func newReplay(seed uint64) (*Replay, presets.Preset, error) {
 	p, err := presets.ByName(replayPreset)
 	if err != nil {
@@ -105,6 +114,9 @@ func (r *Replay) named() *Replay {
 	return r
 }
 
+// frame is called from this goroutine while the services go on: it may wait in
+// real time, during which virtual time stands still.
+//
 // replay runs the outage under both services at the same time. It must be called
 // in virtual time. frame is called for each slice of time as it ends.
 func replay(ctx context.Context, seed uint64, frame func(r *Replay, now time.Duration)) (*Replay, error) {
@@ -127,6 +139,9 @@ func replay(ctx context.Context, seed uint64, frame func(r *Replay, now time.Dur
 	return r, errors.Join(errs...)
 }
 
+// The drill is package drill's own; what is added is the count of requests by
+// slices of time, for the film.
+//
 // drill runs the preset on one service.
 func (l *Lane) drill(ctx context.Context, p presets.Preset, seed uint64, began time.Time) error {
 	svc, err := reference.New(ctx, reference.Options{Naive: l.Service == "naive", Seed: seed})
@@ -207,6 +222,7 @@ func (l *Lane) result() string {
 		floor2(100*float64(l.Served)/float64(max(l.Asked, 1))), screen.Count(int(l.Restarts)))
 }
 
+// clock is the time of day of the outage.
 func (r *Replay) clock(at time.Duration) string { return r.begins.Add(at).Format("15:04") }
 
 // picture shows the outage, with the time of day.
@@ -237,6 +253,7 @@ func (r *Replay) sentence() string {
 		screen.Count(r.Lanes[0].Asked), floor2(100*float64(r.Lanes[1].Served)/float64(max(r.Lanes[1].Asked, 1))))
 }
 
+// json is the replay for other programs, and for a page that draws it.
 func (r *Replay) json() ([]byte, error) {
 	data, err := json.MarshalIndent(r, "", " ")
 	return append(data, '\n'), err
@@ -279,6 +296,9 @@ func (l *Lane) hours(length time.Duration) (all []Slice) {
 	return all
 }
 
+// What is to tick in real time, the pace of the film, is made before the
+// bubble.
+//
 // replayCommand plays the outage and exits: virtual time is the business of
 // testing/synctest, which works in a test only, so this is run as one.
 func replayCommand(s settings, stdout, stderr io.Writer) int {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -17,6 +18,8 @@ import (
 	"testing/synctest"
 
 	"github.com/failopen/failopen/depgraph/drill"
+	"github.com/failopen/failopen/depgraph/drill/fault"
+	"github.com/failopen/failopen/depgraph/drill/presets"
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
@@ -149,5 +152,27 @@ func wellFormed(text string) error {
 		} else if err != nil {
 			return err
 		}
+	}
+}
+
+// The captions of the replay begin and end where the preset's rules do.
+func TestFaultBands_are_the_presets(t *testing.T) {
+	p, err := presets.ByName(replayPreset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, band := range faultBands {
+		if !slices.ContainsFunc(p.Rules, func(r fault.Rule) bool {
+			until := cmp.Or(r.Until, p.Watch)
+			return r.From.Seconds() == band.From && min(until, p.Watch).Seconds() == band.Until
+		}) {
+			t.Errorf("%q lasts from %v to %v s: no rule does", band.Label, band.From, band.Until)
+		}
+		if i > 0 && faultBands[i-1].Until != band.From {
+			t.Errorf("%q does not begin where %q ends", band.Label, faultBands[i-1].Label)
+		}
+	}
+	if last := faultBands[len(faultBands)-1].Until; last != p.Watch.Seconds() {
+		t.Errorf("the last one ends after %v s, the outage after %v", last, p.Watch)
 	}
 }

@@ -16,6 +16,8 @@ import (
 )
 
 // Report is the outcome of a game day.
+//
+// Its JSON form is for other programs: members are added and not renamed.
 type Report struct {
 	Verdict  drill.Verdict `json:"verdict"` // held, deviated or not-started
 	Held     bool          `json:"held"`
@@ -28,6 +30,9 @@ type Report struct {
 }
 
 // Phase is what the clients of one service saw in one phase.
+//
+// Times are in seconds since the day began, latencies in milliseconds, and
+// shares parts of 1. Both services have a Phase for each phase of the day.
 type Phase struct {
 	Name         string             `json:"name"`
 	Service      string             `json:"service"`
@@ -75,14 +80,19 @@ func edges(service string, faults []stack.Fault) (all []*Edge) {
 	return all
 }
 
+// edge finds the verdict on a dependency; edges has made one for each.
 func (r *Report) edge(service, dependency string) *Edge {
 	i := slices.IndexFunc(r.Verdicts, func(e *Edge) bool { return e.Service == service && e.Dependency == dependency })
 	return r.Verdicts[i]
 }
 
+// A verdict only gets worse: one fault that broke the service is enough, and
+// one that was never seen to hit leaves the claim unproven.
+//
 // note takes the outcome of a phase into the verdict.
 func (e *Edge) note(f stack.Fault, p Phase, hits int64) {
 	bad := int64(p.Requests - p.Excused - p.Right)
+	// A request that failed while the dependency was cut has hit it, too.
 	hits = max(hits, bad)
 	e.Faults, e.Hits = append(e.Faults, f.Name), e.Hits+hits
 	if hits == 0 {
@@ -104,6 +114,8 @@ func (e *Edge) note(f stack.Fault, p Phase, hits int64) {
 // examples/tokenservice/depgraph.yaml.
 const proofService = "token-service"
 
+// The naive service has no manifest, and so nothing to prove.
+//
 // prove appends the verdicts on the service with failopen to a proof file. A day
 // that did not start proves nothing, and is not recorded.
 func (r *Report) prove(file string, rows *rows) error {
@@ -132,6 +144,9 @@ func (r *Report) prove(file string, rows *rows) error {
 	return nil
 }
 
+// It is called while the phase goes on as well, some times a second, to show
+// it: the cost is that of sorting some thousand durations.
+//
 // summarize makes the numbers of a phase from its samples.
 func (d *day) summarize(ph phase, service string, from time.Time, samples []sample, alive probes) Phase {
 	now := time.Now()
@@ -181,6 +196,9 @@ func (d *day) summarize(ph phase, service string, from time.Time, samples []samp
 // slicesPerPhase is how finely the picture shows a phase.
 const slicesPerPhase = 5
 
+// By when they began, since a request that hangs belongs to the moment that
+// made it hang.
+//
 // slices cuts a phase into a few stretches of time, by when requests began.
 func (d *day) slices(from, until time.Time, samples []sample) []Slice {
 	length := max(min(until.Sub(from), d.duration), 1) // after that there is nothing but waiting
@@ -220,6 +238,8 @@ func percentile(all []time.Duration, p int) float64 {
 	return round(float64(all[max(rank, 1)-1])/float64(time.Millisecond), 2)
 }
 
+// round is to so many digits after the point, for numbers that are not
+// negative.
 func round(x float64, digits int) float64 {
 	scale := 1.0
 	for range digits {
@@ -228,6 +248,11 @@ func round(x float64, digits int) float64 {
 	return float64(int64(x*scale+0.5)) / scale
 }
 
+// The three verdicts, and what leads to each: all is well and every fault was
+// seen (held); something was wrong that no slow machine explains (deviated); or
+// nothing was wrong but time, or nothing was seen at all (not started). The
+// last one is no excuse: it is exit code 3, and CI does not take it for a pass.
+//
 // judge fills in the verdict: held if every request of every phase was answered
 // correctly, no liveness probe failed, each fault was seen to hit, and the shared
 // tier was in use again at the end. A machine that cannot hold the steady state,
@@ -238,6 +263,7 @@ func (r *Report) judge() {
 		r.Sentence = r.sentence()
 	}()
 	var last *Phase
+	// onlyTime: all that went wrong so far could be this machine's.
 	busy, onlyTime := "", true
 	for i := range r.Phases {
 		p := &r.Phases[i]
@@ -335,6 +361,7 @@ func (r *Report) sentence() string {
 	return "deviated: " + strings.Join(r.Why, "; ") + "."
 }
 
+// json writes the report, indented, as a whole.
 func (r *Report) json(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

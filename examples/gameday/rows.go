@@ -13,6 +13,9 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// One row is both services in one phase, so that the eye compares them without
+// a search. On a terminal it moves; in a file there are only finished rows.
+//
 // rows is the report on a terminal or in a file: a row as each phase ends. On a
 // terminal the row of the present phase is drawn as it goes.
 type rows struct{ *screen.Screen }
@@ -25,6 +28,7 @@ const (
 	lineCells = 100
 )
 
+// begin is the headline, and the heads of the two columns.
 func (r *rows) begin(o options) {
 	r.Keep(
 		fmt.Sprintf("Two services check session tokens for %d clients each. Their soft dependencies are cut, one by one.", clients),
@@ -33,6 +37,9 @@ func (r *rows) begin(o options) {
 	)
 }
 
+// The goroutine that draws has ended when the function that it returns does:
+// what is kept is below what was drawn.
+//
 // phase implements watcher.
 func (r *rows) phase(p phase, now func() [2]Phase) func([2]Phase) {
 	if !r.Terminal {
@@ -59,6 +66,7 @@ func (r *rows) phase(p phase, now func() [2]Phase) func([2]Phase) {
 	}
 }
 
+// about says what is cut in a phase.
 func about(p phase) string {
 	if p.fault == nil {
 		return "nothing is cut"
@@ -66,6 +74,8 @@ func about(p phase) string {
 	return p.fault.About
 }
 
+// What went wrong is clipped by whole entries, so that a row never wraps.
+//
 // row is a phase: both services side by side.
 func (r *rows) row(both [2]Phase) string {
 	ours, naive := both[0], both[1]

@@ -3,6 +3,18 @@
 // down, in which order the system comes up, and what the fix changes.
 //
 // It is also an example of the package's use from Go: see story.
+//
+// What it shows: that the shape of an outage is often in the dependencies, and
+// that five questions to a graph find it. Each story is a manifest
+// (stories/NAME) that was written from the public account, and an answer that
+// is kept beside it (stories/NAME/report.txt), so that nobody has to run
+// anything to read one.
+//
+// What to copy: story.load is how a program gets a graph; story.tell asks it
+// the five questions, with Check (what is wrong with the shape), Blast (what
+// goes down), WithSoft (the same system with one edge softened), Availability
+// (what a target can be) and Order (how it comes up again). report renders any
+// of these answers.
 package main
 
 import (
@@ -23,6 +35,9 @@ import (
 //go:embed stories/*/depgraph.yaml
 var manifests embed.FS
 
+// A new one is a row in stories and a folder with its manifest; the test says
+// how to write the report beside it.
+//
 // story is one outage and the questions that it answers.
 type story struct {
 	name, title string
@@ -34,6 +49,8 @@ type story struct {
 	parallel    int                // how many services are started at once
 }
 
+// stories are in the order of time, the newest first; the last one is no outage
+// of record.
 var stories = []story{
 	{
 		name: "datadog-2023", title: "regions that share one update channel", lost: "os-update-channel", service: "platform", parallel: 1,
@@ -80,6 +97,8 @@ var stories = []story{
 	},
 }
 
+// main ends with 2 for whatever is wrong: there is no verdict here that 1 could
+// mean.
 func main() {
 	err := run(context.Background(), os.Args[1:], os.Stdout)
 	switch {
@@ -90,6 +109,8 @@ func main() {
 	}
 }
 
+// run tells the stories that were asked for: in short, in full (-full), and as
+// pages (-html), one after the other, so that the output is the same each time.
 func run(ctx context.Context, args []string, w io.Writer) error {
 	flags := flag.NewFlagSet("startuporder", flag.ContinueOnError)
 	only := flags.String("story", "", "tell only the story of this `name`: datadog-2023, roblox-2021, kinesis-2020, dynamodb-2021 or mutual")
@@ -130,6 +151,9 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	return nil
 }
 
+// It is the place to see the package at work; report asks the same, and leaves
+// the words to package report.
+//
 // tell writes the story in a few lines: the plot, the finding, and the same day
 // with one soft edge.
 func (s story) tell(ctx context.Context, w io.Writer) error {
@@ -150,6 +174,7 @@ func (s story) tell(ctx context.Context, w io.Writer) error {
 			label = ""
 		}
 	}
+	// First question: what would a check have said the day before?
 	findings, err := g.Check(ctx, depgraph.CheckOptions{})
 	if err != nil {
 		return err
@@ -161,11 +186,15 @@ func (s story) tell(ctx context.Context, w io.Writer) error {
 	for i, f := range findings {
 		row([]string{"the check", ""}[min(i, 1)], f.Rule+" "+f.Message)
 	}
+	// Second: what goes down with what failed that day?
 	before, err := s.loss(ctx, g)
 	if err != nil {
 		return err
 	}
 	row("that day", fmt.Sprintf("%s is lost: %s", s.lost, before))
+	// Third: the same day with one edge made soft, which means that somebody
+	// has built and proven a fallback for it. WithSoft is a copy; the graph
+	// stays as declared.
 	if len(s.fix) > 0 {
 		fixed, err := g.WithSoft(s.fix...)
 		if err != nil {
@@ -180,6 +209,8 @@ func (s story) tell(ctx context.Context, w io.Writer) error {
 	} else {
 		row("one soft edge", "would not have helped: each region needs a channel of its own")
 	}
+	// Last: from a full stop, in which order does all of it come up? Cold takes
+	// break-glass edges for bypassed, as people do on such a day.
 	order, err := g.Order(ctx, depgraph.OrderOptions{Cold: true, MaxParallel: s.parallel})
 	if err != nil {
 		return err
@@ -193,6 +224,8 @@ func (s story) tell(ctx context.Context, w io.Writer) error {
 	return err
 }
 
+// A word that is longer than a line gets one of its own.
+//
 // wrap breaks text into lines of at most so many characters.
 func wrap(text string, cells int) (lines []string) {
 	line := ""
@@ -205,6 +238,9 @@ func wrap(text string, cells int) (lines []string) {
 	return append(lines, line)
 }
 
+// Blast says who goes down for certain; Availability says, for one service,
+// whether its target can be met with what it depends on.
+//
 // loss is what becomes of everything when something is lost, in a few words.
 func (s story) loss(ctx context.Context, g *depgraph.Graph) (string, error) {
 	blast, err := g.Blast(depgraph.BlastOptions{}, s.lost)
@@ -232,6 +268,10 @@ func (s story) loss(ctx context.Context, g *depgraph.Graph) (string, error) {
 	return text + fmt.Sprintf("; %s %s its %s", s.service, kept, report.Percent(a.Target)), nil
 }
 
+// ParseManifest reports problems with file and line, Compile those between
+// services; a program with manifests on disk would call depgraph.Load instead,
+// which does both.
+//
 // load compiles the manifest of the story.
 func (s story) load() (*depgraph.Graph, error) {
 	name := "stories/" + s.name + "/depgraph.yaml"
@@ -246,6 +286,8 @@ func (s story) load() (*depgraph.Graph, error) {
 	return depgraph.Compile(services, depgraph.Options{})
 }
 
+// It is what "depgraph check", "blast" and "order" print for the same manifest.
+//
 // report writes the whole report of one story.
 func (s story) report(ctx context.Context, w io.Writer) error {
 	g, err := s.load()
@@ -288,6 +330,8 @@ func (s story) report(ctx context.Context, w io.Writer) error {
 	return err
 }
 
+// It is called twice for a story with a fix: before and after.
+//
 // consequences writes the blast radius and the availability.
 func (s story) consequences(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	blast, err := g.Blast(depgraph.BlastOptions{}, s.lost)
@@ -309,6 +353,8 @@ func (s story) consequences(ctx context.Context, w io.Writer, g *depgraph.Graph)
 	return err
 }
 
+// The folder must be there; a page that is in it is replaced.
+//
 // page writes the interactive report.
 func (s story) page(ctx context.Context, dir string) (err error) {
 	g, err := s.load()

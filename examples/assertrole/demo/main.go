@@ -1,6 +1,15 @@
 // Demo proves an IAM role to a service that is not AWS, by two doors, and goes
 // on verifying while AWS is away. STS, IAM and KMS are embedded, everything is
 // on loopback, and it takes a few seconds.
+//
+// What it shows, in the order of its output: two ways to a token (bothDoors);
+// what is refused (attacks); that verifying goes on without AWS while issuing
+// stops (outage); and a change of keys under load, planned and unplanned
+// (rotation). Each line is a check: one that is not as it should be has a mark,
+// and the exit code is 1. So it is a test as well, and CI runs it.
+//
+// What to copy is start: the options of a broker and a verifier that fit
+// together, with the reason beside each number.
 package main
 
 import (
@@ -35,6 +44,7 @@ const (
 	region   = "eu-central-1"
 )
 
+// main gives it a minute; on a busy machine it takes some seconds.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -62,6 +72,8 @@ type stage struct {
 	failed                 []string
 }
 
+// run plays the scenes in order. Each leaves the stage as the next one needs
+// it.
 func run(ctx context.Context, out io.Writer) (err error) {
 	s := &stage{out: out, log: new(counter)}
 	fmt.Fprint(out, `A program that runs under an IAM role proves that to a service which is not AWS.
@@ -96,6 +108,7 @@ Everything is embedded and on loopback. A line that is not as it should be has a
 	return nil
 }
 
+// say writes a line: what it is about, and what happened.
 func (s *stage) say(head, format string, args ...any) {
 	line := fmt.Sprintf("%-10s %s", head, fmt.Sprintf(format, args...))
 	fmt.Fprintln(s.out, strings.TrimRight(line, " "))
@@ -125,12 +138,15 @@ func (s *stage) start(ctx context.Context) (closeAll func(context.Context) error
 		return closeAll, err
 	}
 	closes = append(closes, func(context.Context) error { s.aws.Close(); return nil })
+	// The role that will be proven. It may ask STS for a token about itself,
+	// and nothing else.
 	s.role, err = s.aws.AddRole(ststest.Role{Name: "orders", Path: "/service/", Policies: map[string]string{
 		"tokens": `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:GetWebIdentityToken","Resource":"*"}}`,
 	}})
 	if err != nil {
 		return closeAll, err
 	}
+	// A session of the role is what a program on an instance has.
 	admin := s.config(credentials.NewStaticCredentialsProvider(dynamotest.AccessKey, dynamotest.SecretKey, ""))
 	session, err := sts.NewFromConfig(admin).AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &s.role, RoleSessionName: aws.String("i-0123")})
 	if err != nil {
@@ -139,6 +155,8 @@ func (s *stage) start(ctx context.Context) (closeAll func(context.Context) error
 	c := session.Credentials
 	s.caller = aws.Credentials{AccessKeyID: *c.AccessKeyId, SecretAccessKey: *c.SecretAccessKey, SessionToken: *c.SessionToken}
 	s.log.secrets = []string{s.caller.SecretAccessKey, s.caller.SessionToken}
+	// Two keys: the first signs, the second is published and waits, so that it
+	// can take over at once should the first be stolen.
 	s.kms = kms.NewFromConfig(admin)
 	var keys []string
 	for range 2 {
@@ -148,6 +166,7 @@ func (s *stage) start(ctx context.Context) (closeAll func(context.Context) error
 		}
 		keys = append(keys, key)
 	}
+	// The broker knows which audiences there are and which role may ask.
 	b, made, err := app.Broker(ctx, "127.0.0.1:0", false, broker.Options{
 		Issuer: "https://broker.example", Audiences: []string{audience}, Roles: []broker.Role{{ARN: s.role}}, Regions: []string{region},
 		KMS: s.kms, Keys: keys, STS: s.aws.URL(),
@@ -159,6 +178,8 @@ func (s *stage) start(ctx context.Context) (closeAll func(context.Context) error
 	}
 	closes = append(closes, b.Close)
 	s.broker, s.brokerURL = made, b.URL
+	// The resource trusts AWS itself, and the broker; each speaks for one
+	// account.
 	r, v, err := app.Resource(ctx, "127.0.0.1:0", false, verify.Options{
 		Audience: audience,
 		Issuers: []verify.Issuer{
@@ -176,10 +197,13 @@ func (s *stage) start(ctx context.Context) (closeAll func(context.Context) error
 	return closeAll, v.Check(ctx)
 }
 
+// config is that of an AWS client of this stage. It does not retry, so that an
+// outage shows at once.
 func (s *stage) config(p aws.CredentialsProvider) aws.Config {
 	return aws.Config{Region: region, BaseEndpoint: aws.String(s.aws.URL()), Credentials: p, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
+// newKey makes a key in KMS: its private half never leaves there.
 func (s *stage) newKey(ctx context.Context) (string, error) {
 	out, err := s.kms.CreateKey(ctx, &kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeSignVerify})
 	if err != nil {
@@ -188,6 +212,7 @@ func (s *stage) newKey(ctx context.Context) (string, error) {
 	return *out.KeyMetadata.KeyId, nil
 }
 
+// doors are the two ways to a token, for the same caller.
 func (s *stage) doors() (a, b client.Door) {
 	creds := credentials.NewStaticCredentialsProvider(s.caller.AccessKeyID, s.caller.SecretAccessKey, s.caller.SessionToken)
 	a = client.AWS(sts.NewFromConfig(s.config(creds)), "RS256")
@@ -214,6 +239,9 @@ func (s *stage) call(ctx context.Context, token string) (int, string) {
 	return resp.StatusCode, strings.TrimSpace(string(text))
 }
 
+// bothDoors gets a token by each and shows it to the resource, which answers
+// with the role's ARN both times: it does not matter by which door a caller
+// came.
 func (s *stage) bothDoors(ctx context.Context, doors ...client.Door) {
 	for i, door := range doors {
 		name := []string{"door A", "door B"}[i]
@@ -228,6 +256,9 @@ func (s *stage) bothDoors(ctx context.Context, doors ...client.Door) {
 	}
 }
 
+// attacks shows three tokens that must not be accepted: a good one that is for
+// another service, one whose signature was changed, and one that says it needs
+// none.
 func (s *stage) attacks(ctx context.Context, door client.Door) {
 	good, _, err := door(ctx, audience)
 	if err != nil {
@@ -281,6 +312,7 @@ func (s *stage) outage(ctx context.Context, doorA, doorB client.Door) {
 	s.say("repaired", "  STS and KMS are back")
 }
 
+// short leaves out whose error it is, which every line says already.
 func short(err error) string {
 	if err == nil {
 		return "a token, which should not be"
@@ -300,6 +332,8 @@ func (s *stage) rotation(ctx context.Context, door client.Door) error {
 	if err != nil {
 		return err
 	}
+	// Published first, used later: a verifier that has not heard of a key
+	// refuses its tokens, and would refuse good callers.
 	s.check(errors.Is(s.broker.Promote(kid), broker.ErrTooEarly), "rotation", "a new key is published; to use it at once is refused")
 	load := s.startLoad(ctx, door)
 	promoted := eventually(ctx, func() bool { return s.broker.Promote(kid) == nil })
@@ -314,6 +348,8 @@ func (s *stage) rotation(ctx context.Context, door client.Door) error {
 	good, refused := load()
 	s.check(refused == 0 && good > 0, "rotation", "%d requests meanwhile with valid tokens, %d refused", good, refused)
 
+	// Two steps: without KMS nobody can sign any more, and without the broker's
+	// word tokens that were signed before would be good until they end.
 	if _, err := s.kms.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &id}); err != nil {
 		return err
 	}
@@ -334,6 +370,7 @@ func (s *stage) rotation(ctx context.Context, door client.Door) error {
 	return nil
 }
 
+// wait waits, and not beyond ctx.
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

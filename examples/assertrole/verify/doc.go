@@ -9,5 +9,13 @@
 // trusted the answer is [KeysUnavailable], HTTP status 503, and not 401: the
 // bearer has done nothing wrong.
 //
+// For who reads the code: [New] checks the options (verify.go), which is also
+// where a token's way is, from [Verifier.Verify] over key and again to judge.
+// parse.go reads a token more strictly than JSON and JWT libraries do;
+// subject.go says what a role's ARN is. keys.go gets an issuer's keys, and
+// keeps the last good ones; package cache is what makes that survive an outage.
+// revoke.go holds what was revoked, for good. http.go is the middleware, and
+// errors.go the reasons.
+//
 // The package says who calls. What they may do is for the service to decide.
 package verify

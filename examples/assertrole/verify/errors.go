@@ -9,6 +9,9 @@ import (
 // nothing of the token.
 type Reason string
 
+// Which one it is goes to the caller in an answer, so it must not help a
+// stranger: it says what is wrong with the token, and nothing about others.
+//
 // The reasons. All but KeysUnavailable are about the token.
 const (
 	Missing         Reason = "no bearer token"
@@ -40,6 +43,8 @@ type Error struct {
 	Err    error  // of the fetch, with KeysUnavailable
 }
 
+// Error is the reason, with the detail and the cause behind it if there are
+// any.
 func (e *Error) Error() string {
 	text := "verify: " + string(e.Reason)
 	if e.Detail != "" {
@@ -51,6 +56,7 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Unwrap is the cause: what kept the keys from being fetched.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is makes errors.Is(err, &Error{Reason: r}) ask for a reason.
@@ -68,6 +74,7 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
+// refuse makes an error with a detail, which has nothing secret in it.
 func refuse(r Reason, format string, args ...any) error {
 	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// identityKey is the key of the context's value; nobody else can make one.
 type identityKey struct{}
 
 // FromContext is who calls, in a handler below [Verifier.Middleware].

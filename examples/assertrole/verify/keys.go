@@ -19,8 +19,14 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/failopen/failopen/cache"
 )
 
+// A set comes from the network, and is kept in memory and in a file: its size
+// and number are bounded. RSA keys below 2048 bits are not to be relied on any
+// more (NIST SP 800-131A), and above 8192 a check costs enough to be an attack.
+//
 // Bounds of a key set.
 const (
 	maxKeySet  = 256 << 10
@@ -37,6 +43,8 @@ type keySet struct {
 	raw     []byte
 }
 
+// publicKey is a key as it is used: its id, the one algorithm that it is for,
+// and the key itself.
 type publicKey struct {
 	id  string
 	alg string
@@ -50,6 +58,8 @@ type document struct {
 	Revoked []string `json:"revoked"`
 }
 
+// jwk has the members of a JSON Web Key that matter here. Those of private keys
+// are among them to be noticed, not to be used.
 type jwk struct {
 	Kty string `json:"kty"`
 	Kid string `json:"kid"`
@@ -164,6 +174,44 @@ func number(text string) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
+// Status 200 and nothing else will do; more than maxKeySet bytes are an error,
+// rather than a set that was cut off.
+//
+// load is the cache's loader: from the issuer, or, in a process that has none
+// yet, from the file.
+func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
+	from := v.issuers[name]
+	last, had := cache.Previous[*keySet](ctx)
+	if had && v.now().Sub(last.fetched) < v.stale && time.Since(v.start) < time.Duration(from.away.Load()) {
+		return nil, errAway // the cache has them
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(v.base, cancel)() // Close does not wait for an issuer
+	v.fetches.Add(1)
+	set, err := v.fetch(ctx, from.KeysURL)
+	v.remember(name, set) // also of a set that cannot be used otherwise
+	if err == nil {
+		if err := v.save(name, set); err != nil {
+			v.warn("the keys cannot be kept for the next start", name, err)
+		}
+		return set, nil
+	}
+	v.failed.Add(1)
+	from.away.Store(int64(time.Since(v.start) + awayAfter))
+	v.warn("the keys cannot be fetched", name, err)
+	if had {
+		return nil, err
+	}
+	set, none := v.restore(name)
+	if none != nil {
+		return nil, err
+	}
+	v.remember(name, set)
+	cache.SetTTL(ctx, time.Second) // ask the issuer again soon
+	return set, nil
+}
+
 // fetch gets an issuer's keys over HTTP.
 func (v *Verifier) fetch(ctx context.Context, url string) (*keySet, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -196,6 +244,8 @@ type saved struct {
 	Keys    json.RawMessage `json:"keys"`
 }
 
+// file is where an issuer's set is kept. The name is a digest: what is in the
+// issuer's URL cannot lead out of the directory.
 func (v *Verifier) file(issuer string) string {
 	sum := sha256.Sum256([]byte(issuer))
 	return filepath.Join(v.dir, "keys-"+hex.EncodeToString(sum[:8])+".json")
@@ -245,6 +295,10 @@ func readKept(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
+// The file has no signature: whoever can write to Dir can add keys, and is
+// trusted like the process itself. Its age is by the wall clock, with a minute
+// for one that was set back; keys from the future are refused.
+//
 // restore is the set of an earlier process, if it is not too old.
 func (v *Verifier) restore(issuer string) (*keySet, error) {
 	if v.dir == "" {

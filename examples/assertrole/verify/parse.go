@@ -9,6 +9,9 @@ import (
 	"unicode/utf8"
 )
 
+// The bounds are several times what tokens of AWS and of the broker need, and
+// come before anything is decoded.
+//
 // Bounds of what is read at all.
 const (
 	maxToken   = 8 << 10
@@ -17,6 +20,8 @@ const (
 	maxKeyID   = 128
 )
 
+// The has fields tell a claim that is 0 from one that is not there.
+//
 // A token is what the text says. Nothing of it is true yet.
 type token struct {
 	signed    string // header and payload as they were signed
@@ -69,6 +74,8 @@ func parse(text string) (*token, error) {
 	return t, nil
 }
 
+// strict refuses bits at the end that mean nothing: two spellings of one
+// signature would be two tokens to a list of those that were seen.
 var strict = base64.RawURLEncoding.Strict()
 
 // decode writes into buf and returns what is left of it.
@@ -153,6 +160,8 @@ func (v value) text(into *[]byte) error {
 	return nil
 }
 
+// RFC 7519, 4.1.3, has aud in both forms.
+//
 // oneText is text, or a list of one text; of a longer list it only counts.
 func (v value) oneText(into *[]byte, n *int) error {
 	if v.raw[0] == '"' {
@@ -181,6 +190,9 @@ func (v value) seconds(into *int64) error {
 	return nil
 }
 
+// Names are compared each with all before it: with at most 64 that is cheaper
+// than a map, and allocates nothing.
+//
 // members calls f for each member of the JSON object that data holds.
 func members(data []byte, f func(name []byte, v value) error) error {
 	s := scanner{data: data}
@@ -208,6 +220,10 @@ func members(data []byte, f func(name []byte, v value) error) error {
 	return nil
 }
 
+// It is by hand since encoding/json takes the last of two members of one name,
+// and names in another case: readers of one token must not differ in what it
+// says.
+//
 // A scanner walks over JSON (RFC 8259) without building it.
 type scanner struct {
 	data []byte
@@ -349,6 +365,7 @@ func (s *scanner) quoted() ([]byte, error) {
 	return nil, errJSON
 }
 
+// digits takes as many digits as there are, and reports whether there was one.
 func (s *scanner) digits() bool {
 	from := s.at
 	for s.at < len(s.data) && s.data[s.at] >= '0' && s.data[s.at] <= '9' {
@@ -357,6 +374,7 @@ func (s *scanner) digits() bool {
 	return s.at > from
 }
 
+// has takes one character if it is one of these.
 func (s *scanner) has(chars string) bool {
 	if s.at < len(s.data) && strings.IndexByte(chars, s.data[s.at]) >= 0 {
 		s.at++
@@ -386,6 +404,8 @@ func (s *scanner) number() error {
 	return nil
 }
 
+// word takes true, false or null, which JSON has in this spelling only. What
+// follows is for the caller to judge.
 func (s *scanner) word() error {
 	for _, w := range []string{"true", "false", "null"} {
 		if bytes.HasPrefix(s.data[s.at:], []byte(w)) {

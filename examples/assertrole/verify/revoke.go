@@ -28,6 +28,10 @@ func (v *Verifier) remember(issuer string, set *keySet) {
 	})
 }
 
+// It only grows: a key that was revoked once may be in the hands of a stranger
+// for ever. Its size is bounded by maxKeys for each set that an issuer
+// publishes.
+//
 // revoke replaces the set by a larger one: Verify reads it without a lock.
 func (v *Verifier) revoke(issuer string, each func(add func(string))) {
 	v.mu.Lock()
@@ -37,6 +41,8 @@ func (v *Verifier) revoke(issuer string, each func(add func(string))) {
 	v.revoked.Store(&all)
 }
 
+// isRevoked reports whether tokens of a key are refused: by this service's own
+// word, or by the issuer's.
 func (v *Verifier) isRevoked(from *issuer, kid []byte) bool {
 	all := *v.revoked.Load()
 	return all[revocation{"", string(kid)}] || all[revocation{from.URL, string(kid)}]

@@ -39,6 +39,7 @@ func visible(text string, limit int) bool {
 	return len(text) <= limit
 }
 
+// accountOf is the account in a role's ARN, which roleOf has accepted.
 func accountOf(arn string) string {
 	_, rest, _ := strings.Cut(arn, ":iam::")
 	account, _, _ := strings.Cut(rest, ":")

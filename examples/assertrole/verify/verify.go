@@ -92,6 +92,9 @@ type Options struct {
 }
 
 // An Identity is who a token speaks for.
+//
+// All of it was checked, and comes from the token and its issuer; nothing is
+// looked up.
 type Identity struct {
 	Issuer  string
 	Subject string // the role's ARN
@@ -129,6 +132,8 @@ type Verifier struct {
 	failed   atomic.Int64
 }
 
+// issuer is one of Options.Issuers with its state. What a request reads is
+// atomic; the lock is for requests with an unknown key id only.
 type issuer struct {
 	Issuer
 
@@ -147,6 +152,7 @@ type issuer struct {
 var methods = map[string]jwt.SigningMethod{"RS256": jwt.SigningMethodRS256, "ES384": jwt.SigningMethodES384}
 
 const (
+	// The price of a stranger's made-up key id is one fetch a minute.
 	unknownInterval = time.Minute // between two fetches for unknown key ids
 
 	// patience is how long a request waits for an issuer although there are
@@ -157,6 +163,8 @@ const (
 	awayAfter = 30 * time.Second
 )
 
+// errAway is what the loader says instead of asking an issuer that has just
+// failed. The cache then goes on with what it has.
 var errAway = errors.New("the issuer has failed, and is not asked again yet")
 
 // New makes a verifier. It fetches nothing yet; see [Verifier.Check].
@@ -190,6 +198,8 @@ func New(o Options) (*Verifier, error) {
 			return nil, err
 		}
 	}
+	// The caller's client is copied, since its redirects are turned off: keys
+	// come from where the options say, and from nowhere else.
 	client := http.Client{Timeout: 5 * time.Second}
 	if o.Client != nil {
 		client = *o.Client
@@ -200,6 +210,10 @@ func New(o Options) (*Verifier, error) {
 	v.revoked.Store(&map[revocation]bool{})
 	v.Revoke(o.Revoked...)
 	var err error
+	// What keeps a verifier alive in an outage is this one cache: keys are
+	// renewed before they are too old (TTL), kept while they cannot be
+	// (StaleIfError, up to Stale), and fetched once however many requests wait
+	// for them.
 	v.keys, err = cache.New(cache.Options[*keySet]{
 		Load:         v.load,
 		TTL:          fresh - fresh/10, // the cache adds or takes a tenth
@@ -259,41 +273,12 @@ func local(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".invalid") || ip != nil && ip.IsLoopback()
 }
 
-// load is the cache's loader: from the issuer, or, in a process that has none
-// yet, from the file.
-func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
-	from := v.issuers[name]
-	last, had := cache.Previous[*keySet](ctx)
-	if had && v.now().Sub(last.fetched) < v.stale && time.Since(v.start) < time.Duration(from.away.Load()) {
-		return nil, errAway // the cache has them
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(v.base, cancel)() // Close does not wait for an issuer
-	v.fetches.Add(1)
-	set, err := v.fetch(ctx, from.KeysURL)
-	v.remember(name, set) // also of a set that cannot be used otherwise
-	if err == nil {
-		if err := v.save(name, set); err != nil {
-			v.warn("the keys cannot be kept for the next start", name, err)
-		}
-		return set, nil
-	}
-	v.failed.Add(1)
-	from.away.Store(int64(time.Since(v.start) + awayAfter))
-	v.warn("the keys cannot be fetched", name, err)
-	if had {
-		return nil, err
-	}
-	set, none := v.restore(name)
-	if none != nil {
-		return nil, err
-	}
-	v.remember(name, set)
-	cache.SetTTL(ctx, time.Second) // ask the issuer again soon
-	return set, nil
-}
-
+// In order: not again if the issuer has just failed; the issuer; what it has
+// revoked, whatever else is wrong with its answer; and only without any keys at
+// all the file of an earlier process, for a second at a time.
+//
+// warn writes what has failed without anybody having asked, if there is a
+// logger.
 func (v *Verifier) warn(what, issuer string, err error) {
 	if v.log != nil {
 		v.log.Warn("verify: "+what, "issuer", issuer, "err", err)
@@ -345,6 +330,9 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Identity, error) {
 	if err != nil {
 		return v.refuse(ctx, err)
 	}
+	// Cheap checks come first, and the signature before anything that the
+	// payload claims: what is not signed is not looked at, but for iss, which
+	// says whose key it takes.
 	from := v.issuers[string(t.iss)]
 	switch {
 	case from == nil:
@@ -358,6 +346,8 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Identity, error) {
 	case v.isRevoked(from, t.kid):
 		return v.refuse(ctx, &Error{Reason: KeyRevoked, Detail: string(t.kid)})
 	}
+	// The key's own algorithm decides, and not the token's: the two must agree,
+	// or a public RSA key could be taken for the secret of another method.
 	key, err := v.key(ctx, from, t.kid)
 	if err != nil {
 		return v.refuse(ctx, err)
@@ -379,6 +369,10 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Identity, error) {
 	}, nil
 }
 
+// Times first, so that an old token is called old; exp and iat are both
+// required, since without iat a life cannot be bounded (RFC 7519, 4.1, leaves
+// both to the issuer).
+//
 // judge looks at the claims of a token whose signature is good.
 func (v *Verifier) judge(from *issuer, t *token, subject string) error {
 	now, leeway := v.now().Unix(), int64(v.leeway/time.Second)
@@ -417,6 +411,8 @@ func (v *Verifier) key(ctx context.Context, from *issuer, kid []byte) (publicKey
 	return key, err
 }
 
+// The usual way is a read of local memory, without a lock of ours.
+//
 // lookup finds a key in the set that the cache has, or fetches the first one.
 func (v *Verifier) lookup(ctx context.Context, from *issuer, kid []byte) (publicKey, bool, error) {
 	set, err := v.keys.Get(ctx, from.URL)
@@ -437,6 +433,7 @@ func (v *Verifier) again(ctx context.Context, from *issuer) error {
 	from.mu.Lock()
 	done := from.asking
 	switch {
+	// Somebody is asking already.
 	case done != nil:
 	case v.now().Sub(from.asked) < unknownInterval:
 		defer from.mu.Unlock()

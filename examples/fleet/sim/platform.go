@@ -62,6 +62,10 @@ var (
 	Platforms = []Platform{ECS, KubernetesReadiness, KubernetesLiveness}
 )
 
+// Its rules are those of a platform: so many failures in a row make an instance
+// unhealthy, so many successes healthy again; an answer that comes after the
+// time-out is a failure.
+//
 // prober asks one endpoint of one instance again and again.
 type prober struct {
 	Probe
@@ -81,6 +85,7 @@ func (p *prober) start(ctx context.Context, offset time.Duration) {
 	p.after(offset)
 }
 
+// after asks once more, when so much time has passed.
 func (p *prober) after(wait time.Duration) {
 	time.AfterFunc(wait, p.ask)
 }
@@ -122,6 +127,8 @@ func status(ctx context.Context, h http.Handler) int {
 	return w.code
 }
 
+// As in net/http, the first code counts.
+//
 // answer is a ResponseWriter that keeps the code only.
 type answer struct {
 	header http.Header
@@ -137,6 +144,8 @@ func (a *answer) WriteHeader(code int) {
 }
 func (a *answer) Write(b []byte) (int, error) { a.WriteHeader(http.StatusOK); return len(b), nil }
 
+// count takes one answer into account, and tells of a change. What is new
+// becomes healthy by its first success.
 func (p *prober) count(ok bool) {
 	if ok {
 		p.failures, p.passes = 0, p.passes+1

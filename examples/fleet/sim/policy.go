@@ -35,6 +35,11 @@ type Service struct {
 	Self func() health.Self
 }
 
+// Each of the others leaves one part out, to show what that part is for: Guard
+// keeps a fleet from going out of service all at once, Wait keeps a loop that
+// waits from being taken for dead, and Drain lets the platform take note before
+// a stop.
+//
 // Policies of this library.
 var (
 	Ours         = Policy{"failopen", ours(options{})}
@@ -55,6 +60,11 @@ type options struct {
 	minPeers                 int
 }
 
+// This is the part to copy. A worker loop has a watch, with a limit of several
+// of its rounds; a dependency has a check that runs in the background; and the
+// two handlers read what is known by then, so that a probe takes no time and
+// asks nobody.
+//
 // ours is a service as the guide of package health writes it.
 func ours(o options) func(context.Context, *Instance) (Service, error) {
 	return func(ctx context.Context, i *Instance) (Service, error) {
@@ -89,6 +99,8 @@ func ours(o options) func(context.Context, *Instance) (Service, error) {
 
 // Naive is the check that most services begin with: one endpoint, that asks the
 // dependency each time.
+//
+// Two seconds are a generous time-out; with less it fails sooner.
 var Naive = Policy{"naive", func(_ context.Context, i *Instance) (Service, error) {
 	return Service{Ready: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)

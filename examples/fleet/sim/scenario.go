@@ -48,6 +48,8 @@ var errDown = errors.New("the dependency is down")
 
 func fails(context.Context, *Instance) error { return errDown }
 
+// It ends when the caller gives up, or after half a minute.
+//
 // hangs is a connection that swallows everything.
 func hangs(ctx context.Context, _ *Instance) error {
 	wait(ctx, 30*time.Second)
@@ -65,6 +67,7 @@ func wait(ctx context.Context, d time.Duration) {
 // that place has the fault.
 const badSlot = 3
 
+// onlyBad is a dependency that one instance cannot reach.
 func onlyBad(_ context.Context, i *Instance) error {
 	if i.Slot == badSlot {
 		return errDown
@@ -72,6 +75,7 @@ func onlyBad(_ context.Context, i *Instance) error {
 	return nil
 }
 
+// nothingOnBad is that instance, which serves nothing without it.
 func nothingOnBad(i *Instance) float64 {
 	if i.Slot == badSlot {
 		return 0
@@ -87,6 +91,7 @@ func onlyFresh(_ context.Context, i *Instance) error {
 	return nil
 }
 
+// nothingOnFresh is a new version that serves nothing.
 func nothingOnFresh(i *Instance) float64 {
 	if i.Fresh {
 		return 0

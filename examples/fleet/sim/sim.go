@@ -33,6 +33,7 @@ type Config struct {
 	Observe func(Second)
 }
 
+// withDefaults is the configuration with the numbers that its fields name.
 func (c Config) withDefaults() Config {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -95,6 +96,10 @@ type Result struct {
 }
 
 // Run runs one simulation.
+//
+// It returns what came of it, and the errors of policies. The same
+// configuration gives the same result: every choice comes from generators that
+// are seeded.
 func Run(ctx context.Context, c Config) (Result, error) {
 	f := &fleet{Config: c.withDefaults(), began: time.Now()}
 	ctx, stop := context.WithCancel(ctx)
@@ -105,6 +110,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		f.boot(f.all[slot], time.Duration(slot)*7*time.Millisecond) // nothing happens at the same instant
 	}
 	f.mu.Unlock()
+	// What a person or a pipeline does to the fleet has a goroutine of its own.
 	if f.Scenario.Roll {
 		go f.roll()
 	}
@@ -117,6 +123,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	return f.result, errors.Join(f.errs...)
 }
 
+// Time passes in run; everything else happens because a timer of the bubble
+// fires: a probe, a boot, a restart.
+//
 // fleet is the state of a run.
 type fleet struct {
 	Config
@@ -157,8 +166,10 @@ type Instance struct {
 	Fresh bool
 }
 
+// at is the time since the run began.
 func (f *fleet) at() time.Duration { return time.Since(f.began) }
 
+// fault reports whether the fault is in force now.
 func (f *fleet) fault() bool {
 	at := f.at()
 	return at >= f.Begin && (at < f.End || f.Scenario.Lasting)
@@ -216,6 +227,9 @@ func (f *fleet) boot(i *Instance, after time.Duration) {
 	})
 }
 
+// A generation is one life of an instance: callbacks of an earlier one find
+// that it has changed, and do nothing.
+//
 // start makes i answer. The caller holds f.mu.
 func (f *fleet) start(i *Instance) {
 	i.generation++
@@ -286,6 +300,10 @@ func (f *fleet) live(i *Instance, generation int, healthy bool) {
 	}
 }
 
+// The back-off doubles with each restart that the platform makes, as the
+// CrashLoopBackOff of Kubernetes does, and is forgotten after an instance has
+// lasted for twice the longest one.
+//
 // restart stops i and starts it again. The caller holds f.mu.
 func (f *fleet) restart(i *Instance, platform bool) {
 	i.stop()
@@ -400,6 +418,9 @@ func (f *fleet) run() {
 	f.result.Never = f.lastBad > f.Length-5*time.Minute
 }
 
+// There are no requests as such: their number is divided among the instances in
+// service, and of each share what fits the instance's capacity is served.
+//
 // second sends the requests of one second.
 func (f *fleet) second() Second {
 	f.mu.Lock()

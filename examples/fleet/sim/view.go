@@ -68,6 +68,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
+// at is what answers at an address now; nil: nobody does.
 func (n *network) at(host string) http.Handler {
 	n.fleet.mu.Lock()
 	defer n.fleet.mu.Unlock()
@@ -126,6 +127,7 @@ func (f *fleet) rollout() {
 	}
 }
 
+// inService reports whether all of these get traffic.
 func (f *fleet) inService(some []*Instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,6 +1,13 @@
 // Command assertrole is the three programs of this example: a broker that issues
 // tokens, a resource that wants them, and a client that gets one and calls the
 // resource. Against AWS they need flags only.
+//
+// What it shows: how little is needed around the packages of this example. A
+// broker is broker.Options from flags, a resource is verify.Options, a client
+// is one http.RoundTripper. What to copy for a service of your own is
+// runResource (who is trusted, for which accounts) and the last third of
+// runClient (a request that carries a token); for credentials without the
+// weight of the SDK's config module, provider.
 package main
 
 import (
@@ -55,6 +62,8 @@ given; TLS is the business of what stands in front of them.
 Exit code 0: it did what it was told, or was told to end. 1: it could not. 2: wrong usage.
 `
 
+// main ends the context with the first signal. Servers then have ten seconds to
+// finish what they are doing.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -65,6 +74,9 @@ func main() {
 // errUsage is an error that the flag package has printed already.
 var errUsage = errors.New("usage")
 
+// run is main without the process: it finds the program, and turns its error
+// into an exit code. Errors of flags have been printed by package flag, with
+// the flags.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{"broker": runBroker, "resource": runResource, "client": runClient}
 	if len(args) == 0 || commands[args[0]] == nil {
@@ -91,12 +103,15 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
+// flags is a flag set that prints to stderr and returns its errors.
 func flags(name string, stderr io.Writer) *flag.FlagSet {
 	fs := flag.NewFlagSet("assertrole "+name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	return fs
 }
 
+// parse refuses arguments: each of the programs takes flags only, and a
+// forgotten dash must not start a server with defaults.
 func parse(fs *flag.FlagSet, args []string) error {
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
@@ -110,6 +125,9 @@ func parse(fs *flag.FlagSet, args []string) error {
 	return nil
 }
 
+// The time-out is for one call of AWS. The credentials cache renews what
+// expires, such as an instance's, before it does.
+//
 // awsConfig finds credentials as programs on AWS do.
 func awsConfig(region, endpoint string) aws.Config {
 	cfg := aws.Config{Region: region, HTTPClient: &http.Client{Timeout: 5 * time.Second}}
@@ -120,6 +138,11 @@ func awsConfig(region, endpoint string) aws.Config {
 	return cfg
 }
 
+// provider looks where programs on AWS find credentials, in the SDK's order:
+// the environment, then the endpoint of a container (ECS by a relative address,
+// EKS Pod Identity by a full one, with a token in a file that is renewed), then
+// the instance's metadata service. Files in the home directory are left out:
+// they are a person's.
 func provider() aws.CredentialsProvider {
 	if key := os.Getenv("AWS_ACCESS_KEY_ID"); key != "" {
 		return credentials.NewStaticCredentialsProvider(key, os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN"))
@@ -142,6 +165,9 @@ func provider() aws.CredentialsProvider {
 	return ec2rolecreds.New()
 }
 
+// runBroker serves tokens. Options that contradict each other are broker.New's
+// to refuse; a missing region is refused here, since the keys' client needs
+// one.
 func runBroker(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flags("broker", stderr)
 	addr := fs.String("listen", "127.0.0.1:8470", "the `address` to listen on")
@@ -172,6 +198,9 @@ func runBroker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	return serve(ctx, s, err, stderr)
 }
 
+// It prints the address, which with port 0 nobody knows before, and gives
+// requests that are under way ten seconds.
+//
 // serve waits for the end.
 func serve(ctx context.Context, s *app.Server, err error, stderr io.Writer) error {
 	if err != nil {
@@ -184,6 +213,9 @@ func serve(ctx context.Context, s *app.Server, err error, stderr io.Writer) erro
 	return s.Close(ctx)
 }
 
+// runResource is a service that wants tokens: app.Hello behind verify's
+// middleware. A trusted issuer is a URL, a type and the one account for which
+// it may speak, so that no issuer can vouch for another account's roles.
 func runResource(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flags("resource", stderr)
 	addr := fs.String("listen", "127.0.0.1:8471", "the `address` to listen on")
@@ -210,6 +242,10 @@ func runResource(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	return serve(ctx, s, err, stderr)
 }
 
+// runClient gets a token for one audience and makes one request with it. By
+// door aws it asks AWS's STS for the token; by door broker it signs a
+// GetCallerIdentity, which the broker sends on, so that its secret key never
+// leaves this process.
 func runClient(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flags("client", stderr)
 	which := fs.String("door", "aws", "aws (GetWebIdentityToken) or broker")
@@ -242,6 +278,8 @@ func runClient(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	default:
 		return fmt.Errorf("-door is %q; want aws or broker", *which)
 	}
+	// A source keeps a token until shortly before it ends, and gets the next
+	// one.
 	source, err := client.NewSource(door)
 	if err != nil {
 		return err
