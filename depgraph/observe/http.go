@@ -20,12 +20,17 @@ func (r *Recorder) RoundTripper(next http.RoundTripper) http.RoundTripper {
 	return &transport{r, next}
 }
 
+// transport is what RoundTripper returns.
 type transport struct {
 	r    *Recorder
 	next http.RoundTripper
 }
 
 // RoundTrip implements http.RoundTripper.
+//
+// The request and the answer are passed on as they are. A context that was canceled by the
+// caller is no failure; an error that merely wraps context.Canceled while the context is
+// alive, as some transports give, is one.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	address := ""
 	if req.URL != nil {
@@ -98,6 +103,7 @@ func (w *statusWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.ResponseWriter, r)
 }
 
+// WriteHeader keeps the first status that is final: 1xx comes before another one.
 func (w *statusWriter) WriteHeader(status int) {
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.status = status
@@ -105,6 +111,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write implies the status 200, as net/http has it.
 func (w *statusWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK

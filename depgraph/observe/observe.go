@@ -44,6 +44,9 @@ type Options struct {
 
 // Recorder counts calls. All methods may be called from many goroutines, and
 // none of them blocks. The zero value is not usable; see New.
+//
+// What grows is bounded: addresses by MaxNames, names by those of Options and these
+// addresses, requests by how many the service handles at once.
 type Recorder struct {
 	service  string
 	patterns []string // of Options.Names, the longest first
@@ -60,6 +63,10 @@ type Recorder struct {
 }
 
 // edge holds the counts of one dependency.
+//
+// Several addresses may share one. drop is set for what Options.Names leaves out: it is
+// counted, so that a request with it is judged as one in which something else failed, but
+// never written.
 type edge struct {
 	name                                           string
 	drop                                           bool
@@ -70,6 +77,9 @@ type edge struct {
 const defaultMaxNames = 1000
 
 // New returns a Recorder. The error says which option is wrong.
+//
+// The caller's map is copied. Of two patterns that match, the longer one counts; of equal
+// lengths, the first by text.
 func New(o Options) (*Recorder, error) {
 	switch {
 	case strings.TrimSpace(o.Service) == "":
@@ -109,6 +119,8 @@ func (r *Recorder) named(name string) *edge {
 }
 
 // edge finds the counts of an address, made if there is room; nil otherwise.
+//
+// It is on the way of every call: one atomic load and one look-up.
 func (r *Recorder) edge(address string) *edge {
 	if e, ok := (*r.edges.Load())[address]; ok {
 		return e
@@ -116,6 +128,9 @@ func (r *Recorder) edge(address string) *edge {
 	return r.addEdge(address)
 }
 
+// addEdge is the slow way, once for each address. Without room, an address that Names maps,
+// or that is a name which has counts, is counted all the same; nil means that it is not.
+// Copying the map makes adding n addresses cost O(n²), which MaxNames bounds.
 func (r *Recorder) addEdge(address string) *edge {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,6 +162,9 @@ func (r *Recorder) Maps(address string) bool {
 }
 
 // nameOf returns the declared name, or the host where Names maps nothing.
+//
+// An IPv6 address without a port has several colons, and is its own host. The address with
+// its port is looked up before the host alone.
 func (r *Recorder) nameOf(address string) (name string, mapped bool) {
 	host := address
 	if i := strings.LastIndexByte(address, ':'); i >= 0 && strings.IndexByte(address[i:], ']') < 0 && strings.Count(address, ":") == 1 {
@@ -195,6 +213,8 @@ type Edge struct {
 
 // Edges returns what was seen so far, by name. The numbers of one edge may be
 // of slightly different times.
+//
+// What was never called is left out, and so is what Options.Names maps to "-".
 func (r *Recorder) Edges() []Edge {
 	r.mu.Lock()
 	all := slices.Collect(maps.Values(r.byName))
@@ -221,6 +241,8 @@ func (r *Recorder) Requests() int64 { return r.requests.Load() }
 func (r *Recorder) NotCounted() int64 { return r.other.Load() }
 
 // WriteTo writes everything so far as JSON, for "depgraph drift --observed".
+//
+// It implements io.WriterTo. The numbers count from New on, and are not reset.
 func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 	data, err := json.MarshalIndent(record{Version: 1, Services: map[string]int64{r.service: r.Requests()}, Edges: r.Edges(), Other: r.NotCounted()}, "", " ")
 	if err != nil {

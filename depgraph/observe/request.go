@@ -8,6 +8,9 @@ import (
 
 // request is one request that the service handles: what each dependency did
 // in it, until it ends.
+//
+// It lives as long as a context refers to it. mu is held for a few assignments, never
+// across a call.
 type request struct {
 	mu    sync.Mutex
 	seq   int64 // counts beginnings and ends of calls: their order
@@ -18,6 +21,9 @@ type request struct {
 }
 
 // use is what one dependency did in a request.
+//
+// The order of ends and beginnings tells a retry, which began after the failure had ended,
+// from a hedge, which ran beside it.
 type use struct {
 	e       *edge
 	failed  bool  // and nothing that began later made it good
@@ -31,11 +37,16 @@ type requestKey struct{}
 // Begin starts a request that the service handles. Calls with the returned
 // context belong to it. End, which must be called once, says whether the
 // request failed. Handler does this for HTTP.
+//
+// Requests may nest; a call belongs to the innermost. end may be called from any goroutine;
+// calls after the first do nothing.
 func (r *Recorder) Begin(ctx context.Context) (_ context.Context, end func(failed bool)) {
 	rq := &request{}
 	return context.WithValue(ctx, requestKey{}, rq), func(failed bool) { r.end(rq, failed) }
 }
 
+// requestOf is the request that a call belongs to; nil for one outside any, such as that of
+// a background job.
 func requestOf(ctx context.Context) *request {
 	rq, _ := ctx.Value(requestKey{}).(*request)
 	return rq
@@ -52,6 +63,8 @@ type Start struct {
 // Start notes that a call to an address, or to a name of Options.Names,
 // begins. Done must be called at its end. Both together do not allocate, once
 // the address is known. RoundTripper does this for HTTP.
+//
+// A Start is a value; Done may be called from another goroutine, once.
 func (r *Recorder) Start(ctx context.Context, address string) Start {
 	s := Start{r: r, e: r.edge(address), rq: requestOf(ctx)}
 	if s.rq != nil {
@@ -113,6 +126,9 @@ func (rq *request) note(e *edge, began int64, failed bool) {
 }
 
 // use finds the entry of a dependency, or makes it.
+//
+// Most requests use few dependencies, so a search beats a map, and the first eight need no
+// allocation.
 func (rq *request) use(e *edge) *use {
 	for i := range rq.first[:min(rq.n, len(rq.first))] {
 		if rq.first[i].e == e {
@@ -136,6 +152,9 @@ func (rq *request) use(e *edge) *use {
 
 // end judges what the dependencies did by how the request ended. If several
 // failed in a request that failed, nobody can say which one it was.
+//
+// A failed dependency of a request that was answered well was absorbed: its caller is soft.
+// One that failed alone in a request that failed is taken as the reason.
 func (r *Recorder) end(rq *request, failed bool) {
 	rq.mu.Lock()
 	defer rq.mu.Unlock()

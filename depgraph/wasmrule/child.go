@@ -26,6 +26,9 @@ const childVariable = "FAILOPEN_WASM_RULE"
 
 // Child runs a rule and ends the process, if this process was started for
 // that; otherwise it returns at once. Call it first thing in main.
+//
+// It is decided by an environment variable, which this package sets for its own children and
+// which has no use for anybody else: a program started with it waits for an order and ends.
 func Child() {
 	if os.Getenv(childVariable) == "" {
 		return
@@ -35,10 +38,13 @@ func Child() {
 }
 
 // host is the process around one rule.
+//
+// Its methods end the process, so none of them is called in the parent.
 type host struct {
 	out *bufio.Writer
 }
 
+// say writes one line at once, since the next moment may be the last.
 func (h *host) say(line string) {
 	fmt.Fprintln(h.out, line)
 	_ = h.out.Flush() // nobody is left to tell
@@ -54,6 +60,7 @@ func (h *host) end(a answer) {
 	os.Exit(0)
 }
 
+// failf answers with an error.
 func (h *host) failf(format string, args ...any) {
 	h.end(answer{Error: fmt.Sprintf(format, args...)})
 }
@@ -107,6 +114,8 @@ func watch(parent func() int, gone func()) {
 // run runs the rule. If that fails before it has begun, or the runtime itself
 // does, the compiled module may be broken that a cache had: it is thrown away,
 // and the rule compiled anew.
+//
+// A cache is a convenience; the only thing that it must never do is to change an answer.
 func (h *host) run(ctx context.Context, o order, module, graph []byte) {
 	a, suspect := h.attempt(ctx, o, module, graph)
 	// Suspect is what a good module cannot cause, or what compiling anew can mend.
@@ -120,6 +129,9 @@ func (h *host) run(ctx context.Context, o order, module, graph []byte) {
 }
 
 // attempt compiles and runs the rule once.
+//
+// suspect says that another attempt without the cache may succeed. Errors of the rule itself
+// are never suspect: they would be the same again.
 func (h *host) attempt(ctx context.Context, o order, module, graph []byte) (a answer, suspect bool) {
 	failf := func(format string, args ...any) answer { return answer{Error: fmt.Sprintf(format, args...)} }
 	// A compiled module is code that is run: one that was damaged on disk can break the
@@ -173,6 +185,8 @@ func (h *host) attempt(ctx context.Context, o order, module, graph []byte) (a an
 }
 
 // capped calls over instead of taking more than it may.
+//
+// Unlike bounded it runs in the child, where ending the process is the way to stop a rule.
 type capped struct {
 	bytes.Buffer
 	left int
@@ -196,22 +210,24 @@ func oneLine(err error) string {
 	if _, reason, ok := strings.Cut(line, "function[_start] failed: "); ok {
 		line = strings.TrimPrefix(reason, "wasm error: ")
 	}
-	return line[:min(len(line), 300)]
+	return short(line)
 }
 
 // lastLine is what a program says before it gives up.
+//
+// A rule in another language usually says the reason last.
 func lastLine(s string) string {
 	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' })
 	for _, line := range lines { // Go's runtime says the reason first, then where
 		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return ": " + line[:min(len(line), 300)]
+			return ": " + short(line)
 		}
 	}
 	if len(lines) == 0 {
 		return ""
 	}
 	line := lines[len(lines)-1]
-	return ": " + line[:min(len(line), 300)]
+	return ": " + short(line)
 }
 
 // openCache returns nil where there can be no cache: the rule is compiled then.

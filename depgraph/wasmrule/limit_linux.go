@@ -19,6 +19,8 @@ func tie(cmd *exec.Cmd) (untie func()) {
 // limitProcess bounds what this process may take, compiling included, so that
 // a module can neither eat the machine nor outlive its parent for long. A limit
 // that cannot be set leaves those of the parent and of the runtime.
+//
+// What is allowed beyond the memory of the rule, 1 GiB, is for compiling it.
 func limitProcess(memory int64, deadline time.Duration) {
 	const rlimitData = 2 // RLIMIT_DATA: private memory that can be written
 	data := uint64(memory) + 1<<30

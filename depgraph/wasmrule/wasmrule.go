@@ -15,11 +15,13 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/failopen/failopen/depgraph"
 )
 
-// Interface is the version of what a rule reads and writes.
+// Interface is the version of what a rule reads and writes. The package's comment says what
+// is promised of it.
 const Interface = 1
 
 // The bounds of a rule, unless Options says otherwise.
@@ -34,6 +36,8 @@ const (
 )
 
 // Options bounds a rule. The zero value has the defaults.
+//
+// Options are copied; nothing of it is read again but the environment of the process.
 type Options struct {
 	// Timeout bounds compiling and running together, for each check.
 	Timeout time.Duration
@@ -57,6 +61,10 @@ var ruleName = regexp.MustCompile(`^[a-z][a-z0-9._-]{0,63}$`)
 // Load reads a module and returns it as a rule, named after its file. The rule
 // may be run by several goroutines. A file that cannot be read is an error; one
 // that holds no rule is a rule that fails, so that the others are run.
+//
+// The module is read here and kept in memory, so a file that changes later changes nothing.
+// Each check starts a process of its own: rules share no memory with the program, nor with
+// each other.
 func Load(path string, o Options) (depgraph.Rule, error) {
 	o.Timeout, o.Memory, o.MaxModule = cmp.Or(o.Timeout, DefaultTimeout), cmp.Or(o.Memory, DefaultMemory), cmp.Or(o.MaxModule, DefaultMaxModule)
 	switch {
@@ -116,9 +124,9 @@ func readModule(path string, limit int64) (module []byte, refused, err error) {
 		return nil, nil, err
 	case int64(len(module)) > limit:
 		return nil, tooLarge, nil
-	case !bytes.HasPrefix(module, []byte("\x00asm")):
+	case !bytes.HasPrefix(module, []byte("\x00asm")), len(module) < 8:
 		return nil, errors.New("is not a WebAssembly module"), nil
-	case len(module) < 8 || module[6] != 0:
+	case module[6] != 0: // the layer: 0 of a module, 1 of a component
 		return nil, errors.New("is a WebAssembly component; a rule is a core module for WASI preview 1"), nil
 	}
 	return module, nil, nil
@@ -126,6 +134,8 @@ func readModule(path string, limit int64) (module []byte, refused, err error) {
 
 // order is the first line that the child reads; the module and the graph
 // follow.
+//
+// Both ends are this package in one program, so the form may change with every version.
 type order struct {
 	Deadline time.Duration `json:"deadline"`
 	Memory   int64         `json:"memory"`
@@ -134,12 +144,18 @@ type order struct {
 }
 
 // answer is the last line that the child writes.
+//
+// One of the two is set.
 type answer struct {
 	Error  string `json:"error,omitempty"`
 	Output []byte `json:"output,omitempty"`
 }
 
 // run starts a child for one check and judges what comes back.
+//
+// It returns when the process is gone: at its end, at the deadline, or when ctx ends. The
+// process gets what it needs on its standard input, and nothing on its command line or in
+// its environment that a list of processes would show.
 func run(ctx context.Context, module []byte, g *depgraph.Graph, o Options) ([]depgraph.Finding, error) {
 	var graph bytes.Buffer
 	if err := o.Graph(&graph, g); err != nil {
@@ -201,6 +217,8 @@ func cacheDir(dir string) string {
 
 // bounded keeps the beginning of what is written to it. It fails its writer
 // beyond that, unless it is quiet.
+//
+// It is written by one goroutine of os/exec, and read after the process has ended.
 type bounded struct {
 	bytes.Buffer
 	left  int
@@ -233,6 +251,9 @@ const (
 // judge turns what a child left behind into findings or the reason why there are none,
 // in this order: its own words, then the deadline, the caller's context, and what
 // its death looks like. The stage says whether the rule had begun.
+//
+// What the process wrote to its standard error is used for one line of a message, cut, as a
+// rule can write there what it likes.
 func judge(ctx context.Context, runErr error, out, errs *bounded, o Options, g *depgraph.Graph) ([]depgraph.Finding, error) {
 	stage, last := "starting", ""
 	sc := bufio.NewScanner(&out.Buffer)
@@ -268,6 +289,8 @@ func judge(ctx context.Context, runErr error, out, errs *bounded, o Options, g *
 	return nil, errors.New("the process of the rule gave no answer; does the program call wasmrule.Child first?")
 }
 
+// outOfMemory recognizes how Go's runtime, the system's allocator and the race detector end
+// a process that gets no memory.
 func outOfMemory(stderr string) bool {
 	return strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory") ||
 		strings.Contains(stderr, "failed to allocate") // the race detector
@@ -280,7 +303,22 @@ func firstLine(s string) string {
 	if line == "" {
 		return ""
 	}
-	return ": " + line
+	return ": " + short(line)
+}
+
+// maxLine is how many bytes of a line from a rule's process a message shows.
+const maxLine = 300
+
+// short cuts a line between two letters.
+func short(line string) string {
+	if len(line) <= maxLine {
+		return line
+	}
+	cut := maxLine
+	for cut > 0 && !utf8.RuneStart(line[cut]) {
+		cut--
+	}
+	return line[:cut]
 }
 
 // reply is what a rule writes.
@@ -289,6 +327,7 @@ type reply struct {
 	Findings  []replyFinding `json:"findings"`
 }
 
+// replyFinding is one finding as a rule writes it; what is left out is that of the rule.
 type replyFinding struct {
 	Service  string      `json:"service"`
 	Message  string      `json:"message"`
@@ -297,6 +336,8 @@ type replyFinding struct {
 	Edges    []replyEdge `json:"edges"`
 }
 
+// replyEdge names a dependency of the graph. Of several between two services it is the
+// first.
 type replyEdge struct {
 	From string `json:"from"`
 	To   string `json:"to"`
@@ -337,6 +378,8 @@ func findings(output []byte, g *depgraph.Graph) ([]depgraph.Finding, error) {
 // convert checks one finding against the graph, and fills it in. Services, edges and
 // severities that there are not are errors: a rule that names them looked at something
 // else.
+//
+// Names from the rule are quoted and cut in errors; the reports escape the messages.
 func (r *replyFinding) convert(f *depgraph.Finding, g *depgraph.Graph) error {
 	switch {
 	case strings.TrimSpace(r.Message) == "":

@@ -32,6 +32,8 @@ func Middleware(r *observe.Recorder) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error { return stack.Initialize.Add(m, middleware.After) }
 }
 
+// recorded is the middleware. It is first in the stack, so that an operation is one call
+// however often it is tried.
 type recorded struct {
 	r         *observe.Recorder
 	resources *resources
@@ -59,6 +61,8 @@ var answers = []string{
 	"ParameterNotFound", "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException",
 }
 
+// isAnswer reports whether an error is what a healthy service says. What is not known here
+// counts as a failure: a drift that is reported can be looked at, one that is not cannot.
 func isAnswer(ctx context.Context, err error) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && slices.Contains(answers, api.ErrorCode()) && !isOverload(api) && !lostTable(ctx, api)

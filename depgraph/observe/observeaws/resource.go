@@ -17,6 +17,7 @@ var fields = []string{"TableName", "QueueUrl", "TopicArn", "Bucket", "StreamName
 // recorded under their service.
 const maxResources = 1000
 
+// resource is the key of a name: a table and a queue may be called the same.
 type resource struct{ service, name string }
 
 // resources turns a call into the name to record it under: that of what it is
@@ -37,6 +38,8 @@ func newResources(r *observe.Recorder) *resources {
 }
 
 // name never panics, whatever the parameters are.
+//
+// parameters is the input of an operation, a pointer to a struct of the SDK.
 func (s *resources) name(service string, parameters any) string {
 	v := reflect.ValueOf(parameters)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {

@@ -10,6 +10,7 @@
 package observeotel
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -29,6 +30,11 @@ import (
 // Processor is a trace.SpanProcessor. Server and consumer spans are requests,
 // client and producer spans calls, named after peer.service, the address of the
 // other side, or the system of a database or a broker.
+// The names are those of OpenTelemetry's semantic conventions: server.address and server.port,
+// db.system.name and messaging.system, with their older spellings.
+//
+// It may be used by several providers and goroutines. mu is held for a few look-ups, and
+// while the Recorder is asked, never across a call out of the two packages.
 type Processor struct {
 	r *observe.Recorder
 
@@ -40,6 +46,7 @@ type Processor struct {
 	pool sync.Pool // of *entry
 }
 
+// hostPort is the key of an address; a string of both would have to be made first.
 type hostPort struct {
 	host string
 	port int64
@@ -50,6 +57,9 @@ type hostPort struct {
 const maxAddresses = 1000
 
 // entry is a span that has not ended.
+//
+// A span of another kind than a request or a call is kept for its ctx alone, so that what
+// is called below it belongs to the right request.
 type entry struct {
 	ctx   context.Context // carries the request that it belongs to
 	end   func(failed bool)
@@ -70,6 +80,10 @@ func New(r *observe.Recorder) *Processor {
 var _ trace.SpanProcessor = (*Processor)(nil)
 
 // OnStart implements trace.SpanProcessor.
+//
+// A parent in this process hands its request on; one in another process, or one that was not
+// recorded, has none. The context that the SDK passes is not used: it is the caller's, and
+// has the span and not the request.
 func (p *Processor) OnStart(_ context.Context, s trace.ReadWriteSpan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,6 +108,10 @@ func (p *Processor) OnStart(_ context.Context, s trace.ReadWriteSpan) {
 }
 
 // OnEnd implements trace.SpanProcessor.
+//
+// A span has failed if its status is an error, which is what instrumentations set for 5xx on
+// both sides. A call that is named only now counts as one that began now, so that in a request
+// it looks like a retry of those that ended before.
 func (p *Processor) OnEnd(s trace.ReadOnlySpan) {
 	id := s.SpanContext().SpanID()
 	p.mu.Lock()
@@ -136,8 +154,12 @@ func (p *Processor) Shutdown(context.Context) error { return nil }
 func (p *Processor) ForceFlush(context.Context) error { return nil }
 
 // peer names the other side by OpenTelemetry's conventions, old and new.
+//
+// The first of these that is given: peer.service, the host with its port, the system of a
+// database, of a broker, or the service of an RPC. An address that is a number gives way to
+// a system, as numbers change with every deployment. "" means that nothing names it.
 func (p *Processor) peer(attrs []attribute.KeyValue) string {
-	var service, address, system, broker, full string
+	var service, address, system, broker, rpc, full string
 	var port int64
 	for _, kv := range attrs {
 		switch kv.Key {
@@ -152,9 +174,7 @@ func (p *Processor) peer(attrs []attribute.KeyValue) string {
 		case "messaging.system":
 			broker = kv.Value.AsString()
 		case "rpc.service":
-			if address == "" {
-				broker = kv.Value.AsString()
-			}
+			rpc = kv.Value.AsString()
 		case "url.full", "http.url":
 			full = kv.Value.AsString()
 		}
@@ -168,12 +188,10 @@ func (p *Processor) peer(attrs []attribute.KeyValue) string {
 	switch {
 	case service != "":
 		return service
-	case address != "" && (system+broker == "" || !numeric(address)):
+	case address != "" && (system == "" && broker == "" && rpc == "" || !numeric(address)):
 		return p.join(address, port)
-	case system != "":
-		return system
 	}
-	return broker
+	return cmp.Or(system, broker, rpc)
 }
 
 // portOf reads a port, which some write as text.
