@@ -37,7 +37,7 @@ func indexes(n int) string {
 // TestServer_answers stands in a bubble, where the time is always the same.
 func TestServer_answers(t *testing.T) {
 	for topic, rows := range map[string][]exchange{
-		"batches": batchAnswers, "decoding": decodingAnswers, "expressions": expressionAnswers, "legacy": legacyAnswers,
+		"batches": batchAnswers, "indexes": indexAnswers, "decoding": decodingAnswers, "expressions": expressionAnswers, "legacy": legacyAnswers,
 		"reads": readAnswers, "tables": tableAnswers, "transactions": transactionAnswers, "updates": updateAnswers,
 	} {
 		t.Run(topic, func(t *testing.T) {

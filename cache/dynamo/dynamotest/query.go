@@ -240,8 +240,15 @@ func segmentOf(key string, total int64) int64 { return int64(crc32.ChecksumIEEE(
 // through. The lock is held.
 //
 // Capacity is for what was looked at, before filter and projection. An index
-// shows what it projects, and the filter sees no more than that.
+// has what it projects: that is what is paid for and limited, and what the filter
+// sees.
 func (c *call) page(v view, found []item, in *reading, filter condition, only []path) (any, *apiError) {
+	if v.i != nil {
+		only := v.i.only(v.t)
+		for i, it := range found { // a slice of our own
+			found[i] = it.project(only)
+		}
+	}
 	page, size, last := pageOf(found, in.Limit)
 	units := readUnits(size, in.ConsistentRead)
 	if !c.server.read.take(units, c.now) {
@@ -249,9 +256,6 @@ func (c *call) page(v view, found []item, in *reading, filter condition, only []
 	}
 	shown := []item{}
 	for _, it := range page {
-		if v.i != nil {
-			it = it.project(v.i.only(v.t))
-		}
 		if filter(it) {
 			shown = append(shown, c.shown(v.t, it.project(only)))
 		}
