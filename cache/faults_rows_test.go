@@ -392,7 +392,7 @@ func faultAE(t *testing.T) {
 			}
 		}()
 		var wg sync.WaitGroup
-		for g := range 1000 {
+		for g := range 2 * short(500) {
 			wg.Go(func() {
 				rnd := rand.New(rand.NewPCG(3, uint64(g)))
 				for range 100 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,6 +26,15 @@ type world struct {
 
 	mu     sync.Mutex
 	events []cache.Event
+}
+
+// short is n, and a quarter of it under the race detector, which looks for
+// something else than more of the same would find.
+func short(n int) int {
+	if b, ok := debug.ReadBuildInfo(); ok && slices.Contains(b.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return n / 4
+	}
+	return n
 }
 
 // inWorld runs f in a bubble of virtual time, with a cache whose origin knows
