@@ -357,12 +357,30 @@ func (s *scanner) quoted() ([]byte, error) {
 			s.at++
 			return s.data[from:s.at], nil
 		case c == '\\':
-			s.at++
+			if !s.escape() {
+				return nil, errJSON
+			}
 		case c < ' ':
 			return nil, errJSON
 		}
 	}
 	return nil, errJSON
+}
+
+// escape goes to the last character of an escape, and reports whether it is one
+// of JSON's. It is looked at although few strings are decoded: a token that others
+// refuse as no JSON must not be good here.
+func (s *scanner) escape() bool {
+	s.at++
+	switch {
+	case s.at == len(s.data):
+		return false
+	case s.data[s.at] != 'u':
+		return strings.IndexByte(`"\/bfnrt`, s.data[s.at]) >= 0
+	}
+	_, ok := hex4(s.data[s.at+1:])
+	s.at += 4
+	return ok
 }
 
 // digits takes as many digits as there are, and reports whether there was one.
@@ -431,7 +449,7 @@ func unquote(quoted []byte) ([]byte, error) {
 			out = append(out, in[i])
 			continue
 		}
-		i++ // quoted has seen that there is a character
+		i++ // quoted has seen that it is an escape
 		switch c := in[i]; c {
 		case '"', '\\', '/':
 			out = append(out, c)
