@@ -28,9 +28,11 @@ import (
 // ask the origin meanwhile: its children take turns with a pass of its own
 // (loading.pass), and can never wait for each other in a circle of slots.
 type admission struct {
-	limit int
+	limit int // Options.Concurrency
 	now   func() int64
 
+	// mu guards what follows, and the tickets. It is taken under a shard's lock (claim),
+	// so begin, which is called with it, must take neither.
 	mu    sync.Mutex
 	busy  int       // slots in use
 	queue list.List // of *ticket, oldest first
@@ -57,9 +59,9 @@ type ticket struct {
 	until    int64         // when the last of those who wait leaves
 	claims   int           // flights that someone waits for; 0: given up
 	at       *list.Element // in the queue; nil: not there, or not any more
-	timer    *time.Timer
-	usesPass bool
-	returned bool
+	timer    *time.Timer   // of its patience, while queued
+	usesPass bool          // its parent's, and no slot
+	returned bool          // exit has been called
 }
 
 // loading is a load in progress, as the loads that it asks for see it.

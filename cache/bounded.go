@@ -31,13 +31,13 @@ import (
 // miss of the cache makes one.
 type bounded[T any] struct {
 	callContext
-	began   time.Time
-	timeout time.Duration
-	where   string // for PanicError
-	late    error
-	zombies *atomic.Int64
+	began   time.Time     // its time counts from here, also if run is called later
+	timeout time.Duration // above 0
+	where   string        // for PanicError
+	late    error         // the error of a call that outlives its context
+	zombies *atomic.Int64 // counted up while the call is one
 	call    func(context.Context) (T, error)
-	then    func(T, outcome)
+	then    func(T, outcome) // must not block: it may run on the watchdog's goroutine
 }
 
 // outcome is what a call came to. Its error was judged inside the call's
@@ -153,14 +153,14 @@ func (b *bounded[T]) run(ctx context.Context) (here bool) {
 // It has one timer for both moments, the end of the context and that of the patience
 // after it. What is below mu is guarded by it; timer is set once, under mu too.
 type callContext struct {
-	values   context.Context
+	values   context.Context // whose values it has, and nothing else of
 	deadline time.Time
-	inside   *loading // for loads that it asks for
-	timer    *time.Timer
+	inside   *loading    // for loads that it asks for
+	timer    *time.Timer // of the context's end, and then of the grace
 	settled  atomic.Bool // the outcome was reported
 
 	mu    sync.Mutex
-	ended error
+	ended error         // what Err returns; nil: it has not ended
 	done  chan struct{} // made when asked for
 	after []*func()     // registered by AfterFunc, nil when stopped
 }

@@ -19,10 +19,10 @@ type breaker struct {
 	shutUntil atomic.Int64
 
 	cb        *gobreaker.TwoStepCircuitBreaker[struct{}]
-	now       func() int64
-	cooldown  time.Duration
-	permanent bool // of the last fault; written and read under gobreaker's mutex
-	opened    atomic.Int64
+	now       func() int64  // the cache's clock
+	cooldown  time.Duration // Options.Cooldown, of which each wait draws 80 to 120 %
+	permanent bool          // of the last fault; written and read under gobreaker's mutex
+	opened    atomic.Int64  // how often, for Stats
 
 	// gobreaker tells of a change with its mutex held. Changes wait here
 	// until it is not, since a hook may ask for the state.

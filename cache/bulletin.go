@@ -51,19 +51,20 @@ type bulletin[V any] struct {
 	looked atomic.Int64 // on the cache's clock: what was told before has been heard
 	count  atomic.Int64 // len(recent), so that the usual case takes no lock
 
-	mu      sync.Mutex
-	pending []note
-	since   int64 // the oldest of pending came
-	recent  map[uint64]heard
-	timer   *time.Timer
+	mu      sync.Mutex       // guards what follows; not held while the store is called
+	pending []note           // to be told, at most maxPending
+	since   int64            // the oldest of pending came
+	recent  map[uint64]heard // by digest, tag or name: what was read, for a while
+	timer   *time.Timer      // of the next tick
 	closed  bool
 
-	// The timer's own.
-	tick    int
+	// The timer's own: work runs on one goroutine at a time.
+	tick    int   // counts on; the odd ones only write
 	second  int64 // up to which all sets have been read
 	waits   int   // ticks, after Append has failed
-	backoff int
+	backoff int   // 1, 3, 7 … 20 ticks
 
+	// For Stats: what was told, and heard.
 	posted, postFaults, looks, lookFaults, ended, lost, distrusted atomic.Int64
 }
 
@@ -79,9 +80,9 @@ type heard struct{ version, until, seq int64 }
 
 const (
 	bulletinTick = 500 * time.Millisecond
-	maxPending   = 1 << 16
-	maxMissed    = 300 // seconds
-	ownSet       = 16  // notes; more go into a set of their own
+	maxPending   = 1 << 16 // notes: 1 MiB of them, an outage of the store long
+	maxMissed    = 300     // seconds; to read more sets costs more than to load anew
+	ownSet       = 16      // notes; more go into a set of their own
 	noteBytes    = 16
 	// told is how long an ending takes to every instance that reads: a tick
 	// to be written, two to be read, and as much again.

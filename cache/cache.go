@@ -22,28 +22,34 @@ import (
 // is safe for concurrent use. Make it with New, and Close it.
 // Most callers want Get.
 type Cache[V any] struct {
-	opts   Options[V]
-	local  *local[V]
-	remote *remote // nil without a Store
+	// Set by New and never changed; each has its own lock, or needs none.
+	opts  Options[V] // with their defaults
+	local *local[V]  // the first tier
+	// remote is the second tier and what guards it, queue what is to be written there,
+	// and over what may not be served any more, from there or from anywhere. All three
+	// are nil without a Store: then what is gone is gone.
+	remote *remote
 	queue  *writeback[V]
-	over   *endings // what may not be served any more; without a Store, what is gone is gone
+	over   *endings
 	codec  Codec[V]
-	plain  bool // the codec is Raw
-	sealer sealer
-	calls  *callbacks
-	keys   keyer
+	plain  bool       // the codec is Raw, whose code is our own and needs no containing
+	sealer sealer     // of envelopes
+	calls  *callbacks // contains the user's functions
+	keys   keyer      // names of keys in the store
 
-	bulletin *bulletin[V] // nil without a BulletinStore
+	bulletin *bulletin[V] // nil without a BulletinStore; its methods take that
 	tags     tags
 
+	// epoch is when the cache's clock, now, was 0. Deadlines within the process are on
+	// that clock, which no change of the machine's time moves.
 	epoch   time.Time
 	slots   *admission   // for loads in progress
 	gate    gate         // to an origin that fails
 	circles circles      // of loads that ask for loads
-	hands   chan func()  // to idle hands
+	hands   chan func()  // to idle hands, unbuffered; see do
 	idle    atomic.Int64 // idle hands
-	life    *life
-	n       counters
+	life    *life        // work in progress, for Close
+	n       counters     // of Stats
 }
 
 // New makes a cache. It calls neither the store nor the origin, so a service
@@ -145,6 +151,7 @@ func (c *Cache[V]) now() int64 { return int64(time.Since(c.epoch)) }
 
 var background = context.Background()
 
+// loader is Options.Load, or what GetOrLoad was given.
 type loader[V any] func(ctx context.Context, key string) (V, error)
 
 // lookup is the hot path. A hit writes nothing that another core reads, and
@@ -289,7 +296,8 @@ func (c *Cache[V]) Invalidate(ctx context.Context, key string) error {
 }
 
 // end ends the value of key in this process, and returns the tombstone that
-// the store is to be told of.
+// the store is to be told of. It is one step under the shard's lock: after it no
+// lookup here finds the old value, and no load that began before keeps its result.
 func (c *Cache[V]) end(key string) *entry[V] {
 	hash := maphash.String(c.local.seed, key)
 	s := c.local.shard(hash)
@@ -328,7 +336,10 @@ func (c *Cache[V]) later(s *shard[V], hash uint64, key string) int64 {
 	return min(version, now.Add(MaxSkew).UnixMilli())
 }
 
-// through writes e to the store and waits for the outcome.
+// through writes e to the store and waits for the outcome, or for the caller's
+// context: the write goes on without him, and what becomes of it is counted. The
+// error wraps the store's, and says what is owed. Only Invalidate and its like wait
+// for the store; the path of a Get does not come through here.
 func (c *Cache[V]) through(ctx context.Context, e *entry[V], what string) error {
 	outcomes := make(chan outcome, 1)
 	entered := c.life.enter() // Close waits for it

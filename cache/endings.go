@@ -37,7 +37,7 @@ import (
 // last chance in Close.
 type endings struct {
 	life  int64 // ns after which an ending is of no use
-	limit int64
+	limit int64 // of bytes
 	now   func() int64
 	wake  func() // starts a delivery; called by the timer, with no lock held
 
@@ -45,18 +45,18 @@ type endings struct {
 	all   atomic.Int64 // what was loaded or set before, by any clock, is over: InvalidateAll
 	top   atomic.Int64 // the greatest version of any key's ending so far
 	count atomic.Int64 // len(byHash), so that the usual case takes no lock
-	lost  atomic.Int64
+	lost  atomic.Int64 // endings that the store will not be told of, for Stats
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows; taken under a shard's lock, and holds none itself
 	byHash  map[uint64]*ending
-	states  [3]list.List // of *ending: told, carried, owed; oldest first
-	bytes   int64
-	timer   *time.Timer
-	due     int64 // when the next delivery may begin
-	backoff time.Duration
-	closing bool // deliveries do not wait, and end after closeAttempts
-	failed  int  // deliveries in a row, while closing
-	closed  bool // there are no deliveries any more
+	states  [3]list.List  // of *ending: told, carried, owed; oldest first
+	bytes   int64         // of all endings, at most limit
+	timer   *time.Timer   // of the next delivery; nil: none is owed
+	due     int64         // when the next delivery may begin
+	backoff time.Duration // after a delivery that failed; 0: the last one went well
+	closing bool          // deliveries do not wait, and end after closeAttempts
+	failed  int           // deliveries in a row, while closing
+	closed  bool          // there are no deliveries any more
 }
 
 // ending is one key's bar. Two keys with one hash share it, which costs at

@@ -43,6 +43,9 @@ type failing struct {
 	last  error
 }
 
+// The bursts let a failure that is only a moment's pass without a pause: clients
+// retry, and deployments cut connections. The pause of the origin is 50 questions a
+// second from each instance, enough to see it come back.
 const (
 	keyBurst    = 32
 	originBurst = 32

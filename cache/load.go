@@ -16,10 +16,10 @@ type question[V any] struct {
 	key     [1]string
 	many    bool // ask with LoadMany
 
-	asked    time.Time // when it was put
-	patience time.Duration
-	ticket   ticket
-	inside   loading
+	asked    time.Time     // when it was put; later, when the loader was called
+	patience time.Duration // LoadTimeout, less what was spent in the queue
+	ticket   ticket        // its place in admission
+	inside   loading       // the load, as what it asks for sees it
 }
 
 // answer is what the origin said: one value, or many.
@@ -291,6 +291,8 @@ func inTime(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrLoadTimeout, err)
 }
 
+// Hands wait for the next step a moment longer than a burst of misses has gaps, and
+// a few of them are enough: while all are busy, a new goroutine does as well.
 const (
 	maxIdleHands = 4
 	handLinger   = 100 * time.Millisecond

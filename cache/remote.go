@@ -18,14 +18,14 @@ const maxZombies = 64
 type remote struct {
 	store   Store
 	keys    keyer
-	reads   *breaker
+	reads   *breaker // of its own, as a table may be readable and not writable
 	writes  *breaker
-	now     func() int64
-	zombies atomic.Int64 // of the store alone: a hanging origin must not close it
-	nReads  *storeCounters
-	nWrites *storeCounters
-	fair    time.Duration // a read that had less says nothing of the store
-	fault   func(op, key string, err error)
+	now     func() int64                    // the cache's clock
+	zombies atomic.Int64                    // of the store alone: a hanging origin must not close it
+	nReads  *storeCounters                  // of Stats.Reads
+	nWrites *storeCounters                  // of Stats.Writes
+	fair    time.Duration                   // a read that had less says nothing of the store
+	fault   func(op, key string, err error) // tells the hooks; called with no lock held
 
 	// tags makes sure that it is known what became of the tags of items.
 	tags func(context.Context, ...Item) error

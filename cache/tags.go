@@ -31,10 +31,10 @@ import (
 // versions decide.
 type tags struct {
 	seq   atomic.Int64 // counts what was learned; a load that began later knows
-	used  atomic.Bool
-	reads atomic.Int64
+	used  atomic.Bool  // some value has had a tag: before, nobody pays for them
+	reads atomic.Int64 // of the store, for Stats
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows; taken under a shard's lock
 	known   map[uint64]tagState
 	reading map[uint64]chan struct{} // closed when it has been read, or not
 	// len(known) beyond which put looks for what is of no use any more

@@ -24,14 +24,14 @@ type writeback[V any] struct {
 	write func(e *entry[V]) (here bool)
 	more  func() *entry[V] // nil: nothing
 
-	mu      sync.Mutex
+	mu      sync.Mutex               // guards what follows; taken under a shard's lock, never the other way round
 	order   list.List                // of *entry[V], oldest first
-	pending map[string]*list.Element // by key
+	pending map[string]*list.Element // by key, those in order
 	writing map[string]*writing[V]   // by key, at most one for each worker
-	workers int
-	bytes   int64
-	closed  bool
-	drained chan struct{} // non-nil while someone waits for workers to reach 0
+	workers int                      // at most writeWorkers; those that wait for a slow store are counted
+	bytes   int64                    // of all that waits or is being written
+	closed  bool                     // nothing is taken any more; what waits is still written
+	drained chan struct{}            // non-nil while someone waits for workers to reach 0
 }
 
 // writing is a write in progress, and what waits for its end.
