@@ -124,6 +124,7 @@ func TestOrder_critical_of_equal_paths(t *testing.T) {
 		"the first one by name ends":         {"z: start: 3s\ny: start: 3s\nx: start: 3s", "x"},
 		"the deepest one ends":               {"z: start: 1s / on: y\ny: start: 2s\nx: start: 3s", "y z"},
 		"the first of two chains ends":       {"d: start: 1s / on: b\nc: start: 1s / on: a\nb: start: 2s\na: start: 2s", "a c"},
+		"those that are only launched":       {"x:\na: / on: x, phase: startup, until: started\nb: / on: x, phase: startup, until: started", "x a"},
 		"without durations":                  {"d: / on: b\nc: / on: a\nb:\na:", "a c"},
 	} {
 		lines := strings.Split(c.system, "\n")

@@ -108,6 +108,8 @@ func ofRunTime(d depgraph.Dependency) bool {
 
 // take adds what one source held to the sums. It is called once a source, after
 // the whole of it was understood.
+//
+// Requests that a recording tells take the place of those that follow from its pairs.
 func (c *Collector) take(f *file) {
 	// What a reader of the report checks first: how much was in it.
 	source := Source{Name: f.name, Format: f.format, Spans: len(f.spans), Edges: len(f.t.edges)}
@@ -157,9 +159,10 @@ func (c *Collector) read(r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// limited reads everything, or one byte more than the limit, which is an error.
+// limited reads everything, or one byte more than the limit, which is an error. A limit that
+// is as large as can be is none.
 func limited(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	data, err := io.ReadAll(io.LimitReader(r, max(limit, limit+1)))
 	if err == nil && int64(len(data)) > limit {
 		return nil, fmt.Errorf("is too large: at most %d MiB are read; record for a shorter time, or split it", max(1, limit>>20))
 	}
@@ -168,6 +171,9 @@ func limited(r io.Reader, limit int64) ([]byte, error) {
 
 // file is one source while it is read. Nothing of it reaches the Collector
 // before it was read to its end.
+//
+// One method reads one format, and calls span or pair for what it finds; is keeps a file to
+// one format.
 type file struct {
 	name, format string
 	data         []byte
@@ -187,6 +193,7 @@ type file struct {
 // format is named here, in errFormat's texts and in the guide.
 const Formats = "dependencies of Zipkin or Jaeger, spans of Zipkin (v2), Jaeger or OTLP in JSON, metrics of OpenTelemetry's service graph as Prometheus has them (text, or the answer of a query), or a recording of package observe"
 
+// errFormat is the error for what is in none of them.
 var errFormat = errors.New("the format is unknown; this reads " + Formats)
 
 // parse tells the format by the first sign that is no space: a list is
@@ -209,6 +216,8 @@ func (f *file) parse() error {
 // located adds the line to an error of the JSON parser, and says it in the
 // words of the data instead of Go's types. The line is that where the decoder
 // was, which for a wrong value is the end of the object that holds it.
+//
+// Errors of what the values mean come from parse, and get the line as well.
 func (f *file) located(parse func(dec *json.Decoder) error) error {
 	dec := json.NewDecoder(bytes.NewReader(f.data))
 	err := parse(dec)
@@ -260,6 +269,8 @@ func jsonType(e *json.UnmarshalTypeError) string {
 // objects reads one JSON object or several, as a collector writes one a line.
 // Which format an object has follows from its members; the order below matters
 // where two of them could be there.
+//
+// Members that are not listed are left alone: servers add some with every version.
 func (f *file) objects(dec *json.Decoder) error {
 	for dec.More() {
 		var o struct {
@@ -337,6 +348,8 @@ func emptyList(data json.RawMessage) bool {
 
 // is sets the format, which is one for each file. A mixture is an error, as it
 // is hardly meant.
+//
+// It is called before anything is counted.
 func (f *file) is(format string) error {
 	if f.format != "" && f.format != format {
 		return fmt.Errorf("holds %s and %s; each file must hold one format", f.format, format)
@@ -387,6 +400,9 @@ const maxCount = math.MaxInt64 >> 20
 // service, and the edges with what became of the requests. Several recordings
 // in one file add up, as several files do. other is how many calls the recorder
 // did not count by name.
+//
+// The form is that of observe.Recorder.WriteTo; a version that this does not know is an
+// error, since numbers that mean something else must not be added.
 func (f *file) recording(version, services, edges json.RawMessage, other int64) error {
 	if err := f.is("a recording of package observe"); err != nil {
 		return err

@@ -13,6 +13,9 @@ import (
 // nothing else failed in it, both have times, and the call had ended when the
 // request did. A request of which the top span is missing, or is the call
 // itself, says nothing about how it ended.
+//
+// calls are those of one request, in order of their beginning or not; each dependency adds
+// one to one of the counts of its Effect. O(n log n).
 func (l *linker) effects(top int, calls []call) {
 	type dependency struct {
 		to   string
@@ -85,6 +88,8 @@ func (l *linker) known(top int) bool {
 
 // result is what a request got from one dependency. end is that of the last
 // call that failed for good; timed says that all calls have times.
+//
+// unclear outweighs failed: of a dependency that is both nothing is concluded.
 type result struct {
 	failed, unclear, timed bool
 	end                    int64
@@ -149,6 +154,8 @@ func workedOf(calls []call, n int) worked {
 }
 
 // after reports whether one began after the end of c, and made it good.
+//
+// The last beginning decides, as starts is sorted. O(1).
 func (w worked) after(c call) bool {
 	n := len(w.starts)
 	return n > 0 && w.starts[n-1] >= c.end
@@ -156,6 +163,8 @@ func (w worked) after(c call) bool {
 
 // during reports whether one ran at the same time as c: of those that began
 // before its end, the one that ended last did so after its beginning.
+//
+// O(log n).
 func (w worked) during(c call) bool {
 	before, _ := slices.BinarySearch(w.starts, c.end)
 	return before > 0 && w.latest[before-1] > c.start

@@ -188,3 +188,24 @@ func TestCollector_bounds_at_their_edges(t *testing.T) {
 	}
 	same(t, "three spans", edges(c.Observed()), "web -> db call 2/0 f1")
 }
+
+// A limit in bytes is met by what has exactly so many, and one that is as large as can be
+// is none.
+func TestCollector_limits_at_their_bounds(t *testing.T) {
+	const text = `[{"parent": "a", "child": "b", "callCount": 1}]`
+	for limit, want := range map[int64]string{
+		0:                    "",
+		1<<63 - 1:            "",
+		int64(len(text)):     "",
+		int64(len(text)) - 1: "x: is too large: at most 1 MiB are read; record for a shorter time, or split it",
+	} {
+		c := &drift.Collector{MaxBytes: limit}
+		got := ""
+		if err := c.Add("x", strings.NewReader(text)); err != nil {
+			got = err.Error()
+		}
+		if edges := len(c.Observed().Edges); got != want || edges != 1 && want == "" {
+			t.Errorf("%d: %q and %d edges, want %q", limit, got, edges, want)
+		}
+	}
+}

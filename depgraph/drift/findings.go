@@ -18,6 +18,9 @@ import (
 //
 // A finding about a pair without a declaration is at its first service, if that
 // is declared, so that a waiver and a reader have a place.
+//
+// It is not a rule of Graph.Check, as it needs a record beside the graph; baselines and
+// waivers treat it alike.
 func (c *comparer) findings(all []Dependency) (found []depgraph.Finding) {
 	// A rule that is off, or not wanted, stays in the map and adds nothing.
 	rules := map[string]depgraph.Rule{}
@@ -79,6 +82,9 @@ func (c *comparer) wants(r depgraph.Rule) bool {
 }
 
 // undeclared names who or what is missing, and how it is used.
+//
+// A caller that nobody declares is told first: without a manifest there is no place for the
+// edge.
 func (c *comparer) undeclared(d *Dependency) string {
 	switch text := fmt.Sprintf("%s %s", d.From, c.uses(d)); {
 	case !c.g.Has(d.From):

@@ -38,6 +38,8 @@ func (f *file) link(l dependencyLink, judged bool) error {
 
 // zipkinEndpoint is one side of a call; only the name matters, or the address
 // if there is none.
+//
+// See the OpenAPI description of Zipkin's v2 API.
 type zipkinEndpoint struct {
 	ServiceName string `json:"serviceName"`
 	IPv4        string `json:"ipv4"`
@@ -108,6 +110,8 @@ func (f *file) zipkin(dec *json.Decoder) error {
 
 // zipkinSpan takes one element of a list: a link, or a span, which it brings
 // into the common form.
+//
+// Its errors name the span by its ID.
 func (f *file) zipkinSpan(z *zipkinSpan) error {
 	switch {
 	case z.Parent != "" || z.Child != "":
@@ -290,6 +294,8 @@ func (f *file) jaeger(data json.RawMessage) error {
 // roleOf reads the kind of a span as Jaeger ("client"), OTLP
 // ("SPAN_KIND_CLIENT", or 3) and others write it. What is unknown or internal
 // is local.
+//
+// A local span is no call by itself; what is called below it still is.
 func roleOf(kind string) role {
 	switch strings.TrimPrefix(strings.ToLower(kind), "span_kind_") {
 	case "client", "3":
@@ -339,6 +345,8 @@ func (a attributes) peer(r role) (name string, database bool) {
 // client does that leaves, or the loser of two hedged calls: that is no failure
 // of the other side. A deadline is one. The number 1 is gRPC's code for it and
 // counts under that key only.
+//
+// Of several that are set, one is enough.
 func (a attributes) cancelled() bool {
 	const grpcCancelled = "1"
 	// Every place where an instrumentation puts how a call ended.
@@ -375,6 +383,7 @@ type otlpValue struct {
 	Bool   *bool        `json:"boolValue"`
 }
 
+// otlpAttribute is one of the pairs that OTLP writes in place of an object.
 type otlpAttribute struct {
 	Key   string    `json:"key"`
 	Value otlpValue `json:"value"`
@@ -399,6 +408,8 @@ func attributesOf(list []otlpAttribute) attributes {
 // enumOrName is an enumeration that is written as a number or as its name.
 type enumOrName string
 
+// UnmarshalJSON implements json.Unmarshaler. It takes any value as its text, as what is
+// unknown means nothing here.
 func (e *enumOrName) UnmarshalJSON(data []byte) error {
 	*e = enumOrName(strings.Trim(string(data), `"`))
 	return nil

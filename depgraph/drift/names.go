@@ -16,6 +16,8 @@ import (
 // looked up as it is; without regard to case, if only one service fits; without
 // a port; and without what follows the first label of a name inside a
 // Kubernetes cluster, such as "db.shop.svc.cluster.local".
+//
+// The zero value maps nothing. It is not for use by several goroutines while it is changed.
 type Names struct {
 	exact    map[string]string
 	patterns []pattern
@@ -94,6 +96,8 @@ func (n *Names) Read(file string, r io.Reader) error {
 // word reads a name up to a sign, in quotes or without, and returns what
 // follows the sign. Behind the closing quote only the sign or a comment may
 // follow.
+//
+// end is the colon of the first name, and the # of a comment behind the second.
 func word(s string, end byte) (text, rest string, err error) {
 	if !strings.HasPrefix(s, `"`) {
 		text, rest, found := strings.Cut(s, string(end))
@@ -117,6 +121,8 @@ func word(s string, end byte) (text, rest string, err error) {
 }
 
 // resolver looks observed names up, each once. It lives for one Compare.
+//
+// It belongs to one goroutine.
 type resolver struct {
 	names *Names
 	// declared are the names of the graph, and folded the same by their lower

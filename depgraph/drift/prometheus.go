@@ -20,6 +20,9 @@ const (
 // serviceGraph sums up the series of a service graph. A pair has several series
 // if there are further labels, of replicas or dimensions; they add up. found
 // says that there was any; left has pairs without a name on one side.
+//
+// The counters are sums since a process began; a counter that was reset counts what it has
+// now.
 type serviceGraph struct {
 	calls, failed map[graphSeries]int64
 	left          map[string]bool
@@ -42,6 +45,8 @@ func metricOf(name string) string {
 // add counts a series. A virtual node is a side that is not traced: "user" and
 // "unknown" stand for one without a name. One that has a name, as the server of
 // most providers, is a dependency like any other.
+//
+// metric is one of the two, without its suffix, or "" for calls.
 func (s *serviceGraph) add(metric string, labels map[string]string, value int64) {
 	s.found = true
 	k := graphSeries{labels["client"], labels["server"], labels["connection_type"]}
@@ -89,6 +94,8 @@ const graphFormat = "metrics of a service graph"
 // (exposition format 0.0.4) or OpenMetrics 1.0. Other metrics in the file are
 // left alone; a line that is none is an error, as the file is something else
 // then.
+//
+// O(bytes), line by line. Errors name the line.
 func (f *file) prometheus() error {
 	f.format = graphFormat
 	g := newServiceGraph()
@@ -170,6 +177,8 @@ func metricName(s string) bool {
 // sample reads what follows the name of a counter: labels, a value, and a
 // timestamp or an exemplar, which say nothing here. Commas are not insisted on,
 // as a trailing one is allowed.
+//
+// Of two labels with one name the last counts, which the format forbids.
 func sample(rest string) (labels map[string]string, value int64, err error) {
 	labels = map[string]string{}
 	if strings.HasPrefix(rest, "{") {

@@ -11,6 +11,7 @@ import (
 // role is the side of a call that a span saw. Local is also what says nothing.
 type role uint8
 
+// The roles, as OpenTelemetry's span kinds; internal is local.
 const (
 	local role = iota
 	client
@@ -21,6 +22,8 @@ const (
 
 // span is what all formats have in common. Times are nanoseconds since 1970; 0
 // stands for one that is missing. IDs are those of id, so "" is none.
+//
+// A format that does not know a field leaves it at its zero, which concludes least.
 type span struct {
 	trace, id, parent string
 	service, peer     string
@@ -116,6 +119,9 @@ func (l *linker) notes() (notes []string) {
 }
 
 // call is one use of a dependency inside a request.
+//
+// Its times are those of the caller's clock, without which it cannot be compared with the
+// end of the request.
 type call struct {
 	to         string
 	kind       Kind
@@ -175,6 +181,8 @@ func (l *linker) trace(spans []*span) {
 // or two files may hold the same. A span that was reported in two parts failed
 // if one part says so. The order in which it leaves the rest makes every later
 // choice among twins the same, whatever the order of the files.
+//
+// O(n log n).
 func (l *linker) distinct(spans []*span) []*span {
 	type identity struct {
 		id, service string
@@ -241,6 +249,8 @@ func (l *linker) parents() {
 const maxTwins = 64
 
 // pick is the first of the spans with an ID that is wanted, or -1.
+//
+// Of those beyond maxTwins none is, and notes counts such IDs.
 func (l *linker) pick(id string, wanted func(*span) bool, not *span) int {
 	list := l.byID[id]
 	for _, i := range list[:min(len(list), maxTwins)] {
@@ -290,6 +300,8 @@ func (l *linker) tops() {
 }
 
 // count adds one call to the sums. Spans always say whether they failed.
+//
+// Whether a failure went on to the request is another question, which effects answers.
 func (l *linker) count(from, to string, kind Kind, failed bool, source string) {
 	e := l.t.edge(from, to, kind, source)
 	e.Calls++
@@ -332,6 +344,8 @@ func (l *linker) fromParent(i, p int, linked []bool, calls map[int][]call) {
 
 // toPeer makes a call of a span that names the other side, which was not
 // recorded: a database, a provider, a service without traces.
+//
+// A client whose other side cannot be named is counted in notes and left out.
 func (l *linker) toPeer(i int, linked bool, calls map[int][]call) {
 	s := l.spans[i]
 	kind := Call

@@ -12,6 +12,9 @@ import (
 )
 
 // Update is what an import finds different from the manifests of a folder.
+//
+// An import is done once, and people edit what came of it; a second import must not undo
+// that. So it adds what is new, and tells the rest in words.
 type Update struct {
 	// New are the files for services that no manifest has.
 	New []string
@@ -75,6 +78,8 @@ func (r *Result) Compare(ctx context.Context, dir string) (*Update, error) {
 // Leftover looks at the manifests in dir that WriteDir does not overwrite, and
 // says which of their imported services are no longer in the source. A service
 // of the import that one of them declares is an error.
+//
+// A folder that is not there has nothing left over.
 func (r *Result) Leftover(ctx context.Context, dir string) ([]string, error) {
 	if !hasManifests(dir) {
 		return nil, nil

@@ -32,7 +32,7 @@ func Backstage(paths ...string) (*Result, error) {
 		// written by many hands.
 		for _, part := range split(data) {
 			docs, err := parseYAML(name, part)
-			if err != nil { // one bad entity costs one entity
+			if err != nil {
 				b.warnf("%s; the entity is left out", err)
 				b.skip("entities that cannot be read: " + filepath.ToSlash(name))
 				continue
@@ -66,6 +66,9 @@ type backstage struct {
 }
 
 // entity is one Component or Resource.
+//
+// kind, namespace and name are in lower case; own is the name that was noted by depgraph's
+// export, or name.
 type entity struct {
 	doc                   document
 	root, spec            *yaml.Node
@@ -73,6 +76,7 @@ type entity struct {
 	own                   string // the name of the service
 }
 
+// ref is the complete reference to the entity.
 func (e *entity) ref() string { return e.kind + ":" + e.namespace + "/" + e.name }
 
 // collect takes one document. Only components and resources become services: systems,
@@ -87,7 +91,6 @@ func (b *backstage) collect(doc document) {
 	e.own = cmp.Or(e.annotation("name"), e.name)
 	switch {
 	case kind != "component" && kind != "resource":
-		// Systems, groups, APIs and locations cannot be down by themselves.
 		b.skip("entities of kind " + cmp.Or(kind, "(none)") + ": " + cmp.Or(e.name, doc.at(doc.root).String()))
 		return
 	case e.name == "":
@@ -116,6 +119,8 @@ func orDefault(namespace string) string {
 
 // list returns the references in a field of an entity. What is no list, a single
 // reference for example, is left out with a warning.
+//
+// A field that is absent or null is an empty list.
 func (b *backstage) list(e *entity, field string) []*yaml.Node {
 	n := get(e.spec, field)
 	if n != nil && n.Kind != yaml.SequenceNode && !isNull(n) {
@@ -127,6 +132,8 @@ func (b *backstage) list(e *entity, field string) []*yaml.Node {
 // parseRef completes "[kind:][namespace/]name" and puts it in lower case. As in
 // Backstage, the namespace is that of the entity which holds the reference; kind is the
 // one that the field implies, "" where none does.
+//
+// See "Entity references" in Backstage's documentation.
 func parseRef(s, kind, namespace string) string {
 	s = strings.ToLower(s)
 	if k, rest, ok := strings.Cut(s, ":"); ok {
@@ -172,6 +179,8 @@ func (b *backstage) assignNames() {
 }
 
 // noted reads what depgraph's export notes of a service.
+//
+// A word that depgraph does not know is a warning with the words that it knows.
 func (b *backstage) noted(e *entity, s *depgraph.Service) {
 	var err error
 	if kind := e.annotation("kind"); kind != "" {
@@ -239,6 +248,8 @@ func (b *backstage) senses(e *entity) (claims map[string]claim, groups map[strin
 // backstageKind guesses the kind of a service from its type in lower case, which is
 // free text in Backstage: a word in it is enough, and of several the first one here
 // counts. What a component is called does not matter; it is a program.
+//
+// What depgraph noted overrides it.
 func backstageKind(kind, typ string) depgraph.Kind {
 	switch {
 	case kind == "component":
@@ -292,6 +303,8 @@ func (b *backstage) relations(e *entity) {
 // target resolves a reference to the name of a service, or to "" with a warning. One to
 // a component or resource that is not in these files becomes a service of its own, so
 // that the edge is not lost.
+//
+// Its name is the bare one, or the complete reference if another service has that.
 func (b *backstage) target(e *entity, n *yaml.Node) string {
 	if !strings.Contains(text(n), ":") {
 		b.warnf("%s: the reference %q needs a kind, such as component:%s; the edge is left out", e.doc.at(n), text(n), text(n))

@@ -3,6 +3,7 @@ package importer
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,12 +122,7 @@ type compose struct {
 // names returns the services of the project in order, so that maps leave no trace in
 // warnings or errors.
 func (c *compose) names() []string {
-	names := make([]string, 0, len(c.p.services))
-	for name := range c.p.services {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(c.p.services))
 }
 
 // declare adds the services, and learns the names they can be reached by: their own,
@@ -149,7 +145,7 @@ func (c *compose) declare() {
 	}
 	// Other names afterwards, so that a container_name never takes the name of a
 	// service.
-	for _, name := range c.names() { // a service's own name comes before other names
+	for _, name := range c.names() {
 		s := c.p.services[name]
 		others := []string{text(get(s, "container_name")), text(get(s, "hostname"))}
 		pairs(get(s, "networks"), func(_, network *yaml.Node) {
@@ -190,7 +186,6 @@ func (c *compose) one(name string) error {
 	if first != nil {
 		return first
 	}
-	// Links come before the environment, as their aliases are host names in it.
 	links := map[string]string{}
 	for _, link := range items(get(s, "links")) {
 		target, alias, _ := strings.Cut(text(link), ":")
@@ -273,6 +268,8 @@ func (c *compose) dependsOn(own string, key, value *yaml.Node) error {
 // implied orders a start after a service that is used without depends_on: docker
 // compose starts it first, and waits for no more than its launch. Beside an entry in
 // depends_on nothing is added; what that says counts.
+//
+// s is the service that says so, other the name as it is written there.
 func (c *compose) implied(own, to string, s *yaml.Node, kind, other string, at *yaml.Node) {
 	if get(s, "depends_on", other) == nil {
 		c.depend(own, to, claim{start: depgraph.Started}, kind, other, c.p.at(at))
@@ -318,7 +315,7 @@ func (c *compose) environment(name, own string, links map[string]string) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range sortedKeys(env) {
+	for _, key := range slices.Sorted(maps.Keys(env)) {
 		if key == "OTEL_RESOURCE_ATTRIBUTES" {
 			if level := criticalityOf(env[key]); level != depgraph.CriticalityUnknown {
 				c.services[own].Criticality = level
@@ -344,7 +341,7 @@ func (c *compose) environment(name, own string, links map[string]string) error {
 // reached returns the service behind a host name as one service sees it, or "": its own
 // links come before names that everybody knows. DNS knows no case.
 func (c *compose) reached(host string, links map[string]string) string {
-	return cmp.Or(links[host], c.host[host], c.host[strings.ToLower(host)]) // DNS knows no case
+	return cmp.Or(links[host], c.host[host], c.host[strings.ToLower(host)])
 }
 
 // address claims one address in a variable. For telemetry, and to or from a service that

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -49,6 +48,8 @@ func (a *allowance) exceeded(at depgraph.Position) error {
 //
 // What is written counts against left; when that is used up the result is cut off, and
 // the caller has to ask left about it.
+//
+// See "Interpolation" in docker's documentation of Compose files. O(length of the result).
 func expandVars(s string, env map[string]string, left *allowance, depth int) string {
 	var b strings.Builder
 	write := func(text string) {
@@ -117,6 +118,9 @@ func nameLength(s string) int {
 
 // substitute returns what stands for the inside of ${...}: a name, and after it an
 // operator and a word. An operator that compose does not know is taken for none.
+//
+// The word is expanded in any case, so that it counts against left whether or not it is
+// used.
 func substitute(expr string, env map[string]string, left *allowance, depth int) string {
 	n := nameLength(expr)
 	value, set := env[expr[:n]]
@@ -149,6 +153,8 @@ func (p *project) readEnv(name string) (map[string]string, error) {
 // variable, of the last one if there are several. A line that is none of these is left
 // out, as docker compose does; a file that is absent is os.ErrNotExist, which callers
 // let pass or not.
+//
+// The values stay in memory and are never written: they may be passwords.
 func (p *project) readEnvAt(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -196,6 +202,8 @@ func envValue(value string, env map[string]string, left *allowance) string {
 // environment returns the variables of a service: those of its env_files, the
 // later ones over the earlier ones, and over them those of environment. at says
 // where each one stands.
+//
+// An env_file that is absent is a warning, unless it says "required: false".
 func (p *project) environment(name string) (env map[string]string, at map[string]depgraph.Position, err error) {
 	env, at = map[string]string{}, map[string]depgraph.Position{}
 	s := p.services[name]
@@ -250,14 +258,4 @@ func envFiles(n *yaml.Node) []envFile {
 		}
 	}
 	return all
-}
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

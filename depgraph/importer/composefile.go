@@ -36,6 +36,8 @@ type project struct {
 }
 
 // at is the place of a node, which may come from any file of the project.
+//
+// Every node that parse has returned, and every copy that override has made, has a file.
 func (p *project) at(n *yaml.Node) depgraph.Position {
 	return depgraph.Position{File: p.files[n], Line: n.Line}
 }
@@ -46,6 +48,9 @@ var composeNames = []string{"compose.yaml", "compose.yml", "docker-compose.yaml"
 // composeProjects groups what was named: files are one project, of which later
 // ones override earlier ones; below a folder, every folder with a compose file
 // is a project of its own, with its override file.
+//
+// "-" counts as a file. Projects below folders come first, in order of paths, and the one
+// of the named files last.
 func composeProjects(paths []string) ([][]string, error) {
 	var projects [][]string
 	var named []string
@@ -158,6 +163,8 @@ func loadProject(files []string) (*project, error) {
 // that includes itself would never end.
 //
 // What a file includes is added first, so that its own services override that.
+//
+// A file without services and includes is an error: it is probably another tool's.
 func (p *project) load(file, base string, env map[string]string, trail []string) error {
 	if slices.Contains(trail, file) {
 		return fmt.Errorf("%s: includes itself, by way of %s", filepath.ToSlash(file), strings.Join(trail, ", "))
@@ -174,7 +181,6 @@ func (p *project) load(file, base string, env map[string]string, trail []string)
 	if services != nil && services.Kind != yaml.MappingNode && services.Tag != "!!null" {
 		return fmt.Errorf("%s: services: expected a mapping", p.at(services))
 	}
-	// What is included goes first, and what this file says lies over it.
 	for _, inc := range items(get(root, "include")) {
 		if err := p.include(inc, base, env, append(slices.Clone(trail), file)); err != nil {
 			return err
@@ -185,6 +191,8 @@ func (p *project) load(file, base string, env map[string]string, trail []string)
 
 // add lays the services of one file over those that are there. What they
 // extend is looked up in their own file first, as it was before any override.
+//
+// Of several errors the first in the file is returned.
 func (p *project) add(services *yaml.Node) error {
 	among := maps.Clone(p.services)
 	if err := p.normalAll(services, among); err != nil {
@@ -246,6 +254,8 @@ func (p *project) include(inc *yaml.Node, base string, env map[string]string, tr
 
 // includeEnv returns the variables for what is included: those of env_file, or
 // of the .env in its folder, and over them those of the including file.
+//
+// An env_file that is absent is a warning, an absent .env is none.
 func (p *project) includeEnv(inc *yaml.Node, base, dir string, env map[string]string) (map[string]string, error) {
 	named := envFiles(get(inc, "env_file"))
 	own := map[string]string{}
@@ -278,19 +288,17 @@ func below(dir, path string) string {
 
 // join2 returns both maps in a new one; over wins.
 func join2(base, over map[string]string) map[string]string {
-	all := map[string]string{}
-	for k, v := range base {
-		all[k] = v
-	}
-	for k, v := range over {
-		all[k] = v
-	}
+	all := make(map[string]string, len(base)+len(over))
+	maps.Copy(all, base)
+	maps.Copy(all, over)
 	return all
 }
 
 // parse reads one file and replaces the variables in its values. Several documents in a
 // file override each other, as docker compose does it. A file without a document is an
 // error, since an empty file is a mistake more often than a wish.
+//
+// The file is noted among those that were read, under its name for people.
 func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) {
 	data, err := readFile(file)
 	if err != nil {
@@ -315,6 +323,9 @@ func (p *project) parse(file string, env map[string]string) (*yaml.Node, error) 
 // own notes where nodes come from, and replaces variables in values, never in keys:
 // that is what docker compose does, and a key with a dollar sign is a name like others.
 // Afterwards the place of every node below is known.
+//
+// It writes into the nodes, which nobody else holds. What variables may grow to is bounded
+// over all files of the project; the place where they grew too large is kept in p.grown.
 func (p *project) own(n *yaml.Node, file string, env map[string]string) {
 	p.files[n] = file
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "$") {

@@ -82,6 +82,9 @@ var replaced = []string{"command", "entrypoint", "test"}
 // everything else replaced; !reset removes, !override replaces. See "Merge Compose
 // files" in docker's documentation. base may be nil. What comes of it shares nodes with
 // both, and neither is changed. O(keys of base × keys of over) for each mapping.
+//
+// That it copies costs memory in proportion to the files, not to their product: unchanged
+// values are shared.
 func (p *project) override(base, over *yaml.Node) *yaml.Node {
 	if base == nil || base.Kind != yaml.MappingNode || over.Kind != yaml.MappingNode || over.Tag == "!override" {
 		return p.withoutReset(over)
@@ -146,6 +149,8 @@ func (p *project) withoutReset(n *yaml.Node) *yaml.Node {
 // before any override, or those of the one other file; file is "" or that file, and
 // keeps names of the two apart. done remembers what is extended already, trail the
 // services on the way here: one that is on it extends itself.
+//
+// An error names the place of the field extends, and what is missing there.
 func (p *project) extend(s *yaml.Node, name, file string, among map[string]*yaml.Node, done map[string]*yaml.Node, trail []string) (*yaml.Node, error) {
 	key := file + "\x00" + name
 	if d := done[key]; d != nil {

@@ -9,6 +9,9 @@ import (
 
 // shape says what the value of a field may be; several bits are alternatives.
 // A value of another shape would say nothing, and what it means would be lost.
+//
+// Docker refuses the same values, by a JSON Schema; this is the small part of it that the
+// import relies on.
 type shape int
 
 const (
@@ -43,6 +46,8 @@ var composeShapes = map[string]shape{
 
 // checkShapes returns an error for the first field of a service that has a
 // shape which docker compose refuses as well.
+//
+// The error names file, line, service and field, and what was expected.
 func (p *project) checkShapes(name string, s *yaml.Node) (err error) {
 	if isNull(s) || strings.HasPrefix(s.Tag, "!reset") {
 		return nil
@@ -61,6 +66,8 @@ func (p *project) checkShapes(name string, s *yaml.Node) (err error) {
 
 // fits reports whether a node has one of the shapes. Within lists and mappings one
 // level is looked at, which is as deep as these fields go.
+//
+// An empty list or mapping fits every shape of its sort.
 func (s shape) fits(n *yaml.Node) bool {
 	switch n.Kind {
 	case yaml.ScalarNode:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -37,17 +38,22 @@ type Result struct {
 }
 
 // Graph compiles the services.
+//
+// An error is a depgraph.Problems; what an importer makes compiles, so it is a fault of the
+// importer.
 func (r *Result) Graph() (*depgraph.Graph, error) {
 	return depgraph.Compile(r.Services, depgraph.Options{})
 }
 
 // Edges counts the pairs of services that depend on each other.
+//
+// A group counts one for each alternative.
 func (r *Result) Edges() int {
 	n := 0
 	for _, s := range r.Services {
 		seen := map[string]bool{}
 		for _, d := range s.Depends {
-			for _, to := range append(d.AnyOf, d.On) {
+			for _, to := range append(slices.Clip(d.AnyOf), d.On) {
 				if to != "" {
 					seen[to] = true
 				}
@@ -59,6 +65,9 @@ func (r *Result) Edges() int {
 }
 
 // WriteTo writes one manifest with all services.
+//
+// It implements io.WriterTo. Nothing is written if a text cannot be, such as one that is no
+// UTF-8.
 func (r *Result) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	b.WriteString(r.header())

@@ -122,6 +122,8 @@ var podPaths = map[string][]string{
 // matter much: whatever has containers below spec.template runs them, so Rollouts,
 // Knative services and other custom resources count without a list of kinds that would
 // be out of date.
+//
+// It returns the template with its metadata; the pod itself is below "spec".
 func podOf(kind string, root *yaml.Node) *yaml.Node {
 	path, special := podPaths[kind]
 	if !special {
@@ -182,6 +184,8 @@ func isDelivery(kind, api string) bool {
 // config remembers what a ConfigMap or Secret holds, values decoded as a container sees
 // them; stringData goes over data, as in the API server. A value that is not base64
 // is a warning without the value in it.
+//
+// Values are looked at for addresses while the import runs, and dropped with it.
 func (k *kubernetes) config(key string, root *yaml.Node) {
 	values := stringMap(get(root, "data"))
 	if strings.HasPrefix(key, "Secret/") {
@@ -277,6 +281,8 @@ func (k *kubernetes) name() {
 // bareRoutes notes the Service objects that select nothing here: an operator makes
 // their pods, or their endpoints are outside. They become services only once somebody
 // needs them, in behind.
+//
+// name must have run.
 func (k *kubernetes) bareRoutes() {
 	for i := range k.routes {
 		r := &k.routes[i]
@@ -332,6 +338,8 @@ var ordinal = regexp.MustCompile(`-[0-9]+$`)
 // in any; with the name of a StatefulSet's pod in front or not. It returns the services
 // that answer, which are alternatives, or nil. DNS knows no case, and a dot at the end
 // is legal.
+//
+// An IP address, "localhost" and names of the internet have no answer here.
 func (k *kubernetes) resolve(namespace, host string) []string {
 	labels := strings.Split(strings.TrimSuffix(strings.ToLower(host), "."), ".")
 	for _, skip := range []int{0, 1} {

@@ -2,7 +2,9 @@ package importer
 
 import (
 	"cmp"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/failopen/failopen/depgraph"
@@ -33,6 +35,8 @@ func (k *kubernetes) waitsFor(w *workload, command string, at depgraph.Position)
 // probe claims and marks edges to other services that a liveness probe asks: when one
 // of those is down, the kubelet restarts this one. Addresses of the pod itself, which
 // most probes ask, lead to no service.
+//
+// A probe that is absent has no hosts.
 func (k *kubernetes) probe(w *workload, probe *yaml.Node) {
 	hosts := []string{text(get(probe, "httpGet", "host")), text(get(probe, "tcpSocket", "host"))}
 	for _, a := range addresses("", strings.Join(texts(get(probe, "exec", "command")), " ")) {
@@ -64,6 +68,8 @@ var holders = []struct{ name, all, one string }{
 
 // held returns what a ConfigMap or Secret holds that a container refers to, and
 // counts those that are not among the manifests: their addresses are unknown.
+//
+// The result belongs to the cluster, so callers only read it.
 func (k *kubernetes) held(w *workload, kind string, ref *yaml.Node) map[string]string {
 	name := text(get(ref, "name"))
 	values, ok := k.configs[kind+"/"+w.namespace+"/"+name]
@@ -86,7 +92,7 @@ func (k *kubernetes) container(w *workload, c *yaml.Node, as claim) {
 		prefix := text(get(from, "prefix"))
 		for _, kind := range holders {
 			values := k.held(w, kind.name, get(from, kind.all))
-			for _, key := range sortedKeys(values) {
+			for _, key := range slices.Sorted(maps.Keys(values)) {
 				all = append(all, setting{prefix + key, values[key], w.doc.at(from)})
 			}
 		}

@@ -34,6 +34,8 @@ func (d *Discovered) Service() string {
 }
 
 // On is the name of the dependency.
+//
+// It is the name that is shown, or the one that was looked up.
 func (d *Discovered) On() string { return cmp.Or(d.Name, d.DNSName) }
 
 // ReadResilienceHub reads answers of "aws resiliencehubv2 list-dependencies", in files
@@ -107,6 +109,8 @@ func ReadResilienceHub(paths ...string) ([]Discovered, error) {
 // reached is how many bytes of the data were read when the decoder gave up, or
 // was done. After an error, the decoder itself points at the end of the page
 // before it.
+//
+// It serves to count lines, so a byte more or less does not matter.
 func reached(dec *json.Decoder, data []byte, err error) int64 {
 	var syntax *json.SyntaxError
 	switch {

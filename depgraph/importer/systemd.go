@@ -21,8 +21,9 @@ import (
 // and Before order the start until the other unit is up, weakly unless it is
 // required as well: a unit waits for the other one only if that is started
 // too. Requires and Wants become run-time edges, hard and soft. Mixing the two
-// finds cycles that do not exist; a circle of orders is an ordering cycle. Implicit dependencies of services, sockets,
-// timers, paths and targets are added as systemd.unit(5) and its kin say.
+// finds cycles that do not exist; a circle of orders is an ordering cycle.
+// Implicit dependencies of services, sockets, timers, paths and targets are
+// added as systemd.unit(5) and its kin say.
 func Systemd(paths ...string) (*Result, error) {
 	s := systemd{builder: newBuilder(), units: map[string]*unit{}, templates: map[string][]string{}, aliases: map[string]string{}}
 	s.override(paths)
@@ -72,6 +73,8 @@ type systemd struct {
 // folder has one of the same name: /etc goes before /run, and both before what
 // packages bring; of others, the first that was named. Drop-ins and links of
 // all folders count.
+//
+// Hidden files are counted as skipped.
 func (s *systemd) override(paths []string) {
 	s.hidden = map[string]bool{}
 	winner := map[string]string{}
@@ -117,6 +120,8 @@ func folderRank(path string) int {
 // instantiate reads templates for the instances that others name, until nobody names a
 // new one: an instance may name further ones. It ends, as names and instances are
 // bounded.
+//
+// Rounds are as many as instances lead to each other, each O(units × names).
 func (s *systemd) instantiate() error {
 	count := map[string]int{} // by template
 	// Units are added below, so the names are listed anew for each round.
@@ -149,6 +154,8 @@ func (s *systemd) instantiate() error {
 
 // templateOf returns getty@.service for getty@tty1.service, and "" for a unit
 // that is no instance.
+//
+// "a@.service" is a template and no instance.
 func templateOf(name string) string {
 	prefix, rest, ok := strings.Cut(name, "@")
 	if !ok || strings.HasPrefix(rest, ".") {
@@ -194,7 +201,7 @@ func where(name string, u *unit) string {
 		if err != nil {
 			return hex
 		}
-		return string(rune(n))
+		return string([]byte{byte(n)}) // one of a letter's bytes, if it has several
 	})
 }
 
@@ -207,6 +214,8 @@ func within(path, mount string) bool {
 
 // unit is what files say of one unit, drop-ins and links included. The maps hold names
 // of other units, with the place that named each last.
+//
+// The lists are as the files say them; what follows from them is in implicit and unit.
 type unit struct {
 	at       depgraph.Position
 	requires map[string]depgraph.Position
@@ -365,6 +374,8 @@ func (s *systemd) implicit() {
 // boot adds sysinit.target and basic.target, which every unit with default
 // dependencies needs, where the folder does not hold them: a folder with the
 // units of one package rarely does, and orders lead through them.
+//
+// They are marked as built in, and order nothing but each other.
 func (s *systemd) boot() {
 	for _, name := range s.sorted() {
 		u := s.units[name]
@@ -440,12 +451,7 @@ func (s *systemd) implicitTarget(name string, u *unit) {
 
 // sorted returns the names of all units in order.
 func (s *systemd) sorted() []string {
-	names := make([]string, 0, len(s.units))
-	for name := range s.units {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(s.units))
 }
 
 // unit turns one unit into a service with edges. Names that no file declares
@@ -484,6 +490,8 @@ func (s *systemd) unit(name string) {
 // order claims that a unit starts after another one. If it requires that one as well,
 // the start fails without it; otherwise the order holds only if both are started, which
 // is weak.
+//
+// Both must be in the files: systemd ignores an order on a unit that it does not know.
 func (s *systemd) order(unit, first string, at depgraph.Position) {
 	if s.units[unit] == nil || s.units[first] == nil {
 		return

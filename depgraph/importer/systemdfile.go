@@ -17,6 +17,9 @@ import (
 // unit is an alias; one to /dev/null masks the unit, which is then not there. A line
 // that is no setting is a warning, as in systemd's own log; one that is too long is an
 // error.
+//
+// A backslash at the end of a line continues it (systemd.syntax(7)); comments may stand
+// between the parts.
 func (s *systemd) file(path, name string) error {
 	if target, err := os.Readlink(path); err == nil {
 		if target == "/dev/null" {
@@ -73,6 +76,8 @@ func (s *systemd) file(path, name string) error {
 // set takes one setting. Sections and names are exact, as in systemd; those that say
 // nothing about starting or needing are left out. Names of units are taken out of
 // quotes and specifiers are replaced; what is no unit's name then is left out.
+//
+// at is the line where the setting begins.
 func (u *unit) set(section, key, value, name string, at depgraph.Position) {
 	add := func(m map[string]depgraph.Position) {
 		// An empty value resets other lists, but no dependencies: see systemd.unit(5).
@@ -111,6 +116,8 @@ func (u *unit) set(section, key, value, name string, at depgraph.Position) {
 // dependencies use, and %% by %. %I is the instance with its escapes undone in systemd;
 // names in dependencies need them, so they stay. Other specifiers stay as well: they
 // depend on the machine.
+//
+// See "Specifiers" in systemd.unit(5).
 func specifiers(value, name string) string {
 	if !strings.Contains(value, "%") {
 		return value
@@ -123,6 +130,8 @@ func specifiers(value, name string) string {
 // resolveAliases puts the units in the place of the links that lead to them: in what
 // others name, and for folders such as ALIAS.wants. A unit that names both is taken to
 // say so once.
+//
+// Aliases are taken in order of name, so that of two claims the same one stays each time.
 func (s *systemd) resolveAliases() {
 	for _, alias := range slices.Sorted(maps.Keys(s.aliases)) {
 		name := s.aliased(alias)

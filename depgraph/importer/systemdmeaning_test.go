@@ -253,6 +253,7 @@ func TestSystemd_names_of_units(t *testing.T) {
 func TestSystemd_where_a_mount_is(t *testing.T) {
 	for name, want := range map[string]string{
 		"srv.mount": "/srv", "srv-data.mount": "/srv/data", "-.mount": "/", `srv-a\x2db.mount`: "/srv/a-b", `srv-a\xzz.mount`: `/srv/a\xzz`,
+		`media-f\xc3\xbcr-uns.mount`: "/media/für/uns", `srv-\xe2\x82\xac.mount`: "/srv/€", // a letter may have several bytes
 	} {
 		if got := where(name, &unit{}); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)

@@ -30,6 +30,8 @@ func (d document) at(n *yaml.Node) depgraph.Position {
 }
 
 const (
+	// What a file may be at most. Files are generated, so the bounds are far above what
+	// a person writes, and below what would take the memory of a machine.
 	maxFile  = 64 << 20  // bytes above which a file is refused
 	maxNodes = 2_000_000 // of one document, with its aliases unfolded
 	maxDepth = 32        // of aliases in aliases, and of variables in variables
@@ -40,6 +42,8 @@ const (
 // that end in .yaml or .yml and for which match holds. A file that cannot be
 // parsed is an error, unless it stands below a folder and skip says why it may
 // be left out.
+//
+// Documents come in the order of paths, and of names within a folder. skip may be nil.
 func readYAML(paths []string, match func(name string) bool, skip func(name string, data []byte) bool) ([]document, error) {
 	files, err := expand(paths, func(name string) bool { return isYAML(name) && match(name) })
 	if err != nil {
@@ -88,8 +92,8 @@ func allShown(paths []string) string {
 }
 
 // parseYAML reads the documents of one file; documents without content are left out.
-// Its errors name the file as shown, and the line. The parser is known to panic on some inputs that are no YAML, so that is an error as
-// well: an import never ends the program.
+// Its errors name the file as shown, and the line. The parser is known to panic on some
+// inputs that are no YAML, so that is an error as well: an import never ends the program.
 func parseYAML(name string, data []byte) (docs []document, err error) {
 	shown := shown(name)
 	defer func() {
@@ -126,6 +130,9 @@ func parseYAML(name string, data []byte) (docs []document, err error) {
 
 // split cuts a file at the lines that begin a document. Each part has as many
 // lines in front as it had, so that places stay right.
+//
+// Only a line of dashes alone counts: what follows "---" on its line, a tag or a text, stays
+// with its document, and the parser sees to it.
 func split(data []byte) (parts [][]byte) {
 	line, start, startLine := 0, 0, 0
 	cut := func(end int) {
@@ -191,6 +198,8 @@ func (f *flattener) flat(n *yaml.Node, depth int) *yaml.Node {
 
 // mapping copies the keys of n, and behind them those of its merge keys that it
 // does not have itself; of several, the first one counts.
+//
+// That is the order of YAML's merge type (yaml.org/type/merge). O(keys).
 func (f *flattener) mapping(c, n *yaml.Node, depth int) {
 	// Own keys first, since they count before merged ones; a key twice among these is a
 	// mistake, a merged one that is there already is not.
@@ -316,6 +325,8 @@ func expand(paths []string, match func(name string) bool) ([]string, error) {
 }
 
 // get returns the value at a path of keys, or nil.
+//
+// nil may be passed on, so paths can be put together.
 func get(n *yaml.Node, path ...string) *yaml.Node {
 	for _, key := range path {
 		if n = getOne(n, key); n == nil {
@@ -371,6 +382,8 @@ func text(n *yaml.Node) string {
 
 // texts returns every scalar below a node, keys left out: the words of a command that
 // may be a text, a list, or a list of lists.
+//
+// They come in the order of the file.
 func texts(n *yaml.Node) (all []string) {
 	switch {
 	case n == nil:

@@ -98,6 +98,8 @@ func alternatives(g *depgraph.Graph, b *depgraph.Blocked, names []string) (all [
 // nextStep is what to do about a service that nothing holds, by how far it is:
 // launched but not ready points at its health check, ready but not serving at
 // its log.
+//
+// The words end a sentence that names the service.
 func nextStep(s depgraph.RunState) string {
 	switch s {
 	case depgraph.IsDown:

@@ -62,6 +62,8 @@ func summarize(findings []depgraph.Finding) (s Summary) {
 // start, services, new findings and those that are gone. The last lines count
 // findings and name what was not compared. Lists of dependencies and services
 // are cut after maxDiffRows rows, unless All or Verbose asks for them whole.
+//
+// The error is that of the writer.
 func DiffText(w io.Writer, d *depgraph.Diff, t DiffTitles, o ...TextOptions) error {
 	p := newPrinter(w, o...)
 	p.f("%s\n\n", p.paint(worst(d.New), DiffVerdict(d)))
@@ -97,6 +99,8 @@ func DiffText(w io.Writer, d *depgraph.Diff, t DiffTitles, o ...TextOptions) err
 
 // shown is how many rows of n a list has: limit at most, unless all of it is
 // wanted.
+//
+// Files, comments and JSON have limits of their own.
 func (p printer) shown(n, limit int) int {
 	if p.opts.All || p.opts.Verbose {
 		return n
@@ -132,6 +136,8 @@ func (p printer) diffEdges(d *depgraph.Diff) {
 
 // needs says what an edge was and is. Edges that read the same before and after
 // differ in something that describe leaves out, such as a fallback.
+//
+// It is in the words of describe, and not escaped.
 func needs(e depgraph.EdgeChange) string {
 	before, after := describeAll(e.Before), describeAll(e.After)
 	switch {
@@ -166,6 +172,8 @@ func placeOf(e depgraph.EdgeChange) depgraph.Position {
 
 // diffCycles lists components. What is new or grew is drawn in full, with its
 // fix: somebody has to act. What shrank or healed is only named.
+//
+// The order is that of Compare: what the change made, and then what it mended.
 func (p printer) diffCycles(d *depgraph.Diff) {
 	if len(d.Cycles) == 0 {
 		return
@@ -230,6 +238,8 @@ const maxDiffNames = 5
 // of an incident: whom it takes down, how available it is, when it starts. Whom
 // it takes down is told even if the number is the same and only the names are
 // others. The lines are not escaped.
+//
+// A year is that of depgraph.MinutesPerYear, as everywhere.
 func serviceLines(s *depgraph.ServiceChange) (lines []string) {
 	// Whom it takes down.
 	if s.Down[0] != s.Down[1] || len(s.GoesDown)+len(s.StaysUp) > 0 {
@@ -245,7 +255,7 @@ func serviceLines(s *depgraph.ServiceChange) (lines []string) {
 	// Minutes are of more down time if positive; %+.0f shows the sign.
 	if s.AvailabilityDiffers() {
 		line := fmt.Sprintf("availability %s instead of %s (%+.0f minutes a year)", percent(s.Availability[1]), percent(s.Availability[0]),
-			(s.Availability[0]-s.Availability[1])*minutesPerYear)
+			(s.Availability[0]-s.Availability[1])*depgraph.MinutesPerYear)
 		if s.Estimated {
 			line += ", an estimate"
 		}
@@ -263,9 +273,6 @@ func serviceLines(s *depgraph.ServiceChange) (lines []string) {
 	}
 	return lines
 }
-
-// minutesPerYear is that of a Julian year, as in depgraph.MinutesPerYear.
-const minutesPerYear = 365.25 * 24 * 60
 
 // percent prints five significant digits of a share, which is enough to see
 // that 99.99 became 99.98. Percent, with as many nines as there are, is for one

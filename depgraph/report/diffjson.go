@@ -9,6 +9,9 @@ import (
 
 // DiffJSON writes a diff. Lists are never null; the parts of a service's change
 // are left out where nothing changed. Times are in seconds, to the millisecond.
+//
+// It holds everything that changed, without the limits of DiffText. Components are in the
+// form of CyclesJSON, findings in that of CheckJSON.
 func DiffJSON(w io.Writer, d *depgraph.Diff, t DiffTitles) error {
 	// Each side of the comparison, in the same form.
 	type size struct {
@@ -79,6 +82,8 @@ type cycleChangeJSON struct {
 }
 
 // pairJSON is a value before and after; it is left out where nothing changed.
+//
+// It is a pointer where it is used, so that a change to zero or to false is still there.
 type pairJSON[T any] struct {
 	Before T `json:"before"`
 	After  T `json:"after"`
@@ -86,6 +91,8 @@ type pairJSON[T any] struct {
 
 // serviceChangeJSON has a pair for each answer that changed. estimated says
 // that the availability comes from a simulation on at least one side.
+//
+// down counts others; wave counts from 1, and 0 says that the service is in none.
 type serviceChangeJSON struct {
 	Service      string             `json:"service"`
 	Down         *pairJSON[int]     `json:"down,omitempty"`

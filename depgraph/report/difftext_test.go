@@ -112,7 +112,7 @@ services:
   db: takes 7 others down instead of 1, new: a, b, c, d, e and 2 more, no more: z
   pay: takes 2 others down instead of 2, new: x, no more: y
   web: availability 99.9% instead of 99.95% (+263 minutes a year), an estimate; starts in wave 3 instead of 2; now on the critical path of a start
-  app: availability 99.9% instead of 99% (-4734 minutes a year); no more on the critical path of a start
+  app: availability 99.9% instead of 99% (-4730 minutes a year); no more on the critical path of a start
 
 new findings:
 warn size s00 is 0 too large   m.yaml:1
@@ -173,7 +173,7 @@ Not compared: availability: too many services
 | db | takes 7 others down instead of 1, new: a, b, c, d, e and 2 more, no more: z |
 | pay | takes 2 others down instead of 2, new: x, no more: y |
 | web | availability 99.9% instead of 99.95% \(\+263 minutes a year\), an estimate; starts in wave 3 instead of 2; now on the critical path of a start |
-| app | availability 99.9% instead of 99% \(-4734 minutes a year\); no more on the critical path of a start |
+| app | availability 99.9% instead of 99% \(-4730 minutes a year\); no more on the critical path of a start |
 
 </details>
 

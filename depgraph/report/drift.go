@@ -14,6 +14,8 @@ import (
 // file was read. A soft dependency that takes its owner down is the one error;
 // undeclared and unseen dependencies are warnings. Dependencies that cannot be
 // judged do not spoil a tick, and are counted behind it.
+//
+// Its first rune is a cross, an exclamation mark or a tick.
 func DriftVerdict(r *drift.Report) string {
 	counts := map[string]int{}
 	for i := range r.Findings {
@@ -57,6 +59,8 @@ func DriftVerdict(r *drift.Report) string {
 // be told: which sources were read, over which time, and notes about what is
 // missing in them. The table is cut after maxDriftRows rows, unless All or
 // Verbose asks for it whole.
+//
+// The error is that of the writer.
 func DriftText(w io.Writer, r *drift.Report, o ...TextOptions) error {
 	p := newPrinter(w, o...)
 	p.f("%s\n\n", p.paint(worst(r.Findings), DriftVerdict(r)))
@@ -97,6 +101,8 @@ const maxDriftRows = 200
 
 // sourceText says what was read from a source. One of spans is measured in
 // spans and traces; others know pairs of services only.
+//
+// It is not cleaned.
 func sourceText(s drift.Source) string {
 	if s.Spans > 0 {
 		return fmt.Sprintf("%s: %s in %s", s.Format, count(s.Spans, "span"), count(s.Traces, "trace"))
@@ -130,6 +136,8 @@ func whyText(d *drift.Dependency) string {
 
 // DriftMarkdown writes the same for a job summary or a comment; the table of
 // dependencies opens with a click.
+//
+// All names go through md.
 func DriftMarkdown(w io.Writer, r *drift.Report) error {
 	p := newPrinter(w)
 	p.f("### %s\n", md(DriftVerdict(r)))
@@ -223,6 +231,8 @@ func DriftJSON(w io.Writer, r *drift.Report) error {
 // DriftManifests writes what was seen as manifests to begin with, in the form
 // that ParseManifest reads. Every edge in it is marked as assumed. Nothing but
 // the comment is written if WriteManifest fails on a name.
+//
+// An empty report gives the comment alone.
 func DriftManifests(w io.Writer, r *drift.Report) error {
 	if _, err := io.WriteString(w, "# What was seen, as a first declaration: every edge is a guess until someone says whether it is hard.\n"); err != nil {
 		return err

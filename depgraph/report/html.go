@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"strings"
@@ -64,6 +65,9 @@ const defaultMaxAvailability = 300
 // untouched. Time: a few passes over the edges and an availability for each
 // service up to MaxAvailability, which is the larger part.
 func HTML(ctx context.Context, w io.Writer, g *depgraph.Graph, o HTMLOptions) error {
+	if o.MaxAvailability < 0 {
+		return fmt.Errorf("report: HTMLOptions.MaxAvailability is %d", o.MaxAvailability)
+	}
 	if g.Len() > MaxPageServices {
 		return largePage(ctx, w, g, o)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -78,6 +79,8 @@ type refJSON struct {
 }
 
 // refsJSON never returns nil either.
+//
+// It is for lists of edges that stand elsewhere in full.
 func refsJSON(edges []depgraph.Edge) []refJSON {
 	all := make([]refJSON, len(edges))
 	for i, e := range edges {
@@ -122,6 +125,8 @@ func componentsJSON(components []depgraph.Component) []componentJSON {
 }
 
 // CyclesJSON writes components, in the order given.
+//
+// None are an empty list. The error is that of the writer.
 func CyclesJSON(w io.Writer, components []depgraph.Component) error {
 	return writeJSON(w, struct {
 		Components []componentJSON `json:"components"`
@@ -162,6 +167,8 @@ type orderJSON struct {
 }
 
 // newOrderJSON counts waves from 1, as people do; depgraph.Slot counts from 0.
+//
+// The page uses it, too.
 func newOrderJSON(o *depgraph.Order) orderJSON {
 	res := orderJSON{
 		Waves: emptyNotNull(o.Waves), Blocked: emptyNotNull(o.Blocked), ByHand: edgesJSON(o.ByHand), Timeline: []slotJSON{},
@@ -180,6 +187,8 @@ func OrderJSON(w io.Writer, o *depgraph.Order) error { return writeJSON(w, newOr
 
 // BlastJSON writes a blast radius. The members are those of depgraph.Blast,
 // whose lists of the four states are never nil.
+//
+// assumed and run_time_unknown are left out where there are none.
 func BlastJSON(w io.Writer, b *depgraph.Blast) error {
 	return writeJSON(w, struct {
 		Of             []string `json:"of"`
@@ -194,7 +203,12 @@ func BlastJSON(w io.Writer, b *depgraph.Blast) error {
 
 // ImpactJSON writes how many others each service takes down, in the order of
 // names. counts has a number for each name, as Graph.BlastAll returns them.
+//
+// A number too many or too few is an error.
 func ImpactJSON(w io.Writer, names []string, counts []int) error {
+	if err := sameLength(names, counts); err != nil {
+		return err
+	}
 	// Objects and not a map, so that the order of names stays.
 	type impact struct {
 		Service string `json:"service"`
@@ -207,6 +221,14 @@ func ImpactJSON(w io.Writer, names []string, counts []int) error {
 	return writeJSON(w, struct {
 		Services []impact `json:"services"`
 	}{all})
+}
+
+// sameLength is an error if there is not one count for each name.
+func sameLength(names []string, counts []int) error {
+	if len(names) != len(counts) {
+		return fmt.Errorf("report: %d names and %d counts; there is one for each", len(names), len(counts))
+	}
+	return nil
 }
 
 // importanceJSON is what one dependency costs: the minutes a year that a
@@ -226,6 +248,8 @@ type savingJSON struct {
 
 // availJSON is an availability, as a share from 0 to 1, and what it rests on.
 // low, high and standard_error are there for an estimate only.
+//
+// A target that is absent is none; assumed_always_up is a list of names.
 type availJSON struct {
 	Service      string  `json:"service"`
 	Availability float64 `json:"availability"`
@@ -287,6 +311,8 @@ func round(minutes float64) float64 { return math.Round(minutes*1e6) / 1e6 }
 
 // WhyJSON writes paths, each a list of edges from the one service to the other.
 // truncated says that there are more than were asked for.
+//
+// No path is an empty list, which is an answer: the one does not depend on the other.
 func WhyJSON(w io.Writer, from, to string, paths [][]depgraph.Edge, truncated bool) error {
 	all := make([][]EdgeJSON, len(paths))
 	for i, p := range paths {
@@ -328,6 +354,8 @@ func Summarize(g *depgraph.Graph, findings []depgraph.Finding) Summary {
 
 // findingJSON is a finding. Rule and the edges (or the service, if there are
 // none) identify it from run to run; line and message may change.
+//
+// severity is info, warn or error.
 type findingJSON struct {
 	Rule     string `json:"rule"`
 	Name     string `json:"name"`
@@ -359,6 +387,8 @@ func findingsJSON(findings []depgraph.Finding) []findingJSON {
 }
 
 // CheckJSON writes the counts and all findings, without a limit.
+//
+// findings may be nil, which is none.
 func CheckJSON(w io.Writer, s Summary, findings []depgraph.Finding) error {
 	return writeJSON(w, struct {
 		Services int           `json:"services"`
@@ -384,6 +414,9 @@ type waiverJSON struct {
 
 // serviceJSON is a service of an export. What nobody said is left out, and
 // start is in seconds.
+//
+// The decoder of exports, depgraph/exported.go, has the same list of members, and a test
+// keeps the two together.
 type serviceJSON struct {
 	Name        string `json:"service"`
 	Owner       string `json:"owner,omitempty"`
@@ -418,6 +451,8 @@ func newServiceJSON(s *depgraph.Service) serviceJSON {
 
 // GraphJSON writes all services and edges, in a form that ParseManifest reads
 // back. Its version is depgraph.ExportVersion.
+//
+// It writes a graph whole; Graph.Slice makes a part of one.
 func GraphJSON(w io.Writer, g *depgraph.Graph) error {
 	services, edges := []serviceJSON{}, []EdgeJSON{}
 	for s := range g.Services() {

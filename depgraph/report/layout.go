@@ -149,6 +149,8 @@ func rankColumn(column []int, rank []float64) {
 // coordinates turns the order inside the columns into places, centres every
 // column vertically, and sets Columns, Width and Height. Columns from index
 // waves on are titled "blocked".
+//
+// An empty graph is two margins wide.
 func (l *Layout) coordinates(columns [][]int, waves int) {
 	rows := 0
 	for _, column := range columns {

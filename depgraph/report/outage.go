@@ -13,6 +13,8 @@ import (
 // BlastText writes a blast radius: four lists, each with its number, the worst
 // first and empty ones too, as "0 down" is an answer. Below them stand what
 // rests on guesses and what nothing is known about.
+//
+// The words are those of depgraph.Blast; lists are wrapped to the width of the terminal.
 func BlastText(w io.Writer, b *depgraph.Blast, o ...TextOptions) error {
 	p := newPrinter(w, o...)
 	verb := "fails"
@@ -44,7 +46,12 @@ func BlastText(w io.Writer, b *depgraph.Blast, o ...TextOptions) error {
 // ImpactText writes how many others each service takes down, the worst first;
 // ties stay in the order of names. counts has a number for each name, as
 // Graph.BlastAll returns them.
+//
+// Services that take nobody down are there as well, with 0.
 func ImpactText(w io.Writer, names []string, counts []int) error {
+	if err := sameLength(names, counts); err != nil {
+		return err
+	}
 	p := newPrinter(w)
 	order := make([]int, len(names))
 	for i := range order {

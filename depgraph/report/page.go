@@ -161,6 +161,8 @@ const share = 2
 // should worry: deadlocks, what stays down after a full stop, single points of
 // failure, missed targets (only if there are targets), and the service that
 // takes the most others down.
+//
+// It is called last, as it sums up the rest. Names go to the page as text.
 func (p *page) health(components []depgraph.Component, order *depgraph.Order) {
 	deadlocks, points, worst, missed, targets := 0, 0, 0, 0, 0
 	for i := range components {
@@ -227,6 +229,8 @@ func (t *table) id(s string) int {
 
 // graph fills Services, Edges, Groups, Files and Texts. Services are in the
 // order of l.Nodes, which is that of names, and so that of BlastAll.
+//
+// O(services + edges).
 func (p *page) graph(g *depgraph.Graph, l *Layout, o HTMLOptions) {
 	var files, texts table
 	texts.id("")
@@ -344,6 +348,8 @@ func pageFlags(e depgraph.Edge) int {
 // there is no table, as every row would say 100 %. The limits keep one service
 // within a fraction of a second: a decision diagram of 200,000 nodes, or else
 // 20,000 samples.
+//
+// The caller has checked that MaxAvailability is not negative.
 func (p *page) availability(ctx context.Context, g *depgraph.Graph, o HTMLOptions) error {
 	order := make([]int, len(p.Services))
 	declared := false

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -316,6 +317,25 @@ func TestPage_health_names_what_to_worry_about(t *testing.T) {
 	} {
 		if got := strings.Join(numbers(c.manifest), "\n"); got != strings.TrimPrefix(c.want, "\n") {
 			t.Errorf("%s\n%s", c.manifest, got)
+		}
+	}
+}
+
+// What a program gets wrong is an error, and nothing is written.
+func TestReports_refuse_numbers_that_make_no_sense(t *testing.T) {
+	g := graphOf(t, depgraph.Service{Name: "web"})
+	for want, write := range map[string]func(io.Writer) error{
+		"report: HTMLOptions.MaxAvailability is -1":           func(w io.Writer) error { return HTML(t.Context(), w, g, HTMLOptions{MaxAvailability: -1}) },
+		"report: 2 names and 1 counts; there is one for each": func(w io.Writer) error { return ImpactText(w, []string{"a", "b"}, []int{1}) },
+		"report: 1 names and 2 counts; there is one for each": func(w io.Writer) error { return ImpactJSON(w, []string{"a"}, []int{1, 2}) },
+		"depgraph: OrderOptions.MaxParallel is -1": func(io.Writer) error {
+			_, err := NewRunbook(t.Context(), g, RunbookOptions{MaxParallel: -1})
+			return err
+		},
+	} {
+		var b strings.Builder
+		if err := write(&b); err == nil || err.Error() != want || b.Len() != 0 {
+			t.Errorf("%v, want %s; %q was written", err, want, b.String())
 		}
 	}
 }

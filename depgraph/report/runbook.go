@@ -28,6 +28,8 @@ type RunbookOptions struct {
 // that a difference is a change of the procedure. It holds plain text, which
 // Markdown and HTML escape as they write; it is not changed once it is made, so
 // several goroutines may write it.
+//
+// The lead is a paragraph each; sections come in the order in which they are done.
 type Runbook struct {
 	title    string
 	lead     []string
@@ -55,6 +57,8 @@ type bookStep struct {
 // negative MaxParallel, or the context's. What the manifests lack, an owner or
 // a verify step, is no error: the last section lists it, so that somebody adds
 // it before the night when it is needed.
+//
+// It keeps nothing of g.
 func NewRunbook(ctx context.Context, g *depgraph.Graph, o RunbookOptions) (*Runbook, error) {
 	if o.Down != "" {
 		return downBook(ctx, g, o)
@@ -145,6 +149,8 @@ func (b *Runbook) waves(g *depgraph.Graph, order *depgraph.Order) {
 // serviceStep is the start of one service, which does not wait for the edges in
 // without. Its facts are, in this order: owner, criticality and duration; what
 // it waits for; its note. The verify step becomes the command.
+//
+// Facts are phrases, which a reader at night can skip.
 func serviceStep(g *depgraph.Graph, name string, without []depgraph.Edge) bookStep {
 	svc, _ := g.Service(name)
 	st := bookStep{name: name, box: true, command: svc.Verify}

@@ -18,6 +18,8 @@ import (
 // declared; the critical path; and at last procedures by hand and weak orders
 // that could not be kept. g is the graph of the order; it supplies verify
 // steps.
+//
+// Times are from the beginning of the whole start, and end when the service serves.
 func OrderText(w io.Writer, g *depgraph.Graph, o *depgraph.Order, opts ...TextOptions) error {
 	p := newPrinter(w, opts...)
 	// By name, as waves and timeline list the same services in different
@@ -131,6 +133,8 @@ func afterFix(g *depgraph.Graph, components []depgraph.Component) string {
 
 // afterOrder is the number of waves and, if durations are declared, the time of
 // a start that nothing blocks.
+//
+// An error cannot come from a context that never ends; were there one, nothing is claimed.
 func afterOrder(g *depgraph.Graph) string {
 	o, err := g.Order(context.Background(), depgraph.OrderOptions{})
 	if err != nil || len(o.Blocked) > 0 {
