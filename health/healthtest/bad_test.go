@@ -3,9 +3,11 @@ package healthtest_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"regexp"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +53,46 @@ var bad = map[string]struct {
 	"never started": {func(_ context.Context, dep *healthtest.Dependency) (*health.Process, error) {
 		p := new(health.Process)
 		return p, p.Depend(health.Dependency{Name: "table", Check: dep.Check})
-	}, `the process has not started`},
+	}, `before the fault: the process has not started`},
+	"cannot be made": {func(context.Context, *healthtest.Dependency) (*health.Process, error) {
+		return nil, errors.New("no configuration")
+	}, `no configuration`},
+	"Run cannot begin": {func(_ context.Context, dep *healthtest.Dependency) (*health.Process, error) {
+		p := &health.Process{Guard: &health.Guard{}}
+		p.Started()
+		return p, p.Depend(health.Dependency{Name: "table", Check: dep.Check})
+	}, `Run: health: Guard.ID is empty`},
+	"dead from the beginning": {func(_ context.Context, dep *healthtest.Dependency) (*health.Process, error) {
+		p := new(health.Process)
+		p.Started()
+		p.Fatal(errors.New("own"))
+		return p, p.Depend(health.Dependency{Name: "table", Check: dep.Check})
+	}, `before the fault: not live after 5s`},
+	"drains": {func(ctx context.Context, dep *healthtest.Dependency) (*health.Process, error) {
+		p := new(health.Process)
+		p.Started()
+		return p, p.Depend(health.Dependency{Name: "table", Check: func(ctx context.Context) error {
+			err := dep.Check(ctx)
+			if err != nil {
+				go func() { _ = p.Drain(context.WithoutCancel(ctx), time.Hour) }()
+			}
+			return err
+		}})
+	}, `under the fault error: not ready after`},
+	"does not recover": {func(_ context.Context, dep *healthtest.Dependency) (*health.Process, error) {
+		var failed atomic.Bool
+		p := new(health.Process)
+		p.Started()
+		return p, p.Depend(health.Dependency{Name: "table", Check: func(ctx context.Context) error {
+			if dep.Check(ctx) != nil {
+				failed.Store(true)
+			}
+			if failed.Load() {
+				return errors.New("a connection that nobody renews")
+			}
+			return nil
+		}})
+	}, `10m0s after the fault the report says warn`},
 }
 
 // TestBad is run by TestSurvives_fails, in a process of its own.

@@ -48,10 +48,10 @@ var ErrFault = errors.New("healthtest: the dependency is broken")
 // Dependency is a dependency that can be broken. The zero value is well. It is
 // safe for concurrent use.
 type Dependency struct {
-	mu    sync.Mutex
-	fault Kind
-	over  chan struct{} // closed when the fault is
-	calls atomic.Int64
+	mu    sync.Mutex    // guards fault and over; not held while anybody waits
+	fault Kind          // None: it is well
+	over  chan struct{} // closed when the fault is; nil before the first Set
+	calls atomic.Int64  // of Call and of Check, begun
 }
 
 // Set begins a fault, which ends the one before it. What waited for that goes
@@ -68,6 +68,8 @@ func (d *Dependency) Set(k Kind) {
 // Calls is how many calls of Call and Check there were.
 func (d *Dependency) Calls() int64 { return d.calls.Load() }
 
+// now is the fault of this moment, and what ends it. A call keeps to the one that it
+// has met.
 func (d *Dependency) now() (Kind, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -147,6 +149,9 @@ func Survives(t *testing.T, start func(ctx context.Context, dep *Dependency) (*h
 	}
 }
 
+// survives is one subtest, inside its bubble. It stops at the first failure: what
+// comes after a restart says nothing. However it ends, the fault is over before Run
+// is waited for, as a check may be inside of it.
 func survives(t *testing.T, fault Kind, start func(context.Context, *Dependency) (*health.Process, error)) {
 	t.Helper()
 	dep := new(Dependency)
@@ -212,12 +217,15 @@ func watch(t *testing.T, p *health.Process, d time.Duration, when string) bool {
 	return started
 }
 
+// probe is the status of an endpoint, as a platform asks for it.
 func probe(h http.Handler, path string) int {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code
 }
 
+// pass lets virtual time go by, and then all that is to happen at that moment
+// happen.
 func pass(d time.Duration) {
 	timer := time.NewTimer(d)
 	<-timer.C
