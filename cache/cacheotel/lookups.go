@@ -14,8 +14,8 @@ import (
 // microsecond each, also for a local hit: trace them where requests are few, or
 // where the tracer samples. Its other methods are those of the Cache.
 type Lookups[V any] struct {
-	*cache.Cache[V]
-	t *tracing
+	*cache.Cache[V] // whose methods without a span are promoted
+	t               *tracing
 }
 
 // TraceLookups returns c with a span for each Get, GetOrLoad, Lookup, LookupWith
@@ -54,6 +54,8 @@ func found[V any](r cache.Result[V]) []attribute.KeyValue {
 	return []attribute.KeyValue{ResultKey.String("failed")}
 }
 
+// orBackground is what the Cache makes of a nil context, for a tracer, which makes
+// nothing of it.
 func orBackground(ctx context.Context) context.Context {
 	if ctx == nil {
 		return context.Background()

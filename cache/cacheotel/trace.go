@@ -63,6 +63,7 @@ func Trace[V any](tracer trace.Tracer, o cache.Options[V]) cache.Options[V] {
 	return o
 }
 
+// traceLoad is a loader in a span.
 func traceLoad[V any](t *tracing, load func(context.Context, string) (V, error)) func(context.Context, string) (V, error) {
 	return func(ctx context.Context, key string) (V, error) {
 		return traced(ctx, t, "cache.load", trace.SpanKindInternal, nil, func(ctx context.Context) (V, error) { return load(ctx, key) })
@@ -88,7 +89,7 @@ func isNil(v any) bool {
 // tracing makes the spans of one cache.
 type tracing struct {
 	tracer trace.Tracer
-	name   string
+	name   string // of the cache, as NameKey
 }
 
 // errUnwound is what a span says of a call that panicked, or ended its goroutine.
@@ -96,7 +97,9 @@ type errUnwound struct{}
 
 func (errUnwound) Error() string { return "cacheotel: the call did not return" }
 
-// traced makes a call within a span. attrs may be nil.
+// traced makes a call within a span. attrs may be nil. The span ends also if the
+// call panics or ends its goroutine, and says so; neither is contained here, as the
+// cache does that. Attributes are not made when nobody records the span.
 func traced[T any](ctx context.Context, t *tracing, span string, kind trace.SpanKind, attrs func(T) []attribute.KeyValue, call func(context.Context) (T, error)) (v T, err error) {
 	ctx, s := t.tracer.Start(ctx, span, trace.WithSpanKind(kind), trace.WithAttributes(NameKey.String(t.name)))
 	err = errUnwound{}
@@ -116,6 +119,7 @@ func traced[T any](ctx context.Context, t *tracing, span string, kind trace.Span
 	return call(ctx)
 }
 
+// isFault reports whether an error is one, and no answer of the origin or the store.
 func isFault(err error) bool {
 	return err != nil && !errors.Is(err, cache.ErrNotFound) && !errors.Is(err, cache.ErrNotModified)
 }

@@ -35,9 +35,9 @@ const (
 //
 // The zero clock has measured nothing.
 type clock struct {
-	mu        sync.Mutex
-	known     interval
-	candidate interval // disagrees with known; a second answer that agrees with it replaces that
+	mu        sync.Mutex // guards what follows; held for arithmetic only
+	known     interval   // the offset, as all answers so far allow it
+	candidate interval   // disagrees with known; a second answer that agrees with it replaces that
 
 	// shift is what is added to versions, see version.
 	shift time.Duration

@@ -86,9 +86,9 @@ type Store struct {
 	// nobody.
 	writeRetryer aws.Retryer
 
-	start *coldStart
-	renew renewal
-	clock clock
+	start *coldStart // the first credentials
+	renew renewal    // of credentials that DynamoDB has refused
+	clock clock      // DynamoDB's, as far as its answers tell
 	stats counters
 }
 
@@ -178,7 +178,9 @@ func readOptions(o *dynamodb.Options) {
 
 func (s *Store) writeOptions(o *dynamodb.Options) { o.Retryer = s.writeRetryer }
 
-// Get reads one item.
+// Get reads one item, eventually consistent: half the price, and the cache's
+// versions and endings know what to do with an old one. A miss wraps
+// [cache.ErrNotFound].
 func (s *Store) Get(ctx context.Context, key string) (cache.Item, error) {
 	full, err := s.key(key)
 	if err != nil {
@@ -233,7 +235,9 @@ func (s *Store) GetMany(ctx context.Context, keys []string) (map[string]cache.It
 	return found, nil
 }
 
-// getBatch adds what it finds to found.
+// getBatch adds what it finds to found, and asks once more, a few milliseconds
+// later, for what DynamoDB did not process. What it finds before an error stays in
+// found: the cache uses it.
 func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeValue, found map[string]cache.Item) error {
 	for attempt := 0; len(keys) > 0 && attempt < 2; attempt++ {
 		if attempt > 0 && !sleep(ctx, smallDelay()) {
@@ -259,17 +263,17 @@ func (s *Store) getBatch(ctx context.Context, keys []map[string]types.AttributeV
 		for _, rest := range out.UnprocessedKeys { // keyed by our one table, by name or by ARN
 			keys = append(keys, rest.Keys...)
 		}
-		answered := 0
+		came := 0
 		for _, items := range out.Responses {
 			for _, attrs := range items {
-				answered++
+				came++
 				if key, ok := attrs[s.opts.KeyAttribute].(*types.AttributeValueMemberS); ok {
 					found[key.Value] = s.item(attrs)
 				}
 			}
 		}
 		s.stats.unprocessed.Add(int64(len(keys)))
-		missed := int64(max(0, asked-len(keys)-answered))
+		missed := int64(max(0, asked-len(keys)-came))
 		s.stats.misses.Add(missed)
 		s.stats.readHalves.Add(missed)
 	}
@@ -365,7 +369,8 @@ func (s *Store) key(key string) (map[string]types.AttributeValue, error) {
 	return map[string]types.AttributeValue{s.opts.KeyAttribute: &types.AttributeValueMemberS{Value: key}}, nil
 }
 
-// fill adds what every item has beside its key.
+// fill adds what every item has beside its key. An item without an Expires gets no
+// time to live, and stays.
 func (s *Store) fill(attrs map[string]types.AttributeValue, item cache.Item) {
 	attrs[valueAttribute] = &types.AttributeValueMemberB{Value: item.Value}
 	attrs[versionAttribute] = number(item.Version)
@@ -375,7 +380,9 @@ func (s *Store) fill(attrs map[string]types.AttributeValue, item cache.Item) {
 	}
 }
 
-// item reads attributes as far as they are what Set writes.
+// item reads attributes as far as they are what Set writes, and counts what reading
+// them has cost. Whether the value is one is for the cache to judge, by its
+// envelope.
 func (s *Store) item(attrs map[string]types.AttributeValue) cache.Item {
 	s.stats.readHalves.Add(int64((itemBytes(attrs) + 4095) / 4096))
 	var it cache.Item
@@ -392,6 +399,7 @@ func (s *Store) item(attrs map[string]types.AttributeValue) cache.Item {
 	return it
 }
 
+// number is an attribute of type N, which travels as text.
 func number(n int64) *types.AttributeValueMemberN {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
