@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -96,5 +97,75 @@ func TestRun_writes_pages_and_refuses_unknown_stories(t *testing.T) {
 		if err := run(context.Background(), args, &bytes.Buffer{}); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %q", args, err, want)
 		}
+	}
+}
+
+// A line is never longer than it may be, but for a word that does not fit one.
+func TestWrap(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "one": "one", "one two": "one two", "one two three": "one two|three", "12345678": "12345678", "123456789 x": "123456789|x", "a  b\n c": "a b c",
+	} {
+		if got := strings.Join(wrap(text, 8), "|"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Each story has what its reader needs, and names what is in its manifest.
+func TestStories_are_whole(t *testing.T) {
+	for _, s := range stories {
+		g, err := s.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.title == "" || len(s.plot) < 2 || s.source == "" && s.name != "mutual" {
+			t.Errorf("%s: %+v", s.name, s)
+		}
+		names := []string{s.lost}
+		for _, e := range s.fix {
+			names = append(names, e.From, e.To)
+		}
+		if s.service != "" {
+			names = append(names, s.service)
+		}
+		for _, name := range names {
+			if !g.Has(name) {
+				t.Errorf("%s: its manifest has no service %q", s.name, name)
+			}
+		}
+		if _, err := g.WithSoft(s.fix...); err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+	}
+	if _, err := (story{name: "none"}).load(); err == nil {
+		t.Error("a story without a manifest was loaded")
+	}
+}
+
+// The shorter form of a story, to the letter.
+func TestTell(t *testing.T) {
+	var got bytes.Buffer
+	if err := run(context.Background(), []string{"-story", "mutual"}, &got); err != nil {
+		t.Fatal(err)
+	}
+	const want = `mutual: two services that call each other
+
+  Not an outage of record, but a common shape: each service asks the other before it
+  answers. They start together, fail together, and multiply each other's retries.
+
+`
+	if !strings.HasPrefix(got.String(), want) || !strings.Contains(got.String(), "  that day       inventory is lost: ") || !strings.Contains(got.String(), "  one soft edge  orders -> inventory\n") || !strings.HasSuffix(got.String(), "-full prints the whole reports, and -html FOLDER writes them as pages.\n") {
+		t.Errorf("got\n%s\nwant\n%s…", got.String(), want)
+	}
+	if err := run(context.Background(), []string{"-bogus"}, &got); err == nil || err.Error() != "flag provided but not defined: -bogus" {
+		t.Error(err)
+	}
+	if err := run(context.Background(), []string{"-h"}, &got); !errors.Is(err, flag.ErrHelp) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := run(ctx, []string{"-story", "mutual"}, &got); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "mutual: ") {
+		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -123,9 +123,9 @@ func TestClient_tellsFaultsFromAnswers(t *testing.T) {
 		want   string
 	}{
 		"not found":  {func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }, true, "record: no such session"},
-		"an error":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", 500) }, false, "record: 500 Internal Server Error"},
-		"denied":     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", 403) }, false, "record: 403 Forbidden"},
-		"a redirect": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }, false, "record: 304 Not Modified"},
+		"an error":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusInternalServerError) }, false, "record: 500 Internal Server Error"},
+		"denied":     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusForbidden) }, false, "record: 403 Forbidden"},
+		"a redirect": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }, false, "record: 304 Not Modified"},
 		"no JSON":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, false, "invalid character '<' looking for beginning of value"},
 		"more than fits": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"user":"`+strings.Repeat("x", 64<<10)+`"}`)

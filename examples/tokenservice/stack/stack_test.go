@@ -82,7 +82,7 @@ func TestStack_probes(t *testing.T) {
 	if got := probes(); got != [2]int{200, 200} {
 		t.Errorf("repaired: %v", got)
 	}
-	if status, report := get(t, s.FailOpen.URL+"/healthz", ""); status != 200 || !strings.Contains(report, `"sessions:responseTime"`) {
+	if status, report := get(t, s.FailOpen.URL+"/healthz", ""); status != 200 || !strings.Contains(report, `"sessions:responseTime"`) || !strings.Contains(report, `"soft": true`) {
 		t.Errorf("the report: %d, %s", status, report)
 	}
 }
