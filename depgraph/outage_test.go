@@ -45,6 +45,9 @@ func TestBlast_in_full(t *testing.T) {
 			"a: / on: x, phase: startup / on: y, phase: startup\nx:\ny:", BlastOptions{}, "x y; cannot start a; unknown a",
 		},
 		"a job that is done is not missed": {"a: / on: x, phase: startup, until: done\nx:", BlastOptions{}, "x; cannot start a"},
+		"a job, and a need of the start that is up": {
+			"a: / on: x, phase: startup, until: done / on: y, phase: startup\nx:\ny:", BlastOptions{}, "x; cannot start a",
+		},
 		"who is down cannot start either, and is named once": {
 			"a: / on: x\nb: / on: x, soft: true / on: a\nx:", BlastOptions{}, "x; down a b",
 		},
