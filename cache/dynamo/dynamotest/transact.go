@@ -411,17 +411,21 @@ func (c *call) transactWriteItems(in *struct {
 			return nil, err
 		}
 	}
+	var digest [32]byte // of what a token stands for; before the lock, as it may be 4 MB
+	if token != "" {
+		text, err := json.Marshal(in.TransactItems)
+		if err != nil {
+			return nil, coral("SerializationException", "%s", err)
+		}
+		digest = sha256.Sum256(text)
+	}
 	tables, err := c.lockTables(parts)
 	if err != nil {
 		return nil, err
 	}
 	defer c.server.mu.Unlock()
-	text, jsonErr := json.Marshal(in.TransactItems)
-	if jsonErr != nil {
-		return nil, coral("SerializationException", "%s", jsonErr)
-	}
 	out := map[string]any{}
-	if again, err := c.repeated(token, text); again || err != nil {
+	if again, err := c.repeated(token, digest); again || err != nil {
 		return out, err // it was made before, and nothing is made twice
 	}
 	// First pass: look. Nothing has changed until the last loop.
@@ -453,7 +457,7 @@ func (c *call) transactWriteItems(in *struct {
 		t.store(c, keys[i], nexts[i])
 	}
 	if token != "" {
-		c.server.requested[token] = idempotent{sha256.Sum256(text), c.now}
+		c.server.requested[token] = idempotent{digest, c.now}
 	}
 	if wantsCapacity(in.ReturnConsumedCapacity) {
 		out["ConsumedCapacity"] = consumedOf(tables, units, in.ReturnConsumedCapacity)
@@ -466,7 +470,7 @@ func (c *call) transactWriteItems(in *struct {
 //
 // Old tokens are dropped only when there are too many, so the usual request
 // costs one look-up.
-func (c *call) repeated(token string, text []byte) (bool, *apiError) {
+func (c *call) repeated(token string, digest [32]byte) (bool, *apiError) {
 	s := c.server
 	if s.requested == nil {
 		s.requested = map[string]idempotent{}
@@ -485,7 +489,7 @@ func (c *call) repeated(token string, text []byte) (bool, *apiError) {
 	if token == "" || !known || c.now.Sub(before.at) > tokenLife {
 		return false, nil
 	}
-	if before.digest != sha256.Sum256(text) {
+	if before.digest != digest {
 		return false, dynamo("IdempotentParameterMismatchException", "The provided client token was used with a different request")
 	}
 	return true, nil
