@@ -1,5 +1,8 @@
 // Package depgraphtest holds conformance suites for what can be added to
-// depgraph: rules and importers.
+// depgraph: TestRule for rules of one's own, TestImporter for importers. A suite
+// is called from a test of the package that has the rule or the importer, and
+// reports by its t, with the seed and the manifests of the system that showed the
+// fault, so that it can be looked at again.
 package depgraphtest
 
 import (
@@ -23,6 +26,10 @@ const rounds = 200
 // included, and reports what a check would not take from it: an error, a
 // finding about nothing, another answer for the same graph, and one that does
 // not end with its context.
+//
+// It calls the rule some 400 times. A rule that is not safe for use by several goroutines, or
+// keeps what it saw before, shows in the race detector or as another answer; run it with
+// -race. What a rule should find is for tests of its own.
 func TestRule(t *testing.T, r depgraph.Rule) {
 	t.Helper()
 	if r.Check == nil {
@@ -78,6 +85,9 @@ func TestRule(t *testing.T, r depgraph.Rule) {
 // TestImporter reads twice, and reports what would be lost on the way to
 // manifests: services or dependencies without a source, another result for the
 // same input, what cannot be compiled, and what manifests do not say.
+//
+// read imports one input, the same each time, with at least one service and one dependency;
+// a suite over several inputs calls it once for each.
 func TestImporter(t *testing.T, read func() ([]depgraph.Service, error)) {
 	t.Helper()
 	first, err := read()
@@ -137,6 +147,9 @@ func manifests(services []depgraph.Service) string {
 // Services makes a random system, the same for the same seed: none of seed 0,
 // then more and more services with dependencies of all sorts and names that
 // need quotes.
+//
+// Up to 40 services; it always compiles. Tests of reports and of rules share it, so that a
+// name that breaks one is tried in all.
 func Services(seed uint64) []depgraph.Service {
 	r := rand.New(rand.NewPCG(seed, 20))
 	n := min(int(seed), 40)
