@@ -143,6 +143,20 @@ func TestStore_Lag(t *testing.T) {
 
 func TestStore_Sweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var lagging cachetest.Store
+		lagging.Lag(time.Second)
+		lagging.Put("k", cache.Item{Expires: time.Now()})
+		time.Sleep(time.Minute)
+		lagging.Sweep(0)
+		if _, err := lagging.Get(t.Context(), "k"); err != nil {
+			t.Errorf("a read that lags sees the deletion at once: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := lagging.Get(t.Context(), "k"); !errors.Is(err, cache.ErrNotFound) {
+			t.Errorf("a second later: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
 		var s cachetest.Store
 		s.Put("soon", cache.Item{Expires: time.Now().Add(time.Second)})
 		s.Put("later", cache.Item{Expires: time.Now().Add(time.Hour)})

@@ -383,6 +383,12 @@ func isUp() bool {
 func fails() http.HandlerFunc { return func(a w, _ r) { if last != nil { a.WriteHeader(503) } } }
 func made()       { http.Handle("/livez", fails()) }
 
+func unfound()    { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.WriteHeader(404) } }) }
+func uncommon()   { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.WriteHeader(599) } }) }
+func allowed()    { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.WriteHeader(405) } }) }
+func known()      { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.WriteHeader(401) } }) }
+func moved()      { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.WriteHeader(399) } }) }
+func none()       { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.WriteHeader(600) } }) }
 func says()       { http.HandleFunc("/livez", func(a w, _ r) { if last != nil { a.Write(nil) } }) }
 func refuses()    { http.HandleFunc("/livez", func(a w, q r) { if last != nil { a.WriteHeader(403) } }) }
 func counts()     { http.HandleFunc("/livez", func(a w, q r) { if seen.Load() > 5 { a.WriteHeader(503) } }) }
@@ -404,6 +410,8 @@ func readiness()  { http.HandleFunc("/readyz", func(a w, _ r) { if last != nil {
 		live("byCopy", "what is remembered in last -> (*sql.DB).Ping"),
 		live("byFunction", "remembers.isUp -> what is remembered in last -> (*sql.DB).Ping"),
 		live("made", "what is remembered in last -> (*sql.DB).Ping"),
+		live("unfound", "what is remembered in last -> (*sql.DB).Ping"),
+		live("uncommon", "what is remembered in last -> (*sql.DB).Ping"),
 	}},
 	{name: "watches", code: `
 import (
