@@ -187,3 +187,16 @@ func TestCompile_repeats_are_told_at_the_second_place(t *testing.T) {
 		}
 	}
 }
+
+// What a pull request waives is told once, of the system that it makes.
+func TestCompare_tells_waivers_of_the_second_system(t *testing.T) {
+	manifest := func(reason string) string {
+		return "service: a\nwaivers: [{rule: DG009, reason: " + reason + ", until: 2999-12-31}]\n"
+	}
+	var told []string
+	o := DiffOptions{Check: CheckOptions{Only: []string{"DG009"}, Now: proofNow, Waived: func(_ Finding, w Waiver) { told = append(told, w.Reason) }}}
+	d, err := Compare(t.Context(), graphOf(t, manifest("before")), graphOf(t, manifest("after")), o)
+	if err != nil || len(d.New)+len(d.Gone)+d.Known != 0 || strings.Join(told, " ") != "after" {
+		t.Errorf("%v, told %v, %+v", err, told, d)
+	}
+}

@@ -15,7 +15,7 @@
 // # The way of the data
 //
 //	Collector.Add         one source: read, unpacked, told apart by its content
-//	  formats.go          spans of Zipkin, Jaeger and OTLP become spans
+//	  formats.go, otlp.go spans of Zipkin, Jaeger and OTLP become spans
 //	  prometheus.go       a service graph's counters become pairs
 //	  collector.go        dependency lists and recordings become pairs
 //	Collector.Observed    spans.go links spans to calls, effects.go judges requests;

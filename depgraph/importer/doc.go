@@ -57,6 +57,7 @@
 //	backstage.go      Backstage: references between entities
 //	systemd.go        Systemd: what units mean together, implicit dependencies included
 //	systemdfile.go    ... a single unit file
+//	systemdmount.go   ... paths, and the mounts that they need
 //	resiliencehub.go  ResilienceHub, and Classify, which answers it
 //
 // A new importer is a function from paths to a Result, a row in the table of
