@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -32,7 +33,7 @@ type BatchDest interface {
 // BatchResult is what became of the front of a batch.
 type BatchResult struct {
 	Done     int   // records from the front that are finished: delivered or rejected
-	Rejected []int // indexes below Done, ascending, of those refused for good
+	Rejected []int // indexes below Done, ascending, of those refused for good; what is none of them is counted as an error
 	Why      error // the reason of Rejected, if the destination knows it
 }
 
@@ -86,7 +87,7 @@ func (d *drainer) landLocked() {
 	for len(s.inflight) > 0 && len(d.refs) == 0 {
 		c := s.inflight[0]
 		for c.rec < c.n && !d.wants(c.word(c.rec)) {
-			c.skip()
+			s.skipLocked(c)
 		}
 		if c.rec < c.n {
 			return
@@ -184,7 +185,7 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	}
 	var whole, rejected [2]int
 	var size int64
-	refused := res.Rejected
+	refused, sane := res.rejected()
 	for i, at := range d.refs[:res.Done] {
 		isRefused := len(refused) > 0 && refused[0] == i
 		if isRefused {
@@ -193,6 +194,7 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 		if at.c == nil {
 			if at.slot != sealSlot {
 				s.count.markers++
+				s.evictionsToldLocked(d.evictions)
 			}
 			continue
 		}
@@ -201,6 +203,7 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 		switch {
 		case w&flagGap != 0:
 			s.count.markers++
+			s.markerLeftLocked(at.c)
 		case isRefused:
 			rejected[w>>31]++
 			size += int64(len(d.recs[i].Data))
@@ -214,6 +217,10 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	if n := int64(rejected[Normal] + rejected[High]); n > 0 {
 		d.rejectedLocked(n, size, why)
 	}
+	if !sane {
+		s.count.writeErrors++
+		s.count.lastErr = fmt.Sprintf("the destination rejected records %v, of %d that are done", res.Rejected, res.Done)
+	}
 	d.refs = d.refs[res.Done:]
 	d.recs = d.recs[res.Done:]
 	d.landLocked()
@@ -223,14 +230,31 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	}
 }
 
+// rejected returns the indexes of Rejected in order, each once, and false if there
+// were others among them than of what is done.
+func (r BatchResult) rejected() (list []int, sane bool) {
+	list = slices.Compact(slices.Sorted(slices.Values(r.Rejected)))
+	n := len(list)
+	list = slices.DeleteFunc(list, func(i int) bool { return i < 0 || i >= r.Done })
+	return list, len(list) == n
+}
+
 // rejectedLocked tells that the destination refused n records for good. Their
 // marker comes with the next batch.
 func (d *drainer) rejectedLocked(n, size int64, why failure) {
 	s := d.s
 	s.count.lastErr = why.text
-	now := time.Now()
 	s.tellLocked(Event{Kind: RecordsRejected, Records: n, Err: why.err})
-	d.gaps = append(d.gaps, GapInfo{Dropped: n, Bytes: size, Reasons: Drops{Rejected: n}, Since: now, Until: now})
+	now := time.Now()
+	lost := loss{rejected: n, bytes: size}
+	d.gaps = append(d.gaps, lost.info(now.UnixMilli(), now.UnixMilli()))
+	if s.gap.evictedTold == s.gap.evicted && !s.gap.evicting {
+		s.gap.evictedSince = now.UnixMilli()
+	}
+	s.count.rejectedBytes += size
+	s.gap.evicted = s.gap.evicted.plus(lost)
+	d.evictions = s.gap.evicted
+	s.keepLocked(nil)
 }
 
 func one(word uint32) (n [2]int) {

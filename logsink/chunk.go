@@ -66,6 +66,7 @@ type chunk struct {
 	earlier bool      // it was found, and is an earlier process's
 
 	abandoned bool // Shutdown gave it up
+	carries   bool // its markers tell of what the note in the spill directory tells, see note.go
 
 	sealed bool // of the drainer: its seal is made, see Options.Seal
 }
@@ -205,6 +206,29 @@ func (c *chunk) finish(whole [2]int) {
 	if c.durable() {
 		binary.LittleEndian.PutUint32(c.mem[offDone:], uint32(c.sent))
 	}
+}
+
+// untold is what the markers tell that are still to be delivered, and the bytes of
+// the records that are.
+func (c *chunk) untold() (markers loss, bytes int64) {
+	bytes = int64(c.used - c.sent)
+	if !c.mixed {
+		return loss{}, bytes
+	}
+	for i := c.rec; i < c.n; i++ {
+		if c.word(i)&flagGap != 0 {
+			g, _, _ := unpackGap(c.record(i))
+			markers = markers.plus(g)
+			bytes -= int64(len(c.record(i)))
+		}
+	}
+	return markers, bytes
+}
+
+// unsaved is what is lost if c is given up as it is.
+func (c *chunk) unsaved() loss {
+	markers, bytes := c.untold()
+	return markers.plus(loss{abandoned: int64(c.live()), bytes: bytes})
 }
 
 // rewind returns to the begin of a record that was written in part, for a

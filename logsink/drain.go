@@ -31,6 +31,7 @@ type drainer struct {
 	told       bool      // that of the slot that is next
 	midline    bool      // what the destination has taken last is not the end of a line
 	unasked    bool      // pending is no marker but the line break before leftovers
+	evictions  loss      // of which the last marker in gaps or pending tells
 	pause      time.Duration
 	broken     bool
 	failsSince time.Time // when it failed first; zero: the last answer was good
@@ -39,7 +40,6 @@ type drainer struct {
 	toFallback bool      // the last call was one of the fallback
 
 	seals, sealed int64 // of this run: seals, and lines in them
-	inherited     Drops // by earlier runs, as their markers say
 	lastSeal      string
 	sealedEnd     bool
 
@@ -113,9 +113,7 @@ func (d *drainer) next() bool {
 			arena.warm(ahead)
 			gaps := d.gaps
 			d.gaps = nil
-			for _, g := range gaps {
-				d.mark(g)
-			}
+			d.markEvictions(gaps)
 			d.findPlace()
 			return true
 		case d.markTrailingGap(): // it gave up the lock
@@ -179,10 +177,9 @@ func (d *drainer) pickLocked() bool {
 	if len(s.inflight) == 0 {
 		return false
 	}
-	if s.gap.evicting {
-		if g, ok := s.takeEvictionGapLocked(); ok {
-			d.gaps = append(d.gaps, g)
-		}
+	if g, ok := s.takeEvictionGapLocked(); ok {
+		d.gaps = append(d.gaps, g)
+		d.evictions = s.gap.evicted
 	}
 	return true
 }
@@ -194,30 +191,6 @@ func (s *Sink) batchBytes() int {
 		return 1
 	}
 	return min(1<<20, s.opt.MaxBytes/4)
-}
-
-// markTrailingGap marks a gap that no later record marks: traffic has stopped.
-// It is called with the lock, and gives it up if it reports true.
-func (d *drainer) markTrailingGap() bool {
-	s := d.s
-	if s.head != nil || len(s.front) > 0 || s.disk.busyLocked() {
-		return false
-	}
-	g, ok := s.takeEvictionGapLocked()
-	if !ok {
-		if s.refusedSoFarLocked() == s.gap.reported {
-			s.attend = false
-			return false
-		}
-		if !s.attend {
-			s.openGapLocked() // counted after the last marker was made
-		}
-		lost, since, until := s.takeGapLocked()
-		g = lost.info(since, until)
-	}
-	s.mu.Unlock()
-	d.mark(g)
-	return true
 }
 
 // park waits for a reason to look again. It is called with the lock and gives it
@@ -258,7 +231,7 @@ func (d *drainer) deliver() {
 			return
 		}
 		mark := len(d.pending) > 0
-		dest, fallback := d.target()
+		dest, fallback := d.target(mark)
 		n, err := d.write(dest, fallback, p)
 		n, err = sane(n, len(p), err)
 		if n > 0 && !fallback {
@@ -303,7 +276,7 @@ func (d *drainer) piece() []byte {
 			if w&flagBad == 0 && !d.told {
 				gap, d.told = c.record(c.rec), true
 			} else { // its marker is out, and until then the next process finds it
-				c.skip()
+				s.skipLocked(c)
 				d.told = false
 			}
 		}
@@ -356,6 +329,7 @@ func (d *drainer) took(n int, mark, fallback, good bool) {
 			s.count.markers++
 		}
 		d.unasked = false
+		s.evictionsToldLocked(d.evictions)
 	default:
 		d.pending = d.pending[n:]
 	}
@@ -397,12 +371,16 @@ func (s *Sink) landedLocked() {
 	s.tellWaitingLocked()
 }
 
-// target chooses between the destination and the fallback.
-func (d *drainer) target() (write func([]byte) (int, error), fallback bool) {
-	if d.usesFallback() {
-		return d.s.writeFallback, true
+// target chooses between the destination and the fallback. Own says that a marker or
+// a seal is to be written.
+func (d *drainer) target(own bool) (write func([]byte) (int, error), fallback bool) {
+	switch {
+	case !d.usesFallback():
+		return d.dest, false
+	case own:
+		return d.s.writeFallbackLine, true
 	}
-	return d.dest, false
+	return d.s.writeFallback, true
 }
 
 // write is one call of the destination. A panic in it is contained and

@@ -23,7 +23,24 @@ func (d *drainer) late() bool {
 func (s *Sink) writeFallback(p []byte) (int, error) {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	return s.opt.Fallback.Write(p)
+	n, err := s.opt.Fallback.Write(p)
+	if 0 < n && n <= len(p) {
+		s.midline = p[n-1] != '\n'
+	}
+	return n, err
+}
+
+// writeFallbackLine is writeFallback for a line of the sink's own, which begins a
+// line whatever stands before it.
+func (s *Sink) writeFallbackLine(p []byte) (int, error) {
+	s.turn <- struct{}{}
+	midline := s.midline
+	<-s.turn
+	if !midline || p[0] == '\n' {
+		return s.writeFallback(p)
+	}
+	n, err := s.writeFallback(append([]byte{'\n'}, p...))
+	return max(n-1, 0), err
 }
 
 // fallbackPiece is how many bytes go to the fallback in one call.
@@ -78,9 +95,13 @@ func (s *Sink) relieve() {
 	for s.takeRelief() {
 		c := s.relief
 		for c.rec < c.n {
-			p, done := s.reliefPiece(c)
+			p, done, record := s.reliefPiece(c)
 			if len(p) > 0 {
-				n, err := s.writeFallback(p)
+				write := s.writeFallback
+				if !record {
+					write = s.writeFallbackLine
+				}
+				n, err := write(p)
 				if _, err = sane(n, len(p), err); err != nil {
 					f := s.judge(err)
 					s.mu.Lock()
@@ -91,10 +112,13 @@ func (s *Sink) relieve() {
 				}
 			}
 			s.mu.Lock()
-			if done > c.sent {
+			if record {
 				s.settleLocked(c.advance(done), [2]int{}, true)
-			} else if c.rec < c.n {
-				c.skip()
+			} else {
+				s.skipLocked(c)
+				if len(p) > 0 {
+					s.count.markers++
+				}
 			}
 			s.mu.Unlock()
 			if !s.pace(len(p)) {
@@ -138,18 +162,19 @@ func (s *Sink) takeRelief() bool {
 	}
 }
 
-// reliefPiece returns what to write next of c, and how far c is done then.
-func (s *Sink) reliefPiece(c *chunk) (p []byte, done int) {
+// reliefPiece returns what to write next of c, and how far c is done then: records,
+// or else the line for a slot that holds none.
+func (s *Sink) reliefPiece(c *chunk) (p []byte, done int, record bool) {
 	if p = c.piece(fallbackPiece); len(p) > 0 {
-		return p, c.sent + len(p)
+		return p, c.sent + len(p), true
 	}
 	switch w := c.word(c.rec); {
 	case w&(flagGap|flagBad) == 0:
-		return nil, c.end(c.rec) // an empty record
+		return nil, c.end(c.rec), true // an empty record
 	case w&flagGap != 0 && s.opt.Gap != nil:
-		return s.format(readGap(c.record(c.rec))), c.sent
+		p = s.format(readGap(c.record(c.rec)))
 	}
-	return nil, c.sent
+	return p, 0, false
 }
 
 // pace waits as long as n bytes may take. It reports false when the sink ends.

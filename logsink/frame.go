@@ -158,7 +158,7 @@ func (c *chunk) live() int { return c.left[Normal] + c.left[High] }
 
 // meta is what the spool is told about c, which is to be pushed now.
 func (c *chunk) meta() spool.Meta {
-	return spool.Meta{ID: c.id, Base: c.base, Stored: time.Now().UnixMilli(), Items: c.n, Left: c.left, Done: c.sent}
+	return spool.Meta{ID: c.id, Base: c.base, Stored: time.Now().UnixMilli(), Items: c.n, Left: c.left, Done: c.sent, Marked: c.mixed}
 }
 
 // appendFrame makes b a frame for the spool: room for its header, the records,

@@ -1,30 +1,33 @@
 package logsink
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
 )
 
 // GapInfo says what is missing at a place in the log.
 type GapInfo struct {
 	Dropped int64     // records, of all reasons
 	Bytes   int64     // what they weighed
-	Reasons Drops     // by reason: Full, Oversize, Evicted, Rejected
+	Reasons Drops     // by reason: Full, Oversize, Evicted, Rejected, and of an earlier process Abandoned
 	Since   time.Time // when the first of them was dropped
 	Until   time.Time // when records were accepted again
 }
 
 // GapJSON is a marker as a line of JSON, as slog's JSONHandler writes it.
 func GapJSON(g GapInfo) []byte {
-	return fmt.Appendf(nil, `{"time":%q,"level":"WARN","msg":"log records dropped","dropped":%d,"bytes":%d,"full":%d,"evicted":%d,"oversize":%d,"rejected":%d,"since":%q}`+"\n",
-		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, g.Reasons.Rejected, stamp(g.Since))
+	return fmt.Appendf(nil, `{"time":%q,"level":"WARN","msg":"log records dropped","dropped":%d,"bytes":%d,"full":%d,"evicted":%d,"oversize":%d,"rejected":%d,"abandoned":%d,"since":%q}`+"\n",
+		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, g.Reasons.Rejected, g.Reasons.Abandoned, stamp(g.Since))
 }
 
 // GapLogfmt is a marker as a line of logfmt, as slog's TextHandler writes it.
 func GapLogfmt(g GapInfo) []byte {
-	return fmt.Appendf(nil, "time=%s level=WARN msg=\"log records dropped\" dropped=%d bytes=%d full=%d evicted=%d oversize=%d rejected=%d since=%s\n",
-		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, g.Reasons.Rejected, stamp(g.Since))
+	return fmt.Appendf(nil, "time=%s level=WARN msg=\"log records dropped\" dropped=%d bytes=%d full=%d evicted=%d oversize=%d rejected=%d abandoned=%d since=%s\n",
+		stamp(g.Until), g.Dropped, g.Bytes, g.Reasons.Full, g.Reasons.Evicted, g.Reasons.Oversize, g.Reasons.Rejected, g.Reasons.Abandoned, stamp(g.Since))
 }
 
 // GapText is a marker for people.
@@ -40,29 +43,95 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z
 // At the old end, where chunks are evicted, the drainer is about to pass.
 type gapState struct {
 	since    int64 // Unix milliseconds, of the gap at the young end
-	reported loss  // of refused records, by markers in the queue
+	carried  loss  // of others, told at the young end: see carryLocked
+	reported loss  // at the young end, by markers in the queue
 
 	evicting     bool // chunks were evicted that no marker told of
 	evictedSince int64
-	evicted      int64 // as reported
-	evictedBytes int64
+	evicted      loss     // at the old end, of which markers were made,
+	evictedTold  loss     // and have arrived
+	gone         spool.ID // the chunk evicted last
 }
 
 // loss is what a gap counts.
-type loss struct{ full, oversize, bytes int64 }
+type loss struct{ full, oversize, evicted, rejected, abandoned, bytes int64 }
 
-const gapSize = 5 * 8
+// Everything that goes through all fields goes through these two.
+const lossFields = 6
 
-// refusedSoFarLocked is everything ever lost at the young end.
-func (s *Sink) refusedSoFarLocked() loss {
-	var l loss
-	for lane := range s.refused {
-		l.full += s.refused[lane].full.Load()
-		l.bytes += s.refused[lane].fullBytes.Load()
-		l.oversize += s.count.oversize[lane]
+func (l loss) fields() [lossFields]int64 {
+	return [...]int64{l.full, l.oversize, l.evicted, l.rejected, l.abandoned, l.bytes}
+}
+
+func lossOf(v [lossFields]int64) loss { return loss{v[0], v[1], v[2], v[3], v[4], v[5]} }
+
+func (l loss) plus(m loss) loss  { return l.add(m, 1) }
+func (l loss) minus(m loss) loss { return l.add(m, -1) }
+
+func (l loss) add(m loss, times int64) loss {
+	sum, with := l.fields(), m.fields()
+	for i := range sum {
+		sum[i] += times * with[i]
 	}
+	return lossOf(sum)
+}
+
+// positive is l without what is less than nothing, in counts that another process
+// left.
+func (l loss) positive() loss {
+	all := l.fields()
+	for i := range all {
+		all[i] = max(all[i], 0)
+	}
+	return lossOf(all)
+}
+
+func (l loss) drops() Drops {
+	return Drops{Full: l.full, Oversize: l.oversize, Evicted: l.evicted, Rejected: l.rejected, Abandoned: l.abandoned}
+}
+
+// refusedSoFarLocked is everything ever lost at the young end, and what is told
+// there.
+func (s *Sink) refusedSoFarLocked() loss {
+	l := countersOf(&s.refused).plus(s.gap.carried)
+	if at := s.lockless.Load(); at != &s.refused {
+		l = l.plus(countersOf(at))
+	}
+	l.oversize += s.count.oversize[Normal] + s.count.oversize[High]
 	l.bytes += s.count.oversizeBytes
 	return l
+}
+
+// evictedSoFarLocked is everything ever lost at the old end: evicted, or rejected by
+// the destination.
+func (s *Sink) evictedSoFarLocked() loss {
+	c := &s.count
+	return loss{
+		evicted: c.evicted[Normal] + c.evicted[High], rejected: c.rejected[Normal] + c.rejected[High],
+		bytes: c.evictedBytes + c.rejectedBytes,
+	}
+}
+
+// untoldLocked is what is lost and told by no marker in the queue or in the log, and
+// since when, in Unix milliseconds.
+func (s *Sink) untoldLocked() (l loss, since int64) {
+	l = s.refusedSoFarLocked().minus(s.gap.reported).plus(s.evictedSoFarLocked().minus(s.gap.evictedTold))
+	return l, s.sinceLocked()
+}
+
+// sinceLocked is when the first record was lost of those that no marker tells of; 0
+// if that is not known.
+func (s *Sink) sinceLocked() int64 {
+	evicted := s.gap.evictedTold != s.evictedSoFarLocked()
+	switch {
+	case s.attend && evicted:
+		return min(s.gap.since, s.gap.evictedSince)
+	case s.attend:
+		return s.gap.since
+	case evicted:
+		return s.gap.evictedSince
+	}
+	return 0
 }
 
 // openGapLocked notes that a record was refused.
@@ -72,31 +141,73 @@ func (s *Sink) openGapLocked() {
 	}
 	s.attend = true
 	s.gap.since = time.Now().UnixMilli()
+	s.keepLocked(nil)
 	s.tellLocked(Event{Kind: GapOpened})
+}
+
+// carryLocked has the young end tell of what was lost elsewhere, since then (in Unix
+// milliseconds), and told by nobody: by earlier processes, and in chunks that go away
+// with markers in them. A negative loss takes back what was carried before.
+func (s *Sink) carryLocked(l loss, since int64) {
+	if l == (loss{}) {
+		return
+	}
+	s.gap.carried = s.gap.carried.plus(l)
+	if !s.attend || since < s.gap.since {
+		s.gap.since = since
+	}
+	s.attend = true
+	s.keepLocked(nil)
+}
+
+// inheritLocked is carryLocked for an earlier process's loss. Since is 0 if it is not
+// known. What that process says in its own seals this one says in its seals, too.
+func (s *Sink) inheritLocked(l loss, since int64) {
+	if l == (loss{}) {
+		return
+	}
+	if !s.attend {
+		s.tellLocked(Event{Kind: GapOpened})
+	}
+	s.count.inherited = s.count.inherited.plus(l.drops())
+	s.carryLocked(l, cmp.Or(since, time.Now().UnixMilli()))
+	s.parked = awake
+	s.rouse() // with nothing else to deliver, it is the drainer that tells
 }
 
 // closeGapLocked puts the marker of the gap before a record of size bytes that has
 // room in c. It returns the chunk that has room for the record then. Without
 // room for both the gap stays open.
 func (s *Sink) closeGapLocked(c *chunk, size int) *chunk {
-	if s.marks {
-		with := s.roomLocked(gapSize+c.slot+size, Normal)
-		if with == nil {
-			return c
-		}
-		c = with
+	if !s.marks {
+		s.takeGapLocked()
+		return c
 	}
-	g, since, now := s.takeGapLocked()
-	if s.marks {
-		c.appendGap(g, since, now)
+	with := s.roomLocked(gapSize+c.slot+size, Normal)
+	if with == nil || !s.markLocked(with) {
+		return c
 	}
-	return c
+	return with
+}
+
+// markLocked puts the marker of the gap at the young end into c, which has room. It
+// refuses a chunk that is lost with the process where the ledger is not.
+func (s *Sink) markLocked(c *chunk) bool {
+	if s.ledger != nil && !c.durable() {
+		return false
+	}
+	g, since, until := s.takeGapLocked()
+	s.keepLocked(c)
+	c.carries = c.carries || s.disk.noted
+	c.appendGap(g, since, until)
+	return true
 }
 
 // lastGapLocked puts the marker of a gap that is open when Shutdown begins behind
 // the youngest record, where [chunk.fits] has kept room for it: what this process
 // leaves on disk must not look complete to the next one. With nothing in memory
-// that could take it, the drainer tells of the gap, if the destination lets it.
+// that could take it, the drainer tells of the gap, if the destination lets it, or
+// else the ledger or the note does.
 func (s *Sink) lastGapLocked() {
 	if !s.marks || s.refusedSoFarLocked() == s.gap.reported {
 		return
@@ -108,22 +219,50 @@ func (s *Sink) lastGapLocked() {
 			return
 		}
 	}
-	c.appendGap(s.takeGapLocked())
+	s.markLocked(c)
 }
 
 // appendGap adds the slot that readGap reads.
 func (c *chunk) appendGap(g loss, since, until int64) {
-	var b [gapSize]byte
-	for i, v := range []int64{g.full, g.oversize, g.bytes, since, until} {
-		binary.LittleEndian.PutUint64(b[8*i:], uint64(v))
+	c.append(packGap(g, since, until), flagGap, 0)
+}
+
+// packGap is a gap in gapSize bytes: in a slot of a chunk, and in the note.
+func packGap(g loss, since, until int64) []byte {
+	b := make([]byte, 0, gapSize)
+	for _, v := range [...]int64{g.full, g.oversize, g.bytes, since, until, g.evicted, g.rejected, g.abandoned} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(v))
 	}
-	c.append(b[:], flagGap, 0)
+	return b
+}
+
+const (
+	gapSize    = 8 * 8
+	oldGapSize = 5 * 8 // before it told of what others lost
+)
+
+// unpackGap reads what packGap made. What is something else is no loss.
+func unpackGap(b []byte) (g loss, since, until int64) {
+	var v [gapSize / 8]int64
+	if len(b) != gapSize && len(b) != oldGapSize {
+		return loss{}, 0, 0
+	}
+	for i := range len(b) / 8 {
+		v[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
+	}
+	return loss{full: v[0], oversize: v[1], bytes: v[2], evicted: v[5], rejected: v[6], abandoned: v[7]}, v[3], v[4]
+}
+
+// readGap is what the marker for such a slot tells.
+func readGap(rec []byte) GapInfo {
+	g, since, until := unpackGap(rec)
+	return g.info(since, until)
 }
 
 // takeGapLocked ends the gap at the young end and returns what it lost.
 func (s *Sink) takeGapLocked() (g loss, since, until int64) {
-	total, was := s.refusedSoFarLocked(), s.gap.reported
-	g = loss{total.full - was.full, total.oversize - was.oversize, total.bytes - was.bytes}
+	total := s.refusedSoFarLocked()
+	g = total.minus(s.gap.reported)
 	s.gap.reported = total
 	s.attend = false
 	since, until = s.gap.since, time.Now().UnixMilli()
@@ -135,24 +274,12 @@ func (s *Sink) takeGapLocked() (g loss, since, until int64) {
 // 1970.
 func (l loss) info(since, until int64) GapInfo {
 	return GapInfo{
-		Dropped: l.full + l.oversize,
+		Dropped: l.drops().Total(),
 		Bytes:   l.bytes,
-		Reasons: Drops{Full: l.full, Oversize: l.oversize},
+		Reasons: l.drops(),
 		Since:   time.UnixMilli(since),
 		Until:   time.UnixMilli(until),
 	}
-}
-
-// readGap is the gap that a slot holds.
-func readGap(rec []byte) GapInfo {
-	var v [gapSize / 8]int64
-	if len(rec) != gapSize {
-		return GapInfo{}
-	}
-	for i := range v {
-		v[i] = int64(binary.LittleEndian.Uint64(rec[8*i:]))
-	}
-	return loss{v[0], v[1], v[2]}.info(v[3], v[4])
 }
 
 // openEvictionGapLocked notes that a chunk is about to be evicted.
@@ -171,19 +298,53 @@ func (s *Sink) takeEvictionGapLocked() (GapInfo, bool) {
 	if !s.gap.evicting {
 		return GapInfo{}, false
 	}
-	n := s.count.evicted[Normal] + s.count.evicted[High]
-	now := time.Now()
-	g := GapInfo{
-		Dropped: n - s.gap.evicted,
-		Bytes:   s.count.evictedBytes - s.gap.evictedBytes,
-		Since:   time.UnixMilli(s.gap.evictedSince),
-		Until:   now,
-	}
-	g.Reasons.Evicted = g.Dropped
+	total := s.evictedSoFarLocked()
+	g := total.minus(s.gap.evicted).info(s.gap.evictedSince, time.Now().UnixMilli())
 	s.gap.evicting = false
-	s.gap.evicted, s.gap.evictedBytes = n, s.count.evictedBytes
+	s.gap.evicted = total
 	s.tellLocked(Event{Kind: GapClosed, Gap: g})
 	return g, true
+}
+
+// evictionsToldLocked notes that the markers made of evictions have arrived.
+func (s *Sink) evictionsToldLocked(made loss) {
+	if made == s.gap.evictedTold {
+		return
+	}
+	s.gap.evictedTold = made
+	s.keepLocked(nil)
+}
+
+// markTrailingGap marks a gap that no later record marks: traffic has stopped.
+// It is called with the lock, and gives it up if it reports true.
+func (d *drainer) markTrailingGap() bool {
+	s := d.s
+	if s.head != nil || len(s.front) > 0 || s.disk.busyLocked() {
+		return false
+	}
+	if g, ok := s.takeEvictionGapLocked(); ok {
+		d.evictions = s.gap.evicted
+		s.mu.Unlock()
+		d.markEvictions([]GapInfo{g})
+		return true
+	}
+	if s.refusedSoFarLocked() == s.gap.reported {
+		s.attend = false
+		return false
+	}
+	s.openGapLocked() // it may have been counted after the last marker was made
+	if !s.marks {
+		s.takeGapLocked()
+		s.mu.Unlock()
+		return true
+	}
+	c := s.roomLocked(gapSize, Normal)
+	if c == nil || !s.markLocked(c) {
+		return false
+	}
+	s.upTo = s.seq
+	s.mu.Unlock()
+	return true
 }
 
 // format calls the user's Gap, in a goroutine of its own: whatever it does, panic,
@@ -221,6 +382,18 @@ func (d *drainer) mark(g GapInfo) {
 	line := d.s.format(g)
 	d.own(line)
 	d.unasked = d.unasked && len(line) == 0
+}
+
+// markEvictions is mark for gaps at the old end.
+func (d *drainer) markEvictions(gaps []GapInfo) {
+	for _, g := range gaps {
+		d.mark(g)
+	}
+	if len(gaps) > 0 && len(d.pending) == 0 { // nobody is to be told
+		d.s.contend()
+		d.s.evictionsToldLocked(d.evictions)
+		d.s.mu.Unlock()
+	}
 }
 
 // own queues a line of the sink's own, on a line by itself: what stands before it

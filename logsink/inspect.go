@@ -13,8 +13,8 @@ import (
 
 // Leftover is a chunk of records that a process could not deliver.
 type Leftover struct {
-	Life    uint64    // the random name of the process's run
-	Number  uint64    // of the chunk in that run, ascending
+	Life    uint64    // the random name of the process's run; 0 in a note of the spill directory
+	Number  uint64    // of the chunk in that run, ascending; 0: no chunk, but what was lost and told to nobody
 	Time    time.Time // when the first of its records was written
 	Records []Record  // not delivered yet; valid until the next chunk
 	Gaps    []GapInfo // what was dropped between them
@@ -52,7 +52,11 @@ func leftovers(path string, yield func(Leftover) bool) error {
 	}
 	a := newArena(m.frames(), m.size)
 	a.key = m.key
+	untold, life, since, unknown := a.untold(m.head())
 	left, lost, damage := a.adopt()
+	if unknown != nil {
+		damage = append(damage, unknown)
+	}
 	if m.short != nil {
 		damage = append(damage, m.short)
 	}
@@ -64,7 +68,16 @@ func leftovers(path string, yield func(Leftover) bool) error {
 			return nil
 		}
 	}
+	if untold != (loss{}) && !yield(lossOnly(life, untold, since)) {
+		return nil
+	}
 	return errors.Join(damage...)
+}
+
+// lossOnly is a Leftover without records, for what a process lost and told nobody of.
+func lossOnly(life uint64, l loss, since int64) Leftover {
+	at := time.UnixMilli(since)
+	return Leftover{Life: life, Time: at, Gaps: []GapInfo{l.info(since, since)}}
 }
 
 // spilled yields the chunks of a spill directory in their order. A chunk is
@@ -90,6 +103,9 @@ func spilled(dir string, yield func(Leftover) bool) error {
 		if !yield(c.leftover(lost[0] + lost[1])) {
 			return nil
 		}
+	}
+	if note, since, _ := unpackGap(q.Note()); note.positive() != (loss{}) && !yield(lossOnly(0, note.positive(), since)) {
+		return nil
 	}
 	var all error
 	for _, m := range q.Torn() {

@@ -54,6 +54,7 @@ func (m *mover) open(mapped chan struct{}) {
 			missing = true
 		} else {
 			opened = true
+			m.readNote()
 			m.tookSpool(unwritable)
 			m.dropOld(time.Now().Add(-cmp.Or(o.SpillAge, forever)))
 			m.lookForAge()
@@ -121,7 +122,11 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 	}
 	a := newArena(m.mapping.frames(), m.mapping.size)
 	a.mapped, a.key = true, m.mapping.key
+	carried, _, since, unknown := a.untold(m.mapping.head())
 	left, lost, damage := a.adopt()
+	if unknown != nil {
+		damage = append(damage, unknown)
+	}
 	if m.mapping.short != nil {
 		damage = append(damage, m.mapping.short)
 	}
@@ -138,6 +143,8 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 	defer s.mu.Unlock()
 	if small == nil {
 		s.arena = a
+		s.inheritLocked(carried, since)
+		s.beginLedgerLocked(m.mapping.keepHead(s), a.key)
 		s.diskWorksLocked(&s.count.mappedErr)
 	}
 	for _, err := range damage {

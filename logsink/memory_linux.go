@@ -1,6 +1,7 @@
 package logsink
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -45,4 +46,20 @@ func populate(b []byte) {
 	if skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % page); skip < len(b) {
 		syscall.Madvise(b[skip:], populateWrite) //nolint:errcheck // it is a matter of microseconds
 	}
+}
+
+// detach exchanges the mapping of a file for ordinary memory with the same bytes at
+// the same place, under those who use it: a store that comes in between may be lost.
+func detach(b []byte) error {
+	copied, err := syscall.Mmap(-1, 0, len(b), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	copy(copied, b)
+	const mayMove, fixed = 1, 2 // of mremap(2)
+	from, to, n := unsafe.Pointer(&copied[0]), unsafe.Pointer(&b[0]), uintptr(len(b))
+	if _, _, errno := syscall.Syscall6(syscall.SYS_MREMAP, uintptr(from), n, n, mayMove|fixed, uintptr(to), 0); errno != 0 {
+		return errors.Join(errno, syscall.Munmap(copied))
+	}
+	return nil
 }

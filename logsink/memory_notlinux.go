@@ -14,3 +14,5 @@ func inMemory(string) error {
 }
 
 func allocate(*os.File, int64, int64) error { return errors.ErrUnsupported }
+
+func detach([]byte) error { return errors.ErrUnsupported }

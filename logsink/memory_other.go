@@ -22,6 +22,8 @@ func inMemory(string) error                          { return errSystem }
 func openMapping(string, int, int) (*mapping, error) { return nil, errSystem }
 func openImage(string) (*mapping, error)             { return nil, errSystem }
 func lookAt(string) (*mapping, error)                { return nil, errSystem }
+func (*mapping) head() []byte                        { return nil }
+func (*mapping) keepHead(*Sink) []byte               { return nil }
 func (*mapping) frames() []byte                      { return nil }
 func (*mapping) shrink(int) error                    { return nil }
 func (*mapping) close() error                        { return nil }

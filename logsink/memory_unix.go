@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"syscall"
 
 	"github.com/failopen/failopen/logsink/internal/spool"
@@ -27,6 +28,8 @@ import (
 type mapping struct {
 	f     *os.File
 	mem   []byte
+	top   []byte // its head once more, see keepHead
+	kept  bool   // a sink has top
 	key   uint64
 	size  int   // of a frame
 	image bool  // mem is a copy of the file, see openImage
@@ -84,8 +87,27 @@ func (m *mapping) open(want int64) error {
 	}
 	n := int(info.Size())
 	n -= (n - mappedHead) % m.size
-	m.mem, err = syscall.Mmap(int(m.f.Fd()), 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
-	return err
+	if m.mem, err = syscall.Mmap(int(m.f.Fd()), 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); err != nil {
+		return err
+	}
+	if m.top, err = syscall.Mmap(int(m.f.Fd()), 0, mappedHead, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); err != nil {
+		return errors.Join(err, syscall.Munmap(m.mem))
+	}
+	return nil
+}
+
+// head is the page before the frames, in which the ledger is.
+func (m *mapping) head() []byte { return m.mem[:mappedHead] }
+
+// keepHead is head as memory that stays for as long as owner does: writers change the
+// ledger without a lock, also while the mapping is being closed. It is called once.
+func (m *mapping) keepHead(owner *Sink) []byte {
+	if m.image {
+		return m.head()
+	}
+	m.kept = true
+	runtime.AddCleanup(owner, func(mem []byte) { syscall.Munmap(mem) }, m.top) //nolint:errcheck // it was mapped
+	return m.top
 }
 
 // prepare checks the file and brings it to the wanted size. The pages are
@@ -233,9 +255,13 @@ func (m *mapping) shrink(n int) error {
 // what has been delivered since.
 func (m *mapping) close() error {
 	if !m.image {
-		return errors.Join(syscall.Munmap(m.mem), m.f.Close())
+		drop := syscall.Munmap
+		if m.kept {
+			drop = detach // or the file, with its lock, would stay open
+		}
+		return errors.Join(drop(m.top), syscall.Munmap(m.mem), m.f.Close())
 	}
-	var all error
+	_, all := m.f.WriteAt(m.mem[offAccount:mappedHead], offAccount)
 	for at := mappedHead; at < len(m.mem); at += m.size {
 		_, err := m.f.WriteAt(m.mem[at:at+headerSize], int64(at))
 		all = errors.Join(all, err)

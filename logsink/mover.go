@@ -29,6 +29,7 @@ type mover struct {
 	onTmpfs chan struct{} // closed when the mapped file is known not to be on a disk
 	mapped  chan struct{} // closed after the first attempt to map it
 	tried   chan struct{} // closed after the first attempt to open everything
+	told    chan struct{} // closed when it has noted what the sink gave up
 	done    chan struct{} // closed when it has ended
 	watch   *time.Timer   // runs during a call of the disk, see overdue
 	life    uint64
@@ -37,13 +38,15 @@ type mover struct {
 	// Of the goroutine alone.
 	q         *spool.Queue
 	mapping   *mapping
-	rest      *arena // of a mapping that is too small: what was left in it
-	tmpfs     sync.Once
+	rest      *arena            // of a mapping that is too small: what was left in it
+	tmpfs     sync.Once         // to close onTmpfs
+	toldOnce  sync.Once         // to close told
 	adopted   map[spool.ID]bool // found in mapped memory
 	stored    map[spool.ID]bool // found on disk
 	buf       []byte            // a frame on its way to disk
 	filling   bool              // memory was more than half full, and is not yet down to a quarter
 	full      bool              // the spill directory is, as of the last attempt
+	noted     loss              // what the note in the spill directory says
 	failures  int               // reads that failed in a row
 	pause     time.Duration
 	retryAt   time.Time // when to write again after an error; zero: now
@@ -66,6 +69,7 @@ type disk struct {
 	finished []*chunk // on disk and delivered
 	spare    []byte   // the memory of one of them
 	saveAll  bool     // Shutdown wants everything on disk
+	noted    bool     // the note in the spill directory says what no marker has told yet
 	stop     bool     // the sink is dead, or has delivered everything
 	drained  bool     // the drainer has ended
 	ended    bool     // the mover has
@@ -93,7 +97,7 @@ func (s *Sink) startMover() {
 	}
 	m := &mover{
 		s: s, life: s.life, started: time.Now(),
-		kick: make(chan struct{}, 1), onTmpfs: make(chan struct{}), mapped: make(chan struct{}), tried: make(chan struct{}), done: make(chan struct{}),
+		kick: make(chan struct{}, 1), onTmpfs: make(chan struct{}), mapped: make(chan struct{}), tried: make(chan struct{}), told: make(chan struct{}), done: make(chan struct{}),
 		adopted: map[spool.ID]bool{}, stored: map[spool.ID]bool{}, pause: retryDiskMin,
 	}
 	m.watch = time.AfterFunc(time.Hour, m.overdue)
@@ -142,12 +146,24 @@ func (m *mover) run() {
 	close(m.tried)
 	m.s.rouse()
 	for !m.ended() {
-		if m.settle() || m.load() || m.save() || m.saveStuck() || m.retry() {
+		if m.settle() || m.load() || m.save() || m.saveStuck() || m.retry() || m.note() {
 			continue
 		}
+		m.quiet()
 		m.wait()
 	}
 	m.close()
+}
+
+// quiet is called when there is nothing to do. Once the sink is dead, all that it gave
+// up is noted by then.
+func (m *mover) quiet() {
+	m.s.mu.Lock()
+	stop := m.s.disk.stop
+	m.s.mu.Unlock()
+	if stop {
+		m.toldOnce.Do(func() { close(m.told) })
+	}
 }
 
 // wait waits for a reason to look again.
@@ -219,6 +235,13 @@ func (m *mover) spillFailed(err error) {
 	m.s.diskFailedLocked(&m.s.count.spillErr, fmt.Errorf("logsink: spill directory %s: %w", m.s.opt.SpillDir, err))
 }
 
+// publish is publishLocked without the lock.
+func (m *mover) publish() {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.publishLocked()
+}
+
 // publishLocked tells the others what is on disk.
 func (m *mover) publishLocked() {
 	d := &m.s.disk
@@ -260,9 +283,7 @@ func (m *mover) settle() bool {
 		}
 		return err
 	})
-	s.mu.Lock()
-	m.publishLocked()
-	s.mu.Unlock()
+	m.publish()
 	if len(finished) > 0 {
 		m.full = false
 	}
@@ -298,18 +319,14 @@ func (m *mover) load() bool {
 		m.failures = 0
 		m.loaded(e)
 	case errors.Is(err, io.EOF):
-		s.mu.Lock()
-		m.publishLocked()
-		s.mu.Unlock()
+		m.publish()
 	default:
 		m.spillFailed(err)
 		m.later()
 		if m.failures++; m.failures >= readTries {
 			m.failures = 0
 			m.q.Skip() //nolint:errcheck // what it cannot remove it tells as damage
-			s.mu.Lock()
-			m.publishLocked()
-			s.mu.Unlock()
+			m.publish()
 		}
 	}
 	s.rouse()
@@ -394,6 +411,9 @@ func (m *mover) close() {
 	s.disk.kept = s.keptLocked()
 	s.disk.ended = true
 	open := append(s.inflight, s.disk.loaded...)
+	s.mu.Unlock()
+	m.note()
+	s.mu.Lock()
 	s.inflight, s.head, s.last, s.tail, s.front = nil, nil, nil, nil, nil
 	s.mu.Unlock()
 	if m.q != nil {

@@ -179,6 +179,7 @@ func newSink(o Options) *Sink {
 		turn:     make(chan struct{}, 1),
 		began:    time.Now(),
 	}
+	s.lockless.Store(&s.refused)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.stamps || o.Mapped != "" || o.SpillDir != "" {
 		s.slot = fullSlot

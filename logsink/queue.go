@@ -1,5 +1,7 @@
 package logsink
 
+import "encoding/binary"
+
 // A queue is the chunks in memory, oldest first. The youngest may be its tail,
 // which takes records. It knows nothing of locks, budgets or counters: those are
 // the Sink's, which has one queue and guards it with mu.
@@ -92,8 +94,7 @@ func (s *Sink) unpinLocked(c *chunk) {
 // chunk can be had the gate closes behind it, so that those that follow pay one
 // atomic load, and so that the gap is one gap.
 func (s *Sink) refuseLocked(p []byte, lane Priority) {
-	s.refused[lane].full.Add(1)
-	s.refused[lane].fullBytes.Add(int64(len(p)))
+	s.refuse(lane, len(p))
 	if !s.opt.DropOldest && s.live+s.arena.size > s.limit[lane] {
 		s.gate[lane].Store(gateFull)
 	}
@@ -122,11 +123,29 @@ func (s *Sink) evictLocked() bool {
 }
 
 // countEvictedLocked counts what is left of c as lost, and opens a gap: the next
-// marker tells of it.
+// marker tells of it. In mapped memory c says so, too, as soon as the ledger does,
+// so that it is not delivered by the next process.
 func (s *Sink) countEvictedLocked(c *chunk) {
 	s.openEvictionGapLocked()
 	for lane, n := range c.left {
 		s.count.evicted[lane] += int64(n)
 	}
-	s.count.evictedBytes += int64(c.used - c.sent)
+	s.count.evictedBytes += s.evictMarkersLocked(c)
+	s.gap.gone = c.id
+	s.keepLocked(nil)
+	if c.durable() {
+		binary.LittleEndian.PutUint32(c.mem[offDone:], uint32(c.used))
+	}
+}
+
+// evictMarkersLocked has the young end tell what the markers in c will not, and
+// returns the bytes of the records that are lost with them.
+func (s *Sink) evictMarkersLocked(c *chunk) (bytes int64) {
+	markers, bytes := c.untold()
+	if c.earlier {
+		s.inheritLocked(markers, c.base)
+	} else {
+		s.carryLocked(markers, c.base)
+	}
+	return bytes
 }

@@ -75,11 +75,11 @@ func (m *mover) push(meta spool.Meta) error {
 		if !errors.Is(err, spool.ErrFull) || !m.s.opt.DropOldest {
 			return err
 		}
-		left, bytes, ok, err := m.q.DropOldest()
+		ok, err := m.q.DropOldest(m.evictedMarkers, m.evicted)
+		m.publish()
 		if !ok {
 			return spool.ErrFull
 		}
-		m.evicted(left, bytes)
 		if err != nil {
 			return err
 		}
@@ -103,16 +103,9 @@ func (m *mover) dropOld(t time.Time) {
 	m.dropLoadedLocked(t)
 	m.s.mu.Unlock()
 	for {
-		var left [2]int64
-		var bytes int64
 		var ok bool
-		err := m.call(func() (err error) {
-			left, bytes, ok, err = m.q.DropBefore(t)
-			return err
-		})
-		if ok {
-			m.evicted(left, bytes)
-		}
+		err := m.call(func() (err error) { ok, err = m.q.DropBefore(t, m.evictedMarkers, m.evicted); return err })
+		m.publish()
 		if err != nil {
 			m.spillFailed(err)
 		}
@@ -138,8 +131,8 @@ func (m *mover) dropLoadedLocked(t time.Time) {
 	s.tellWaitingLocked()
 }
 
-// evicted counts what was dropped on disk, and opens a gap there: the next marker
-// tells of it.
+// evicted counts what is about to be dropped on disk, and opens a gap there: the next
+// marker tells of it.
 func (m *mover) evicted(left [2]int64, bytes int64) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
@@ -148,7 +141,20 @@ func (m *mover) evicted(left [2]int64, bytes int64) {
 		m.s.count.evicted[lane] += n
 	}
 	m.s.count.evictedBytes += bytes
-	m.publishLocked()
+	m.s.disk.left[Normal] -= left[Normal]
+	m.s.disk.left[High] -= left[High]
+	m.s.keepLocked(nil)
+}
+
+// evictedMarkers takes over what the markers tell of a chunk that is about to be
+// dropped on disk.
+func (m *mover) evictedMarkers(e spool.Entry) {
+	var c chunk
+	c.openFrame(e.Frame, entryHead(e), 0)
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	c.earlier = e.Life != m.life
+	m.s.evictMarkersLocked(&c)
 }
 
 // saved ends the save of a chunk. It has left memory only now, and not at all if
@@ -180,10 +186,12 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 		for lane, n := range c.left {
 			s.count.abandoned[lane] -= int64(n)
 		}
+		s.carryLocked(loss{}.minus(c.unsaved()), c.base)
 		m.publishLocked()
 	}
 	s.unpinLocked(c)
 	if err == nil && !taken {
+		s.markerLeftLocked(c)
 		s.releaseLocked(c)
 	}
 	s.mu.Unlock()
@@ -192,9 +200,7 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 	}
 	if err == nil && taken && !abandoned { // or it would be delivered twice
 		err = m.call(func() error { return m.q.Undo(meta) })
-		s.mu.Lock()
-		m.publishLocked()
-		s.mu.Unlock()
+		m.publish()
 	}
 	m.wrote(err)
 	s.rouse()

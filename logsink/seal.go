@@ -71,8 +71,11 @@ func (d *drainer) sealOf(c *chunk) []byte {
 	}
 	d.seals++
 	d.sealed += int64(len(hashes) / 4)
+	d.s.contend()
+	inherited := d.s.count.inherited
+	d.s.mu.Unlock()
 	x := seal{
-		Version: sealVersion, Run: fmt.Sprintf("%016x", d.s.life), N: d.seals, Total: d.sealed, Lost: d.s.Stats().Dropped.plus(d.inherited),
+		Version: sealVersion, Run: fmt.Sprintf("%016x", d.s.life), N: d.seals, Total: d.sealed, Lost: d.s.Stats().Dropped.plus(inherited),
 		End: c == nil, Lines: base64.StdEncoding.EncodeToString(hashes), Prev: d.lastSeal,
 	}
 	x.Sum = x.digest()
@@ -113,9 +116,14 @@ func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
 
 // inherit adds what an earlier run lost, as the markers in its chunk say.
 func (d *drainer) inherit(c *chunk) {
+	if !c.earlier {
+		return
+	}
+	d.s.contend()
+	defer d.s.mu.Unlock()
 	for i := range c.n {
-		if c.earlier && c.word(i)&flagGap != 0 {
-			d.inherited = d.inherited.plus(readGap(c.record(i)).Reasons)
+		if c.word(i)&flagGap != 0 {
+			d.s.count.inherited = d.s.count.inherited.plus(readGap(c.record(i)).Reasons)
 		}
 	}
 }

@@ -124,7 +124,16 @@ func (s *Sink) giveUp() {
 	s.mu.Lock()
 	s.abandonLocked()
 	s.mu.Unlock()
+	if s.mover == nil {
+		return
+	}
 	s.mover.rouse()
+	t.Reset(grace / 2)
+	select {
+	case <-s.mover.told:
+	case <-s.mover.done:
+	case <-t.C:
+	}
 }
 
 type deadliner interface{ SetWriteDeadline(time.Time) error }
@@ -150,11 +159,7 @@ func (s *Sink) abandonLocked() {
 			keep = append(keep, c)
 			return
 		}
-		for lane, n := range c.left {
-			s.count.abandoned[lane] += int64(n)
-		}
-		c.abandoned = true
-		s.releaseLocked(c)
+		s.abandonChunkLocked(c)
 	}
 	for _, c := range s.front {
 		drop(c)
@@ -164,6 +169,17 @@ func (s *Sink) abandonLocked() {
 	}
 	s.front = keep
 	s.tellWaitingLocked()
+}
+
+// abandonChunkLocked drops c. It is too late for this process to tell, but the next
+// one may, see note.go.
+func (s *Sink) abandonChunkLocked(c *chunk) {
+	for lane, n := range c.left {
+		s.count.abandoned[lane] += int64(n)
+	}
+	s.carryLocked(c.unsaved(), c.base)
+	c.abandoned = true
+	s.releaseLocked(c)
 }
 
 // end is the drainer's last act.
@@ -179,11 +195,7 @@ func (s *Sink) end() {
 			kept = append(kept, c)
 			continue
 		}
-		for lane, n := range c.left {
-			s.count.abandoned[lane] += int64(n)
-		}
-		c.abandoned = true
-		s.releaseLocked(c)
+		s.abandonChunkLocked(c)
 	}
 	s.inflight = kept
 	s.progress.Store(0)

@@ -79,8 +79,10 @@ type Sink struct {
 	marks    bool // gaps are marked in the queue: somebody, perhaps later, asks for them
 	_        [64]byte
 
-	// Records refused at the gate, without the lock.
-	refused [2]refusals
+	// Records refused at the gate, without the lock: Lockless is Refused, until
+	// there is a ledger and they are counted there.
+	refused  [2]refusals
+	lockless atomic.Pointer[[2]refusals]
 
 	// mu guards the queue and its counters. It is held for a copy of one
 	// record or less; never during a call of the destination, of a callback,
@@ -104,6 +106,7 @@ type Sink struct {
 	relieving bool   // a goroutine writes to the fallback, see relieve
 	relief    *chunk // what it writes
 	gap       gapState
+	ledger    *ledger // nil without mapped memory
 	count     counters
 	waiting   []waiter // calls of Flush
 
@@ -120,6 +123,7 @@ type Sink struct {
 	events   *events       // nil without OnEvent
 	watch    *time.Timer   // runs during a call of the destination, see overdue
 	turn     chan struct{} // to write to the fallback
+	midline  bool          // what the fallback has taken last is not the end of a line; of whoever has the turn
 	began    time.Time     // progress is counted from here
 	progress atomic.Int64  // when the records in flight last moved on; 0: none are
 
@@ -234,8 +238,7 @@ func (s *Sink) look() bool {
 // for it takes a millisecond. It comes back when others give way at times; until
 // then, few look for longer than once.
 func (s *Sink) giveWay(lane Priority, size int) {
-	s.refused[lane].fullBytes.Add(int64(size))
-	switch n := s.refused[lane].full.Add(1); {
+	switch n := s.refuse(lane, size); {
 	case n%lookFairness == 0:
 		s.away.Store(false)
 		runtime.Gosched()
@@ -273,11 +276,20 @@ func (s *Sink) shut(lane Priority, size int) bool {
 		s.refused[lane].closed.Add(1)
 		return true
 	}
-	s.refused[lane].fullBytes.Add(int64(size))
-	if s.refused[lane].full.Add(1)%fairness == 0 {
+	if s.refuse(lane, size)%fairness == 0 {
 		runtime.Gosched()
 	}
 	return true
+}
+
+// refuse counts a record of size bytes for which there is no room, and returns how
+// many that are.
+func (s *Sink) refuse(lane Priority, size int) int64 {
+	r := &s.lockless.Load()[lane]
+	r.fullBytes.Add(int64(size))
+	n := r.full.Add(1)
+	runtime.KeepAlive(s) // the ledger's memory goes with it
+	return n
 }
 
 // fairness is after how many refused records someone gives way. Goroutines
@@ -303,6 +315,7 @@ func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 		s.count.oversize[lane]++
 		s.count.oversizeBytes += int64(len(p))
 		s.openGapLocked()
+		s.keepLocked(nil)
 		s.mu.Unlock()
 		return true
 	}

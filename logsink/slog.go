@@ -46,6 +46,7 @@ func GapHandler(make func(io.Writer) slog.Handler) func(GapInfo) []byte {
 			slog.Int64("evicted", g.Reasons.Evicted),
 			slog.Int64("oversize", g.Reasons.Oversize),
 			slog.Int64("rejected", g.Reasons.Rejected),
+			slog.Int64("abandoned", g.Reasons.Abandoned),
 			slog.Time("since", g.Since),
 		)
 		if err := make(&b).Handle(context.Background(), r); err != nil {

@@ -40,7 +40,7 @@ type Stats struct {
 	// Markers counts the gap markers delivered.
 	Markers int64 `json:"markers"`
 	// WriteErrors counts errors of the destination and the fallback, each of
-	// which was followed by another attempt.
+	// which was followed by another attempt, and answers that made no sense.
 	WriteErrors int64 `json:"write_errors"`
 	// Panics counts panics of the destination and of callbacks, all contained.
 	Panics int64 `json:"panics"`
@@ -143,6 +143,8 @@ type counters struct {
 	accepted, delivered, evicted, oversize, rejected, abandoned, corrupt [2]int64
 
 	oversizeBytes, evictedBytes    int64
+	rejectedBytes                  int64
+	inherited                      Drops // by earlier runs, as their markers say
 	fallback, markers, writeErrors int64
 	truncated                      int64
 	panics, recovered, diskErrors  int64
@@ -192,16 +194,19 @@ func (s *Sink) Stats() Stats {
 
 // laneLocked adds up one lane.
 func (s *Sink) laneLocked(p Priority) Lanes {
-	c, r := &s.count, &s.refused[p]
+	c := &s.count
 	l := Lanes{Delivered: c.delivered[p]}
 	l.Dropped = Drops{
-		Full:      r.full.Load(),
-		Closed:    r.closed.Load(),
+		Full:      s.refused[p].full.Load(),
+		Closed:    s.refused[p].closed.Load(),
 		Evicted:   c.evicted[p],
 		Oversize:  c.oversize[p],
 		Rejected:  c.rejected[p],
 		Abandoned: c.abandoned[p],
 		Corrupt:   c.corrupt[p],
+	}
+	if at := s.lockless.Load(); at != &s.refused {
+		l.Dropped.Full += at[p].full.Load()
 	}
 	d := l.Dropped
 	l.Attempted = c.accepted[p] + d.Full + d.Closed + d.Oversize

@@ -22,6 +22,8 @@ import (
 var children = map[string]func() error{
 	"write":          childWrites,
 	"recover":        childRecovers,
+	"overflows":      childOverflows,
+	"inherits":       childInherits,
 	"frozen stdout":  childFrozenStdout,
 	"dead stdout":    childDeadStdout,
 	"stops":          childStops,

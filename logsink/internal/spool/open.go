@@ -46,13 +46,30 @@ func (q *Queue) openDir() (err error) {
 		return err
 	}
 	if q.opt.ReadOnly {
-		return nil
+		return q.lookAtNote()
 	}
 	if q.opt.MustExist && !q.used() {
 		return errors.New("no process has spilled into this directory")
 	}
-	q.lock, err = lockIn(q.root)
-	return err
+	if q.lock, err = lockIn(q.root); err != nil {
+		return err
+	}
+	reserve(q.lock, noteFile)
+	return q.readNote(q.lock)
+}
+
+// lookAtNote is readNote without a lock: the directory may be another process's, or a
+// copy without the file.
+func (q *Queue) lookAtNote() error {
+	f, err := q.root.Open(lockName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return q.readNote(f)
 }
 
 // used reports whether the directory has been a spool's.

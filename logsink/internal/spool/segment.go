@@ -26,6 +26,7 @@ import (
 //	48  done, the only field that changes: the offset up to which the chunk is
 //	    delivered, or allDone
 //	52  stored, Unix milliseconds; 0 in a frame from before this was noted
+//	60  1 if the chunk holds more than records, see Meta.Marked
 //
 // Life is random and known to nobody who only writes to the log, so that no log
 // line can pass for a frame.
@@ -37,6 +38,7 @@ const (
 	offSum     = 44
 	offDone    = 48
 	offStored  = 52
+	offMarked  = 60
 	allDone    = math.MaxUint32
 	scanWindow = 64 << 10
 
@@ -84,6 +86,9 @@ func putHeader(frame []byte, m Meta) {
 	le.PutUint32(frame[offSum:], crc32.Checksum(frame[:offSum], castagnoli))
 	le.PutUint32(frame[offDone:], uint32(m.Done))
 	le.PutUint64(frame[offStored:], uint64(m.Stored))
+	if m.Marked {
+		frame[offMarked] = 1
+	}
 }
 
 // parseHeader reads a header that begins with pattern: the magic and the life.
@@ -98,6 +103,7 @@ func parseHeader(b, pattern []byte) (h header, ok bool) {
 	h.Items = int(le.Uint32(b[32:]))
 	h.Left = [2]int{int(le.Uint32(b[36:])), int(le.Uint32(b[40:]))}
 	h.Stored = max(int64(le.Uint64(b[offStored:])), h.Base)
+	h.Marked = b[offMarked] != 0
 	done := le.Uint32(b[offDone:])
 	h.finished = done == allDone
 	h.Done = min(max(int(done), HeaderSize), h.size)

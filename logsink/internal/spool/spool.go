@@ -36,6 +36,7 @@ type Meta struct {
 	Items  int    // entries, in whatever form the chunk holds them
 	Left   [2]int // records still to be delivered when it was pushed, by lane
 	Done   int    // the offset in the frame up to which it is delivered
+	Marked bool   // it holds something that its owner wants to see before it is dropped
 }
 
 // Entry is a chunk that was read. Frame is HeaderSize bytes that belong to the
@@ -79,6 +80,7 @@ type Queue struct {
 	segMax int64
 	root   *os.Root
 	lock   *os.File
+	noted  []byte     // the note that was there
 	segs   []*segment // oldest first
 	bytes  int64
 	frames int      // not read yet
@@ -260,7 +262,7 @@ func (q *Queue) reopen() error {
 	}
 	err = errors.Join(q.lock.Close(), q.root.Close())
 	q.root, q.lock = root, lock
-	return err
+	return errors.Join(err, q.readNote(lock))
 }
 
 // Probe finds out whether the directory can be written to.
@@ -390,36 +392,64 @@ func (q *Queue) Damaged() (n int64) {
 	return n
 }
 
-// DropOldest drops what waits in the oldest segment, to make room, and returns
-// what that was: records by lane, and bytes. Of a segment that is read just now,
-// what was read stays. It reports false if nothing waits.
-func (q *Queue) DropOldest() (left [2]int64, bytes int64, ok bool, err error) {
-	return q.dropFirst(func(seg *segment) bool { return true })
+// DropOldest drops what waits in the oldest segment, to make room. Of a segment that
+// is read just now, what was read stays. Before it is gone, marked gets each chunk of
+// it that is Marked, in a Frame that is valid until it returns, and lost what it is in
+// all: records by lane, and bytes. DropOldest reports false if nothing waits.
+func (q *Queue) DropOldest(marked func(Entry), lost func(left [2]int64, bytes int64)) (ok bool, err error) {
+	return q.dropFirst(func(seg *segment) bool { return true }, marked, lost)
 }
 
 // DropBefore is DropOldest for a segment whose last chunk came before t.
-func (q *Queue) DropBefore(t time.Time) (left [2]int64, bytes int64, ok bool, err error) {
-	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() })
+func (q *Queue) DropBefore(t time.Time, marked func(Entry), lost func(left [2]int64, bytes int64)) (ok bool, err error) {
+	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() }, marked, lost)
 }
 
-// dropFirst drops what waits in the oldest segment, if due says so.
-func (q *Queue) dropFirst(due func(*segment) bool) (left [2]int64, bytes int64, ok bool, err error) {
+// dropFirst drops what waits in the oldest segment, if due says so. What is marked and
+// cannot be read does not keep it: that is the error then.
+func (q *Queue) dropFirst(due func(*segment) bool, marked func(Entry), lost func([2]int64, int64)) (ok bool, err error) {
 	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read < seg.size })
 	if i < 0 || !due(q.segs[i]) {
-		return left, 0, false, nil
+		return false, nil
 	}
 	seg := q.segs[i]
-	left, bytes = seg.lost(), seg.size-seg.read
+	err = q.visitMarked(seg, marked)
+	left, bytes := seg.lost(), seg.size-seg.read
+	lost(left, bytes)
 	q.frames -= seg.frames
 	q.left[0] -= seg.left[0]
 	q.left[1] -= seg.left[1]
 	if seg.open == 0 {
-		return left, bytes, true, q.drop(seg)
+		return true, errors.Join(err, q.drop(seg))
 	}
 	seg.frames, seg.left, seg.torn, seg.sealed = 0, [2]int64{}, nil, true
 	q.bytes -= bytes
 	seg.size = seg.read
-	return left, bytes, true, seg.f.Truncate(seg.size)
+	return true, errors.Join(err, seg.f.Truncate(seg.size))
+}
+
+// visitMarked reads the chunks of a segment that wait and are marked.
+func (q *Queue) visitMarked(seg *segment, visit func(Entry)) error {
+	var buf []byte
+	for at := seg.read; at < seg.size; {
+		h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
+		if errors.Is(err, io.EOF) || err == nil && from+int64(h.size) > seg.size {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		at = from + int64(h.size)
+		if h.finished || !h.Marked {
+			continue
+		}
+		buf = slices.Grow(buf[:0], h.size)[:h.size]
+		if _, err := seg.f.ReadAt(buf, from); err != nil {
+			return err
+		}
+		visit(Entry{h.Meta, buf, Ref{seg, from}})
+	}
+	return nil
 }
 
 // drop removes a segment.

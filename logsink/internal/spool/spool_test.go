@@ -350,6 +350,12 @@ func TestScanner_is_linear(t *testing.T) {
 	}
 }
 
+// dropOldest drops a segment in which nothing is marked.
+func dropOldest(q *Queue) (left [2]int64, size int64, ok bool, err error) {
+	ok, err = q.DropOldest(func(e Entry) { panic(e.ID) }, func(l [2]int64, n int64) { left, size = l, n })
+	return left, size, ok, err
+}
+
 func TestQueue_bound_and_age(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	q := open(t, dir, 1, 1<<20)
@@ -368,17 +374,18 @@ func TestQueue_bound_and_age(t *testing.T) {
 		t.Errorf("%d bytes", size)
 	}
 	before, _, _ := q.Size()
-	left, size, ok, err := q.DropOldest()
+	left, size, ok, err := dropOldest(q)
 	after, _, _ := q.Size()
 	if !ok || err != nil || size == 0 || left[0] != int64(2*(before-after)) {
 		t.Errorf("DropOldest: %v, %d, %v, %v", left, size, ok, err)
 	}
 	first := next(t, q)
-	if _, _, ok, _ := q.DropBefore(began); ok {
+	none, lost := func(Entry) {}, func([2]int64, int64) {}
+	if ok, _ := q.DropBefore(began, none, lost); ok {
 		t.Error("a young segment was dropped")
 	}
 	for ok := true; ok; {
-		_, _, ok, err = q.DropBefore(began.Add(time.Hour))
+		ok, err = q.DropBefore(began.Add(time.Hour), none, lost)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,6 +395,105 @@ func TestQueue_bound_and_age(t *testing.T) {
 	}
 	if frames, _, _ := q.Size(); frames != 0 && len(all(t, q)) != frames {
 		t.Errorf("%d chunks", frames)
+	}
+}
+
+// What is marked and still waits is shown before it is dropped, in this life of the
+// process and in another; what was read or is finished is not.
+func TestQueue_shows_what_is_marked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q := open(t, dir, 1, 4<<20)
+	for num := uint64(1); num <= 4; num++ {
+		m, frame := chunkOf(1, num, 60_000)
+		m.Marked = num != 3
+		if err := q.Push(m, frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := next(t, q)
+	for life := uint64(2); life <= 3; life++ {
+		var seen []ID
+		lost := [2]int64{}
+		ok, err := q.DropOldest(func(e Entry) {
+			if _, want := chunkOf(1, e.Num, 60_000); !e.Marked || !bytes.Equal(e.Frame[HeaderSize:], want[HeaderSize:]) {
+				t.Errorf("chunk %d is not what was pushed", e.Num)
+			}
+			if q.frames == 0 {
+				t.Error("it is dropped already")
+			}
+			seen = append(seen, e.ID)
+		}, func(left [2]int64, _ int64) { lost = left })
+		want := []ID{{1, 2}, {1, 4}}
+		if life == 3 {
+			want = []ID{{1, 6}}
+		}
+		if !ok || err != nil || !slices.Equal(seen, want) || lost == [2]int64{} {
+			t.Errorf("life %d: %v, %v, %v are lost and %v were seen", life, ok, err, lost, seen)
+		}
+		for num := uint64(5); life == 2 && num <= 6; num++ {
+			m, frame := chunkOf(1, num, 60_000)
+			m.Marked = true
+			if err := q.Push(m, frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if life == 2 {
+			if err := errors.Join(q.Finish(read.Ref), q.Finish(next(t, q).Ref), q.Close()); err != nil {
+				t.Fatal(err)
+			}
+			q = open(t, dir, 2, 4<<20)
+		}
+	}
+	q.Close()
+}
+
+// A note is there for whoever opens the directory next, also for one that only looks,
+// until it is replaced. It takes no room of its own when it is none.
+func TestQueue_keeps_a_note(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	long := bytes.Repeat([]byte{7}, MaxNote)
+	for i, want := range [][]byte{nil, []byte("a"), long, []byte("b"), nil} {
+		q := open(t, dir, uint64(i+1), 1<<20)
+		if got := q.Note(); !bytes.Equal(got, want) {
+			t.Errorf("life %d finds %q, want %q", i, got, want)
+		}
+		info, err := os.Stat(filepath.Join(dir, lockName))
+		if err != nil || (info.Size() == 0) != (want == nil) {
+			t.Errorf("life %d: the file has %d bytes, %v", i, info.Size(), err)
+		}
+		look, err := Open(Options{Dir: dir, ReadOnly: true})
+		if err != nil || !bytes.Equal(look.Note(), want) {
+			t.Errorf("life %d: a look finds %q, %v", i, look.Note(), err)
+		}
+		look.Close()
+		if err := q.SetNote(append(long, 1)); err == nil || !strings.Contains(err.Error(), "117 bytes") {
+			t.Errorf("a note that is too long: %v", err)
+		}
+		if err := q.SetNote([][]byte{[]byte("a"), long, []byte("b"), nil, nil}[i]); err != nil {
+			t.Error(err)
+		}
+		q.Close()
+	}
+	q := open(t, dir, 9, 1<<20)
+	defer q.Close()
+	if err := q.SetNote([]byte("damaged")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, lockName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range noteHead + len("damaged") {
+		b[i] ^= 0x40
+		if err := os.WriteFile(filepath.Join(dir, lockName), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		look, err := Open(Options{Dir: dir, ReadOnly: true})
+		if err != nil || look.Note() != nil {
+			t.Errorf("with byte %d damaged: %q, %v", i, look.Note(), err)
+		}
+		look.Close()
+		b[i] ^= 0x40
 	}
 }
 
@@ -401,7 +507,7 @@ func TestQueue_drops_the_rest_of_what_is_read(t *testing.T) {
 	}
 	first := next(t, q)
 	_, _, before := q.Size()
-	left, size, ok, err := q.DropOldest()
+	left, size, ok, err := dropOldest(q)
 	frames, waits, after := q.Size()
 	if !ok || err != nil || left != [2]int64{6, 3} || frames != 5 || waits != [2]int64{10, 5} || before-after != size || size < 3*60_000 {
 		t.Errorf("DropOldest: %v, %d, %v, %v; then %d, %v, %d of %d", left, size, ok, err, frames, waits, after, before)
