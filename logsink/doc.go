@@ -30,8 +30,8 @@
 // of the runtime whatever is queued, in a healthy state the last two
 // milliseconds (see [Options].Mapped). A panic loses nothing where
 // [Sink.Recover] is deferred, SIGTERM nothing with [NotifyShutdown].
-// What was dropped before a Shutdown is told by what it leaves on disk, too, unless
-// the disk is full; of a gap that is open at a SIGKILL nobody is left to tell.
+// What a process dropped and told nobody of is told by the next one: with Mapped even
+// after a SIGKILL, with SpillDir after a Shutdown, also when the disk is full.
 //
 // # How it works
 //

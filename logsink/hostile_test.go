@@ -277,3 +277,34 @@ func TestNewLevelHandler_without_a_level(t *testing.T) {
 		}
 	})
 }
+
+// A Classify that panics, or ends the goroutine of the logger, costs the lane and no
+// record.
+func TestClassify_that_is_hostile(t *testing.T) {
+	var rec logsinktest.Recorder
+	calls := 0
+	s := mustNew(t, Options{Dest: &rec, Classify: func([]byte) Priority {
+		switch calls++; calls {
+		case 1:
+			panic("no")
+		case 2:
+			runtime.Goexit()
+		}
+		return High
+	}})
+	gone := make(chan bool)
+	go func() {
+		defer close(gone)
+		io.WriteString(s, "a\n")
+		io.WriteString(s, "b\n")
+		gone <- false
+	}()
+	if _, goes := <-gone; goes {
+		t.Error("the goroutine goes on")
+	}
+	io.WriteString(s, "c\n")
+	s.Close()
+	if st := mustAdd(t, s); len(rec.Lines()) != 3 || st.Panics != 2 || st.High.Delivered != 1 {
+		t.Errorf("%q, %+v", rec.Lines(), st)
+	}
+}

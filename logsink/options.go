@@ -116,6 +116,9 @@ type Options struct {
 	// time. While the file cannot be used the sink works in plain memory, says
 	// so in Stats and by an event, and tries again every 10 s.
 	//
+	// What was dropped is counted in the file, too: the next process puts a marker
+	// where a killed one could not.
+	//
 	// What was left counts towards MaxBytes until it is delivered: it goes to
 	// SpillDir, or gives way with DropOldest, when memory fills; else what is new
 	// is dropped. A file that is larger than MaxBytes shrinks at the first start

@@ -58,11 +58,11 @@ const (
 //
 //	Attempted == Delivered + Dropped.Total() + Queued
 //
-// A Sink is made by [New], [Stdout] or [Stderr], and is safe for use by many
-// goroutines. Records of one goroutine keep their order. The code that makes it
-// shuts it down, with [Sink.Shutdown] or [Sink.Close]; a write after that is
-// counted and does no harm. The destination stays open: it belongs to the
-// caller.
+// A Sink is made by [New], [Stdout] or [Stderr] (the zero value cannot be used), and
+// is safe for use by many goroutines. Records of one goroutine keep their order. The
+// code that makes it shuts it down, with [Sink.Shutdown] or [Sink.Close]; a write
+// after that is counted and does no harm. The destination stays open: it belongs to
+// the caller.
 //
 // Most programs call [New] or [Stdout], hand the Sink to their logger as its
 // io.Writer, and defer Close.
@@ -468,18 +468,23 @@ func (s *Sink) WriteString(p string) (int, error) {
 	return s.Write(unsafe.Slice(unsafe.StringData(p), len(p))) // Write only reads it
 }
 
-// laneOf asks the caller's Classify. A panic in it is contained and counted.
+// laneOf asks the caller's Classify. A panic in it is contained and counted. If it
+// ends the goroutine the record is logged on the way.
 func (s *Sink) laneOf(p []byte) (lane Priority) {
+	good := false
 	defer func() {
-		if recover() != nil {
-			s.mu.Lock()
-			s.count.panics++
-			s.mu.Unlock()
-			lane = Normal
+		if good {
+			return
+		}
+		panicked := recover() != nil
+		s.countPanic()
+		if lane = Normal; !panicked { // runtime.Goexit
+			s.put(p, lane)
 		}
 	}()
 	if s.classify(p) == High {
-		return High
+		lane = High
 	}
-	return Normal
+	good = true
+	return lane
 }

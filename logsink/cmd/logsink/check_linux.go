@@ -119,30 +119,56 @@ func (nobody) WriteBatch(context.Context, []logsink.Record) (logsink.BatchResult
 	return logsink.BatchResult{}, errors.New("only looking")
 }
 
-// places tries a spill directory and a mapped file as a sink would use them.
+// places tries a spill directory and a mapped file as a sink would use them. One that
+// is not there yet is not made: what can be made beside it can be made there.
 func places(spill, mapped string) (all []finding) {
-	for _, o := range []logsink.Options{{SpillDir: spill}, {Mapped: mapped}} {
-		path := o.SpillDir + o.Mapped
-		if path == "" {
-			continue
-		}
-		_, before := os.Stat(path)
-		o.Batch, o.CloseTimeout = nobody{}, time.Millisecond
-		s, err := logsink.New(o)
-		if err != nil {
-			all = append(all, finding{true, err.Error()})
-			continue
-		}
-		st := s.Stats()
-		s.Close() //nolint:errcheck // it holds nothing that was not there
-		if before != nil && o.Mapped != "" {
-			os.Remove(path) //nolint:errcheck // it was made to see whether it can be
-		}
-		if st.DiskError != "" {
-			all = append(all, finding{true, st.DiskError})
-			continue
-		}
-		all = append(all, finding{false, fmt.Sprintf("%s can be used; %d records of an earlier process are in it", path, st.Recovered)})
+	if spill != "" {
+		all = append(all, place(spill, func(path string) logsink.Options { return logsink.Options{SpillDir: path} }))
+	}
+	if mapped != "" {
+		all = append(all, place(mapped, func(path string) logsink.Options { return logsink.Options{Mapped: path} }))
 	}
 	return all
+}
+
+func place(path string, options func(path string) logsink.Options) finding {
+	try, end, err := stand(path)
+	if err != nil {
+		return finding{true, err.Error()}
+	}
+	defer end()
+	o := options(try)
+	o.Batch, o.CloseTimeout = nobody{}, time.Millisecond
+	s, err := logsink.New(o)
+	if err != nil {
+		return finding{true, err.Error()}
+	}
+	st := s.Stats()
+	s.Close() //nolint:errcheck // it holds nothing that was not there
+	switch {
+	case st.DiskError != "":
+		return finding{true, strings.ReplaceAll(st.DiskError, filepath.Dir(try), filepath.Dir(path))}
+	case try != path:
+		return finding{false, path + " can be used; it will be made"}
+	}
+	return finding{false, fmt.Sprintf("%s can be used; %d records of an earlier process are in it", path, st.Recovered)}
+}
+
+// stand returns path, or if there is nothing at path one that stands for it: in a
+// directory of its own, which end removes, in the one where path will be made.
+func stand(path string) (try string, end func(), err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return path, func() {}, nil
+	}
+	above := filepath.Dir(path)
+	for ; ; above = filepath.Dir(above) {
+		if _, err := os.Lstat(above); !errors.Is(err, os.ErrNotExist) || above == filepath.Dir(above) {
+			break
+		}
+	}
+	dir, err := os.MkdirTemp(above, "logsink-check")
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Join(dir, filepath.Base(path)), func() { os.RemoveAll(dir) }, nil
 }

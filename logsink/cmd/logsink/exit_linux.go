@@ -23,11 +23,3 @@ func dieOf(sig syscall.Signal) {
 		time.Sleep(time.Second) // another thread may get it, in a moment
 	}
 }
-
-// hasTerminal reports whether f is our terminal and we are the group that reads
-// from it: in the background it belongs to another program, such as the shell.
-func hasTerminal(f *os.File) bool {
-	var group int32
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
-	return errno == 0 && int(group) == syscall.Getpgrp()
-}

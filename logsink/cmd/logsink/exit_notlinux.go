@@ -19,5 +19,3 @@ func dieOf(sig syscall.Signal) {
 		time.Sleep(time.Second) // another thread may get it, in a moment
 	}
 }
-
-func hasTerminal(*os.File) bool { return false }

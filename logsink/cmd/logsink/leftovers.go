@@ -47,15 +47,15 @@ func list(c command, args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	for _, path := range list {
-		chunks, records, size, damaged := 0, 0, 0, 0
+		chunks, records, size, damaged, dropped := 0, 0, 0, 0, int64(0)
 		life := uint64(0)
 		var since time.Time
 		flush := func() {
-			if chunks > 0 {
-				fmt.Fprintf(stdout, "%s: run %016x since %s: %d records, %d bytes, %d chunks, %d records damaged\n",
-					path, life, since.UTC().Format(time.RFC3339), records, size, chunks, damaged)
+			if chunks > 0 || dropped > 0 {
+				fmt.Fprintf(stdout, "%s: run %016x since %s: %d records, %d bytes, %d chunks, %d records damaged, %d dropped\n",
+					path, life, since.UTC().Format(time.RFC3339), records, size, chunks, damaged, dropped)
 			}
-			chunks, records, size, damaged = 0, 0, 0, 0
+			chunks, records, size, damaged, dropped = 0, 0, 0, 0, 0
 		}
 		found := false
 		for l, err := range logsink.Leftovers(path) {
@@ -65,12 +65,17 @@ func list(c command, args []string, stdout, stderr io.Writer) int {
 				code, found = 1, true
 				break
 			}
-			if l.Life != life || chunks == 0 {
+			if l.Life != life || !found {
 				flush()
 				life, since = l.Life, l.Time
 			}
 			found = true
-			chunks++
+			if l.Number != 0 { // or it tells of a loss, and holds nothing
+				chunks++
+			}
+			for _, g := range l.Gaps {
+				dropped += g.Dropped
+			}
 			records += len(l.Records)
 			size += l.Bytes
 			damaged += l.Damaged

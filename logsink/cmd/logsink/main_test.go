@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -397,19 +399,27 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := logsinkCommand("check", "-spill", filepath.Join(dir, "spill"))
+	before := namesIn(t, dir)
+	cmd := logsinkCommand("check", "-spill", filepath.Join(dir, "not", "yet", "spill"))
 	cmd.Stdout = w
 	cmd.Stderr = nil // /dev/null
 	cmd.Run()        //nolint:errcheck // the code is looked at below
 	w.Close()
 	out, _ := io.ReadAll(r)
-	for _, want := range []string{"BLOCKS standard output is a pipe of 65536 bytes", "ok     standard error is /dev/null", "spill can be used"} {
+	for _, want := range []string{"BLOCKS standard output is a pipe of 65536 bytes", "ok     standard error is /dev/null", "ok     " + dir + "/not/yet/spill can be used; it will be made\n"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
 	if cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v", cmd.ProcessState)
+	}
+	out, _ = logsinkCommand("check", "-mapped", filepath.Join(dir, "no", "mapped")).CombinedOutput()
+	if inMemory := strings.Contains(string(out), "no/mapped can be used"); !inMemory && !strings.Contains(string(out), "BLOCKS logsink: mapped file "+dir+"/no/mapped: "+dir+"/no is on ") {
+		t.Errorf("%s", out)
+	}
+	if after := namesIn(t, dir); !slices.Equal(before, after) {
+		t.Errorf("it leaves %v, and found %v", after, before)
 	}
 	out, _ = logsinkCommand("check", "-spill", shared).CombinedOutput()
 	if !strings.Contains(string(out), "others can write to it") {
@@ -475,5 +485,77 @@ func TestVerify_of_a_log_with_losses(t *testing.T) {
 	out, _ := cmd.Output()
 	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), "0 missing, 0 unchecked, 1 lost by the sink") {
 		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+func namesIn(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
+// A program in the foreground of a terminal stops, as by Ctrl-Z: the shell has its
+// turn, brings it back, and it reads from the terminal again.
+func TestRun_gives_the_terminal_back(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skip(err)
+	}
+	const program = `kill -TSTP $$; read line; echo "it reads $line"; exit 3`
+	shell := filepath.Join(t.TempDir(), "shell")
+	text := "set -m\nLOGSINK_TEST_AS=logsink " + os.Args[0] + " run -- sh -c '" + program + "'\necho \"stopped $?\"\nfg >/dev/null\necho \"ended $?\"\n"
+	if err := os.WriteFile(shell, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "script", "-qec", "bash "+shell, "/dev/null")
+	cmd.Stdin = strings.NewReader("a line\n")
+	out, err := cmd.Output()
+	got := strings.ReplaceAll(string(out), "\r", "")
+	for _, want := range []string{"stopped 147\n", "it reads a line\n", "ended 3\n"} { // 128 + SIGSTOP
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q, %v", want, got, err)
+		}
+	}
+}
+
+// What a process lost and told nobody of is in every command that looks at what it
+// left.
+func TestLeftovers_of_a_loss(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "logsink")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "mapped")
+	s, err := logsink.New(logsink.Options{Batch: nobody{}, Mapped: path, MaxRecord: 100, Gap: logsink.GapText, CloseTimeout: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write(make([]byte, 101)) // longer than MaxRecord
+	s.Close()                  //nolint:errcheck // nobody takes the marker
+	for command, want := range map[string]string{
+		"ls":     " 0 records, 0 bytes, 1 chunks, 0 records damaged, 1 dropped\n",
+		"verify": ": 0 records can be read, 0 are damaged, 1 were dropped between them\n",
+	} {
+		if out, err := logsinkCommand(command, path).CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %s%v, want %q", command, out, err, want)
+		}
+	}
+	out, err := logsinkCommand("recover", path).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- 1 log records (101 bytes) dropped since ") {
+		t.Errorf("recover: %s%v", out, err)
+	}
+	if out, _ := logsinkCommand("ls", path).CombinedOutput(); string(out) != path+": nothing\n" {
+		t.Errorf("afterwards: %s", out)
 	}
 }

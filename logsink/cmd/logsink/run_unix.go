@@ -148,7 +148,8 @@ func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, e
 	// A group of its own: a signal of the terminal, and what is forwarded, comes
 	// once. If we have the terminal that group is the one that reads from it; in the
 	// background it is another program's.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: isTerminal(os.Stdin), Ctty: 0}
+	terminal := isTerminal(os.Stdin)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: terminal, Ctty: 0}
 	out, w1, err := newStream(sink.Lines())
 	if err != nil {
 		return 0, err
@@ -166,18 +167,26 @@ func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, e
 	}
 	ended := make(chan struct{})
 	go forward(cmd.Process.Pid, signals, ended)
-	status, err := reap(cmd.Process.Pid)
+	status, err := reap(cmd.Process.Pid, terminal)
 	close(ended)
 	drain([]*stream{out, errs}, s.linger)
 	return status, err
 }
 
-// forward sends signals to the program.
+// forward sends signals to the program. One that goes on goes on as a whole, and has
+// the terminal if the shell has given it to us.
 func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}) {
 	for {
 		select {
 		case sig := <-signals:
-			syscall.Kill(pid, sig.(syscall.Signal)) //nolint:errcheck // it may have ended just now
+			to := pid
+			if sig == syscall.SIGCONT {
+				to = -pid // its group
+				if isTerminal(os.Stdin) {
+					giveTerminal(os.Stdin, pid)
+				}
+			}
+			syscall.Kill(to, sig.(syscall.Signal)) //nolint:errcheck // it may have ended just now
 		case <-ended:
 			return
 		}
@@ -186,17 +195,26 @@ func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}) {
 
 // reap waits for the end of the program. As process 1 it gets every orphan of
 // the container meanwhile, and must take their exit status, or they stay as
-// zombies.
-func reap(pid int) (syscall.WaitStatus, error) {
+// zombies. If the program was started with the terminal, and is stopped there, by
+// Ctrl-Z, then so are we, so that the shell has its turn; forward goes on.
+func reap(pid int, terminal bool) (syscall.WaitStatus, error) {
+	options := 0
+	if terminal {
+		options = syscall.WUNTRACED
+	}
 	for {
 		var status syscall.WaitStatus
-		got, err := syscall.Wait4(-1, &status, 0, nil)
+		got, err := syscall.Wait4(-1, &status, options, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
 			return 0, fmt.Errorf("wait: %w", err)
-		case got == pid && (status.Exited() || status.Signaled()):
+		case got != pid:
+		case status.Exited() || status.Signaled():
 			return status, nil
+		case status.Stopped() && status.StopSignal() != syscall.SIGSTOP: // by the terminal
+			giveTerminal(os.Stdin, syscall.Getpgrp())
+			syscall.Kill(os.Getpid(), syscall.SIGSTOP) //nolint:errcheck // it is us
 		}
 	}
 }
