@@ -93,10 +93,17 @@ func (l loss) drops() Drops {
 // refusedSoFarLocked is everything ever lost at the young end, and what is told
 // there.
 func (s *Sink) refusedSoFarLocked() loss {
-	l := countersOf(&s.refused).plus(s.gap.carried)
+	l := s.refusedElsewhereLocked()
 	if at := s.lockless.Load(); at != &s.refused {
 		l = l.plus(countersOf(at))
 	}
+	return l
+}
+
+// refusedElsewhereLocked is that without what the ledger's counters say, which change
+// all the time.
+func (s *Sink) refusedElsewhereLocked() loss {
+	l := countersOf(&s.refused).plus(s.gap.carried)
 	l.oversize += s.count.oversize[Normal] + s.count.oversize[High]
 	l.bytes += s.count.oversizeBytes
 	return l

@@ -37,6 +37,7 @@ func childWrites() error {
 	if err != nil {
 		return err
 	}
+	<-s.mover.tried // on a machine that is busy enough New does not wait for that
 	if st := s.Stats(); st.DiskError != "" {
 		return errors.New(st.DiskError)
 	}
@@ -65,7 +66,10 @@ func childRecovers() error {
 	if err != nil {
 		return err
 	}
-	if err := s.Shutdown(context.Background()); err != nil {
+	<-s.mover.tried // Shutdown does not wait for a slow disk either
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
 		return err
 	}
 	st := s.Stats()
@@ -174,7 +178,11 @@ func killOnce(t *testing.T, dest string, round int) {
 			t.Fatal(err)
 		}
 	}
-	checkLines(t, all, acked, told.String())
+	doubt := 4096 // bytes: one write of the destination, with mapped memory
+	if dest == "pipe with spill" {
+		doubt = 192 << 10 // while a backlog comes back from disk, as the guide says
+	}
+	checkLines(t, all, acked, doubt, told.String())
 }
 
 // Generations of processes on the same paths, killed at any moment, with mapped
@@ -314,8 +322,8 @@ func checkGenerations(t *testing.T, all []byte, acked []int, how string) {
 }
 
 // checkLines looks for every acknowledged line, whole, in order but for the
-// few that were in flight and come twice.
-func checkLines(t *testing.T, all []byte, acked int, told string) {
+// few that were in flight, doubt bytes at most, and come twice.
+func checkLines(t *testing.T, all []byte, acked, doubt int, told string) {
 	t.Helper()
 	next, repeated, torn := 0, 0, 0
 	for line := range bytes.Lines(all) {
@@ -331,7 +339,7 @@ func checkLines(t *testing.T, all []byte, acked int, told string) {
 			next++
 		case n < next:
 			repeated++
-			if n < next-4096/33 {
+			if n < next-doubt/33 {
 				t.Fatalf("line %d came again at %d: more than was in flight", n, next)
 			}
 		default:

@@ -214,11 +214,8 @@ func (s *Sink) keepLocked(c *chunk) {
 		return
 	}
 	p := ledgerPage{
-		life: s.life, lost: s.refusedSoFarLocked().plus(s.evictedSoFarLocked()), told: s.gap.reported.plus(s.gap.evictedTold),
+		life: s.life, lost: s.refusedElsewhereLocked().plus(s.evictedSoFarLocked()), told: s.gap.reported.plus(s.gap.evictedTold),
 		since: s.sinceLocked(), gone: s.gap.gone,
-	}
-	if at := s.lockless.Load(); at != &s.refused {
-		p.lost = p.lost.minus(countersOf(at))
 	}
 	if c != nil {
 		p.marker, p.slot = c.id, int64(c.n)

@@ -26,6 +26,7 @@ import (
 type mover struct {
 	s       *Sink
 	kick    chan struct{}
+	runs    chan struct{} // closed when it has begun
 	onTmpfs chan struct{} // closed when the mapped file is known not to be on a disk
 	mapped  chan struct{} // closed after the first attempt to map it
 	tried   chan struct{} // closed after the first attempt to open everything
@@ -97,13 +98,14 @@ func (s *Sink) startMover() {
 	}
 	m := &mover{
 		s: s, life: s.life, started: time.Now(),
-		kick: make(chan struct{}, 1), onTmpfs: make(chan struct{}), mapped: make(chan struct{}), tried: make(chan struct{}), told: make(chan struct{}), done: make(chan struct{}),
+		kick: make(chan struct{}, 1), runs: make(chan struct{}), onTmpfs: make(chan struct{}), mapped: make(chan struct{}), tried: make(chan struct{}), told: make(chan struct{}), done: make(chan struct{}),
 		adopted: map[spool.ID]bool{}, stored: map[spool.ID]bool{}, pause: retryDiskMin,
 	}
 	m.watch = time.AfterFunc(time.Hour, m.overdue)
 	m.watch.Stop()
 	s.mover, s.disk.opening = m, true
 	go m.run()
+	<-m.runs // on a busy machine that may take longer than the disk
 	t := time.NewTimer(startWait)
 	defer t.Stop()
 	select {
@@ -139,6 +141,7 @@ func (m *mover) rouse() {
 // first, until the sink has shut down.
 func (m *mover) run() {
 	defer close(m.done)
+	close(m.runs)
 	m.open(m.mapped)
 	m.s.mu.Lock()
 	m.s.disk.opening = false
