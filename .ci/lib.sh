@@ -5,8 +5,10 @@ ci_cache=${FAILOPEN_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/failopen-ci}
 mkdir -p "$ci_cache"
 
 # No go test may hang until the job is killed: after this it prints all
-# goroutines and fails. Well under the 20 minutes that CI has.
-export GOFLAGS="${GOFLAGS:+$GOFLAGS }-timeout=5m"
+# goroutines and fails. Well under the 20 minutes that CI has. Twice as many
+# packages at a time as the two cores that CI has: many tests wait for a process
+# or a deadline, and not for a core.
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-timeout=5m -p=4"
 
 # Under the race detector a process waits for a second before it ends, and our
 # tests start hundreds.
