@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"testing/iotest"
 	"time"
 
@@ -422,12 +423,14 @@ func TestAppendProof_refuses_to_lose_anything(t *testing.T) {
 		"another drill writes":     {locked, held(1), "the proof file is being written by another drill, or one has died (then remove the lock): open " + locked + ".lock: file exists"},
 		"a file that is broken":    {broken, held(1), broken + ":1: the proof has version 0; this program reads 1"},
 		"a folder":                 {folder, held(1), "read " + folder + ": is a directory"},
-		"no such folder":           {filepath.Join(folder, "x", "y"), held(1), "the proof file is being written by another drill, or one has died (then remove the lock): open " + filepath.Join(folder, "x", "y.lock") + ": no such file or directory"},
+		"no such folder":           {filepath.Join(folder, "x", "y"), held(1), "the proof file cannot be locked: open " + filepath.Join(folder, "x", "y.lock") + ": no such file or directory"},
 		"a year that JSON has not": {filepath.Join(folder, "z"), future, "json: error calling MarshalJSON for type time.Time: Time.MarshalJSON: year outside of range [0,9999]"},
 	} {
-		if _, err := AppendProof(c.path, c.proof); err == nil || err.Error() != c.want {
-			t.Errorf("%s:\ngot  %v\nwant %s", name, err, c.want)
-		}
+		synctest.Test(t, func(t *testing.T) { // it waits for the lock
+			if _, err := AppendProof(c.path, c.proof); err == nil || err.Error() != c.want {
+				t.Errorf("%s:\ngot  %v\nwant %s", name, err, c.want)
+			}
+		})
 	}
 	// Nothing is left behind, and nothing is lost.
 	entries, err := os.ReadDir(folder)

@@ -163,14 +163,12 @@ func (p *Proofs) last(service, dependency string) *located {
 
 // AppendProof adds a verdict to a proof file, which it creates if need be, and
 // returns it with what was filled in: version, ID, previous and digest. The
-// file appears whole or not at all; a lock beside it keeps two drills apart.
+// file appears whole or not at all; a lock beside it keeps drills apart that end
+// at the same moment, each of which waits for the others for up to ten seconds.
 func AppendProof(name string, proof Proof) (_ Proof, err error) {
-	// Two drills that read, append and rename at once would lose one verdict. A lock
-	// that was left behind is told, not broken: nobody knows whether its owner is
-	// alive.
-	lock, err := os.OpenFile(name+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	lock, err := lockFile(name + ".lock")
 	if err != nil {
-		return proof, fmt.Errorf("the proof file is being written by another drill, or one has died (then remove the lock): %w", err)
+		return proof, err
 	}
 	defer func() {
 		err = errors.Join(err, lock.Close(), os.Remove(lock.Name()))
@@ -198,6 +196,31 @@ func AppendProof(name string, proof Proof) (_ Proof, err error) {
 		data = append(data, '\n')
 	}
 	return proof, replaceFile(name, append(append(data, line...), '\n'))
+}
+
+// How long a verdict waits for others that are just being written, which takes
+// milliseconds, and how often it looks.
+const (
+	lockWait  = 10 * time.Second
+	lockEvery = 10 * time.Millisecond
+)
+
+// lockFile makes a file that nobody else has made: two drills that read, append and
+// rename at once would lose one verdict. One that was left behind is told, not
+// broken: nobody knows whether its owner is alive.
+func lockFile(name string) (*os.File, error) {
+	for until := time.Now().Add(lockWait); ; {
+		lock, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		switch {
+		case err == nil:
+			return lock, nil
+		case !errors.Is(err, os.ErrExist):
+			return nil, fmt.Errorf("the proof file cannot be locked: %w", err)
+		case time.Now().After(until):
+			return nil, fmt.Errorf("the proof file is being written by another drill, or one has died (then remove the lock): %w", err)
+		}
+		time.Sleep(lockEvery)
+	}
 }
 
 // replaceFile writes a file that appears whole or not at all: beside it, synced, then

@@ -3,12 +3,14 @@ package depgraph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -168,26 +170,29 @@ func TestParseProofs_refuses(t *testing.T) {
 	}
 }
 
-// Two drills that end at the same time lose no proof: one of them is told.
+// Drills that end at the same time wait for each other, and lose no proof. A lock that
+// nobody takes away is told.
 func TestAppendProof_atTheSameTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ProofFile)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	written := 0
-	for i := range 20 {
+	const drills = 20
+	for i := range drills {
 		all.Go(func() {
 			p := held(1)
 			p.Dependency = fmt.Sprint("d", i)
-			if _, err := AppendProof(path, p); err == nil {
-				mu.Lock()
-				written++
-				mu.Unlock()
+			_, err := AppendProof(path, p)
+			mu.Lock()
+			defer mu.Unlock()
+			if written++; err != nil {
+				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
 	proofs, err := LoadProofs(path)
-	if err != nil || written == 0 || len(proofs.list) != written {
+	if err != nil || len(proofs.list) != drills || written != drills {
 		t.Errorf("%d written, %+v, %v", written, proofs, err)
 	}
 	if _, err := os.Stat(path + ".lock"); !os.IsNotExist(err) {
@@ -196,8 +201,18 @@ func TestAppendProof_atTheSameTime(t *testing.T) {
 	if err := os.WriteFile(path+".lock", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := AppendProof(path, held(1)); err == nil || !strings.Contains(err.Error(), "remove the lock") {
-		t.Errorf("beside a lock: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if _, err := AppendProof(path, held(1)); err == nil || !strings.Contains(err.Error(), "remove the lock") {
+			t.Errorf("beside a lock: %v", err)
+		}
+		if waited := time.Since(began); waited < lockWait || waited > lockWait+time.Second {
+			t.Errorf("it waited for %v", waited)
+		}
+	})
+	missing := filepath.Join(t.TempDir(), "missing", ProofFile)
+	if _, err := AppendProof(missing, held(1)); !errors.Is(err, os.ErrNotExist) || strings.Contains(err.Error(), "drill") {
+		t.Errorf("in a directory that is not there: %v", err)
 	}
 }
 
