@@ -182,7 +182,7 @@ func TestMapped_full_of_leftovers_older_than_those_on_disk(t *testing.T) {
 	})
 }
 
-// A copy of a mapped file that is not whole says so, to whoever looks at it,
+// A copy of a mapped file that is not whole says so, to anyone who looks at it,
 // recovers it, or starts with it. So does one from which nothing is left.
 func TestMapped_file_that_was_cut_off(t *testing.T) {
 	dir := memoryDir(t)

@@ -52,6 +52,9 @@ type ref struct {
 
 // deliverBatch hands what is in flight to the BatchDest, or returns early when
 // the sink is dead.
+//
+// It calls until all that was collected is done, and lands chunks as their last record is.
+// A result that makes no sense is an error of the destination, never a wrong count.
 func (d *drainer) deliverBatch() {
 	s := d.s
 	d.collect()
@@ -82,6 +85,7 @@ const maxBatch = 10_000
 
 // landLocked ends the chunks in flight of which nothing is to be delivered any
 // more.
+// Markers that nobody wants, and damaged slots, are skipped on the way.
 func (d *drainer) landLocked() {
 	s := d.s
 	for len(s.inflight) > 0 && len(d.refs) == 0 {
@@ -106,6 +110,9 @@ func (d *drainer) wants(word uint32) bool {
 
 // collect lists the records in flight. Markers are formatted and become
 // records, which their slot then stands for.
+//
+// Records share the chunks' memory: it stays until they are done. It is called without the
+// lock, for the user's Gap; chunks in flight change by the drainer alone.
 func (d *drainer) collect() {
 	d.recs, d.refs = d.recs[:0], d.refs[:0]
 	if len(d.pending) > 0 {
@@ -167,6 +174,9 @@ func (d *drainer) writeBatch(recs []Record) (res BatchResult, err error) {
 }
 
 // tookBatch counts the records that are done.
+//
+// It goes by what was checked before: Done is within the batch (sane), and rejected sorts
+// the rest out. The order of its three parts is explained at rejectedLocked.
 func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 	s := d.s
 	why := failure{text: "the destination gave no reason"}
@@ -183,40 +193,28 @@ func (d *drainer) tookBatch(res BatchResult, good, fallback bool) {
 		d.broken, d.failsSince = false, time.Time{}
 		s.healthyLocked()
 	}
-	var whole, rejected [2]int
-	var size int64
+	done := d.refs[:res.Done]
 	refused, sane := res.rejected()
-	for i, at := range d.refs[:res.Done] {
-		isRefused := len(refused) > 0 && refused[0] == i
-		if isRefused {
-			refused = refused[1:]
-		}
+	d.ownTookLocked(done)
+	d.rejectedLocked(refused, why)
+	var whole [2]int
+	for i, at := range done {
 		if at.c == nil {
-			if at.slot != sealSlot {
-				s.count.markers++
-				s.evictionsToldLocked(d.evictions)
-			}
 			continue
 		}
 		w := at.c.word(at.slot)
 		at.c.rec, at.c.sent = at.slot+1, int(w&endMask)
-		switch {
-		case w&flagGap != 0:
+		if w&flagGap != 0 {
 			s.count.markers++
-			s.markerLeftLocked(at.c)
-		case isRefused:
-			rejected[w>>31]++
-			size += int64(len(d.recs[i].Data))
-			at.c.finish(one(w))
-		default:
-			whole[w>>31]++
-			at.c.finish(one(w))
+			s.markersLeftLocked(at.c, at.c.rec)
+			continue
 		}
+		if _, isRefused := slices.BinarySearch(refused, i); !isRefused {
+			whole[w>>31]++
+		}
+		at.c.finish(one(w))
 	}
-	s.settleLocked(whole, rejected, fallback)
-	if n := int64(rejected[Normal] + rejected[High]); n > 0 {
-		d.rejectedLocked(n, size, why)
-	}
+	s.settleLocked(whole, [2]int{}, fallback)
 	if !sane {
 		s.count.writeErrors++
 		s.count.lastErr = fmt.Sprintf("the destination rejected records %v, of %d that are done", res.Rejected, res.Done)
@@ -239,19 +237,43 @@ func (r BatchResult) rejected() (list []int, sane bool) {
 	return list, len(list) == n
 }
 
-// rejectedLocked tells that the destination refused n records for good. Their
-// marker comes with the next batch.
-func (d *drainer) rejectedLocked(n, size int64, why failure) {
+// ownTookLocked counts the lines of the sink's own among what is done.
+func (d *drainer) ownTookLocked(done []ref) {
+	for _, at := range done {
+		if at.c == nil && at.slot != sealSlot {
+			d.s.count.markers++
+			d.s.evictionsToldLocked(d.evictions)
+		}
+	}
+}
+
+// rejectedLocked counts and tells the records that the destination refused for good,
+// of those in flight the ones with these indexes. Their marker comes with the next
+// batch. It is called before their chunks say that they are done with: a process that
+// is killed in between has them rejected once more, rather than lost and not counted.
+func (d *drainer) rejectedLocked(refused []int, why failure) {
 	s := d.s
+	var records [2]int
+	lost := loss{}
+	for _, i := range refused {
+		if at := d.refs[i]; at.c != nil && at.c.word(at.slot)&flagGap == 0 {
+			records[at.c.word(at.slot)>>31]++
+			lost.rejected++
+			lost.bytes += int64(len(d.recs[i].Data))
+		}
+	}
+	if lost.rejected == 0 {
+		return
+	}
+	s.settleLocked([2]int{}, records, false)
 	s.count.lastErr = why.text
-	s.tellLocked(Event{Kind: RecordsRejected, Records: n, Err: why.err})
+	s.tellLocked(Event{Kind: RecordsRejected, Records: lost.rejected, Err: why.err})
 	now := time.Now()
-	lost := loss{rejected: n, bytes: size}
 	d.gaps = append(d.gaps, lost.info(now.UnixMilli(), now.UnixMilli()))
 	if s.gap.evictedTold == s.gap.evicted && !s.gap.evicting {
 		s.gap.evictedSince = now.UnixMilli()
 	}
-	s.count.rejectedBytes += size
+	s.count.rejectedBytes += lost.bytes
 	s.gap.evicted = s.gap.evicted.plus(lost)
 	d.evictions = s.gap.evicted
 	s.keepLocked(nil)

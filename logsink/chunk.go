@@ -66,7 +66,7 @@ type chunk struct {
 	earlier bool      // it was found, and is an earlier process's
 
 	abandoned bool // Shutdown gave it up
-	carries   bool // its markers tell of what the note in the spill directory tells, see note.go
+	carries   int  // slots up to the marker that tells of what the note in the spill directory tells, see note.go; 0: none does
 
 	sealed bool // of the drainer: its seal is made, see Options.Seal
 }
@@ -75,6 +75,8 @@ type chunk struct {
 func (c *chunk) durable() bool { return c.arena != nil && c.arena.mapped }
 
 // reset makes c the empty chunk id.
+// What is kept is where it lies. In mapped memory the header is written, with the magic
+// last: until then a process that is killed leaves a free frame.
 func (c *chunk) reset(id spool.ID, now time.Time, slot int) {
 	*c = chunk{
 		mem: c.mem, arena: c.arena, frame: c.frame, frames: c.frames,
@@ -93,6 +95,10 @@ func (c *chunk) fits(size int) bool { return c.used+size+c.slot+gapSize+c.slot <
 
 // append adds a record; the caller has asked fits. Stamp is the record's age
 // against base in milliseconds.
+//
+// The order of the stores is the promise of mapped memory: bytes, slot, checksum, then n.
+// A reader after a kill believes n and finds all that it counts. O(len(p)), and no
+// allocation: it is the copy that every Write makes.
 func (c *chunk) append(p []byte, flags, stamp uint32) {
 	start := c.used
 	c.used += copy(c.mem[c.used:c.floor], p)
@@ -146,6 +152,9 @@ func (c *chunk) millis(i int) int64 {
 // piece returns what to write next, from sent on: whole records up to max
 // bytes (0: no limit, and at least one record), or up to the next slot that is
 // not to be written as it stands.
+//
+// It is empty at the end of the chunk, and in front of a slot that is a marker or bad: the
+// caller looks at that one by itself, and skips it. It changes nothing.
 func (c *chunk) piece(max int) []byte {
 	if !c.mixed && max == 0 {
 		return c.mem[c.sent:c.used]
@@ -165,6 +174,7 @@ func (c *chunk) piece(max int) []byte {
 // scan reports what is finished once the destination has taken everything up
 // to offset to: the first slot that is not, and the whole records by lane. Slots
 // that hold no record stop it.
+// It changes nothing either, so that the drainer calls it without the lock. O(slots).
 func (c *chunk) scan(to int) (rec int, whole [2]int) {
 	for rec = c.rec; rec < c.n; rec++ {
 		w := c.word(rec)
@@ -233,6 +243,7 @@ func (c *chunk) unsaved() loss {
 
 // rewind returns to the begin of a record that was written in part, for a
 // destination that has lost what it had.
+// In the log the part that arrived stands before the whole record then.
 func (c *chunk) rewind() {
 	if c.rec < c.n {
 		c.sent = c.start(c.rec)
@@ -297,6 +308,8 @@ func (a *arena) framesFor(size, slot int) int {
 // alloc returns a chunk of k frames, or nil. The frame that was used last is
 // given out first: a sink that keeps up stays within a few warm pages. A run of
 // neighbours is looked for from where the last one ended.
+// O(1) for one frame, O(frames) for more: those are records longer than a frame. A frame
+// that is taken as part of a run stays in the list, and is passed over when it comes up.
 func (a *arena) alloc(k int) *chunk {
 	if a.nfree < k {
 		return nil
@@ -355,6 +368,8 @@ func (a *arena) release(c *chunk) {
 
 // trim gives up the free frames at the end that are more than n, and returns how
 // many frames there are now.
+// It is for a mapped file that is larger than it should be. Frames that are in use stay,
+// and with them all in front of them.
 func (a *arena) trim(n int) int {
 	k := len(a.taken)
 	for k > n && !a.taken[k-1] {

@@ -50,4 +50,25 @@
 // reports Stats as OpenTelemetry metrics. Packages logsinktest
 // and batchtest have bad destinations and conformance suites for your own tests.
 // Command logsink gives all of this to a program in any language.
+//
+// # Where to read
+//
+// The way of a line from top to bottom: [Sink.Write] and put in sink.go; the chunk that
+// takes it in chunk.go; the queue of chunks in queue.go; next, deliver and took of the
+// drainer in drain.go. That is all of it while nothing is wrong. What happens otherwise
+// has a file each:
+//
+//   - the memory is full: shut and refuse in sink.go, evictLocked in queue.go
+//   - the destination fails or does not return: retry.go, fallback.go
+//   - what was lost is told: gap.go, across processes ledger.go and note.go
+//   - memory goes to disk and back: mover.go, save.go, internal/spool
+//   - a process was killed: memory_unix.go, frame.go, leftovers.go, resume.go
+//   - the end: flush.go, shutdown.go
+//
+// The words: a record is what one Write brought. A chunk is a piece of memory full of
+// records, a frame the memory of one chunk, a slot the entry of a record in its chunk. A
+// lane is one of the two priorities. A gap is a place where records are missing, a marker
+// the line that says so, the young end of the queue where records come in, the old end
+// where they leave. A life is the random number of a process's run; leftovers are what an
+// earlier life left. A function whose name ends in Locked is called with Sink.mu held.
 package logsink

@@ -69,6 +69,9 @@ func (d *drainer) mayLingerLocked() int {
 
 // run delivers until the sink ends, on a goroutine of its own, or of one that
 // replaces it: a destination may end the one that calls it.
+//
+// A panic in the destination is contained in write. The deferred function is for
+// runtime.Goexit alone, which nothing can contain: it goes on in a new goroutine.
 func (d *drainer) run() {
 	s, ended := d.s, false
 	defer func() {
@@ -97,6 +100,9 @@ func (d *drainer) run() {
 
 // next waits until there is something to deliver. It reports false when there
 // never will be.
+//
+// On its way out it does what must not be done under the lock: it asks for memory ahead of
+// the need, has eviction markers made by the user's function, and looks at the file.
 func (d *drainer) next() bool {
 	s := d.s
 	s.contend()
@@ -145,6 +151,9 @@ func (s *Sink) findingLocked() bool {
 
 // pickLocked moves what is due into flight: the oldest of what was found, of
 // what is on disk, or of what is in memory, never across.
+//
+// It takes batchBytes or a little more. An eviction's gap belongs before what is picked:
+// the chunks that were older are the ones that are gone.
 func (d *drainer) pickLocked() bool {
 	s := d.s
 	most := s.batchBytes()
@@ -195,6 +204,8 @@ func (s *Sink) batchBytes() int {
 
 // park waits for a reason to look again. It is called with the lock and gives it
 // up.
+// Asleep, only a record wakes it; lingering, the timer does, or a reason to hurry. The
+// difference is what Write reads in parked.
 func (d *drainer) park() {
 	s := d.s
 	s.parked = lingers
@@ -224,6 +235,9 @@ func (d *drainer) park() {
 
 // deliver writes what is in flight to the destination, or returns early when
 // the sink is dead.
+//
+// An error does not end it: failed pauses, and the rest of the same chunk is tried again.
+// So nothing is reordered, and a destination that always fails keeps what is in flight.
 func (d *drainer) deliver() {
 	for {
 		p := d.piece()
@@ -247,6 +261,10 @@ func (d *drainer) deliver() {
 // piece returns what to write next, or nil when nothing is in flight any more.
 // Chunks in flight change by the drainer alone, so that it needs the lock only
 // to change them: it is to be held for as short as possible.
+//
+// Lines of the sink's own (pending) go first. Then the chunk's records; at its end the
+// seal; at a slot that is a marker the line for it, which is made without the lock. A
+// marker is skipped only when its line is out (told), so that a kill repeats it.
 func (d *drainer) piece() []byte {
 	s := d.s
 	for s.ctx.Err() == nil {
@@ -302,6 +320,9 @@ func sane(n, of int, err error) (int, error) {
 }
 
 // took notes that a writer has taken n bytes of what piece returned.
+//
+// The slots are scanned before the lock is taken, which is then held for a few additions.
+// Progress of any kind ends a stall, and the back-off begins anew.
 func (d *drainer) took(n int, mark, fallback, good bool) {
 	s := d.s
 	var c *chunk
@@ -385,6 +406,7 @@ func (d *drainer) target(own bool) (write func([]byte) (int, error), fallback bo
 
 // write is one call of the destination. A panic in it is contained and
 // counted; how much it had taken by then is not known, and taken as nothing.
+// The timer is what finds out that the call does not return: see overdue.
 func (d *drainer) write(dest func([]byte) (int, error), fallback bool, p []byte) (n int, err error) {
 	s := d.s
 	d.wrote, d.toFallback = true, fallback
@@ -406,6 +428,9 @@ const slowAfter = time.Millisecond
 
 // overdue is called by a timer in the middle of a call of the destination:
 // after slowAfter, and again when it counts as stalled.
+//
+// It runs in a goroutine of the timer, and may be late: what it finds may be over. With a
+// fallback it also starts relieve, once, when the call has lasted for FallbackAfter.
 func (s *Sink) overdue() {
 	s.contend()
 	arena := s.arena

@@ -90,6 +90,7 @@ func (e *events) run() {
 }
 
 // tellLocked queues an event. It never waits.
+// It is called under the lock and so that events are in the order of what happened.
 func (s *Sink) tellLocked(ev Event) {
 	if s.events == nil || s.events.closed {
 		return

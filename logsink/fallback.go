@@ -20,6 +20,9 @@ func (d *drainer) late() bool {
 }
 
 // writeFallback is the fallback's Write, for one caller at a time.
+//
+// The drainer and relieve may want to write at once, when the destination comes back; turn
+// is a lock for which nobody spins. A fallback that blocks holds up these two alone.
 func (s *Sink) writeFallback(p []byte) (int, error) {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
@@ -47,6 +50,7 @@ func (s *Sink) writeFallbackLine(p []byte) (int, error) {
 const fallbackPiece = 64 << 10
 
 // batchToFallback writes the front of a batch to the fallback, a line each.
+// What was taken in part is sent again from the record's begin: it has no place for a rest.
 func (d *drainer) batchToFallback() {
 	var buf []byte
 	var ends []int
@@ -74,6 +78,9 @@ func (d *drainer) batchToFallback() {
 // relieve writes what waits in memory to the fallback while the destination does
 // not return. It runs in a goroutine of its own, and ends when the destination
 // moves again or the fallback fails, which is tried again after RetryMax.
+//
+// It takes a chunk out of the queue, as the drainer would, and puts back what it has not
+// written. The chunk that is in the destination's call is not its business.
 func (s *Sink) relieve() {
 	ended := false
 	defer func() {
@@ -139,6 +146,7 @@ func (s *Sink) relieve() {
 
 // takeRelief waits for a chunk to write to the fallback. It reports false when
 // the destination moves again.
+// What waits on disk, or comes from there, keeps its order and waits for the destination.
 func (s *Sink) takeRelief() bool {
 	for {
 		s.mu.Lock()

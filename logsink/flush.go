@@ -16,6 +16,9 @@ type waiter struct {
 // Flush waits until every record written before it is delivered or dropped, or
 // until ctx ends, and returns ctx's error then. A ctx without a deadline gets
 // Options.SyncTimeout: nothing here waits without end.
+//
+// It waits for what was written before it and not for what comes meanwhile, so that it
+// ends under load. The error names how many records wait; it wraps that of ctx.
 func (s *Sink) Flush(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, s.opt.SyncTimeout)
 	defer cancel()
@@ -59,6 +62,7 @@ func (s *Sink) afterwards() error {
 }
 
 // tellWaitingLocked ends the calls of Flush that have what they wait for.
+// O(calls that wait), each time that the oldest record moves on.
 func (s *Sink) tellWaitingLocked() {
 	if len(s.waiting) == 0 {
 		return

@@ -90,6 +90,8 @@ type frameHead struct {
 }
 
 // parseHead reads a header. The errors say what was wrong with it.
+// What it returns is bounded: a size that fits in a slot, and no more slots than that has
+// room for. Whether the size fits where the chunk lies is the caller's to check.
 func parseHead(h []byte, key uint64) (frameHead, error) {
 	le := binary.LittleEndian
 	switch {
@@ -116,6 +118,9 @@ func parseHead(h []byte, key uint64) (frameHead, error) {
 // openFrame makes c of the bytes of a chunk with h.n slots: what is left to
 // deliver, with every record checked. It returns how many undelivered records
 // are lost, by lane, because they or their slots are damaged.
+//
+// A slot whose end cannot be true ends the chunk there: what follows has no place. A record
+// with a wrong checksum is marked (flagBad) and passed over, and its neighbours are good.
 func (c *chunk) openFrame(mem []byte, h frameHead, key uint64) (lost [2]int) {
 	c.mem = mem
 	c.id, c.base, c.slot = h.id, h.base, fullSlot
@@ -164,6 +169,7 @@ func (c *chunk) meta() spool.Meta {
 // appendFrame makes b a frame for the spool: room for its header, the records,
 // and the slots without the free space before them, each with the checksum that
 // it has there. It only reads c, which may be in flight meanwhile.
+// Its key is 0: a segment has its life in every header, and needs none.
 func (c *chunk) appendFrame(b []byte) []byte {
 	b = slices.Grow(b[:0], c.used+c.n*fullSlot)[:headerSize]
 	b = append(b, c.mem[headerSize:c.used]...)

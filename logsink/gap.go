@@ -77,13 +77,17 @@ func (l loss) add(m loss, times int64) loss {
 }
 
 // positive is l without what is less than nothing, in counts that another process
-// left.
+// left. Bytes without a record are nothing: it may have been killed in the middle of
+// Sink.refuse.
 func (l loss) positive() loss {
 	all := l.fields()
 	for i := range all {
 		all[i] = max(all[i], 0)
 	}
-	return lossOf(all)
+	if l = lossOf(all); l.drops() == (Drops{}) {
+		return loss{}
+	}
+	return l
 }
 
 func (l loss) drops() Drops {
@@ -92,12 +96,19 @@ func (l loss) drops() Drops {
 
 // refusedSoFarLocked is everything ever lost at the young end, and what is told
 // there.
+// It may run a little ahead of what a writer that is just being refused has finished.
 func (s *Sink) refusedSoFarLocked() loss {
 	l := s.refusedElsewhereLocked()
 	if at := s.lockless.Load(); at != &s.refused {
 		l = l.plus(countersOf(at))
 	}
 	return l
+}
+
+// refusedUntoldLocked reports whether a record was refused of which no marker tells.
+// Bytes alone do not count: they are a record's whose writer is about to count it.
+func (s *Sink) refusedUntoldLocked() bool {
+	return s.refusedSoFarLocked().minus(s.gap.reported).drops() != (Drops{})
 }
 
 // refusedElsewhereLocked is that without what the ledger's counters say, which change
@@ -142,6 +153,7 @@ func (s *Sink) sinceLocked() int64 {
 }
 
 // openGapLocked notes that a record was refused.
+// From here on the next record that is taken comes through putSlow, which marks the gap.
 func (s *Sink) openGapLocked() {
 	if s.attend {
 		return
@@ -185,6 +197,8 @@ func (s *Sink) inheritLocked(l loss, since int64) {
 // closeGapLocked puts the marker of the gap before a record of size bytes that has
 // room in c. It returns the chunk that has room for the record then. Without
 // room for both the gap stays open.
+//
+// Marker and record go into one chunk if they can, so that no eviction comes between them.
 func (s *Sink) closeGapLocked(c *chunk, size int) *chunk {
 	if !s.marks {
 		s.takeGapLocked()
@@ -199,13 +213,18 @@ func (s *Sink) closeGapLocked(c *chunk, size int) *chunk {
 
 // markLocked puts the marker of the gap at the young end into c, which has room. It
 // refuses a chunk that is lost with the process where the ledger is not.
+//
+// The ledger has the page first, and names the slot; then the slot is written. A kill in
+// between is found out by the slot that is not there (arena.untold).
 func (s *Sink) markLocked(c *chunk) bool {
 	if s.ledger != nil && !c.durable() {
 		return false
 	}
 	g, since, until := s.takeGapLocked()
 	s.keepLocked(c)
-	c.carries = c.carries || s.disk.noted
+	if s.disk.noted && c.carries == 0 {
+		c.carries = c.n + 1
+	}
 	c.appendGap(g, since, until)
 	return true
 }
@@ -216,7 +235,7 @@ func (s *Sink) markLocked(c *chunk) bool {
 // that could take it, the drainer tells of the gap, if the destination lets it, or
 // else the ledger or the note does.
 func (s *Sink) lastGapLocked() {
-	if !s.marks || s.refusedSoFarLocked() == s.gap.reported {
+	if !s.marks || !s.refusedUntoldLocked() {
 		return
 	}
 	s.openGapLocked() // it may have been counted after the last marker was made
@@ -267,6 +286,7 @@ func readGap(rec []byte) GapInfo {
 }
 
 // takeGapLocked ends the gap at the young end and returns what it lost.
+// From here on it counts as told: who takes it has to write the marker.
 func (s *Sink) takeGapLocked() (g loss, since, until int64) {
 	total := s.refusedSoFarLocked()
 	g = total.minus(s.gap.reported)
@@ -301,6 +321,8 @@ func (s *Sink) openEvictionGapLocked() {
 
 // takeEvictionGapLocked returns the gap before the chunk that is now the oldest, if
 // there is one.
+// The marker is the drainer's to make and to deliver; until it has arrived the ledger
+// goes by evictedTold.
 func (s *Sink) takeEvictionGapLocked() (GapInfo, bool) {
 	if !s.gap.evicting {
 		return GapInfo{}, false
@@ -324,6 +346,9 @@ func (s *Sink) evictionsToldLocked(made loss) {
 
 // markTrailingGap marks a gap that no later record marks: traffic has stopped.
 // It is called with the lock, and gives it up if it reports true.
+//
+// Without it a service that was drowned in lines, and is quiet since, would show its last
+// line and nothing of the gap. A trailing marker is a chunk of its own in the queue.
 func (d *drainer) markTrailingGap() bool {
 	s := d.s
 	if s.head != nil || len(s.front) > 0 || s.disk.busyLocked() {
@@ -335,7 +360,7 @@ func (d *drainer) markTrailingGap() bool {
 		d.markEvictions([]GapInfo{g})
 		return true
 	}
-	if s.refusedSoFarLocked() == s.gap.reported {
+	if !s.refusedUntoldLocked() {
 		s.attend = false
 		return false
 	}
@@ -356,6 +381,9 @@ func (d *drainer) markTrailingGap() bool {
 
 // format calls the user's Gap, in a goroutine of its own: whatever it does, panic,
 // end its goroutine or not return, costs the marker and is counted.
+//
+// It waits for StallAfter at most. A Gap that does not return keeps its goroutine, and
+// one marker is lost with it: what it would have told is in Stats alone.
 func (s *Sink) format(g GapInfo) (line []byte) {
 	made := make(chan []byte, 1)
 	go func() {

@@ -38,6 +38,7 @@ func Leftovers(path string) iter.Seq2[Leftover, error] {
 // leftovers yields what path, a spill directory or a mapped file, still holds,
 // and changes nothing in it: the file is read into memory of its own. The error
 // joins all damage that was found on the way.
+// The records come first, and what was lost and told to nobody at the end.
 func leftovers(path string, yield func(Leftover) bool) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -41,6 +41,9 @@ const (
 )
 
 // ledger is the account of this process.
+// It is nil in a Sink without mapped memory. Its memory is a mapping of the file's head
+// by itself, which lasts as long as the Sink (mapping.keepHead): writers count in it while
+// the mapping of the chunks is being closed.
 type ledger struct {
 	account []byte
 	key     uint64 // of the mapped file
@@ -62,6 +65,8 @@ type ledgerPage struct {
 
 const pageWords = 7 + 2*lossFields
 
+// words is p as it is stored: the losses, then the rest, a word each. It is the one place
+// that knows the order, with set; a field more is a word more, and fits in pageLen.
 func (p ledgerPage) words() (w [pageWords]uint64) {
 	lost, told := p.lost.fields(), p.told.fields()
 	for i := range lost {
@@ -71,6 +76,7 @@ func (p ledgerPage) words() (w [pageWords]uint64) {
 	return w
 }
 
+// set is the inverse of words.
 func (p *ledgerPage) set(w [pageWords]uint64) {
 	var lost, told [lossFields]int64
 	for i := range lost {
@@ -89,6 +95,8 @@ func (l ledger) page(i uint32) []byte {
 }
 
 // write makes p the page in use. It is called under the lock.
+// The word that says which page is in use is stored last; until then the one from before
+// counts, whole. The checksum is for a file that was damaged, not for a kill.
 func (l ledger) write(p ledgerPage) {
 	next := 1 - binary.LittleEndian.Uint32(l.account[offPage:])&1
 	b := l.page(next)
@@ -100,6 +108,8 @@ func (l ledger) write(p ledgerPage) {
 	binary.LittleEndian.PutUint32(l.account[offPage:], next) // last
 }
 
+// sum is the checksum of a page, CRC-32C. The file's key goes into it: zeros, or a page of
+// another file, are not one of this file.
 func (l ledger) sum(page []byte) uint32 {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], l.key)
@@ -137,6 +147,11 @@ var errLedger = errors.New("what the process before lost is not known: its count
 
 // untold is what the process that had this memory lost and told nobody of, and
 // since when. It reads chunks, and so comes before they are adopted.
+//
+// It is lost minus told, by the page in use, and then put right by the two chunks that the
+// page names. A marker whose slot is missing was not written: the page before it counts,
+// which differs by that alone. An evicted chunk that still has records will be delivered:
+// they, and what its markers tell, are taken off. A life of 0 says that nobody has counted.
 func (a *arena) untold(head []byte) (l loss, life uint64, since int64, err error) {
 	used, _, _ := accounts(head, a.key)
 	which := binary.LittleEndian.Uint32(used.account[offPage:]) & 1
@@ -153,14 +168,16 @@ func (a *arena) untold(head []byte) (l loss, life uint64, since int64, err error
 		}
 	}
 	l = p.lost.plus(countersOf(used.counters()))
-	if h, mem, ok := a.find(p.gone); ok { // nor to this
+	if h, mem, ok := a.find(p.gone); ok { // nor to this: what is in it will be delivered
 		var c chunk
 		c.openFrame(mem, h, a.key)
-		l = l.minus(loss{evicted: int64(c.live()), bytes: int64(c.used - c.sent)})
+		markers, bytes := c.untold()
+		l = l.minus(markers).minus(loss{evicted: int64(c.live()), bytes: bytes})
 	}
 	return l.minus(p.told).positive(), p.life, p.since, nil
 }
 
+// allZero reports whether b was never written to.
 func allZero(b []byte) bool {
 	for _, c := range b {
 		if c != 0 {
@@ -171,6 +188,8 @@ func allZero(b []byte) bool {
 }
 
 // find looks for the chunk that has a name.
+// It walks the frames as adopt does, O(frames), and skips what is no chunk. There may be
+// none of that name: it was delivered, and its frame is free or another one's.
 func (a *arena) find(id spool.ID) (h frameHead, mem []byte, ok bool) {
 	for i := 0; i < len(a.chunks) && id.Life != 0; {
 		mem := a.slab[i*a.size:]
@@ -196,29 +215,49 @@ func countersOf(r *[2]refusals) (l loss) {
 	return l
 }
 
+// beginAccount makes the account that is not in use say p, and then puts it in use.
+func beginAccount(head []byte, key uint64, p ledgerPage) ledger {
+	_, next, which := accounts(head, key)
+	clear(next.account)
+	next.write(p)
+	binary.LittleEndian.PutUint32(head[offAccount:], 1-which) // last
+	return next
+}
+
+// takeOver settles an account: from now on it says by itself what untold has found,
+// and no longer with the help of chunks. Those are about to be adopted, which frees
+// the ones without records, and to be delivered.
+func (a *arena) takeOver(head []byte, life uint64, l loss, since int64) {
+	beginAccount(head, a.key, ledgerPage{life: life, lost: l, since: since})
+}
+
 // beginLedgerLocked begins this process's account in head. What is refused from now
 // on is counted there.
 func (s *Sink) beginLedgerLocked(head []byte, key uint64) {
-	_, mine, which := accounts(head, key)
-	clear(mine.account)
+	mine := beginAccount(head, key, s.pageLocked())
 	s.ledger = &mine
-	s.keepLocked(nil)
-	binary.LittleEndian.PutUint32(head[offAccount:], 1-which) // last
 	s.lockless.Store(mine.counters())
 }
 
 // keepLocked notes in the ledger how things stand. If the next thing is to put the
-// marker of a gap into a chunk, that is c; else it is nil.
+// marker of a gap into a chunk, that is c; else it is nil. It is two hundred bytes and
+// their checksum, for each gap, eviction and record that is too long: never for a
+// record that is taken, nor for one that is refused at the gate.
 func (s *Sink) keepLocked(c *chunk) {
 	if s.ledger == nil {
 		return
 	}
-	p := ledgerPage{
-		life: s.life, lost: s.refusedElsewhereLocked().plus(s.evictedSoFarLocked()), told: s.gap.reported.plus(s.gap.evictedTold),
-		since: s.sinceLocked(), gone: s.gap.gone,
-	}
+	p := s.pageLocked()
 	if c != nil {
 		p.marker, p.slot = c.id, int64(c.n)
 	}
 	s.ledger.write(p)
+}
+
+// pageLocked is how things stand, without what is in the account's counters.
+func (s *Sink) pageLocked() ledgerPage {
+	return ledgerPage{
+		life: s.life, lost: s.refusedElsewhereLocked().plus(s.evictedSoFarLocked()), told: s.gap.reported.plus(s.gap.evictedTold),
+		since: s.sinceLocked(), gone: s.gap.gone,
+	}
 }

@@ -57,11 +57,13 @@ func childOverflows() error {
 		return errors.New(st.DiskError)
 	}
 	prefix := os.Getenv("LOGSINK_TEST_PREFIX")
-	pad := strings.Repeat("x", 60)
+	pad := strings.Repeat("x", 199)
 	var b []byte
 	for i := 0; ; i++ {
-		b = fmt.Appendf(b[:0], "%s%d %s\n", prefix, i, pad)
-		if i%500 == 499 { // of a length of its own, so that its marker is not another one's
+		// Lengths differ, so that two gaps of as many records in one millisecond do not
+		// have the same marker, of which the second would be taken for the first again.
+		b = fmt.Appendf(b[:0], "%s%d %s\n", prefix, i, pad[:i%len(pad)])
+		if i%500 == 499 { // nor is the marker of one that is too long another one's
 			b = append(bytes.Repeat([]byte("y"), 1000+i%99_999), b...)
 		}
 		s.Write(b)
@@ -398,7 +400,7 @@ func TestNote_of_a_full_spill_directory(t *testing.T) {
 
 func leaveNote(t *testing.T, small, frozen bool) {
 	dir := t.TempDir()
-	o := Options{Dest: refusing{}, MaxBytes: 256 << 10, MaxRecord: 1000, SpillDir: filepath.Join(dir, "spill"), SpillBytes: 1 << 20, Gap: gapLine, CloseTimeout: time.Second}
+	o := Options{Dest: refusing{}, MaxBytes: 256 << 10, MaxRecord: 1000, SpillDir: filepath.Join(dir, "spill"), SpillBytes: 1 << 20, Gap: gapLine, CloseTimeout: 300 * time.Millisecond}
 	if small {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=700k,mode=700"); err != nil {
 			t.Skipf("needs the right to mount a small file system: %v", err)

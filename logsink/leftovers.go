@@ -32,6 +32,9 @@ import (
 // open opens what was asked for and is not open yet, and finds what an earlier
 // process left there. Whatever fails is tried again. Mapped is closed, if it is
 // not nil, as soon as the mapped memory is open or has failed.
+//
+// Mapped memory comes first: it is not on a disk, and what is found there decides what of
+// the spill directory is a second copy.
 func (m *mover) open(mapped chan struct{}) {
 	o := &m.s.opt
 	var left []*chunk
@@ -85,6 +88,7 @@ func (m *mover) mappedFailed(err error) {
 
 // closeRest closes a mapping that was too small, so that it can be opened anew. It
 // reports false if something of it is still to be delivered.
+// Until then the new records are in plain memory.
 func (m *mover) closeRest() bool {
 	m.s.mu.Lock()
 	busy := m.rest.nfree < len(m.rest.taken)
@@ -102,6 +106,9 @@ func (m *mover) closeRest() bool {
 // openMapped takes the mapped memory, and returns what is left in it, oldest
 // first. From here on records go there, unless the file has no room for them: then
 // there is an error and, if something is left, the file stays open for that.
+//
+// Before the chunks are touched the ledger is settled (takeOver), and only with the chunks
+// in hand this process begins its own. From then on a kill leaves it all to the next one.
 func (m *mover) openMapped() (left []*chunk, err error) {
 	s := m.s
 	err = m.call(func() (err error) {
@@ -122,7 +129,10 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 	}
 	a := newArena(m.mapping.frames(), m.mapping.size)
 	a.mapped, a.key = true, m.mapping.key
-	carried, _, since, unknown := a.untold(m.mapping.head())
+	carried, life, since, unknown := a.untold(m.mapping.head())
+	if life != 0 {
+		a.takeOver(m.mapping.head(), life, carried, since)
+	}
 	left, lost, damage := a.adopt()
 	if unknown != nil {
 		damage = append(damage, unknown)
@@ -159,6 +169,10 @@ func (m *mover) openMapped() (left []*chunk, err error) {
 
 // adopt finds the chunks that an earlier process left in mapped memory, and
 // claims their frames. Lost counts the records that are damaged.
+//
+// A frame that is no chunk and is not free either is damage, and is cleared: or every later
+// process would find it again. Lives are in the order of their first records' times; the
+// clock may have been set back between two of them, and then so is their order.
 func (a *arena) adopt() (left []*chunk, lost [2]int, damage []error) {
 	for i := 0; i < len(a.chunks); {
 		mem := a.slab[i*a.size:]
@@ -319,6 +333,7 @@ func (m *mover) lookAtDisk() onDisk {
 }
 
 // arrange is for a spill directory that was opened after the mapped memory.
+// Nothing to arrange is the usual case.
 func (m *mover) arrange() {
 	s := m.s
 	s.mu.Lock()
@@ -374,6 +389,7 @@ func (m *mover) arrangeLocked(on onDisk) {
 }
 
 // foundLocked counts records that an earlier process left.
+// They are Attempted now, although this process did not write them: the sum has to hold.
 func (s *Sink) foundLocked(records [2]int64) {
 	n := records[Normal] + records[High]
 	if n == 0 {
@@ -432,6 +448,7 @@ func (s *Sink) diskWorksLocked(where *error) {
 }
 
 // noteDiskLocked notes an error that is over as soon as it is told: damage.
+// Stats keeps it as LastDiskError.
 func (s *Sink) noteDiskLocked(err error) {
 	s.count.diskErrors++
 	s.count.lastDiskErr = err
@@ -444,6 +461,9 @@ func (s *Sink) noteDiskLocked(err error) {
 // also be a copy of it on a disk. Ctx bounds it; without a deadline that is one
 // minute. Records returns how many were delivered; with an error the rest is
 // still in path.
+//
+// Gaps and what was lost untold come as lines of [GapText]. It locks path, and fails while
+// a process uses it. W gets no deadline: one that never returns costs a goroutine.
 func RecoverFile(ctx context.Context, path string, w io.Writer) (records int64, err error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -55,6 +55,7 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // add takes a piece of a line that fits into a record.
+// P is not empty, has a line break at its end or none, and fits into a record with part.
 func (l *lines) add(p []byte) {
 	whole := p[len(p)-1] == '\n' || len(l.part)+len(p) == l.s.opt.MaxRecord
 	switch {
@@ -117,6 +118,7 @@ func (l *lines) Close() error {
 }
 
 // borrow takes n bytes of the budget for something that is not in a chunk.
+// It reports false, and takes nothing, if the normal lane's part of the budget is used up.
 func (s *Sink) borrow(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,6 +129,7 @@ func (s *Sink) borrow(n int) bool {
 	return true
 }
 
+// giveBack is the end of borrow; what waited at the gate may go on.
 func (s *Sink) giveBack(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

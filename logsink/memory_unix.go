@@ -68,6 +68,9 @@ func openMapping(path string, size, frame int) (*mapping, error) {
 // open takes the file over: it has to be this user's alone, and the lock keeps
 // other processes away for as long as it is open. The size is rounded down to
 // whole frames.
+//
+// The order matters: nothing is changed before the lock is held, and nothing is mapped that
+// prepare has not given blocks to.
 func (m *mapping) open(want int64) error {
 	info, err := m.f.Stat()
 	if err != nil {
@@ -113,6 +116,7 @@ func (m *mapping) keepHead(owner *Sink) []byte {
 // prepare checks the file and brings it to the wanted size. The pages are
 // written, not left as holes: a full file system is an error here, and would be
 // a fatal signal in the first Write that touches a hole.
+// If there is no room to grow, a file that has at least a frame is used as it is (small).
 func (m *mapping) prepare(have, want int64) error {
 	head := make([]byte, mappedHead)
 	if _, err := m.f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -192,6 +196,7 @@ func openImage(path string) (*mapping, error) {
 }
 
 // lookAt reads a mapped file without a lock and without the right to change it.
+// A named pipe does not hold it up (O_NONBLOCK), and read refuses it.
 func lookAt(path string) (*mapping, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -238,6 +243,8 @@ func (m *mapping) frames() []byte { return m.mem[mappedHead:] }
 
 // shrink cuts the file to n frames, if it has more. Nobody uses the others any
 // more: a store to them would be SIGBUS.
+// The length is noted before the cut: a kill in between leaves a file that is too long,
+// which is no damage.
 func (m *mapping) shrink(n int) error {
 	size := mappedHead + n*m.size
 	if size >= len(m.mem) {

@@ -59,6 +59,8 @@ func byLane(count func(Lanes) int64) func(Stats) []sample {
 }
 
 var families = []metric{
+	// A row is a family: its name, as OpenMetrics has it without the suffix _total, its type, a
+	// line of help, and its samples from one snapshot. A new field of Stats needs a row here.
 	{"logsink_records_attempted", "counter", "Records written to the sink, or found.", byLane(func(l Lanes) int64 { return l.Attempted })},
 	{"logsink_records_delivered", "counter", "Records that the destination or the fallback took.", byLane(func(l Lanes) int64 { return l.Delivered })},
 	{"logsink_records_dropped", "counter", "Records that are lost, by reason.", dropped},
@@ -98,6 +100,9 @@ func dropped(st Stats) (all []sample) {
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // WriteTo writes the metrics of all sinks, in the order of their names.
+//
+// The format is OpenMetrics 1.0. Names of sinks are label values: backslash, quote and line
+// break are escaped, so that a name cannot add a line. One Write, after all is gathered.
 func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	names := slices.Sorted(maps.Keys(m))

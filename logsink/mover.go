@@ -126,6 +126,7 @@ func (s *Sink) startMover() {
 }
 
 // rouse tells the mover to look again. A sink without one has nothing to tell.
+// Like Sink.rouse it may be called under the lock, and never waits.
 func (m *mover) rouse() {
 	if m == nil {
 		return
@@ -139,6 +140,10 @@ func (m *mover) rouse() {
 // run is the mover: the one goroutine that waits for a disk. It opens what was
 // left by earlier lives, then does whatever there is to do, the most urgent
 // first, until the sink has shut down.
+//
+// The order is by urgency: what is delivered makes room on the disk (settle), what is next
+// keeps the drainer busy (load), what is new makes room in memory (save, saveStuck). What
+// only the clock asks for comes after (retry), and the note last.
 func (m *mover) run() {
 	defer close(m.done)
 	close(m.runs)
@@ -194,6 +199,8 @@ func (m *mover) next() (first time.Time) {
 }
 
 // call is one call of the disk, watched by a timer.
+// Every call of the disk goes through here, with nothing locked. After a call that hung
+// and came back the disk works, unless its error says otherwise.
 func (m *mover) call(op func() error) error {
 	m.watch.Reset(slowDisk)
 	if m.s.beforeDisk != nil {
@@ -217,6 +224,8 @@ var errHangs = errors.New("the disk does not answer")
 
 // overdue is called by a timer in the middle of a call of the disk: after
 // slowDisk, and again when it counts as stalled.
+// The first time it only sets writers and Shutdown free from hoping for the disk; the
+// second time it is an error that Stats shows.
 func (m *mover) overdue() {
 	s := m.s
 	s.contend()
@@ -246,6 +255,8 @@ func (m *mover) publish() {
 }
 
 // publishLocked tells the others what is on disk.
+// It is the only writer of disk.frames, left and bytes but for evicted, which is between
+// two of its calls.
 func (m *mover) publishLocked() {
 	d := &m.s.disk
 	d.frames, d.left, d.bytes = m.q.Size()
@@ -258,6 +269,9 @@ func (m *mover) publishLocked() {
 }
 
 // settle tells the disk what is delivered.
+//
+// Chunks that are finished free their segments. Of the one in flight it notes how far it
+// is, so that the next process does not repeat it. It reports whether it did anything.
 func (m *mover) settle() bool {
 	if m.q == nil {
 		return false
@@ -304,6 +318,10 @@ func (m *mover) later() {
 }
 
 // load reads the next chunk ahead of the drainer.
+//
+// It reads ahead for one batch. A read that fails is tried again after a pause; after
+// readTries what is left of that segment is given up and counted as damage, since a place
+// on the disk that cannot be read must not hold up everything behind it.
 func (m *mover) load() bool {
 	s := m.s
 	s.mu.Lock()
@@ -408,6 +426,7 @@ func (m *mover) ended() bool {
 
 // close gives everything up. What is on disk stays, with how far it was
 // delivered. Nobody touches a chunk of the mapped memory after that.
+// It is called once nothing else will be saved or read: the drainer has ended.
 func (m *mover) close() {
 	s := m.s
 	s.mu.Lock()

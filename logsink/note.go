@@ -14,6 +14,8 @@ import "time"
 // has arrived or is on disk itself.
 
 // readNote takes over the note that an earlier process left.
+// It comes before anything is delivered from the directory, so that the marker of what the
+// note tells is ahead of what this process writes.
 func (m *mover) readNote() {
 	l, since, _ := unpackGap(m.q.Note())
 	l = l.positive()
@@ -27,6 +29,8 @@ func (m *mover) readNote() {
 
 // note writes what is lost and untold as the next process is to find it. It reports
 // whether there was anything to write.
+// It is tried once for each thing that there is to say. A directory that cannot take even
+// that is told as an error of the spill directory, and what was lost is in Stats.
 func (m *mover) note() bool {
 	s := m.s
 	if m.q == nil {
@@ -53,6 +57,10 @@ func (m *mover) note() bool {
 }
 
 // dueNoteLocked is what the note is to say, and whether it is known yet.
+//
+// While the sink runs it is due only to be cleared: a marker in the queue will tell what
+// it says. When Shutdown wants everything saved and the disk takes no more, what waits in
+// memory counts as lost until it has found its way after all.
 func (m *mover) dueNoteLocked() (l loss, since int64, due bool) {
 	s := m.s
 	switch {
@@ -88,12 +96,15 @@ func (m *mover) dueNoteLocked() (l loss, since int64, due bool) {
 // wants, or what is damaged.
 func (s *Sink) skipLocked(c *chunk) {
 	c.skip()
-	s.markerLeftLocked(c)
+	s.markersLeftLocked(c, c.rec)
 }
 
-// markerLeftLocked notes that the markers of c so far have arrived or are on disk.
-func (s *Sink) markerLeftLocked(c *chunk) {
-	if c.carries && s.disk.noted {
+// markersLeftLocked notes that the markers in the first slots of c have arrived or are
+// on disk. With the one that tells of the note the mover is to clear that: until it
+// has, a process that is killed leaves both, and the loss is told twice rather than
+// never.
+func (s *Sink) markersLeftLocked(c *chunk, slots int) {
+	if 0 < c.carries && c.carries <= slots && s.disk.noted {
 		s.disk.noted = false
 		s.mover.rouse()
 	}

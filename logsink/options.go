@@ -216,6 +216,9 @@ func (s *Sink) start() {
 const warmAtStart = 2 * frameSize
 
 // complete fills in the defaults and refuses contradictions.
+//
+// An error names the field, its value and the bound. The order is: what contradicts, sizes
+// in the order in which they depend on each other, then the durations.
 func (o *Options) complete() error {
 	switch {
 	case o.Dest == nil && o.Batch == nil:
@@ -305,6 +308,8 @@ func size(n *int, or int) {
 }
 
 // chunkSize is 64 KiB, or less where that would leave too few chunks.
+// A mapped file has one size of frame, whatever its MaxBytes, so that it can be opened again
+// with another one.
 func (o *Options) chunkSize() int {
 	n := frameSize
 	for n > 4096 && o.MaxBytes/n < minFrames && o.Mapped == "" {

@@ -32,6 +32,7 @@ func (q *queue) pushFront(c *chunk) {
 }
 
 // pop takes the oldest chunk out, or returns nil.
+// A tail that is taken takes no more records: the next one opens a new chunk.
 func (q *queue) pop() *chunk {
 	c := q.head
 	if c == nil {
@@ -48,6 +49,7 @@ func (q *queue) pop() *chunk {
 }
 
 // fleeting reports whether anything in the queue would be lost with the process.
+// Chunks in mapped memory would not. It walks the queue, O(chunks), only at Shutdown.
 func (q *queue) fleeting() bool {
 	for c := q.head; c != nil; c = c.next {
 		if !c.durable() {
@@ -72,6 +74,8 @@ func (s *Sink) releaseLocked(c *chunk) {
 }
 
 // freedLocked gives n bytes of the budget back.
+// A gate opens when a whole chunk fits again, not with the first byte: or it would flap
+// with every record. Memory that Lines has borrowed comes back here, too.
 func (s *Sink) freedLocked(n int) {
 	s.live -= n
 	for lane := range s.gate {
@@ -103,6 +107,8 @@ func (s *Sink) refuseLocked(p []byte, lane Priority) {
 
 // evictLocked drops the oldest chunk in memory that is not in flight, to make
 // room.
+// It reports false if there is none. What an earlier process left goes first: it is older.
+// The calls of Flush that wait for one of these records have what they wait for.
 func (s *Sink) evictLocked() bool {
 	var c *chunk
 	if len(s.front) > 0 {
@@ -116,7 +122,7 @@ func (s *Sink) evictLocked() bool {
 	if s.busy.Load() && !s.evicting.Load() {
 		s.evicting.Store(true)
 	}
-	if s.refusedSoFarLocked() != s.gap.reported {
+	if s.refusedUntoldLocked() {
 		s.openGapLocked() // of those that gave way
 	}
 	return true
@@ -125,27 +131,31 @@ func (s *Sink) evictLocked() bool {
 // countEvictedLocked counts what is left of c as lost, and opens a gap: the next
 // marker tells of it. In mapped memory c says so, too, as soon as the ledger does,
 // so that it is not delivered by the next process.
+//
+// All of it is counted before the first page of the ledger is written, and that page
+// names c already: a process that is killed before c says so has c left, and the next
+// one takes off what it finds in it (arena.untold).
 func (s *Sink) countEvictedLocked(c *chunk) {
 	s.openEvictionGapLocked()
+	markers, bytes := c.untold()
 	for lane, n := range c.left {
 		s.count.evicted[lane] += int64(n)
 	}
-	s.count.evictedBytes += s.evictMarkersLocked(c)
+	s.count.evictedBytes += bytes
 	s.gap.gone = c.id
+	s.carryMarkersLocked(c, markers)
 	s.keepLocked(nil)
 	if c.durable() {
 		binary.LittleEndian.PutUint32(c.mem[offDone:], uint32(c.used))
 	}
 }
 
-// evictMarkersLocked has the young end tell what the markers in c will not, and
-// returns the bytes of the records that are lost with them.
-func (s *Sink) evictMarkersLocked(c *chunk) (bytes int64) {
-	markers, bytes := c.untold()
+// carryMarkersLocked has the young end tell what the markers in c will not, because c
+// goes away with them. What an earlier process lost stays its loss in our seals.
+func (s *Sink) carryMarkersLocked(c *chunk, markers loss) {
 	if c.earlier {
 		s.inheritLocked(markers, c.base)
 	} else {
 		s.carryLocked(markers, c.base)
 	}
-	return bytes
 }

@@ -54,6 +54,8 @@ func (d *drainer) findPlace() {
 
 // resume finds out where the last process stopped. What is left begins with a
 // record, on a line of its own.
+// It is called once in a life, before the first write. A destination that is appended to by
+// others, or has been rotated, cannot tell: then the records come again.
 func (d *drainer) resume(c *chunk) {
 	s := d.s
 	f, size, err := openToRead(d.file)
@@ -91,6 +93,7 @@ func (d *drainer) startLine() {
 
 // resumeAt returns how much of the chunk is in the file. It reports false if the
 // file cannot tell.
+// It reads no more than a chunk.
 func (c *chunk) resumeAt(f io.ReaderAt, size int64) (sent int, ok bool) {
 	from := int(binary.LittleEndian.Uint32(c.mem[offFile:]))
 	was := int64(binary.LittleEndian.Uint64(c.mem[offFile+4:]))

@@ -65,6 +65,10 @@ const mostAfter = 5 * time.Minute
 
 // failed counts an error of the destination or the fallback and pauses before
 // the next attempt. The chunk is kept.
+//
+// Moved says that the call took something all the same. The pause is the sink's back-off,
+// or what the error asks for (RetryAfter), or none: for a short write that is no error, or
+// when the fallback takes over.
 func (d *drainer) failed(err error, fallback, moved bool) {
 	s := d.s
 	f := s.judge(err)
@@ -116,6 +120,8 @@ func (d *drainer) again() {
 var errGoexit = errors.New("logsink: the destination ended the goroutine that called it")
 
 // errorLocked counts an error of the destination or the fallback.
+// The event comes with the first error after success, and with each new text; Stats has
+// the last one in any case.
 func (s *Sink) errorLocked(f failure, fallback bool) {
 	news := s.count.state == Healthy || f.text != s.count.lastErr
 	s.count.writeErrors++

@@ -25,6 +25,9 @@ import (
 
 // save moves the oldest chunk in memory to disk. It reports whether there was one
 // to move, however that went.
+//
+// The lock is given up for the copy and for the disk: a chunk in the queue that is not the
+// tail does not change but for how much of it is delivered, which the frame says by itself.
 func (m *mover) save() bool {
 	s := m.s
 	s.mu.Lock()
@@ -98,6 +101,7 @@ func (m *mover) lookForAge() {
 }
 
 // dropOld drops what came to disk before t: segments, and what was read ahead.
+// A segment that it cannot remove ends it until the next look.
 func (m *mover) dropOld(t time.Time) {
 	m.s.mu.Lock()
 	m.dropLoadedLocked(t)
@@ -133,6 +137,9 @@ func (m *mover) dropLoadedLocked(t time.Time) {
 
 // evicted counts what is about to be dropped on disk, and opens a gap there: the next
 // marker tells of it.
+//
+// It is told before the segment is removed. A process that is killed in between leaves the
+// records, and has counted them as lost: they come, with a marker that is wrong about them.
 func (m *mover) evicted(left [2]int64, bytes int64) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
@@ -154,7 +161,8 @@ func (m *mover) evictedMarkers(e spool.Entry) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	c.earlier = e.Life != m.life
-	m.s.evictMarkersLocked(&c)
+	markers, _ := c.untold()
+	m.s.carryMarkersLocked(&c, markers)
 }
 
 // saved ends the save of a chunk. It has left memory only now, and not at all if
@@ -191,7 +199,7 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 	}
 	s.unpinLocked(c)
 	if err == nil && !taken {
-		s.markerLeftLocked(c)
+		s.markersLeftLocked(c, c.n)
 		s.releaseLocked(c)
 	}
 	s.mu.Unlock()
@@ -207,6 +215,7 @@ func (m *mover) saved(c *chunk, meta spool.Meta, err error) {
 }
 
 // wrote notes how a write went.
+// A good write ends the pause at once, and the state of failure with it.
 func (m *mover) wrote(err error) {
 	if err != nil {
 		m.spillFailed(err)
@@ -222,6 +231,8 @@ func (m *mover) wrote(err error) {
 
 // saveStuck copies what is in the destination's call to disk when Shutdown is
 // about to give up: the call may never return.
+// It is the last thing to be saved, when the queue is: the copy goes in front of all that
+// is on disk. If the call returns after all, the copy is finished like one that was read.
 func (m *mover) saveStuck() bool {
 	s := m.s
 	s.mu.Lock()

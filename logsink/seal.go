@@ -20,6 +20,8 @@ import (
 // and what the sink lost, by reason, and each has the digest of the one before:
 // so a reader of what arrived can tell which line is missing, whether a seal is,
 // and whether the sink lost it or what comes after the sink. See Options.Seal.
+// The format is one line of JSON (RFC 8259), with the fields in the order of the struct;
+// the digest is over these bytes with an empty sum. A field that is added changes Version.
 type seal struct {
 	Version int    `json:"logsink_seal"`
 	Run     string `json:"run"`   // the life of the process that delivered
@@ -35,6 +37,8 @@ type seal struct {
 const sealVersion = 1
 
 // digest is the seal's sum: of its JSON without it.
+// It is 16 bytes of SHA-256 in hexadecimal: against accidents and mixed-up files. It is no
+// signature: who can write to the log can write a seal.
 func (x seal) digest() string {
 	x.Sum = ""
 	b, err := json.Marshal(x)
@@ -61,6 +65,7 @@ func hashLines(b, text []byte) []byte {
 }
 
 // sealOf is the line that seals c, or the end of the run if c is nil.
+// A chunk without a line to list gets none. The numbers go up only for a seal that is made.
 func (d *drainer) sealOf(c *chunk) []byte {
 	var hashes []byte
 	if c != nil {
@@ -259,6 +264,8 @@ func (v *verifier) forget(h uint32) bool {
 // seal compares what a seal names with the lines that have arrived before it,
 // and with the seal of the same run before it, to which it is chained by
 // number, by count and by digest. What does not fit is a Hole with its reason.
+//
+// It counts a line once: two seals that list the same text need it twice in the log.
 func (v *verifier) seal(x seal) {
 	run := v.runs[x.Run]
 	if run == nil {
@@ -344,6 +351,7 @@ func (r LogReport) String() string {
 }
 
 // ranges writes ascending numbers shortly: 3, 7-9.
+// O(n), and the list is ascending as seal makes it.
 func ranges(list []int64) string {
 	var parts []string
 	for i := 0; i < len(list); {

@@ -41,6 +41,9 @@ func (e *ShutdownError) Unwrap() error { return e.Err }
 //
 // Later calls wait for the first one, as long as their own ctx allows, and never
 // cut it short: the sink gives up when the last of them does.
+//
+// In three steps: the gates close, and the last gap is marked; the drainer delivers while
+// the mover saves ahead of the deadline; the last call that waits gives up (giveUp).
 func (s *Sink) Shutdown(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, s.opt.CloseTimeout)
 	defer cancel()
@@ -104,6 +107,9 @@ func (s *Sink) awaitMover(ctx context.Context, most time.Duration) {
 }
 
 // giveUp ends the sink although the destination has not taken everything.
+//
+// The destination gets grace to return once its ctx and its deadline are over, and the
+// mover half of it for the note. Together that is within the 10 ms that Shutdown promises.
 func (s *Sink) giveUp() {
 	s.mu.Lock()
 	s.dead = true
@@ -151,6 +157,7 @@ func (s *Sink) interrupt(d deadliner) {
 // abandonLocked drops what is in memory and stays nowhere. What was saved until
 // now is on disk; what the mover is at is dropped, too, and taken back if it
 // arrives there.
+// It is called twice, by giveUp and by the drainer's end, and finds nothing the second time.
 func (s *Sink) abandonLocked() {
 	s.disk.stop = true
 	var keep []*chunk
@@ -183,6 +190,9 @@ func (s *Sink) abandonChunkLocked(c *chunk) {
 }
 
 // end is the drainer's last act.
+//
+// What is in flight in plain memory is lost here, if the destination has not taken it:
+// until now it might have. After it Stats does not change but by what the mover finds out.
 func (s *Sink) end() {
 	s.mu.Lock()
 	if s.dead {
@@ -214,6 +224,7 @@ func (s *Sink) end() {
 }
 
 // unfinished is Shutdown's error.
+// It is nil if all was delivered or dropped for another reason than the end.
 func (s *Sink) unfinished(ctx context.Context) error {
 	s.mu.Lock()
 	kept := s.keptLocked()

@@ -69,6 +69,8 @@ const (
 type Sink struct {
 	// The part that every Write reads. It changes when the sink fills or has
 	// room again, not with every record.
+	// What put asks first, by lane: gateOpen, gateFull or gateClosed. It is stored under mu,
+	// and read without.
 	gate     [2]atomic.Uint32
 	busy     atomic.Bool // a yield does not help: the destination is at work, or rests after an error
 	evicting atomic.Bool // with DropOldest: full, and the destination is at work
@@ -123,7 +125,7 @@ type Sink struct {
 	events   *events       // nil without OnEvent
 	watch    *time.Timer   // runs during a call of the destination, see overdue
 	turn     chan struct{} // to write to the fallback
-	midline  bool          // what the fallback has taken last is not the end of a line; of whoever has the turn
+	midline  bool          // what the fallback has taken last is not the end of a line; guarded by turn
 	began    time.Time     // progress is counted from here
 	progress atomic.Int64  // when the records in flight last moved on; 0: none are
 
@@ -137,6 +139,8 @@ type Sink struct {
 }
 
 // now is the time on the clock of progress, which nobody sets.
+// Nanoseconds since the sink began, and never 0, which says in progress that nothing is
+// in flight. Wall time would do for neither: somebody may set it back.
 func (s *Sink) now() int64 { return 1 + int64(time.Since(s.began)) }
 
 // refusals are counters that Write changes without the lock, a cache line a
@@ -155,6 +159,9 @@ var _ interface {
 // Write copies p and returns len(p) and nil, always: a logger can do nothing
 // about a lost line, and the loss is counted. It does not wait for the
 // destination, does not retain p, and does not panic after Close.
+//
+// It is safe for concurrent use, and an empty p is a record too, which delivers nothing.
+// What Options.Classify does, its panics and runtime.Goexit included, stays here.
 func (s *Sink) Write(p []byte) (int, error) {
 	lane := Normal
 	if s.classify != nil {
@@ -166,6 +173,10 @@ func (s *Sink) Write(p []byte) (int, error) {
 
 // put is the hot path: one atomic load when the lane is full; else a lock, a
 // copy, and the end of the record.
+//
+// A full sink is answered at the gate (shut), without the lock. A lock that is taken is
+// waited for without sleeping (contend), unless every record evicts another one anyway
+// (look, giveWay). What the one condition below does not cover is in putSlow.
 func (s *Sink) put(p []byte, lane Priority) {
 	if s.gate[lane].Load() != gateOpen && s.shut(lane, len(p)) {
 		return
@@ -180,6 +191,8 @@ func (s *Sink) put(p []byte, lane Priority) {
 			s.contend()
 		}
 	}
+	// The usual case: there is a chunk with room, and nothing to say before the record. The
+	// gate is asked again, since Shutdown may have closed it while we waited for the lock.
 	if c := s.tail; c != nil && c.fits(len(p)) && len(p) <= s.opt.MaxRecord && !s.attend && !s.stamps && s.gate[lane].Load() == gateOpen {
 		c.append(p, uint32(lane)<<31, 0)
 		s.count.accepted[lane]++
@@ -262,6 +275,9 @@ const yields = 4
 // shut counts a record that a closed gate keeps out. If the drainer is not in
 // the destination it may only lack a processor, which the writers hold: then
 // shut gives way and looks again.
+//
+// It reports false if the gate is open by now, and put goes on with the record. A closed
+// gate stays closed: those records are counted apart, as Closed.
 func (s *Sink) shut(lane Priority, size int) bool {
 	for range yields {
 		if s.gate[lane].Load() != gateFull || s.busy.Load() {
@@ -283,7 +299,8 @@ func (s *Sink) shut(lane Priority, size int) bool {
 }
 
 // refuse counts a record of size bytes for which there is no room, and returns how
-// many that are.
+// many that are. The bytes come first, and readers load them last (countersOf): so a
+// record that they see counted has its bytes, and bytes alone are no loss yet.
 func (s *Sink) refuse(lane Priority, size int) int64 {
 	r := &s.lockless.Load()[lane]
 	r.fullBytes.Add(int64(size))
@@ -300,6 +317,10 @@ const fairness = 16_384
 // putSlow is put with everything that is not usual. It is called with the lock
 // and gives it up. It reports false if there was no room and mayYield
 // says that the caller comes again; the record is not counted yet then.
+//
+// In this order: the sink is closed; the record is too long; there is no room for it; a
+// gap ends with it, whose marker goes first. A record of the high lane leaves the gap
+// open: it comes from the reserve while the normal lane is still full.
 func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 	switch {
 	case s.closed:
@@ -343,6 +364,8 @@ func (s *Sink) putSlow(p []byte, lane Priority, mayYield bool) bool {
 }
 
 // cut returns the begin of a record that is too long, with a mark at its end.
+// It is cut before a character of UTF-8, not within one, and keeps its line break. Where
+// most is less than the mark itself, the mark is cut as well.
 func cut(p []byte, most int) []byte {
 	const mark = " ... (%d bytes cut)"
 	end := ""
@@ -360,6 +383,7 @@ func cut(p []byte, most int) []byte {
 
 // unlockAfter ends a write that was accepted: it gives up the lock, and wakes
 // the drainer if there is a reason.
+// Waking is a call of the scheduler, hundreds of nanoseconds: it comes after the unlock.
 func (s *Sink) unlockAfter(lane Priority) {
 	if s.parked == awake || !s.urgentLocked(lane) {
 		s.mu.Unlock()
@@ -383,6 +407,7 @@ func (s *Sink) urgentLocked(lane Priority) bool {
 }
 
 // rouse tells the drainer to look again.
+// The channel holds one request, and a second one says nothing new.
 func (s *Sink) rouse() {
 	select {
 	case s.wake <- struct{}{}:
@@ -392,6 +417,11 @@ func (s *Sink) rouse() {
 
 // roomLocked returns the chunk that takes a record of size bytes, opening one if
 // the lane's part of the budget allows it, or nil.
+//
+// With DropOldest the oldest chunks go until it fits, or none is left: what is in flight
+// cannot be had, and the memory of what the mover reads comes when it has. The gate is not closed here, because the
+// caller may come again; refuseLocked does that. O(1) but for a record of several frames,
+// for which neighbours are looked for.
 func (s *Sink) roomLocked(size int, lane Priority) *chunk {
 	if s.gate[lane].Load() == gateFull {
 		return nil
@@ -418,6 +448,8 @@ func (s *Sink) roomLocked(size int, lane Priority) *chunk {
 }
 
 // claimLocked takes k frames if the lane may have them.
+// It closes the normal lane's gate with the chunk that goes into the reserve, so that
+// what is left of it is there for the high lane.
 func (s *Sink) claimLocked(k int, lane Priority) *chunk {
 	if s.live+k*s.arena.size > s.limit[lane] {
 		return nil
@@ -436,6 +468,9 @@ func (s *Sink) claimLocked(k int, lane Priority) *chunk {
 // Lane returns a writer into s for records of the given priority. It shares
 // everything with s. Asking for [High] sets its reserve aside: from then on a
 // fifth of the budget is for that lane alone.
+//
+// The writer has the Sync that zap looks for, and no Close: the Sink is closed by its
+// owner. It may be made at any time, by any goroutine.
 func (s *Sink) Lane(p Priority) io.Writer {
 	if p != High {
 		return laneWriter{s, Normal}
@@ -455,6 +490,7 @@ type laneWriter struct {
 	lane Priority
 }
 
+// Write is Sink.Write without a look at Options.Classify.
 func (w laneWriter) Write(p []byte) (int, error) {
 	w.s.put(p, w.lane)
 	return len(p), nil

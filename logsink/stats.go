@@ -193,6 +193,7 @@ func (s *Sink) Stats() Stats {
 }
 
 // laneLocked adds up one lane.
+// Queued is what is left of the sum: it is counted nowhere, and so cannot disagree.
 func (s *Sink) laneLocked(p Priority) Lanes {
 	c := &s.count
 	l := Lanes{Delivered: c.delivered[p]}
@@ -214,6 +215,7 @@ func (s *Sink) laneLocked(p Priority) Lanes {
 	return l
 }
 
+// plus adds each reason.
 func (d Drops) plus(o Drops) Drops {
 	return Drops{
 		Full:      d.Full + o.Full,
@@ -226,6 +228,7 @@ func (d Drops) plus(o Drops) Drops {
 	}
 }
 
+// minus takes each reason off.
 func (d Drops) minus(o Drops) Drops {
 	return Drops{
 		Full:      d.Full - o.Full,

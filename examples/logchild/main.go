@@ -17,6 +17,7 @@ import (
 	"github.com/failopen/failopen/logsink"
 )
 
+// main parses nothing but the program: flags after it are the program's own.
 func main() {
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: logchild [--] program [argument...]\nRuns the program and logs its output, a record a line.")
@@ -26,6 +27,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
+	// A gap is marked in the form of the lines around it, logfmt.
 	sink, err := logsink.Stdout(logsink.Options{Gap: logsink.GapLogfmt})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "logchild:", err)
@@ -40,6 +42,10 @@ func main() {
 
 // run starts the program and returns its exit code. What it prints goes to the
 // sink, line by line.
+//
+// One writer for both outputs keeps their lines whole and in the order of the program's
+// writes: os/exec gives the child one pipe for both. A program that cannot be started
+// is 127, as in a shell.
 func run(sink *logsink.Sink, args []string) int {
 	logger := slog.New(logsink.NewHandler(sink, func(w io.Writer) slog.Handler {
 		return slog.NewTextHandler(w, nil)
@@ -52,6 +58,7 @@ func run(sink *logsink.Sink, args []string) int {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
+	// A program that a signal ended has the code -1 here; "logsink run" keeps the signal.
 	case errors.As(err, &exit):
 		logger.Error("program failed", "program", args[0], "code", exit.ExitCode())
 		return exit.ExitCode()

@@ -30,12 +30,14 @@ import (
 	"github.com/failopen/failopen/logsink"
 )
 
+// config are the flags, which the parent hands on to both children.
 type config struct {
 	length time.Duration // of the show
 	rate   int           // requests a second
 	size   int           // bytes a line
 }
 
+// main is the parent, or with -service one of the two services.
 func main() {
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Usage: logpipeline [flags]\n\nShows two services whose standard output nobody reads: one logs straight to it,\nthe other through logsink.")
@@ -48,6 +50,7 @@ func main() {
 	service := flag.String("service", "", "for internal use: run as the service, with the `writer` plain or logsink")
 	flag.Parse()
 	var err error
+	// A contradiction first, then the two programs that this is.
 	switch {
 	case flag.NArg() > 0 || c.length <= 0 || c.rate <= 0 || c.size <= 0:
 		err = errors.New("logpipeline takes no arguments, and its flags are positive; see -help")
@@ -64,6 +67,9 @@ func main() {
 
 // serve is the service. It reports how many requests it has served, each tenth
 // of a second, to a pipe that someone does read.
+//
+// The two differ in one line, the writer that the logger gets. The report is a pipe of its
+// own: what is shown must not depend on what is being shown.
 func serve(writer string, c config, report io.Writer) error {
 	var out io.Writer = os.Stdout
 	var sink *logsink.Sink
@@ -81,6 +87,7 @@ func serve(writer string, c config, report io.Writer) error {
 			fmt.Fprintln(report, served.Load())
 		}
 	}()
+	// A tick is some requests, at least one: tickers are not exact below a millisecond.
 	line := strings.Repeat("x", c.size)
 	perTick := max(1, c.rate/1000)
 	tick := time.NewTicker(time.Duration(perTick) * time.Second / time.Duration(c.rate))
@@ -102,12 +109,14 @@ func serve(writer string, c config, report io.Writer) error {
 	if sink == nil {
 		return nil
 	}
+	// What a service does when it is told to end: the log gets a moment, and no more.
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	loop.Wait(func() { // a write never waits, but this does, for whoever reads the logs
+	loop.Wait(func() { // a write never waits, but this does, for the reader of the logs
 		sink.Shutdown(ctx) //nolint:errcheck // nobody reads; the counts below say the same
 	})
+	// The sum holds although nobody reads: each line was delivered, dropped or is queued.
 	st := sink.Stats()
 	_, err = fmt.Fprintf(report, "logged %d = %d delivered to the pipe + %d dropped (each counted) + %d queued; Shutdown(200 ms) took %d ms\n",
 		st.Attempted, st.Delivered, st.Dropped.Total(), st.Queued, time.Since(began).Milliseconds())
@@ -115,6 +124,7 @@ func serve(writer string, c config, report io.Writer) error {
 }
 
 // child is a running service.
+// child is a service as its parent sees it: by its reports.
 type child struct {
 	name   string
 	cmd    *exec.Cmd
@@ -124,6 +134,9 @@ type child struct {
 }
 
 // startChild starts a service whose standard output nobody reads.
+//
+// The reading end of the child's standard output stays open, and is never read: a closed
+// one would be an error for the child, and not a freeze. The report is its descriptor 3.
 func startChild(name string, c config) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -166,6 +179,9 @@ func startChild(name string, c config) (*child, error) {
 const childMark = "LOGPIPELINE_CHILD=1"
 
 // show runs both services and prints the table.
+//
+// The table has six rows, whatever the length. It returns an error if the show failed: the
+// plain service served on, or the one with the sink did not.
 func show(w io.Writer, c config) error {
 	fmt.Fprintf(w, "Two services, %d requests a second each, one log line of %d bytes a request.\nNobody reads their standard output.\n\n", c.rate, c.size)
 	var children []*child
@@ -185,6 +201,7 @@ func show(w io.Writer, c config) error {
 		<-tick.C
 		fmt.Fprintf(w, "%8v  %12d served  %8d served\n", (time.Duration(i) * step).Round(time.Millisecond), plain.served.Load(), sink.served.Load())
 	}
+	// The service with the sink ends by itself; the plain one would hang for ever.
 	limit := time.NewTimer(5 * time.Second)
 	defer limit.Stop()
 	select {

@@ -1,5 +1,10 @@
 // Package batchtest is a conformance suite for destinations of a logsink.Sink
 // that take records, beside package logsinktest, which has that for writers.
+//
+// Call [TestBatchDest] from a test of your destination, with a far end that the test can
+// break. Each promise is a subtest, and is a function of its own below, whose comment says
+// what it is; a Subject without Down or Hang skips what it cannot show. The suite sends
+// some megabytes, and waits for no clock but to bound what is broken.
 package batchtest
 
 import (
@@ -36,7 +41,10 @@ type Subject struct {
 
 // TestBatchDest runs a destination against the contract of logsink.BatchDest.
 // Open makes it anew for each promise.
+//
+// Promises run one after the other. What open has started it ends with t.Cleanup.
 func TestBatchDest(t *testing.T, open func(t *testing.T) Subject) {
+	// A row is a promise, in words that complete "the destination ...", and what checks it.
 	for _, p := range []struct {
 		name  string
 		check func(t *testing.T, s Subject)
@@ -57,6 +65,7 @@ func TestBatchDest(t *testing.T, open func(t *testing.T) Subject) {
 }
 
 // records makes n of them, of the last seconds.
+// Every tenth is of the high lane. Ten of them share a millisecond, as in real logs.
 func records(n int, text func(i int) string) []logsink.Record {
 	list := make([]logsink.Record, n)
 	now := time.Now().Add(-10 * time.Second).Truncate(time.Millisecond)
@@ -69,10 +78,13 @@ func records(n int, text func(i int) string) []logsink.Record {
 	return list
 }
 
+// numbered is a text from which mustHave can tell the place.
 func numbered(i int) string { return fmt.Sprintf("record %d", i) }
 
 // write calls the destination as a sink does until all is done, and returns how
 // many were rejected. An error costs a moment.
+// It fails the test for a result that cannot be true, for one that goes nowhere, and when
+// s.Patience is over.
 func write(t *testing.T, s Subject, recs []logsink.Record) (rejected int) {
 	t.Helper()
 	end := time.Now().Add(s.Patience)
@@ -94,6 +106,7 @@ func write(t *testing.T, s Subject, recs []logsink.Record) (rejected int) {
 	return rejected
 }
 
+// pause waits for a moment, or until ctx ends: a far end needs one to come back.
 func pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -116,6 +129,7 @@ func mustMakeSense(t *testing.T, res logsink.BatchResult, of int) {
 }
 
 // arrived waits for n texts at the far end, which may need a moment.
+// After s.Patience it returns what there is: the caller says what is missing.
 func arrived(t *testing.T, s Subject, n int) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), s.Patience)
@@ -128,6 +142,7 @@ func arrived(t *testing.T, s Subject, n int) []string {
 
 // mustHave looks for n numbered texts in their order. One may come again: where
 // an answer was lost nobody can know.
+// A text that comes again may do so from any place that was reached, and is not counted.
 func mustHave(t *testing.T, got []string, n int, again bool) {
 	t.Helper()
 	next := 0
@@ -147,6 +162,7 @@ func mustHave(t *testing.T, got []string, n int, again bool) {
 
 // inOrder: what is written arrives, once and in order, also if there is more
 // than the service takes at a time.
+// A destination that takes a part of a batch is called with the rest, as by a sink.
 func inOrder(t *testing.T, s Subject) {
 	const n = 12_000 // more than any service takes at once
 	if r := write(t, s, records(n, numbered)); r > 0 {
@@ -171,6 +187,9 @@ func keepsNothing(t *testing.T, s Subject) {
 
 // anyRecord: no record stops those that follow it: empty, huge, not UTF-8, with
 // control characters; and none becomes two.
+//
+// A destination may reject what its service cannot take; but a text of Longest has to
+// arrive, and so has the last, which says that nothing before it stands in the way.
 func anyRecord(t *testing.T, s Subject) {
 	odd := []string{"", "\r", "\x00", "\xff\xfe", "a\nb", strings.Repeat("ä", max(s.Longest, 1000)/2), `{"json":"\u2028"}`, "<14>1 - - - - - - forged"}
 	recs := records(len(odd), func(i int) string { return odd[i] })
@@ -199,6 +218,8 @@ func anyRecord(t *testing.T, s Subject) {
 
 // outage: a far end that is down is an error, rejects nothing, and everything
 // arrives when it is back.
+// It asks for three errors: a destination that says "done" while its far end is down loses
+// what it was given.
 func outage(t *testing.T, s Subject) {
 	if s.Down == nil {
 		t.Skip("its far end cannot fail")
@@ -227,6 +248,7 @@ func outage(t *testing.T, s Subject) {
 }
 
 // endsInTime: a far end that hangs holds nobody past the context.
+// The batch is more than the buffers of a connection hold, so that a write really hangs.
 func endsInTime(t *testing.T, s Subject) {
 	if s.Hang == nil {
 		t.Skip("its far end cannot hang")
@@ -257,6 +279,7 @@ func endsInTime(t *testing.T, s Subject) {
 }
 
 // behindSink: with a Sink in front, an outage in the middle loses nothing.
+// Whatever the outage has made come twice, the sink's own count is exact.
 func behindSink(t *testing.T, s Subject) {
 	sink, err := logsink.New(logsink.Options{Batch: s.Dest, Linger: time.Millisecond, RetryMin: time.Millisecond, RetryMax: 10 * time.Millisecond})
 	if err != nil {

@@ -44,6 +44,7 @@ type Rejections struct {
 
 func (r Rejections) total() int64 { return r.TooOld + r.Expired + r.TooNew + r.TooLong + r.Invalid }
 
+// add counts those of another batch, too.
 func (r *Rejections) add(o Rejections) {
 	r.TooOld += o.TooOld
 	r.Expired += o.Expired
@@ -55,6 +56,7 @@ func (r *Rejections) add(o Rejections) {
 // Error names the reasons.
 func (r Rejections) Error() string {
 	var all []string
+	// A row is a field of Rejections in words. A new reason needs one here, and in total and add.
 	for _, p := range []struct {
 		n   int64
 		why string
@@ -77,6 +79,10 @@ func (r Rejections) Error() string {
 // kept; where the clock went back an event gets the time of the one before.
 //
 // Offset is how far the clock of CloudWatch is ahead of that of this machine.
+//
+// The index of an event is not that of its record once one was skipped or rejected: index
+// has it. A batch ends before what does not fit; one that is empty holds no event at all,
+// and all that it has taken is done. O(bytes) of what is taken.
 func cut(recs []logsink.Record, limit, longest int, offset time.Duration) batch {
 	var b batch
 	var size int
@@ -121,6 +127,7 @@ func message(line []byte) string {
 // refuse adds the events that an accepted request did not take: those up to an
 // index (exclusive) that are too old or expired, and those from an index on that
 // are too new.
+// The service's numbers are not believed to be within the batch.
 func (b *batch) refuse(info *types.RejectedLogEventsInfo) {
 	if info == nil {
 		return
@@ -151,6 +158,7 @@ func (b *batch) refuse(info *types.RejectedLogEventsInfo) {
 }
 
 // before is the part of b before event n, for which the rest comes again.
+// It is for the events that are too new by a clock that has just been corrected.
 func (b *batch) before(n int) {
 	b.taken = b.index[n]
 	b.events, b.index = b.events[:n], b.index[:n]

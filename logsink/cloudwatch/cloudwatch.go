@@ -54,6 +54,9 @@ type Options struct {
 
 // Dest is a [logsink.BatchDest] that sends to one log stream. Make it with
 // [New] and use it for one Sink. Stats may be called at any time.
+//
+// A failed call is an error with its pause, which the Sink waits for (logsink.RetryAfter):
+// a Dest sleeps nowhere, and has no goroutine.
 type Dest struct {
 	opt Options
 
@@ -151,6 +154,7 @@ func NewClient(cfg aws.Config, with ...func(*cloudwatchlogs.Options)) *cloudwatc
 // plainBody hides the WriteTo of request bodies.
 type plainBody struct{ cloudwatchlogs.HTTPClient }
 
+// Do passes the request on with a body that can only be read and closed.
 func (c plainBody) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = struct{ io.ReadCloser }{r.Body}
@@ -167,6 +171,11 @@ func (d *Dest) Stats() Stats {
 
 // WriteBatch sends the front of recs, as much as one request may have. It is
 // for the Sink.
+//
+// It calls until a request has gone through or has failed for a reason that only time
+// mends. In between it makes the stream, takes the token that an emulator wants, corrects
+// the clock, and halves a request that is invalid until the record that makes it so is
+// alone. Every round ends or makes one of these better, so that it cannot go on forever.
 func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.BatchResult, error) {
 	for created := false; ; {
 		b := cut(recs, d.limit, d.opt.MaxEvent, d.offset)
@@ -188,6 +197,8 @@ func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.B
 			d.poison, d.pause, d.limit = 0, 0, min(2*d.limit, maxEvents)
 			return d.done(b), nil
 		}
+		// What to do about each kind of error. The order matters: what can be mended at once first,
+		// and at the end what the Sink tries again after a pause.
 		switch k := classify(err); {
 		case k == accepted:
 			return d.done(b), nil
@@ -216,6 +227,7 @@ func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.B
 }
 
 // put is one call of PutLogEvents.
+// The client does not retry: the pause, and the count, would be two then.
 func (d *Dest) put(ctx context.Context, events []types.InputLogEvent) (*types.RejectedLogEventsInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
 	defer cancel()
@@ -260,6 +272,7 @@ func tooNew(info *types.RejectedLogEventsInfo) int {
 func noRetries(o *cloudwatchlogs.Options) { o.Retryer = aws.NopRetryer{} }
 
 // create makes the stream, and the group if it is to.
+// Someone else may make them at the same time, which is as good.
 func (d *Dest) create(ctx context.Context) error {
 	err := d.createStream(ctx)
 	if classify(err) != missing || !d.opt.CreateGroup {
@@ -274,6 +287,7 @@ func (d *Dest) create(ctx context.Context) error {
 	return d.createStream(ctx)
 }
 
+// createStream is one call of CreateLogStream, within the Timeout.
 func (d *Dest) createStream(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
 	defer cancel()
@@ -285,6 +299,7 @@ func (d *Dest) createStream(ctx context.Context) error {
 }
 
 // newToken takes the token that an emulator expects, once a request.
+// The service has ignored the token since 2023; some emulators still check it.
 func (d *Dest) newToken(err error) bool {
 	var e *types.InvalidSequenceTokenException
 	if !errors.As(err, &e) || e.ExpectedSequenceToken == nil || d.token != nil && *d.token == *e.ExpectedSequenceToken {
@@ -310,6 +325,9 @@ func (d *Dest) done(b batch) logsink.BatchResult {
 
 // failed is the result of a batch that must come again, after a pause with
 // full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015).
+//
+// The pause is random between nothing and its bound, so that a thousand hosts that were cut
+// off together do not come back together.
 func (d *Dest) failed(err error) (logsink.BatchResult, error) {
 	isDenied := classify(err) == denied
 	if isDenied {
@@ -326,6 +344,7 @@ func (d *Dest) failed(err error) (logsink.BatchResult, error) {
 
 // renewCredentials has the client ask for new ones: expired credentials stay
 // in its cache otherwise, as long as their own date says that they are good.
+// A client that is not the SDK's, as in tests, has nothing to renew.
 func (d *Dest) renewCredentials() {
 	c, ok := d.opt.Client.(interface{ Options() cloudwatchlogs.Options })
 	if !ok {

@@ -21,6 +21,9 @@ const (
 	sequence             // an emulator that still wants the sequence token
 )
 
+// kinds are the codes that are no case for patience alone. A code that is not here is
+// retried: a mistake costs a delay then, and not a record. A new row is a code of the
+// service's API reference, and what helps.
 var kinds = map[string]kind{
 	"AccessDeniedException":               denied,
 	"AccessDenied":                        denied,
@@ -45,6 +48,7 @@ var kinds = map[string]kind{
 }
 
 // classify goes by the error's code: the SDK has no types for most of them.
+// A body that a proxy in front of the service refuses has a status, and no code.
 func classify(err error) kind {
 	var api smithy.APIError
 	if errors.As(err, &api) {

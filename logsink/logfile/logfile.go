@@ -43,6 +43,9 @@ type Options struct {
 // what Write could not do. Write opens the file, so that a service starts also
 // while its disk hangs. Write is for one goroutine, the sink's; Reopen and Stats
 // may be called at any time.
+//
+// A full disk, a missing directory or a permission that was taken away is an error of
+// Write; the Sink retries it, and the file is opened again once it can be.
 type File struct {
 	opt Options
 
@@ -103,6 +106,8 @@ func (l *File) Write(p []byte) (int, error) {
 }
 
 // prepare makes l.f the file to write n bytes to.
+// In this order: it is closed; it is not open; a line is half written, which has to end in
+// the same file; it was renamed or removed; it is too long.
 func (l *File) prepare(n int64) error {
 	l.mu.Lock()
 	closed := l.closed
@@ -126,6 +131,7 @@ func (l *File) prepare(n int64) error {
 }
 
 // moved reports whether Path is not the open file any more.
+// A stat costs a microsecond on a healthy disk: hence not before every write.
 func (l *File) moved() bool {
 	now := time.Now()
 	due := l.reopen.Swap(false)
@@ -133,7 +139,7 @@ func (l *File) moved() bool {
 		return false
 	}
 	l.looked = now
-	there, err := os.Lstat(l.opt.Path)
+	there, err := os.Stat(l.opt.Path) // of a link, what it leads to: that is what open opens
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
@@ -147,6 +153,8 @@ func (l *File) moved() bool {
 	return false
 }
 
+// open opens or makes the file, to append. It follows a symbolic link: those of /var/log
+// are an administrator's.
 func (l *File) open() error {
 	f, err := os.OpenFile(l.opt.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, l.opt.Mode)
 	if err != nil {
@@ -169,6 +177,7 @@ func (l *File) open() error {
 
 // rotate renames the files and opens a new one. If it cannot, the file grows on:
 // lines are worth more than the bound.
+// It counts a rotation only when all names have moved. O(Keep) renames.
 func (l *File) rotate() error {
 	name := func(n int) string {
 		if n == 0 {

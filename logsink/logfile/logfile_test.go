@@ -5,6 +5,7 @@ package logfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -190,5 +191,35 @@ func TestNew_refuses_contradictions(t *testing.T) {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// A path that is a link, as an administrator's in /var/log, is the file that it leads to:
+// it is not opened anew with every look, and followed when it leads elsewhere.
+func TestFile_behind_a_link(t *testing.T) {
+	dir := t.TempDir()
+	link, first, second := filepath.Join(dir, "link"), filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	if err := os.Symlink(first, link); err != nil {
+		t.Fatal(err)
+	}
+	f := mustNew(t, Options{Path: link, CheckEvery: time.Nanosecond})
+	write := func(line string) {
+		t.Helper()
+		f.Reopen() // looks at once, whatever the clock says
+		if _, err := io.WriteString(f, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one\n")
+	write("two\n")
+	if st := f.Stats(); st.Opened != 1 {
+		t.Errorf("opened %d times", st.Opened)
+	}
+	if err := errors.Join(os.Remove(link), os.Symlink(second, link)); err != nil {
+		t.Fatal(err)
+	}
+	write("three\n")
+	if a, b := read(t, first), read(t, second); a != "one\ntwo\n" || b != "three\n" || f.Stats().Opened != 2 {
+		t.Errorf("the first has %q, the second %q, opened %d times", a, b, f.Stats().Opened)
 	}
 }

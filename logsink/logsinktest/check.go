@@ -22,6 +22,7 @@ type Subject struct {
 	Lost func() int64
 }
 
+// lost is Lost, or 0 for a wrapper that does not count.
 func (s Subject) lost() int64 {
 	if s.Lost == nil {
 		return 0
@@ -51,11 +52,14 @@ const patience = 3 * time.Second
 // package logsink is 10 ms; a test machine may be busy.
 const closeSlack = time.Second
 
+// promise is one thing that a wrapper has to keep, and how that is found out.
 type promise struct {
 	name  string
 	check func(Make) error
 }
 
+// A row is a promise in words that complete "the wrapper ...". The names are those of the
+// subtests and of Violation.Promise, so that a changed word is a changed name for users.
 var promises = []promise{
 	{"delivers everything, in order", healthy},
 	{"does not retain the slice", retention},
@@ -123,6 +127,7 @@ func (l load) total() int64 { return int64(l.writers * l.each) }
 
 // write reports an error if a Write does, or panics, or if all of it takes
 // longer than patience.
+// A goroutine that is stuck stays behind with its error, for which result has room.
 func (l load) write(w io.Writer) error {
 	result := make(chan error, l.writers)
 	for g := range l.writers {
@@ -164,6 +169,7 @@ func (l load) one(w io.Writer, g int) (err error) {
 }
 
 // arrived counts whole records and checks the order of each writer's.
+// Gaps in the numbers are losses, which settle compares with what the wrapper says.
 func (l load) arrived(rec *Recorder) (int64, error) {
 	pad := strings.Repeat("x", l.size)
 	last := map[string]int{}
@@ -237,6 +243,7 @@ func retention(wrap Make) error {
 }
 
 // frozen writes more than any wrapper holds to a frozen destination.
+// With count it also has to have counted by then, and be right when the freeze is over.
 func frozen(wrap Make, count bool) error {
 	var rec Recorder
 	stuck := NewFrozen(&rec)
@@ -306,6 +313,7 @@ func afterClose(wrap Make) error {
 
 // against checks that what arrives is whole and the rest is counted, with a
 // destination that misbehaves.
+// Each promise gets a destination of its own, whose counts begin anew.
 func against(dest func(io.Writer) io.Writer) func(Make) error {
 	return func(wrap Make) error {
 		var rec Recorder

@@ -133,6 +133,7 @@ func (f *Frozen) Entered() <-chan struct{} { return f.entered }
 func (f *Frozen) Release() { f.once.Do(func() { close(f.open) }) }
 
 // Slow passes on to a writer at a limited rate.
+// It is for a real clock or a bubble of testing/synctest; a rate of 0 is a mistake.
 type Slow struct {
 	w         io.Writer
 	perSecond int
@@ -156,6 +157,7 @@ type Flaky struct {
 
 // NewFlaky returns a writer whose every nth Write fails with ErrInjected; the
 // first call is one of them.
+// N is at least 1, which fails always. It may be used by many goroutines.
 func NewFlaky(w io.Writer, n int) *Flaky { return &Flaky{w: w, n: int64(n)} }
 
 // Write fails or writes.
@@ -174,6 +176,7 @@ type Partial struct {
 }
 
 // NewPartial returns a writer that takes at most max bytes a call.
+// What fits into max is taken whole, without an error.
 func NewPartial(w io.Writer, max int) *Partial { return &Partial{w, max} }
 
 // Write takes a part.

@@ -4,6 +4,11 @@
 //
 //	dest, err := otlp.New(otlp.Options{URL: "http://localhost:4318/v1/logs", Resource: map[string]string{"service.name": "orders"}})
 //	sink, err := logsink.New(logsink.Options{Batch: dest})
+//
+// WriteBatch is the way through: cut makes a request of the front of the records, post sends
+// it, judge reads the answer. The format is OTLP 1.x, ExportLogsServiceRequest in its JSON
+// form; encoding/json escapes all text, and bytes that are not UTF-8 become U+FFFD, so that
+// no line can break out of its string.
 package otlp
 
 import (
@@ -160,6 +165,7 @@ type logRecord struct {
 
 var severities = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
+// A severity that is none is brought into 1 to 24. A time before 1970 is 0, "unknown".
 func (d *Dest) record(r logsink.Record, text []byte) logRecord {
 	n := min(max(d.opt.Severity(r), 1), 24)
 	at := strconv.FormatInt(max(r.Time.UnixNano(), 0), 10)
@@ -175,6 +181,9 @@ type batch struct {
 }
 
 // cut takes as many records from the front as one request may have.
+//
+// The first text goes in whatever its size, up to MaxRecord. An empty one is done and not
+// sent. The sizes are those of the text, to which JSON adds; MaxBytes leaves room for that.
 func (d *Dest) cut(recs []logsink.Record) (b batch) {
 	size := 0
 	for i, r := range recs {
@@ -196,6 +205,10 @@ func (d *Dest) cut(recs []logsink.Record) (b batch) {
 }
 
 // WriteBatch sends the front of recs. It is for the Sink.
+//
+// An invalid request is cut in halves until one record is left, which is rejected; after
+// poisonLimit of those in a row it is believed that the fault is not in the records, and
+// they are kept. Every round halves, so that it ends after a dozen calls.
 func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.BatchResult, error) {
 	for {
 		b := d.cut(recs)
@@ -270,11 +283,13 @@ func (e *statusError) Error() string {
 // RetryAfter is what the collector asks for; 0: it does not.
 func (e *statusError) RetryAfter() time.Duration { return e.after }
 
+// invalid reports whether the collector will not take the request however often it comes.
 func (e *statusError) invalid() bool {
 	return e.status == http.StatusBadRequest || e.status == http.StatusRequestEntityTooLarge || e.status == http.StatusUnprocessableEntity
 }
 
 // post is one request.
+// It counts, and keeps the last error for Stats.
 func (d *Dest) post(ctx context.Context, records []logRecord) (refusal, error) {
 	refused, err := d.try(ctx, records)
 	d.mu.Lock()
@@ -289,6 +304,7 @@ func (d *Dest) post(ctx context.Context, records []logRecord) (refusal, error) {
 
 // try makes one request, within the Timeout. What the service said is judged
 // elsewhere; an error here is worth another try.
+// No more than answerLimit of the answer is read, whatever is at the other end.
 func (d *Dest) try(ctx context.Context, records []logRecord) (refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
 	defer cancel()
@@ -318,6 +334,10 @@ func (d *Dest) try(ctx context.Context, records []logRecord) (refusal, error) {
 }
 
 // judge reads an answer.
+//
+// 2xx is success, with what the collector refused of it (partial success), which must not
+// come again. Everything else is an error with a piece of its text, quoted, so that it
+// cannot break a log line, and with the Retry-After in seconds, if there is one.
 func judge(resp *http.Response, text []byte) (refusal, error) {
 	if resp.StatusCode/100 != 2 {
 		e := &statusError{status: resp.StatusCode, text: fmt.Sprintf("%.200q", text)}

@@ -3,6 +3,8 @@
 //
 //	dest, err := syslog.New(syslog.Options{Network: "unixgram", Address: "/dev/log", App: "orders"})
 //	sink, err := logsink.New(logsink.Options{Batch: dest})
+//
+// WriteBatch is the way through: connect, add for each record, send.
 package syslog
 
 import (
@@ -116,6 +118,7 @@ func New(o Options) (*Dest, error) {
 	return d, nil
 }
 
+// severity is the default of Options.Severity.
 func severity(r logsink.Record) int {
 	if r.Priority == logsink.High {
 		return 4
@@ -124,6 +127,8 @@ func severity(r logsink.Record) int {
 }
 
 // word makes s a name as RFC 5424 has them: printable ASCII, no spaces.
+// What is not, becomes an underscore; nothing at all is "-", RFC 5424's nil. A name from
+// outside cannot end the header by that, or begin another message.
 func word(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' {
@@ -148,6 +153,10 @@ func (d *Dest) Stats() Stats {
 const perCall = 64 << 10
 
 // WriteBatch sends the front of recs. It is for the Sink.
+//
+// A datagram is one message; on a stream many go in one write. With an error Done counts
+// the writes before it, and the rest comes again on a new connection: what the failed write
+// had taken of it may come twice.
 func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.BatchResult, error) {
 	if err := d.connect(ctx); err != nil {
 		return logsink.BatchResult{}, fmt.Errorf("syslog: %w", err)
@@ -170,6 +179,9 @@ func (d *Dest) WriteBatch(ctx context.Context, recs []logsink.Record) (logsink.B
 
 // connect opens a connection, also if the server has closed the one there is: a
 // write to that would seem to work.
+//
+// The goroutine that reads a stream finds out that it was closed, and ends with it. A
+// datagram socket has no end: the error of the next send tells.
 func (d *Dest) connect(ctx context.Context) error {
 	select {
 	case <-d.dead:
@@ -202,6 +214,7 @@ func (d *Dest) connect(ctx context.Context) error {
 }
 
 // send writes what is in buf, until ctx ends at the latest.
+// A ctx that ends sets the write free by its deadline.
 func (d *Dest) send(ctx context.Context) error {
 	if len(d.buf) == 0 {
 		return nil
@@ -219,6 +232,7 @@ func (d *Dest) send(ctx context.Context) error {
 }
 
 // add appends a record as a message to buf. An empty text is none.
+// Stats counts the ones that are cut. MSG is sent as it is: RFC 5424 lets it be any octets.
 func (d *Dest) add(r logsink.Record) {
 	text := bytes.TrimRight(r.Data, "\r\n")
 	if len(text) == 0 {

@@ -13,6 +13,9 @@ type finding struct {
 
 // check looks at where standard output and standard error of this process go,
 // which is where those of a program that is started in the same way go.
+//
+// A line for each finding, "ok" or "BLOCKS", and advice if there is one of the latter; the
+// exit code is 1 then, so that a build or a readiness script can ask.
 func check(c command, args []string, stdout, stderr io.Writer) int {
 	fs := c.flags(stderr)
 	spill := fs.String("spill", "", "also look at this `directory`, for -spill of run")

@@ -16,6 +16,7 @@ import (
 )
 
 // findings looks at both streams, and at the places that the flags name.
+// Standard input is not looked at: nobody logs there.
 func findings(spill, mapped string) (all []finding) {
 	for fd, name := range []string{"", "standard output", "standard error"} {
 		if fd > 0 {
@@ -26,6 +27,9 @@ func findings(spill, mapped string) (all []finding) {
 }
 
 // descriptor says what a file descriptor is, and whether a write to it can wait.
+//
+// It looks and writes nothing. Everything that is not known to take any write at once can
+// block: a regular file, too, waits for its disk.
 func descriptor(fd int, name string) finding {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(fd, &st); err != nil {
@@ -50,6 +54,7 @@ func descriptor(fd int, name string) finding {
 	return finding{true, fmt.Sprintf("%s is %s", name, link)}
 }
 
+// pipeSize is how many bytes a pipe holds; the kernel's default is 64 KiB.
 func pipeSize(fd int) int {
 	const getPipeSize = 1032 // F_GETPIPE_SZ, fcntl(2)
 	n, _, _ := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), getPipeSize, 0)
@@ -66,6 +71,7 @@ func pipeUsed(fd int) int {
 
 // nonblocking says what a full pipe does to a write: it waits, or it takes a
 // part of the line.
+// The flag belongs to the open file, which processes share: another one may have set it.
 func nonblocking(fd int) string {
 	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
 	if errno == 0 && flags&syscall.O_NONBLOCK != 0 {
@@ -76,6 +82,9 @@ func nonblocking(fd int) string {
 
 // readers names the processes that have the other end of a pipe, as far as this
 // user may see them: in a container nobody, the runtime is outside.
+//
+// It goes by /proc: who has the same pipe open, and not for writing. A process that ends
+// meanwhile, or is another user's, is left out. O(open files of the machine).
 func readers(inode uint64) string {
 	want := fmt.Sprintf("pipe:[%d]", inode)
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // only bad patterns fail
@@ -102,6 +111,7 @@ func readers(inode uint64) string {
 
 // writes reports whether the flags in fdinfo, which are octal, say that a
 // descriptor is open for writing.
+// Without the line, or with a damaged one, it is not known to.
 func writes(info string) bool {
 	var flags int
 	for line := range strings.Lines(info) {
@@ -113,6 +123,7 @@ func writes(info string) bool {
 }
 
 // nobody takes no records, so that those of an earlier process stay.
+// Its error keeps the sink from marking anything as delivered.
 type nobody struct{}
 
 func (nobody) WriteBatch(context.Context, []logsink.Record) (logsink.BatchResult, error) {
@@ -131,6 +142,8 @@ func places(spill, mapped string) (all []finding) {
 	return all
 }
 
+// place tries one place. It is a real sink with one millisecond to live: what New finds out
+// about the directory or the file is what a service would be told.
 func place(path string, options func(path string) logsink.Options) finding {
 	try, end, err := stand(path)
 	if err != nil {
@@ -156,6 +169,9 @@ func place(path string, options func(path string) logsink.Options) finding {
 
 // stand returns path, or if there is nothing at path one that stands for it: in a
 // directory of its own, which end removes, in the one where path will be made.
+//
+// Path may be several directories deep in nothing: the first one that exists decides what
+// can be made in it, and on which file system it is. An error is that of this directory.
 func stand(path string) (try string, end func(), err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return path, func() {}, nil

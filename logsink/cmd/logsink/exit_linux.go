@@ -10,6 +10,9 @@ import (
 // dieOf ends this process by a signal, as the program ended, so that a shell or
 // a supervisor sees what it would have seen. Process 1 cannot, and goes on. A
 // second core dump is of no use.
+//
+// It returns if the signal did not end us: process 1 has no default action, and some signals
+// are ignored by default. The caller then exits with 128 and the number.
 func dieOf(sig syscall.Signal) {
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) //nolint:errcheck // then there are two
 	// The runtime has handlers for most signals; signal.Reset gives the signal

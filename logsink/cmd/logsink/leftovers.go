@@ -1,3 +1,7 @@
+// The commands that look at what a process left: ls and cat read it, verify checks it, and
+// recover takes it out. All but recover leave every byte as it is (logsink.Leftovers), so
+// that they may run beside the process, on a copy, or on a read-only disk.
+
 package main
 
 import (
@@ -19,6 +23,9 @@ const recoverTime = time.Hour
 
 // recoverPaths writes what each path still holds to standard output, and marks
 // it as delivered there; each has recoverTime.
+//
+// Ctrl-C and SIGTERM end it in order: what was written is marked, the rest stays. A path
+// that fails does not keep the next one from being tried; the exit code is 1 then.
 func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -41,6 +48,9 @@ func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
 
 // list prints a line for each life of a process that has left something. It
 // changes nothing, also while a process is at work there.
+//
+// "Dropped" is what the markers in the chunks tell, and what no marker told (a Leftover
+// without a number). Damage goes to stderr, after what could be read.
 func list(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -89,6 +99,8 @@ func list(c command, args []string, stdout, stderr io.Writer) int {
 }
 
 // cat prints the records, a line each, and changes nothing.
+//
+// A record without a line break gets one. Markers are not printed: ls counts them.
 func cat(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {
@@ -138,6 +150,8 @@ func verify(c command, args []string, stdout, stderr io.Writer) int {
 
 // isLog reports whether path is what arrived of a log, and not what a sink
 // keeps: "-" is standard input.
+// A file is told by its first bytes, a spill directory by being one. What cannot be opened
+// is not a log either, and verifyLeftovers says what is wrong with it.
 func isLog(path string) bool {
 	if path == "-" {
 		return true
@@ -156,6 +170,7 @@ func isLog(path string) bool {
 // verifyLog compares a log with its seals. A log without any proves nothing, and
 // does not pass; nor does one of which the sink itself says that it lost lines. A
 // log without its end may be one that goes on, and passes.
+// The report goes to stdout also for a log that does not pass.
 func verifyLog(path string, stdout, stderr io.Writer) bool {
 	f := os.Stdin
 	if path != "-" {
@@ -185,6 +200,7 @@ func verifyLog(path string, stdout, stderr io.Writer) bool {
 
 // verifyLeftovers counts what can be read and what is damaged. What was dropped
 // for lack of room is told, and is no damage.
+// Leftovers opens the path anew; that it is there at all is asked first, for the message.
 func verifyLeftovers(path string, stdout, stderr io.Writer) bool {
 	if _, err := os.Stat(path); err != nil {
 		fmt.Fprintln(stderr, "logsink:", err)

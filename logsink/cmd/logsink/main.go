@@ -13,6 +13,10 @@
 // output through a [logsink.Sink]: the program does not notice when nobody reads
 // the log. Signals reach the program, its exit status and its death by a signal
 // are kept, and as process 1 it reaps orphans.
+//
+// The files: main.go has the table of commands; run_unix.go "run", from top to bottom;
+// terminal_linux.go and exit_linux.go what it owes to a shell; leftovers.go the commands
+// that look at what is left; check.go and check_linux.go "check".
 package main
 
 import (
@@ -26,11 +30,15 @@ import (
 )
 
 // command is a subcommand. Run returns the exit code.
+//
+// Args is the usage after the name, and about one sentence for people.
 type command struct {
 	name, args, about string
 	run               func(c command, args []string, stdout, stderr io.Writer) int
 }
 
+// A row is a subcommand. A new one needs its function, a line in the package's comment, and
+// a place in docs/guide.
 var commands = []command{
 	{"run", "[flags] -- program [argument...]", "run a program whose log cannot block it", runProgram},
 	{"recover", "path...", "write what a process left in a mapped file or a spill directory to standard output, and take it out of there", recoverPaths},
@@ -40,7 +48,8 @@ var commands = []command{
 	{"check", "[-spill dir] [-mapped file]", "tell whether the log path of this machine can block a program; exit code 1 if it can", check},
 }
 
-// Exit codes of our own, as shells and env(1) have them.
+// Exit codes of our own, as shells and env(1) have them. A command that checks something
+// returns 1 when it is not well: damage, lines that are missing, a log that can block.
 const (
 	exitUsage    = 2
 	exitCannot   = 126
@@ -51,6 +60,7 @@ const (
 func main() { os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // dispatch finds the command and returns its exit code.
+// Without a command the usage goes to stdout, and the code says that it was wrong.
 func dispatch(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		usage(stdout)
@@ -67,6 +77,7 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 	return commands[i].run(commands[i], args[1:], stdout, stderr)
 }
 
+// names are those of the commands, in the order of the table.
 func names() (all []string) {
 	for _, c := range commands {
 		all = append(all, c.name)
@@ -74,6 +85,7 @@ func names() (all []string) {
 	return all
 }
 
+// usage is the table for people.
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: logsink command [arguments]")
 	for _, c := range commands {
@@ -83,6 +95,7 @@ func usage(w io.Writer) {
 }
 
 // flags makes the flag set of a command.
+// What is wrong with a flag, and -h, is written to stderr by the flag package.
 func (c command) flags(stderr io.Writer) *flag.FlagSet {
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
@@ -95,6 +108,7 @@ func (c command) flags(stderr io.Writer) *flag.FlagSet {
 
 // parse parses flags. It reports false, and the exit code, if the command is
 // over.
+// A request for help is no error.
 func parse(fs *flag.FlagSet, args []string) (code int, ok bool) {
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -106,6 +120,7 @@ func parse(fs *flag.FlagSet, args []string) (code int, ok bool) {
 }
 
 // paths parses the arguments of a command that takes nothing but paths.
+// Ok is false, and code the exit code, if the command is over.
 func (c command) paths(args []string, stderr io.Writer) (list []string, code int, ok bool) {
 	fs := c.flags(stderr)
 	if code, ok := parse(fs, args); !ok {

@@ -1,5 +1,13 @@
 //go:build unix
 
+// "logsink run", from top to bottom: runProgram reads the flags, run starts the program and
+// waits, a stream for each of its outputs copies lines to the sink, reap waits for the end,
+// drain for the rest of the output, exit ends as the program did.
+//
+// The rule behind it all is that the log may cost a line, and never the program: it starts
+// without logsink if there is no other way (instead), no pipe of ours is ever full for long,
+// and no end waits for a reader of the log.
+
 package main
 
 import (
@@ -19,6 +27,7 @@ import (
 )
 
 // settings are the flags of run.
+// Options go to the sink as they are.
 type settings struct {
 	options logsink.Options
 	gap     string
@@ -26,11 +35,15 @@ type settings struct {
 	linger  time.Duration
 }
 
+// gaps are the values of -gap. None marks nothing; what was dropped is told at the end.
 var gaps = map[string]func(logsink.GapInfo) []byte{
 	"json": logsink.GapJSON, "logfmt": logsink.GapLogfmt, "text": logsink.GapText, "none": nil,
 }
 
 // runProgram reads the flags and runs the program after them.
+//
+// The sink writes to a standard output of its own (logsink.Stdout), so that a full pipe
+// there holds up its drainer alone. The exit code is the program's, or one of ours.
 func runProgram(c command, args []string, _, stderr io.Writer) int {
 	var s settings
 	o := &s.options
@@ -84,6 +97,7 @@ func noFiles(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.I
 
 // instead becomes the program: logging must not keep a service from starting. It
 // returns only if that fails.
+// The program keeps our process number, and with it the supervisor's.
 func instead(args []string, stderr io.Writer, why error) error {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
@@ -95,6 +109,8 @@ func instead(args []string, stderr io.Writer, why error) error {
 
 // tell says what went wrong on standard error, if that takes it at once: it may
 // be the same frozen pipe.
+//
+// It gets a tenth of a second. A goroutine that hangs there ends with the process.
 func tell(stderr io.Writer, err, closed error, st logsink.Stats) {
 	told := make(chan struct{})
 	go func() {
@@ -125,6 +141,7 @@ func tell(stderr io.Writer, err, closed error, st logsink.Stats) {
 // Not SIGURG and SIGPROF, which the Go runtime sends to itself, SIGCHLD and
 // SIGPIPE, which are ours, those of a terminal's job control, and those that a
 // process brings on itself by a fault. SIGKILL and SIGSTOP cannot be.
+// The numbers above 31 are Linux's real-time signals: systemd stops containers by one.
 func forwarded() (all []os.Signal) {
 	for n := syscall.Signal(1); n <= 64; n++ {
 		switch n {
@@ -139,7 +156,11 @@ func forwarded() (all []os.Signal) {
 }
 
 // run starts the program and waits for its end.
+//
+// The program's standard error goes through the high lane, which has a reserve: what it
+// says last is what people look for. Its standard input is ours, untouched.
 func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, error) {
+	// From here on a signal to us is one to the program, also while it is being started.
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, forwarded()...)
 	defer signal.Stop(signals)
@@ -175,6 +196,8 @@ func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, e
 
 // forward sends signals to the program. One that goes on goes on as a whole, and has
 // the terminal if the shell has given it to us.
+//
+// A signal that comes while the program is ending is lost, as it would be without us.
 func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}) {
 	for {
 		select {
@@ -197,6 +220,9 @@ func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}) {
 // the container meanwhile, and must take their exit status, or they stay as
 // zombies. If the program was started with the terminal, and is stopped there, by
 // Ctrl-Z, then so are we, so that the shell has its turn; forward goes on.
+//
+// It waits for any child, not for the one: os/exec would wait for that and leave the others.
+// SIGSTOP from outside is not answered by stopping, since SIGCONT would not reach us then.
 func reap(pid int, terminal bool) (syscall.WaitStatus, error) {
 	options := 0
 	if terminal {
@@ -220,6 +246,7 @@ func reap(pid int, terminal bool) (syscall.WaitStatus, error) {
 }
 
 // stream is one of the program's outputs.
+// Done is closed when all that it brought is with the sink.
 type stream struct {
 	r     *os.File
 	lines io.WriteCloser
@@ -228,6 +255,9 @@ type stream struct {
 
 // newStream makes a pipe for one stream of the program, and copies what comes
 // out of it to the sink. The other end is the program's.
+//
+// The reader never waits for the log: a line that the sink has no room for is counted as
+// dropped, and the pipe is empty again. That is what keeps the program running.
 func newStream(lines io.WriteCloser) (*stream, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -249,6 +279,9 @@ const mostPiped = 1 << 20
 // readRest reads what is in the pipe at the deadline, which ends a Read also when
 // there is something to read: the program may have written it before its end. It
 // waits for nothing, and a daemon that goes on writing does not hold it up.
+//
+// It reads past the deadline with the descriptor itself, which is non-blocking, so that
+// EAGAIN is the end. A pipe holds at most mostPiped: more than that is being written now.
 func readRest(r *os.File, lines io.Writer) {
 	raw, err := r.SyscallConn()
 	if err != nil || r.SetReadDeadline(time.Time{}) != nil {
@@ -277,6 +310,7 @@ type writerOnly struct{ io.Writer }
 
 // drain reads the rest. A daemon that the program left behind may hold the pipe
 // forever.
+// Both streams have the same time, together.
 func drain(streams []*stream, linger time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), linger)
 	defer cancel()
@@ -296,6 +330,9 @@ func drain(streams []*stream, linger time.Duration) {
 }
 
 // exit ends as the program did.
+//
+// 127 and 126 are what a shell says of a program that it does not find or cannot run.
+// Where dieOf returns, as process 1 of a container, the code is 128 and the signal.
 func (s *settings) exit(status syscall.WaitStatus, err error) int {
 	switch {
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
@@ -309,6 +346,8 @@ func (s *settings) exit(status syscall.WaitStatus, err error) int {
 	return status.ExitStatus()
 }
 
+// isTerminal reports whether f is a terminal that is ours to hand on. /dev/null is a
+// character device, too, and has no foreground.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && hasTerminal(f)

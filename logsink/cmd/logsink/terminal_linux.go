@@ -21,6 +21,7 @@ func hasTerminal(f *os.File) bool {
 }
 
 // giveTerminal puts a group into the foreground of f.
+// Without a terminal it does nothing.
 func giveTerminal(f *os.File, group int) {
 	signal.Ignore(syscall.SIGTTOU) // or who is in the background is stopped for asking
 	to := int32(group)

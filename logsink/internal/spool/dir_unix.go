@@ -11,6 +11,9 @@ import (
 )
 
 // openRoot opens a directory that only this user can write to.
+//
+// It looks, opens, and looks whether that is the same one: a link that somebody puts there
+// in between is found out. From then on names are looked up below the root alone.
 func openRoot(dir string, create bool) (*os.Root, error) {
 	if create {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -68,6 +71,7 @@ func kindName(m os.FileMode) string {
 }
 
 // lockIn takes the directory for this process alone.
+// The lock goes with the file, and so with the process, however it ends.
 func lockIn(root *os.Root) (*os.File, error) {
 	if info, err := root.Lstat(lockName); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: it is %s, and must be a regular file", filepath.Join(root.Name(), lockName), kindName(info.Mode().Type()))
@@ -84,6 +88,7 @@ func lockIn(root *os.Root) (*os.File, error) {
 }
 
 // Flock locks f, or returns ErrLocked.
+// It does not wait. Two descriptors of one process exclude each other as well.
 func Flock(f *os.File) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// A note is a few bytes that the directory keeps for whoever opens it next. They lie
+// A note is a few bytes that the directory keeps for the next process that opens it. They lie
 // in the lock's file, whose first block is reserved from the beginning: a note can be
 // written when the disk is full. Little-endian:
 //
@@ -30,6 +30,9 @@ const (
 func (q *Queue) Note() []byte { return q.noted }
 
 // SetNote replaces the note. An empty one is none.
+//
+// One write of all of it, within one block: a crash leaves the note from before, or this
+// one, or, if the disk has torn the block, one whose checksum is wrong and that is none.
 func (q *Queue) SetNote(note []byte) error {
 	switch n := len(note); {
 	case n > MaxNote:
@@ -53,6 +56,7 @@ func noteSum(b []byte, n int) uint32 {
 }
 
 // readNote reads the note in f.
+// A file that is shorter is one without a note: the rest of b is zeros.
 func (q *Queue) readNote(f *os.File) error {
 	b := make([]byte, noteFile)
 	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {

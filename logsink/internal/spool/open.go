@@ -26,6 +26,10 @@ type Options struct {
 // Open takes a directory, with what an earlier process left in it. It makes the
 // directory if it is missing, and refuses one that others can write to: they
 // could exchange files in it.
+//
+// A segment is a sixteenth of Max, at least 128 KiB and at most 8 MiB, or a sixty-fourth
+// of Max where that is more: so much is dropped at a time, and so much stays on the disk
+// for the sake of one chunk that is not finished.
 func Open(o Options) (*Queue, error) {
 	q := &Queue{opt: o, segMax: max(o.Max/64, min(max(o.Max/16, 128<<10), 8<<20)), inUse: map[string]bool{}}
 	if err := q.openDir(); err != nil {
@@ -79,6 +83,7 @@ func (q *Queue) used() bool {
 }
 
 // load lists the segments of earlier processes.
+// Files with other names, and what is no regular file, are not looked at.
 func (q *Queue) load() error {
 	entries, err := fs.ReadDir(q.root.FS(), ".")
 	if err != nil {
@@ -128,6 +133,7 @@ func (q *Queue) loadSegment(name string, life uint64) error {
 }
 
 // count reads the headers of a segment.
+// O(frames): a frame's text is not read unless a header is damaged.
 func (q *Queue) count(seg *segment) error {
 	for at := int64(0); ; {
 		h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
@@ -152,6 +158,7 @@ func (q *Queue) count(seg *segment) error {
 }
 
 // Metas lists the chunks that wait, oldest first, without reading them.
+// It stops in a segment at the first thing that it cannot read; Next finds out what it is.
 func (q *Queue) Metas() (list []Meta, err error) {
 	for _, seg := range q.segs {
 		for at := seg.read; at < seg.size; {
@@ -178,6 +185,8 @@ func (q *Queue) Torn() (list []Meta) {
 
 // Discard takes chunks off that the caller has in another place. One whose end
 // was missing is cut off, so that it is not told as damage either.
+// It reads all headers, and calls known once for each chunk that waits. Chunks that were
+// read already are the reader's to finish.
 func (q *Queue) Discard(known func(ID) bool) error {
 	var all error
 	for _, seg := range q.segs {

@@ -48,6 +48,8 @@ const (
 	damagedName   = "damaged.bad"
 )
 
+// segment is what the queue knows of a file. It is read from the front, read to size, while
+// frames are appended at size; open counts the chunks in between that are on their way.
 type segment struct {
 	name    string
 	life    uint64
@@ -63,6 +65,7 @@ type segment struct {
 	sealed  bool     // nothing is appended any more
 }
 
+// header is a frame's as it was read.
 type header struct {
 	Meta
 	size     int
@@ -72,6 +75,8 @@ type header struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // putHeader writes the header of a frame.
+// The checksum covers what never changes: done is written over, and stored and marked came
+// later, in room that was zero.
 func putHeader(frame []byte, m Meta) {
 	le := binary.LittleEndian
 	clear(frame[:HeaderSize])
@@ -92,6 +97,8 @@ func putHeader(frame []byte, m Meta) {
 }
 
 // parseHeader reads a header that begins with pattern: the magic and the life.
+// What is out of bounds in the parts without a checksum is brought within them: done is not
+// before the header's end nor behind the frame's.
 func parseHeader(b, pattern []byte) (h header, ok bool) {
 	le := binary.LittleEndian
 	if len(b) < HeaderSize || string(b[:len(pattern)]) != string(pattern) || crc32.Checksum(b[:offSum], castagnoli) != le.Uint32(b[offSum:]) {
@@ -114,6 +121,7 @@ func parseHeader(b, pattern []byte) (h header, ok bool) {
 type scanner struct{ buf []byte }
 
 // window reads n bytes at at.
+// It is the buffer itself, and valid until the next call. io.EOF: there is not one byte.
 func (s *scanner) window(f io.ReaderAt, at, n int64) ([]byte, error) {
 	if int64(len(s.buf)) < n {
 		s.buf = make([]byte, max(n, HeaderSize))
@@ -152,6 +160,7 @@ func segmentName(start time.Time, id ID, n int) string {
 }
 
 // parseName returns the life in a segment's name.
+// What has another form is no segment, and is left alone.
 func parseName(name string) (life uint64, ok bool) {
 	part := strings.Split(strings.TrimSuffix(name, segmentSuffix), "-")
 	if !strings.HasSuffix(name, segmentSuffix) || len(part) != 4 || len(part[0]) != 12 || len(part[1]) != 16 || len(part[2]) != 16 {

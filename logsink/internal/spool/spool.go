@@ -10,6 +10,12 @@
 // and carries checksums of its own. The directory holds segments, files of one
 // frame after the other (segment.go); a segment is removed when all of it is
 // finished. Nothing is fsynced: a spool survives the process, not the machine.
+//
+// The files: spool.go is the queue, written at one end (Push) and read at the other (Next,
+// then Progress and Finish); segment.go the format of a frame and the names of files;
+// open.go what happens at the start, when an earlier process has left something; note.go
+// the few bytes that fit in when nothing else does; dir_unix.go the directory, its lock,
+// and who may write there.
 package spool
 
 import (
@@ -76,6 +82,8 @@ var (
 
 // Queue is an open spool.
 type Queue struct {
+	// A Queue has no lock: one goroutine uses it. A segment is in segs from its creation to its
+	// removal, and its bytes are in bytes; a frame is in frames and left until it was read.
 	opt    Options
 	segMax int64
 	root   *os.Root
@@ -92,6 +100,8 @@ type Queue struct {
 }
 
 // add counts a frame that waits to be read, n = 1, or no longer does, n = -1.
+// It is the one place that changes these counts by a frame; retire and dropFirst take off
+// what is left of a whole segment.
 func (q *Queue) add(seg *segment, m Meta, n int) {
 	q.frames += n
 	seg.frames += n
@@ -103,6 +113,7 @@ func (q *Queue) add(seg *segment, m Meta, n int) {
 
 // Skip gives up the rest of the segment that is read just now, because the disk
 // does not give it.
+// What is lost by that comes out of TakeDamage. Without such a segment it does nothing.
 func (q *Queue) Skip() error {
 	for _, seg := range q.segs {
 		if seg.read < seg.size {
@@ -133,6 +144,9 @@ func (q *Queue) Size() (frames int, left [2]int64, bytes int64) {
 
 // Push appends a chunk. Frame has HeaderSize bytes of room in front of what is
 // stored. After an error the chunk is not in the spool.
+//
+// ErrFull says that it is beyond Options.Max; what the file system says when it is full
+// itself is returned as it is. It is one write, and no fsync.
 func (q *Queue) Push(m Meta, frame []byte) error {
 	size := int64(len(frame))
 	if q.bytes+size > q.opt.Max {
@@ -147,6 +161,9 @@ func (q *Queue) Push(m Meta, frame []byte) error {
 
 // PushFront stores a chunk that is older than all that wait and is in a call of
 // the destination. It is found by the next process, and is not read by this one.
+//
+// It is not bound by Options.Max: it is one chunk, at the end of a process, and would be
+// lost. It has a segment of its own, which Finish removes like one that was read.
 func (q *Queue) PushFront(m Meta, frame []byte) (Ref, error) {
 	seg, err := q.create(m)
 	if err != nil {
@@ -163,6 +180,7 @@ func (q *Queue) PushFront(m Meta, frame []byte) (Ref, error) {
 
 // write appends one frame. If it fails the segment is given up, as nobody knows
 // how much of it is on the disk.
+// The caller's frame gets its header here, in place.
 func (q *Queue) write(seg *segment, m Meta, frame []byte) error {
 	putHeader(frame, m)
 	if _, err := seg.f.WriteAt(frame, seg.size); err != nil {
@@ -178,6 +196,7 @@ func (q *Queue) write(seg *segment, m Meta, frame []byte) error {
 
 // Undo takes back the youngest Push, of a chunk that has left by another way
 // meanwhile.
+// It may be called once after a Push, with nothing in between but reads.
 func (q *Queue) Undo(m Meta) error {
 	seg, at := q.last.seg, q.last.at
 	q.last = Ref{}
@@ -194,6 +213,7 @@ func (q *Queue) Undo(m Meta) error {
 
 // giveUp ends a segment that could not be written to: without the frame that
 // is there in part, or altogether if there is no other.
+// No other frame is appended to it: the next one begins a new segment.
 func (q *Queue) giveUp(seg *segment) error {
 	seg.sealed = true
 	if seg.size > 0 {
@@ -203,6 +223,8 @@ func (q *Queue) giveUp(seg *segment) error {
 }
 
 // tail returns the segment that takes the next frame.
+// A segment has chunks of one life, and segMax bytes unless a single chunk is longer. What
+// cannot take this frame is sealed for good, so that the order of the files is the order.
 func (q *Queue) tail(m Meta, size int64) (*segment, error) {
 	if n := len(q.segs); n > 0 {
 		if seg := q.segs[n-1]; !seg.sealed && seg.life == m.Life && (seg.size == 0 || seg.size+size <= q.segMax) {
@@ -250,6 +272,7 @@ func (q *Queue) freeName(m Meta) string {
 
 // reopen takes a directory that was removed or replaced under the queue. The
 // old one is let go only when the new one is locked.
+// What is still open is read to its end, from files without a name.
 func (q *Queue) reopen() error {
 	root, err := openRoot(q.opt.Dir, true)
 	if err != nil {
@@ -266,6 +289,8 @@ func (q *Queue) reopen() error {
 }
 
 // Probe finds out whether the directory can be written to.
+// A page is written, and not just a file made: a full disk still makes empty files. It
+// leaves nothing behind, and does what is needed if the directory has gone.
 func (q *Queue) Probe() error {
 	f, err := q.root.OpenFile(probeName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
@@ -288,6 +313,10 @@ func (q *Queue) Probe() error {
 
 // Next reads the oldest chunk that was not read yet. It returns io.EOF if there
 // is none, and passes over what is damaged. Buf is used if it is large enough.
+//
+// The frame is checked no further than its header: the chunk has checksums of its own. An
+// error that is not io.EOF is the disk's, with the file's name, and the call may be
+// repeated; Skip gives the segment up.
 func (q *Queue) Next(buf []byte) (Entry, error) {
 	for {
 		i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read < seg.size })
@@ -309,6 +338,7 @@ func (q *Queue) Next(buf []byte) (Entry, error) {
 }
 
 // read reads the next chunk of one segment. io.EOF: there is no other in it.
+// Bytes between two frames that are none are counted as damaged, once.
 func (q *Queue) read(seg *segment, buf []byte) (Entry, error) {
 	for seg.read < seg.size {
 		h, from, err := q.scan.find(seg.f, seg.read, seg.size, seg.life)
@@ -348,6 +378,7 @@ func (q *Queue) Progress(r Ref, done int) error {
 }
 
 // Finish ends a chunk that was read: all of it is delivered.
+// Its mark is four bytes in the frame; it goes with the segment if nothing else is in it.
 func (q *Queue) Finish(r Ref) error {
 	r.seg.open--
 	if gone, err := q.retire(r.seg); gone || err != nil {
@@ -358,6 +389,8 @@ func (q *Queue) Finish(r Ref) error {
 
 // retire removes a segment of which all is finished. It is told as damage if
 // something in it never turned up.
+// It is not removed as long as one chunk that was read is not finished. A damaged one is
+// kept, under one name for all, so that damage cannot fill the disk.
 func (q *Queue) retire(seg *segment) (gone bool, err error) {
 	if seg.read < seg.size || seg.open > 0 || q.opt.ReadOnly {
 		return false, nil
@@ -407,6 +440,9 @@ func (q *Queue) DropBefore(t time.Time, marked func(Entry), lost func(left [2]in
 
 // dropFirst drops what waits in the oldest segment, if due says so. What is marked and
 // cannot be read does not keep it: that is the error then.
+//
+// The order is: tell, count, cut. If the process is killed after it has told, the next one
+// finds the segment, and what was told as lost comes all the same.
 func (q *Queue) dropFirst(due func(*segment) bool, marked func(Entry), lost func([2]int64, int64)) (ok bool, err error) {
 	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read < seg.size })
 	if i < 0 || !due(q.segs[i]) {
@@ -429,6 +465,7 @@ func (q *Queue) dropFirst(due func(*segment) bool, marked func(Entry), lost func
 }
 
 // visitMarked reads the chunks of a segment that wait and are marked.
+// It reads headers, and of the frames those alone that are marked: usually none.
 func (q *Queue) visitMarked(seg *segment, visit func(Entry)) error {
 	var buf []byte
 	for at := seg.read; at < seg.size; {
@@ -458,6 +495,7 @@ func (q *Queue) drop(seg *segment) error {
 	return errors.Join(seg.f.Close(), q.remove(seg.name))
 }
 
+// unlist forgets a segment, whose file is the caller's to remove or to rename.
 func (q *Queue) unlist(seg *segment) {
 	q.segs = slices.DeleteFunc(q.segs, func(o *segment) bool { return o == seg })
 	q.bytes -= seg.size
@@ -473,6 +511,7 @@ func (q *Queue) remove(name string) error {
 }
 
 // Close gives the directory up. What is in it stays.
+// It may be called for a Queue that Open has only half made, and more than once.
 func (q *Queue) Close() error {
 	var all error
 	for _, seg := range q.segs {
@@ -491,6 +530,9 @@ func (q *Queue) Close() error {
 // find returns the header of the first frame of life at or after at, and where
 // it is; io.EOF if there is none before end. It looks at every byte once, and
 // only a frame that this spool wrote passes: text in the log cannot know life.
+//
+// A header whose own checksum is wrong is no frame, and the search goes on behind its first
+// byte. The size that a header states is not checked here: the caller knows the end.
 func (s *scanner) find(f io.ReaderAt, at, end int64, life uint64) (header, int64, error) {
 	var pattern [12]byte
 	copy(pattern[:], magic)

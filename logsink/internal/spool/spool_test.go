@@ -447,7 +447,7 @@ func TestQueue_shows_what_is_marked(t *testing.T) {
 	q.Close()
 }
 
-// A note is there for whoever opens the directory next, also for one that only looks,
+// A note is there for the next process that opens the directory, also for one that only looks,
 // until it is replaced. It takes no room of its own when it is none.
 func TestQueue_keeps_a_note(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
