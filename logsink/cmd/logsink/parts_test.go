@@ -127,7 +127,8 @@ func TestTell(t *testing.T) {
 		{nil, nil, logsink.Stats{Attempted: 7, Delivered: 7}, ""},
 		{errors.New("it does not start"), nil, logsink.Stats{}, "logsink: it does not start\n"},
 		{
-			nil, &logsink.ShutdownError{OnDisk: 1, InCall: 2, Abandoned: 3, Err: errors.New("too late")}, logsink.Stats{Attempted: 9, Dropped: logsink.Drops{Full: 4, Abandoned: 3}, DiskError: "the disk is full"},
+			nil, &logsink.ShutdownError{OnDisk: 1, InCall: 2, Abandoned: 3, Err: errors.New("too late")},
+			logsink.Stats{Attempted: 9, Dropped: logsink.Drops{Full: 4, Abandoned: 3}, DiskError: "the disk is full"},
 			"logsink: shutdown: too late; 1 records on disk, 2 in a call that has not returned, 3 abandoned\n" +
 				"logsink: 7 of 9 lines are lost: {Full:4 Evicted:0 Oversize:0 Closed:0 Rejected:0 Abandoned:3 Corrupt:0}\nthe disk is full\n",
 		},
