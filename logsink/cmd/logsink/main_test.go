@@ -501,30 +501,46 @@ func namesIn(t *testing.T, dir string) (list []string) {
 }
 
 // A program in the foreground of a terminal stops, as by Ctrl-Z: the shell has its
-// turn, brings it back, and it reads from the terminal again.
+// turn, brings it back, and it reads from the terminal again. In a pipeline the rest of
+// it stops, too; a run in a run follows.
 func TestRun_gives_the_terminal_back(t *testing.T) {
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip(err)
-	}
-	if _, err := exec.LookPath("script"); err != nil {
-		t.Skip(err)
-	}
-	const program = `kill -TSTP $$; read line; echo "it reads $line"; exit 3`
-	shell := filepath.Join(t.TempDir(), "shell")
-	text := "set -m\nLOGSINK_TEST_AS=logsink " + os.Args[0] + " run -- sh -c '" + program + "'\necho \"stopped $?\"\nfg >/dev/null\necho \"ended $?\"\n"
-	if err := os.WriteFile(shell, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "script", "-qec", "bash "+shell, "/dev/null")
-	cmd.Stdin = strings.NewReader("a line\n")
-	out, err := cmd.Output()
-	got := strings.ReplaceAll(string(out), "\r", "")
-	for _, want := range []string{"stopped 147\n", "it reads a line\n", "ended 3\n"} { // 128 + SIGSTOP
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is not in %q, %v", want, got, err)
+	for _, name := range []string{"bash", "script"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(err)
 		}
+	}
+	run := "LOGSINK_TEST_AS=logsink " + os.Args[0] + " run -- "
+	program := func(sig string) string {
+		return "sh -c 'kill -" + sig + ` $$; read line; echo "it reads $line"; exit 3'`
+	}
+	for name, c := range map[string]struct {
+		line          string
+		stopped, code int
+	}{
+		"the terminal stops it": {run + program("TSTP"), 128 + int(syscall.SIGTSTP), 3},
+		"it is stopped":         {run + program("STOP"), 128 + int(syscall.SIGSTOP), 3},
+		"in a pipeline":         {run + program("TSTP") + " | cat", 128 + int(syscall.SIGTSTP), 0},
+		"in a run":              {run + os.Args[0] + " run -- " + program("TSTP"), 128 + int(syscall.SIGTSTP), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shell := filepath.Join(t.TempDir(), "shell")
+			text := "set -m\n" + c.line + "\necho \"stopped $?\"\nfg >/dev/null\necho \"ended $?\"\n"
+			if err := os.WriteFile(shell, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "script", "-qec", "bash "+shell, "/dev/null")
+			cmd.Stdin = strings.NewReader("a line\n")
+			out, err := cmd.Output()
+			got := strings.ReplaceAll(string(out), "\r", "")
+			for _, want := range []string{fmt.Sprintf("stopped %d\n", c.stopped), "it reads a line\n", fmt.Sprintf("ended %d\n", c.code)} {
+				if !strings.Contains(got, want) {
+					t.Errorf("%q is not in %q, %v", want, got, err)
+				}
+			}
+		})
 	}
 }
 

@@ -169,8 +169,7 @@ func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, e
 	// A group of its own: a signal of the terminal, and what is forwarded, comes
 	// once. If we have the terminal that group is the one that reads from it; in the
 	// background it is another program's.
-	terminal := isTerminal(os.Stdin)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: terminal, Ctty: 0}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: isTerminal(os.Stdin), Ctty: 0}
 	out, w1, err := newStream(sink.Lines())
 	if err != nil {
 		return 0, err
@@ -188,7 +187,7 @@ func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, e
 	}
 	ended := make(chan struct{})
 	go forward(cmd.Process.Pid, signals, ended)
-	status, err := reap(cmd.Process.Pid, terminal)
+	status, err := reap(cmd.Process.Pid)
 	close(ended)
 	drain([]*stream{out, errs}, s.linger)
 	return status, err
@@ -218,14 +217,12 @@ func forward(pid int, signals <-chan os.Signal, ended <-chan struct{}) {
 
 // reap waits for the end of the program. As process 1 it gets every orphan of
 // the container meanwhile, and must take their exit status, or they stay as
-// zombies. If the program was started with the terminal, and is stopped there, by
-// Ctrl-Z, then so are we, so that the shell has its turn; forward goes on.
+// zombies. With a terminal it also follows a program that stops; forward goes on.
 //
 // It waits for any child, not for the one: os/exec would wait for that and leave the others.
-// SIGSTOP from outside is not answered by stopping, since SIGCONT would not reach us then.
-func reap(pid int, terminal bool) (syscall.WaitStatus, error) {
+func reap(pid int) (syscall.WaitStatus, error) {
 	options := 0
-	if terminal {
+	if _, ok := foreground(os.Stdin); ok {
 		options = syscall.WUNTRACED
 	}
 	for {
@@ -238,9 +235,8 @@ func reap(pid int, terminal bool) (syscall.WaitStatus, error) {
 		case got != pid:
 		case status.Exited() || status.Signaled():
 			return status, nil
-		case status.Stopped() && status.StopSignal() != syscall.SIGSTOP: // by the terminal
-			giveTerminal(os.Stdin, syscall.Getpgrp())
-			syscall.Kill(os.Getpid(), syscall.SIGSTOP) //nolint:errcheck // it is us
+		case status.Stopped():
+			followStop(pid, status.StopSignal())
 		}
 	}
 }
