@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"go.yaml.in/yaml/v3"
