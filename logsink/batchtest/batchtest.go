@@ -27,6 +27,8 @@ type Subject struct {
 	// Arrived returns the texts that the far end has taken, without line breaks,
 	// in their order. Required.
 	Arrived func() []string
+	// All of these are called by the test, also while a sink's goroutine, or another one of
+	// the suite, is in WriteBatch. Arrived is called again and again, until it has enough.
 	// Down has the far end fail at once, and Up ends that. Nil: it cannot.
 	Down, Up func()
 	// Hang has the far end take requests and not answer, until Up. Nil: it
@@ -116,6 +118,8 @@ func pause(ctx context.Context) {
 
 // mustMakeSense fails if a result cannot be true: more done than there was, or
 // a rejected record that was not reached.
+// A sink passes over such a result and counts an error; a destination that returns one has
+// lost track of what it sent.
 func mustMakeSense(t *testing.T, res logsink.BatchResult, of int) {
 	t.Helper()
 	if res.Done < 0 || res.Done > of || !slices.IsSorted(res.Rejected) {
@@ -173,6 +177,8 @@ func inOrder(t *testing.T, s Subject) {
 
 // keepsNothing: the records' memory is the sink's again once WriteBatch has
 // returned.
+// The records are overwritten as soon as they are done, and nothing else of them is kept
+// by the test: what arrives as X was still the sink's.
 func keepsNothing(t *testing.T, s Subject) {
 	recs := records(10, numbered)
 	write(t, s, recs)

@@ -32,6 +32,8 @@ func (s Subject) lost() int64 {
 
 // Make wraps a destination. A small memory (some hundred kilobytes) makes the
 // checks of a full one quick.
+// Each promise calls it at least once, and closes what it gets unless the promise is
+// broken before.
 type Make func(dest io.Writer) Subject
 
 // Violation is a promise that a wrapper does not keep.
@@ -191,6 +193,7 @@ func (l load) arrived(rec *Recorder) (int64, error) {
 }
 
 // settle closes the subject and compares what arrived with what was written.
+// Not one record may be missing from the sum, and none may be there that nobody wrote.
 func (l load) settle(s Subject, rec *Recorder) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -225,6 +228,7 @@ func healthy(wrap Make) error {
 }
 
 // retention: Write does not keep the slice.
+// A logger uses its buffer again for the next line.
 func retention(wrap Make) error {
 	var rec Recorder
 	s := wrap(&rec)
@@ -267,6 +271,7 @@ func frozen(wrap Make, count bool) error {
 }
 
 // closing: Close returns when its context ends, whatever the destination does.
+// It needs no error from Close: that the records are lost it may say or leave to Lost.
 func closing(wrap Make) error {
 	stuck := NewFrozen(nil)
 	defer stuck.Release()

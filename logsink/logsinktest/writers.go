@@ -91,6 +91,7 @@ func (r *Recorder) String() string {
 
 // Lines returns everything so far, cut at line breaks. What follows the last
 // line break is a line too, if it is not empty.
+// The lines are copies, in the order of the writes. A "\r" in front of the break stays.
 func (r *Recorder) Lines() []string {
 	var lines []string
 	for l := range bytes.Lines([]byte(r.String())) {
@@ -126,6 +127,7 @@ func (f *Frozen) Write(p []byte) (int, error) {
 }
 
 // Entered is closed when the first Write is stuck.
+// Waiting for it spares a test the guess when the freeze has begun.
 func (f *Frozen) Entered() <-chan struct{} { return f.entered }
 
 // Release ends the freeze, for the Write that is stuck and for all that

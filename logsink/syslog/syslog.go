@@ -58,6 +58,7 @@ type Dest struct {
 	header []byte // host, app and process
 	stream bool
 
+	// Of WriteBatch, which one goroutine calls; Close comes after it.
 	conn net.Conn
 	dead chan struct{} // closed when the server has closed conn, a stream
 	buf  []byte
@@ -150,6 +151,7 @@ func (d *Dest) Stats() Stats {
 }
 
 // perCall is how many bytes of a stream go in one write.
+// More would make a time-out of a slow server likelier, less a call for every few records.
 const perCall = 64 << 10
 
 // WriteBatch sends the front of recs. It is for the Sink.
@@ -257,6 +259,7 @@ func (d *Dest) add(r logsink.Record) {
 }
 
 // Close closes the connection. It is for after the sink's Shutdown.
+// It flushes nothing: what WriteBatch said is done was written.
 func (d *Dest) Close() error {
 	if d.conn == nil {
 		return nil

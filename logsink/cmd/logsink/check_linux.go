@@ -62,6 +62,7 @@ func pipeSize(fd int) int {
 }
 
 // pipeUsed is how many bytes wait in a pipe; 0 for what does not tell.
+// What waits is what a reader is behind by at this moment.
 func pipeUsed(fd int) int {
 	const unread = 0x541b // FIONREAD, ioctl_tty(2)
 	var n int32
@@ -132,6 +133,7 @@ func (nobody) WriteBatch(context.Context, []logsink.Record) (logsink.BatchResult
 
 // places tries a spill directory and a mapped file as a sink would use them. One that
 // is not there yet is not made: what can be made beside it can be made there.
+// An empty path is one that was not asked for.
 func places(spill, mapped string) (all []finding) {
 	if spill != "" {
 		all = append(all, place(spill, func(path string) logsink.Options { return logsink.Options{SpillDir: path} }))

@@ -131,6 +131,7 @@ func cat(c command, args []string, stdout, stderr io.Writer) int {
 
 // verify takes logs that have arrived, and leftovers. Exit code 1: something is
 // missing, damaged, or cannot be read.
+// Each path is judged by itself, and all are.
 func verify(c command, args []string, stdout, stderr io.Writer) int {
 	list, code, ok := c.paths(args, stderr)
 	if !ok {

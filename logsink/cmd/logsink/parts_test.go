@@ -241,6 +241,11 @@ func TestDescriptor(t *testing.T) {
 	if got := descriptor(pipe[1], "it"); got.text != fmt.Sprintf(pipeText, cut) {
 		t.Errorf("%v", got)
 	}
+	syscall.Close(pipe[0])
+	pipe[0] = -1 // from here on it has writers alone
+	if got := descriptor(pipe[1], "it"); !strings.Contains(got.text, "read by a process that cannot be seen from here: ") {
+		t.Errorf("%v", got)
+	}
 	if got := readers(0); got != "a process that cannot be seen from here" {
 		t.Errorf("%s", got)
 	}

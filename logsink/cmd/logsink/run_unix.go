@@ -93,6 +93,7 @@ func runProgram(c command, args []string, _, stderr io.Writer) int {
 
 // noFiles reports whether the program could not be started for want of file
 // descriptors, which are ours to need.
+// A program that could not be started for another reason would fail without us as well.
 func noFiles(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
 // instead becomes the program: logging must not keep a service from starting. It

@@ -49,6 +49,9 @@ func TestQueue_goes_on_after_a_failed_write(t *testing.T) {
 		if frames, left, _ := q.Size(); frames != int(before) || left != [2]int64{2 * int64(before), int64(before)} {
 			t.Errorf("after it %d chunks wait, with %v records", frames, left)
 		}
+		if names := files(t, dir); before == 0 && len(names) > 0 {
+			t.Errorf("it leaves %v, in which there is nothing", names)
+		}
 		push(t, q, 1, 4, 1000)
 		want := []ID{{1, 1}, {1, 2}, {1, 4}}[2-before:]
 		q.Close() //nolint:errcheck // one file is closed already
@@ -252,11 +255,12 @@ func TestOpen_mustExist(t *testing.T) {
 func TestOpen_readOnly(t *testing.T) {
 	q, dir := spooled(t, 3)
 	defer q.Close()
-	empty, damaged := segmentName(began, ID{9, 1}, 0), segmentName(began, ID{8, 1}, 0)
+	empty, damaged, text := segmentName(began, ID{9, 1}, 0), segmentName(began, ID{8, 1}, 0), segmentName(began, ID{7, 1}, 0)
 	m, frame := chunkOf(8, 1, 1000)
 	putHeader(frame, m)
 	err := errors.Join(
 		os.WriteFile(filepath.Join(dir, empty), nil, 0o600),
+		os.WriteFile(filepath.Join(dir, text), []byte("only text"), 0o600),
 		os.WriteFile(filepath.Join(dir, damaged), append([]byte("some text"), frame...), 0o600))
 	if err != nil {
 		t.Fatal(err)
@@ -278,7 +282,7 @@ func TestOpen_readOnly(t *testing.T) {
 			}
 			got = append(got, e.ID)
 		}
-		if want := []ID{{8, 1}, {1, 1}, {1, 2}, {1, 3}}; !slices.Equal(got, want) || look.Damaged() != int64(len("some text")) {
+		if want := []ID{{8, 1}, {1, 1}, {1, 2}, {1, 3}}; !slices.Equal(got, want) || look.Damaged() != int64(len("some text")+len("only text")) {
 			t.Errorf("%v, want %v; %d bytes are damaged", got, want, look.Damaged())
 		}
 		if err := look.Close(); err != nil {

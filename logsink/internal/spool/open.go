@@ -45,6 +45,7 @@ func Open(o Options) (*Queue, error) {
 
 // openDir opens the directory, and takes its lock unless it is only read: two
 // processes in one directory would deliver everything twice.
+// The room for the note is reserved here, at the start, while the disk has some.
 func (q *Queue) openDir() (err error) {
 	if q.root, err = openRoot(q.opt.Dir, !q.opt.MustExist && !q.opt.ReadOnly); err != nil {
 		return err
@@ -176,6 +177,7 @@ func (q *Queue) Metas() (list []Meta, err error) {
 
 // Torn lists the chunks whose end was missing when the spool was opened. They
 // are lost, unless Discard takes them off.
+// One a segment at most, and the last in it.
 func (q *Queue) Torn() (list []Meta) {
 	for _, seg := range q.segs {
 		list = append(list, seg.torn...)

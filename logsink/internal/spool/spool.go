@@ -54,6 +54,7 @@ type Entry struct {
 }
 
 // Ref is where a chunk lies in the spool that returned it.
+// It is valid until Finish, and for the Queue that it came from alone.
 type Ref struct {
 	seg *segment
 	at  int64
@@ -68,6 +69,7 @@ type Damage struct {
 	Bytes   int64 // in which no chunk was found
 }
 
+// Error is the damage for people, without the directory, which the caller knows.
 func (d Damage) Error() string {
 	return fmt.Sprintf("%s is damaged: %d records, and %d bytes without a record; kept as %s",
 		d.File, d.Records[0]+d.Records[1], d.Bytes, d.Kept)
@@ -261,6 +263,7 @@ func (q *Queue) create(m Meta) (*segment, error) {
 
 // freeName is a name that no segment has: a number tells apart those that begin
 // with the same chunk.
+// It goes by what this process knows to be there; O_EXCL finds out the rest.
 func (q *Queue) freeName(m Meta) string {
 	for n := 0; ; n++ {
 		name := segmentName(q.opt.Start, m.ID, n)
@@ -490,6 +493,8 @@ func (q *Queue) visitMarked(seg *segment, visit func(Entry)) error {
 }
 
 // drop removes a segment.
+// It is off the list before it is off the disk: a file that cannot be removed is told, and
+// is found again by the next process.
 func (q *Queue) drop(seg *segment) error {
 	q.unlist(seg)
 	return errors.Join(seg.f.Close(), q.remove(seg.name))
@@ -503,6 +508,7 @@ func (q *Queue) unlist(seg *segment) {
 }
 
 // remove removes a file that may be gone already.
+// Somebody who cleans up by hand is no error.
 func (q *Queue) remove(name string) error {
 	if err := q.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
