@@ -25,10 +25,9 @@ type Subject struct {
 	// Dest is the destination. Required.
 	Dest logsink.BatchDest
 	// Arrived returns the texts that the far end has taken, without line breaks,
-	// in their order. Required.
+	// in their order. Required. It is called again and again, until it has enough, and
+	// like all of these also while another goroutine is in WriteBatch.
 	Arrived func() []string
-	// All of these are called by the test, also while a sink's goroutine, or another one of
-	// the suite, is in WriteBatch. Arrived is called again and again, until it has enough.
 	// Down has the far end fail at once, and Up ends that. Nil: it cannot.
 	Down, Up func()
 	// Hang has the far end take requests and not answer, until Up. Nil: it
