@@ -68,6 +68,7 @@ func lossOf(v [lossFields]int64) loss { return loss{v[0], v[1], v[2], v[3], v[4]
 func (l loss) plus(m loss) loss  { return l.add(m, 1) }
 func (l loss) minus(m loss) loss { return l.add(m, -1) }
 
+// add is l and that many times m, field by field.
 func (l loss) add(m loss, times int64) loss {
 	sum, with := l.fields(), m.fields()
 	for i := range sum {
@@ -132,6 +133,7 @@ func (s *Sink) evictedSoFarLocked() loss {
 
 // untoldLocked is what is lost and told by no marker in the queue or in the log, and
 // since when, in Unix milliseconds.
+// It is what the note and the ledger are for.
 func (s *Sink) untoldLocked() (l loss, since int64) {
 	l = s.refusedSoFarLocked().minus(s.gap.reported).plus(s.evictedSoFarLocked().minus(s.gap.evictedTold))
 	return l, s.sinceLocked()
@@ -280,6 +282,7 @@ func unpackGap(b []byte) (g loss, since, until int64) {
 }
 
 // readGap is what the marker for such a slot tells.
+// A slot that is none of ours tells of nothing, and has the times of 1970.
 func readGap(rec []byte) GapInfo {
 	g, since, until := unpackGap(rec)
 	return g.info(since, until)

@@ -76,6 +76,7 @@ func (m *mover) open(mapped chan struct{}) {
 	}
 }
 
+// Without SpillAge nothing is too old; a clock that is a century ahead is no reason either.
 const forever = 100 * 365 * 24 * time.Hour
 
 // mappedFailed notes an error of the mapped memory, or of the image of one that is
@@ -309,6 +310,7 @@ type onDisk struct {
 	oldest int64             // base of all of them
 }
 
+// add takes one more chunk that waits on disk into account.
 func (o *onDisk) add(id spool.ID, base int64) {
 	if n, ok := o.first[id.Life]; !ok || id.Num < n {
 		o.first[id.Life] = id.Num

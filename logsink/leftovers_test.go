@@ -509,7 +509,7 @@ func TestLeftovers_of_an_open_gap(t *testing.T) {
 			for i := 0; s.Stats().Dropped.Full < 1000; i++ {
 				io.WriteString(s, line)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			s.Shutdown(ctx) //nolint:errcheck // the destination takes nothing
 			<-s.mover.done

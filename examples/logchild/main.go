@@ -53,6 +53,7 @@ func run(sink *logsink.Sink, args []string) int {
 	out := sink.Lines()
 	defer out.Close()
 	cmd := exec.Command(args[0], args[1:]...)
+	// The same writer twice: then os/exec copies both with one goroutine.
 	cmd.Stdout, cmd.Stderr = out, out
 	logger.Info("program starts", "program", args[0])
 	err := cmd.Run()

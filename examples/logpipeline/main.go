@@ -71,6 +71,7 @@ func main() {
 // The two differ in one line, the writer that the logger gets. The report is a pipe of its
 // own: what is shown must not depend on what is being shown.
 func serve(writer string, c config, report io.Writer) error {
+	// With the plain writer the logger has the pipe itself, as most programs do.
 	var out io.Writer = os.Stdout
 	var sink *logsink.Sink
 	if writer == "logsink" {
@@ -81,6 +82,7 @@ func serve(writer string, c config, report io.Writer) error {
 		out = sink
 	}
 	logger := log.New(out, "", log.LstdFlags)
+	// The reports come from a goroutine of their own: they go on when the loop below is stuck.
 	var served atomic.Int64
 	go func() {
 		for range time.Tick(100 * time.Millisecond) {
@@ -89,7 +91,7 @@ func serve(writer string, c config, report io.Writer) error {
 	}()
 	// A tick is some requests, at least one: tickers are not exact below a millisecond.
 	line := strings.Repeat("x", c.size)
-	perTick := max(1, c.rate/1000)
+	perTick := max(1, c.rate/1000) // so that the ticker has a millisecond or more
 	tick := time.NewTicker(time.Duration(perTick) * time.Second / time.Duration(c.rate))
 	defer tick.Stop()
 	// Liveness: a loop that is stuck in a logger's write is not live, and a
@@ -153,6 +155,7 @@ func startChild(name string, c config) (*child, error) {
 	ch := &child{name: name, done: make(chan struct{})}
 	ch.cmd = exec.Command(self, "-service", name, "-for", c.length.String(), "-rate", fmt.Sprint(c.rate), "-size", fmt.Sprint(c.size))
 	ch.cmd.Stdout, ch.cmd.Stderr, ch.cmd.ExtraFiles = stdout, os.Stderr, []*os.File{toReport}
+	// The mark is for the test, whose binary is not this program.
 	ch.cmd.Env = append(os.Environ(), childMark)
 	if err := ch.cmd.Start(); err != nil {
 		return nil, err
@@ -163,6 +166,7 @@ func startChild(name string, c config) (*child, error) {
 		defer close(ch.done)
 		defer unread.Close() //nolint:errcheck // held open until here, and never read
 		defer report.Close() //nolint:errcheck // read to its end
+		// A number is how many requests were served; anything else is the last word.
 		for lines := bufio.NewScanner(report); lines.Scan(); {
 			var n int64
 			if _, err := fmt.Sscanf(lines.Text(), "%d\n", &n); err == nil {
@@ -197,6 +201,8 @@ func show(w io.Writer, c config) error {
 	step := c.length / 6
 	tick := time.NewTicker(step)
 	defer tick.Stop()
+	// Both columns are read at the same moment; one stands still after the first 64 KiB, which
+	// is what a pipe holds.
 	for i := 1; i <= 6; i++ {
 		<-tick.C
 		fmt.Fprintf(w, "%8v  %12d served  %8d served\n", (time.Duration(i) * step).Round(time.Millisecond), plain.served.Load(), sink.served.Load())
@@ -208,12 +214,16 @@ func show(w io.Writer, c config) error {
 	case <-sink.done:
 	case <-limit.C:
 	}
+	// It was to end when the time was over, and is still in the write of a log line: nothing
+	// but a signal ends it.
 	plain.cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
 	for _, ch := range children {
 		<-ch.done
 		ch.cmd.Wait() //nolint:errcheck // one of them was killed
 	}
 	fmt.Fprintf(w, "\nplain:   stopped at request %d, and hangs there\nlogsink: %v\n", plain.served.Load(), sink.final.Load())
+	// Half of what was asked for is enough: the machine may be busy, and a frozen service does
+	// not get anywhere near it.
 	want := int64(c.length.Seconds() * float64(c.rate))
 	if plain.served.Load() > want/2 || sink.served.Load() < want/2 || sink.final.Load() == nil {
 		return fmt.Errorf("expected the plain service to freeze and the other to serve about %d requests; it was %d and %d", want, plain.served.Load(), sink.served.Load())

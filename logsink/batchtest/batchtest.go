@@ -21,6 +21,9 @@ import (
 )
 
 // Subject is a destination under test, with a far end of its own.
+//
+// Open makes one for each promise, with nothing left from the one before: what a promise has
+// broken, it may leave broken.
 type Subject struct {
 	// Dest is the destination. Required.
 	Dest logsink.BatchDest

@@ -24,6 +24,8 @@ const (
 )
 
 // batch is the front of some records as one request.
+//
+// Every record up to taken is in exactly one of events, rejected and skipped.
 type batch struct {
 	events   []types.InputLogEvent
 	index    []int // of the record that is event i
@@ -116,6 +118,7 @@ func cut(recs []logsink.Record, limit, longest int, offset time.Duration) batch 
 
 // message is the text of an event: without the line break, and valid UTF-8, so
 // that its length here is its length there.
+// It allocates: the SDK wants strings, and the record's memory is the Sink's.
 func message(line []byte) string {
 	line = bytes.TrimRight(line, "\r\n")
 	if utf8.Valid(line) {

@@ -201,6 +201,7 @@ func (l *File) rotate() error {
 }
 
 // Reopen has the next Write look whether Path is another file now, or none.
+// It touches no disk, and so never waits.
 func (l *File) Reopen() { l.reopen.Store(true) }
 
 // ReopenOnHangup calls Reopen at each SIGHUP, until ctx ends. Until then the

@@ -211,6 +211,7 @@ func (l load) settle(s Subject, rec *Recorder) error {
 }
 
 // healthy: nothing is lost while nothing is wrong.
+// Eight hundred lines are less than any wrapper has room for.
 func healthy(wrap Make) error {
 	var rec Recorder
 	s := wrap(&rec)
@@ -298,6 +299,7 @@ func closing(wrap Make) error {
 }
 
 // afterClose: what is written after Close is counted, and harms nobody.
+// A library's last log line may come when main has closed the log.
 func afterClose(wrap Make) error {
 	s := wrap(&Recorder{})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -145,6 +145,7 @@ type attribute struct {
 
 // attributes are in the order of their keys, so that equal requests are equal
 // bytes.
+// An empty map is an empty list, and not null, which some collectors refuse.
 func attributes(m map[string]string) []attribute {
 	list := []attribute{}
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -363,6 +364,7 @@ func judge(resp *http.Response, text []byte) (refusal, error) {
 }
 
 // body is an ExportLogsServiceRequest in JSON, compressed if wanted.
+// The fields are in the order of their names, as encoding/json has those of maps.
 func (d *Dest) body(records []logRecord) ([]byte, error) {
 	b, err := json.Marshal(map[string]any{"resourceLogs": []any{map[string]any{
 		"resource":  d.resource,

@@ -6,6 +6,7 @@ import (
 )
 
 // finding is what check says of one thing.
+// Its text begins with what was looked at, and says what could be done about it.
 type finding struct {
 	blocks bool // a program can stop at its next log line
 	text   string
@@ -28,6 +29,7 @@ func check(c command, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	code := 0
+	// The words have one width, so that people can look down the column.
 	for _, f := range findings(*spill, *mapped) {
 		word := "ok    "
 		if f.blocks {

@@ -14,6 +14,7 @@ import (
 // It returns if the signal did not end us: process 1 has no default action, and some signals
 // are ignored by default. The caller then exits with 128 and the number.
 func dieOf(sig syscall.Signal) {
+	// The program has left a core of its own, if it was to; ours would hide it.
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) //nolint:errcheck // then there are two
 	// The runtime has handlers for most signals; signal.Reset gives the signal
 	// back to those. The kernel's own answer is asked for past it.

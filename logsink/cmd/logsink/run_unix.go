@@ -56,6 +56,7 @@ func runProgram(c command, args []string, _, stderr io.Writer) int {
 	fs.StringVar(&o.Mapped, "mapped", "", "`file` on tmpfs, such as below /dev/shm, that keeps what waits if logsink is killed")
 	fs.BoolVar(&o.Seal, "seal", false, "write lines by which \"logsink verify\" tells what is missing in the log that arrived")
 	fs.StringVar(&s.gap, "gap", "json", "`form` of the line that stands where lines were dropped: json, logfmt, text or none")
+	// The two times are those that a stop may take: what supervises us has to give us both.
 	fs.DurationVar(&s.close, "close", 5*time.Second, "how long the log may take when the program has ended")
 	fs.DurationVar(&s.linger, "pipe-linger", time.Second, "how long to read on when the program has ended and its children still hold its output")
 	if code, ok := parse(fs, args); !ok {
@@ -166,6 +167,7 @@ func (s *settings) run(sink *logsink.Sink, args []string) (syscall.WaitStatus, e
 	signal.Notify(signals, forwarded()...)
 	defer signal.Stop(signals)
 	cmd := exec.Command(args[0], args[1:]...)
+	// A file is handed on as it is; anything else would be a goroutine that copies it.
 	cmd.Stdin = os.Stdin
 	// A group of its own: a signal of the terminal, and what is forwarded, comes
 	// once. If we have the terminal that group is the one that reads from it; in the
@@ -285,6 +287,7 @@ func readRest(r *os.File, lines io.Writer) {
 		return
 	}
 	buf := make([]byte, 64<<10)
+	// Without this bound a daemon that writes as fast as we read would keep us here.
 	for left := mostPiped; left > 0; {
 		n, failed := 0, error(nil)
 		err := raw.Read(func(fd uintptr) bool {

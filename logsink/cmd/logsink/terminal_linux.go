@@ -25,6 +25,7 @@ func foreground(f *os.File) (group int, ok bool) {
 
 // hasTerminal reports whether f is our terminal and we are the group that reads
 // from it: in the background it belongs to another program, such as the shell.
+// A file that is no terminal has no foreground, and is none of ours.
 func hasTerminal(f *os.File) bool {
 	group, ok := foreground(f)
 	return ok && group == syscall.Getpgrp()
@@ -63,6 +64,8 @@ func followStop(pid int, sig syscall.Signal) {
 
 // orphaned reports whether nobody in this session looks after our group, as a shell
 // does: every parent is in it, up to one of another session.
+// It goes up from us; a process that ends meanwhile, or that we may not see, ends the search
+// with yes: not to stop is the safe mistake, since the program's output is read on.
 func orphaned() bool {
 	us, err := lookAt(os.Getpid())
 	if err != nil {
@@ -81,6 +84,8 @@ func orphaned() bool {
 // process is what proc_pid_stat(5) says of one.
 type process struct{ parent, group, session int }
 
+// lookAt reads /proc. The name of a program, in brackets, may hold anything, brackets and
+// spaces too: the last closing one ends it. A process that has ended meanwhile is an error.
 func lookAt(pid int) (p process, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
