@@ -48,7 +48,7 @@ func (v *Violation) Error() string { return v.Promise + ": " + v.Detail }
 // patience is how long anything may take that should not wait for a frozen
 // destination. It is far above what a busy machine needs, and is spent only by
 // a wrapper that does wait.
-const patience = 3 * time.Second
+var patience = 3 * time.Second // a variable for tests
 
 // closeSlack is how long after its ctx a Close may return. The promise of
 // package logsink is 10 ms; a test machine may be busy.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/failopen/failopen/logsink/logsinktest"
 )
@@ -70,6 +71,7 @@ func TestCheck_finds_faults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for writers that block")
 	}
+	logsinktest.SetPatience(t, time.Second)
 	all := logsinktest.Promises()
 	for name, c := range map[string]struct {
 		wrap  logsinktest.Make
