@@ -62,7 +62,7 @@
 //   - the destination fails or does not return: retry.go, fallback.go
 //   - what was lost is told: gap.go, across processes ledger.go and note.go
 //   - memory goes to disk and back: mover.go, save.go, internal/spool
-//   - a process was killed: memory_unix.go, frame.go, leftovers.go, resume.go
+//   - a process was killed: memory_unix.go, frame.go, leftovers.go, resume.go, recover.go
 //   - the end: flush.go, shutdown.go
 //
 // The words: a record is what one Write brought. A chunk is a piece of memory full of

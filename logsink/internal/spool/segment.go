@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -131,6 +132,43 @@ func (s *scanner) window(f io.ReaderAt, at, n int64) ([]byte, error) {
 		err = nil // the file is shorter than it was
 	}
 	return s.buf[:k], err
+}
+
+// find returns the header of the first frame of life at or after at, and where
+// it is; io.EOF if there is none before end. It looks at every byte once, and
+// only a frame that this spool wrote passes: text in the log cannot know life.
+//
+// A header whose own checksum is wrong is no frame, and the search goes on behind its first
+// byte. The size that a header states is not checked here: the caller knows the end.
+func (s *scanner) find(f io.ReaderAt, at, end int64, life uint64) (header, int64, error) {
+	var pattern [12]byte
+	copy(pattern[:], magic)
+	binary.LittleEndian.PutUint64(pattern[4:], life)
+	// Nearly always the frame is just here: then no more is read than its header.
+	for n := int64(HeaderSize); end-at >= HeaderSize; n = scanWindow {
+		win, err := s.window(f, at, min(end-at, n))
+		if err != nil {
+			return header{}, at, err
+		}
+		for i := 0; ; i++ {
+			k := bytes.Index(win[i:], pattern[:])
+			if k < 0 {
+				at += int64(max(len(win)-len(pattern)+1, 1))
+				break
+			}
+			if i += k; i+HeaderSize > len(win) && i > 0 {
+				at += int64(i) // its end is in the next window
+				break
+			}
+			if h, ok := parseHeader(win[i:], pattern[:]); ok {
+				return h, at + int64(i), nil
+			}
+			if i+HeaderSize > len(win) {
+				return header{}, end, io.EOF // the file is shorter than it was
+			}
+		}
+	}
+	return header{}, end, io.EOF
 }
 
 // putDone writes over four bytes, which a disk does whole: a crash leaves the

@@ -13,21 +13,18 @@
 //
 // The files: spool.go is the queue, written at one end (Push) and read at the other (Next,
 // then Progress and Finish); segment.go the format of a frame and the names of files;
-// open.go what happens at the start, when an earlier process has left something; note.go
+// drop.go what goes when there is no room; open.go what happens at the start, when an earlier process has left something; note.go
 // the few bytes that fit in when nothing else does; dir_unix.go the directory, its lock,
 // and who may write there.
 package spool
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
-	"time"
 )
 
 // ID names a chunk. Life is the random number of one process's run: numbers
@@ -428,70 +425,6 @@ func (q *Queue) Damaged() (n int64) {
 	return n
 }
 
-// DropOldest drops what waits in the oldest segment, to make room. Of a segment that
-// is read just now, what was read stays. Before it is gone, marked gets each chunk of
-// it that is Marked, in a Frame that is valid until it returns, and lost what it is in
-// all: records by lane, and bytes. DropOldest reports false if nothing waits.
-func (q *Queue) DropOldest(marked func(Entry), lost func(left [2]int64, bytes int64)) (ok bool, err error) {
-	return q.dropFirst(func(seg *segment) bool { return true }, marked, lost)
-}
-
-// DropBefore is DropOldest for a segment whose last chunk came before t.
-func (q *Queue) DropBefore(t time.Time, marked func(Entry), lost func(left [2]int64, bytes int64)) (ok bool, err error) {
-	return q.dropFirst(func(seg *segment) bool { return seg.newest < t.UnixMilli() }, marked, lost)
-}
-
-// dropFirst drops what waits in the oldest segment, if due says so. What is marked and
-// cannot be read does not keep it: that is the error then.
-//
-// The order is: tell, count, cut. If the process is killed after it has told, the next one
-// finds the segment, and what was told as lost comes all the same.
-func (q *Queue) dropFirst(due func(*segment) bool, marked func(Entry), lost func([2]int64, int64)) (ok bool, err error) {
-	i := slices.IndexFunc(q.segs, func(seg *segment) bool { return seg.read < seg.size })
-	if i < 0 || !due(q.segs[i]) {
-		return false, nil
-	}
-	seg := q.segs[i]
-	err = q.visitMarked(seg, marked)
-	left, bytes := seg.lost(), seg.size-seg.read
-	lost(left, bytes)
-	q.frames -= seg.frames
-	q.left[0] -= seg.left[0]
-	q.left[1] -= seg.left[1]
-	if seg.open == 0 {
-		return true, errors.Join(err, q.drop(seg))
-	}
-	seg.frames, seg.left, seg.torn, seg.sealed = 0, [2]int64{}, nil, true
-	q.bytes -= bytes
-	seg.size = seg.read
-	return true, errors.Join(err, seg.f.Truncate(seg.size))
-}
-
-// visitMarked reads the chunks of a segment that wait and are marked.
-// It reads headers, and of the frames those alone that are marked: usually none.
-func (q *Queue) visitMarked(seg *segment, visit func(Entry)) error {
-	var buf []byte
-	for at := seg.read; at < seg.size; {
-		h, from, err := q.scan.find(seg.f, at, seg.size, seg.life)
-		if errors.Is(err, io.EOF) || err == nil && from+int64(h.size) > seg.size {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		at = from + int64(h.size)
-		if h.finished || !h.Marked {
-			continue
-		}
-		buf = slices.Grow(buf[:0], h.size)[:h.size]
-		if _, err := seg.f.ReadAt(buf, from); err != nil {
-			return err
-		}
-		visit(Entry{h.Meta, buf, Ref{seg, from}})
-	}
-	return nil
-}
-
 // drop removes a segment.
 // It is off the list before it is off the disk: a file that cannot be removed is told, and
 // is found again by the next process.
@@ -531,41 +464,4 @@ func (q *Queue) Close() error {
 		all = errors.Join(all, q.lock.Close()) // gives up the lock
 	}
 	return all
-}
-
-// find returns the header of the first frame of life at or after at, and where
-// it is; io.EOF if there is none before end. It looks at every byte once, and
-// only a frame that this spool wrote passes: text in the log cannot know life.
-//
-// A header whose own checksum is wrong is no frame, and the search goes on behind its first
-// byte. The size that a header states is not checked here: the caller knows the end.
-func (s *scanner) find(f io.ReaderAt, at, end int64, life uint64) (header, int64, error) {
-	var pattern [12]byte
-	copy(pattern[:], magic)
-	binary.LittleEndian.PutUint64(pattern[4:], life)
-	// Nearly always the frame is just here: then no more is read than its header.
-	for n := int64(HeaderSize); end-at >= HeaderSize; n = scanWindow {
-		win, err := s.window(f, at, min(end-at, n))
-		if err != nil {
-			return header{}, at, err
-		}
-		for i := 0; ; i++ {
-			k := bytes.Index(win[i:], pattern[:])
-			if k < 0 {
-				at += int64(max(len(win)-len(pattern)+1, 1))
-				break
-			}
-			if i += k; i+HeaderSize > len(win) && i > 0 {
-				at += int64(i) // its end is in the next window
-				break
-			}
-			if h, ok := parseHeader(win[i:], pattern[:]); ok {
-				return h, at + int64(i), nil
-			}
-			if i+HeaderSize > len(win) {
-				return header{}, end, io.EOF // the file is shorter than it was
-			}
-		}
-	}
-	return header{}, end, io.EOF
 }
