@@ -614,3 +614,60 @@ func TestFallback_lines_of_its_own(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// Evictions whose marker has arrived are not told again by the next process, also if
+// this one is killed while the lines behind the marker are on their way.
+func TestLedger_evictions_told_once(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "mapped")
+	calls, next := make(chan string), make(chan int)
+	dest := writerFunc(func(p []byte) (int, error) {
+		calls <- string(p)
+		if n := <-next; n < len(p) {
+			return n, errors.New("taken in part")
+		}
+		return len(p), nil
+	})
+	s := newMapped(t, Options{Dest: dest, MaxBytes: 256 << 10, Mapped: path, DropOldest: true, Gap: gapLine, RetryMin: time.Nanosecond})
+	for i := range 10_000 {
+		fmt.Fprintf(s, "%0100d\n", i)
+	}
+	<-calls
+	next <- 1 << 20
+	told := int64(0)
+	for p := range calls {
+		var n int64
+		if k, _ := fmt.Sscanf(p, "gap %d ", &n); k == 1 {
+			next <- 5 // a part of it
+			if rest := <-calls; rest != p[5:] {
+				t.Errorf("%q, and then %q", p, rest)
+			}
+			next <- 1 << 20
+			told = n
+			continue
+		}
+		if told > 0 {
+			break // behind the marker
+		}
+		next <- 1 << 20
+	}
+	for i := range 5_000 {
+		fmt.Fprintf(s, "%0100d\n", i)
+	}
+	s.mu.Lock()
+	killed := snapshot(t, path)
+	s.mu.Unlock()
+	evicted := s.Stats().Dropped.Evicted
+	if d, _ := lossIn(t, killed); told == 0 || d.Evicted != evicted-told {
+		t.Errorf("%d are evicted, %d of them told, and the next process tells of %d", evicted, told, d.Evicted)
+	}
+	go func() {
+		for range calls {
+			next <- 1 << 20
+		}
+	}()
+	next <- 1 << 20
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	close(calls)
+}

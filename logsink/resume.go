@@ -33,15 +33,14 @@ func regularFile(dest io.Writer) *os.File {
 // here, as it does in Write.
 func (d *drainer) findPlace() {
 	s := d.s
-	if d.file == nil || len(s.inflight) == 0 {
+	if len(s.inflight) == 0 {
 		return
 	}
 	c := s.inflight[0]
-	if c.earlier && !d.wrote {
-		d.wrote = true
+	if !d.wrote && (c.earlier || s.opt.Seal) {
 		d.resume(c)
 	}
-	if !c.durable() {
+	if d.file == nil || !c.durable() {
 		return
 	}
 	info, err := d.file.Stat()
@@ -53,18 +52,28 @@ func (d *drainer) findPlace() {
 }
 
 // resume finds out where the last process stopped. What is left begins with a
-// record, on a line of its own.
+// record, on a line of its own, and so does a log with seals, since each lists the
+// lines of one process. Where nobody knows what stands there that takes a line break,
+// which may make an empty line.
+//
 // It is called once in a life, before the first write. A destination that is appended to by
 // others, or has been rotated, cannot tell: then the records come again.
 func (d *drainer) resume(c *chunk) {
 	s := d.s
+	d.wrote = true
+	if d.file == nil {
+		if c.earlier && s.opt.Seal && s.opt.Batch == nil {
+			d.startLine()
+		}
+		return
+	}
 	f, size, err := openToRead(d.file)
 	if err != nil {
 		d.startLine()
 		return
 	}
 	defer f.Close()
-	if c.durable() {
+	if c.earlier && c.durable() {
 		if sent, ok := c.resumeAt(f, size); ok {
 			s.contend()
 			defer s.mu.Unlock()

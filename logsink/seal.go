@@ -70,7 +70,8 @@ func (d *drainer) sealOf(c *chunk) []byte {
 	var hashes []byte
 	if c != nil {
 		d.inherit(c)
-		if hashes = d.hashesOf(c); len(hashes) == 0 {
+		var open bool
+		if hashes, open = d.hashesOf(c); len(hashes) == 0 && !open {
 			return nil
 		}
 	}
@@ -95,8 +96,9 @@ func (d *drainer) sealOf(c *chunk) []byte {
 // hashesOf are the hashes of the lines that the records of c are in the log. Records
 // without a line break are one line with those that follow them, until a marker or
 // the seal itself, which begin on a line of their own. For a BatchDest each record
-// is by itself.
-func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
+// is by itself. Open says that the last one has no line break, and needs a seal behind
+// it even if it is as good as empty: what follows is not part of it.
+func (d *drainer) hashesOf(c *chunk) (hashes []byte, open bool) {
 	var begun []byte // of a line that goes on
 	for i := range c.n {
 		w := c.word(i)
@@ -116,7 +118,7 @@ func (d *drainer) hashesOf(c *chunk) (hashes []byte) {
 			}
 		}
 	}
-	return hashLines(hashes, begun)
+	return hashLines(hashes, begun), len(begun) > 0
 }
 
 // inherit adds what an earlier run lost, as the markers in its chunk say.

@@ -3,6 +3,8 @@ package logsink
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -224,5 +226,74 @@ func TestSeal_of_records_without_a_line_break(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A seal lists the lines of its process: what an earlier one left without a line break
+// at the end of a file, or in a destination that nobody can read, does not run into
+// them; and what is as good as empty and has no line break does not run into the next
+// chunk.
+func TestSeal_begins_on_a_line_of_its_own(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	for _, texts := range [][]string{{"a", "b"}, {"\r", "c"}, {"d\n", "e"}, {"f", "\r"}} {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := mustNew(t, Options{Dest: f, Seal: true})
+		for _, text := range texts {
+			io.WriteString(s, text)
+			if err := s.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(f, "cut off") // by a process that was killed here
+		f.Close()
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	r := verified(t, lines)
+	if r.Missing() != 0 || r.Sealed != 6 || r.Unsealed != 4 {
+		t.Errorf("%v\n%s", r, b)
+	}
+	for _, run := range r.Runs {
+		if len(run.Where) > 0 {
+			t.Errorf("%+v", run)
+		}
+	}
+}
+
+// A destination that took a part of a line and is no file: the next process delivers
+// the line again, on a line of its own.
+func TestSeal_behind_a_piece_of_a_line(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "mapped")
+	var rec logsinktest.Recorder
+	taken := false
+	part := writerFunc(func(p []byte) (int, error) {
+		if taken {
+			return 0, io.ErrUnexpectedEOF
+		}
+		taken = true
+		return rec.Write(p[:3])
+	})
+	s := mustNew(t, Options{Dest: part, Mapped: path, Seal: true, CloseTimeout: 50 * time.Millisecond})
+	<-s.mover.tried
+	io.WriteString(s, "hello\n")
+	s.Close() //nolint:errcheck // the rest is left
+	<-s.mover.done
+	s = mustNew(t, Options{Dest: &rec, Mapped: path, Seal: true})
+	<-s.mover.tried
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := rec.Lines()
+	if r := verified(t, lines); r.Missing() != 0 || r.Sealed != 1 || r.Lines != 2 {
+		t.Errorf("%v: %q", r, lines)
 	}
 }
