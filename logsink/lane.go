@@ -35,24 +35,3 @@ func (w laneWriter) Write(p []byte) (int, error) {
 
 // Sync is the Sink's, for loggers that look for it (zapcore.AddSync).
 func (w laneWriter) Sync() error { return w.s.Sync() }
-
-// laneOf asks the caller's Classify. A panic in it is contained and counted. If it
-// ends the goroutine the record is logged on the way.
-func (s *Sink) laneOf(p []byte) (lane Priority) {
-	good := false
-	defer func() {
-		if good {
-			return
-		}
-		panicked := recover() != nil
-		s.countPanic()
-		if lane = Normal; !panicked { // runtime.Goexit
-			s.put(p, lane)
-		}
-	}()
-	if s.classify(p) == High {
-		lane = High
-	}
-	good = true
-	return lane
-}

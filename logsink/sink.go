@@ -171,6 +171,27 @@ func (s *Sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// laneOf asks the caller's Classify. A panic in it is contained and counted. If it
+// ends the goroutine the record is logged on the way.
+func (s *Sink) laneOf(p []byte) (lane Priority) {
+	good := false
+	defer func() {
+		if good {
+			return
+		}
+		panicked := recover() != nil
+		s.countPanic()
+		if lane = Normal; !panicked { // runtime.Goexit
+			s.put(p, lane)
+		}
+	}()
+	if s.classify(p) == High {
+		lane = High
+	}
+	good = true
+	return lane
+}
+
 // put is the hot path: one atomic load when the lane is full; else a lock, a
 // copy, and the end of the record.
 //
