@@ -631,8 +631,6 @@ func TestLedger_evictions_told_once(t *testing.T) {
 	for i := range 10_000 {
 		fmt.Fprintf(s, "%0100d\n", i)
 	}
-	<-calls
-	next <- 1 << 20
 	told := int64(0)
 	for p := range calls {
 		var n int64
