@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/failopen/failopen/logsink"
+	"github.com/failopen/failopen/logsink/internal/spool"
 )
 
 // findings looks at both streams, and at the places that the flags name.
@@ -131,27 +132,37 @@ func (nobody) WriteBatch(context.Context, []logsink.Record) (logsink.BatchResult
 	return logsink.BatchResult{}, errors.New("only looking")
 }
 
-// places tries a spill directory and a mapped file as a sink would use them. One that
-// is not there yet is not made: what can be made beside it can be made there.
-// An empty path is one that was not asked for.
+// places says whether a spill directory and a mapped file can be used. What is there is
+// only looked at, since it may be another process's; what a sink would make in it, or
+// beside it, is made in a directory of its own, which goes away again.
 func places(spill, mapped string) (all []finding) {
 	if spill != "" {
-		all = append(all, place(spill, func(path string) logsink.Options { return logsink.Options{SpillDir: path} }))
+		all = append(all, place(spill, os.ModeDir, func(path string) logsink.Options { return logsink.Options{SpillDir: path} }))
 	}
 	if mapped != "" {
-		all = append(all, place(mapped, func(path string) logsink.Options { return logsink.Options{Mapped: path} }))
+		all = append(all, place(mapped, 0, func(path string) logsink.Options { return logsink.Options{Mapped: path} }))
 	}
 	return all
 }
 
-// place tries one place. It is a real sink with one millisecond to live: what New finds out
-// about the directory or the file is what a service would be told.
-func place(path string, options func(path string) logsink.Options) finding {
-	try, end, err := stand(path)
+// place looks at one, which is of a kind, a directory or a regular file, or not there
+// yet. A real sink with one millisecond to live stands in for a service: what New finds
+// out is what that would be told.
+func place(path string, kind os.FileMode, options func(path string) logsink.Options) finding {
+	records, there, err := left(path, kind)
+	if err != nil {
+		return finding{true, fmt.Sprintf("%s: %v", path, err)}
+	}
+	above := path
+	if !there || kind != os.ModeDir {
+		above = existing(filepath.Dir(path))
+	}
+	dir, err := os.MkdirTemp(above, "logsink-check")
 	if err != nil {
 		return finding{true, err.Error()}
 	}
-	defer end()
+	defer os.RemoveAll(dir)
+	try := filepath.Join(dir, filepath.Base(path))
 	o := options(try)
 	o.Batch, o.CloseTimeout = nobody{}, time.Millisecond
 	s, err := logsink.New(o)
@@ -159,34 +170,47 @@ func place(path string, options func(path string) logsink.Options) finding {
 		return finding{true, err.Error()}
 	}
 	st := s.Stats()
-	s.Close() //nolint:errcheck // it holds nothing that was not there
+	s.Close() //nolint:errcheck // it holds nothing
 	switch {
 	case st.DiskError != "":
-		return finding{true, strings.ReplaceAll(st.DiskError, filepath.Dir(try), filepath.Dir(path))}
-	case try != path:
+		told := strings.ReplaceAll(st.DiskError, try, path)
+		return finding{true, strings.ReplaceAll(told, dir, filepath.Dir(path))}
+	case !there:
 		return finding{false, path + " can be used; it will be made"}
 	}
-	return finding{false, fmt.Sprintf("%s can be used; %d records of an earlier process are in it", path, st.Recovered)}
+	return finding{false, fmt.Sprintf("%s can be used; %d records of an earlier process are in it", path, records)}
 }
 
-// stand returns path, or if there is nothing at path one that stands for it: in a
-// directory of its own, which end removes, in the one where path will be made.
-//
-// Path may be several directories deep in nothing: the first one that exists decides what
-// can be made in it, and on which file system it is. An error is that of this directory.
-func stand(path string) (try string, end func(), err error) {
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return path, func() {}, nil
+// left counts the records that are in path, and refuses what a sink would refuse. An
+// empty file is as good as one that is not there.
+func left(path string, kind os.FileMode) (records int, there bool, err error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
 	}
-	above := filepath.Dir(path)
-	for ; ; above = filepath.Dir(above) {
-		if _, err := os.Lstat(above); !errors.Is(err, os.ErrNotExist) || above == filepath.Dir(above) {
-			break
+	if err == nil {
+		err = spool.Private(info, kind)
+	}
+	if err != nil || kind == 0 && info.Size() == 0 {
+		return 0, true, err
+	}
+	for l, err := range logsink.Leftovers(path) {
+		if err != nil {
+			return records, true, err
 		}
+		records += len(l.Records)
 	}
-	dir, err := os.MkdirTemp(above, "logsink-check")
-	if err != nil {
-		return "", nil, err
+	return records, true, nil
+}
+
+// existing is dir, or the first one above it that exists: that decides what can be made,
+// and on which file system.
+func existing(dir string) string {
+	for {
+		above := filepath.Dir(dir)
+		if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) || above == dir {
+			return dir
+		}
+		dir = above
 	}
-	return filepath.Join(dir, filepath.Base(path)), func() { os.RemoveAll(dir) }, nil
 }

@@ -35,7 +35,8 @@ func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	for _, path := range list {
 		ctx, cancel := context.WithTimeout(ctx, recoverTime)
-		n, err := logsink.RecoverFile(ctx, path, stdout)
+		ctx, giveUp := context.WithCancelCause(ctx)
+		n, err := logsink.RecoverFile(ctx, path, strict{stdout, giveUp})
 		cancel()
 		fmt.Fprintf(stderr, "logsink: %s: %d records\n", path, n)
 		if err != nil {
@@ -44,6 +45,21 @@ func recoverPaths(c command, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	return code
+}
+
+// strict ends the recovery at the first error of standard output, which a sink would try
+// again: here somebody waits for the end, and what was not written is still in its place.
+type strict struct {
+	w      io.Writer
+	giveUp context.CancelCauseFunc
+}
+
+func (s strict) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if err != nil {
+		s.giveUp(fmt.Errorf("standard output: %w", err))
+	}
+	return n, err
 }
 
 // list prints a line for each life of a process that has left something. It

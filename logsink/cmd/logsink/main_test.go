@@ -421,6 +421,32 @@ func TestCheck(t *testing.T) {
 	if after := namesIn(t, dir); !slices.Equal(before, after) {
 		t.Errorf("it leaves %v, and found %v", after, before)
 	}
+	used := filepath.Join(dir, "used")
+	lost, err := logsink.New(logsink.Options{Batch: nobody{}, SpillDir: used, CloseTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(lost, "a line\n")
+	lost.Close() //nolint:errcheck // it spills
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before = slices.Concat(namesIn(t, dir), namesIn(t, used))
+	out, _ = logsinkCommand("check", "-spill", used, "-mapped", empty).CombinedOutput()
+	if !strings.Contains(string(out), used+" can be used; 1 records of an earlier process are in it\n") {
+		t.Errorf("%s", out)
+	}
+	if info, err := os.Stat(empty); err != nil || info.Size() != 0 {
+		t.Errorf("the mapped file has %d bytes, %v", info.Size(), err)
+	}
+	if after := slices.Concat(namesIn(t, dir), namesIn(t, used)); !slices.Equal(before, after) {
+		t.Errorf("it leaves %v, and found %v", after, before)
+	}
+	out, _ = logsinkCommand("recover", used).Output()
+	if string(out) != "a line\n" {
+		t.Errorf("what it looked at is now %q", out)
+	}
 	out, _ = logsinkCommand("check", "-spill", shared).CombinedOutput()
 	if !strings.Contains(string(out), "others can write to it") {
 		t.Errorf("%s", out)
@@ -573,5 +599,32 @@ func TestLeftovers_of_a_loss(t *testing.T) {
 	}
 	if out, _ := logsinkCommand("ls", path).CombinedOutput(); string(out) != path+": nothing\n" {
 		t.Errorf("afterwards: %s", out)
+	}
+}
+
+// Standard output that takes nothing ends a recovery at once, and what was not written
+// stays.
+func TestRecover_to_a_full_disk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	dir := filepath.Join(t.TempDir(), "spill")
+	s, err := logsink.New(logsink.Options{Batch: nobody{}, SpillDir: dir, CloseTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(s, "a line\n")
+	s.Close() //nolint:errcheck // it spills
+	cmd := logsinkCommand("recover", dir)
+	var told bytes.Buffer
+	cmd.Stdout, cmd.Stderr = full, &told
+	cmd.Run() //nolint:errcheck // the code is looked at below
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(told.String(), "standard output: write /dev/stdout: no space left on device; 1 records on disk") {
+		t.Errorf("%v: %s", cmd.ProcessState, told.String())
+	}
+	if out, err := logsinkCommand("recover", dir).Output(); string(out) != "a line\n" {
+		t.Errorf("what it left is %q, %v", out, err)
 	}
 }
