@@ -191,6 +191,13 @@ func left(path string, kind os.FileMode) (records int, there bool, err error) {
 	if err == nil {
 		err = spool.Private(info, kind)
 	}
+	lock := path
+	if kind == os.ModeDir {
+		lock = filepath.Join(path, spool.LockName)
+	}
+	if err == nil && locked(lock) {
+		err = spool.ErrLocked
+	}
 	if err != nil || kind == 0 && info.Size() == 0 {
 		return 0, true, err
 	}
@@ -201,6 +208,25 @@ func left(path string, kind os.FileMode) (records int, there bool, err error) {
 		records += len(l.Records)
 	}
 	return records, true, nil
+}
+
+// locked reports whether a process has locked a file, as far as /proc/locks shows it: a
+// try would be a lock itself.
+func locked(path string) bool {
+	var st syscall.Stat_t
+	if syscall.Stat(path, &st) != nil {
+		return false
+	}
+	locks, _ := os.ReadFile("/proc/locks") // without it nobody knows
+	major := st.Dev>>8&0xfff | st.Dev>>32&^0xfff
+	minor := st.Dev&0xff | st.Dev>>12&^0xff
+	file := fmt.Sprintf(" %02x:%02x:%d ", major, uint32(minor), st.Ino)
+	for line := range strings.Lines(string(locks)) {
+		if strings.Contains(line, " FLOCK ") && strings.Contains(line, file) {
+			return true
+		}
+	}
+	return false
 }
 
 // existing is dir, or the first one above it that exists: that decides what can be made,

@@ -286,9 +286,9 @@ func TestPlaces(t *testing.T) {
 	}{
 		{filepath.Join(dir, "a", "b"), finding{false, "PATH can be used; it will be made"}},
 		{filepath.Join(file, "below"), finding{true, "DIR"}},
-		{file, finding{true, "logsink: spill directory PATH: mkdir PATH: not a directory"}},
+		{file, finding{true, "PATH: it is a regular file, and must be a directory"}},
 		{used, finding{false, "PATH can be used; 2 records of an earlier process are in it"}},
-		{inUse, finding{true, "logsink: spill directory PATH: another process uses it"}},
+		{inUse, finding{true, "PATH: another process uses it"}},
 	} {
 		got := places(tt.path, "")
 		if len(got) != 1 {

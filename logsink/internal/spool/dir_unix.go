@@ -73,10 +73,10 @@ func kindName(m os.FileMode) string {
 // lockIn takes the directory for this process alone.
 // The lock goes with the file, and so with the process, however it ends.
 func lockIn(root *os.Root) (*os.File, error) {
-	if info, err := root.Lstat(lockName); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: it is %s, and must be a regular file", filepath.Join(root.Name(), lockName), kindName(info.Mode().Type()))
+	if info, err := root.Lstat(LockName); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: it is %s, and must be a regular file", filepath.Join(root.Name(), LockName), kindName(info.Mode().Type()))
 	}
-	f, err := root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := root.OpenFile(LockName, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -300,7 +300,7 @@ func TestOpen_readOnly(t *testing.T) {
 // contents is every file of dir with its length and its first bytes.
 func contents(t *testing.T, dir string) (all string) {
 	t.Helper()
-	for _, name := range append(files(t, dir), lockName) {
+	for _, name := range append(files(t, dir), LockName) {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -358,7 +358,7 @@ func TestSegmentName(t *testing.T) {
 			t.Errorf("%s, life %x, %v, want %s", got, life, ok, tt.want)
 		}
 	}
-	for _, name := range []string{"000000000000-000000000000000g-0000000000000000-0.seg", "0-1-2-0.seg", "000000000000-0000000000000001-0000000000000002.seg", damagedName, lockName + segmentSuffix} {
+	for _, name := range []string{"000000000000-000000000000000g-0000000000000000-0.seg", "0-1-2-0.seg", "000000000000-0000000000000001-0000000000000002.seg", damagedName, LockName + segmentSuffix} {
 		if life, ok := parseName(name); ok {
 			t.Errorf("%s is a segment of %x", name, life)
 		}

@@ -66,7 +66,7 @@ func (q *Queue) openDir() (err error) {
 // lookAtNote is readNote without a lock: the directory may be another process's, or a
 // copy without the file.
 func (q *Queue) lookAtNote() error {
-	f, err := q.root.Open(lockName)
+	f, err := q.root.Open(LockName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (q *Queue) lookAtNote() error {
 
 // used reports whether the directory has been a spool's.
 func (q *Queue) used() bool {
-	_, err := q.root.Lstat(lockName)
+	_, err := q.root.Lstat(LockName)
 	return err == nil
 }
 

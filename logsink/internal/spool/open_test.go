@@ -53,7 +53,7 @@ func TestOpen_refuses_what_is_not_ours(t *testing.T) {
 // Names that a stranger prepared in a directory, while others could still write
 // to it, do not lead anywhere.
 func TestQueue_follows_no_symlink(t *testing.T) {
-	for _, name := range []string{lockName, probeName, segmentName(began.Add(time.Second), ID{1, 1}, 0), damagedName} {
+	for _, name := range []string{LockName, probeName, segmentName(began.Add(time.Second), ID{1, 1}, 0), damagedName} {
 		t.Run(name, func(t *testing.T) {
 			base := t.TempDir()
 			victim, dir := filepath.Join(base, "victim"), filepath.Join(base, "spool")

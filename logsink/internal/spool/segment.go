@@ -35,6 +35,9 @@ const (
 	// HeaderSize is the length of a frame's header.
 	HeaderSize = 64
 
+	// LockName is the file that a process has locked while the directory is its own.
+	LockName = "lock"
+
 	magic      = "LSF2"
 	offSum     = 44
 	offDone    = 48
@@ -44,7 +47,6 @@ const (
 	scanWindow = 64 << 10
 
 	segmentSuffix = ".seg"
-	lockName      = "lock"
 	probeName     = "probe"
 	damagedName   = "damaged.bad"
 )

@@ -80,7 +80,7 @@ func files(t testing.TB, dir string) (names []string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != lockName {
+		if e.Name() != LockName {
 			names = append(names, e.Name())
 		}
 	}
@@ -457,7 +457,7 @@ func TestQueue_keeps_a_note(t *testing.T) {
 		if got := q.Note(); !bytes.Equal(got, want) {
 			t.Errorf("life %d finds %q, want %q", i, got, want)
 		}
-		info, err := os.Stat(filepath.Join(dir, lockName))
+		info, err := os.Stat(filepath.Join(dir, LockName))
 		if err != nil || (info.Size() == 0) != (want == nil) {
 			t.Errorf("life %d: the file has %d bytes, %v", i, info.Size(), err)
 		}
@@ -479,13 +479,13 @@ func TestQueue_keeps_a_note(t *testing.T) {
 	if err := q.SetNote([]byte("damaged")); err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, lockName))
+	b, err := os.ReadFile(filepath.Join(dir, LockName))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range noteHead + len("damaged") {
 		b[i] ^= 0x40
-		if err := os.WriteFile(filepath.Join(dir, lockName), b, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, LockName), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		look, err := Open(Options{Dir: dir, ReadOnly: true})
