@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -210,11 +211,7 @@ func killChain(t *testing.T, r *rand.Rand, generations int) {
 	acked, safe := make([]int, generations), make([]bool, generations)
 	how := ""
 	for g := range acked {
-		ackPath := filepath.Join(dir, fmt.Sprint("ack", g))
-		if err := os.WriteFile(ackPath, make([]byte, 8), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		env := []string{"LOGSINK_TEST_ACK=" + ackPath, fmt.Sprintf("LOGSINK_TEST_PREFIX=%d:", g)}
+		var env []string
 		options := r.IntN(4) // mapped twice as often as not
 		if safe[g] = options != 3; safe[g] {
 			env = append(env, "LOGSINK_TEST_MAPPED="+mapped)
@@ -224,44 +221,9 @@ func killChain(t *testing.T, r *rand.Rand, generations int) {
 			env = append(env, "LOGSINK_TEST_SPILL="+spill)
 			how += " spill"
 		}
-		victim := childCommand("write", env...)
-		stdout, err := victim.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var told bytes.Buffer
-		victim.Stderr = &told
-		if err := victim.Start(); err != nil {
-			t.Fatal(err)
-		}
-		reads := r.IntN(3) * r.IntN(3000) // lines, before it stops
-		fired := make(chan struct{})
-		time.AfterFunc(time.Duration(20+r.IntN(180))*time.Millisecond, func() {
-			victim.Process.Kill() //nolint:errcheck // it is alive until here
-			close(fired)
-		})
+		n, reads := killedChild(t, r, "write", g, dir, env, 180, &arrived)
 		how += fmt.Sprintf(" read %d;", reads)
-		in := bufio.NewReader(stdout)
-		for range reads {
-			line, err := in.ReadBytes('\n')
-			arrived.Write(line)
-			if err != nil {
-				break
-			}
-		}
-		<-fired
-		if _, err := io.Copy(&arrived, in); err != nil { // what the pipe holds was delivered
-			t.Fatal(err)
-		}
-		victim.Wait() //nolint:errcheck // killed
-		if told.Len() > 0 {
-			t.Fatal(told.String())
-		}
-		b, err := os.ReadFile(ackPath)
-		if err != nil {
-			t.Fatal(err)
-		}
-		acked[g] = int(binary.LittleEndian.Uint64(b))
+		acked[g] = n
 		if cut := bytes.LastIndexByte(arrived.Bytes(), '\n') + 1; cut < arrived.Len() && !safe[g] {
 			arrived.Truncate(cut) // without mapped memory writes are larger than a pipe takes in one piece
 		}
@@ -284,6 +246,55 @@ func killChain(t *testing.T, r *rand.Rand, generations int) {
 		}
 	}
 	checkGenerations(t, arrived.Bytes(), acked, how)
+}
+
+// killedChild starts generation g of a chain in dir, reads some of its output, a number
+// of lines or none, and kills it within most milliseconds more than twenty. What it
+// delivered until then goes to arrived. It returns how many lines its Writes had
+// returned for, and how many were read before the reader stopped.
+func killedChild(t *testing.T, r *rand.Rand, mode string, g int, dir string, env []string, most int, arrived *bytes.Buffer) (acked, reads int) {
+	t.Helper()
+	ackPath := filepath.Join(dir, fmt.Sprint("ack", g))
+	if err := os.WriteFile(ackPath, make([]byte, 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	victim := childCommand(mode, append(slices.Clone(env), "LOGSINK_TEST_ACK="+ackPath, fmt.Sprintf("LOGSINK_TEST_PREFIX=%d:", g))...)
+	stdout, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told bytes.Buffer
+	victim.Stderr = &told
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fired := make(chan struct{})
+	time.AfterFunc(time.Duration(20+r.IntN(most))*time.Millisecond, func() {
+		victim.Process.Kill() //nolint:errcheck // it is alive until here
+		close(fired)
+	})
+	reads = r.IntN(3) * r.IntN(3000)
+	in := bufio.NewReader(stdout)
+	for range reads {
+		line, err := in.ReadBytes('\n')
+		arrived.Write(line)
+		if err != nil {
+			break
+		}
+	}
+	<-fired
+	if _, err := io.Copy(arrived, in); err != nil { // what the pipe holds was delivered
+		t.Fatal(err)
+	}
+	victim.Wait() //nolint:errcheck // killed
+	if told.Len() > 0 {
+		t.Fatal(told.String())
+	}
+	b, err := os.ReadFile(ackPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(binary.LittleEndian.Uint64(b)), reads
 }
 
 // checkGenerations looks for every acknowledged line of each generation. A line

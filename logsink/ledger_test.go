@@ -3,7 +3,6 @@
 package logsink
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -101,48 +100,9 @@ func overflowChain(t *testing.T, r *rand.Rand) {
 	arrived := make([]bytes.Buffer, generations+1) // the last is what the heir delivers
 	written := 0
 	for g := range generations {
-		ackPath := filepath.Join(dir, fmt.Sprint("ack", g))
-		if err := os.WriteFile(ackPath, make([]byte, 8), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		victim := childCommand("overflows", append(env, "LOGSINK_TEST_ACK="+ackPath, fmt.Sprintf("LOGSINK_TEST_PREFIX=%d:", g))...)
-		stdout, err := victim.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var told bytes.Buffer
-		victim.Stderr = &told
-		if err := victim.Start(); err != nil {
-			t.Fatal(err)
-		}
-		fired := make(chan struct{})
-		time.AfterFunc(time.Duration(20+r.IntN(100))*time.Millisecond, func() {
-			victim.Process.Kill() //nolint:errcheck // it is alive until here
-			close(fired)
-		})
-		reads := r.IntN(3) * r.IntN(3000) // lines, before it stops
+		n, reads := killedChild(t, r, "overflows", g, dir, env, 100, &arrived[g])
 		how += fmt.Sprintf(" read %d;", reads)
-		in := bufio.NewReader(stdout)
-		for range reads {
-			line, err := in.ReadBytes('\n')
-			arrived[g].Write(line)
-			if err != nil {
-				break
-			}
-		}
-		<-fired
-		if _, err := io.Copy(&arrived[g], in); err != nil { // what the pipe holds was delivered
-			t.Fatal(err)
-		}
-		victim.Wait() //nolint:errcheck // killed
-		if told.Len() > 0 {
-			t.Fatal(told.String())
-		}
-		b, err := os.ReadFile(ackPath)
-		if err != nil {
-			t.Fatal(err)
-		}
-		written += int(binary.LittleEndian.Uint64(b))
+		written += n
 	}
 	heir := childCommand("inherits", env...)
 	heir.Stdout = &arrived[generations]

@@ -139,7 +139,7 @@ func planName(e drill.Planned) string {
 // A watch of 30 min and a recovery of a minute are a beginning, and meant to be
 // edited.
 //
-// The facts say where the claim was made, so that whoever opens the file in a
+// The facts say where the claim was made, so that anyone who opens the file in a
 // year finds the line; the rules are those of drill.Plan: refused every other
 // time, and never answered.
 func writePlan(dir string, e drill.Planned) error {

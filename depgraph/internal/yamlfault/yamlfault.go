@@ -2,7 +2,7 @@
 //
 // The parser (go.yaml.in/yaml/v3) tells it in the text of its error alone, and not always:
 // never for the first line, an alias or an encoding; and for what its grammar refuses, as
-// opposed to its scanner, the line before. Whoever is sent to the wrong line of a manifest
+// opposed to its scanner, the line before. A person who is sent to the wrong line of a manifest
 // at night does not find the fault.
 package yamlfault
 
