@@ -7,8 +7,10 @@ mkdir -p "$ci_cache"
 # No go test may hang until the job is killed: after this it prints all
 # goroutines and fails. Well under the 20 minutes that CI has. Twice as many
 # packages at a time as the two cores that CI has: many tests wait for a process
-# or a deadline, and not for a core.
-export GOFLAGS="${GOFLAGS:+$GOFLAGS }-timeout=5m -p=4"
+# or a deadline, and not for a core. Paths are left out of what is built, so that
+# every checkout and copy of the same code shares one build of it; tests run each
+# time nevertheless.
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-timeout=5m -p=4 -trimpath -count=1"
 
 # Under the race detector a process waits for a second before it ends, and our
 # tests start hundreds.

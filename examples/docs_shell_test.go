@@ -144,7 +144,7 @@ func follow(t *testing.T, dir string, all []block) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script.String())
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "NO_COLOR=1", "OLDPWD="+dir)
+	cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath", "NO_COLOR=1", "OLDPWD="+dir)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -112,6 +112,27 @@ func TestVerify_subjects(t *testing.T) {
 	}
 }
 
+// A token may end anywhere, and no character of it is to be trusted: there is a reason
+// each time, before any signature is looked at, and no panic.
+func TestVerify_cut_off_anywhere(t *testing.T) {
+	j := new(jwks)
+	j.set(nil, nil, jwkOf("a", keyA))
+	v := newVerifier(t, options(j))
+	const rich = `{"x":[1,{"y":"\ud83d\ude00\n","z":[-0.5e+7,true,null]}],"alg":"RS256","kid":"\u0061","typ":"JWT"}`
+	good := mint(keyA, rich, claims(time.Now(), `,"nbf":1,"more":[{"deep":"\u00e9"}]`))
+	if _, err := v.Verify(t.Context(), good); err != nil {
+		t.Fatal(err)
+	}
+	rest := good[strings.IndexByte(good, '.'):]
+	for n := range len(rich) - 1 {
+		for _, end := range []string{"", `"`, `\`, `\u`, `\u12`, "}", "]", "-", "1e"} {
+			if _, err := v.Verify(t.Context(), b64([]byte(rich[:n]+end))+rest); verify.ReasonOf(err) == "" {
+				t.Errorf("%s%s: %v", rich[:n], end, err)
+			}
+		}
+	}
+}
+
 // What stands in the place of the file of the last good keys is not followed,
 // and not read without end.
 func TestVerify_file_is_no_file(t *testing.T) {

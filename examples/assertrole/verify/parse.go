@@ -345,7 +345,10 @@ func (s *scanner) value(depth int) (value, error) {
 	default:
 		err = s.word()
 	}
-	return value{s.data[from:s.at]}, err
+	if err != nil {
+		return value{}, err
+	}
+	return value{s.data[from:s.at]}, nil
 }
 
 // quoted is a string with its quotes.
@@ -378,9 +381,11 @@ func (s *scanner) escape() bool {
 	case s.data[s.at] != 'u':
 		return strings.IndexByte(`"\/bfnrt`, s.data[s.at]) >= 0
 	}
-	_, ok := hex4(s.data[s.at+1:])
+	if _, ok := hex4(s.data[s.at+1:]); !ok {
+		return false
+	}
 	s.at += 4
-	return ok
+	return true
 }
 
 // digits takes as many digits as there are, and reports whether there was one.
