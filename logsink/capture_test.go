@@ -62,7 +62,7 @@ func TestCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	var errs bytes.Buffer
-	cmd := childCommand("captured")
+	cmd := childCommand(t, "captured")
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = w, &errs, []*os.File{report}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -75,7 +75,6 @@ func TestCapture(t *testing.T) {
 	report.Close()
 	b := make([]byte, len("written\n"))
 	if _, err := io.ReadFull(told, b); err != nil || string(b) != "written\n" {
-		cmd.Process.Kill() //nolint:errcheck // it is stuck, which is the finding
 		t.Fatalf("with nobody reading: %q, %v: %s", b, err, errs.String())
 	}
 	stdin.Close()
@@ -133,7 +132,7 @@ func childCapturesTwice() error {
 
 func TestCapture_twice(t *testing.T) {
 	var out, errs bytes.Buffer
-	cmd := childCommand("captures twice")
+	cmd := childCommand(t, "captures twice")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil || out.String() != "first\nsecond\n" {
 		t.Errorf("%q, %v: %s", out.String(), err, errs.String())
@@ -157,7 +156,7 @@ func childCrashes() error {
 // The process dies: what the runtime has to say is where it always was.
 func TestCapture_of_a_crash(t *testing.T) {
 	var out, errs bytes.Buffer
-	cmd := childCommand("crashes", "GOTRACEBACK=all")
+	cmd := childCommand(t, "crashes", "GOTRACEBACK=all")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError

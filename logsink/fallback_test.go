@@ -405,3 +405,75 @@ func toBatch(w io.Writer) BatchDest {
 		return BatchResult{Done: len(recs)}, nil
 	})
 }
+
+// The fallback gets markers on lines of their own, and an empty record is counted
+// wherever it stands.
+func TestFallback_lines_of_its_own(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frozen := make(chan struct{})
+		var fallback logsinktest.Recorder
+		s := mustNew(t, Options{
+			Dest:     writerFunc(func(p []byte) (int, error) { <-frozen; return 0, errors.New("refused") }),
+			Fallback: &fallback, FallbackAfter: time.Second, StallAfter: time.Second, MaxRecord: 10, Gap: GapText,
+		})
+		io.WriteString(s, "first\n") // stays in the call
+		time.Sleep(10 * time.Second)
+		io.WriteString(s, "no break")
+		io.WriteString(s, "this is too long\n")
+		io.WriteString(s, "") // first in its place, behind the marker
+		io.WriteString(s, "last\n")
+		time.Sleep(10 * time.Second)
+		if st := mustAdd(t, s); st.Delivered != 3 || st.Markers != 1 {
+			t.Errorf("while the destination does not return: %+v", st)
+		}
+		close(frozen)
+		s.Close()
+		lines := fallback.Lines()
+		if len(lines) < 3 || lines[0] != "no break" || !strings.HasPrefix(lines[1], "--- 1 log records (17 bytes) dropped") || lines[2] != "last" {
+			t.Errorf("%q", lines)
+		}
+		if st := mustAdd(t, s); st.Markers != 1 || st.Queued != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A destination that is gone for good is not better for the way in which Shutdown ends
+// its last call.
+func TestSink_stays_broken_when_shutdown_gives_up(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dest := &interrupted{deadline: make(chan struct{}, 2)}
+		s := mustNew(t, Options{Dest: dest})
+		io.WriteString(s, "a line\n")
+		time.Sleep(time.Second)
+		if st := s.Stats(); st.State != Broken || st.WriteErrors != 1 {
+			t.Errorf("at first: %+v", st)
+		}
+		time.Sleep(time.Hour)                   // the next call hangs
+		s.Shutdown(withTimeout(t, time.Second)) //nolint:errcheck // Stats has it all
+		<-s.done
+		if st := mustAdd(t, s); st.State != Broken || st.WriteErrors != 2 || st.LastError != os.ErrDeadlineExceeded.Error() || st.Dropped.Abandoned != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// interrupted is broken at the first call; the next one hangs until its deadline.
+type interrupted struct {
+	called   bool
+	deadline chan struct{}
+}
+
+func (w *interrupted) Write([]byte) (int, error) {
+	if !w.called {
+		w.called = true
+		return 0, io.ErrClosedPipe
+	}
+	<-w.deadline
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (w *interrupted) SetWriteDeadline(time.Time) error {
+	w.deadline <- struct{}{}
+	return nil
+}

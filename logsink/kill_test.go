@@ -104,7 +104,7 @@ func killOnce(t *testing.T, dest string, round int) {
 	}
 	out := filepath.Join(dir, "out")
 	child := func(mode string) *exec.Cmd {
-		cmd := childCommand(mode, env...)
+		cmd := childCommand(t, mode, env...)
 		if dest == "file" {
 			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 			if err != nil {
@@ -228,7 +228,7 @@ func killChain(t *testing.T, r *rand.Rand, generations int) {
 			arrived.Truncate(cut) // without mapped memory writes are larger than a pipe takes in one piece
 		}
 	}
-	heir := childCommand("recover", "LOGSINK_TEST_MAPPED="+mapped, "LOGSINK_TEST_SPILL="+spill)
+	heir := childCommand(t, "recover", "LOGSINK_TEST_MAPPED="+mapped, "LOGSINK_TEST_SPILL="+spill)
 	heir.Stdout = &arrived
 	var told bytes.Buffer
 	heir.Stderr = &told
@@ -258,7 +258,7 @@ func killedChild(t *testing.T, r *rand.Rand, mode string, g int, dir string, env
 	if err := os.WriteFile(ackPath, make([]byte, 8), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	victim := childCommand(mode, append(slices.Clone(env), "LOGSINK_TEST_ACK="+ackPath, fmt.Sprintf("LOGSINK_TEST_PREFIX=%d:", g))...)
+	victim := childCommand(t, mode, append(slices.Clone(env), "LOGSINK_TEST_ACK="+ackPath, fmt.Sprintf("LOGSINK_TEST_PREFIX=%d:", g))...)
 	stdout, err := victim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,7 +103,7 @@ func overflowChain(t *testing.T, r *rand.Rand) {
 		how += fmt.Sprintf(" read %d;", reads)
 		written += n
 	}
-	heir := childCommand("inherits", env...)
+	heir := childCommand(t, "inherits", env...)
 	heir.Stdout = &arrived[generations]
 	var told bytes.Buffer
 	heir.Stderr = &told
@@ -539,38 +538,6 @@ func TestLedger_of_a_batch(t *testing.T) {
 		t.Error(err)
 	}
 	if st := mustAdd(t, s); st.Dropped != (Drops{Rejected: 1}) || st.Delivered != 1 || st.WriteErrors != 1 || !strings.Contains(st.LastError, "rejected records [0 0 7 -1], of 1 that are done") {
-		t.Errorf("%+v", st)
-	}
-}
-
-// The fallback gets markers on lines of their own, and an empty record is counted
-// wherever it stands.
-func TestFallback_lines_of_its_own(t *testing.T) {
-	frozen := make(chan struct{})
-	var fallback logsinktest.Recorder
-	o := Options{
-		Dest:     writerFunc(func(p []byte) (int, error) { <-frozen; return 0, errors.New("refused") }),
-		Fallback: &fallback, FallbackAfter: time.Millisecond, StallAfter: time.Millisecond, MaxRecord: 10, Gap: GapText,
-	}
-	s := mustNew(t, o)
-	io.WriteString(s, "first\n") // stays in the call
-	for s.Stats().StalledFor == 0 {
-		runtime.Gosched()
-	}
-	io.WriteString(s, "no break")
-	io.WriteString(s, "this is too long\n")
-	io.WriteString(s, "") // first in its place, behind the marker
-	io.WriteString(s, "last\n")
-	for s.Stats().Delivered < 3 {
-		runtime.Gosched()
-	}
-	close(frozen)
-	s.Close()
-	lines := fallback.Lines()
-	if len(lines) < 3 || lines[0] != "no break" || !strings.HasPrefix(lines[1], "--- 1 log records (17 bytes) dropped") || lines[2] != "last" {
-		t.Errorf("%q", lines)
-	}
-	if st := mustAdd(t, s); st.Markers != 1 || st.Queued != 0 {
 		t.Errorf("%+v", st)
 	}
 }

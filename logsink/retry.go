@@ -121,12 +121,13 @@ var errGoexit = errors.New("logsink: the destination ended the goroutine that ca
 
 // errorLocked counts an error of the destination or the fallback.
 // The event comes with the first error after success, and with each new text; Stats has
-// the last one in any case.
+// the last one in any case. What is broken stays so in the end: the last error may be that
+// of the deadline by which Shutdown sets the drainer free, and says nothing of a reader.
 func (s *Sink) errorLocked(f failure, fallback bool) {
 	news := s.count.state == Healthy || f.text != s.count.lastErr
 	s.count.writeErrors++
 	s.count.lastErr = f.text
-	if s.count.state != Broken || !fallback {
+	if s.count.state != Broken || !fallback && !s.dead {
 		s.count.state = Retrying
 	}
 	if f.broken {

@@ -217,7 +217,9 @@ func TestSink_writers_progress_while_frozen(t *testing.T) {
 		wg.Go(func() {
 			line := bytes.Repeat([]byte("x"), 200)
 			last := time.Now()
-			for now := last; now.Before(end); now = time.Now() {
+			// On a busy machine one of them may get a processor for the first time after
+			// the end; but one that the destination blocks writes one line at most.
+			for now := last; now.Before(end) || counts[g] < 2; now = time.Now() {
 				gaps[g] = max(gaps[g], now.Sub(last))
 				last = now
 				s.Write(line)
@@ -225,7 +227,13 @@ func TestSink_writers_progress_while_frozen(t *testing.T) {
 			}
 		})
 	}
-	wg.Wait()
+	ended := make(chan struct{})
+	go func() { wg.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(freeze + time.Minute):
+		t.Fatal("a goroutine did not get to its second line in a minute")
+	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	var wrote int64
@@ -238,11 +246,7 @@ func TestSink_writers_progress_while_frozen(t *testing.T) {
 	if st.Attempted != wrote {
 		t.Errorf("wrote %d, attempted %d", wrote, st.Attempted)
 	}
-	// How much is written depends on the machine, how it is shared out as
-	// well; but a writer that the destination blocks writes one line at most.
-	if slices.Min(counts) < 2 {
-		t.Errorf("a goroutine wrote only %d lines in %v", slices.Min(counts), freeze)
-	}
+	// How much is written depends on the machine, and so does how it is shared out.
 	if os.Getenv("FAILOPEN_FREEZE") != "" && slices.Min(counts) < 1000 { // alone on the machine
 		t.Errorf("a goroutine wrote only %d lines in %v", slices.Min(counts), freeze)
 	}

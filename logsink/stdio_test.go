@@ -43,8 +43,10 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func childCommand(mode string, env ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0])
+// childCommand is the test binary as another program, one of children. It is killed when
+// the test ends, if it is alive then.
+func childCommand(t *testing.T, mode string, env ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(append(os.Environ(), "LOGSINK_TEST_CHILD="+mode), env...)
 	return cmd
 }
@@ -70,8 +72,10 @@ func childFrozenStdout() error {
 	if errno != 0 {
 		return errno
 	}
-	for i := 0; i < 1000 && runtime.NumGoroutine()-before > 1; i++ {
-		runtime.Gosched() // those that are at their end
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for i := 0; i < 10_000 && runtime.NumGoroutine()-before > 1; i++ {
+		<-tick.C // those at their end may need a processor, one that is left behind stays
 	}
 	st := s.Stats()
 	fmt.Fprintf(os.Stderr, "in time %v, nonblock %v, queued %d, sum %v, delivered some %v, goroutines %d\n",
@@ -89,7 +93,7 @@ func TestStdout_frozen_pipe(t *testing.T) {
 	}
 	defer r.Close()
 	var told bytes.Buffer
-	cmd := childCommand("frozen stdout")
+	cmd := childCommand(t, "frozen stdout")
 	cmd.Stdout, cmd.Stderr = w, &told
 	err = cmd.Run()
 	w.Close()
@@ -114,7 +118,10 @@ func childDeadStdout() error {
 	io.Copy(io.Discard, os.Stdin) // until the parent has closed the reader
 	for range 10 {
 		io.WriteString(s, "into the void\n")
-		s.Sync() //nolint:errcheck // it cannot
+		s.Sync()                        //nolint:errcheck // it cannot
+		for s.Stats().State != Broken { // the drainer has not had a processor yet
+			s.Sync() //nolint:errcheck // nor can this
+		}
 		fmt.Println("past the sink")
 	}
 	s.Close()
@@ -130,7 +137,7 @@ func TestStdout_reader_dies(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told bytes.Buffer
-	cmd := childCommand("dead stdout")
+	cmd := childCommand(t, "dead stdout")
 	cmd.Stdout, cmd.Stderr = w, &told
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -166,7 +173,7 @@ func childStops() error {
 }
 
 func TestNotifyShutdown(t *testing.T) {
-	cmd := childCommand("stops")
+	cmd := childCommand(t, "stops")
 	var out bytes.Buffer
 	cmd.Stdout = &out
 	stderr, err := cmd.StderrPipe()

@@ -221,6 +221,23 @@ func count(t *testing.T, r io.Reader) (lines, marked int) {
 	}
 }
 
+// endProcess ends the sleep of a shell script, whose id stands in a file, when the one
+// that would have ended it is gone. It must be alive, for as long as the test needs it.
+func endProcess(t *testing.T, path string) {
+	t.Helper()
+	var pid int
+	b, err := os.ReadFile(path)
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &pid)
+	}
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Errorf("a process is left behind: %v", err)
+	}
+}
+
 func waitFor(t *testing.T, ready func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -256,12 +273,10 @@ echo "zombies: $(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ')"; echo "par
 // A process that the program left behind holds its output: that is no reason to
 // wait forever.
 func TestRun_does_not_wait_for_daemons(t *testing.T) {
-	cmd := logsinkCommand("run", "-pipe-linger", "100ms", "--", "sh", "-c", "echo out; sleep 30 & echo $! >&2; exit 4")
+	pid := filepath.Join(t.TempDir(), "pid")
+	cmd := logsinkCommand("run", "-pipe-linger", "100ms", "--", "sh", "-c", "sleep 60 & echo $! > "+pid+"; echo out; exit 4")
 	out, _ := cmd.Output()
-	var pid int
-	if c, _ := fmt.Sscanf(strings.Replace(string(out), "out\n", "", 1), "%d", &pid); c == 1 {
-		syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it is alive for half a minute
-	}
+	endProcess(t, pid)
 	if !strings.Contains(string(out), "out\n") || cmd.ProcessState.ExitCode() != 4 {
 		t.Errorf("%q, %v", out, cmd.ProcessState)
 	}
@@ -323,12 +338,15 @@ func TestRun_is_killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := logsinkCommand("run", "-mapped", path, "--", "sh", "-c", "i=0; while [ $i -lt 5000 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; : > "+done+"; exec sleep 60")
+	pid := filepath.Join(t.TempDir(), "pid")
+	cmd := logsinkCommand("run", "-mapped", path, "--", "sh", "-c", "echo $$ > "+pid+"; i=0; while [ $i -lt 5000 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; : > "+done+"; exec sleep 60")
 	cmd.Stdout = w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
+	defer endProcess(t, pid)
+	defer cmd.Process.Kill() //nolint:errcheck // it is dead already, but where the test fails
 	listing := func() string {
 		out, _ := logsinkCommand("cat", path).Output()
 		return string(out)
@@ -474,9 +492,11 @@ func TestUsage(t *testing.T) {
 // What the program wrote before it ended is read, however short the time for its
 // children is.
 func TestRun_reads_what_the_program_wrote(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
 	for range 10 {
-		cmd := logsinkCommand("run", "-pipe-linger", "0s", "--", "sh", "-c", "sleep 1 & i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); done; exit 3")
+		cmd := logsinkCommand("run", "-pipe-linger", "0s", "--", "sh", "-c", "sleep 60 & echo $! > "+pid+"; i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); done; exit 3")
 		out, _ := cmd.Output()
+		endProcess(t, pid)
 		if n := bytes.Count(out, []byte("\n")); n != 500 || cmd.ProcessState.ExitCode() != 3 {
 			t.Fatalf("%d lines of 500 arrived, exit code %d", n, cmd.ProcessState.ExitCode())
 		}
