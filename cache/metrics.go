@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Reporter is a [Cache] of any type.
@@ -132,8 +133,8 @@ var families = []family{
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // WriteTo writes the metrics of all caches, in the order of their names. One
-// that is nil, or whose Stats panics, is left out, and is an error once the
-// others are written.
+// that is nil, whose Stats panics, or whose name is not UTF-8, is left out, and is
+// an error once the others are written.
 func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	var names []string
@@ -141,6 +142,9 @@ func (m Metrics) WriteTo(w io.Writer) (int64, error) {
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		s, err := statsOf(m[name])
+		if err == nil && !utf8.ValidString(name) { // Prometheus would take no metric at all
+			err = errors.New("the name is not UTF-8")
+		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("cache: metrics of %q: %w", name, err))
 			continue

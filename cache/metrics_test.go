@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/failopen/failopen/cache"
 	"github.com/failopen/failopen/cache/cachetest"
@@ -95,6 +96,23 @@ func TestMetrics_have_every_number_of_Stats(t *testing.T) {
 	}
 }
 
+// A name that is not UTF-8 would make Prometheus refuse the whole page.
+func TestMetrics_leave_out_a_name_that_is_not_UTF8(t *testing.T) {
+	c, err := cache.New(cache.Options[string]{TTL: time.Minute, Load: func(context.Context, string) (string, error) { return "", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	_, err = cache.Metrics{"a\xff": c, "b": c}.WriteTo(&b)
+	if err == nil || err.Error() != `cache: metrics of "a\xff": the name is not UTF-8` {
+		t.Errorf("error %v", err)
+	}
+	if !utf8.ValidString(b.String()) || !strings.Contains(b.String(), `cache_entries{cache="b"} 0`) || !strings.HasSuffix(b.String(), "# EOF\n") {
+		t.Error(b.String())
+	}
+}
+
+// What has no Stats is left out, and named.
 func TestMetrics_leave_out_what_fails(t *testing.T) {
 	var b strings.Builder
 	_, err := cache.Metrics{"a": nil, "b": (*cache.Cache[string])(nil), "c": reporter{Local: 7}}.WriteTo(&b)

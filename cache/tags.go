@@ -309,14 +309,17 @@ func (c *Cache[V]) InvalidateTag(ctx context.Context, tag string) error {
 func (c *Cache[V]) endTag(id uint64, state endingState) *entry[V] {
 	e := &entry[V]{hash: id, kind: kindTombstone, ends: true, tag: true}
 	now, wall := c.now(), time.Now()
-	e.version = max(wall.Add(endingLead).UnixMilli(), c.tags.version(id)+1)
+	later := c.tags.version(id) + 1
+	e.version = max(wall.Add(endingLead).UnixMilli(), later)
 	if c.over != nil {
 		e.key = c.keys.tag(id)
 		e.version = max(e.version, c.over.top.Load()+1, c.over.floor.Load())
 	}
 	// or other instances would take it for a clock that is wrong, and refuse it
 	e.version = min(e.version, wall.Add(MaxSkew).UnixMilli())
-	seq := c.tags.add(id, e.version, now, now+int64(c.endingLife()))
+	// here it is later than the last one even where the clock does not let the fleet know
+	// it as such: a tag that ends thousands of times a second, or a clock that was set back
+	seq := c.tags.add(id, max(e.version, later), now, now+int64(c.endingLife()))
 	if c.over != nil {
 		c.over.addTag(id, e.key, e.version, state)
 		c.bulletin.post(id, e.version)

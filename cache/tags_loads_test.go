@@ -96,3 +96,30 @@ func TestInvalidateTag_twice_during_a_load(t *testing.T) {
 		}
 	})
 }
+
+// A tag that ends so often that its versions have run ahead of the clock as far as they
+// may, as after a clock that was set back: each end counts here all the same, also for
+// what came since the last one.
+func TestInvalidateTag_whose_version_cannot_rise(t *testing.T) {
+	for name, change := range map[string]func(*cache.Options[string]){
+		"with a store": everyTag,
+		"memory only":  func(o *cache.Options[string]) { everyTag(o); o.Store = nil },
+	} {
+		inWorld(t, change, func(w *world) {
+			w.origin.Slow(0) // all of it is within one millisecond
+			for range cache.MaxSkew/2/time.Millisecond + 10 {
+				_ = w.InvalidateTag(bg, "all")
+			}
+			_ = w.Set(bg, "a", "was set")
+			_ = w.InvalidateTag(bg, "all")
+			if r := w.Lookup(bg, "a"); r.Source != cache.SourceOrigin {
+				t.Errorf("%s: after a Set and InvalidateTag: %q from %v", name, r.Value, r.Source)
+			}
+			_ = w.InvalidateTag(bg, "all")
+			w.origin.Put("a", "new")
+			if r := w.Lookup(bg, "a"); r.Value != "new" {
+				t.Errorf("%s: after a load and InvalidateTag: %q from %v", name, r.Value, r.Source)
+			}
+		})
+	}
+}

@@ -62,6 +62,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -90,7 +91,7 @@ const (
 // Caches that share a meter provider need different names (or attrs): points with
 // equal attributes are added up by the SDK. Register may be called from any
 // goroutine. It returns an error, and registers nothing, if meter or c is nil,
-// name is empty, attrs has an attribute of this package, or the meter refuses an
+// name is empty or not UTF-8, attrs has an attribute of this package, or the meter refuses an
 // instrument.
 func Register(meter metric.Meter, name string, c cache.Reporter, attrs ...attribute.KeyValue) (metric.Registration, error) {
 	switch {
@@ -100,6 +101,8 @@ func Register(meter metric.Meter, name string, c cache.Reporter, attrs ...attrib
 		return nil, errors.New("cacheotel: cache is nil")
 	case name == "":
 		return nil, errors.New("cacheotel: name is empty; caches of one program are told apart by it")
+	case !utf8.ValidString(name): // an exporter could not encode it, and would lose all that is collected with it
+		return nil, fmt.Errorf("cacheotel: name %q is not UTF-8", name)
 	}
 	for _, a := range attrs {
 		switch a.Key {

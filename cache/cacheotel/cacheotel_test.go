@@ -314,6 +314,7 @@ func TestRegister_errors(t *testing.T) {
 		{nil, "x", &reporter{}, nil, "meter is nil"},
 		{meter, "x", nil, nil, "cache is nil"},
 		{meter, "", &reporter{}, nil, "name is empty"},
+		{meter, "a\xff", &reporter{}, nil, `name "a\xff" is not UTF-8`},
 		{meter, "x", &reporter{}, []attribute.KeyValue{OpKey.String("a")}, `"failopen.cache.op" is set by this package`},
 		{refusing{meter, "failopen.cache.item.poison"}, "x", &reporter{}, nil, "failopen.cache.item.poison: refused"},
 		{refusing{meter, "callback"}, "x", &reporter{}, nil, "refused"},

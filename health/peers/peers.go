@@ -33,6 +33,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/failopen/failopen/health"
 	"github.com/failopen/failopen/health/internal/background"
@@ -43,8 +44,8 @@ const Path = "/peerz"
 
 // Options are the settings of a Fleet.
 type Options struct {
-	// ID is this instance's name among its peers, the same as the Guard's.
-	// Required.
+	// ID is this instance's name among its peers, the same as the Guard's:
+	// at most 256 bytes of UTF-8. Required.
 	ID string
 
 	// Name is the DNS name whose addresses are those of the fleet; Port is
@@ -121,8 +122,12 @@ type Stats struct {
 	Known        int   `json:"known"`         // peers whose answer is at hand
 }
 
-// maxAnswer is how much of an answer is read.
-const maxAnswer = 1 << 10
+// maxID is the longest ID in bytes. JSON writes some bytes as six (\u003c), so
+// maxAnswer, which is how much of an answer is read, has room for six times that.
+const (
+	maxID     = 256
+	maxAnswer = 2 << 10
+)
 
 // New checks the options. It makes no request.
 // Zero values are replaced by the defaults; o itself is not changed.
@@ -130,8 +135,10 @@ func New(o Options) (*Fleet, error) {
 	switch {
 	case o.ID == "":
 		return nil, errors.New("peers: Options.ID is empty")
-	case len(o.ID) > 256:
-		return nil, fmt.Errorf("peers: Options.ID has %d bytes; 256 may be", len(o.ID))
+	case len(o.ID) > maxID:
+		return nil, fmt.Errorf("peers: Options.ID has %d bytes; %d may be", len(o.ID), maxID)
+	case !utf8.ValidString(o.ID): // JSON would change it, and this instance would take itself for a peer
+		return nil, fmt.Errorf("peers: Options.ID %q is not UTF-8", o.ID)
 	case o.Name == "":
 		return nil, errors.New("peers: Options.Name is empty")
 	case o.Port < 1 || o.Port > 65535:
@@ -190,8 +197,8 @@ type answer struct {
 }
 
 // Handler answers peers at Path. self is Process.Self; if it panics, or is nil,
-// the answer is a status of 500, which its peers count as none. Nobody is asked
-// by it.
+// the answer is a status of 500, which its peers count as none; a Goexit in it
+// ends the request without an answer. Nobody is asked by it.
 func (f *Fleet) Handler(self func() health.Self) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -217,7 +224,8 @@ func (f *Fleet) ourselves(self func() health.Self) (s health.Self, ok bool) {
 		return s, false
 	}
 	defer func() {
-		if v := recover(); v != nil {
+		_ = recover() // it has not returned, as with a Goexit
+		if !ok {
 			f.panicked()
 		}
 	}()

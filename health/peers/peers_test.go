@@ -325,6 +325,7 @@ func TestNew_refuses(t *testing.T) {
 		"Port is 70000": {ID: "a", Name: "a", Port: 70000},
 		"negative":      {ID: "a", Name: "a", Port: 1, Period: -1},
 		"256 may be":    {ID: strings.Repeat("a", 300), Name: "a", Port: 1},
+		"not UTF-8":     {ID: "a\xff", Name: "a", Port: 1},
 	} {
 		if _, err := peers.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want an error about %q", err, want)
@@ -464,6 +465,44 @@ func TestFleet_with_hostile_callbacks(t *testing.T) {
 			t.Errorf("without a usable function: %d", w.Code)
 		}
 	}
+	ended := make(chan struct{})
+	go func() { // the server's goroutine for the connection
+		defer close(ended)
+		exits := func() health.Self { runtime.Goexit(); return health.Self{} }
+		f.Handler(exits).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, peers.Path, nil))
+	}()
+	<-ended
+	if s := f.Stats(); s.Panics != 2 {
+		t.Errorf("%d panics are counted; want that of the function, and its Goexit", s.Panics)
+	}
+}
+
+// The longest ID that may be, of what JSON writes with six bytes each, still fits
+// into the answer that a peer reads.
+func TestFleet_longest_ID(t *testing.T) {
+	id := strings.Repeat("<", 256)
+	longest, err := peers.New(peers.Options{ID: id, Name: "x", Port: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := longest.Handler(func() health.Self { return health.Self{} })
+	synctest.Test(t, func(t *testing.T) {
+		f, err := peers.New(peers.Options{
+			ID: "self", Name: "x", Port: 1,
+			Resolver: resolver(func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil }),
+			Client: &http.Client{Transport: transport(func() (*http.Response, error) {
+				w := httptest.NewRecorder()
+				answers.ServeHTTP(w, httptest.NewRequest(http.MethodGet, peers.Path, nil))
+				return w.Result(), nil
+			})},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list := run(t, f, 10*time.Second); len(list) != 1 || list[0].ID != id {
+			t.Errorf("%v, %+v; want the peer with the longest ID", list, f.Stats())
+		}
+	})
 }
 
 // wild is the output of a logger that panics.

@@ -2,6 +2,7 @@ package peersdynamo
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,15 +25,19 @@ func TestOptions_defaults(t *testing.T) {
 	}
 }
 
-// table takes heartbeats and remembers when.
-type table struct{ beats []time.Time }
+// table takes heartbeats and remembers when, and how much was asked for last.
+type table struct {
+	beats []time.Time
+	limit int32
+}
 
 func (t *table) PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	t.beats = append(t.beats, time.Now())
 	return &dynamodb.PutItemOutput{}, nil
 }
 
-func (t *table) Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+func (t *table) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	t.limit = *in.Limit
 	return &dynamodb.QueryOutput{}, nil
 }
 
@@ -58,4 +63,29 @@ func TestOptions_Period_spread(t *testing.T) {
 			t.Errorf("%d heartbeats, %v to %v apart", len(beats.beats), shortest, longest)
 		}
 	})
+}
+
+// A Most beyond what a query can ask for means all, and not a limit below zero,
+// which DynamoDB refuses.
+func TestOptions_Most_without_bound(t *testing.T) {
+	for _, c := range []struct {
+		most int
+		want int32
+	}{{1, 3}, {32, 34}, {math.MaxInt32 - 1, math.MaxInt32}, {math.MaxInt, math.MaxInt32}} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked table
+			f, err := New(&asked, Options{ID: "a", Fleet: "f", Table: "beats", Most: c.most})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := f.Run(ctx, func() health.Self { return health.Self{} }); err != nil {
+				t.Fatal(err)
+			}
+			if asked.limit != c.want {
+				t.Errorf("Most %d: a query for %d items, want %d", c.most, asked.limit, c.want)
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -198,8 +199,9 @@ type reading struct {
 // there are enough. whole is that there is nothing more in that part.
 func (f *Fleet) part(ctx context.Context, r *reading, condition string, self bool) (whole bool, err error) {
 	// Most, and one each for this instance and to see that there is more
+	limit := int32(min(f.opts.Most, math.MaxInt32-2) + 2)
 	in := &dynamodb.QueryInput{
-		TableName: &f.opts.Table, KeyConditionExpression: &condition, Limit: aws.Int32(int32(f.opts.Most + 2)),
+		TableName: &f.opts.Table, KeyConditionExpression: &condition, Limit: &limit,
 		ExpressionAttributeNames:  map[string]string{"#f": "fleet"},
 		ExpressionAttributeValues: map[string]types.AttributeValue{":f": &types.AttributeValueMemberS{Value: f.opts.Fleet}},
 		ReturnConsumedCapacity:    types.ReturnConsumedCapacityTotal,
