@@ -151,6 +151,8 @@ func (k *kubernetes) collect(doc document, root *yaml.Node) {
 		for _, item := range items(get(root, "items")) {
 			k.collect(doc, item)
 		}
+	case named[kind] && name == "":
+		k.warnf("%s: a %s without a name; skipped", doc.at(root), kind)
 	case kind == "Service" && (api == "v1" || api == ""):
 		r := route{name: name, namespace: namespace, selector: stringMap(get(root, "spec", "selector")), doc: doc, root: root}
 		if text(get(root, "spec", "type")) == "ExternalName" {
@@ -172,6 +174,9 @@ func (k *kubernetes) collect(doc document, root *yaml.Node) {
 		k.skip("objects of kind " + kind + ": " + cmp.Or(name, doc.at(root).String()))
 	}
 }
+
+// named are the kinds, beside workloads, that others refer to by their name.
+var named = map[string]bool{"Service": true, "ConfigMap": true, "Secret": true}
 
 // isDelivery reports whether an object stands for a part of the system that a
 // tool delivers in order.
@@ -341,6 +346,9 @@ var ordinal = regexp.MustCompile(`-[0-9]+$`)
 //
 // An IP address, "localhost" and names of the internet have no answer here.
 func (k *kubernetes) resolve(namespace, host string) []string {
+	if host == "" {
+		return nil
+	}
 	labels := strings.Split(strings.TrimSuffix(strings.ToLower(host), "."), ".")
 	for _, skip := range []int{0, 1} {
 		if len(labels) <= skip || skip == 1 && !ordinal.MatchString(labels[0]) {

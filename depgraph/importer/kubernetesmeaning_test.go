@@ -176,9 +176,13 @@ skipped addresses that look like one's own or a page for people: CALLBACK_URL of
 		"both a ConfigMap and a Secret, which is one too many": {deployment("web", "{envFrom: [{configMapRef: {name: c}, secretRef: {name: s}}], env: [{name: X, valueFrom: {configMapKeyRef: {name: c, key: k}, secretKeyRef: {name: s, key: k}}}]}"), `
 web, Deployment
 skipped references to a ConfigMap or Secret that is not among the manifests: ConfigMap c of web, Secret s of web, ConfigMap c of web, Secret s of web`},
-		"an empty file":  {"", ""},
-		"a broken file":  {"---\na: [\n", "error k.yaml:2: cannot parse: did not find expected node content"},
-		"a double key":   {"---\nkind: Pod\nkind: Job\n", `error k.yaml:3: the key "kind" appears twice in a mapping; the first one is in line 2`},
+		"an empty file": {"", ""},
+		"a broken file": {"---\na: [\n", "error k.yaml:2: cannot parse: did not find expected node content"},
+		"a double key":  {"---\nkind: Pod\nkind: Job\n", `error k.yaml:3: the key "kind" appears twice in a mapping; the first one is in line 2`},
+		"nameless": {
+			"{apiVersion: v1, kind: Service, spec: {selector: {app: web}}}\n---\n{kind: ConfigMap, data: {A: b}}\n---\n{kind: Deployment, metadata: {name: web}, spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web}]}}}}\n",
+			"web, Deployment\nwarning: k.yaml:1: a Service without a name; skipped\nwarning: k.yaml:3: a ConfigMap without a name; skipped",
+		},
 		"other shapes":   {"---\n{kind: Pod, metadata: [x], spec: {containers: []}}\n---\n{kind: Pod, metadata: {name: p}, spec: {containers: {a: b}, initContainers: 5}}\n---\n[kind]\n", "p, Pod\nwarning: k.yaml:2: a Pod without a name; skipped\nskipped documents without a kind: k.yaml:6"},
 		"hostile values": {deployment("\"a\\nb\"", "{env: [{name: \"x\\ny\", value: 'http://store:80'}]}") + store, "a\nb, Deployment\n  -> store, weak startup assumed (k.yaml:2 env x\ny)\n  -> store, hard runtime (k.yaml:2 env x\ny)\nstore, datastore, Deployment"},
 	} {
