@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/failopen/failopen/depgraph/drift"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // seen reads sources, given as "name", "text", ...
@@ -327,7 +328,7 @@ func TestCollector_a_trace_in_two_files(t *testing.T) {
 }
 
 func TestCollector_a_long_chain_and_a_wide_trace(t *testing.T) {
-	const n = 50_000
+	n := rounds.Of(50_000)
 	deep, wide := make([]string, 0, n), make([]string, 0, n)
 	deep = append(deep, "1 - SERVER web - 1 100")
 	wide = append(wide, "1 - SERVER web - 1 100")
@@ -341,7 +342,7 @@ func TestCollector_a_long_chain_and_a_wide_trace(t *testing.T) {
 }
 
 func TestCollector_one_ID_for_all(t *testing.T) {
-	const n = 60_000
+	n := rounds.Of(60_000)
 	all := make([]string, n)
 	for i := range all {
 		all[i] = fmt.Sprintf("1 1 %s s%d x %d %d s", []string{"SERVER", "CLIENT"}[i%2], i%1000, i, i+1)
@@ -355,7 +356,7 @@ func TestCollector_one_ID_for_all(t *testing.T) {
 // TestSpans_any_order makes random traces and reads their spans in any order.
 func TestSpans_any_order(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	for range rounds.Of(200) {
 		var spans []string
 		n := 2 + r.IntN(20)
 		for i := 1; i <= n; i++ {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 	"github.com/failopen/failopen/depgraph/report"
 )
 
@@ -59,7 +60,7 @@ func randomGraph(t *testing.T, seed uint64) *depgraph.Graph {
 
 // TestExport_reads_back writes random graphs and reads them again.
 func TestExport_reads_back(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(rounds.Of(300)) {
 		g := randomGraph(t, seed)
 		var first, second bytes.Buffer
 		if err := report.GraphJSON(&first, g); err != nil {

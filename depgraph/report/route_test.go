@@ -9,15 +9,19 @@ import (
 	"testing"
 
 	"github.com/failopen/failopen/depgraph"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
-var numbers = regexp.MustCompile(`-?[0-9.]+`)
+var (
+	steps   = regexp.MustCompile(`([MCL])([^MCL]*)`)
+	numbers = regexp.MustCompile(`-?[0-9.]+`)
+)
 
 // points walks along a path of M, C and L.
 func points(t *testing.T, d string) (all [][2]float64) {
 	t.Helper()
 	var x, y float64
-	for _, m := range regexp.MustCompile(`([MCL])([^MCL]*)`).FindAllStringSubmatch(d, -1) {
+	for _, m := range steps.FindAllStringSubmatch(d, -1) {
 		var n []float64
 		for _, s := range numbers.FindAllString(m[2], -1) {
 			f, err := strconv.ParseFloat(s, 64)
@@ -46,7 +50,7 @@ func points(t *testing.T, d string) (all [][2]float64) {
 }
 
 func TestRoute_no_edge_runs_behind_a_box(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(rounds.Of(40)) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		n := 2 + r.IntN(120)
 		services := make([]depgraph.Service, n)

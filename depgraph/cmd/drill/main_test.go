@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill"
 	"github.com/failopen/failopen/depgraph/drill/presets"
 	"github.com/failopen/failopen/depgraph/internal/cli"
+	"github.com/failopen/failopen/depgraph/internal/rounds"
 )
 
 // TestMain lets the test binary be the program, which a verb in virtual time
@@ -67,11 +69,14 @@ func here(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), diag.String()
 }
 
-// outage writes a preset of two minutes.
+// outageWatch is two minutes, and less under the race detector.
+func outageWatch() time.Duration { return time.Duration(rounds.Of(120)) * time.Second }
+
+// outage writes a preset of outageWatch.
 func outage(t *testing.T, rules string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "mine.json")
-	text := `{"version":1,"name":"mine","title":"mine","facts":["f"],"dependency":"dynamodb","watch":"2m","recovery":"30s","rules":` + rules + `}`
+	text := `{"version":1,"name":"mine","title":"mine","facts":["f"],"dependency":"dynamodb","watch":"` + outageWatch().String() + `","recovery":"30s","rules":` + rules + `}`
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +124,7 @@ func TestReplay(t *testing.T) {
 	dir := t.TempDir()
 	file := outage(t, denied)
 	code, stdout, stderr := program(t, "replay", file, "-o", dir)
-	if code != 0 || !strings.Contains(stdout, "watch         120.0") || !strings.HasSuffix(stdout, " s.\n") {
+	if code != 0 || !strings.Contains(stdout, fmt.Sprintf("watch         %5.1f", outageWatch().Seconds())) || !strings.HasSuffix(stdout, " s.\n") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for _, name := range []string{"drill.json", "drill.md", "drill.html", "drill.svg"} {

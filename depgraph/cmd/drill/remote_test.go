@@ -129,7 +129,8 @@ func TestInfer_theServiceThatComesWithIt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := program(t, "infer", "--target", "naive", "-d", dir, "--depend", "sessions=dynamodb", "--depend", "origin", "--watch", "1m", "-f", "json")
+	watch := (outageWatch() / 2).String()
+	code, stdout, stderr := program(t, "infer", "--target", "naive", "-d", dir, "--depend", "sessions=dynamodb", "--depend", "origin", "--watch", watch, "-f", "json")
 	var out struct {
 		Dependencies []drill.Inferred
 		Differences  []drill.Difference
@@ -140,7 +141,7 @@ func TestInfer_theServiceThatComesWithIt(t *testing.T) {
 	if code != 1 || len(out.Dependencies) != 2 || len(out.Differences) != 1 || out.Differences[0].Dependency != "sessions" || !strings.HasSuffix(out.Differences[0].Position, ":3") {
 		t.Errorf("exit code %d, %+v", code, out)
 	}
-	if code, stdout, stderr := program(t, "infer", "--watch", "1m", "--faults", "denied,blackhole"); code != 0 || !strings.Contains(stdout, "soft     dynamodb") || !strings.Contains(stdout, "hard     origin") {
+	if code, stdout, stderr := program(t, "infer", "--watch", watch, "--faults", "denied,blackhole"); code != 0 || !strings.Contains(stdout, "soft     dynamodb") || !strings.Contains(stdout, "hard     origin") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
 }

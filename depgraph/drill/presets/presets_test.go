@@ -19,7 +19,7 @@ import (
 func TestPresets(t *testing.T) {
 	for _, p := range presets.All() {
 		if rounds.Short() {
-			p = p.Scaled(30 * time.Second) // the detector looks for something else than hours would find
+			p = p.Scaled(time.Duration(rounds.Of(100)) * time.Second) // the detector looks for something else than hours would find
 		}
 		for _, naive := range []bool{false, true} {
 			name := p.Name + map[bool]string{false: "/failopen", true: "/naive"}[naive]
