@@ -223,6 +223,7 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 	if err := f.cut.checkFault("run", true); err != nil {
 		return p, err
 	}
+	// A preset in all but name: Scaled shortens its watch to --watch.
 	return presets.Preset{
 		Name: "run", Title: f.cut.describe, Dependency: f.cut.service, Rules: f.cut.parsed,
 		Watch: 24 * time.Hour, Recovery: 30 * time.Second,
@@ -322,8 +323,6 @@ func preset(name, file string) (presets.Preset, error) {
 	}
 	text, err := readFile(file)
 	if err != nil {
-		// A preset in all but name: Scaled shortens its watch to --watch, and
-		// leaves its rules alone, as they have no windows.
 		return presets.Preset{}, err
 	}
 	p, err := presets.Parse(text)
