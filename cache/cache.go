@@ -308,7 +308,7 @@ func (c *Cache[V]) end(key string) *entry[V] {
 	s.drop(hash, key)
 	if c.remote != nil {
 		c.queue.forget(key)
-		c.over.add(hash, key, version, carried, false)
+		c.over.addAfter(hash, key, version, carried)
 		c.bulletin.postKey(key, version)
 	}
 	return &entry[V]{key: key, hash: hash, kind: kindTombstone, version: version, ends: true}

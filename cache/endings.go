@@ -69,6 +69,7 @@ type ending struct {
 	since   int64  // it has been told
 	state   endingState
 	bySet   bool // a value has this version
+	after   bool // and is over as well: an Invalidate whose version could not rise above the Set's
 	weak    bool // the store had nothing, unless that read lagged behind
 	tag     bool // its hash is a tag's id, and key that of the store
 	at      *list.Element
@@ -172,6 +173,13 @@ func (o *endings) add(hash uint64, key string, version int64, state endingState,
 	return o.insert(&ending{hash: hash, key: key, version: version, bySet: bySet}, state)
 }
 
+// addAfter is add for an Invalidate. It also stands where a Set has its very
+// version: it comes after that, while the versions of its key cannot rise (see
+// Cache.later). A "gone" does not, as its load began before.
+func (o *endings) addAfter(hash uint64, key string, version int64, state endingState) {
+	o.insert(&ending{hash: hash, key: key, version: version, after: true}, state)
+}
+
 // insert is add for an ending whose deadlines are not set.
 func (o *endings) insert(e *ending, state endingState) bool {
 	o.mu.Lock()
@@ -180,7 +188,7 @@ func (o *endings) insert(e *ending, state endingState) bool {
 	old := o.byHash[e.hash]
 	switch {
 	// what was known ends more than this does
-	case old != nil && old.version >= e.version:
+	case old != nil && (old.version > e.version || (old.version == e.version && !(e.after && old.bySet))):
 		return false
 	case old != nil:
 		if old.state != told && old.key != e.key && state != told { // two keys with one hash, both to be delivered

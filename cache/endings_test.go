@@ -437,3 +437,31 @@ func TestEndings_gone_of_a_load_that_was_overtaken(t *testing.T) {
 		})
 	}
 }
+
+// A key that is set so often that its versions have run ahead of the clock as far as
+// they may, and then ended, in one millisecond: the value in the store, of the same
+// version, is over all the same, and the store is told once it can be.
+func TestInvalidate_whose_version_cannot_rise(t *testing.T) {
+	inThree(t, nil, func(store *cachetest.Store, w []*world) {
+		a, late := w[0], w[2]
+		a.origin.Slow(0)
+		for range cache.MaxSkew/2/time.Millisecond + 10 {
+			_ = a.Set(bg, "a", "was set")
+		}
+		settle() // it is in the store
+		store.Inject(denied, cachetest.Set)
+		if err := a.Invalidate(bg, "a"); !errors.Is(err, cache.ErrOwed) {
+			t.Errorf("Invalidate: %v, want ErrOwed", err)
+		}
+		a.want("a", cache.SourceOrigin)
+		if n := a.Stats().Owed; n != 1 {
+			t.Errorf("%d endings are owed, want 1", n)
+		}
+		store.Inject(nil)
+		pass(20 * time.Second)
+		late.want("a", cache.SourceOrigin)
+		if s := a.Stats(); s.Owed+s.EndingsLost != 0 {
+			t.Errorf("owed %d, lost %d", s.Owed, s.EndingsLost)
+		}
+	})
+}
