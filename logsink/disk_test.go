@@ -303,7 +303,7 @@ func TestDisk_directory_is_removed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got sequence
 		frozen := logsinktest.NewFrozen(&got)
-		s := mustNew(t, Options{Dest: frozen, SpillDir: dir, MaxBytes: 256 << 10})
+		s := mustNew(t, Options{Dest: frozen, SpillDir: dir, MaxBytes: 256 << 10, SpillBytes: 16 << 20}) // in files of 1 MiB
 		n := 0
 		write := func(lines int) {
 			for range lines / 100 {
@@ -316,7 +316,7 @@ func TestDisk_directory_is_removed(t *testing.T) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
-		write(600_000)
+		write(100_000) // more than a file
 		frozen.Release()
 		time.Sleep(time.Minute)
 		if st := mustAdd(t, s); st.DiskError != "" || st.Dropped.Total() != 0 || st.Delivered != int64(n) {

@@ -13,6 +13,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failopen/failopen/logsink/internal/spool"
+	"github.com/failopen/failopen/logsink/logsinktest"
 )
 
 // stuckMapped is a sink with mapped memory whose drainer is in a call that does not
@@ -206,6 +211,104 @@ func TestNote_is_cleared_by_its_own_marker(t *testing.T) {
 			t.Errorf("after the marker in slot %d the note is kept: %v", slot, s.disk.noted)
 		}
 	}
+}
+
+// A chunk of plain memory, from before the mapped file could be had, takes no marker: with
+// the process it would be gone, as if the marker had arrived.
+func TestLedger_no_marker_in_plain_memory(t *testing.T) {
+	path := filepath.Join(memoryDir(t), "mapped")
+	asked, frozen := make(chan struct{}, 1), make(chan struct{})
+	var disk stuckDisk
+	disk.hang()
+	var rec logsinktest.Recorder
+	s := newOn(t, &disk, Options{
+		Dest:      writerFunc(func(p []byte) (int, error) { asked <- struct{}{}; <-frozen; return rec.Write(p) }),
+		MaxRecord: 100, Mapped: path, Gap: gapLine,
+	})
+	io.WriteString(s, "1\n")
+	<-asked
+	io.WriteString(s, "2\n")
+	disk.answer()
+	<-s.mover.tried
+	io.WriteString(s, strings.Repeat("x", 101))
+	io.WriteString(s, "3\n") // has room behind 2
+	s.mu.Lock()
+	plain := s.tail != nil && !s.tail.durable()
+	killed := snapshot(t, path)
+	s.mu.Unlock()
+	if !plain {
+		t.Error("the last record is not in plain memory")
+	}
+	if records, lost := kept(t, killed); len(records) != 0 || lost != (loss{oversize: 1, bytes: 101}) {
+		t.Errorf("killed: %q and %+v", records, lost)
+	}
+	go func() {
+		for range asked { // the later calls
+		}
+	}()
+	close(frozen)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	close(asked)
+	if n, bytes := gapsIn(rec.String(), "gap %d %d "); n != 1 || bytes != 101 {
+		t.Errorf("%q", rec.Lines())
+	}
+	if _, lost := kept(t, path); lost != (loss{}) {
+		t.Errorf("afterwards: %+v", lost)
+	}
+}
+
+// What the note of a spill directory says is the ledger's once there is one: after a kill
+// the next process finds it once, not in both.
+func TestNote_is_taken_over_by_the_ledger(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	q, err := spool.Open(spool.Options{Dir: dir, Max: 1 << 20, Life: 1, Start: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := loss{full: 3, evicted: 4, bytes: 99}
+	if err := errors.Join(q.SetNote(packGap(want, 1, 1)), q.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(memoryDir(t), "mapped")
+	synctest.Test(t, func(t *testing.T) {
+		s := mustNew(t, Options{Dest: refusing{}, Mapped: path, SpillDir: dir, Gap: gapLine})
+		synctest.Wait() // the marker is in the queue, and the destination takes nothing
+		_, noted := kept(t, dir)
+		if _, lost := kept(t, path); lost != want || noted != (loss{}) {
+			t.Errorf("the ledger says %+v, the note %+v, want %+v and nothing", lost, noted, want)
+		}
+		s.Close() //nolint:errcheck // it keeps the marker
+		<-s.mover.done
+	})
+}
+
+// Shutdown waits for the note, and no longer: what the disk may take is for a slow one.
+func TestShutdown_returns_when_the_note_is_written(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	synctest.Test(t, func(t *testing.T) {
+		frozen := logsinktest.NewFrozen(nil)
+		s := mustNew(t, Options{Dest: &failsAfter{frozen}, SpillDir: dir})
+		<-s.mover.tried
+		io.WriteString(s, "a line\n")
+		time.Sleep(time.Second) // it is in the call
+		began := time.Now()
+		if err := s.Shutdown(withTimeout(t, time.Second)); err == nil {
+			t.Error("it says that all is delivered")
+		}
+		if took := time.Since(began); took != time.Second+grace {
+			t.Errorf("it took %v, want %v", took, time.Second+grace)
+		}
+		select {
+		case <-s.mover.told:
+		default:
+			t.Error("the note is not written")
+		}
+		frozen.Release()
+		<-s.done
+		<-s.mover.done
+	})
 }
 
 // An account that was never used says nothing, and one that is damaged says so.
