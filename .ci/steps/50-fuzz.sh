@@ -13,11 +13,11 @@ build() { go test -c -vet=off -fuzz '^Fuzz' -o "$(program "$1")" "./$1"; }
 fuzz() { # FOLDER TARGET
   local out tried
   out=$(cd "$1" && "$(program "$1")" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime 3s -test.fuzzminimizetime 10x \
-    -test.parallel 1 -test.timeout 2m -test.fuzzcachedir "$fuzz_dir/corpus/$1" 2>&1) || { printf -- '--- %s %s\n%s\n' "$1" "$2" "$out"; return 1; }
+    -test.parallel 1 -test.timeout 2m -test.fuzzcachedir "$fuzz_dir/corpus/$1" 2>&1) || time_was_up "$out" || { printf -- '--- %s %s\n%s\n' "$1" "$2" "$out"; return 1; }
   tried=$(printf '%s\n' "$out" | sed -nE 's/^fuzz: elapsed.* execs: ([0-9]+) .*/\1/p' | tail -1)
   printf -- '--- %s %s: %s inputs\n' "$1" "$2" "${tried:-no}"
   [ "${tried:-0}" -ge 20 ] # fewer are no fuzzing
 }
-export -f program build fuzz
+export -f program build fuzz time_was_up
 printf '%s\n' "$targets" | cut -d' ' -f1 | uniq | xargs -P 2 -L 1 bash -c 'build "$@"' build
 printf '%s\n' "$targets" | xargs -P 2 -L 1 bash -c 'fuzz "$@"' fuzz
