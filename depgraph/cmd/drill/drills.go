@@ -223,10 +223,11 @@ func (f *runFlags) preset() (p presets.Preset, err error) {
 	if err := f.cut.checkFault("run", true); err != nil {
 		return p, err
 	}
-	// A preset in all but name: Scaled shortens its watch to --watch.
+	// A preset in all but name. Its watch is --watch, so that windows of rules in
+	// a file stay as they are written; only --short shrinks them.
 	return presets.Preset{
 		Name: "run", Title: f.cut.describe, Dependency: f.cut.service, Rules: f.cut.parsed,
-		Watch: 24 * time.Hour, Recovery: 30 * time.Second,
+		Watch: f.watch, Recovery: 30 * time.Second,
 	}, nil
 }
 

@@ -120,6 +120,33 @@ func TestRun_verdictsAreExitCodes(t *testing.T) {
 	}
 }
 
+// The windows of rules in a file are those of --watch, and shrink with it by
+// --short alone.
+func TestRun_windowsOfRulesInAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(file, []byte(`[{"service":"dynamodb","net":"reset","from":"1s","until":"3s"}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for flags, want := range map[string][2]time.Duration{
+		"--watch 4s":         {time.Second, 3 * time.Second},
+		"--watch 8s --short": {time.Second / 2, 3 * time.Second / 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			code, stdout, stderr := here(t, append([]string{"run", "--rules", file, "-f", "json"}, strings.Fields(flags)...)...)
+			var r drill.Report
+			if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+				t.Fatalf("%s: %v\n%s%s", flags, err, stdout, stderr)
+			}
+			if got, want := fmt.Sprint(r.Fault.Rules), fmt.Sprintf("[map[from:%v net:reset service:dynamodb until:%v]]", want[0], want[1]); got != want {
+				t.Errorf("%s: the rules were %s; want %s", flags, got, want)
+			}
+			if code != int(drill.Held) || !r.FaultObserved {
+				t.Errorf("%s: exit code %d, %s", flags, code, r.Sentence())
+			}
+		})
+	}
+}
+
 func TestReplay(t *testing.T) {
 	dir := t.TempDir()
 	file := outage(t, denied)
