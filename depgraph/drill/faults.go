@@ -90,8 +90,12 @@ func (f *rulesFault) now() (s Seen) {
 	return s
 }
 
-// Left says what the rules have left behind: nothing, or rules in force.
+// Left says what the rules have left behind: nothing, or rules in force. Those of a drill
+// that has taken the injector meanwhile are its own.
 func (f *rulesFault) Left() string {
+	if by, taken := inUse.Load(f.injector); taken && by != f {
+		return ""
+	}
 	if f.injector.Active() {
 		return "rules are still in force"
 	}

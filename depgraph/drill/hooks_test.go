@@ -326,6 +326,13 @@ func TestRules_left(t *testing.T) {
 			t.Errorf("%v, %q", err, left())
 		}
 	}
+	next := drill.Rules(injector, fault.Slow("db", 1, 0))
+	if err := next.Inject(t.Context()); err != nil || left() != "" {
+		t.Errorf("%v, %q; want the rules of the next drill to be its own", err, left())
+	}
+	if err := next.Revert(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if err := injector.Set(fault.Denied("mail")); err != nil {
 		t.Fatal(err)
 	}
