@@ -77,7 +77,7 @@ func coldWorld(t *testing.T, p aws.CredentialsProvider, change func(*cache.Optio
 }
 
 // The first credentials take 300 ms: the table is well, and stays in use.
-func TestColdStart_slowCredentials(t *testing.T) {
+func TestColdStart_slow_credentials(t *testing.T) {
 	for name, wrap := range map[string]func(aws.CredentialsProvider) aws.CredentialsProvider{
 		"cached by the SDK": func(p aws.CredentialsProvider) aws.CredentialsProvider { return aws.NewCredentialsCache(p) },
 		"not cached":        func(p aws.CredentialsProvider) aws.CredentialsProvider { return p },
@@ -125,7 +125,7 @@ func TestColdStart_slowCredentials(t *testing.T) {
 }
 
 // Credentials that never come are a dead store, soon.
-func TestColdStart_noCredentials(t *testing.T) {
+func TestColdStart_no_credentials(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			p := &provider{slow: func(int64) time.Duration { return time.Minute }, deaf: deaf}
@@ -147,7 +147,7 @@ func TestColdStart_noCredentials(t *testing.T) {
 }
 
 // A table that does not answer has no such time: credentials are there.
-func TestColdStart_deadFromTheStart(t *testing.T) {
+func TestColdStart_dead_from_the_start(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &provider{slow: func(int64) time.Duration { return 0 }}
 		w := newWorld(t, nil, func(o *cache.Options[string]) {
@@ -173,7 +173,7 @@ func TestColdStart_deadFromTheStart(t *testing.T) {
 
 // A provider that panics, fails or ends its goroutine is a fault, and the next
 // call asks again.
-func TestColdStart_brokenProvider(t *testing.T) {
+func TestColdStart_broken_provider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, broken := range []func() error{
 			func() error { panic("broken") },

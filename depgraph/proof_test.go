@@ -85,7 +85,7 @@ func TestProof_counts(t *testing.T) {
 }
 
 // None of these may pass for a proof.
-func TestProof_forgeriesAreRefused(t *testing.T) {
+func TestProof_forgeries_are_refused(t *testing.T) {
 	deviated := with(held(1), func(p *Proof) { p.Verdict = "deviated" })
 	other := with(held(1), func(p *Proof) { p.Service = "shipping" })
 	edit := func(old, new string) func(string) string {
@@ -172,7 +172,7 @@ func TestParseProofs_refuses(t *testing.T) {
 
 // Drills that end at the same time wait for each other, and lose no proof. A lock that
 // nobody takes away is told.
-func TestAppendProof_atTheSameTime(t *testing.T) {
+func TestAppendProof_at_the_same_time(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ProofFile)
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,39 @@ func TestContracts(t *testing.T) {
 	})
 	if err != nil || packages < 20 {
 		t.Errorf("%d packages, %v", packages, err)
+	}
+}
+
+var (
+	testName  = regexp.MustCompile(`(?m)^func Test(\w+)\(t \*testing\.T\)`)
+	functions = regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?(\w+)[\[(]`)
+	joined    = regexp.MustCompile(`^[a-z]+[A-Z]`)
+)
+
+// TestNames_of_tests finds names of tests in another form than TestType_behaviour_when,
+// whose words are joined by underscores. Only what is the name of a function may have
+// capitals within.
+func TestNames_of_tests(t *testing.T) {
+	code := files(t, ".go")
+	known := map[string]bool{}
+	for _, text := range code {
+		for _, m := range functions.FindAllStringSubmatch(text, -1) {
+			known[m[1]] = true
+		}
+	}
+	tests := 0
+	for path, text := range code {
+		for _, m := range testName.FindAllStringSubmatch(text, -1) {
+			tests++
+			for _, part := range strings.Split(m[1], "_")[1:] {
+				if joined.MatchString(part) && !known[part] {
+					t.Errorf("%s: Test%s: write %q as words with _ between them", path, m[1], part)
+				}
+			}
+		}
+	}
+	if tests < 1000 {
+		t.Errorf("%d tests were found", tests)
 	}
 }
 

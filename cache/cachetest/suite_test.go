@@ -65,7 +65,7 @@ func TestBreak(t *testing.T) {
 	}
 }
 
-func TestBreak_unknownKind(t *testing.T) {
+func TestBreak_unknown_kind(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("a misspelt kind breaks nothing, in silence")

@@ -72,7 +72,7 @@ func faults() map[string]func(*dynamotest.Server) error {
 
 // With the SDK's defaults the same faults take 93 s, for ever, or 3 to 5
 // seconds. In virtual time the budget is exact.
-func TestStore_failsWithinTheBudget(t *testing.T) {
+func TestStore_fails_within_the_budget(t *testing.T) {
 	for name, breakIt := range faults() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestStore_failsWithinTheBudget(t *testing.T) {
 
 // Over real sockets a busy machine may add to the budget; a call that does not
 // end with it takes far longer.
-func TestStore_failsOverSockets(t *testing.T) {
+func TestStore_fails_over_sockets(t *testing.T) {
 	for name, breakIt := range faults() {
 		t.Run(name, func(t *testing.T) {
 			server := dynamotest.New(dynamotest.Options{})
@@ -134,7 +134,7 @@ func checkFault(t *testing.T, server *dynamotest.Server, store *dynamo.Store, br
 
 // The SDK looks for credentials inside the attempt. A provider that hangs must
 // not outlast the caller's deadline.
-func TestStore_isNotHeldByCredentials(t *testing.T) {
+func TestStore_is_not_held_by_credentials(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	cfg := config(server, "", "")
 	release := make(chan struct{})
@@ -208,7 +208,7 @@ func TestNewClient_attempts(t *testing.T) {
 }
 
 // 500 puts over loopback lose no connection to the body's early close.
-func TestNewClient_keepsConnections(t *testing.T) {
+func TestNewClient_keeps_connections(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := tcpStore(t, server)
 	before := server.Stats().Connections
@@ -223,7 +223,7 @@ func TestNewClient_keepsConnections(t *testing.T) {
 }
 
 // A custom HTTP client is used, with its own settings.
-func TestNewClient_keepsACustomHTTPClient(t *testing.T) {
+func TestNewClient_keeps_a_custom_HTTPClient(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	cfg := config(server, dynamotest.AccessKey, dynamotest.SecretKey)
 	calls := 0
@@ -240,7 +240,7 @@ func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A server that stops in the middle of its answer is given up, with a context
 // that has no deadline.
-func TestNewClient_givesUpAStalledBody(t *testing.T) {
+func TestNewClient_gives_up_a_stalled_body(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stall := func(_ context.Context, _, _ string) (net.Conn, error) {
 			ours, theirs := net.Pipe()

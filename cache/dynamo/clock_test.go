@@ -38,7 +38,7 @@ func measure(t *testing.T, store *dynamo.Store) dynamo.Stats {
 	return store.Stats()
 }
 
-func TestStore_measuresTheClock(t *testing.T) {
+func TestStore_measures_the_clock(t *testing.T) {
 	for _, ahead := range []time.Duration{0, 300 * time.Millisecond, -time.Second, 4 * time.Second, 2 * time.Minute, -40 * time.Minute, 26 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestStore_measuresTheClock(t *testing.T) {
 
 // A clock that is set is noticed, one odd answer is not believed, and with time
 // the certainty fades.
-func TestStore_followsAClockThatIsSet(t *testing.T) {
+func TestStore_follows_a_clock_that_is_set(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offset atomic.Int64
 		store, _ := skewed(t, &offset)
@@ -80,7 +80,7 @@ func TestStore_followsAClockThatIsSet(t *testing.T) {
 }
 
 // Errors have a Date too: a store whose access was revoked measures on.
-func TestStore_measuresTheClockByErrors(t *testing.T) {
+func TestStore_measures_the_clock_by_errors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offset atomic.Int64
 		offset.Store(int64(90 * time.Second))
@@ -98,7 +98,7 @@ func TestStore_measuresTheClockByErrors(t *testing.T) {
 // A log-out is written by one host, and then a session that was loaded before
 // it by another one whose clock is off. The log-out stays, and a host that is
 // behind can end what others have loaded.
-func TestStore_keepsWhatIsOverAlthoughAClockIsOff(t *testing.T) {
+func TestStore_keeps_what_is_over_although_a_clock_is_off(t *testing.T) {
 	for _, ahead := range []time.Duration{-time.Hour, -30 * time.Second, -4 * time.Second, 0, 4 * time.Second, 30 * time.Second, time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -158,7 +158,7 @@ func (d dated) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // A Date that cannot be is none.
-func TestStore_doesNotBelieveAnyDate(t *testing.T) {
+func TestStore_does_not_believe_any_date(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	newStore(t, server, dynamo.Options{})
 	for _, date := range []string{"", "yesterday", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Thu, 26 Nov 2026 99:00:00 GMT"} {
@@ -195,7 +195,7 @@ func raw(t *testing.T, server *dynamotest.Server, key string) string {
 
 // What a store with a clock that is off writes, it reads back with the version
 // that it was given.
-func TestStore_versionsAreTheHostsOwn(t *testing.T) {
+func TestStore_versions_are_the_hosts_own(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offset atomic.Int64
 		offset.Store(int64(-time.Hour))
@@ -219,7 +219,7 @@ func TestStore_versionsAreTheHostsOwn(t *testing.T) {
 
 // A session is revoked in mid-life: the service refuses its credentials, which
 // the SDK would use until their end, hours later.
-func TestStore_getsNewCredentialsWhenTheOldOnesAreRefused(t *testing.T) {
+func TestStore_gets_new_credentials_when_the_old_ones_are_refused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := dynamotest.New(dynamotest.Options{})
 		var fetched atomic.Int64
@@ -283,7 +283,7 @@ type badProvider struct{ aws.CredentialsProvider }
 
 func (badProvider) Invalidate() { panic("no") }
 
-func TestStore_survivesAProviderThatPanics(t *testing.T) {
+func TestStore_survives_a_provider_that_panics(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	cfg := config(server, "wrong", "secret")
 	cfg.Credentials = badProvider{cfg.Credentials}
@@ -298,7 +298,7 @@ func TestStore_survivesAProviderThatPanics(t *testing.T) {
 
 // The units of writes are those that DynamoDB bills: of the larger one of the
 // old and the new item, and also if the condition fails.
-func TestStore_countsTheUnitsOfOverwrites(t *testing.T) {
+func TestStore_counts_the_units_of_overwrites(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	set := func(size int, version int64) float64 {

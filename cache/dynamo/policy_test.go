@@ -54,7 +54,7 @@ func TestPolicy_partitions(t *testing.T) {
 	}
 }
 
-func TestPolicy_isEnoughAndTheLeast(t *testing.T) {
+func TestPolicy_is_enough_and_the_least(t *testing.T) {
 	text, err := dynamo.Policy(scope)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestPolicy_isEnoughAndTheLeast(t *testing.T) {
 	}
 }
 
-func TestPolicy_refusesWhatDoesNotBelongIntoAnARN(t *testing.T) {
+func TestPolicy_refuses_what_does_not_belong_into_an_ARN(t *testing.T) {
 	for field, bad := range map[string][]dynamo.PolicyScope{
 		"Table": {
 			{Region: "us-east-1", Account: "123456789012", Table: "*"},

@@ -52,7 +52,7 @@ func newStore(t *testing.T, s *dynamotest.Server, opts dynamo.Options) *dynamo.S
 	return store
 }
 
-func TestStore_returnsWhatWasSet(t *testing.T) {
+func TestStore_returns_what_was_set(t *testing.T) {
 	store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
 	want := cache.Item{Value: []byte("\x00\xffbytes"), Version: time.Now().UnixMilli(), Expires: time.Unix(2_000_000_000, 0)}
 	if err := store.Set(t.Context(), "k", want); err != nil {
@@ -67,7 +67,7 @@ func TestStore_returnsWhatWasSet(t *testing.T) {
 	}
 }
 
-func TestStore_keepsNewerVersion(t *testing.T) {
+func TestStore_keeps_newer_version(t *testing.T) {
 	store := newStore(t, dynamotest.New(dynamotest.Options{}), dynamo.Options{})
 	now := time.Now().UnixMilli()
 	ahead := now + cache.MaxSkew.Milliseconds() + 60_000
@@ -96,7 +96,7 @@ func TestStore_keepsNewerVersion(t *testing.T) {
 	}
 }
 
-func TestStore_rejectsWithoutACall(t *testing.T) {
+func TestStore_rejects_without_a_call(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	before := server.Stats().Total()
@@ -119,7 +119,7 @@ func TestStore_rejectsWithoutACall(t *testing.T) {
 
 // The largest item that the store's own arithmetic lets through must be the
 // largest that the endpoint takes, whatever zeros its numbers end with.
-func TestStore_agreesOnTheLimit(t *testing.T) {
+func TestStore_agrees_on_the_limit(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	for expires, bytes := range map[int64]int{1_800_000_000: 2, 1_812_345_678: 6, 1_812_345_670: 6} {
@@ -139,7 +139,7 @@ func TestStore_agreesOnTheLimit(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestStore_marksPermanentFaults(t *testing.T) {
+func TestStore_marks_permanent_faults(t *testing.T) {
 	for code, want := range map[string]bool{
 		"AccessDeniedException":                  true,
 		"ResourceNotFoundException":              true,
@@ -187,7 +187,7 @@ func TestStore_marksPermanentFaults(t *testing.T) {
 
 // A table that cannot be used because of how it is named, or of what it is, is
 // no fault of one key or item: the breaker must open.
-func TestStore_validationOfConfigurationIsPermanent(t *testing.T) {
+func TestStore_validation_of_configuration_is_permanent(t *testing.T) {
 	for _, message := range []string{
 		"Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'",
 		"The number of conditions on the keys is invalid",
@@ -230,7 +230,7 @@ func TestStore_validationOfConfigurationIsPermanent(t *testing.T) {
 }
 
 // A key that comes twice must not make DynamoDB refuse the batch.
-func TestStore_getManyOfOneKeyTwice(t *testing.T) {
+func TestStore_get_many_of_one_key_twice(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	if err := store.Set(t.Context(), "k", cache.Item{Value: []byte("v"), Version: 1}); err != nil {
@@ -242,7 +242,7 @@ func TestStore_getManyOfOneKeyTwice(t *testing.T) {
 	}
 }
 
-func TestNewStore_refusesNilClients(t *testing.T) {
+func TestNewStore_refuses_nil_clients(t *testing.T) {
 	for _, c := range []dynamo.Client{nil, (*dynamodb.Client)(nil)} {
 		if s, err := dynamo.NewStore(c, dynamo.Options{Table: "sessions"}); err == nil {
 			t.Errorf("%T: %v", c, s)
@@ -270,7 +270,7 @@ func (mute) UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dyna
 	return nil, nil
 }
 
-func TestStore_survivesAMuteClient(t *testing.T) {
+func TestStore_survives_a_mute_client(t *testing.T) {
 	b, err := dynamo.NewBulletin(mute{}, dynamo.Options{Table: "sessions"})
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ func TestStore_survivesAMuteClient(t *testing.T) {
 	}
 }
 
-func TestStore_namesAnotherKeySchema(t *testing.T) {
+func TestStore_names_another_key_schema(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))
 	create := func(table string, attrs ...string) {
@@ -331,7 +331,7 @@ func TestStore_namesAnotherKeySchema(t *testing.T) {
 	}
 }
 
-func TestStore_getMany(t *testing.T) {
+func TestStore_get_many(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	var keys []string
@@ -357,7 +357,7 @@ func TestStore_getMany(t *testing.T) {
 	}
 }
 
-func TestStore_treatsUnprocessedKeysAsMisses(t *testing.T) {
+func TestStore_treats_unprocessed_keys_as_misses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // time stands still: no capacity comes back
 		server := dynamotest.New(dynamotest.Options{})
 		store := newStore(t, server, dynamo.Options{})
@@ -383,7 +383,7 @@ func TestStore_treatsUnprocessedKeysAsMisses(t *testing.T) {
 	})
 }
 
-func TestNewStore_refusesBadOptions(t *testing.T) {
+func TestNewStore_refuses_bad_options(t *testing.T) {
 	client := dynamo.NewClient(aws.Config{Region: "us-east-1"})
 	for name, opts := range map[string]dynamo.Options{
 		"Table":                {},
@@ -446,7 +446,7 @@ func TestStore_contract(t *testing.T) {
 
 // A table with a time to live on another attribute is not what the store
 // fills.
-func TestCreateTable_namesAnotherTimeToLive(t *testing.T) {
+func TestCreateTable_names_another_time_to_live(t *testing.T) {
 	client := dynamo.NewClient(config(dynamotest.New(dynamotest.Options{}), dynamotest.AccessKey, dynamotest.SecretKey))
 	if err := dynamo.CreateTable(t.Context(), client, dynamo.Options{Table: "sessions", TTLAttribute: "expires"}); err != nil {
 		t.Fatal(err)
@@ -462,7 +462,7 @@ func TestCreateTable_namesAnotherTimeToLive(t *testing.T) {
 
 // A foreign item under one of our keys is handed on as far as it can be read,
 // and the next write replaces it.
-func TestStore_survivesForeignItems(t *testing.T) {
+func TestStore_survives_foreign_items(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	client := dynamo.NewClient(config(server, dynamotest.AccessKey, dynamotest.SecretKey))
@@ -488,7 +488,7 @@ func TestStore_survivesForeignItems(t *testing.T) {
 }
 
 // The estimate of the bill agrees with what the endpoint says it consumed.
-func TestStore_estimatesTheBill(t *testing.T) {
+func TestStore_estimates_the_bill(t *testing.T) {
 	server := dynamotest.New(dynamotest.Options{})
 	store := newStore(t, server, dynamo.Options{})
 	for i, size := range []int{10, 1000, 5000, 100_000} {

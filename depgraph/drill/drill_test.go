@@ -189,7 +189,7 @@ func (stuck) Revert(context.Context) error { return errors.New("no") }
 
 // What is seen of the fault is told to the second: when it was planned, when it
 // hit first and last, when users were served again.
-func TestRun_observesTheFault(t *testing.T) {
+func TestRun_observes_the_fault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(false)
 		e := experiment(s)
@@ -214,7 +214,7 @@ func TestRun_observesTheFault(t *testing.T) {
 }
 
 // The fault ends although the drill's context does.
-func TestRun_revertsWhenItsContextEnds(t *testing.T) {
+func TestRun_reverts_when_its_context_ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(true)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -232,7 +232,7 @@ func TestRun_revertsWhenItsContextEnds(t *testing.T) {
 }
 
 // A target that ignores its context costs its own requests, and is named.
-func TestRun_namesATargetThatDoesNotReturn(t *testing.T) {
+func TestRun_names_a_target_that_does_not_return(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(true)
 		release := make(chan struct{})
@@ -254,7 +254,7 @@ func TestRun_namesATargetThatDoesNotReturn(t *testing.T) {
 }
 
 // An outage of seven hours and a half: dense after each change, sparse between.
-func TestRun_longOutage(t *testing.T) {
+func TestRun_long_outage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(true)
 		e := experiment(s)
@@ -365,7 +365,7 @@ func Example() {
 
 // Names of services, errors and rules come from outside: none of them may
 // become markup.
-func TestReport_cannotBeInjected(t *testing.T) {
+func TestReport_cannot_be_injected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bad = "</style><script>alert(1)</script>|`\n# x"
 		s := newService(false)
@@ -417,7 +417,7 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-func TestTest_recordsProofs(t *testing.T) {
+func TestTest_records_proofs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "proofs.jsonl")
 	t.Setenv(drill.ProofEnv, file)
 	synctest.Test(t, func(t *testing.T) {
@@ -485,7 +485,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestReport_anyLengthHasAPicture(t *testing.T) {
+func TestReport_any_length_has_a_picture(t *testing.T) {
 	for tenths := 2000; tenths < 9000; tenths += 7 {
 		r := drill.Report{Seconds: float64(tenths) / 10}
 		for i := range tenths / 10 {

@@ -37,7 +37,7 @@ func answering(status int, body io.Reader) (*http.Client, *[]string) {
 }
 
 // What counts as served: HTTP takes a redirect, Probe only 2xx with the text.
-func TestHTTP_andProbe_judgeAnswers(t *testing.T) {
+func TestHTTP_and_Probe_judge_answers(t *testing.T) {
 	const mib = 1 << 20
 	far := strings.Repeat(" ", mib-2) + "ok"
 	for name, c := range map[string]struct {
@@ -77,7 +77,7 @@ func TestHTTP_andProbe_judgeAnswers(t *testing.T) {
 	}
 }
 
-func TestProbe_asksForDifferentThings(t *testing.T) {
+func TestProbe_asks_for_different_things(t *testing.T) {
 	client, paths := answering(200, strings.NewReader(""))
 	probe := drill.Probe("http://shop/item/{n}?again={n}", "", client)
 	for _, n := range []int64{0, 7, 999, 1000, 12_345} {
@@ -91,7 +91,7 @@ func TestProbe_asksForDifferentThings(t *testing.T) {
 	}
 }
 
-func TestHTTP_andProbe_sayWhatIsWrong(t *testing.T) {
+func TestHTTP_and_Probe_say_what_is_wrong(t *testing.T) {
 	refused := &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") })}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -116,7 +116,7 @@ func TestHTTP_andProbe_sayWhatIsWrong(t *testing.T) {
 
 // More users wait than the drill can play: those who come then are turned away,
 // at once, and the drill does not start.
-func TestRun_manyThatWait(t *testing.T) {
+func TestRun_many_that_wait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		r := run(t, t.Context(), drill.Experiment{
@@ -138,7 +138,7 @@ func TestRun_manyThatWait(t *testing.T) {
 // A drill whose hooks take their time makes up for requests that it has missed,
 // unless it was late by more than a second: those are not made at all, so that the
 // service is not flooded.
-func TestRun_catchesUpASecond(t *testing.T) {
+func TestRun_catches_up_a_second(t *testing.T) {
 	for hook, want := range map[time.Duration]struct{ asked, atOnce int }{
 		0:                       {400, 1},
 		500 * time.Millisecond:  {400, 10},
@@ -177,7 +177,7 @@ func TestRun_catchesUpASecond(t *testing.T) {
 
 // What could not be undone is tried three times, with waits, whatever has become
 // of the drill's context.
-func TestRun_revertsThreeTimes(t *testing.T) {
+func TestRun_reverts_three_times(t *testing.T) {
 	for fails, want := range map[int]drill.Verdict{0: drill.Held, 2: drill.Held, 3: drill.Deviated} {
 		synctest.Test(t, func(t *testing.T) {
 			var at []time.Time
@@ -202,7 +202,7 @@ func TestRun_revertsThreeTimes(t *testing.T) {
 
 // A fault that could not be injected may have been by half: it is reverted all
 // the same, and a fault that says how long it needs gets that, up to an hour.
-func TestRun_injectionFails(t *testing.T) {
+func TestRun_injection_fails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reverted := 0
 		r := run(t, t.Context(), drill.Experiment{
@@ -240,7 +240,7 @@ func (slowToInject) Seen() drill.Seen             { return drill.Seen{} }
 func (s slowToInject) Limit() time.Duration       { return s.says }
 
 // Hooks that never work are left alone after ten failures, and counted.
-func TestRun_leavesHooksAloneThatFail(t *testing.T) {
+func TestRun_leaves_hooks_alone_that_fail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told, asked atomic.Int64
 		r := run(t, t.Context(), drill.Experiment{
@@ -256,7 +256,7 @@ func TestRun_leavesHooksAloneThatFail(t *testing.T) {
 
 // An invariant that is asked when the drill has been stopped would only say so: it
 // is left alone.
-func TestRun_asksNoInvariantOnceItIsOver(t *testing.T) {
+func TestRun_asks_no_invariant_once_it_is_over(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		r := run(t, ctx, drill.Experiment{
@@ -273,7 +273,7 @@ func TestRun_asksNoInvariantOnceItIsOver(t *testing.T) {
 }
 
 // However few requests there are, three in a row make a recovery.
-func TestRun_recoversByThreeAtLeast(t *testing.T) {
+func TestRun_recovers_by_three_at_least(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := run(t, t.Context(), drill.Experiment{Target: drill.Func(always), Fault: said{hits: counter(0, 1)}, Rate: 0.5, Steady: 4 * time.Second})
 		if took := r.Fault.Recovered - r.Fault.Until; took < 4 || took > 4.2 {
@@ -283,7 +283,7 @@ func TestRun_recoversByThreeAtLeast(t *testing.T) {
 }
 
 // Progress is told of each phase and of each second, in order.
-func TestRun_tellsProgress(t *testing.T) {
+func TestRun_tells_progress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []string
 		run(t, t.Context(), drill.Experiment{

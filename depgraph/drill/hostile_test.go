@@ -54,7 +54,7 @@ func counter(from, step int64) func() int64 {
 func always(context.Context, int64) error { return nil }
 
 // A drill takes no credit for hits that are not its own.
-func TestRun_believesOnlyItsOwnHits(t *testing.T) {
+func TestRun_believes_only_its_own_hits(t *testing.T) {
 	reverted := int64(0)
 	nop := func(context.Context) error { return nil }
 	for name, c := range map[string]struct {
@@ -100,7 +100,7 @@ func TestRules_again(t *testing.T) {
 }
 
 // Two drills on one injector would each take the other's rules away.
-func TestRules_oneDrillAtATime(t *testing.T) {
+func TestRules_one_drill_at_a_time(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(true)
 		var reports [2]*drill.Report
@@ -127,7 +127,7 @@ func TestRules_oneDrillAtATime(t *testing.T) {
 }
 
 // The record says what was done, not what somebody wrote beside it.
-func TestRun_recordsTheRulesInForce(t *testing.T) {
+func TestRun_records_the_rules_in_force(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := experiment(newService(true))
 		r := run(t, t.Context(), e)
@@ -146,7 +146,7 @@ type badJSON struct{}
 func (badJSON) MarshalJSON() ([]byte, error) { panic("no") }
 
 // Nothing that is given to a drill ends the program, or the drill.
-func TestRun_containsWhatItIsGiven(t *testing.T) {
+func TestRun_contains_what_it_is_given(t *testing.T) {
 	quiet := talkative{said{
 		hits: counter(0, 1), limit: func() time.Duration { return 0 }, left: func() string { return "" },
 		written: func() []fault.Rule { return nil },
@@ -204,7 +204,7 @@ type waits struct{ until <-chan struct{} }
 func (w waits) Error() string { <-w.until; return "at last" }
 
 // What is asked of a user's error, and never answered, is a late request.
-func TestRun_errorsThatBlock(t *testing.T) {
+func TestRun_errors_that_block(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		over := make(chan struct{})
 		r := run(t, t.Context(), drill.Experiment{
@@ -218,7 +218,7 @@ func TestRun_errorsThatBlock(t *testing.T) {
 }
 
 // A rate may be as low as one likes: one request a phase is made.
-func TestRun_hardlyEver(t *testing.T) {
+func TestRun_hardly_ever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, e := range []drill.Experiment{{Rate: 1e-300}, {Sparse: 1e-300, Watch: time.Hour}} {
 			e.Target, e.Fault = drill.Func(always), said{hits: counter(0, 1)}
@@ -230,7 +230,7 @@ func TestRun_hardlyEver(t *testing.T) {
 }
 
 // A service of which a part must be served is as before when that part is.
-func TestRun_recoversToWhatItWas(t *testing.T) {
+func TestRun_recovers_to_what_it_was(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := run(t, t.Context(), drill.Experiment{
 			Target: drill.Func(func(_ context.Context, n int64) error {
@@ -249,7 +249,7 @@ func TestRun_recoversToWhatItWas(t *testing.T) {
 
 // A drill that was stopped while it waited for the recovery has not seen that
 // there was none.
-func TestRun_endsInTheRecovery(t *testing.T) {
+func TestRun_ends_in_the_recovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 13500*time.Millisecond)
 		defer cancel()
@@ -261,7 +261,7 @@ func TestRun_endsInTheRecovery(t *testing.T) {
 }
 
 // A journal without a verdict has not held.
-func TestParseReport_saysHeldOnlyIfItWas(t *testing.T) {
+func TestParseReport_says_held_only_if_it_was(t *testing.T) {
 	for _, text := range []string{`{"version":1}`, `{"version":1,"verdict":"held"}`, `{"version":1,"verdict":"held","fault_observed":true,"fault":{"hits":0}}`} {
 		if r, err := drill.ParseReport([]byte(text)); err == nil {
 			t.Errorf("%s: %s", text, r.Sentence())
@@ -274,7 +274,7 @@ func TestParseReport_saysHeldOnlyIfItWas(t *testing.T) {
 }
 
 // What is given to Matrix, Infer and Shrink may do what it likes.
-func TestMatrix_containsWhatItIsGiven(t *testing.T) {
+func TestMatrix_contains_what_it_is_given(t *testing.T) {
 	fine := drill.Experiment{Target: drill.Func(always), Fault: said{hits: counter(0, 1)}}
 	type start = func(string, []fault.Rule) (drill.Experiment, func() error, error)
 	for name, begin := range map[string]start{
@@ -338,7 +338,7 @@ func TestMatrix_containsWhatItIsGiven(t *testing.T) {
 }
 
 // A proof that cannot be written is an error of the test.
-func TestTest_saysThatAProofIsLost(t *testing.T) {
+func TestTest_says_that_a_proof_is_lost(t *testing.T) {
 	t.Setenv(drill.ProofEnv, filepath.Join(t.TempDir(), "not there", "proofs.jsonl"))
 	synctest.Test(t, func(t *testing.T) {
 		var tb failing

@@ -79,7 +79,7 @@ func TestInfer(t *testing.T) {
 	})
 }
 
-func TestMatrixHTML_nothingIsInjected(t *testing.T) {
+func TestMatrixHTML_nothing_is_injected(t *testing.T) {
 	page := drill.MatrixHTML(`<script>`, []drill.Cell{{Dependency: `a"><img src=x>`, Fault: "<b>", Verdict: drill.Deviated, Reason: "<i>"}, {Dependency: "b", Fault: "denied"}})
 	for _, bad := range []string{"<script>", "<img", "<b>", "<i>"} {
 		if strings.Contains(page, bad) {

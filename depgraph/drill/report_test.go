@@ -45,7 +45,7 @@ func deviated() *drill.Report {
 // Everything that is not ours stays in its cell or its line, and is no markup. A
 // backslash before a bar must not take away the one that escapes it, and the
 // rules must not become text of the list above them.
-func TestReport_Markdown_isWhatItSays(t *testing.T) {
+func TestReport_Markdown_is_what_it_says(t *testing.T) {
 	const safe = `a\\\|b 'c' \*d\* \_e\_ \[f](http://x) &lt;g> # h`
 	want := strings.ReplaceAll("## HOSTILE: deviated\n\ndeviated: no wrong answer: 1 of 4.\n\n"+
 		"| phase | seconds | requests | success | wrong | slow | failed | p50 ms | p99 ms | max ms | from |\n"+
@@ -63,7 +63,7 @@ func TestReport_Markdown_isWhatItSays(t *testing.T) {
 }
 
 // A report of a drill that never came to its phases has no empty parts.
-func TestReport_Markdown_ofNothing(t *testing.T) {
+func TestReport_Markdown_of_nothing(t *testing.T) {
 	r := &drill.Report{Title: "shop without db", Verdict: drill.NotStarted, Reasons: []string{"it is Friday"}, Fault: drill.FaultRecord{From: -1, Until: -1, First: -1, Last: -1, FirstSuccess: -1, Recovered: -1}}
 	want := "## shop without db: not-started\n\nnot started: it is Friday.\n\n" +
 		"| phase | seconds | requests | success | wrong | slow | failed | p50 ms | p99 ms | max ms | from |\n" +
@@ -123,7 +123,7 @@ func TestVerdict_text(t *testing.T) {
 
 // What JSON has written is what ParseReport reads, to the last member, and
 // members of a later program are no error.
-func TestParseReport_readsWhatWasWritten(t *testing.T) {
+func TestParseReport_reads_what_was_written(t *testing.T) {
 	r := deviated()
 	r.Numbers = map[string]float64{"cost": 1.5}
 	text, err := r.JSON()
@@ -172,7 +172,7 @@ func mustJSON(t *testing.T, v any) string {
 
 // Rules that cannot be written are an error in every form, and never a report
 // without rules.
-func TestReport_rulesThatCannotBeWritten(t *testing.T) {
+func TestReport_rules_that_cannot_be_written(t *testing.T) {
 	r := deviated()
 	r.Fault.Rules = func() {}
 	const cause = "json: unsupported type: func()"
@@ -234,7 +234,7 @@ func TestMatrixMarkdown(t *testing.T) {
 	}
 }
 
-func TestMatrixHTML_isWhatItSays(t *testing.T) {
+func TestMatrixHTML_is_what_it_says(t *testing.T) {
 	got := drill.MatrixHTML("A & B", []drill.Cell{
 		{Dependency: "db", Fault: "denied", Reason: "not told of one that held"},
 		{Dependency: "db", Fault: "slow", Verdict: drill.Deviated, Reason: `"late" & <wrong>`},
@@ -255,7 +255,7 @@ func TestMatrixHTML_isWhatItSays(t *testing.T) {
 }
 
 // The page has every number of the journal, and none of its text as markup.
-func TestReport_HTML_isWhatItSays(t *testing.T) {
+func TestReport_HTML_is_what_it_says(t *testing.T) {
 	page, err := deviated().HTML()
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +289,7 @@ func TestReport_HTML_isWhatItSays(t *testing.T) {
 
 // The drawing to the last number: the band of the fault, four parts of a column,
 // the line, and the time below.
-func TestReport_SVG_isWhatItSays(t *testing.T) {
+func TestReport_SVG_is_what_it_says(t *testing.T) {
 	r := deviated()
 	r.Seconds = 12
 	want := `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 250" role="img" aria-label="Timeline. deviated: no wrong answer: 1 of 4." font-family="system-ui,sans-serif" font-size="11">
@@ -317,7 +317,7 @@ func TestReport_SVG_isWhatItSays(t *testing.T) {
 }
 
 // Requests that are excused are not drawn: of what is left, all was served.
-func TestReport_SVG_withoutTheExcused(t *testing.T) {
+func TestReport_SVG_without_the_excused(t *testing.T) {
 	r := &drill.Report{Seconds: 12, Timeline: []drill.Second{{At: 3, Asked: 5, OK: 2, Excused: 3}}, Fault: drill.FaultRecord{From: -1}}
 	if got := r.SVG(); !strings.Contains(got, "\n"+`<rect x="283.5" y="26.0" width="73.4" height="124.0" fill="var(--ok,#2f9e58)"/>`+"\n") {
 		t.Error(got)
@@ -325,7 +325,7 @@ func TestReport_SVG_withoutTheExcused(t *testing.T) {
 }
 
 // A journal may come from somebody else: no number in it breaks the drawing.
-func TestReport_SVG_ofAnyNumbers(t *testing.T) {
+func TestReport_SVG_of_any_numbers(t *testing.T) {
 	for name, change := range map[string]func(*drill.Report){
 		"nothing":         func(r *drill.Report) { *r = drill.Report{} },
 		"all was excused": func(r *drill.Report) { r.Timeline[1] = drill.Second{At: 3, Asked: 4, Excused: 4} },

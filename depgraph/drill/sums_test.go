@@ -36,7 +36,7 @@ func over(change func(*Experiment), results ...result) *drill {
 	}
 }
 
-func TestSummary_countsEachOnceForTheGravest(t *testing.T) {
+func TestSummary_counts_each_once_for_the_gravest(t *testing.T) {
 	bad := errors.New("503")
 	late := func(r result) result { r.late = true; return r }
 	excused := func(r result) result { r.late, r.excused = true, true; return r }
@@ -62,7 +62,7 @@ func TestSummary_countsEachOnceForTheGravest(t *testing.T) {
 	}
 }
 
-func TestPercentile_isTheNearestRank(t *testing.T) {
+func TestPercentile_is_the_nearest_rank(t *testing.T) {
 	hundred := make([]time.Duration, 100)
 	for i := range hundred {
 		hundred[i] = time.Duration(i + 1)
@@ -112,7 +112,7 @@ func TestStalls_Within(t *testing.T) {
 }
 
 // In a bubble the measurement ends by itself, and the bubble can come to rest.
-func TestStalls_Run_endsInVirtualTime(t *testing.T) {
+func TestStalls_Run_ends_in_virtual_time(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, began := new(Stalls), time.Now()
 		s.Run(t.Context())
@@ -249,7 +249,7 @@ func TestDrill_finish(t *testing.T) {
 }
 
 // Least is a share of what was not excused, and of the slow of all.
-func TestDrill_judge_atTheBound(t *testing.T) {
+func TestDrill_judge_at_the_bound(t *testing.T) {
 	for _, c := range []struct {
 		p    Phase
 		want map[string]string
@@ -291,7 +291,7 @@ func TestLoad_healed(t *testing.T) {
 }
 
 // The part that must be served is a whole number, where binary fractions are not.
-func TestLoad_healed_atTheBound(t *testing.T) {
+func TestLoad_healed_at_the_bound(t *testing.T) {
 	var results []result
 	for i := range 20 {
 		a := Answer{Wrong: i >= 11}
@@ -369,7 +369,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-func TestClock_andAt(t *testing.T) {
+func TestClock_and_at(t *testing.T) {
 	for s, want := range map[float64]string{0: "0 s", 119.4: "119 s", 120: "2 min", 7199: "120 min", 7200: "2.0 h", 27000: "7.5 h"} {
 		if got := clock(s); got != want {
 			t.Errorf("%v: %s; want %s", s, got, want)
@@ -413,7 +413,7 @@ func TestExperiment_requests(t *testing.T) {
 }
 
 // A steady state of which the machine spoilt more than a tenth is none.
-func TestDrill_steady_onABusyMachine(t *testing.T) {
+func TestDrill_steady_on_a_busy_machine(t *testing.T) {
 	for excused, want := range map[int]string{
 		1: "",
 		2: "this machine or this service is too slow for the steady state: 2 of 10 requests took longer than 1s (p99 2000 ms), before anything was cut",
@@ -436,7 +436,7 @@ func TestDrill_steady_onABusyMachine(t *testing.T) {
 }
 
 // What a steady state lacks, in the order in which it is to be mended.
-func TestDrill_steady_saysWhatIsWrong(t *testing.T) {
+func TestDrill_steady_says_what_is_wrong(t *testing.T) {
 	wrong, failed := asked("steady", 0, 5, Answer{Wrong: true}), asked("steady", 0, 5, Answer{Err: errors.New("503")})
 	for want, results := range map[string][]result{
 		"the steady state does not hold: 1 of 3 answers are wrong, before anything was cut":    {wrong, failed},

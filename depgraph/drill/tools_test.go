@@ -65,7 +65,7 @@ func TestDifference_String(t *testing.T) {
 
 // A member of a group is neither soft nor hard by itself; what nobody could tell,
 // and what is neither declared nor used, is no difference.
-func TestDifferences_leavesOut(t *testing.T) {
+func TestDifferences_leaves_out(t *testing.T) {
 	g, err := depgraph.Compile([]depgraph.Service{{Name: "shop", Depends: []depgraph.Dependency{
 		{AnyOf: []string{"a", "b"}},
 		{On: "soft", Soft: true},
@@ -165,7 +165,7 @@ func TestShrink_shortens(t *testing.T) {
 }
 
 // The reproduction is Go whatever the names are, and says what it is about.
-func TestReproduction_isGo(t *testing.T) {
+func TestReproduction_is_Go(t *testing.T) {
 	got := drill.Reproduction("shop", "db", []fault.Rule{fault.Network("db", fault.Reset)}, 1500*time.Millisecond)
 	const want = `func Test_shop_without_db(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestTest_refuses(t *testing.T) {
 }
 
 // A drill that deviates fails its test with the report.
-func TestTest_showsTheReport(t *testing.T) {
+func TestTest_shows_the_report(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tb := failing{ctx: t.Context()}
 		r := drill.Test(&tb, experiment(newService(false)))

@@ -70,9 +70,9 @@ func TestForeign_is_a_name_elsewhere(t *testing.T) {
 	}
 }
 
-// TestTelemetryKey_and_ownKey must match whole words: METRICS_URL is telemetry,
+// TestTelemetryKey_and_own_key must match whole words: METRICS_URL is telemetry,
 // BIOMETRICS_URL is a need.
-func TestTelemetryKey_and_ownKey_match_whole_words(t *testing.T) {
+func TestTelemetryKey_and_own_key_match_whole_words(t *testing.T) {
 	for key, want := range map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "telemetry", "METRICS_URL": "telemetry", "APP_SENTRY_DSN": "telemetry", "loki_url": "telemetry", "FLUENT_HOST": "telemetry",
 		"BIOMETRICS_URL": "", "TELEMETRYX_URL": "", "PUBLIC_URL": "own", "APP_WEBHOOK": "own", "ADVERTISE_ADDR": "own", "BASE_URL": "own",

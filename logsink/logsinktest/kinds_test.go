@@ -38,7 +38,7 @@ func TestNewBroken(t *testing.T) {
 	}
 }
 
-func TestNewBroken_unknownKind(t *testing.T) {
+func TestNewBroken_unknown_kind(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("a misspelt kind breaks nothing, in silence")

@@ -21,7 +21,7 @@ import (
 
 // What a client sees of the answers that end in the middle, or are somebody
 // else's, is the same over sockets and in memory.
-func TestServer_brokenAnswers(t *testing.T) {
+func TestServer_broken_answers(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	for where, c := range map[string]func(context.Context) error{
 		"tcp": func() func(context.Context) error {
@@ -61,7 +61,7 @@ func TestServer_brokenAnswers(t *testing.T) {
 }
 
 // A kind that cannot be done is not taken for none.
-func TestServer_refusesUnknownKinds(t *testing.T) {
+func TestServer_refuses_unknown_kinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := dynamotest.New(dynamotest.Options{})
 		c := memory(s)

@@ -77,7 +77,7 @@ func TestServer_mutants(t *testing.T) {
 }
 
 // An attribute that is null was a panic.
-func TestServer_nullAttributes(t *testing.T) {
+func TestServer_null_attributes(t *testing.T) {
 	for _, one := range []step{
 		{op: "PutItem", body: `{"TableName":"$T","Item":{"k":{"S":"a"},"n":null}}`},
 		{op: "GetItem", body: `{"TableName":"$T","Key":{"k":null}}`},
@@ -94,7 +94,7 @@ func TestServer_nullAttributes(t *testing.T) {
 }
 
 // All switches may be used at once with traffic, in any order.
-func TestServer_switchesUnderLoad(t *testing.T) {
+func TestServer_switches_under_load(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := memory(s)
 	createTable(t, c)
@@ -139,7 +139,7 @@ func TestServer_switchesUnderLoad(t *testing.T) {
 }
 
 // A fault that cannot be done is told of, and breaks nothing else.
-func TestServer_impossibleFaults(t *testing.T) {
+func TestServer_impossible_faults(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	createTable(t, memory(s))
 	for _, c := range []*dynamodb.Client{memory(s), tcp(t, s)} {

@@ -82,7 +82,7 @@ func TestIndex_permissions(t *testing.T) {
 }
 
 // A resource policy of the table may be about an index.
-func TestIndex_resourcePolicy(t *testing.T) {
+func TestIndex_resource_policy(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	db := indexed(t, s)
 	const table = "arn:aws:dynamodb:us-east-1:123456789012:table/orders"
@@ -100,7 +100,7 @@ func TestIndex_resourcePolicy(t *testing.T) {
 }
 
 // What the service refuses of a Query is refused, and not answered with nothing.
-func TestIndex_refusedQueries(t *testing.T) {
+func TestIndex_refused_queries(t *testing.T) {
 	db := indexed(t, dynamotest.New(dynamotest.Options{}))
 	sum := func(extra string, in *dynamodb.QueryInput) *dynamodb.QueryInput {
 		in.KeyConditionExpression = aws.String("#o = :o AND " + extra)

@@ -108,7 +108,7 @@ func TestExplain_unknown(t *testing.T) {
 
 // A policy whose action or resource is misspelt is refused: its Deny would never
 // apply.
-func TestSetPrincipal_refusesWhatNeverApplies(t *testing.T) {
+func TestSetPrincipal_refuses_what_never_applies(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	policy := func(action, resource string) string {
 		return `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"` + action + `","Resource":"` + resource + `"}}`

@@ -105,7 +105,7 @@ func TestQuery_order(t *testing.T) {
 	}
 }
 
-func TestQuery_sortKeyConditions(t *testing.T) {
+func TestQuery_sort_key_conditions(t *testing.T) {
 	c := sorted(t, "S", text("a"), text("b1"), text("b2"), text("c"))
 	for condition, want := range map[string]string{
 		"u = :u AND s = :x":                "b1",

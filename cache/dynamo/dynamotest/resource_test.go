@@ -17,7 +17,7 @@ const (
 	denyGet     = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"dynamodb:GetItem","Resource":"` + sessionsARN + `","Condition":{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:user/DYNAMOTEST"}}}]}`
 )
 
-func TestServer_resourcePolicies(t *testing.T) {
+func TestServer_resource_policies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := dynamotest.New(dynamotest.Options{PolicyDelay: 4 * time.Second})
 		c := memory(s)

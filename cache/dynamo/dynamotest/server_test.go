@@ -115,7 +115,7 @@ func code(err error) string {
 	return ""
 }
 
-func TestServer_checksSignatures(t *testing.T) {
+func TestServer_checks_signatures(t *testing.T) {
 	drift := time.Duration(0)
 	s := dynamotest.New(dynamotest.Options{Now: func() time.Time { return time.Now().Add(drift) }})
 	if err := s.SetPrincipal(dynamotest.Principal{AccessKey: "ROLE", SecretKey: "secret", SessionToken: "token", Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}}); err != nil {
@@ -148,7 +148,7 @@ func TestServer_checksSignatures(t *testing.T) {
 
 // A signature covers the body: a request that was changed on its way is
 // refused.
-func TestServer_refusesAChangedBody(t *testing.T) {
+func TestServer_refuses_a_changed_body(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	inner := s.HTTPClient()
 	c := client(dynamotest.MemoryURL, doFunc(func(r *http.Request) (*http.Response, error) {
@@ -164,7 +164,7 @@ type doFunc func(*http.Request) (*http.Response, error)
 
 func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestServer_credentialsExpire(t *testing.T) {
+func TestServer_credentials_expire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := dynamotest.New(dynamotest.Options{})
 		p := dynamotest.Principal{AccessKey: "A", SecretKey: "s", Expires: time.Now().Add(time.Hour), Policies: []string{`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}}
@@ -189,7 +189,7 @@ func TestServer_credentialsExpire(t *testing.T) {
 
 // A session is denied by what policies say about its role, and about when it
 // began.
-func TestServer_deniesSessionsOfARole(t *testing.T) {
+func TestServer_denies_sessions_of_a_role(t *testing.T) {
 	const all = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
 	deny := func(condition string) []string {
 		return []string{all, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":` + condition + `}}`}
@@ -272,7 +272,7 @@ func FuzzServer(f *testing.F) {
 	})
 }
 
-func TestServer_revokeAndRestore(t *testing.T) {
+func TestServer_revoke_and_restore(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := memory(s)
 	createTable(t, c)
@@ -310,7 +310,7 @@ func TestServer_revokeAndRestore(t *testing.T) {
 	}
 }
 
-func TestServer_timeToLive(t *testing.T) {
+func TestServer_time_to_live(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := dynamotest.New(dynamotest.Options{})
 		c := memory(s)
@@ -382,7 +382,7 @@ func TestServer_capacity(t *testing.T) {
 
 // A clock that is set back leaves the capacity as it was, and what comes afterwards
 // is a second's worth for each second.
-func TestServer_capacityOfAClockThatIsSetBack(t *testing.T) {
+func TestServer_capacity_of_a_clock_that_is_set_back(t *testing.T) {
 	now := time.Now()
 	s := dynamotest.New(dynamotest.Options{Now: func() time.Time { return now }})
 	c := memory(s)
@@ -416,7 +416,7 @@ func TestServer_corrupt(t *testing.T) {
 	}
 }
 
-func TestServer_faultHook(t *testing.T) {
+func TestServer_fault_hook(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := memory(s)
 	createTable(t, c)
@@ -541,7 +541,7 @@ func TestServer_stall(t *testing.T) {
 }
 
 // What was sent into a silent network arrives when it is up again, as TCP does.
-func TestServer_silentDelays(t *testing.T) {
+func TestServer_silent_delays(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := tcp(t, s)
 	createTable(t, c)
@@ -569,7 +569,7 @@ func TestServer_silentDelays(t *testing.T) {
 }
 
 // A SYN black hole does not even complete connections.
-func TestServer_blackHole(t *testing.T) {
+func TestServer_black_hole(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	tcp(t, s)
 	if err := s.SetNetwork(dynamotest.BlackHole); err != nil {
@@ -591,7 +591,7 @@ func TestServer_blackHole(t *testing.T) {
 }
 
 // Switching the network in mid-traffic loses no state and leaks nothing.
-func TestServer_networkStorm(t *testing.T) {
+func TestServer_network_storm(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := tcp(t, s)
 	createTable(t, c)
@@ -646,7 +646,7 @@ func TestServer_networkStorm(t *testing.T) {
 	t.Errorf("after Close:\n%s", left)
 }
 
-func TestServer_startAndClose(t *testing.T) {
+func TestServer_start_and_close(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	s.Close() // before Start it does nothing
 	for range 2 {
@@ -673,7 +673,7 @@ func TestServer_startAndClose(t *testing.T) {
 }
 
 // It is an http.Handler like any other.
-func TestServer_inHTTPTest(t *testing.T) {
+func TestServer_in_httptest(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	h := httptest.NewServer(s)
 	defer h.Close()
@@ -687,7 +687,7 @@ func TestServer_inHTTPTest(t *testing.T) {
 	}
 }
 
-func TestServer_refusesWhatItDoesNotImplement(t *testing.T) {
+func TestServer_refuses_what_it_does_not_implement(t *testing.T) {
 	c := memory(dynamotest.New(dynamotest.Options{}))
 	createTable(t, c)
 	_, err := c.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: aws.String("sessions"), StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true)}})
@@ -701,7 +701,7 @@ func TestServer_refusesWhatItDoesNotImplement(t *testing.T) {
 }
 
 // One of many conditional writers wins, every time.
-func TestServer_conditionsAreAtomic(t *testing.T) {
+func TestServer_conditions_are_atomic(t *testing.T) {
 	s := dynamotest.New(dynamotest.Options{})
 	c := memory(s)
 	createTable(t, c)

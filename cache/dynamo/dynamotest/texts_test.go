@@ -13,7 +13,7 @@ import (
 	"github.com/failopen/failopen/cache/dynamo/dynamotest"
 )
 
-func TestServer_timeToLive_says_why_a_change_is_refused(t *testing.T) {
+func TestServer_time_to_live_says_why_a_change_is_refused(t *testing.T) {
 	c := memory(dynamotest.New(dynamotest.Options{}))
 	createTable(t, c)
 	change := func(table, attribute string, on bool) string {

@@ -54,7 +54,7 @@ func TestServer_MustHit(t *testing.T) {
 	}
 }
 
-func TestServer_impossibleFaults(t *testing.T) {
+func TestServer_impossible_faults(t *testing.T) {
 	for text, f := range map[string]ststest.Fault{
 		"Code is":     {Code: "X\r\nY"},
 		"Status is":   {Code: "X", Status: 200},

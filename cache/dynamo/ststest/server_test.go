@@ -505,7 +505,7 @@ func TestKMS(t *testing.T) {
 	want(t, "not implemented", err, "UnknownOperationException")
 }
 
-func TestServer_overTCP(t *testing.T) {
+func TestServer_over_TCP(t *testing.T) {
 	s := ststest.New(ststest.Options{})
 	if err := s.Start(); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func both(tb testing.TB) (*dynamotest.Server, *ststest.Server) {
 
 // A test pays for the servers what they keep, which is little: with a hundred
 // pairs of them the heap of this test stays below what one may have, 20 MiB.
-func TestBoth_areSmall(t *testing.T) {
+func TestBoth_are_small(t *testing.T) {
 	heap := func() float64 {
 		runtime.GC()
 		runtime.GC()

@@ -26,7 +26,7 @@ func systems(t *testing.T) string {
 
 // What is wrong, to the letter: of the command line (2), or of an input (3). Nothing
 // goes to the standard output, and no file is written.
-func TestAnswers_whenSomethingIsWrong(t *testing.T) {
+func TestAnswers_when_something_is_wrong(t *testing.T) {
 	dir := systems(t)
 	for _, c := range []struct {
 		args string

@@ -23,7 +23,7 @@ import (
 
 // What a program has written is not lost when it ends before its stall does, and
 // a child that it leaves behind with the pipe does not hold up its end.
-func TestExec_endsBeforeTheStall(t *testing.T) {
+func TestExec_ends_before_the_stall(t *testing.T) {
 	code, stdout, stderr := here(t, "exec", "--stall-stdout", "1h", "--stall-stderr", "1h", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
 	if code != 7 || stdout != "out\n" || stderr != "err\n" {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
@@ -34,7 +34,7 @@ func TestExec_endsBeforeTheStall(t *testing.T) {
 }
 
 // What the program finds in its environment, and under which name it was started.
-func TestExec_whatTheProgramSees(t *testing.T) {
+func TestExec_what_the_program_sees(t *testing.T) {
 	code, stdout, stderr := here(t, "exec", "--upstream", "http://127.0.0.1:1", "--", "sh", "-c", `echo "$0 $AWS_ENDPOINT_URL_DYNAMODB $HTTPS_PROXY"`)
 	if code != 0 || stderr != "" || !regexp.MustCompile(`^sh (http://127\.0\.0\.1:\d+) http://127\.0\.0\.1:\d+\n$`).MatchString(stdout) {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
@@ -47,7 +47,7 @@ func TestExec_whatTheProgramSees(t *testing.T) {
 }
 
 // The whole of what drill proxy prints, for a shell and for people.
-func TestProxy_whatItPrints(t *testing.T) {
+func TestProxy_what_it_prints(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // it starts, prints, and ends
 	dir := filepath.Join(t.TempDir(), "it's here")
@@ -117,7 +117,7 @@ func TestDNS_bounds(t *testing.T) {
 	}
 }
 
-func TestDNS_asksTheNextServer(t *testing.T) {
+func TestDNS_asks_the_next_server(t *testing.T) {
 	good, err := anyDNS(dnsOptions{how: "empty"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func revoking(t *testing.T, answers map[string]string, args ...string) (code int
 
 // Up to the moment of writing, whatever is wrong is "not started", and nothing is
 // in the journal.
-func TestRevoke_notStarted(t *testing.T) {
+func TestRevoke_not_started(t *testing.T) {
 	identity := func(account, arn string) string {
 		return "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>" + arn + "</Arn><Account>" + account + "</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
 	}
@@ -268,7 +268,7 @@ func TestRevoke_notStarted(t *testing.T) {
 }
 
 // One that cannot be read or undone does not keep the others from being tried.
-func TestRevert_triesAll(t *testing.T) {
+func TestRevert_tries_all(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	journal := t.TempDir()
 	for i, via := range []revoke.Via{revoke.RolePolicy, revoke.TablePolicy} {

@@ -18,7 +18,7 @@ import (
 )
 
 // helperDrills is a service's test run: it drills what a manifest of
-// TestMatrix_ofManifests declares, and records the verdicts.
+// TestMatrix_of_manifests declares, and records the verdicts.
 func helperDrills(t drill.TB, dependency string) {
 	injector := fault.New(fault.Options{})
 	for _, f := range drill.Faults(dependency)[:3] {
@@ -36,7 +36,7 @@ func helperDrills(t drill.TB, dependency string) {
 	}
 }
 
-func TestMatrix_ofManifests(t *testing.T) {
+func TestMatrix_of_manifests(t *testing.T) {
 	dir := t.TempDir()
 	manifest := filepath.Join(dir, "depgraph.yaml")
 	write := func(text string) {
@@ -86,14 +86,14 @@ func TestMatrix_ofManifests(t *testing.T) {
 func TestHelperDrills(t *testing.T) {
 	for _, dependency := range strings.Fields(os.Getenv("FAILOPEN_HELPER_DRILLS")) {
 		if os.Getenv(drill.ProofEnv) == "" {
-			t.Skip("it is for TestMatrix_ofManifests")
+			t.Skip("it is for TestMatrix_of_manifests")
 		}
 		synctest.Test(t, func(t *testing.T) { helperDrills(t, dependency) })
 	}
 }
 
 // No experiment takes the place of another one, however alike the names are.
-func TestPlan_eachEdgeHasItsFile(t *testing.T) {
+func TestPlan_each_edge_has_its_file(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	services := map[string]string{"a.b": "c", "a-b": "c", "A-b": "c", "x-without-y": "z", "x": "y-without-z", "plain": "other"}
 	var text strings.Builder

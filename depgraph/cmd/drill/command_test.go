@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestCommand_typingMistakes(t *testing.T) {
+func TestCommand_typing_mistakes(t *testing.T) {
 	const all = "want one of run, replay, presets, matrix, infer, plan, proxy, exec, revoke, revert, sweep, report, doctor, completion, or help"
 	for name, want := range map[string]string{
 		"rnu":      `; did you mean "run"?`,
@@ -31,7 +31,7 @@ func TestCommand_typingMistakes(t *testing.T) {
 }
 
 // Arguments that nobody reads are a mistake, wherever they stand.
-func TestCommand_argumentsTooMany(t *testing.T) {
+func TestCommand_arguments_too_many(t *testing.T) {
 	for args, want := range map[string]string{
 		"run --preset throttled x":   `run: unexpected argument "x"`,
 		"replay throttled x":         `replay: unexpected argument "x"`,
@@ -57,7 +57,7 @@ func TestCommand_argumentsTooMany(t *testing.T) {
 }
 
 // The script comes from the verbs themselves: what bash offers is what they take.
-func TestCompletion_inBash(t *testing.T) {
+func TestCompletion_in_bash(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip("no bash")
@@ -99,7 +99,7 @@ type panicking struct{}
 func (panicking) Write([]byte) (int, error) { panic("a bug") }
 
 // The runtime ends a program that panics with 2, which would be "aborted".
-func TestCommand_panicIsNoVerdict(t *testing.T) {
+func TestCommand_panic_is_no_verdict(t *testing.T) {
 	var diag bytes.Buffer
 	if code := run(t.Context(), []string{"presets"}, panicking{}, &diag); code != exitFailed || diag.String() != "drill: internal error, please report it: a bug\n" {
 		t.Errorf("exit code %d, %q", code, diag.String())
@@ -108,7 +108,7 @@ func TestCommand_panicIsNoVerdict(t *testing.T) {
 
 // A program in the background has the null device for its input, and no terminal
 // that has sent SIGINT to it already.
-func TestExec_interruptedInTheBackground(t *testing.T) {
+func TestExec_interrupted_in_the_background(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("it has no signals")
 	}

@@ -12,7 +12,7 @@ import (
 // half made, or no answer at all. Each case changes some operations of a table
 // that is well, and the output is what the operator reads, but for the two lines
 // that depend on the clock and on how fast this machine is.
-func TestDoctor_answersOfAWS(t *testing.T) {
+func TestDoctor_answers_of_AWS(t *testing.T) {
 	well := map[string]string{
 		"DescribeTable":      `{"Table":{"TableName":"sessions","TableStatus":"ACTIVE","BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"},"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"},{"AttributeName":"part","AttributeType":"B"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"part","KeyType":"RANGE"}]}}`,
 		"DescribeTimeToLive": `{"TimeToLiveDescription":{"AttributeName":"expires","TimeToLiveStatus":"ENABLED"}}`,

@@ -80,7 +80,7 @@ func TestDoctor_table(t *testing.T) {
 	same(t, statuses(t, 1, "--table", revokedTable), map[string]string{"credentials": statusFail})
 }
 
-func TestDoctor_processAndProbes(t *testing.T) {
+func TestDoctor_process_and_probes(t *testing.T) {
 	dependency := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer dependency.Close()
 	p, err := faultproxy.Start(faultproxy.Options{Upstream: dependency.URL})

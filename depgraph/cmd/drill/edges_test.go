@@ -40,7 +40,7 @@ func TestMatrix_interrupted(t *testing.T) {
 }
 
 // An error of a program that could not be started has the verb that was typed.
-func TestSupervise_saysWhichVerb(t *testing.T) {
+func TestSupervise_says_which_verb(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(script, []byte("no program\n"), 0o700); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestSupervise_saysWhichVerb(t *testing.T) {
 }
 
 // What is wrong with a second flag is said before the first one's work is done.
-func TestSweep_checksAllBeforeItWrites(t *testing.T) {
+func TestSweep_checks_all_before_it_writes(t *testing.T) {
 	asked := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked++
@@ -92,7 +92,7 @@ func TestSweep_checksAllBeforeItWrites(t *testing.T) {
 }
 
 // Flags whose value would do nothing, or something else than what it says.
-func TestFlags_withoutEffect(t *testing.T) {
+func TestFlags_without_effect(t *testing.T) {
 	for args, want := range map[string]string{
 		"exec --dns nxdomain --dns-for . -- true": `exec: --dns-for is "."; want a name, such as dynamodb.eu-central-1.amazonaws.com`,
 		"plan --max-age -90":                      `plan: --max-age is -90; want 1 to 3650 days, or 0 for any age`,
@@ -149,7 +149,7 @@ func printed(t *testing.T, f *doctorFlags) string {
 
 // What went wrong beside a verdict is printed, and is no verdict: a revocation
 // that could not be undone must not look like one that was ended early.
-func TestCommand_codeBesideAnError(t *testing.T) {
+func TestCommand_code_beside_an_error(t *testing.T) {
 	undo := errors.New("the policy could not be put back")
 	for name, c := range map[string]struct {
 		err  error

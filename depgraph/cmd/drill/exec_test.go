@@ -68,7 +68,7 @@ func under(t *testing.T, what string, flags ...string) (code int, stdout, stderr
 	return program(t, append(append([]string{"exec"}, flags...), "--", self)...)
 }
 
-func TestExec_faultsReachTheProgram(t *testing.T) {
+func TestExec_faults_reach_the_program(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer service.Close()
 	rules := filepath.Join(t.TempDir(), "rules.json")
@@ -95,7 +95,7 @@ func TestExec_faultsReachTheProgram(t *testing.T) {
 	}
 }
 
-func TestExec_stdoutThatNobodyReads(t *testing.T) {
+func TestExec_stdout_that_nobody_reads(t *testing.T) {
 	const stall = 400 * time.Millisecond
 	code, stdout, stderr := under(t, "flood", "--stall-stdout", stall.String())
 	took, err := strconv.Atoi(stderr)
@@ -160,7 +160,7 @@ func started(t *testing.T, env string, args ...string) (*exec.Cmd, *bufio.Reader
 	return cmd, r, line
 }
 
-func TestExec_signalsArePassedOn(t *testing.T) {
+func TestExec_signals_are_passed_on(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("it has no signals")
 	}
@@ -178,7 +178,7 @@ func TestExec_signalsArePassedOn(t *testing.T) {
 	}
 }
 
-func TestExec_killedItTakesTheProgramWithIt(t *testing.T) {
+func TestExec_killed_it_takes_the_program_with_it(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux can")
 	}
@@ -199,7 +199,7 @@ func TestExec_killedItTakesTheProgramWithIt(t *testing.T) {
 	}
 }
 
-func TestProxy_rulesAreSetWhileItRuns(t *testing.T) {
+func TestProxy_rules_are_set_while_it_runs(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer service.Close()
 	dir := t.TempDir()
@@ -364,7 +364,7 @@ func TestExec_dns(t *testing.T) {
 }
 
 // A second proxy in a folder would replace what the first one's clients need.
-func TestExec_folderInUse(t *testing.T) {
+func TestExec_folder_in_use(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	release, err := claim(dir)
 	if err != nil {

@@ -90,7 +90,7 @@ func TestDoctor_addSpace(t *testing.T) {
 
 // A proxy that is in use is a warning, and so is one that stops answering while a
 // probe is looked at.
-func TestDoctor_proxyInUse(t *testing.T) {
+func TestDoctor_proxy_in_use(t *testing.T) {
 	p, err := faultproxy.Start(faultproxy.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func guessing(t *testing.T, f inferFlags, dependencies ...string) (stdout string
 	return out.String(), err
 }
 
-func TestInfer_whatItSays(t *testing.T) {
+func TestInfer_what_it_says(t *testing.T) {
 	services, err := depgraph.ParseManifest("m.yaml", []byte("service: shop\ndepends:\n  - on: prices\n    soft: true\n  - on: stock\n    soft: true\n---\nservice: prices\n---\nservice: stock\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestInfer_whatItSays(t *testing.T) {
 
 // A verdict whose report or proof cannot be written is an error, and so is a
 // drill that could not be run at all.
-func TestCommand_drillThatCannotBeConcluded(t *testing.T) {
+func TestCommand_drill_that_cannot_be_concluded(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -244,7 +244,7 @@ func TestCommand_drillThatCannotBeConcluded(t *testing.T) {
 }
 
 // What one plan writes, the next one leaves as it was edited.
-func TestPlan_leavesWhatWasEdited(t *testing.T) {
+func TestPlan_leaves_what_was_edited(t *testing.T) {
 	dir := t.TempDir()
 	e := drill.Planned{Service: "shop", Dependency: "prices", Soft: true, At: depgraph.Position{File: "m.yaml", Line: 3}, Rules: []fault.Rule{fault.Network("prices", fault.Refuse)}}
 	out := filepath.Join(dir, "new", "drills")
@@ -312,7 +312,7 @@ func TestPlan_leavesWhatWasEdited(t *testing.T) {
 }
 
 // A matrix is printed in three forms, and all hours of a cell in virtual time.
-func TestMatrix_oneCell(t *testing.T) {
+func TestMatrix_one_cell(t *testing.T) {
 	for _, watch := range []time.Duration{time.Minute, time.Hour + time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()

@@ -161,12 +161,12 @@ func kills(t *testing.T, usual int) int {
 	return usual
 }
 
-// TestRevoke_killedAtAnyMoment kills the program by SIGKILL at random moments:
+// TestRevoke_killed_at_any_moment kills the program by SIGKILL at random moments:
 // while it starts, writes, waits for the sentinel and for the window, and, half
 // of the time, while it undoes what it has written. When the window is over,
 // nothing denies, whatever has become of the program; and drill revert leaves
 // nothing. FAILOPEN_DRILL_KILLS=1000 is the nightly form.
-func TestRevoke_killedAtAnyMoment(t *testing.T) {
+func TestRevoke_killed_at_any_moment(t *testing.T) {
 	t.Parallel() // it mostly waits
 	self, err := os.Executable()
 	if err != nil {
@@ -301,7 +301,7 @@ func (w *cloud) kill(t *testing.T, args []string, undo, written bool) (undoing b
 	return undoing
 }
 
-func TestRevoke_byARolesPolicy(t *testing.T) {
+func TestRevoke_by_a_roles_policy(t *testing.T) {
 	w := newCloud(t, true)
 	args := []string{"revoke", "--via", "role-policy", "--role", revokedRole, "--table", revokedTable, "--lead", "1s", "--for", "1m", "--confirm", "app/sessions", "--journal", w.journal}
 	cmd, out := w.program(t, args...)
@@ -339,7 +339,7 @@ func TestRevoke_byARolesPolicy(t *testing.T) {
 
 // A canary that cannot be had, or that is not denied, is the end of it: nothing
 // is written.
-func TestRevoke_theCanaryFirst(t *testing.T) {
+func TestRevoke_the_canary_first(t *testing.T) {
 	w := newCloud(t, true)
 	if _, err := w.iam.AddRole(ststest.Role{
 		Name: "closed", Policies: map[string]string{"all": allowAll}, Tags: map[string]string{revoke.Tag: revoke.TagValue},
@@ -378,7 +378,7 @@ func TestReadsOnlyFiles(t *testing.T) {
 	}
 }
 
-func TestRevoke_printsATemplateForFIS(t *testing.T) {
+func TestRevoke_prints_a_template_for_FIS(t *testing.T) {
 	code, stdout, _ := here(t, "revoke", "--via", "vpc-endpoint", "--role", revokedRole, "--table", revokedTable, "--confirm", "app/sessions", "--for", "10m")
 	var template struct {
 		Actions map[string]struct {
@@ -419,7 +419,7 @@ func TestRefuseCaller(t *testing.T) {
 	}
 }
 
-func TestSweep_ofARole(t *testing.T) {
+func TestSweep_of_a_role(t *testing.T) {
 	w := newCloud(t, true)
 	for name, value := range map[string]string{"AWS_ENDPOINT_URL_IAM": w.iam.URL(), "AWS_ACCESS_KEY_ID": "OPERATOR", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": ""} {
 		t.Setenv(name, value)
@@ -445,7 +445,7 @@ func TestSweep_ofARole(t *testing.T) {
 	}
 }
 
-func TestRevoke_aSessionIsDeniedAlone(t *testing.T) {
+func TestRevoke_a_session_is_denied_alone(t *testing.T) {
 	w := newCloud(t, false)
 	self, err := os.Executable()
 	if err != nil {

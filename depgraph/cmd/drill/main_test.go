@@ -86,7 +86,7 @@ func outage(t *testing.T, rules string) string {
 
 const denied = `[{"service":"dynamodb","error":{"code":"AccessDeniedException"}}]`
 
-func TestRun_verdictsAreExitCodes(t *testing.T) {
+func TestRun_verdicts_are_exit_codes(t *testing.T) {
 	denied := outage(t, denied)
 	misspelt := outage(t, `[{"service":"dynamdb","error":{"code":"AccessDeniedException"}}]`)
 	for name, c := range map[string]struct {
@@ -122,7 +122,7 @@ func TestRun_verdictsAreExitCodes(t *testing.T) {
 
 // The windows of rules in a file are those of --watch, and shrink with it by
 // --short alone.
-func TestRun_windowsOfRulesInAFile(t *testing.T) {
+func TestRun_windows_of_rules_in_a_file(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rules.json")
 	if err := os.WriteFile(file, []byte(`[{"service":"dynamodb","net":"reset","from":"1s","until":"3s"}]`), 0o600); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-func TestCommand_saysWhatIsWrong(t *testing.T) {
+func TestCommand_says_what_is_wrong(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken.json")
 	if err := os.WriteFile(broken, []byte(`{"version":1,`), 0o600); err != nil {
 		t.Fatal(err)
@@ -229,7 +229,7 @@ func TestHelp_teaches(t *testing.T) {
 
 // From a declaration to a required check: of two services that are declared
 // soft, the drill proves one and disproves the other, with a short test.
-func TestProof_fromDeclarationToCheck(t *testing.T) {
+func TestProof_from_declaration_to_check(t *testing.T) {
 	dir := t.TempDir()
 	manifest := filepath.Join(dir, "depgraph.yaml")
 	text := "service: failopen\ndepends:\n  - on: dynamodb\n    soft: true\n---\nservice: naive\ndepends:\n  - on: dynamodb\n    soft: true\n  - on: payments\n---\nservice: dynamodb\n---\nservice: payments\n"
@@ -283,7 +283,7 @@ const (
 )
 
 // A proof of something else than was cut is refused before anything is.
-func TestProof_isAboutWhatIsCut(t *testing.T) {
+func TestProof_is_about_what_is_cut(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		name = filepath.Join(dir, name)
@@ -318,7 +318,7 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 // What cannot be written is not taken for written.
-func TestCommand_fullDisk(t *testing.T) {
+func TestCommand_full_disk(t *testing.T) {
 	for _, args := range [][]string{{}, {"help", "run"}, {"presets"}, {"presets", "iam-revoked"}, {"plan", "-d", "../../../examples"}, {"matrix", "-d", "../../../examples"}} {
 		var diag bytes.Buffer
 		if code := run(t.Context(), args, full{}, &diag); code != exitFailed || !strings.Contains(diag.String(), "no space left") {
@@ -329,7 +329,7 @@ func TestCommand_fullDisk(t *testing.T) {
 
 // Without --confirm nothing is changed, and AWS is not called: there is no
 // endpoint that could be.
-func TestRevoke_dryRun(t *testing.T) {
+func TestRevoke_dry_run(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
 	for _, args := range [][]string{
 		{"--for", "5m", "--offline"}, {"--for", "5m"}, {"--offline", "--confirm", "app/sessions"}, {"--via", "role-policy"}, {"--via", "session"},
@@ -356,7 +356,7 @@ func TestRevoke_dryRun(t *testing.T) {
 }
 
 // Interrupted in the window, the program undoes what it has written.
-func TestRevoke_isUndone(t *testing.T) {
+func TestRevoke_is_undone(t *testing.T) {
 	var ahead atomic.Int64 // the service's clock: it allows one change of a policy in 15 s
 	server := dynamotest.New(dynamotest.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	if err := server.Start(); err != nil {

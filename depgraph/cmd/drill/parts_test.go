@@ -84,7 +84,7 @@ func TestIAMRegion(t *testing.T) {
 	}
 }
 
-func TestExitCode_inLogsOfTests(t *testing.T) {
+func TestExitCode_in_logs_of_tests(t *testing.T) {
 	if got := exitCode(4).Error(); got != "exit code 4" {
 		t.Error(got)
 	}
@@ -265,7 +265,7 @@ func TestDNSOptions_matches(t *testing.T) {
 
 // A question whose servers are all gone is answered with SERVFAIL, as a resolver
 // would; what is no question is not answered at all.
-func TestDNS_withoutServers(t *testing.T) {
+func TestDNS_without_servers(t *testing.T) {
 	gone, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -299,7 +299,7 @@ func TestDNS_withoutServers(t *testing.T) {
 	}
 }
 
-func TestReadDNS_cutOff(t *testing.T) {
+func TestReadDNS_cut_off(t *testing.T) {
 	for name, text := range map[string]string{"nothing": "", "half a length": "\x00", "half a message": "\x00\x05ab"} {
 		client, server := net.Pipe()
 		go func() { _, _ = client.Write([]byte(text)); client.Close() }()

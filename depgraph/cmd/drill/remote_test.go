@@ -59,7 +59,7 @@ func shop(t *testing.T) (shop *httptest.Server, flags []string) {
 	return shop, []string{"--url", shop.URL + "/{n}", "--control", p.ControlURL(), "--token-file", p.TokenFile(), "--budget", "20s", "--watch", "1s", "--steady", "200ms"}
 }
 
-func TestRun_yourOwnService(t *testing.T) {
+func TestRun_your_own_service(t *testing.T) {
 	t.Parallel() // it mostly waits
 	proofs := filepath.Join(t.TempDir(), depgraph.ProofFile)
 	var all sync.WaitGroup
@@ -94,7 +94,7 @@ func TestRun_yourOwnService(t *testing.T) {
 	}
 }
 
-func TestInfer_yourOwnService(t *testing.T) {
+func TestInfer_your_own_service(t *testing.T) {
 	t.Parallel() // it mostly waits
 	shop, flags := shop(t)
 	resp, err := http.Get(shop.URL) // the proxy sees what it calls
@@ -123,7 +123,7 @@ func TestInfer_yourOwnService(t *testing.T) {
 	}
 }
 
-func TestInfer_theServiceThatComesWithIt(t *testing.T) {
+func TestInfer_the_service_that_comes_with_it(t *testing.T) {
 	dir := t.TempDir()
 	text := "service: naive\ndepends:\n  - on: sessions\n    soft: true\n  - on: origin\n"
 	if err := os.WriteFile(filepath.Join(dir, "depgraph.yaml"), []byte(text), 0o600); err != nil {

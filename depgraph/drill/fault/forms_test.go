@@ -152,7 +152,7 @@ func TestInjector_Dialer_kinds(t *testing.T) {
 }
 
 // Data changes, and its form does not; what has none is told from what has.
-func TestCorrupt_keepsTheForm(t *testing.T) {
+func TestCorrupt_keeps_the_form(t *testing.T) {
 	for before, want := range map[string]string{
 		`{"S":{"S":"ab+1"},"B":{"B":"YQ+/"}}`: `{"S":{"S":"ab+1"},"B":{"B":"LD/+"}}`, // binary first
 		`{"BS":["YQ==","Yg=="]}`:              `{"BS":["LD==","Lt=="]}`,
@@ -310,7 +310,7 @@ func TestInjector_Stats_dates(t *testing.T) {
 
 // Services with XML have a status of their own for a refusal, unless the rule
 // has asked for another one.
-func TestAPIError_response_statusInXML(t *testing.T) {
+func TestAPIError_response_status_in_XML(t *testing.T) {
 	req := httptest.NewRequest("GET", "http://bucket/key", nil)
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20261125/us-east-1/s3/aws4_request")
 	for _, c := range []struct{ asked, want int }{{0, 403}, {503, 503}} {

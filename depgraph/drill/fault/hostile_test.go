@@ -15,7 +15,7 @@ import (
 
 // RoundTrippers in tests leave out what http.Client does not need: the body, the
 // request, and in the worst case the answer.
-func TestRoundTripper_bareAnswers(t *testing.T) {
+func TestRoundTripper_bare_answers(t *testing.T) {
 	for name, bare := range map[string]*http.Response{
 		"no answer": nil,
 		"no body":   {StatusCode: 204},
@@ -49,7 +49,7 @@ func TestRoundTripper_bareAnswers(t *testing.T) {
 	}
 }
 
-func TestSendHalf_bareAnswer(t *testing.T) {
+func TestSendHalf_bare_answer(t *testing.T) {
 	inj := fault.New(fault.Options{})
 	if err := inj.Set(fault.Network("origin", fault.CutRequest)); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func (e *endless) Close() error {
 }
 
 // A limit in bytes needs no end of the answer, and no memory for it.
-func TestTruncate_afterBytesOfAStream(t *testing.T) {
+func TestTruncate_after_bytes_of_a_stream(t *testing.T) {
 	inj := fault.New(fault.Options{})
 	if err := inj.Set(fault.Rule{Net: fault.Truncate, Bytes: 1000}); err != nil {
 		t.Fatal(err)

@@ -98,7 +98,7 @@ func isTimeout(err error) bool {
 }
 
 // Whatever happens, the caller's context ends it.
-func TestRoundTripper_obeysTheContext(t *testing.T) {
+func TestRoundTripper_obeys_the_context(t *testing.T) {
 	for _, k := range append(fault.Kinds(), "") {
 		synctest.Test(t, func(t *testing.T) {
 			i := injector(t, fault.Options{}, fault.Rule{Net: k, Latency: &fault.Latency{Base: time.Hour}})
@@ -114,7 +114,7 @@ func TestRoundTripper_obeysTheContext(t *testing.T) {
 }
 
 // A name that vanishes hurts new connections only.
-func TestDialer_leavesLiveConnectionsAlone(t *testing.T) {
+func TestDialer_leaves_live_connections_alone(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	defer server.Close()
 	i := fault.New(fault.Options{})

@@ -58,7 +58,7 @@ func TestInjector_matches(t *testing.T) {
 	}
 }
 
-func TestInjector_firstMatchWins(t *testing.T) {
+func TestInjector_first_match_wins(t *testing.T) {
 	i := injector(
 		t, fault.Options{},
 		fault.Rule{Service: "dynamodb", Operation: "PutItem", Net: fault.Reset},
@@ -97,7 +97,7 @@ func TestInjector_window(t *testing.T) {
 	})
 }
 
-func TestInjector_probabilityIsRepeatable(t *testing.T) {
+func TestInjector_probability_is_repeatable(t *testing.T) {
 	run := func(seed uint64) (hits []bool) {
 		i := injector(t, fault.Options{Seed: seed}, fault.Rule{Net: fault.Reset, Probability: 0.25})
 		for range 4000 {
@@ -149,7 +149,7 @@ func TestInjector_scope(t *testing.T) {
 	}
 }
 
-func TestInjector_containsPanics(t *testing.T) {
+func TestInjector_contains_panics(t *testing.T) {
 	i := injector(t, fault.Options{OnFault: func(fault.Event) { panic("hook") }}, fault.Denied(""))
 	if i.Next(t.Context(), fault.Call{}) == nil || i.Stats().HookPanics != 1 {
 		t.Errorf("a panic in OnFault changed the fault, or was not counted: %+v", i.Stats())
@@ -160,7 +160,7 @@ func TestInjector_containsPanics(t *testing.T) {
 	}
 }
 
-func TestInjector_tellsWhatItDoes(t *testing.T) {
+func TestInjector_tells_what_it_does(t *testing.T) {
 	var events []fault.Event
 	i := injector(t, fault.Options{OnFault: func(e fault.Event) { events = append(events, e) }}, fault.NoTable("x"), fault.Denied(""))
 	call := fault.Call{Service: "DynamoDB", Region: "eu-central-1", Operation: "GetItem", Tables: []string{"sessions"}}
@@ -174,7 +174,7 @@ func TestInjector_tellsWhatItDoes(t *testing.T) {
 	}
 }
 
-func TestInjector_setIsAllOrNothing(t *testing.T) {
+func TestInjector_set_is_all_or_nothing(t *testing.T) {
 	i := injector(t, fault.Options{}, fault.Denied("a"))
 	err := i.Set(fault.Denied("b"), fault.Rule{Net: "rest"})
 	if err == nil || !strings.Contains(err.Error(), `rule 2: net: unknown kind "rest"`) {
@@ -189,7 +189,7 @@ func TestInjector_setIsAllOrNothing(t *testing.T) {
 }
 
 // The caller's slice is copied.
-func TestInjector_copiesRules(t *testing.T) {
+func TestInjector_copies_rules(t *testing.T) {
 	rules := []fault.Rule{fault.Denied("a")}
 	i := injector(t, fault.Options{}, rules...)
 	rules[0].Service = "b"
@@ -250,7 +250,7 @@ func BenchmarkNext(b *testing.B) {
 
 // What the injector gives out and what it was given share nothing with the
 // rules that are in force.
-func TestInjector_sharesNothing(t *testing.T) {
+func TestInjector_shares_nothing(t *testing.T) {
 	given := fault.Rule{Service: "s", Error: &fault.APIError{Code: "Given"}, Latency: &fault.Latency{Base: time.Millisecond}}
 	i := injector(t, fault.Options{}, given)
 	given.Error.Code, given.Latency.Base = "Changed", time.Hour
@@ -305,7 +305,7 @@ func TestInjector_Unhit(t *testing.T) {
 }
 
 // A rule that a dialer cannot apply counts no hit.
-func TestDialer_passesOverOtherRules(t *testing.T) {
+func TestDialer_passes_over_other_rules(t *testing.T) {
 	i := injector(t, fault.Options{}, fault.Network("db", fault.Reset), fault.Network("db", fault.Refuse))
 	_, err := i.Dialer("db", nil)(t.Context(), "tcp", "127.0.0.1:1")
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -316,7 +316,7 @@ func TestDialer_passesOverOtherRules(t *testing.T) {
 	}
 }
 
-func TestInjector_Add_goesOn(t *testing.T) {
+func TestInjector_Add_goes_on(t *testing.T) {
 	i := fault.New(fault.Options{})
 	if err := i.Add(fault.Denied("a")); err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func TestParseRules(t *testing.T) {
 	}
 }
 
-func TestParseRules_saysWhatIsWrong(t *testing.T) {
+func TestParseRules_says_what_is_wrong(t *testing.T) {
 	for text, want := range map[string]string{
 		`[{"net": "reset"},` + "\n" + `{"net": reset}]`: "line 2:",
 		`{"net": "reset"}`:                            "rules:",

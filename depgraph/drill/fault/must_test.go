@@ -59,7 +59,7 @@ func TestMustHit(t *testing.T) {
 }
 
 // A rule that no call can reach is refused when it is set.
-func TestSet_refusesRulesThatCannotMatch(t *testing.T) {
+func TestSet_refuses_rules_that_cannot_match(t *testing.T) {
 	slow, half := fault.Slow("", time.Second, 0), fault.Rule{Service: "dynamodb", Net: fault.Reset, Probability: 0.5}
 	denied := fault.Denied("dynamodb")
 	for name, c := range map[string]struct {

@@ -84,7 +84,7 @@ func FuzzCorrupt(f *testing.F) {
 	})
 }
 
-func TestSpoil_bandwidthAndBytes(t *testing.T) {
+func TestSpoil_bandwidth_and_bytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		resp := &http.Response{Body: io.NopCloser(strings.NewReader(strings.Repeat("x", 1000)))}
 		began := time.Now()

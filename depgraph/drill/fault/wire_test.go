@@ -67,7 +67,7 @@ func TestStallAndDrip(t *testing.T) {
 }
 
 // A caller that closes a stalled body is let go.
-func TestStall_endsWithClose(t *testing.T) {
+func TestStall_ends_with_Close(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		origin := transport(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("0123456789")), Request: r}, nil

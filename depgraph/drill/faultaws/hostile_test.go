@@ -26,7 +26,7 @@ import (
 
 // STS and IAM answer in XML, with names of their own for the errors that all
 // services share. What is injected is what package ststest answers.
-func TestMiddleware_refusesInXML(t *testing.T) {
+func TestMiddleware_refuses_in_XML(t *testing.T) {
 	for _, c := range []struct {
 		rule   fault.Rule
 		code   string
@@ -79,7 +79,7 @@ func TestMiddleware_refusesInXML(t *testing.T) {
 }
 
 // Newer SDKs speak CBOR with some services; this is how they read an error there.
-func TestFault_refusesInCBOR(t *testing.T) {
+func TestFault_refuses_in_CBOR(t *testing.T) {
 	inj := fault.New(fault.Options{})
 	if err := inj.Set(fault.Rule{Error: &fault.APIError{Code: "AccessDeniedException", Message: strings.Repeat("é", 500)}}); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func (f httpClient) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 // An HTTP client of one's own that does not say what its answer is to: it stalls
 // until the caller gives up all the same.
-func TestMiddleware_stallsForTheCaller(t *testing.T) {
+func TestMiddleware_stalls_for_the_caller(t *testing.T) {
 	for _, k := range []fault.Kind{fault.Stall, fault.Drip} {
 		synctest.Test(t, func(t *testing.T) {
 			inj := fault.New(fault.Options{})
@@ -152,7 +152,7 @@ type forgetful struct {
 
 func (f *forgetful) Invalidate() { f.forgot++ }
 
-func TestCredentials_canBeInvalidated(t *testing.T) {
+func TestCredentials_can_be_invalidated(t *testing.T) {
 	inj := fault.New(fault.Options{})
 	next := &forgetful{CredentialsProvider: awsConfig("").Credentials}
 	able, ok := faultaws.Credentials(inj, next).(interface{ Invalidate() })
@@ -167,7 +167,7 @@ func TestCredentials_canBeInvalidated(t *testing.T) {
 	}
 }
 
-func TestCredentials_withoutAProvider(t *testing.T) {
+func TestCredentials_without_a_provider(t *testing.T) {
 	if _, err := faultaws.Credentials(fault.New(fault.Options{}), nil).Retrieve(t.Context()); err == nil {
 		t.Error("there are credentials from nowhere")
 	}
@@ -175,7 +175,7 @@ func TestCredentials_withoutAProvider(t *testing.T) {
 
 // What cannot be done to credentials is not counted as done, and not done
 // uncounted.
-func TestCredentials_passesOverOtherRules(t *testing.T) {
+func TestCredentials_passes_over_other_rules(t *testing.T) {
 	for _, r := range []fault.Rule{
 		fault.Network(faultaws.CredentialsService, fault.Stall),
 		fault.Network(faultaws.CredentialsService, fault.Drip),

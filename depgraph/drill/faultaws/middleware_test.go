@@ -38,7 +38,7 @@ func getItem(ctx context.Context, c *dynamodb.Client) (*dynamodb.GetItemOutput, 
 	})
 }
 
-func TestMiddleware_choosesCalls(t *testing.T) {
+func TestMiddleware_chooses_calls(t *testing.T) {
 	inj := fault.New(fault.Options{})
 	client, server := faulted(t, inj)
 	get := func() error { _, err := getItem(t.Context(), client); return err }
@@ -86,7 +86,7 @@ func TestMiddleware_choosesCalls(t *testing.T) {
 	}
 }
 
-func TestMiddleware_corruptsItemsOnly(t *testing.T) {
+func TestMiddleware_corrupts_items_only(t *testing.T) {
 	inj := fault.New(fault.Options{})
 	client, _ := faulted(t, inj)
 	value := func() []byte {
@@ -107,7 +107,7 @@ func TestMiddleware_corruptsItemsOnly(t *testing.T) {
 
 // An outage of 7 h 30 min, at one request a second, through the real client
 // and its real retryer, in virtual time.
-func TestMiddleware_survivesALongOutageInVirtualTime(t *testing.T) {
+func TestMiddleware_survives_a_long_outage_in_virtual_time(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inj := fault.New(fault.Options{})
 		client, _ := faulted(t, inj)
@@ -131,7 +131,7 @@ func TestMiddleware_survivesALongOutageInVirtualTime(t *testing.T) {
 	})
 }
 
-func TestCredentials_passAndFail(t *testing.T) {
+func TestCredentials_pass_and_fail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inj := fault.New(fault.Options{})
 		s := dynamotest.New(dynamotest.Options{})

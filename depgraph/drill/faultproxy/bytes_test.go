@@ -85,7 +85,7 @@ func bubble(t *testing.T, o Options, f func(*testing.T, *Proxy)) {
 }
 
 // Bytes go both ways, whatever they are, and an end is passed on.
-func TestStream_passesOn(t *testing.T) {
+func TestStream_passes_on(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, p *Proxy) {
 		tunnel := pipe(p)
 		if got := tunnel.ask("\x00PING"); got != "\x00PING" {
@@ -155,7 +155,7 @@ func TestStream_faults(t *testing.T) {
 }
 
 // An answer as long as the limit is the last one: the end comes with it.
-func TestStream_cutAtTheLastByte(t *testing.T) {
+func TestStream_cut_at_the_last_byte(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, p *Proxy) {
 		if err := p.injector.Set(fault.Rule{Service: "db", Net: fault.Truncate, Bytes: 8}); err != nil {
 			t.Fatal(err)
@@ -175,7 +175,7 @@ func TestStream_cutAtTheLastByte(t *testing.T) {
 
 // A black hole ends when it is let go, and when the client gives up: the proxy
 // notices both at once.
-func TestStream_hold_isLetGo(t *testing.T) {
+func TestStream_hold_is_let_go(t *testing.T) {
 	for name, end := range map[string]func(*Proxy, *piped){
 		"Halt":       func(p *Proxy, _ *piped) { p.Halt() },
 		"Close":      func(p *Proxy, _ *piped) { p.stop() },
@@ -207,7 +207,7 @@ func TestStream_hold_isLetGo(t *testing.T) {
 }
 
 // A limit on bandwidth ends with its rule, at the client's next word.
-func TestStream_bandwidthEnds(t *testing.T) {
+func TestStream_bandwidth_ends(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, p *Proxy) {
 		if err := p.injector.Set(fault.Rule{Service: "db", Bandwidth: 10}); err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"github.com/failopen/failopen/depgraph/drill/faultproxy"
 )
 
-func TestEvents_areBounded(t *testing.T) {
+func TestEvents_are_bounded(t *testing.T) {
 	p := start(t, faultproxy.Options{Upstream: "http://127.0.0.1:1", MaxEvents: 3})
 	if err := p.Injector().Set(fault.Rule{Operation: "GET /x*", Error: &fault.APIError{Code: "No"}}); err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestParseRules_toxics(t *testing.T) {
 	}
 }
 
-func TestClient_tokenStaysOnThisMachine(t *testing.T) {
+func TestClient_token_stays_on_this_machine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestClient_tokenStaysOnThisMachine(t *testing.T) {
 }
 
 // A drill does not take the rules of another one away, whichever came first.
-func TestRemote_oneDrillAtATime(t *testing.T) {
+func TestRemote_one_drill_at_a_time(t *testing.T) {
 	p := start(t, faultproxy.Options{})
 	client, err := faultproxy.NewClient(p.ControlURL(), p.TokenFile())
 	if err != nil {

@@ -60,7 +60,7 @@ func TestServiceOf(t *testing.T) {
 	}
 }
 
-func TestHostname_andHostPort(t *testing.T) {
+func TestHostname_and_hostPort(t *testing.T) {
 	for host, want := range map[string]string{
 		"Shop.Example.": "shop.example", "shop:80": "shop", "[::1]:8000": "::1", "[::1]": "::1", "::1": "::1", "": "", "SHOP.:443": "shop",
 	} {
@@ -179,7 +179,7 @@ func handedOn(addr string) net.Listener {
 }
 
 // Options belong to the caller: what is filled in is filled in elsewhere.
-func TestNewProxy_doesNotWriteToOptions(t *testing.T) {
+func TestNewProxy_does_not_write_to_options(t *testing.T) {
 	o := Options{Open: []string{".Example.COM."}, Tunnels: []Tunnel{{To: "redis:6379"}}}
 	p := proxy(t, o)
 	if o.Open[0] != ".Example.COM." || o.Tunnels[0] != (Tunnel{To: "redis:6379"}) {
@@ -191,7 +191,7 @@ func TestNewProxy_doesNotWriteToOptions(t *testing.T) {
 }
 
 // Everything that is wrong with options is said at once, by its name.
-func TestNewProxy_saysAllThatIsWrong(t *testing.T) {
+func TestNewProxy_says_all_that_is_wrong(t *testing.T) {
 	_, err := newProxy(Options{
 		Listen: "0.0.0.0:1", Control: "example.com:1", Upstream: "http://user:pw@h/?q", Open: []string{"com", "1.2.3.4", "a..b.c", "-a.b", "ü.de"},
 		Map: map[string]string{"shop": "ftp://x"}, Tunnels: []Tunnel{{Listen: "127.0.0.1", To: "redis"}},
@@ -329,7 +329,7 @@ func TestEvents_add_bounds(t *testing.T) {
 	}
 }
 
-func TestCounters_called_isBounded(t *testing.T) {
+func TestCounters_called_is_bounded(t *testing.T) {
 	c := counters{calls: map[string]int64{}}
 	for i := range maxServices + 10 {
 		c.called(fmt.Sprintf("s%03d", i))

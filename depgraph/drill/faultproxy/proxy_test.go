@@ -153,7 +153,7 @@ func code(err error) string {
 	return ""
 }
 
-func TestProxy_faultsOfAnUnmodifiedClient(t *testing.T) {
+func TestProxy_faults_of_an_unmodified_client(t *testing.T) {
 	db := database(t)
 	for _, mount := range []string{"reverse", "connect"} {
 		t.Run(mount, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestProxy_faultsOfAnUnmodifiedClient(t *testing.T) {
 	}
 }
 
-func TestProxy_slowAndSilent(t *testing.T) {
+func TestProxy_slow_and_silent(t *testing.T) {
 	db := database(t)
 	p := start(t, faultproxy.Options{Upstream: db.URL()})
 	c := client(p.URL(), nil)
@@ -258,7 +258,7 @@ func TestProxy_slowAndSilent(t *testing.T) {
 	}
 }
 
-func TestProxy_otherNamesAreNotOpened(t *testing.T) {
+func TestProxy_other_names_are_not_opened(t *testing.T) {
 	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") }))
 	defer other.Close()
 	p := start(t, faultproxy.Options{})
@@ -308,7 +308,7 @@ func TestProxy_otherNamesAreNotOpened(t *testing.T) {
 	}
 }
 
-func TestProxy_authorityIsConstrained(t *testing.T) {
+func TestProxy_authority_is_constrained(t *testing.T) {
 	p := start(t, faultproxy.Options{Map: map[string]string{"prices.example.net": "http://127.0.0.1:1"}})
 	text, err := os.ReadFile(p.CAFile())
 	if err != nil {
@@ -439,7 +439,7 @@ func TestProxy_tunnel(t *testing.T) {
 	}
 }
 
-func TestProxy_xmlServicesRefuseInXML(t *testing.T) {
+func TestProxy_xml_services_refuse_in_XML(t *testing.T) {
 	p := start(t, faultproxy.Options{Map: map[string]string{"sts.eu-central-1.amazonaws.com": "http://127.0.0.1:1"}})
 	if err := p.Injector().Set(fault.Rule{Service: "sts", Operation: "AssumeRole", Error: &fault.APIError{StatusCode: 403, Code: "AccessDenied", Message: "no <b>"}}); err != nil {
 		t.Fatal(err)
@@ -462,7 +462,7 @@ func TestProxy_xmlServicesRefuseInXML(t *testing.T) {
 	}
 }
 
-func TestProxy_upstreamIsDown(t *testing.T) {
+func TestProxy_upstream_is_down(t *testing.T) {
 	p := start(t, faultproxy.Options{Upstream: "http://127.0.0.1:1"})
 	resp, err := http.Get(p.URL())
 	if err != nil {
@@ -475,7 +475,7 @@ func TestProxy_upstreamIsDown(t *testing.T) {
 	}
 }
 
-func TestProxy_itselfIsNoUpstream(t *testing.T) {
+func TestProxy_itself_is_no_upstream(t *testing.T) {
 	p := start(t, faultproxy.Options{})
 	u, err := url.Parse(p.URL())
 	if err != nil {
@@ -495,7 +495,7 @@ func TestProxy_itselfIsNoUpstream(t *testing.T) {
 	}
 }
 
-func TestProxy_connectionsAreBounded(t *testing.T) {
+func TestProxy_connections_are_bounded(t *testing.T) {
 	p := start(t, faultproxy.Options{MaxConns: 2, Upstream: "http://127.0.0.1:1"})
 	u, err := url.Parse(p.URL())
 	if err != nil {
@@ -536,7 +536,7 @@ func TestProxy_connectionsAreBounded(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-func TestStart_saysWhatIsWrong(t *testing.T) {
+func TestStart_says_what_is_wrong(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -574,7 +574,7 @@ func TestStart_saysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestProxy_closeLeavesNothing(t *testing.T) {
+func TestProxy_close_leaves_nothing(t *testing.T) {
 	db := database(t)
 	dir := t.TempDir()
 	p, err := faultproxy.Start(faultproxy.Options{Upstream: db.URL(), Dir: dir})
@@ -618,7 +618,7 @@ func TestProxy_closeLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestProxy_panicsAreContained(t *testing.T) {
+func TestProxy_panics_are_contained(t *testing.T) {
 	p, err := faultproxy.Start(faultproxy.Options{Upstream: "http://127.0.0.1:1", Log: func(string) { panic("the log's own fault") }})
 	if err != nil {
 		t.Fatal(err)
@@ -640,7 +640,7 @@ func TestProxy_panicsAreContained(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-func TestProxy_aFolderThatAnotherOneHasTaken(t *testing.T) {
+func TestProxy_a_folder_that_another_one_has_taken(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, faultproxy.Options{Dir: dir})
 	second := start(t, faultproxy.Options{Dir: dir})
@@ -653,7 +653,7 @@ func TestProxy_aFolderThatAnotherOneHasTaken(t *testing.T) {
 }
 
 // An address that cannot be is refused before it is said to be connected.
-func TestProxy_connectToNoPort(t *testing.T) {
+func TestProxy_connect_to_no_port(t *testing.T) {
 	p := start(t, faultproxy.Options{})
 	u, err := url.Parse(p.URL())
 	if err != nil {
@@ -674,7 +674,7 @@ func TestProxy_connectToNoPort(t *testing.T) {
 }
 
 // What a client has chosen does not draw in the terminal, and is bounded.
-func TestProxy_hostileNames(t *testing.T) {
+func TestProxy_hostile_names(t *testing.T) {
 	var lines []string
 	var mu sync.Mutex
 	p := start(t, faultproxy.Options{Log: func(s string) { mu.Lock(); lines = append(lines, s); mu.Unlock() }})

@@ -168,7 +168,7 @@ func TestControl_lease(t *testing.T) {
 
 // A drill of a remote proxy, through its control API: what it takes credit for,
 // and what it leaves alone.
-func TestRemote_inMemory(t *testing.T) {
+func TestRemote_in_memory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := newProxy(Options{})
 		if err != nil {

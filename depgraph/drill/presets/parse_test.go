@@ -14,7 +14,7 @@ import (
 
 // Each file is the preset of its name, with a source that can be looked up and
 // rules about what it says is cut.
-func TestAll_saysWhereItIsFrom(t *testing.T) {
+func TestAll_says_where_it_is_from(t *testing.T) {
 	all := presets.All()
 	files, err := os.ReadDir("data")
 	if err != nil || len(files) != len(all) {
@@ -50,7 +50,7 @@ func TestAll_saysWhereItIsFrom(t *testing.T) {
 
 // What a caller does to a preset is done to no other caller's: rules point to
 // their errors and latencies.
-func TestAll_isTheCallers(t *testing.T) {
+func TestAll_is_the_callers(t *testing.T) {
 	before := presets.All()
 	for _, p := range presets.All() {
 		p.Facts[0] = "changed"
@@ -70,7 +70,7 @@ func TestAll_isTheCallers(t *testing.T) {
 }
 
 // Everything that is wrong is said at once, by its field.
-func TestParse_saysAllThatIsWrong(t *testing.T) {
+func TestParse_says_all_that_is_wrong(t *testing.T) {
 	_, err := presets.Parse([]byte(`{"version":0,"name":"","watch":"0s","recovery":"61m","rules":[{"net":"reset","from":"1m"}]}`))
 	const want = `preset "": version is 0; want 1
 preset "": name: want lower-case words joined by -
@@ -100,7 +100,7 @@ preset "": rule 1: from: 1m0s is not before the end of the watch, 0s`
 
 // However short, each rule keeps a window that is not empty, and those that have
 // none get none.
-func TestScaled_keepsEachRule(t *testing.T) {
+func TestScaled_keeps_each_rule(t *testing.T) {
 	p := presets.Preset{Watch: time.Hour, Rules: []fault.Rule{
 		{Net: fault.Reset, Until: time.Nanosecond},
 		{Net: fault.Reset, From: time.Nanosecond, Until: 2 * time.Nanosecond},

@@ -85,7 +85,7 @@ func TestService_Ask_tiers(t *testing.T) {
 
 // The outage of 2021 in a few lines: the table is denied, and the system of
 // record is fine.
-func TestService_Ask_withoutItsTable(t *testing.T) {
+func TestService_Ask_without_its_table(t *testing.T) {
 	both(t, func(t *testing.T, s *Service) {
 		if err := s.Injector().Set(fault.Denied("dynamodb")); err != nil {
 			t.Fatal(err)
@@ -101,7 +101,7 @@ func TestService_Ask_withoutItsTable(t *testing.T) {
 
 // Without its system of record neither can answer for a token that nobody has
 // asked about; what is known goes on being answered.
-func TestService_Ask_withoutItsOrigin(t *testing.T) {
+func TestService_Ask_without_its_origin(t *testing.T) {
 	both(t, func(t *testing.T, s *Service) {
 		if got := ask(t, s, 1); got != "origin" {
 			t.Fatal(got)
@@ -131,7 +131,7 @@ func TestService_Ask_withoutItsOrigin(t *testing.T) {
 }
 
 // The outage of 2020: a log that is blocked stops the service that waits for it.
-func TestService_Ask_withABlockedLog(t *testing.T) {
+func TestService_Ask_with_a_blocked_log(t *testing.T) {
 	both(t, func(t *testing.T, s *Service) {
 		ask(t, s, 1)
 		if err := s.Injector().Set(fault.Network("logs", fault.BlackHole)); err != nil {
@@ -155,7 +155,7 @@ func TestService_Ask_withABlockedLog(t *testing.T) {
 
 // A liveness probe that reads the table has the platform restart the service, for
 // as long as the table is empty, and users are turned away meanwhile.
-func TestService_platform_restartsTheNaive(t *testing.T) {
+func TestService_platform_restarts_the_naive(t *testing.T) {
 	both(t, func(t *testing.T, s *Service) {
 		pass(5 * time.Second)
 		live := s.Invariants(time.Second)[0]
@@ -247,7 +247,7 @@ func TestService_Drill(t *testing.T) {
 
 // A service that is closed has written its last line, and leaves no goroutine:
 // the bubble would not end.
-func TestService_Close_writesWhatWaits(t *testing.T) {
+func TestService_Close_writes_what_waits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := New(t.Context(), Options{})
 		if err != nil {
@@ -274,7 +274,7 @@ func TestService_Close_writesWhatWaits(t *testing.T) {
 }
 
 // The naive service's own memory is bounded, whatever goes first.
-func TestNaive_keep_isBounded(t *testing.T) {
+func TestNaive_keep_is_bounded(t *testing.T) {
 	n := newNaive(nil, nil)
 	for i := range 3 * local {
 		n.keep(fmt.Sprint(i), "user")
@@ -289,7 +289,7 @@ func TestNaive_keep_isBounded(t *testing.T) {
 
 // A log line that cannot be written is an answer that was not given, unless it
 // was wrong anyhow.
-func TestService_Ask_logThatFails(t *testing.T) {
+func TestService_Ask_log_that_fails(t *testing.T) {
 	s := &Service{logs: failingLog{}, inner: &fixed{user: userOf("token-001"), source: "local"}}
 	s.log.stood = func(time.Time, time.Time) time.Duration { return 0 }
 	if a := s.Ask(t.Context(), 1); a.Err == nil || a.Err.Error() != "log: the disk is full" || a.Wrong || a.Source != "local" {

@@ -31,7 +31,7 @@ func TestParseDocument_refuses(t *testing.T) {
 	}
 }
 
-func TestParseDocument_findsStatements(t *testing.T) {
+func TestParseDocument_finds_statements(t *testing.T) {
 	const until = `"Condition":{"DateLessThan":{"aws:CurrentTime":"2026-11-25T14:22:00Z"}}`
 	at := time.Date(2026, 11, 25, 14, 22, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
@@ -67,7 +67,7 @@ func TestParseDocument_findsStatements(t *testing.T) {
 
 // What is added is where it belongs, and taking it out gives the text back to
 // the byte, whatever stands around the statements.
-func TestParsed_withAndWithout(t *testing.T) {
+func TestParsed_with_and_without(t *testing.T) {
 	added := []string{`{"Sid":"FailOpenDrillabcd"}`, `{"Sid":"FailOpenDrillabcdSentinel"}`}
 	const both = `{"Sid":"FailOpenDrillabcd"},{"Sid":"FailOpenDrillabcdSentinel"}`
 	for text, want := range map[string]string{
@@ -133,7 +133,7 @@ func TestParsed_without(t *testing.T) {
 
 // A policy that has been written anew in the meantime, by AWS or a person, may
 // have spaces where the drill had none: half of a pair of brackets must not go.
-func TestUnwrap_leavesWhatItDoesNotKnow(t *testing.T) {
+func TestUnwrap_leaves_what_it_does_not_know(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"Statement":[{"Sid":"a"}]}`:             `{"Statement":{"Sid":"a"}}`,
 		`{"Statement":[ {"Sid":"a"}]}`:            `{"Statement":[ {"Sid":"a"}]}`,
@@ -151,7 +151,7 @@ func TestUnwrap_leavesWhatItDoesNotKnow(t *testing.T) {
 }
 
 // AWS takes 20 KiB, to the byte.
-func TestParsed_with_refusesWhatAWSDoes(t *testing.T) {
+func TestParsed_with_refuses_what_AWS_does(t *testing.T) {
 	const frame = `{"Statement":[{"Sid":""},{"Sid":"b"}]}`
 	for size, ok := range map[int]bool{maxTablePolicy: true, maxTablePolicy + 1: false} {
 		p, err := parseDocument(`{"Statement":[{"Sid":"` + strings.Repeat("x", size-len(frame)) + `"}]}`)

@@ -18,7 +18,7 @@ import (
 
 // A journal is a file that may have been edited, and what it names is deleted:
 // nothing but a drill's own is. One bad entry does not keep the others in force.
-func TestPending_onlyWhatIsOurs(t *testing.T) {
+func TestPending_only_what_is_ours(t *testing.T) {
 	const good = `{"version":1,"plan":{"via":"role-policy","id":"abcd","role":"` + role + `","table":"` + table + `","policy_name":"FailOpenDrill-abcd"}}`
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -55,7 +55,7 @@ func (d deleter) DeleteRolePolicy(_ context.Context, in *iam.DeleteRolePolicyInp
 	return nil, nil
 }
 
-func TestRevert_onlyWhatIsOurs(t *testing.T) {
+func TestRevert_only_what_is_ours(t *testing.T) {
 	p, err := revoke.NewPlan(revoke.Options{Via: revoke.RolePolicy, Role: role, Table: table}, time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func (r *rival) GetRolePolicy(_ context.Context, in *iam.GetRolePolicyInput, _ .
 }
 
 // Two drills of a role that have both seen it free do not both begin.
-func TestRole_oneDrillAtATime(t *testing.T) {
+func TestRole_one_drill_at_a_time(t *testing.T) {
 	p, err := revoke.NewPlan(revoke.Options{Via: revoke.RolePolicy, Role: role, Table: table}, time.Now())
 	if err != nil {
 		t.Fatal(err)

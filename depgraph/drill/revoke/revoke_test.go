@@ -219,7 +219,7 @@ func (m *mortal) PutResourcePolicy(ctx context.Context, in *dynamodb.PutResource
 
 // Whenever the program dies, nothing denies after the window, and a later one
 // finds and removes what is left.
-func TestTable_diesAtAnyTime(t *testing.T) {
+func TestTable_dies_at_any_time(t *testing.T) {
 	for instant := range 200 {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, time.Duration(instant%7)*time.Second)
@@ -252,7 +252,7 @@ func TestTable_diesAtAnyTime(t *testing.T) {
 	}
 }
 
-func TestTable_doesNotStart(t *testing.T) {
+func TestTable_does_not_start(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(context.Context, *testing.T, *world, *revoke.Table)
 		want   error
@@ -323,7 +323,7 @@ func TestSweep(t *testing.T) {
 }
 
 // A drill by revocation: the service that survives the denials holds.
-func TestTable_inADrill(t *testing.T) {
+func TestTable_in_a_drill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4*time.Second)
 		r := w.table(plan(t, revoke.Options{}), w.operator)
@@ -402,7 +402,7 @@ func TestNewPlan_documents(t *testing.T) {
 	}
 }
 
-func TestNewPlan_takesARolesName(t *testing.T) {
+func TestNewPlan_takes_a_roles_name(t *testing.T) {
 	p, err := revoke.NewPlan(revoke.Options{Role: "app", Table: table}, time.Now())
 	if err != nil || p.Role != role {
 		t.Errorf("%+v, %v; want %s", p, err, role)

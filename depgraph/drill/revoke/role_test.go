@@ -169,7 +169,7 @@ func TestRole_revokes(t *testing.T) {
 
 // Whatever is not as it has to be is found before anything is written; what goes
 // wrong later leaves a journal.
-func TestRole_doesNotStart(t *testing.T) {
+func TestRole_does_not_start(t *testing.T) {
 	failing := func(prefix string, err error) func(*fakeIAM, *revoke.Role) {
 		return func(f *fakeIAM, _ *revoke.Role) {
 			f.fail = func(call string) error {
@@ -261,7 +261,7 @@ func TestRole_doesNotStart(t *testing.T) {
 
 // IAM may still say that it has what it has deleted, or be out of order: it is
 // told again every 2 s, for 90 s, and the journal goes last.
-func TestRevertRole_triesAgain(t *testing.T) {
+func TestRevertRole_tries_again(t *testing.T) {
 	for name, c := range map[string]struct {
 		until time.Duration // for which it fails
 		call  string

@@ -19,7 +19,7 @@ import (
 )
 
 // The words of AWS's denials, and which of them are the session's own.
-func TestCheckDenied_readsWhoDenies(t *testing.T) {
+func TestCheckDenied_reads_who_denies(t *testing.T) {
 	const who = "User: arn:aws:sts::123456789012:assumed-role/app/drill is not authorized to perform: dynamodb:Scan on resource: arn:aws:dynamodb:us-east-1:123456789012:table/sessions "
 	for why, want := range map[string]error{
 		"with an explicit deny in a session policy":                                                nil,
@@ -54,7 +54,7 @@ func TestCheckDenied_readsWhoDenies(t *testing.T) {
 
 // A role that may not scan proves nothing by being denied; one whose session
 // denies the table does, whatever else it may do.
-func TestCheckDenied_aRoleThatMayNotScan(t *testing.T) {
+func TestCheckDenied_a_role_that_may_not_scan(t *testing.T) {
 	const trust = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}`
 	iam := ststest.New(ststest.Options{})
 	db := dynamotest.New(dynamotest.Options{Principals: iam.Principal})

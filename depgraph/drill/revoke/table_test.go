@@ -111,7 +111,7 @@ func TestTable_calls(t *testing.T) {
 	})
 }
 
-func TestTable_saysWhyItDoesNotStart(t *testing.T) {
+func TestTable_says_why_it_does_not_start(t *testing.T) {
 	later := apiError("ThrottlingException", "later")
 	failing := func(prefix string) func(*fakeTable, *revoke.Table) {
 		return func(f *fakeTable, _ *revoke.Table) {
@@ -161,7 +161,7 @@ func TestTable_saysWhyItDoesNotStart(t *testing.T) {
 // Somebody else writes while the drill is undone: what they wrote stays, and the
 // drill's statements go. One that was a single statement and has been reformatted
 // since stays a list.
-func TestRevert_besideOthers(t *testing.T) {
+func TestRevert_beside_others(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan(t, revoke.Options{Role: role, Table: table, ID: "abcd"})
 		ours := strings.Join(p.Statements, ", ")
@@ -188,7 +188,7 @@ func TestRevert_besideOthers(t *testing.T) {
 
 // A table that cannot be changed for 90 s is given up, with the last reason and
 // the time at which the denial ends by itself; the journal keeps it.
-func TestRevert_givesUp(t *testing.T) {
+func TestRevert_gives_up(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail func(string) error
 		want string
@@ -239,7 +239,7 @@ func TestRevert_givesUp(t *testing.T) {
 }
 
 // A call that never returns is given up after ten seconds.
-func TestTable_boundsCalls(t *testing.T) {
+func TestTable_bounds_calls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		r := &revoke.Table{API: hanging{}, Plan: plan(t, revoke.Options{Role: role, Table: table}), Journal: t.TempDir(), Probe: func(context.Context) error { return nil }}

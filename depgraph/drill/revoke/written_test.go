@@ -180,7 +180,7 @@ func TestSessionCredentials(t *testing.T) {
 
 // Revocations are in the order in which they end, other files are not looked at,
 // and what cannot be read is named.
-func TestPending_inOrder(t *testing.T) {
+func TestPending_in_order(t *testing.T) {
 	dir := t.TempDir()
 	for id, minute := range map[string]int{"aaaa": 3, "bbbb": 1, "cccc": 2} {
 		text := fmt.Sprintf(`{"version":1,"plan":{"via":"table-policy","id":%q,"role":%q,"table":%q,"until":"2026-11-25T14:0%d:00Z"}}`, id, role, table, minute)

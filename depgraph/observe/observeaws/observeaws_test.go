@@ -71,7 +71,7 @@ func TestMiddleware(t *testing.T) {
 }
 
 // To ask whether there is a table is another matter than to need one.
-func TestMiddleware_asksForATable(t *testing.T) {
+func TestMiddleware_asks_for_a_table(t *testing.T) {
 	r, err := observe.New(observe.Options{Service: "web"})
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func published(t *testing.T, members map[string]any) []byte {
 }
 
 // Which keys are taken: each bound from both sides.
-func TestParseKeys_whichAreTaken(t *testing.T) {
+func TestParseKeys_which_are_taken(t *testing.T) {
 	bits := func(n uint) string {
 		return encode(new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), n-1), 0, 1).Bytes())
 	}
@@ -140,7 +140,7 @@ func TestParseKeys_whichAreTaken(t *testing.T) {
 }
 
 // What is wrong with a set as a whole, in words.
-func TestParseKeys_whatIsWrong(t *testing.T) {
+func TestParseKeys_what_is_wrong(t *testing.T) {
 	many := make([]any, 101)
 	ids := make([]string, 101)
 	for i := range many {
@@ -231,7 +231,7 @@ func TestFetch_answers(t *testing.T) {
 }
 
 // The file of the last good keys: what is kept, and what is not believed.
-func TestSave_andRestore(t *testing.T) {
+func TestSave_and_restore(t *testing.T) {
 	dir := t.TempDir()
 	at := time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC)
 	now := at
@@ -309,7 +309,7 @@ func TestSave_andRestore(t *testing.T) {
 }
 
 // A folder that cannot be written to is told to the log, and keeps nobody out.
-func TestLoad_keysThatCannotBeKept(t *testing.T) {
+func TestLoad_keys_that_cannot_be_kept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -332,7 +332,7 @@ func TestLoad_keysThatCannotBeKept(t *testing.T) {
 }
 
 // Check names the first issuer, by name, whose tokens cannot be verified.
-func TestCheck_namesTheIssuer(t *testing.T) {
+func TestCheck_names_the_issuer(t *testing.T) {
 	keys := map[string]map[string]any{"a": {"keys": []any{rsaJWK(nil)}}, "b": {"revoked": []string{"k"}}, "c": {}}
 	for range 10 {
 		v := verifierOf(t, Options{}, func(r *http.Request) (*http.Response, error) {
@@ -397,7 +397,7 @@ func TestRoleOf(t *testing.T) {
 }
 
 // Revocations only add up; an issuer's are its own, and this service's are all's.
-func TestRevoke_addsUp(t *testing.T) {
+func TestRevoke_adds_up(t *testing.T) {
 	v := verifierOf(t, Options{Revoked: []string{"first"}}, nil)
 	one, other := &issuer{Issuer: Issuer{URL: "https://one.invalid"}}, &issuer{Issuer: Issuer{URL: "https://other.invalid"}}
 	v.Revoke("second", "third")

@@ -21,7 +21,7 @@ func quick(t *testing.T, seed uint64) (*Server, *Client) {
 }
 
 // What the server answers is the truth, for each kind of token.
-func TestServer_tellsTheTruth(t *testing.T) {
+func TestServer_tells_the_truth(t *testing.T) {
 	s, c := quick(t, 1)
 	good, expired := 0, 0
 	for _, token := range s.Tokens()[:100] {
@@ -52,7 +52,7 @@ func TestServer_tellsTheTruth(t *testing.T) {
 }
 
 // The same seed makes the same sessions, and another one others.
-func TestStart_isRepeatable(t *testing.T) {
+func TestStart_is_repeatable(t *testing.T) {
 	one, _ := quick(t, 7)
 	again, _ := quick(t, 7)
 	other, _ := quick(t, 8)
@@ -72,7 +72,7 @@ func TestStart_isRepeatable(t *testing.T) {
 }
 
 // A log-out is for good, and may be repeated.
-func TestServer_logOut(t *testing.T) {
+func TestServer_log_out(t *testing.T) {
 	s, c := quick(t, 2)
 	var token string
 	for _, token = range s.Tokens() {
@@ -94,7 +94,7 @@ func TestServer_logOut(t *testing.T) {
 }
 
 // A client that hangs up is not waited for, however slow the server is.
-func TestServer_clientHangsUp(t *testing.T) {
+func TestServer_client_hangs_up(t *testing.T) {
 	s := Start(Options{Sessions: 1, Latency: time.Hour})
 	c := &Client{URL: s.URL(), HTTP: &http.Client{}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -116,7 +116,7 @@ func TestServer_clientHangsUp(t *testing.T) {
 
 // "There is none" is an answer; whatever else comes back is a fault, and none of
 // it is taken for the other.
-func TestClient_tellsFaultsFromAnswers(t *testing.T) {
+func TestClient_tells_faults_from_answers(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		none   bool

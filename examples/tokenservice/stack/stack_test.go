@@ -107,7 +107,7 @@ func TestStack_faults(t *testing.T) {
 }
 
 // Each user may use the table that was made for it, and no other.
-func TestStack_tablesAreApart(t *testing.T) {
+func TestStack_tables_are_apart(t *testing.T) {
 	s := started(t)
 	if s.FailOpen.Record == s.Naive.Record {
 		t.Fatal("the services share a record")

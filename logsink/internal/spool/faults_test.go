@@ -230,7 +230,7 @@ func TestQueue_probe(t *testing.T) {
 	}
 }
 
-func TestOpen_mustExist(t *testing.T) {
+func TestOpen_must_exist(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	o := Options{Dir: dir, Max: 1 << 20, Life: 1, MustExist: true}
 	if _, err := Open(o); !errors.Is(err, fs.ErrNotExist) {
@@ -252,7 +252,7 @@ func TestOpen_mustExist(t *testing.T) {
 
 // Who only looks finds the same, and changes nothing: not what is damaged, empty or
 // read to its end, and not while another process has the directory.
-func TestOpen_readOnly(t *testing.T) {
+func TestOpen_read_only(t *testing.T) {
 	q, dir := spooled(t, 3)
 	defer q.Close()
 	empty, damaged, text := segmentName(began, ID{9, 1}, 0), segmentName(began, ID{8, 1}, 0), segmentName(began, ID{7, 1}, 0)

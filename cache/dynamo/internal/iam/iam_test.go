@@ -254,7 +254,7 @@ func TestParse_refuses(t *testing.T) {
 	}
 }
 
-func TestGlob_takesNoExponentialTime(t *testing.T) {
+func TestGlob_takes_no_exponential_time(t *testing.T) {
 	if Glob(strings.Repeat("*a", 50)+"b", strings.Repeat("a", 10_000)) {
 		t.Error("it matched")
 	}

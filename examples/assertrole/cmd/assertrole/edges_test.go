@@ -72,7 +72,7 @@ func TestProvider(t *testing.T) {
 }
 
 // What is wrong, to the letter; nothing is started, and nobody is asked.
-func TestRun_saysWhatIsWrong(t *testing.T) {
+func TestRun_says_what_is_wrong(t *testing.T) {
 	without(t)
 	const client = "client -audience shop -region eu-central-1 -get http://127.0.0.1:1/ "
 	for args, want := range map[string]struct {
@@ -108,7 +108,7 @@ func TestRun_saysWhatIsWrong(t *testing.T) {
 
 // A resource that refuses is an error, after what it has said; a client that is not
 // answered gives up in time.
-func TestClient_ofResources(t *testing.T) {
+func TestClient_of_resources(t *testing.T) {
 	without(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "k")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s")
