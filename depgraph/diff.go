@@ -172,6 +172,7 @@ func pairs(g *Graph) map[EdgeRef][]Edge {
 	return all
 }
 
+// compareRefs orders edges.
 // By From, then To.
 func compareRefs(a, b EdgeRef) int {
 	return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To))

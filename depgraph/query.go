@@ -320,7 +320,7 @@ func (p *queryParser) match(is func(*Service) bool) vertexSet {
 	return set
 }
 
-// The functions of the language, with other spellings of some: path is somepath,
+// queryFunctions are those of the language, with other spellings of some: path is somepath,
 // criticality is tier, and all() selects everything.
 var queryFunctions = []string{
 	"deps", "rdeps", "somepath", "path", "allpaths", "down", "owner", "kind", "tier", "criticality", "name",

@@ -124,6 +124,7 @@ type journal struct {
 	lost    int64 // records, since there was no room
 }
 
+// journalSize is how many records wait for a logger.
 // It bounds what a logger that blocks can hold; the records beyond it are counted.
 const journalSize = 64
 

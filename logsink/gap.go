@@ -56,7 +56,8 @@ type gapState struct {
 // loss is what a gap counts.
 type loss struct{ full, oversize, evicted, rejected, abandoned, bytes int64 }
 
-// Everything that goes through all fields goes through these two.
+// lossFields is how many fields a loss has. Everything that goes through all of them goes
+// through fields and lossOf.
 const lossFields = 6
 
 func (l loss) fields() [lossFields]int64 {

@@ -73,6 +73,7 @@ func (m *mover) open(mapped chan struct{}) {
 	}
 }
 
+// forever is longer than any age.
 // Without SpillAge nothing is too old; a clock that is a century ahead is no reason either.
 const forever = 100 * 365 * 24 * time.Hour
 

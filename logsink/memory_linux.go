@@ -8,6 +8,7 @@ import (
 	"unsafe"
 )
 
+// fileSystems are names of file systems.
 // File systems by their magic number in statfs(2), from linux/magic.h.
 var fileSystems = map[int64]string{
 	0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x2fc12fc1: "zfs", 0xca451a4e: "bcachefs",

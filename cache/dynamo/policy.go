@@ -17,6 +17,7 @@ type PolicyScope struct {
 	Table     string // the name, not the ARN
 }
 
+// scopePatterns are those of the parts of a scope.
 // Patterns of what may go into an ARN. Anything else could widen it: a * or a
 // / in a name would.
 var scopePatterns = []struct {

@@ -191,6 +191,7 @@ var (
 	githubPropertyEscapes = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// The runner prints a command into a log, so nothing in it may move a cursor.
+// githubData and githubProperty escape the two parts of a command to the runner, which
+// prints it into a log: nothing in it may move a cursor.
 func githubData(s string) string     { return githubDataEscapes.Replace(cleanLines(s)) }
 func githubProperty(s string) string { return githubPropertyEscapes.Replace(clean(s)) }

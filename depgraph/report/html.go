@@ -16,8 +16,8 @@ import (
 	"github.com/failopen/failopen/depgraph"
 )
 
-// The style and the script are part of the page, so that one file is all of it;
-// the policy of the page allows exactly these two, by their hashes.
+// pageCSS and pageJS are part of the page, so that one file is all of it; the policy
+// of the page allows exactly these two, by their hashes.
 //
 //go:embed page.css
 var pageCSS string

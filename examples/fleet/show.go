@@ -21,9 +21,9 @@ const (
 	cell  = time.Minute
 )
 
-// speed is virtual seconds a second; 0, less, or no number: do not wait.
-//
 // pacer returns a function that waits for the real time of a frame.
+//
+// speed is virtual seconds a second; 0, less, or no number: do not wait.
 func pacer(speed float64) func() {
 	if !(speed > 0) { // NaN too
 		return func() {}

@@ -20,11 +20,11 @@ type phase struct {
 	begin func() error
 }
 
+// plan puts the stack's faults into the order of the day.
+//
 // A day begins with a steady phase, and each fault is followed by one in which
 // everything works, unless the fault says that the next one comes at once. The
 // last phase is always a quiet one: recovery is part of the claim.
-//
-// plan puts the stack's faults into the order of the day.
 func plan(s *stack.Stack) []phase {
 	restored := phase{name: "restored", begin: s.Restore}
 	phases := []phase{{name: "steady", begin: s.Restore}}
@@ -38,9 +38,9 @@ func plan(s *stack.Stack) []phase {
 	return phases
 }
 
-// It is the seam between the day and how it is shown; rows implements it.
-//
 // watcher is told how the day goes on.
+//
+// It is the seam between the day and how it is shown; rows implements it.
 type watcher interface {
 	// phase begins to show a phase; the function that it returns ends that.
 	phase(p phase, now func() [2]Phase) (done func([2]Phase))
@@ -56,11 +56,11 @@ type day struct {
 	report *Report
 }
 
+// gameday plays all phases against both services at the same time.
+//
 // Both get the same faults at the same moment, or a difference could be luck.
 // Beside them runs drill.Stalls, which notes when this machine itself stood
 // still: an answer that was late for that reason is nobody's fault.
-//
-// gameday plays all phases against both services at the same time.
 func gameday(ctx context.Context, o options, w watcher) (report *Report, err error) {
 	s, err := stack.Start(ctx, stack.Options{Seed: o.seed})
 	if err != nil {
@@ -97,11 +97,11 @@ func gameday(ctx context.Context, o options, w watcher) (report *Report, err err
 	return d.report, nil
 }
 
+// play is one phase, against both services.
+//
 // Counters are read before and after, so that a fault's hits are its own. On
 // the last phase the traffic goes on until the shared tier is used again; see
 // recovered.
-//
-// play is one phase, against both services.
 func (d *day) play(ctx context.Context, n int, p phase, last bool, w watcher) error {
 	if err := p.begin(); err != nil {
 		return err
@@ -143,11 +143,11 @@ func (d *day) play(ctx context.Context, n int, p phase, last bool, w watcher) er
 	return nil
 }
 
-// A fault that nobody ran into proves nothing, however well the service did.
-//
 // hits counts how often each service was seen to run into the fault of a phase:
 // log lines that were held, or calls to DynamoDB that failed. The naive service
 // does not count those; for it, note counts the answers that were not right.
+//
+// A fault that nobody ran into proves nothing, however well the service did.
 func (d *day) hits(p phase) (n [2]int64) {
 	switch {
 	case p.fault == nil:
@@ -166,12 +166,12 @@ func (d *day) hits(p phase) (n [2]int64) {
 // comes after it, on a busy machine.
 const recoverWithin = 10 * time.Second
 
-// A bound instead of a fixed wait: a fast machine does not wait, and a slow one
-// is not blamed.
-//
 // recovered goes on with the traffic of the last phase until the shared tier is
 // in use again, up to the bound: how soon that is depends on the breaker, not
 // on the length of a phase.
+//
+// A bound instead of a fixed wait: a fast machine does not wait, and a slow one
+// is not blamed.
 func recovered(ctx context.Context, l *load, so []sample, phase int) (more []sample) {
 	remote := func(all []sample) bool {
 		return slices.ContainsFunc(all, func(s sample) bool { return s.source == "remote" && s.verdict == right })

@@ -11,21 +11,21 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// film shows a replay: on a terminal as it goes, elsewhere a row each half hour.
+//
 // It holds no state of the outage: each frame is drawn from the replay as it
 // is.
-//
-// film shows a replay: on a terminal as it goes, elsewhere a row each half hour.
 type film struct {
 	rows *rows
 	pace func() // waits for the time of a frame
 	err  error
 }
 
-// The code is the verdict on the service with failopen: the other one is there
-// for comparison, and is expected to suffer.
-//
 // play runs the replay and returns the exit code. It must be called in virtual
 // time.
+//
+// The code is the verdict on the service with failopen: the other one is there
+// for comparison, and is expected to suffer.
 func (f *film) play(s settings, stdout io.Writer) int {
 	f.rows.Keep(
 		f.rows.Paint(screen.Bold, "7 December 2021, us-east-1: DynamoDB is slow, then fails, for seven hours."),

@@ -18,10 +18,10 @@ import (
 	"github.com/failopen/failopen/examples/tokenservice/stack"
 )
 
+// sample is one request as its client saw it.
+//
 // Nothing in it is the service's own opinion but source, which says where the
 // answer came from and counts for nothing in the verdict.
-//
-// sample is one request as its client saw it.
 type sample struct {
 	began   time.Time
 	took    time.Duration
@@ -50,13 +50,13 @@ const (
 	mixedUp = "other user" // the session belongs to someone else
 )
 
-// The mixture is that of a real service in what matters here: popular keys,
-// which local memory can answer; rare ones, which need the tiers that are cut;
-// keys that do not exist; and sessions that end while they are cached.
-//
 // load is the traffic of one service: clients that validate tokens, most of
 // them often and a few of them rarely (Zipf), now and then one that is not
 // good, and log-outs.
+//
+// The mixture is that of a real service in what matters here: popular keys,
+// which local memory can answer; rare ones, which need the tiers that are cut;
+// keys that do not exist; and sessions that end while they are cached.
 type load struct {
 	svc     *stack.Service
 	tokens  []string
@@ -103,11 +103,11 @@ func newLoad(svc *stack.Service, seed uint64, timeout time.Duration, stalls *dri
 	}
 }
 
-// Each client draws from a generator of its own, made of the seed, the phase
-// and its number: the same day asks the same questions in the same order.
-//
 // run sends traffic for d and returns what came back, and what was answered to
 // the liveness probe. Requests that were sent within d are waited for.
+//
+// Each client draws from a generator of its own, made of the seed, the phase
+// and its number: the same day asks the same questions in the same order.
 func (l *load) run(ctx context.Context, phase int, d time.Duration) ([]sample, probes) {
 	l.forget()
 	ctx, cancel := context.WithTimeout(ctx, d)
@@ -142,9 +142,9 @@ func (l *load) run(ctx context.Context, phase int, d time.Duration) ([]sample, p
 	return l.samples, l.probes
 }
 
-// An unanswered probe is not counted; see probes.
-//
 // probe asks whether the service is alive, as its platform would.
+//
+// An unanswered probe is not counted; see probes.
 func (l *load) probe() {
 	resp, err := l.http.Get(l.svc.URL + "/livez")
 	if err != nil {
@@ -185,24 +185,24 @@ func (l *load) forget() {
 	l.samples, l.probes = nil, probes{}
 }
 
+// soFar returns what came back in the present phase.
+//
 // The slice is cut off at its length, so that what is added later does not
 // show.
-//
-// soFar returns what came back in the present phase.
 func (l *load) soFar() ([]sample, probes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.samples[:len(l.samples):len(l.samples)], l.probes
 }
 
+// request validates a token and judges the answer by what is true at the
+// system of record. What changed while the request was under way may be
+// answered either way.
+//
 // This is the heart of the example. Truth is asked before and after, without
 // delay and past the service; an answer is wrong only if it was wrong all the
 // time in between. So every wrong answer that is reported is one, and none is
 // explained away.
-//
-// request validates a token and judges the answer by what is true at the
-// system of record. What changed while the request was under way may be
-// answered either way.
 func (l *load) request(token string) sample {
 	// In this order: a log-out that begins in between is then one in
 	// progress, not one that the service should have known of.
@@ -274,11 +274,11 @@ func describe(err error) string {
 	return "broken"
 }
 
-// A cache that does not hear of it goes on letting the token in, which is the
-// mistake that request looks for.
-//
 // logOut ends the session of a token that is asked for often enough for a
 // mistake to show.
+//
+// A cache that does not hear of it goes on letting the token in, which is the
+// mistake that request looks for.
 func (l *load) logOut() {
 	l.mu.Lock()
 	l.next++

@@ -61,9 +61,9 @@ is too slow or too busy for a verdict, or something else, which is printed.
 
 `
 
-// Durations are chosen so that the whole day fits a minute and a short one CI.
-//
 // options of a game day.
+//
+// Durations are chosen so that the whole day fits a minute and a short one CI.
 type options struct {
 	seed     uint64
 	duration time.Duration // of a phase
@@ -72,9 +72,9 @@ type options struct {
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// check fills in options from short; the rest is as it was given.
-//
 // settings are the flags.
+//
+// check fills in options from short; the rest is as it was given.
 type settings struct {
 	options
 	short, json        bool
@@ -133,11 +133,11 @@ func (s *settings) check(rest []string) error {
 	return nil
 }
 
+// live plays the day in real time.
+//
 // With -json the standard output has the report and nothing else, so that it
 // can be piped; what people read goes to the other one. The verdict is the last
 // line in any case, also if the report could not be saved.
-//
-// live plays the day in real time.
 func (s *settings) live(stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

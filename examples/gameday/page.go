@@ -12,10 +12,10 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
+// page is a report as text with a table: Markdown, or HTML with the picture.
+//
 // One structure for both forms, so that they cannot say different things. The
 // day and the replay each have a method that fills it in.
-//
-// page is a report as text with a table: Markdown, or HTML with the picture.
 type page struct {
 	Title, Sentence string
 	Verdict         drill.Verdict

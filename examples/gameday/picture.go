@@ -133,9 +133,9 @@ func (p Picture) SVG(style string) string {
 	return b.String()
 }
 
-// A bar is stacked from the bottom: served, late, failed, wrong.
-//
 // strip draws the bars of one service.
+//
+// A bar is stacked from the bottom: served, late, failed, wrong.
 func (p Picture) strip(b *strings.Builder, x func(float64) float64, top float64, strip Strip) {
 	for i, s := range strip.Slices {
 		until := p.Seconds
@@ -184,9 +184,9 @@ func (p Picture) legend(b *strings.Builder, y float64) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="end" fill="var(--dim)" font-size="12">%s</text>`+"\n", picWidth-picRight, y, html.EscapeString(p.Note))
 }
 
-// Bands are the faults, strips the two services; ticks are at most eight.
-//
 // picture shows the whole day.
+//
+// Bands are the faults, strips the two services; ticks are at most eight.
 func (r *Report) picture() Picture {
 	p := Picture{Title: "A game day: what the clients of two services saw", Alt: r.Sentence, Seconds: r.Seconds, Note: fmt.Sprintf("gameday, seed %d", r.Seed)}
 	for _, service := range []string{"failopen", "naive"} {

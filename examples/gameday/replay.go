@@ -70,10 +70,10 @@ type Lane struct {
 	mu   sync.Mutex
 }
 
+// faultBands says in a few words what the rules of the preset do when.
+//
 // The preset's rules are the facts; these are captions for the same stretches of
 // time.
-//
-// faultBands says in a few words what the rules of the preset do when.
 var faultBands = []Band{
 	{0, (10 * time.Minute).Seconds(), "slow"},
 	{(10 * time.Minute).Seconds(), (5*time.Hour + 30*time.Minute).Seconds(), "DynamoDB calls: half fail, the others hang for 4–8 s"},
@@ -114,11 +114,11 @@ func (r *Replay) named() *Replay {
 	return r
 }
 
-// frame is called from this goroutine while the services go on: it may wait in
-// real time, during which virtual time stands still.
-//
 // replay runs the outage under both services at the same time. It must be called
 // in virtual time. frame is called for each slice of time as it ends.
+//
+// frame is called from this goroutine while the services go on: it may wait in
+// real time, during which virtual time stands still.
 func replay(ctx context.Context, seed uint64, frame func(r *Replay, now time.Duration)) (*Replay, error) {
 	r, p, err := newReplay(seed)
 	if err != nil {
@@ -296,11 +296,11 @@ func (l *Lane) hours(length time.Duration) (all []Slice) {
 	return all
 }
 
-// What is to tick in real time, the pace of the film, is made before the
-// bubble.
-//
 // replayCommand plays the outage and exits: virtual time is the business of
 // testing/synctest, which works in a test only, so this is run as one.
+//
+// What is to tick in real time, the pace of the film, is made before the
+// bubble.
 func replayCommand(s settings, stdout, stderr io.Writer) int {
 	out := stdout
 	if s.json {

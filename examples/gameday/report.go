@@ -86,10 +86,10 @@ func (r *Report) edge(service, dependency string) *Edge {
 	return r.Verdicts[i]
 }
 
+// note takes the outcome of a phase into the verdict.
+//
 // A verdict only gets worse: one fault that broke the service is enough, and
 // one that was never seen to hit leaves the claim unproven.
-//
-// note takes the outcome of a phase into the verdict.
 func (e *Edge) note(f stack.Fault, p Phase, hits int64) {
 	bad := int64(p.Requests - p.Excused - p.Right)
 	// A request that failed while the dependency was cut has hit it, too.
@@ -114,10 +114,10 @@ func (e *Edge) note(f stack.Fault, p Phase, hits int64) {
 // examples/tokenservice/depgraph.yaml.
 const proofService = "token-service"
 
-// The naive service has no manifest, and so nothing to prove.
-//
 // prove appends the verdicts on the service with failopen to a proof file. A day
 // that did not start proves nothing, and is not recorded.
+//
+// The naive service has no manifest, and so nothing to prove.
 func (r *Report) prove(file string, rows *rows) error {
 	if r.Verdict == drill.NotStarted {
 		rows.Keep("nothing is recorded in " + file + ": the day did not start")
@@ -144,10 +144,10 @@ func (r *Report) prove(file string, rows *rows) error {
 	return nil
 }
 
+// summarize makes the numbers of a phase from its samples.
+//
 // It is called while the phase goes on as well, some times a second, to show
 // it: the cost is that of sorting some thousand durations.
-//
-// summarize makes the numbers of a phase from its samples.
 func (d *day) summarize(ph phase, service string, from time.Time, samples []sample, alive probes) Phase {
 	now := time.Now()
 	p := Phase{
@@ -196,10 +196,10 @@ func (d *day) summarize(ph phase, service string, from time.Time, samples []samp
 // slicesPerPhase is how finely the picture shows a phase.
 const slicesPerPhase = 5
 
+// slices cuts a phase into a few stretches of time, by when requests began.
+//
 // By when they began, since a request that hangs belongs to the moment that
 // made it hang.
-//
-// slices cuts a phase into a few stretches of time, by when requests began.
 func (d *day) slices(from, until time.Time, samples []sample) []Slice {
 	length := max(min(until.Sub(from), d.duration), 1) // after that there is nothing but waiting
 	all := make([]Slice, slicesPerPhase)
@@ -248,15 +248,15 @@ func round(x float64, digits int) float64 {
 	return float64(int64(x*scale+0.5)) / scale
 }
 
-// The three verdicts, and what leads to each: all is well and every fault was
-// seen (held); something was wrong that no slow machine explains (deviated); or
-// nothing was wrong but time, or nothing was seen at all (not started). The
-// last one is no excuse: it is exit code 3, and CI does not take it for a pass.
-//
 // judge fills in the verdict: held if every request of every phase was answered
 // correctly, no liveness probe failed, each fault was seen to hit, and the shared
 // tier was in use again at the end. A machine that cannot hold the steady state,
 // or stands still too often, has not started.
+//
+// The three verdicts, and what leads to each: all is well and every fault was
+// seen (held); something was wrong that no slow machine explains (deviated); or
+// nothing was wrong but time, or nothing was seen at all (not started). The
+// last one is no excuse: it is exit code 3, and CI does not take it for a pass.
 func (r *Report) judge() {
 	defer func() {
 		r.Held = r.Verdict == drill.Held

@@ -13,11 +13,11 @@ import (
 	"github.com/failopen/failopen/examples/internal/screen"
 )
 
-// One row is both services in one phase, so that the eye compares them without
-// a search. On a terminal it moves; in a file there are only finished rows.
-//
 // rows is the report on a terminal or in a file: a row as each phase ends. On a
 // terminal the row of the present phase is drawn as it goes.
+//
+// One row is both services in one phase, so that the eye compares them without
+// a search. On a terminal it moves; in a file there are only finished rows.
 type rows struct{ *screen.Screen }
 
 // Widths in cells: 16 + 34 + 50 are at most 100.
@@ -37,10 +37,10 @@ func (r *rows) begin(o options) {
 	)
 }
 
+// phase implements watcher.
+//
 // The goroutine that draws has ended when the function that it returns does:
 // what is kept is below what was drawn.
-//
-// phase implements watcher.
 func (r *rows) phase(p phase, now func() [2]Phase) func([2]Phase) {
 	if !r.Terminal {
 		return func(both [2]Phase) { r.Keep(r.row(both)) }
@@ -74,9 +74,9 @@ func about(p phase) string {
 	return p.fault.About
 }
 
-// What went wrong is clipped by whole entries, so that a row never wraps.
-//
 // row is a phase: both services side by side.
+//
+// What went wrong is clipped by whole entries, so that a row never wraps.
 func (r *rows) row(both [2]Phase) string {
 	ours, naive := both[0], both[1]
 	name := " " + screen.Pad(ours.Name, nameCells)

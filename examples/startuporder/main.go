@@ -35,10 +35,10 @@ import (
 //go:embed stories/*/depgraph.yaml
 var manifests embed.FS
 
+// story is one outage and the questions that it answers.
+//
 // A new one is a row in stories and a folder with its manifest; the test says
 // how to write the report beside it.
-//
-// story is one outage and the questions that it answers.
 type story struct {
 	name, title string
 	plot        []string           // what happened, in three lines or so
@@ -151,11 +151,11 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	return nil
 }
 
-// It is the place to see the package at work; report asks the same, and leaves
-// the words to package report.
-//
 // tell writes the story in a few lines: the plot, the finding, and the same day
 // with one soft edge.
+//
+// It is the place to see the package at work; report asks the same, and leaves
+// the words to package report.
 func (s story) tell(ctx context.Context, w io.Writer) error {
 	g, err := s.load()
 	if err != nil {
@@ -224,9 +224,9 @@ func (s story) tell(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// A word that is longer than a line gets one of its own.
-//
 // wrap breaks text into lines of at most so many characters.
+//
+// A word that is longer than a line gets one of its own.
 func wrap(text string, cells int) (lines []string) {
 	line := ""
 	for word := range strings.FieldsSeq(text) {
@@ -238,10 +238,10 @@ func wrap(text string, cells int) (lines []string) {
 	return append(lines, line)
 }
 
+// loss is what becomes of everything when something is lost, in a few words.
+//
 // Blast says who goes down for certain; Availability says, for one service,
 // whether its target can be met with what it depends on.
-//
-// loss is what becomes of everything when something is lost, in a few words.
 func (s story) loss(ctx context.Context, g *depgraph.Graph) (string, error) {
 	blast, err := g.Blast(depgraph.BlastOptions{}, s.lost)
 	if err != nil {
@@ -268,11 +268,11 @@ func (s story) loss(ctx context.Context, g *depgraph.Graph) (string, error) {
 	return text + fmt.Sprintf("; %s %s its %s", s.service, kept, report.Percent(a.Target)), nil
 }
 
+// load compiles the manifest of the story.
+//
 // ParseManifest reports problems with file and line, Compile those between
 // services; a program with manifests on disk would call depgraph.Load instead,
 // which does both.
-//
-// load compiles the manifest of the story.
 func (s story) load() (*depgraph.Graph, error) {
 	name := "stories/" + s.name + "/depgraph.yaml"
 	data, err := manifests.ReadFile(name)
@@ -286,9 +286,9 @@ func (s story) load() (*depgraph.Graph, error) {
 	return depgraph.Compile(services, depgraph.Options{})
 }
 
-// It is what "depgraph check", "blast" and "order" print for the same manifest.
-//
 // report writes the whole report of one story.
+//
+// It is what "depgraph check", "blast" and "order" print for the same manifest.
 func (s story) report(ctx context.Context, w io.Writer) error {
 	g, err := s.load()
 	if err != nil {
@@ -330,9 +330,9 @@ func (s story) report(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// It is called twice for a story with a fix: before and after.
-//
 // consequences writes the blast radius and the availability.
+//
+// It is called twice for a story with a fix: before and after.
 func (s story) consequences(ctx context.Context, w io.Writer, g *depgraph.Graph) error {
 	blast, err := g.Blast(depgraph.BlastOptions{}, s.lost)
 	if err != nil {
@@ -353,9 +353,9 @@ func (s story) consequences(ctx context.Context, w io.Writer, g *depgraph.Graph)
 	return err
 }
 
-// The folder must be there; a page that is in it is replaced.
-//
 // page writes the interactive report.
+//
+// The folder must be there; a page that is in it is replaced.
 func (s story) page(ctx context.Context, dir string) (err error) {
 	g, err := s.load()
 	if err != nil {

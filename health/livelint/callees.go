@@ -8,7 +8,7 @@ import (
 
 // What a call may call, by the whole program. Three kinds: a function by its name, a
 // function value, and a method of an interface.
-//
+
 // A callee is what a call may call.
 // The frame is that of the call, nil if nothing is known of it.
 type callee struct {

@@ -14,7 +14,7 @@ import (
 // made, only for values that somebody asks about; a call graph of everything (RTA, VTA)
 // would have one answer for each place, whoever calls, and a wrapper around all
 // handlers would hand the fault of one to all.
-//
+
 // A frame is a call that is being looked into: what its parameters and captured
 // variables are. The nil frame knows nothing, so that a parameter is what any
 // caller gives.

@@ -12,8 +12,8 @@ import (
 // What a liveness check looks like: look tries each pattern on each node. Routes are in
 // routes.go and this library's own API in watches.go; here are other health libraries
 // and gRPC.
-//
-// Health libraries, by the beginning of their import paths: what is registered with
+
+// libraries are those for health checks, by the beginning of their import paths: what is registered with
 // them decides their handlers' answer, now or from the background.
 var libraries = []string{
 	"github.com/hellofresh/health-go", "github.com/alexliesenfeld/health", "github.com/AppsFlyer/go-sundheit",

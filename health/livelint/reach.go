@@ -15,7 +15,7 @@ import (
 // The search of the vet mode: which functions reach the network, by syntax and types.
 // Start with solve, and read body for what counts as a call; value and object are for
 // functions that are values. whole.go has the search of the other mode.
-//
+
 // A view says which calls count.
 type view int
 

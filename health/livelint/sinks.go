@@ -8,7 +8,7 @@ import (
 // What talks to the network, by name. isSink is asked for every call of every function,
 // so its cases go from the package's path to names; add a client here, and a bad and a
 // good function for it to the corpus.
-//
+
 // knownClients are packages whose functions and methods call a dependency when they
 // take a context.
 // The context tells what talks from what only prepares: redis.NewClient(opt) does not

@@ -13,7 +13,7 @@ import (
 // route is involved (docs/guide/livelint.md has the table). fatal, onChange and loop are
 // the patterns; conditions and origin say what a call depends on, and background.go
 // uses them as well.
-//
+
 // ourselves is the package whose own ways back to the fault are looked for.
 const ourselves = "github.com/failopen/failopen/health"
 

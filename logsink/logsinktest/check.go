@@ -60,7 +60,7 @@ type promise struct {
 	check func(Make) error
 }
 
-// A row is a promise in words that complete "the wrapper ...". The names are those of the
+// promises are the checks; a name completes "the wrapper ...". The names are those of the
 // subtests and of Violation.Promise, so that a changed word is a changed name for users.
 var promises = []promise{
 	{"delivers everything, in order", healthy},

@@ -166,6 +166,7 @@ type logRecord struct {
 
 var severities = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
+// record makes a record of OTLP from one of the sink's.
 // A severity that is none is brought into 1 to 24. A time before 1970 is 0, "unknown".
 func (d *Dest) record(r logsink.Record, text []byte) logRecord {
 	n := min(max(d.opt.Severity(r), 1), 24)

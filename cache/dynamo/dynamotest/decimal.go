@@ -83,6 +83,7 @@ func numberError(s string) error {
 	return errors.New(errNumber.Error() + ": " + s)
 }
 
+// onlyDigits reports whether s has nothing but digits.
 // It is true of the empty string.
 func onlyDigits(s string) bool {
 	return strings.Trim(s, "0123456789") == ""

@@ -20,6 +20,7 @@ const (
 	spaceValidate = "com.amazon.coral.validate#"
 )
 
+// Error is the code and the message.
 // An apiError is an error, so that parsers can return it as one; see asAPI.
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
@@ -66,6 +67,7 @@ func noTable() *apiError {
 	return dynamo("ResourceNotFoundException", "Requested resource not found")
 }
 
+// noTableNamed is the refusal of a table that does not exist.
 // It shows the name, and not the ARN that may have been given.
 func noTableNamed(name string) *apiError {
 	return dynamo("ResourceNotFoundException", "Requested resource not found: Table: %s not found", name)

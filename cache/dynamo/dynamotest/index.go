@@ -115,6 +115,7 @@ func keySchema(in []keyElement, kinds map[string]string, used map[string]bool) (
 	return keyAttribute{names[0], kinds[names[0]]}, sort, nil
 }
 
+// isIndexName reports whether DynamoDB takes s for the name of an index.
 // The rule is the same as for tables.
 func isIndexName(name string) bool {
 	return len(name) >= 3 && len(name) <= 255 && tableName.MatchString(name)

@@ -22,6 +22,7 @@ type network struct {
 	connections atomic.Int64
 }
 
+// get returns the state of the network.
 // The channel is closed when the state is no longer the one returned.
 func (n *network) get() (Kind, <-chan struct{}) {
 	n.mu.Lock()

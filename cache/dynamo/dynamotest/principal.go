@@ -109,6 +109,7 @@ type Revocation struct {
 	Action    string // with wildcards, such as "dynamodb:Put*"
 }
 
+// matches reports whether v revokes an action on a table from an access key.
 // Names are compared exactly, actions with wildcards and without regard to
 // case.
 func (v Revocation) matches(accessKey, table, action string) bool {

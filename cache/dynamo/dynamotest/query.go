@@ -104,6 +104,7 @@ func (c *call) find(in *reading, only []path) (view, *apiError) {
 	return v, err
 }
 
+// queryInput are the parameters of Query.
 // ScanIndexForward nil is true: ascending.
 type queryInput struct {
 	reading

@@ -63,6 +63,7 @@ func (c *call) arnNamed(arn string) (*table, *apiError) {
 	return c.named(name)
 }
 
+// resourcePolicyInput are the parameters of the operations on a resource policy.
 // ExpectedRevisionID, if given, is the revision that must be the newest;
 // NO_POLICY wants none to be there.
 type resourcePolicyInput struct {

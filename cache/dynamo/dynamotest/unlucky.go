@@ -87,6 +87,7 @@ type luck struct {
 	random *rand.Rand
 }
 
+// draw reports whether something of probability p happens.
 // A probability of 0 draws nothing, so that switching one kind of bad luck off
 // leaves the others' draws in their places.
 func (l *luck) draw(p float64) bool { return p > 0 && l.random.Float64() < p }

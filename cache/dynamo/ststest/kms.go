@@ -87,6 +87,7 @@ func (k *kmsKey) arn(region string) string {
 // kmsAction is an operation, given the body that it has to decode.
 type kmsAction func(*call, []byte) (any, *apiError)
 
+// kmsActions are the operations of KMS by name.
 // To add an operation, write its function with an input struct whose fields are
 // the parameters that it implements, and give it a row.
 var kmsActions = map[string]kmsAction{

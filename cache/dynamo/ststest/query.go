@@ -27,6 +27,7 @@ const (
 // the struct's fields; lists are elements "member", as both services have them.
 type queryAction func(*call, *params) (any, *apiError)
 
+// queryActions are the actions of the query protocol, by service and name.
 // To add an action, write its function beside those of its kind and give it a
 // row; docs/guide/ststest.md lists them for users.
 var queryActions = map[string]map[string]queryAction{

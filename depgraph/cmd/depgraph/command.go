@@ -22,7 +22,7 @@ import (
 // This file is everything that verbs have in common before they differ: flags,
 // the checks that the table of verbs calls for, the options of every check, and
 // how wide a terminal is. What is read is in reading.go.
-//
+
 // command holds what the flags of one run say. It lives as long as the run and
 // is used by one goroutine, but for progress, which has a lock of its own.
 type command struct {

@@ -16,7 +16,7 @@ import (
 // or the work tree. sides sorts out which (git's own spellings with two and
 // three dots among them), side and revision read one, and package depgraph
 // compares.
-//
+
 // side is one of the two graphs of a diff, with what the report calls it.
 type side struct {
 	title string

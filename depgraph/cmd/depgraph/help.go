@@ -10,7 +10,7 @@ import (
 
 // The order is that of usefulness to somebody new: check first, then the
 // questions, then what writes files, then the program's own.
-//
+
 // verbs lists everything the program does, in the order of help. Help,
 // completion, suggestions and the checks of arguments, formats and flags all
 // come from here. A new verb is a row: see the fields of verb. The last one

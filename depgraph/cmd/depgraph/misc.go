@@ -17,7 +17,7 @@ import (
 
 // The verbs that need no graph: they are about the program and its rules, and
 // work in a folder without a manifest.
-//
+
 // explain prints the rule that is named in full, or all in a line each.
 //
 // As JSON it is always a list, so that one rule needs no other reader than all.

@@ -23,7 +23,7 @@ import (
 // graph for other programs), query (a part of it), and the parts that they
 // share. Which revision the page is of is read from git's files without git;
 // diff, which reads old manifests, runs git itself (git.go).
-//
+
 // report writes the page with everything. It has no verdict: check has.
 func (c *command) report() error {
 	g, findings, err := c.analyse()

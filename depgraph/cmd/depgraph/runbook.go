@@ -15,7 +15,7 @@ import (
 // Two verbs for the night itself. runbook is written before, and kept where it
 // can be read without the systems that are down; why-blocked is asked during a
 // start, again and again, with what is up so far.
-//
+
 // runbook writes a procedure for people. It has neither date nor commit, so
 // that it changes if and only if the procedure does, and can be kept in git.
 // Names that nothing declares are part of it: they have to be started as well.

@@ -12,7 +12,7 @@ import (
 // All that a verb says goes through this file, but for the lines of init and
 // import, which come one by one (command.said). Names in it are made harmless
 // by the format they are written in, in package report.
-//
+
 // write sends the output of a verb to where it belongs. A file appears whole or
 // not at all: what fails while it renders leaves the one of yesterday alone.
 // That takes the memory of the whole output once; the standard output is

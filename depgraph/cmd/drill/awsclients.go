@@ -14,7 +14,7 @@ import (
 
 // The clients of this file are the SDK's own, with its retries and deadlines.
 // None is kept: a verb makes what it needs, and the program ends.
-//
+
 // credentials are those of variables of the environment, with a prefix for the
 // second set. Neither files nor the metadata service are looked at: whose
 // access is used must be said by who runs it. Errors name the variables, never

@@ -23,7 +23,7 @@ import (
 // variable, drill.ProofEnv, which names a file; drill.Test appends a verdict to
 // it. A test needs no flag and no import for it, and any command that runs
 // tests will do, go test or another.
-//
+
 // collect makes a matrix of the verdicts on the services that manifests
 // declare: those that drill.Test records while the command runs their tests or,
 // without a command, those of the proof file beside the manifests.

@@ -19,7 +19,7 @@ import (
 // it (dnsName, dnsFailure). It parses no more than the one question of a
 // message; everything that it passes on it passes on unread. The last part is
 // the file that tells programs of it, resolv.conf(5).
-//
+
 // dnsStub is a server of names on loopback that answers some of them with a
 // failure, and asks the machine's own servers for the others. It speaks UDP and
 // TCP (RFC 1035), and passes on messages of others as they are: EDNS, DNSSEC

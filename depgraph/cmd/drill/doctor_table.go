@@ -21,7 +21,7 @@ import (
 // The checks in this file ask AWS, or an emulator by AWS_ENDPOINT_URL_*. Each
 // calls one operation that only reads, and judges the answer; a denial is a
 // warning with the action to allow, for the one who writes the operator's policy.
-//
+
 // errorCode is the code of an AWS error, or "".
 // It looks through whatever the SDK has wrapped around it.
 func errorCode(err error) string {

@@ -25,7 +25,7 @@ import (
 //	preset         one of ours by its name, or a file
 //	drill          the service that comes with the program, one experiment, close
 //	conclude       write (the report), prove (the proof file), verdict -> exit code
-//
+
 // runVerb is run: see [command.run]. The text is printed as it is.
 var runVerb = verb{
 	name: "run", formats: drillFormats, about: "Cut a dependency now, and say whether the service kept serving",
@@ -96,7 +96,7 @@ func (d *drillFlags) check() error {
 // The default is the first: text is for a terminal, json is the journal that
 // report reads again, markdown is for a pull request and html for people who
 // were not there.
-//
+
 // drillFormats are the forms of a report.
 var drillFormats = []string{"text", "json", "markdown", "html"}
 

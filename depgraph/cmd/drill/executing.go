@@ -26,7 +26,7 @@ import (
 //	exec       flags, and all that can be wrong with them
 //	execute    what is around the program, up and down
 //	supervise  the program: start, signals, wait
-//
+
 // execVerb is exec: see [command.exec].
 var execVerb = verb{
 	name: "exec", most: -1, args: "[FLAGS] -- PROGRAM [ARGS…]", about: "Run a program whose dependencies are broken, without changing it",

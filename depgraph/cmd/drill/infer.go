@@ -24,7 +24,7 @@ import (
 // The experiments come from a starter, of which there are two: virtual makes a
 // new reference service for each, remote cuts the running one through its
 // proxy.
-//
+
 // inferVerb is infer: see [command.infer].
 var inferVerb = verb{
 	name: "infer", formats: []string{"text", "json"}, about: "Find out which dependencies are soft, by cutting each, and what the manifests say otherwise",

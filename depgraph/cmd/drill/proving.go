@@ -16,7 +16,7 @@ import (
 // depgraph check --require-proof passes on the strength of it. So this file
 // refuses more than the rest of the program. provable is asked before anything
 // is cut, prove afterwards; both do nothing without --proof.
-//
+
 // provable sees before a drill that its proof would be one: that the file can
 // be written, and that the rules cut what the proof is about and nothing else.
 // edge says that the dependency has another name in the rules, which cannot be

@@ -17,7 +17,7 @@ import (
 // It is asked at its own URL, as its users ask it, and its dependencies are cut
 // in the proxy that it was started behind; both addresses are all that is known
 // of it.
-//
+
 // remoteFlags say which running service is drilled, and through which proxy its
 // dependencies go. check makes the client of the proxy; nothing is asked of it
 // yet.

@@ -14,7 +14,7 @@ import (
 // What a report looks like to people: on a terminal (summary), while it comes
 // about (progress), again from its journal (reportVerb), and what presets there
 // are. The other forms, and all escaping in them, are package drill's.
-//
+
 // write prints the report and fills the folder, with all of its forms before
 // the first is written: one that cannot be rendered leaves the folder as it
 // was.

@@ -21,7 +21,7 @@ import (
 // surrounds it: the dry run, the word that has to be repeated, whose
 // credentials, who must not call, and the order in which all of that happens
 // (carryOut).
-//
+
 // revokeVerb is revoke: see [command.revoke]. Its help says what is not known to work.
 var revokeVerb = verb{
 	name: "revoke", most: -1, about: "Take a role's access to a DynamoDB table away for a few minutes, for real",

@@ -20,7 +20,7 @@ import (
 // is none. Package testing ends the process, so the verb's exit code is given
 // to os.Exit from within. And channels and contexts from outside a bubble must
 // not be waited for inside, so callers replace c.ctx.
-//
+
 // inVirtualTimes runs f, with 0 to n-1, in as many bubbles at once as there are
 // processors, and then finish, outside of them, whose error decides the exit
 // code. It does not return: only a test can have a bubble, so that each f is

@@ -330,6 +330,7 @@ func plain(service string) string {
 	return strings.ToLower(strings.ReplaceAll(service, " ", ""))
 }
 
+// matches reports whether a call is one that the rule is about.
 // A table matches if any of the call's does; a call without tables matches no rule
 // that names one.
 func (m matcher) matches(c Call) bool {

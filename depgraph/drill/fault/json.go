@@ -124,7 +124,7 @@ type duration time.Duration
 
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// It takes what time.ParseDuration does; a number is an error that says so.
+// UnmarshalJSON takes what time.ParseDuration does; a number is an error that says so.
 func (d *duration) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {

@@ -81,7 +81,7 @@ type Role struct {
 	UniqueID string
 }
 
-// name and account of the ARN; "" if it is not a role's.
+// parts are the account and the name in the ARN; "" if it is not a role's.
 func (r Role) parts() (account, name string) {
 	p := strings.SplitN(r.ARN, ":", 6)
 	if len(p) != 6 || p[0] != "arn" || p[2] != "iam" || p[3] != "" || !strings.HasPrefix(p[5], "role/") || strings.ContainsAny(r.ARN, "*?") {

@@ -135,7 +135,7 @@ func (b *Broker) current() (list []signer) {
 	return list
 }
 
-// broken passes a key over for a while, if it is the key's fault.
+// markBroken passes a key over for a while, if it is the key's fault.
 func (b *Broker) markBroken(kid string, err error) bool {
 	if !ofTheKey(err) {
 		return false // KMS as a whole is in trouble

@@ -174,11 +174,11 @@ func number(text string) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// Status 200 and nothing else will do; more than maxKeySet bytes are an error,
-// rather than a set that was cut off.
-//
 // load is the cache's loader: from the issuer, or, in a process that has none
 // yet, from the file.
+//
+// Status 200 and nothing else will do; more than maxKeySet bytes are an error,
+// rather than a set that was cut off.
 func (v *Verifier) load(ctx context.Context, name string) (*keySet, error) {
 	from := v.issuers[name]
 	last, had := cache.Previous[*keySet](ctx)
@@ -295,11 +295,11 @@ func readKept(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
+// restore is the set of an earlier process, if it is not too old.
+//
 // The file has no signature: whoever can write to Dir can add keys, and is
 // trusted like the process itself. Its age is by the wall clock, with a minute
 // for one that was set back; keys from the future are refused.
-//
-// restore is the set of an earlier process, if it is not too old.
 func (v *Verifier) restore(issuer string) (*keySet, error) {
 	if v.dir == "" {
 		return nil, errors.New("there is no directory for the last good keys")

@@ -20,9 +20,9 @@ const (
 	maxKeyID   = 128
 )
 
-// The has fields tell a claim that is 0 from one that is not there.
-//
 // A token is what the text says. Nothing of it is true yet.
+//
+// The has fields tell a claim that is 0 from one that is not there.
 type token struct {
 	signed    string // header and payload as they were signed
 	signature []byte
@@ -160,9 +160,9 @@ func (v value) text(into *[]byte) error {
 	return nil
 }
 
-// RFC 7519, 4.1.3, has aud in both forms.
-//
 // oneText is text, or a list of one text; of a longer list it only counts.
+//
+// RFC 7519, 4.1.3, has aud in both forms.
 func (v value) oneText(into *[]byte, n *int) error {
 	if v.raw[0] == '"' {
 		*n = 1
@@ -190,10 +190,10 @@ func (v value) seconds(into *int64) error {
 	return nil
 }
 
+// members calls f for each member of the JSON object that data holds.
+//
 // Names are compared each with all before it: with at most 64 that is cheaper
 // than a map, and allocates nothing.
-//
-// members calls f for each member of the JSON object that data holds.
 func members(data []byte, f func(name []byte, v value) error) error {
 	s := scanner{data: data}
 	var seen [maxMembers][]byte
@@ -220,11 +220,11 @@ func members(data []byte, f func(name []byte, v value) error) error {
 	return nil
 }
 
+// A scanner walks over JSON (RFC 8259) without building it.
+//
 // It is by hand since encoding/json takes the last of two members of one name,
 // and names in another case: readers of one token must not differ in what it
 // says.
-//
-// A scanner walks over JSON (RFC 8259) without building it.
 type scanner struct {
 	data []byte
 	at   int

@@ -28,11 +28,11 @@ func (v *Verifier) remember(issuer string, set *keySet) {
 	})
 }
 
+// revoke replaces the set by a larger one: Verify reads it without a lock.
+//
 // It only grows: a key that was revoked once may be in the hands of a stranger
 // for ever. Its size is bounded by maxKeys for each set that an issuer
 // publishes.
-//
-// revoke replaces the set by a larger one: Verify reads it without a lock.
 func (v *Verifier) revoke(issuer string, each func(add func(string))) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

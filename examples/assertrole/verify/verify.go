@@ -273,12 +273,12 @@ func local(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".invalid") || ip != nil && ip.IsLoopback()
 }
 
+// warn writes what has failed without anybody having asked, if there is a
+// logger.
+//
 // In order: not again if the issuer has just failed; the issuer; what it has
 // revoked, whatever else is wrong with its answer; and only without any keys at
 // all the file of an earlier process, for a second at a time.
-//
-// warn writes what has failed without anybody having asked, if there is a
-// logger.
 func (v *Verifier) warn(what, issuer string, err error) {
 	if v.log != nil {
 		v.log.Warn("verify: "+what, "issuer", issuer, "err", err)
@@ -369,11 +369,11 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Identity, error) {
 	}, nil
 }
 
+// judge looks at the claims of a token whose signature is good.
+//
 // Times first, so that an old token is called old; exp and iat are both
 // required, since without iat a life cannot be bounded (RFC 7519, 4.1, leaves
 // both to the issuer).
-//
-// judge looks at the claims of a token whose signature is good.
 func (v *Verifier) judge(from *issuer, t *token, subject string) error {
 	now, leeway := v.now().Unix(), int64(v.leeway/time.Second)
 	switch {
@@ -411,9 +411,9 @@ func (v *Verifier) key(ctx context.Context, from *issuer, kid []byte) (publicKey
 	return key, err
 }
 
-// The usual way is a read of local memory, without a lock of ours.
-//
 // lookup finds a key in the set that the cache has, or fetches the first one.
+//
+// The usual way is a read of local memory, without a lock of ours.
 func (v *Verifier) lookup(ctx context.Context, from *issuer, kid []byte) (publicKey, bool, error) {
 	set, err := v.keys.Get(ctx, from.URL)
 	if err != nil {

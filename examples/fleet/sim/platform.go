@@ -62,11 +62,11 @@ var (
 	Platforms = []Platform{ECS, KubernetesReadiness, KubernetesLiveness}
 )
 
+// prober asks one endpoint of one instance again and again.
+//
 // Its rules are those of a platform: so many failures in a row make an instance
 // unhealthy, so many successes healthy again; an answer that comes after the
 // time-out is a failure.
-//
-// prober asks one endpoint of one instance again and again.
 type prober struct {
 	Probe
 	handler http.Handler
@@ -127,9 +127,9 @@ func status(ctx context.Context, h http.Handler) int {
 	return w.code
 }
 
-// As in net/http, the first code counts.
-//
 // answer is a ResponseWriter that keeps the code only.
+//
+// As in net/http, the first code counts.
 type answer struct {
 	header http.Header
 	code   int

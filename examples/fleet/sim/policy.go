@@ -60,12 +60,12 @@ type options struct {
 	minPeers                 int
 }
 
+// ours is a service as the guide of package health writes it.
+//
 // This is the part to copy. A worker loop has a watch, with a limit of several
 // of its rounds; a dependency has a check that runs in the background; and the
 // two handlers read what is known by then, so that a probe takes no time and
 // asks nobody.
-//
-// ours is a service as the guide of package health writes it.
 func ours(o options) func(context.Context, *Instance) (Service, error) {
 	return func(ctx context.Context, i *Instance) (Service, error) {
 		p := &health.Process{Seed: i.Seed()}

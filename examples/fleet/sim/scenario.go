@@ -48,9 +48,9 @@ var errDown = errors.New("the dependency is down")
 
 func fails(context.Context, *Instance) error { return errDown }
 
-// It ends when the caller gives up, or after half a minute.
-//
 // hangs is a connection that swallows everything.
+//
+// It ends when the caller gives up, or after half a minute.
 func hangs(ctx context.Context, _ *Instance) error {
 	wait(ctx, 30*time.Second)
 	return errDown

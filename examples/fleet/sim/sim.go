@@ -123,10 +123,10 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	return f.result, errors.Join(f.errs...)
 }
 
+// fleet is the state of a run.
+//
 // Time passes in run; everything else happens because a timer of the bubble
 // fires: a probe, a boot, a restart.
-//
-// fleet is the state of a run.
 type fleet struct {
 	Config
 	ctx   context.Context
@@ -227,10 +227,10 @@ func (f *fleet) boot(i *Instance, after time.Duration) {
 	})
 }
 
+// start makes i answer. The caller holds f.mu.
+//
 // A generation is one life of an instance: callbacks of an earlier one find
 // that it has changed, and do nothing.
-//
-// start makes i answer. The caller holds f.mu.
 func (f *fleet) start(i *Instance) {
 	i.generation++
 	i.ID = fmt.Sprintf("i-%02d-%d", i.Slot, i.generation)
@@ -300,11 +300,11 @@ func (f *fleet) live(i *Instance, generation int, healthy bool) {
 	}
 }
 
+// restart stops i and starts it again. The caller holds f.mu.
+//
 // The back-off doubles with each restart that the platform makes, as the
 // CrashLoopBackOff of Kubernetes does, and is forgotten after an instance has
 // lasted for twice the longest one.
-//
-// restart stops i and starts it again. The caller holds f.mu.
 func (f *fleet) restart(i *Instance, platform bool) {
 	i.stop()
 	i.up, i.inService = false, false
@@ -418,10 +418,10 @@ func (f *fleet) run() {
 	f.result.Never = f.lastBad > f.Length-5*time.Minute
 }
 
+// second sends the requests of one second.
+//
 // There are no requests as such: their number is divided among the instances in
 // service, and of each share what fits the instance's capacity is served.
-//
-// second sends the requests of one second.
 func (f *fleet) second() Second {
 	f.mu.Lock()
 	defer f.mu.Unlock()

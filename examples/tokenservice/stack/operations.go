@@ -23,7 +23,7 @@ import (
 // which an outage of somebody else stops a service: a log that blocks, and a
 // liveness probe that asks a dependency. Both are here twice, the right way
 // first.
-//
+
 // operations is what a service has besides its work: an access log, and an
 // answer to the platform's liveness probe.
 type operations interface {

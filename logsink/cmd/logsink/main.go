@@ -37,7 +37,7 @@ type command struct {
 	run               func(c command, args []string, stdout, stderr io.Writer) int
 }
 
-// A row is a subcommand. A new one needs its function, a line in the package's comment, and
+// commands are the subcommands, in the order of help. A new one needs its function, a line in the package's comment, and
 // a place in docs/guide.
 var commands = []command{
 	{"run", "[flags] -- program [argument...]", "run a program whose log cannot block it", runProgram},

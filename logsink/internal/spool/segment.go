@@ -194,7 +194,7 @@ func (seg *segment) lost() [2]int64 {
 	return lost
 }
 
-// A segment's name says when its process started, which life that was, and its
+// segmentName says when its process started, which life that was, and its
 // first chunk, so that names sort by age: START-LIFE-NUM-N.seg in hexadecimal.
 // N tells apart segments that begin with the same chunk.
 func segmentName(start time.Time, id ID, n int) string {

@@ -125,10 +125,10 @@ func parse(fs *flag.FlagSet, args []string) error {
 	return nil
 }
 
+// awsConfig finds credentials as programs on AWS do.
+//
 // The time-out is for one call of AWS. The credentials cache renews what
 // expires, such as an instance's, before it does.
-//
-// awsConfig finds credentials as programs on AWS do.
 func awsConfig(region, endpoint string) aws.Config {
 	cfg := aws.Config{Region: region, HTTPClient: &http.Client{Timeout: 5 * time.Second}}
 	if endpoint != "" {
@@ -198,10 +198,10 @@ func runBroker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	return serve(ctx, s, err, stderr)
 }
 
+// serve waits for the end.
+//
 // It prints the address, which with port 0 nobody knows before, and gives
 // requests that are under way ten seconds.
-//
-// serve waits for the end.
 func serve(ctx context.Context, s *app.Server, err error, stderr io.Writer) error {
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 // The configuration of platforms: which paths they ask for, and what they do if the
 // answer is no. For another platform add a function like kubernetes and ecs, which
 // takes a file's name and one YAML document, and a flag in main.go. JSON is YAML here.
-//
+
 // A prober is what a platform asks whether a process lives.
 type prober struct {
 	// relative to where livelint was called, with slashes; line is that of the probe
@@ -30,7 +30,7 @@ type prober struct {
 	then string // what the platform does
 }
 
-// It is the line that is printed before the findings: who asks for what.
+// String is the line that is printed before the findings: who asks for what.
 func (p prober) String() string {
 	return fmt.Sprintf("%s:%d: %s is asked for %s, and %s", p.file, p.line, p.who, p.path, p.then)
 }
