@@ -21,3 +21,12 @@ func TestOptions_defaults(t *testing.T) {
 		}
 	})
 }
+
+// A duration that a ticker or a cache would not take is refused before anything starts.
+func TestNew_refuses_negative_durations(t *testing.T) {
+	for _, o := range []Options{{Probe: -1}, {Cooldown: -time.Second}} {
+		if s, err := New(t.Context(), o); err == nil || s != nil {
+			t.Errorf("%+v: %v, %v", o, s, err)
+		}
+	}
+}

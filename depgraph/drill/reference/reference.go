@@ -108,8 +108,11 @@ type logger interface {
 
 // New starts a service with a table of its own. The caller closes it.
 // ctx bounds the start only: the service runs until Close. In a synctest bubble New
-// and Close belong into the bubble.
+// and Close belong into the bubble. A negative duration is an error.
 func New(ctx context.Context, o Options) (*Service, error) {
+	if o.Cooldown < 0 || o.Probe < 0 {
+		return nil, fmt.Errorf("reference: Options.Cooldown is %v and Probe %v; neither may be negative", o.Cooldown, o.Probe)
+	}
 	if o.Cooldown == 0 {
 		o.Cooldown = 500 * time.Millisecond
 	}
