@@ -52,8 +52,8 @@ func main() {
 	var err error
 	// A contradiction first, then the two programs that this is.
 	switch {
-	case flag.NArg() > 0 || c.length <= 0 || c.rate <= 0 || c.size <= 0:
-		err = errors.New("logpipeline takes no arguments, and its flags are positive; see -help")
+	case flag.NArg() > 0 || c.length < time.Millisecond || c.rate <= 0 || c.rate > 1e6 || c.size <= 0:
+		err = errors.New("logpipeline takes no arguments, and its flags are positive: -for a millisecond at least, -rate a million at most; see -help")
 	case *service != "":
 		err = serve(*service, c, os.NewFile(3, "report"))
 	default:
