@@ -41,6 +41,11 @@ apt_need() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
+# fuzz_targets prints the folder and the name of every fuzz target, a line each.
+fuzz_targets() {
+  git grep -E '^func Fuzz' -- '*_test.go' | sed -E 's|^(.*)/[^/]*_test\.go:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u
+}
+
 # time_was_up OUTPUT reports whether a fuzz target failed by nothing but the end of
 # its time, as Go before 1.27 sometimes does (go.dev/issue/75804). A failing input, or
 # one of the corpus, has more lines than that.

@@ -1,5 +1,5 @@
 # Every fuzz target for two minutes.
-targets=$(git grep -E '^func Fuzz' -- '*_test.go' | sed -E 's|^(.*)/[^/]*_test\.go:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u)
+targets=$(fuzz_targets)
 [ -n "$targets" ]
 while read -r pkg fuzz; do
   echo "--- $pkg $fuzz"

@@ -3,7 +3,7 @@
 # time with one worker each, from the corpus in the repository alone. Making an
 # interesting input smaller may take no more than a few tries: by default it may
 # take a minute, and nothing else would be tried.
-targets=$(git grep -E '^func Fuzz' -- '*_test.go' | sed -E 's|^(.*)/[^/]*_test\.go:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u)
+targets=$(fuzz_targets)
 [ -n "$targets" ]
 fuzz_dir=$(mktemp -d)
 trap 'rm -rf "$fuzz_dir"' EXIT

@@ -37,9 +37,7 @@ func FuzzImporters(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, format int, text string) {
-		if format < 0 || format >= len(formats) {
-			t.Skip()
-		}
+		format = int(uint(format) % uint(len(formats)))
 		path := filepath.Join(dir, formats[format].file)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
